@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_bundle_store.py share."""
+"""Helpers shared by the unit and the system tests of test_core_bundle_store.py."""
 
 import shutil
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_connector_cache.py share."""
+"""Helpers shared by the unit and the system tests of test_core_connector_cache.py."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ SEEN: list[Any] = []
 
 
 class Counted(api.ConnectorBase[Any, Any]):
-    """Says when it is opened and closed."""
+    """A connector that records in `EVENTS` when it is opened, interrupted and closed."""
 
     def __init__(self, init: api.ConnectorInit) -> None:
         super().__init__(init)
@@ -31,7 +31,7 @@ class Counted(api.ConnectorBase[Any, Any]):
 
 
 class Uses(api.Step[Any]):
-    """Asks for every resource twice."""
+    """A step that gets every resource twice."""
 
     def run(self) -> None:
         for name in self.ctx.connectors:

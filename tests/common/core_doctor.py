@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_doctor.py share."""
+"""Helpers shared by the unit and the system tests of test_core_doctor.py."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ CANARY = "canary-0b9d-31cc"
 
 
 def run_doctor(project: "Project", *arguments: str, **env: str) -> "Result":
-    if project.site.exists():  # what is installed is looked up once per process
+    if project.site.exists():  # entry points are cached per process, so plugins need a new one
         return project.command("doctor", "flow.yaml", *arguments, env=env)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in env.items():

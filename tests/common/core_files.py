@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_files.py share."""
+"""Helpers shared by the unit and the system tests of test_core_files.py."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ JOB = Path("work/f/a/r/artifacts")
 
 
 def run(project: "Project", *steps: dict[str, Any], code: int = 0, run_id: str = "r", policy: str = "never") -> Any:
-    """Run these steps as job `a` of flow `f`; the summary as JSON."""
+    """Run steps as job `a` of flow `f`; returns the parsed JSON summary."""
     flow = {"version": 1, "flow": {"id": "f", "workspace": {"cleanup_policy": policy}}}
     project.write(json.dumps({**flow, "jobs": [{"id": "a", "steps": list(steps)}]}))
     found = project.cli("run", "flow.yaml", "--run-id", run_id, "--json")
@@ -34,7 +34,7 @@ def outputs(project: "Project", step_id: str = "s") -> dict[str, Any]:
 
 
 def lay(project: "Project", **files: str) -> Path:
-    """Files in the folder of the job, before it runs; `__` in a name stands for a slash, `_dot_` for a dot."""
+    """Create files in the job's folder before it runs; `__` in a name stands for a slash, `_dot_` for a dot."""
     folder = project.folder / JOB
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / MARKER).write_text(json.dumps({"flow_id": "f", "run_id": "r"}))

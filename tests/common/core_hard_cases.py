@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_hard_cases.py share."""
+"""Helpers shared by the unit and the system tests of test_core_hard_cases.py."""
 
 import contextlib
 import sqlite3
@@ -19,7 +19,7 @@ RUN = ("run", "flow.yaml", "--run-id", "r")
 
 @register_step("hard_note")
 class Note(Step[Any]):
-    """Writes its id and `v` to EFFECTS; files beside that one tell it to fail, to be skipped, to lose its lock."""
+    """Writes its id and `v` to EFFECTS; files next to it make the step fail, be skipped, or lose its lock."""
 
     def run(self) -> StepResult:
         """Do it."""
@@ -42,14 +42,14 @@ class Note(Step[Any]):
 
 @register_step("hard_once")
 class Once(Note):
-    """The same, not to be repeated."""
+    """Like `Note`, with an effect that must not be repeated."""
 
     effect = "once"
 
 
 @register_step("hard_outer")
 class Outer(Step[Any]):
-    """Runs the step that it is given."""
+    """Runs the step of its input `step` inside itself."""
 
     inner_steps = {"step": frozenset[str]()}  # noqa: RUF012 as plugins write it
 
@@ -61,7 +61,7 @@ class Outer(Step[Any]):
 
 @register_step("hard_deaf")
 class Deaf(Step[Any]):
-    """The first time it sleeps, whatever is asked of it."""
+    """Ignores requests to stop: its first attempt sleeps for 2.5 seconds."""
 
     def run(self) -> StepResult:
         """Do it."""
@@ -75,7 +75,7 @@ class Deaf(Step[Any]):
 
 
 def stored(project: "Project", secret: str) -> list[str]:
-    """The files of the state in which a secret stands."""
+    """The names of the state files that contain a secret."""
     with contextlib.closing(sqlite3.connect(project.state)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     files = [path for path in project.states.rglob("*") if path.is_file()]
@@ -84,7 +84,7 @@ def stored(project: "Project", secret: str) -> list[str]:
 
 @register_step("hard_many")
 class Many(Step[Any]):
-    """Writes many files and names others."""
+    """Records 3000 files, and returns 3000 other names as output."""
 
     def run(self) -> StepResult:
         """Do it."""

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_process.py share."""
+"""Helpers shared by the unit and the system tests of test_core_process.py."""
 
 import json
 import time
@@ -29,12 +29,12 @@ MEASURED = ("wall_seconds", "cpu_seconds", "peak_memory_bytes")
 
 
 def outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of a run of this step, without what it took."""
+    """Run the step and return its outputs without the measured time and memory."""
     return {name: value for name, value in all_outputs(project, inputs).items() if name not in MEASURED}
 
 
 def all_outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of a run of this step."""
+    """Run the step and return all of its outputs."""
     run(project, inputs)
     ((text, blob),) = project.rows("SELECT outputs, blob FROM step_runs ORDER BY started_at DESC LIMIT 1")
     if blob is not None:
@@ -46,7 +46,7 @@ def all_outputs(project: "Project", inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def steps(project: "Project", *, state: str = "f") -> list[tuple[Any, ...]]:
-    """Status, outputs, reason of the last step."""
+    """Status, outputs and reason of the last step, as a list of one tuple."""
     del state
     found = project.rows("SELECT status, outputs, reason FROM step_runs ORDER BY started_at DESC LIMIT 1")
     return [(status, json.loads(text) if text else None, reason) for status, text, reason in found]

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_process_results.py share."""
+"""Helpers shared by the unit and the system tests of test_core_process_results.py."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_run.py share."""
+"""Helpers shared by the unit and the system tests of test_core_run.py."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ class Values(Step[Any]):
 
 @register_step("test_receive")
 class Receive(Step[Any]):
-    """Keeps what it is given, then spoils it."""
+    """Records its inputs in `RECEIVED`, then modifies them."""
 
     def run(self) -> dict[str, Any]:
         """Keep and spoil."""
@@ -38,7 +38,7 @@ class Receive(Step[Any]):
 
 @register_step("test_fail")
 class Fail(Step[Any]):
-    """Fails with the error it is told to."""
+    """Fails with the message of its inputs."""
 
     def run(self) -> None:
         """Fail."""
@@ -47,7 +47,7 @@ class Fail(Step[Any]):
 
 @register_step("test_return")
 class Return(Step[Any]):
-    """Returns something that is evaluated from text."""
+    """Returns the value of a Python expression, its input `value`."""
 
     def run(self) -> Any:
         """Return it."""

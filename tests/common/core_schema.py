@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_schema.py share."""
+"""Helpers shared by the unit and the system tests of test_core_schema.py."""
 
 import json
 from typing import TYPE_CHECKING, Any

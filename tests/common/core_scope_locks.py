@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_scope_locks.py share."""
+"""Helpers shared by the unit and the system tests of test_core_scope_locks.py."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ OTHER = Owner("other", "o", 1)
 
 @contextlib.contextmanager
 def held(project: "Project", key: str) -> Iterator[None]:
-    """Another run holds the lock."""
+    """Hold a lock as another run inside the block."""
     store = LockStore(project.states / "locks.sqlite")
     try:
         store.acquire(key, OTHER)
@@ -43,7 +43,7 @@ def flow(project: "Project", locks: str) -> None:
 
 @register_step("inner_note")
 class Note(Step[Any]):
-    """Writes down that it ran."""
+    """Writes its id to the file EFFECTS."""
 
     def run(self) -> StepResult:
         """Do it."""
@@ -54,7 +54,7 @@ class Note(Step[Any]):
 
 @register_step("inner_outer")
 class Outer(Step[Any]):
-    """Runs two inner steps, and dies between or after them while the file `die` says so."""
+    """Runs two inner steps; kills its process after the one whose number is in the file `die`."""
 
     def run(self) -> StepResult:
         """Do it."""

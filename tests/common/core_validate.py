@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_validate.py share."""
+"""Helpers shared by the unit and the system tests of test_core_validate.py."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ LINE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<col>\d+): (?P<af>AF\d{4
 
 
 def found(out: str) -> list[tuple[str, int, int, str]]:
-    """(code, line, column, fix) of each problem printed; asserts the form of every line."""
+    """Parse the output into (code, line, column, fix) for each problem; asserts the form of every line."""
     *lines, verdict = out.splitlines()
     assert verdict.startswith(("OK: ", "INVALID: "))
     problems: list[tuple[str, int, int, str]] = []

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_core_with_lock.py share."""
+"""Helpers shared by the unit and the system tests of test_core_with_lock.py."""
 
 import os
 import time
@@ -25,7 +25,7 @@ WaitFor = Callable[..., None]
 
 
 class UseLease(Step[Any]):
-    """Holds locks in every way that the context offers."""
+    """Acquires locks in every way that the context offers, and records the results in `SEEN`."""
 
     def run(self) -> None:
         ctx = self.ctx
@@ -42,7 +42,7 @@ class UseLease(Step[Any]):
 
 
 class Loop(Step[Any]):
-    """Works in a loop until it is told to stop."""
+    """Loops with a lock held until it is cancelled."""
 
     def run(self) -> None:
         with self.ctx.lease("k", ttl_seconds=0.3):
@@ -53,7 +53,7 @@ class Loop(Step[Any]):
 
 
 class NeverLooks(Step[Any]):
-    """Ends well, and does not know that it lost its lock."""
+    """Loses its lock without noticing, and succeeds."""
 
     def run(self) -> StepResult:
         with self.ctx.lease("k"):
@@ -62,7 +62,7 @@ class NeverLooks(Step[Any]):
 
 
 class Wait(Step[Any]):
-    """Waits for a lock and says how that ended."""
+    """Waits for a lock, and writes to EFFECTS if it is cancelled."""
 
     def run(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_db_load_errors.py share."""
+"""Helpers shared by the unit and the system tests of test_db_load_errors.py."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def given(project: Any, text: str = "a,s\n1,x\n2,y\n") -> dict[str, Any]:
 
 
 def told(ran: Any, *said: str, fix: str) -> None:
-    """The failure is one line with these words, and its advice has those."""
+    """Assert that the failure is one line with the words `said`, and that its fix contains `fix`."""
     assert ran.status["step"] == "FAILED"
     assert "\n" not in ran.error.message
     for each in said:

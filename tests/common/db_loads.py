@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_db_load.py share."""
+"""Helpers shared by the unit and the system tests of test_db_load.py."""
 
 import gzip
 from typing import Any
@@ -9,7 +9,7 @@ CREATE = (
 
 
 def write(project: Any, text: str, name: str = "in.csv") -> str:
-    """A file in the workspace, where steps may read."""
+    """Write a file into the workspace, where steps may read it; returns its path."""
     folder = project.root / "work" / "t" / "given"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_db_native.py share."""
+"""Helpers shared by the unit and the system tests of test_db_native.py."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_reports_grow.py share."""
+"""Helpers shared by the unit and the system tests of test_reports_grow.py."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ ROWS: list[list[Any]] = [[f"n{number}", number, number / 4] for number in range(
 
 
 def template(path: Path) -> Path:
-    """Marker in row 3, header in 4, the style row 5 with formulas beside it, totals in 6, a chart on another sheet."""
+    """Write a template: marker in row 3, header in 4, style row 5 with formulas, totals in 6, and a chart."""
     book = xlsxwriter.Workbook(path)
     sheet, other = book.add_worksheet("Report"), book.add_worksheet("Charts & More")
     bold = book.add_format({"bold": True, "bg_color": "#DDEEFF"})

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_reports_lossless.py share."""
+"""Helpers shared by the unit and the system tests of test_reports_lossless.py."""
 
 import warnings
 from pathlib import Path
@@ -14,9 +14,9 @@ DATA = {"name": "rows", "sheet": "Data", "dtypes": {"year": "int", "amount": "fl
 
 
 def macros(path: Path) -> dict[str, str]:
-    """Modules of a workbook's macros, as an analyser of malicious documents reads them."""
+    """Module name to source of a workbook's macros, read by oletools."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # oletools calls old names of its parser
+        warnings.simplefilter("ignore")  # oletools uses deprecated names of its parser
         from oletools.olevba import VBA_Parser
 
         parser = VBA_Parser(str(path))

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_reports_regions.py share."""
+"""Helpers shared by the unit and the system tests of test_reports_regions.py."""
 
 from typing import Any
 

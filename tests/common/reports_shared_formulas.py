@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_reports_shared_formulas.py share."""
+"""Helpers shared by the unit and the system tests of test_reports_shared_formulas.py."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 
 def share(path: Path, *groups: tuple[str, str, list[str]]) -> None:
-    """Make cells a group of shared formulas: (its range, the formula of its first cell, all its cells)."""
+    """Make groups of shared formulas, each given as (range, formula of the first cell, all cells)."""
 
     def change(parts: dict[str, bytes]) -> None:
         text = parts[SHEET].decode()
@@ -34,7 +34,7 @@ def share(path: Path, *groups: tuple[str, str, list[str]]) -> None:
 
 
 def template(path: Path) -> Path:
-    """Header in row 4, the style row 5, totals in row 6; what is shared begins above the style row or in it."""
+    """Write a template: header in row 4, style row 5, totals in 6; shared formulas begin in or above the style row."""
     book = xlsxwriter.Workbook(path)
     sheet = book.add_worksheet("Report")
     sheet.write_row("A2", ["", "", 0, 2, 3, 4])

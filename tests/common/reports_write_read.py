@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_reports_write_read.py share."""
+"""Helpers shared by the unit and the system tests of test_reports_write_read.py."""
 
 from reports_project import Reports
 

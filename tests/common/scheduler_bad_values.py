@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_scheduler_bad_values.py share."""
+"""Helpers shared by the unit and the system tests of test_scheduler_bad_values.py."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunReques
 
 
 class Faulty(Launcher):
-    """Breaks the contract of launchers at one place."""
+    """A launcher that breaks its contract in one chosen place."""
 
     def __init__(self, where: str, error: BaseException) -> None:
         self.where, self.error, self.starts = where, error, 0

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_scheduler_export_kubernetes.py share."""
+"""Helpers shared by the unit and the system tests of test_scheduler_export_kubernetes.py."""
 
 import datetime as dt
 import re
@@ -12,7 +12,7 @@ import yaml
 from exporting import Answer
 
 VERSIONS = ("1.27", "1.32", "1.37")
-"""From the first in which `timeZone` is stable."""
+"""Tested versions of Kubernetes; `timeZone` is stable since 1.27."""
 
 
 IMAGE = ("--image", "registry.example.com/flows:1.4")
@@ -25,7 +25,7 @@ LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
 
 def parsed_field(text: str, low: int, high: int) -> set[int]:
-    """What Kubernetes takes a field of ours for; only the forms that we write: `*`, numbers, ranges, lists."""
+    """The numbers of a cron field as Kubernetes reads it; supports `*`, numbers, ranges and lists, as exports use."""
     if text == "*":
         return set(range(low, high + 1))
     values: set[int] = set()
@@ -39,7 +39,7 @@ def parsed_field(text: str, low: int, high: int) -> set[int]:
 
 
 def kubernetes_starts(schedule: str, zone: ZoneInfo, start: dt.datetime, end: dt.datetime) -> set[dt.datetime]:
-    """Every minute whose wall time fits, both passes of an hour that comes twice included."""
+    """Every minute whose local time matches, including both passes of a repeated hour."""
     texts = schedule.split()
     assert len(texts) == 5
     minutes, hours, days, months, weekdays = (
@@ -59,7 +59,7 @@ def kubernetes_starts(schedule: str, zone: ZoneInfo, start: dt.datetime, end: dt
 
 
 def manifests(answer: Answer) -> dict[str, dict[str, Any]]:
-    """The CronJobs by name, checked."""
+    """Name to CronJob; each is validated against the schemas."""
     assert answer.code == 0, answer.err
     found = {}
     for document in yaml.safe_load_all(answer.out):

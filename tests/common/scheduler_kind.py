@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_scheduler_kind.py share."""
+"""Helpers shared by the unit and the system tests of test_scheduler_kind.py."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_scheduler_meeting.py share."""
+"""Helpers shared by the unit and the system tests of test_scheduler_meeting.py."""
 
 import contextlib
 import datetime as dt
@@ -26,7 +26,7 @@ def ms(instant: dt.datetime) -> int:
 
 @contextlib.contextmanager
 def somebody(bench: "Bench", kind: str = "run-item") -> Iterator[Slots]:
-    """Another process on the ledger, as far as files tell."""
+    """Enter the ledger as a second owner; to other processes it looks like another process."""
     with contextlib.closing(Ledger(bench.folder / "ledger.sqlite", Clock())) as ledger:
         ledger.enter(kind)
         yield Slots(ledger)
@@ -34,7 +34,7 @@ def somebody(bench: "Bench", kind: str = "run-item") -> Iterator[Slots]:
 
 
 def enter_slot(slots: Slots, slot: int, *statuses: Status, trigger: str = "cron") -> SlotRow | None:
-    """Enter a slot that waits, has begun, or has ended, as the last of `statuses`."""
+    """Enter a slot and take it through `statuses`; returns its row."""
     ledger = slots.ledger
     with ledger.transaction("test"):
         slots.claim("daily", [Verdict(slot, Status.WAITING)], trigger=trigger, owner=ledger.me)

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_scheduler_redefined.py share."""
+"""Helpers shared by the unit and the system tests of test_scheduler_redefined.py."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ MINUTELY = {"id": "a", "cron": "* * * * *"}
 
 
 OTHERWISE = {"id": "a", "cron": "0-59 * * * *"}
-"""The same instants, but another definition."""
+"""An item with the same slots, but a different definition."""
 
 
 def gaps(bench: "Bench") -> list[str]:

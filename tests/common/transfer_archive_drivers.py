@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_transfer_archive_drivers.py share."""
+"""Helpers shared by the unit and the system tests of test_transfer_archive_drivers.py."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the unit tests and the system tests of test_transfer_bundle_sources.py share."""
+"""Helpers shared by the unit and the system tests of test_transfer_bundle_sources.py."""
 
 import shutil
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from aetherflow.core.testing import BundleSourceSuite
 
 class RemoteSuite(BundleSourceSuite):
     def folder(self, place: Path) -> Path:
-        """Where the bundle is on disk."""
+        """The folder of the bundle on disk."""
         raise NotImplementedError
 
     def publish(self, place: Path, tree: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Do the tests pass with the oldest and with the newest libraries that each distribution allows?
+"""Runs the tests with the oldest and with the newest libraries that each distribution allows.
 
     python tests/services/bounds.py                                        every distribution, with all its extras
     python tests/services/bounds.py aetherflow-builtins-rest               one
@@ -24,7 +24,7 @@ ENDS = {"oldest": "lowest-direct", "newest": "highest"}
 
 
 def libraries(distribution: str, extras: set[str]) -> list[str]:
-    """What a distribution requires of others: with the named extras, or without any named all that it has."""
+    """The requirements of a distribution with the named extras, or with all of its extras if none is named."""
     project = tomllib.loads((ROOT / distribution / "pyproject.toml").read_text())["project"]
     optional: dict[str, list[str]] = project.get("optional-dependencies", {})
     if unknown := extras - set(optional):
@@ -37,7 +37,7 @@ def libraries(distribution: str, extras: set[str]) -> list[str]:
 
 
 def versions(uv: str, requirements: list[str], resolution: str) -> list[str]:
-    """The versions at one end of what the requirements allow, as `name==version`."""
+    """The lowest or highest versions that the requirements allow, as `name==version`."""
     command = [uv, "pip", "compile", "-q", "--no-deps", "--no-annotate", "--no-header", "--resolution", resolution]
     asked = "\n".join(requirements)
     done = subprocess.run([*command, "-"], check=True, input=asked, capture_output=True, text=True, cwd=ROOT)
@@ -45,13 +45,13 @@ def versions(uv: str, requirements: list[str], resolution: str) -> list[str]:
 
 
 def tests_of(distribution: str) -> list[Path]:
-    """The folders with its unit and system tests."""
+    """The folders with the unit and system tests of a distribution."""
     name = distribution.removeprefix("aetherflow-").replace("-", "_")
     return [folder for tier in ("unit", "system") if (folder := ROOT / "tests" / tier / name).is_dir()]
 
 
 def passes(uv: str, distribution: str, extras: set[str], end: str) -> bool:
-    """Install one end, and run the tests of the distribution."""
+    """Install the versions of one end, run the tests of the distribution, and return whether they pass."""
     pins = versions(uv, libraries(distribution, extras), ENDS[end])
     print(f"== {distribution}, {end}: {' '.join(pins)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bounds-") as folder:
@@ -77,7 +77,7 @@ def passes(uv: str, distribution: str, extras: set[str], end: str) -> bool:
 
 
 def main(names: list[str]) -> None:
-    """Try each; a status of 1 names those that failed."""
+    """Test each distribution; exits with 1 and the names of those that failed."""
     uv = shutil.which("uv", path=f"{os.environ['PATH']}:{Path(sys.executable).parent}")
     if uv is None:
         raise SystemExit("uv is missing: make .venv/.installed")

@@ -22,13 +22,13 @@ import warm
 from aetherflow.core.cli import main
 
 HEAD = "version: 1\nflow: {id: f}\n"
-"""The head of a flow whose state and folders stand where the environment says."""
+"""The head of a flow whose state and folders are configured by the environment."""
 AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -36,7 +36,7 @@ class Result:
 
 
 class Project:
-    """One folder with flows, their state and their work, and an environment that points there."""
+    """A folder with flows, their state and work folders, and the environment variables for them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,19 +54,19 @@ class Project:
         }
 
     def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the environment and the working directory of this process follow."""
+        """Set the environment and the working directory of this process to the project."""
         for name in ("AETHERFLOW_WORK_ROOT", "AETHERFLOW_STATE_ROOT", "EFFECTS"):
             monkeypatch.setenv(name, self.env[name])
         monkeypatch.chdir(self.folder)
 
     def write(self, text: str, name: str = "flow.yaml") -> Path:
-        """Write a document."""
+        """Write a document into the project; returns its path."""
         path = self.folder / name
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return path
 
     def flow(self, jobs: str) -> Path:
-        """Write flow.yaml: the usual head, then this text."""
+        """Write flow.yaml with the usual head and this text; returns its path."""
         return self.write(HEAD + textwrap.dedent(jobs))
 
     def cli(self, *arguments: str) -> Result:
@@ -77,7 +77,7 @@ class Project:
         return Result(code, out.getvalue(), err.getvalue())
 
     def argv(self, *arguments: str) -> list[str]:
-        """The command as a process of its own."""
+        """The arguments that start the command as a separate process."""
         return [sys.executable, "-m", "aetherflow.core", *arguments]
 
     def command(
@@ -88,7 +88,7 @@ class Project:
         prefix: tuple[str, ...] = (),
         by: Any = warm,
     ) -> Result:
-        """Run a command in a process of its own; by a fork, or by a `true_start`."""
+        """Run a command in a separate process, forked from the warm interpreter or started with `true_start`."""
         done = by.run(
             [*prefix, *self.argv(*arguments)],
             cwd=self.folder,
@@ -127,41 +127,41 @@ class Project:
         return done.stdout
 
     def plugin(self, distribution: str, entries: str, *, version: str = "1.0", site: Path | None = None) -> None:
-        """Lay the metadata of an installed distribution on PYTHONPATH."""
+        """Write the metadata of an installed distribution into a folder on PYTHONPATH."""
         info = (site or self.site) / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         (info / "entry_points.txt").write_text(textwrap.dedent(entries))
 
     def module(self, name: str, text: str) -> None:
-        """Lay a module on PYTHONPATH."""
+        """Write a module into a folder on PYTHONPATH."""
         self.site.mkdir(exist_ok=True)
         (self.site / f"{name}.py").write_text(textwrap.dedent(text))
 
     @property
     def state(self) -> Path:
-        """State file of flow `f`."""
+        """The state file of flow `f`."""
         return self.states / "f.sqlite"
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query the state of flow `f`."""
+        """The rows of a query on the state file of flow `f`."""
         with contextlib.closing(sqlite3.connect(self.state)) as connection:
             return connection.execute(sql).fetchall()
 
     def lines(self, name: str = "") -> list[str]:
-        """What steps wrote to the file EFFECTS (or one beside it)."""
+        """The lines that steps wrote to the file EFFECTS, or to one next to it."""
         path = self.effects.with_name(name) if name else self.effects
         return path.read_text().splitlines() if path.exists() else []
 
     def artifacts(self, job: str, run: str) -> Path:
-        """Folder of a job's results."""
+        """The folder of a job's artifacts."""
         return self.work / "f" / job / run / "artifacts"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """An empty project, which is also the working directory and the environment of this process."""
-    # in memory, where there is such a folder: on a disk the fsyncs of a thousand runs would take minutes
+    """An empty project; the working directory and environment of this process point to it."""
+    # in memory if possible: on a disk the fsync calls of a thousand runs would take minutes
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     folder = Path(tempfile.mkdtemp(dir=memory if usable else tmp_path))
@@ -177,7 +177,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 @pytest.fixture
 def unprivileged() -> tuple[str, ...]:
-    """Command prefix under which file permissions hold for root too."""
+    """Command prefix that drops privileges, so that file permissions apply even if the tests run as root."""
     if os.geteuid() != 0:
         return ()
     return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -192,13 +192,13 @@ def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
-    """Wait until a condition holds."""
+    """A function that waits until a condition holds, and fails after a time limit."""
     return _wait_for
 
 
 @pytest.fixture
 def lives() -> Callable[[int], bool]:
-    """Whether a process exists and is no zombie."""
+    """A function that tells whether a process exists and is no zombie."""
 
     def check(pid: int) -> bool:
         try:
@@ -212,7 +212,7 @@ def lives() -> Callable[[int], bool]:
 
 @pytest.fixture
 def reap() -> Iterator[list[int]]:
-    """Pids to kill when the test ends, however it ends."""
+    """A list for process ids, which are killed at the end of the test."""
     pids: list[int] = []
     yield pids
     for pid in pids:

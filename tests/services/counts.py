@@ -1,4 +1,4 @@
-"""How much a run tried: the cases of each torture suite, the examples of all properties; printed at the end."""
+"""Counts the cases of each torture suite and the examples of all properties, and prints them after a test run."""
 
 import importlib
 import json
@@ -15,9 +15,9 @@ import torture_tier
 from torture_tier import RESULTS, Suite
 
 EXAMPLES = "examples"
-"""The user property of a test that says how many examples it made."""
+"""Name of the user property of a test that holds its number of examples."""
 SEED = "AETHERFLOW_TESTS_SEED"
-"""The seed of all properties of a run, drawn by its first process for its workers."""
+"""Environment variable with the seed of all properties; the first process of a run sets it for its workers."""
 
 
 def pytest_configure() -> None:
@@ -25,7 +25,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Set Hypothesis up before the first module that uses it: whoever runs other files need not wait for its import."""
+    """Configure Hypothesis before the first module that uses it; runs of other modules avoid its slow import."""
     module = isinstance(collector, pytest.Module)
     if module and "properties" not in sys.modules and b"hypothesis" in collector.path.read_bytes():
         importlib.import_module("properties")
@@ -51,7 +51,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 class Counts:
-    """What the reports of this run say."""
+    """Sums up the counts from the test reports of this run."""
 
     def __init__(self) -> None:
         self.since = time.time()

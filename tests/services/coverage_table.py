@@ -1,4 +1,4 @@
-"""Branch coverage per distribution, and of modules that promises rest on, written into the docs by `make coverage`."""
+"""Writes the branch coverage of distributions and of vital modules into the docs (`make coverage`)."""
 
 import json
 import sys
@@ -17,20 +17,20 @@ VITAL = (
     "aetherflow-builtins-db/src/aetherflow_builtins_db/loading/",
     "aetherflow-builtins-transfer/src/aetherflow_builtins_transfer/",
 )
-"""The kernel, one run around it, loads, delivery: none of their modules may fall below LEAST."""
+"""Vital modules: the kernel, running flows, loads and delivery. None of them may fall below LEAST."""
 
 Files = Mapping[str, Mapping[str, Any]]
 
 
 def share(totals: list[Mapping[str, Any]]) -> float:
-    """Percent of the statements and branches that were taken."""
+    """Percentage of the statements and branches that were executed."""
     there = sum(total["num_statements"] + total["num_branches"] for total in totals)
     taken = sum(total["covered_lines"] + total["covered_branches"] for total in totals)
     return 100 * taken / there if there else 100.0
 
 
 def by_distribution(files: Files) -> dict[str, float]:
-    """Percent per distribution."""
+    """Distribution to its coverage in percent."""
     found = defaultdict(list)
     for name, file in files.items():
         found[name.partition("/")[0]].append(file["summary"])
@@ -38,13 +38,13 @@ def by_distribution(files: Files) -> dict[str, float]:
 
 
 def low(files: Files) -> dict[str, float]:
-    """The vital modules that are below LEAST."""
+    """Vital modules below LEAST, with their coverage in percent."""
     shares = {name: share([file["summary"]]) for name, file in files.items() if name.startswith(VITAL)}
     return {name: found for name, found in sorted(shares.items(), key=lambda item: item[1]) if found < LEAST}
 
 
 def main() -> int:
-    """Read coverage.json, write the table; returns 1 if a vital module is too low."""
+    """Read coverage.json and write the table; returns 1 if a vital module is below LEAST."""
     files: Files = json.loads(Path(sys.argv[1]).read_text())["files"]
     rows = [f"| `{name}` | {found:.1f} % |\n" for name, found in by_distribution(files).items()]
     text = PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Debian's cron in the foreground, with folders of its own in a private mount namespace, its clock set ahead."""
+"""Runs Debian's cron in the foreground, with private folders in a mount namespace and a clock that is set ahead."""
 
 import os
 import time
@@ -15,7 +15,7 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 class CronDaemon:
-    """A running cron; what it did is in `log`."""
+    """A running cron daemon; `log()` returns what it has logged."""
 
     def __init__(self, home: Path, server: Server) -> None:
         self.home = home
@@ -25,13 +25,13 @@ class CronDaemon:
         return self.server.log.read_text(errors="replace")
 
     def commands(self) -> list[str]:
-        """What it has started."""
+        """The commands that cron has started."""
         return [line.partition(" CMD (")[2].rstrip(")") for line in self.log().splitlines() if " CMD (" in line]
 
 
 @contextmanager
 def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterator[CronDaemon]:
-    """Run a table: of root, or with `system` in /etc/cron.d. Daemon and jobs have the same `clock`."""
+    """Run a crontab of root, or with `system` a file in /etc/cron.d. The daemon and its jobs use `clock`."""
     cron, unshare, _ = need("cron", "unshare", "mount")
     if os.geteuid() != 0:
         pytest.skip("only root can run cron in a mount namespace of its own")
@@ -59,7 +59,7 @@ def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterat
 
 
 def clock_before_a_minute(seconds: float) -> dict[str, str]:
-    """Environment of processes for which the next minute begins in so many seconds."""
+    """Environment variables that fake a clock whose next minute begins in this many seconds."""
     if FAKETIME is None:
         pytest.skip("not installed: libfaketime; tests/services/install.sh tells how")
     offset = (60 - time.time() % 60 - seconds) % 60

@@ -1,4 +1,4 @@
-"""A proxy that breaks connections after so many bytes: what a network does, at a place of the test's choice."""
+"""A proxy that breaks connections after a chosen number of bytes, as a network fault does."""
 
 import contextlib
 import socket
@@ -7,20 +7,20 @@ import threading
 from typing import Literal, Self
 
 Direction = Literal["up", "down"]
-"""`up`: from the client to the server."""
+"""`up` is from the client to the server, `down` from the server to the client."""
 RESET = struct.pack("ii", 1, 0)
 
 
 class CuttingProxy:
-    """Passes connections on to a port; the first `times` of them break after `limit` bytes in one direction.
+    """Forwards connections to a port; the first `times` of them break after `limit` bytes in one direction.
 
-    Not one byte more arrives: what is beyond the limit is dropped. The end is a reset or, with `reset=False`, a close.
+    Bytes after the limit are dropped. The connection is reset or, with `reset=False`, closed.
     """
 
     def __init__(self, port: int, direction: Direction, limit: int, *, reset: bool = True, times: int = 1) -> None:
         self.connections = 0
         self.passed = {"up": 0, "down": 0}
-        """Bytes that went through, in all."""
+        """Forwarded bytes per direction, over all connections."""
         self._target = port
         self._cut = direction, limit, reset
         self._times = times
@@ -29,7 +29,7 @@ class CuttingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop accepting connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -1,4 +1,4 @@
-"""The databases that tests of steps run on: files, and a schema of its own on each server."""
+"""The databases for tests of steps: files, and an empty database on each server."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ DRIVERS = ("sqlite3", "duckdb", "postgres", "mysql", "sqlalchemy")
 
 
 def settings(database: Database) -> dict[str, Any]:
-    """The config of a connector, and what pymysql.connect takes."""
+    """The address and account of a database, as keys for a connector's config and for pymysql.connect."""
     return {
         "host": database.host,
         "port": database.port,
@@ -24,7 +24,7 @@ def settings(database: Database) -> dict[str, Any]:
 
 @dataclass
 class Place:
-    """A resource on a database that nobody else uses."""
+    """A resource on a database that no other test uses at the same time."""
 
     driver: str
     resource: dict[str, Any]
@@ -32,7 +32,7 @@ class Place:
 
 
 def file_place(driver: str) -> Place:
-    """A file under the flow's folder."""
+    """A database file in the flow's folder."""
     return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}})
 
 

@@ -1,4 +1,4 @@
-"""Flows that run for real, and connectors on real databases."""
+"""Runs flows with the real kernel, and opens connectors on real databases."""
 
 import json
 import sqlite3
@@ -23,7 +23,7 @@ CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": 
 
 @dataclass
 class Ran:
-    """A finished run: its summary, and of each step the status, reason and stored outputs."""
+    """A finished run: its summary, and the status, reason and stored outputs of each step."""
 
     summary: RunSummary
     status: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Project:
     place: Place | None = None
 
     def run(self, *, slot: str | None = None, **steps: dict[str, Any]) -> Ran:
-        """Run steps, `name={"type": …, other inputs}`; a failure is reported, not raised."""
+        """Run steps given as `name={"type": …, other inputs}`; a failed run is returned, not raised."""
         listed = []
         for name, inputs in steps.items():
             step = {"resource": "wh"} | inputs
@@ -79,18 +79,18 @@ class Project:
         return ran
 
     def one(self, **inputs: Any) -> dict[str, Any]:
-        """Outputs of a run of one step that must succeed."""
+        """Run one step that must succeed; returns its outputs."""
         ran = self.run(step=inputs)
         assert ran.status["step"] == "SUCCESS", ran.error
         return ran.outputs["step"]
 
     def sql(self, *statements: str) -> None:
-        """Run statements, each for itself."""
+        """Run statements, each in its own transaction."""
         for statement in statements:
             self.one(type="db_execute", sql=statement)
 
     def rows(self, sql: str) -> list[list[Any]]:
-        """The rows of a query as outputs hold them."""
+        """The rows of a query, in the form of step outputs."""
         rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
         return rows
 

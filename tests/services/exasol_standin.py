@@ -1,7 +1,7 @@
 """A stand-in for an Exasol node: the WebSocket protocol (version 3), so that the unmodified pyexasol talks to it.
 
-The SQL is DuckDB's. It proves how the protocol is used: login, attributes, results by handle, prepared statements,
-transactions, aborts, lost connections. It proves nothing about Exasol's own SQL, types, locks or versions.
+It executes SQL with DuckDB. It tests the use of the protocol: login, attributes, results by handle, prepared
+statements, transactions, aborts, lost connections. It does not test Exasol's own SQL, types, locks or versions.
 """
 
 import base64
@@ -26,14 +26,14 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 INLINE_ROWS = 1000
-"""A larger result stays on the server and is fetched by its handle."""
+"""Rows of a result that are sent inline; a larger result is fetched by its handle."""
 _TLS_HELLO = b"\x16"
 _QUERIES = {"SELECT", "WITH", "VALUES", "DESC", "DESCRIBE"}
 _WHOLE = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 18, "UINTEGER": 10, "UBIGINT": 20, "HUGEINT": 36}
 
 
 def data_type(kind: str) -> dict[str, Any]:
-    """A DuckDB type as the protocol describes one."""
+    """The protocol's description of a DuckDB type."""
     if found := re.match(r"DECIMAL\((\d+),\s*(\d+)\)", kind):
         return {"type": "DECIMAL", "precision": int(found[1]), "scale": int(found[2])}
     if kind in _WHOLE:
@@ -49,7 +49,7 @@ def data_type(kind: str) -> dict[str, Any]:
 
 
 def wire(value: Any) -> Any:
-    """A value as the protocol carries it: exact numbers and dates are text."""
+    """The JSON value for a Python value: exact numbers and dates are text."""
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
     if isinstance(value, datetime.datetime):
@@ -102,7 +102,7 @@ class WebSocket:
 
 
 class Session:
-    """What the server keeps of one connection."""
+    """The server's state of one connection."""
 
     numbers = itertools.count(1_700_000_000_000)
 
@@ -200,17 +200,17 @@ class Session:
 
 
 def folded(name: str) -> str:
-    """A name as Exasol writes it that was given without quotes; here that is told by its single case."""
+    """A lower-case name in upper case, as Exasol stores unquoted names; any other name is taken as quoted."""
     return name.upper() if name.islower() else name
 
 
 def columns_of(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
-    """The protocol sends column by column."""
+    """Transpose rows to columns, as the protocol sends them."""
     return [[wire(value) for value in column] for column in zip(*rows, strict=True)]
 
 
 class ExasolStandIn:
-    """Listens on a port of its own; plain and TLS are told apart by the first byte, as on the real server."""
+    """Listens on a free port; the first byte distinguishes plain connections and TLS, as on the real server."""
 
     host, user, password, schema = "127.0.0.1", "sys", "3xa-s3cret", "s1"
 
@@ -234,7 +234,7 @@ class ExasolStandIn:
         self.db.close()
 
     def cut(self) -> None:
-        """Cut all connections, as a network does."""
+        """Break all connections, as a network fault does."""
         for each in list(self._sockets):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

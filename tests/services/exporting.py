@@ -1,4 +1,4 @@
-"""Exports of schedules for tests: a document, the command, its answer."""
+"""Runs the export commands of the scheduler on documents of tests."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ class Exporter:
         self._capsys = capsys
 
     def write(self, items: str, *, head: str = "timezone: Europe/Berlin", name: str = "scheduler.yaml") -> Path:
-        """A document with these items, one per line: `id: a, cron: "* * * * *"`; their flow is added."""
+        """Write a document with items, one per line: `id: a, cron: "* * * * *"`; each gets a flow."""
         self.file = self.folder / name
         (self.folder / "flow.yaml").write_text(FLOW)
         lines = [f"  - {{flow: flow.yaml, {line.strip()}}}" for line in items.strip().splitlines()]
@@ -37,7 +37,7 @@ class Exporter:
         return self.file
 
     def __call__(self, target: str, *arguments: str) -> Answer:
-        """`aetherflow-scheduler export TARGET FILE ...`."""
+        """Run `aetherflow-scheduler export TARGET FILE ...`."""
         self._capsys.readouterr()
         code = main(["export", target, str(self.file), *arguments])
         captured = self._capsys.readouterr()

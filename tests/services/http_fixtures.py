@@ -1,4 +1,4 @@
-"""An API on loopback, and projects that call it."""
+"""Fixtures for HTTP tests: servers on loopback, connectors and resources for them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def _served(http_authority: Authority) -> Iterator[Running]:
 
 @pytest.fixture
 def http_api(_served: Running) -> Running:
-    """The API, having been asked nothing."""
+    """The API server with its counters and settings reset."""
     _served.api.reset()
     return _served
 
@@ -36,7 +36,7 @@ def _other_served(http_authority: Authority) -> Iterator[Running]:
 
 @pytest.fixture
 def http_other(_other_served: Running) -> Running:
-    """Another host, as far as HTTP is concerned."""
+    """A second server, which is another host for HTTP clients."""
     _other_served.api.reset()
     return _other_served
 

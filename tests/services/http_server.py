@@ -1,4 +1,4 @@
-"""An HTTP API on loopback, with TLS and everything that goes wrong in life; it counts what it is asked.
+"""An HTTP API on loopback with TLS and typical faults of servers; it records the requests.
 
 `running()` serves from a thread; `python http_server.py FOLDER` serves from a process of its own, for benchmarks.
 """
@@ -29,13 +29,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 PATTERN = random.Random(1).randbytes((1 << 20) + 7)
-"""What files are made of: its length is odd, so that no two pieces of 64 KiB are equal."""
+"""The repeated content of files; its length is odd, so that no two pieces of 64 KiB are equal."""
 PIECE = 1 << 16
 TOKEN, USER, PASSWORD, KEY = "tok-of-the-test", "alice", "pass-of-the-test", "key-of-the-test"
 
 
 def content(start: int, stop: int) -> bytes:
-    """Bytes of the file that every size of file is the beginning of."""
+    """Bytes from `start` to `stop` of an endless file; files of all sizes are prefixes of it."""
     found = b""
     while start < stop:
         at = start % len(PATTERN)
@@ -53,7 +53,7 @@ def sha256_of(size: int) -> str:
 
 @dataclass(frozen=True)
 class Hit:
-    """A request that arrived."""
+    """A received request."""
 
     method: str
     path: str
@@ -64,7 +64,7 @@ class Hit:
 
 @dataclass
 class Api:
-    """The state of one server: what it was asked, and how often what was asked for."""
+    """The state of one server: its received requests, and the settings of its faults."""
 
     hits: list[Hit] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
@@ -73,9 +73,9 @@ class Api:
     cuts: list[int] = field(default_factory=list)
     """Offsets at which the next responses of /file are cut."""
     bundles: dict[str, dict[str, tuple[bytes, float]]] = field(default_factory=dict)
-    """Bundles by name: path to content and time."""
+    """Bundle name to its files: path to content and modification time."""
     fail_at: int = 0
-    """The request of a list, counted from 1, that is answered 500."""
+    """Number of the list request, counted from 1, that is answered with 500; 0: none."""
     token_seconds: int = 3600
 
     def reset(self) -> None:
@@ -88,7 +88,7 @@ class Api:
         self.fail_at = 0
 
     def count(self, path: str = "") -> int:
-        """Requests for a path, or all."""
+        """Number of requests for a path, or of all requests."""
         return sum(not path or hit.path == path for hit in self.hits)
 
     def app(self) -> Starlette:
@@ -315,16 +315,16 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Running:
-    """A server that serves."""
+    """A running server."""
 
     api: Api
     port: int
     url: str
-    """`https://localhost:PORT`, or http where it has no certificate."""
+    """`https://localhost:PORT`, or `http://…` without a certificate."""
 
 
 class Authority:
-    """A certificate authority of this session and what it signs, as files."""
+    """A certificate authority of the test session; writes the certificates that it signs to files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -333,7 +333,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.file))
 
     def certificate(self, *names: str, expires_days: int = 0, authority: trustme.CA | None = None) -> Path:
-        """Key and certificate in one file."""
+        """Issue a certificate; returns a file with its key and chain."""
         import datetime as dt
 
         until = dt.datetime.now(dt.UTC) + dt.timedelta(days=expires_days) if expires_days else None
@@ -357,7 +357,7 @@ def _before(until: Any) -> Any:
 def running(certificate: Path | None = None, **settings: Any) -> Iterator[Running]:
     """Serve on a free port of loopback until the block ends."""
     api = Api()
-    # the protocol is named, else asyncio leaves Nagle's algorithm on and each response takes 40 ms
+    # proto must be given: otherwise asyncio leaves Nagle's algorithm on and each response takes 40 ms
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", 0))
@@ -383,7 +383,7 @@ def running(certificate: Path | None = None, **settings: Any) -> Iterator[Runnin
 
 
 class Listener:
-    """A peer that takes connections and drops each in its own way; it counts what arrived."""
+    """A peer that accepts connections and drops each in the chosen way; it counts them."""
 
     def __init__(self, behave: Callable[[socket.socket], None]) -> None:
         self._behave = behave
@@ -417,7 +417,7 @@ def peer(behave: Callable[[socket.socket], None]) -> Iterator[Listener]:
 
 
 def main() -> None:
-    """Serve without TLS from this process until it is ended; prints the port."""
+    """Serve without TLS until the process is killed; prints the port."""
     with running() as served:
         print(served.port, flush=True)
         sys.stdin.read()

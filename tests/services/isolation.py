@@ -1,4 +1,4 @@
-"""Each test has a home of its own; a run that changes the user's real one, or leaves a process behind, fails."""
+"""Gives each test its own home folder; fails a run that changes the user's real one or leaves a process behind."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 WATCHED = (".local/state", ".local/share", ".config")
-"""Where the product keeps a user's things; its XDG variables point there by default."""
+"""Folders in the home where the product stores data by default (XDG)."""
 ROOT = "AETHERFLOW_TESTS_HOMES"
-"""The folder of all homes, set by the first process of a run for its workers."""
+"""Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
 GRACE_SECONDS = 5.0
-"""Servers and workers that are ending have so long."""
+"""Time for servers and workers to end before they count as left behind."""
 
 
 class Watch:
-    """The user's real home before the run, and what the run may not have left."""
+    """Snapshot of the user's real home before the run, and checks after it."""
 
     def __init__(self, home: Path, homes: Path) -> None:
         self.homes = homes
@@ -28,7 +28,7 @@ class Watch:
         self._before = self._fingerprints()
 
     def problems(self) -> list[str]:
-        """What is otherwise than before."""
+        """Descriptions of changed files and of processes that were left behind."""
         after = self._fingerprints()
         names = self._before.keys() | after.keys()
         changed = sorted(str(name) for name in names if self._before.get(name) != after.get(name))
@@ -37,7 +37,7 @@ class Watch:
         ]
 
     def _left(self) -> dict[int, str]:
-        """Processes of tests that still run, with their command lines: their HOME is one of the run's."""
+        """Process id to command line of running test processes, recognised by a HOME of this run."""
         deadline = time.monotonic() + GRACE_SECONDS
         while (found := dict(self._processes())) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -52,10 +52,10 @@ class Watch:
                     command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                     yield int(entry.name), command.decode(errors="replace").strip()
             except OSError:
-                continue  # it has ended, or belongs to somebody else
+                continue  # the process has ended, or belongs to another user
 
     def _fingerprints(self) -> dict[Path, str]:
-        # at the desk other programs write to these folders, too: there only the product's own are compared
+        # on a developer's machine other programs write here too, so only the product's own folders are compared
         own = "" if os.environ.get("CI") == "true" else "aetherflow"
         found = {}
         for folder in (self._home / name / own for name in WATCHED):
@@ -76,31 +76,31 @@ def _new_home() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave the user's home before anything is imported that reads it."""
-    # `nohup` and `&` of a shell hand these on as ignored, and no child of a test could be ended by them
+    """Replace HOME before any import that reads it."""
+    # `nohup` and `&` of a shell make children ignore these signals; tests could not stop their children with them
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if ROOT in os.environ:
         return  # a worker, or pytest under test
     homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-"))
-    homes.chmod(0o755)  # for servers that change their account
+    homes.chmod(0o755)  # readable for servers that change their account
     os.environ[ROOT] = str(homes)
     config.stash[WATCH] = Watch(Path.home(), homes)
-    # caches of downloads are no state: without them the tests of installations would fetch everything again
+    # keep download caches: otherwise tests of installations would download everything again
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("UV_CACHE_DIR", f"{cache}/uv")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
     os.environ["HOME"] = _new_home()
     for name in [name for name in os.environ if name.startswith("XDG_")]:
-        del os.environ[name]  # these folders stand below HOME then
+        del os.environ[name]  # the defaults are below HOME
     for name in ("AETHERFLOW_STATE_ROOT", "AETHERFLOW_WORK_ROOT", "AETHERFLOW_CONFIG"):
         os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)
 def _own_home() -> Iterator[None]:
-    """A home, and so state, work and settings, for this test alone."""
+    """Give this test its own home, and so its own state, work folder and settings."""
     before = os.environ["HOME"]
     home = os.environ["HOME"] = _new_home()
     yield

@@ -1,7 +1,7 @@
-"""A program that runs a flow with the kernel alone: its services are carried out here, by a few lines each.
+"""A program that runs a flow with the kernel alone: minimal stand-ins here implement the services that it needs.
 
 `python kernel_alone.py FOLDER`: prints "in the middle" when the second of three steps has begun, and waits there to be
-killed; where a file FOLDER/go stands, that step ends. The rooms of the core that were imported are printed last.
+killed; if the file FOLDER/go exists, that step ends. At the end it prints the imported packages of the core.
 """
 
 import sys
@@ -60,7 +60,7 @@ class Say(Step[Any]):
 
 
 class Wait(Say):
-    """Waits in the middle, until it is killed or told to go on."""
+    """Waits in the middle until the process is killed, unless the file `go` exists."""
 
     def run(self) -> StepResult:
         """Write as `say` does, then wait for ever unless the file `go` is there."""
@@ -80,7 +80,7 @@ class Fold(Say):
 
 
 class Classes:
-    """Three classes by name."""
+    """The step classes of this program, by name; there are no connectors."""
 
     known: ClassVar[dict[str, type[Step[Any]]]] = {"say": Say, "wait": Wait, "fold": Fold}
 
@@ -102,7 +102,7 @@ class Classes:
 
 
 class Nothing:
-    """No children, no connectors, no folders; steps run bare."""
+    """Empty implementations of the services for child processes, connectors, folders and locks."""
 
     def tend(self) -> None:
         """Nothing."""
@@ -146,7 +146,7 @@ class Nothing:
 
 
 class Told:
-    """Events are written to a file."""
+    """Writes events to a file."""
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one."""
@@ -157,7 +157,7 @@ class Told:
 
 
 class NoLog:
-    """Steps print nothing."""
+    """A log that drops all output."""
 
     path = Path("no log")
     used = False
@@ -171,7 +171,7 @@ class NoLog:
 
 
 class Context:
-    """As much of a `RunContext` as these steps ask for."""
+    """The parts of `RunContext` that these steps use."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
@@ -193,7 +193,7 @@ def open_log(key: StepKey, number: int) -> NoLog:
 
 
 def run() -> str:
-    """Run the flow, or go on with it; the status at the end."""
+    """Run or resume the flow; returns its final status."""
     document = parse_document(TEXT, "alone.yaml")
     spec, problems = bind(FlowSpec, document.data, document.source)
     assert spec is not None, problems

@@ -1,4 +1,4 @@
-"""A real mail server in a thread of this process: aiosmtpd, with certificates of its own authority."""
+"""A real mail server (aiosmtpd) in a thread of this process, with certificates of a test authority."""
 
 import contextlib
 import datetime as dt
@@ -23,7 +23,7 @@ USER, PASSWORD = "u", "päss"
 
 @dataclass
 class Received:
-    """One mail that the server took."""
+    """One mail that the server accepted."""
 
     user: str | None
     encrypted: bool
@@ -35,14 +35,14 @@ class Received:
 
 @dataclass
 class Mailbox:
-    """What the server does, and what it got. `nobody@…` does not exist, `later@…` is full for now."""
+    """The server's behaviour and received mails. It rejects `nobody@…` permanently and `later@…` temporarily."""
 
     mails: list[Received] = field(default_factory=list)
     answer: str = "250 queued"
-    """To the whole mail."""
+    """The server's answer after the mail's data."""
     on_data: Callable[[], None] = lambda: None
     hang_up: bool = False
-    """Take the mail and end the connection without an answer."""
+    """Whether the server accepts the mail, but closes the connection without an answer."""
     logins: list[bool] = field(default_factory=list)
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
@@ -75,12 +75,12 @@ class Mailbox:
 
         ok = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         self.logins.append(ok)
-        return AuthResult(success=ok, handled=False, auth_data=USER if ok else None)  # not handled: it answers 535
+        return AuthResult(success=ok, handled=False, auth_data=USER if ok else None)  # handled=False: it answers 535
 
 
 @dataclass(frozen=True)
 class MailServer:
-    """A server that runs."""
+    """A running mail server."""
 
     port: int
     box: Mailbox
@@ -89,7 +89,7 @@ class MailServer:
 
 @dataclass
 class Certificates:
-    """An authority, and server certificates by it: good, for another name, expired, self-signed."""
+    """An authority, and server certificates: valid, for another name, expired, self-signed."""
 
     folder: Path
 
@@ -133,7 +133,7 @@ Start = Callable[..., MailServer]
 def start_mail_server(certificates: Certificates) -> Iterator[Start]:
     """`start("starttls" | "implicit" | "none", certificate=…, size=…)`; stopped at the end of the test.
 
-    `box` is what the server does, other options go to aiosmtpd.
+    `box` is the `Mailbox` that controls the server; other options go to aiosmtpd.
     """
     from aiosmtpd.controller import Controller
 
@@ -153,7 +153,7 @@ def start_mail_server(certificates: Certificates) -> Iterator[Start]:
             options: dict[str, Any] = {"authenticator": box.authenticate, "data_size_limit": size or 50_000_000}
             if tls == "starttls":
                 options |= {"tls_context": context, "require_starttls": True, "auth_required": True}
-            else:  # aiosmtpd does not count implicit TLS as TLS where it asks for it
+            else:  # aiosmtpd does not accept implicit TLS as TLS when it requires TLS
                 options["auth_require_tls"] = False
             if tls == "implicit":
                 options["ssl_context"] = context
@@ -167,7 +167,7 @@ def start_mail_server(certificates: Certificates) -> Iterator[Start]:
 
 
 def _any_client() -> ssl.SSLContext:
-    """A client that is content with every server."""
+    """A client context that accepts any server certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

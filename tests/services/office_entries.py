@@ -1,4 +1,4 @@
-"""What a workbook holds, from the flat XML that LibreOffice writes: one line of text for each place."""
+"""Describes the content of a workbook, from LibreOffice's flat XML: one line of text for each place."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 _WIDTH = 40
-"""Columns that are looked at."""
+"""Number of columns that are compared."""
 _LAST_ROWS = 400
-"""A row that is repeated more often is what follows the used part of a sheet."""
+"""A row that is repeated more often than this is the empty rest of a sheet."""
 _LENGTH = re.compile(r"-?\d+(?:\.\d+)?(?=(?:in|cm|mm|pt)$)")
 _SHAPE_KEYS = ("x", "y", "width", "height", "end-cell-address", "end-x", "end-y")
 _ROWS = {"table-header-rows", "table-rows", "table-row-group"}
@@ -18,7 +18,7 @@ Entries = dict[str, str]
 
 
 def entries(path: Path, new_rows: Mapping[str, Collection[int]]) -> Entries:
-    """Places to what is there. The looks of `new_rows`, by sheet, are left out: they are not the insertion's matter."""
+    """Place to its content. Formats of `new_rows`, given by sheet, are left out: the insertion does not set them."""
     root = ET.parse(path).getroot()
     book = _Book(root)
     found: Entries = {}
@@ -59,14 +59,14 @@ def _length(value: str) -> str:
 
 
 def _validation(element: ET.Element) -> str:
-    """A validation, rows without `$` counted from the cell from which LibreOffice counts them."""
+    """A validation as text, with relative rows resolved against LibreOffice's base cell."""
     base = int(re.sub(r".*\D", "", _get(element, "base-cell-address")) or 0)
     said = _said(element, {"name", "base-cell-address"})
     return re.sub(r"(?<=[A-Z])\d+(?=[\]:])", lambda row: f"[{int(row[0]) - base}]", said)
 
 
 class _Book:
-    """What cells refer to by name."""
+    """Definitions that cells refer to by name, such as styles and validations."""
 
     def __init__(self, root: ET.Element) -> None:
         self.styles: dict[str, str] = {}
@@ -79,12 +79,12 @@ class _Book:
                     self.validations[_get(element, "name")] = _validation(element)
 
     def height(self, style: str) -> str:
-        """What the style of a row says."""
+        """The height that a row style sets."""
         return self.styles.get(style, "")
 
 
 class _Table:
-    """One sheet."""
+    """Describes one sheet."""
 
     def __init__(self, book: _Book, name: str, new_rows: frozenset[int]) -> None:
         self._book = book
@@ -95,7 +95,7 @@ class _Table:
         self._found: Entries = {}
 
     def entries(self, table: ET.Element) -> Entries:
-        """Everything on the sheet."""
+        """Place to content, for everything on the sheet."""
         self._put("", "print ranges", _get(table, "print-ranges"))
         for column in _inside(table, "table-column", _COLUMNS):
             count = min(int(_get(column, "number-columns-repeated", "1")), _WIDTH)

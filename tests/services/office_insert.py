@@ -1,6 +1,6 @@
-"""LibreOffice inserts rows: run by the Python that has its bridge (Debian's), with a JSON file of jobs.
+"""Lets LibreOffice insert rows. Run it with the Python that has the UNO bridge (Debian's) and a JSON file of jobs.
 
-Each job opens a workbook, inserts rows as the program itself does, calculates everything and saves it as flat XML.
+Each job opens a workbook, inserts rows with LibreOffice's own function, recalculates it and saves it as flat XML.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from com.sun.star.beans import PropertyValue
 from com.sun.star.connection import NoConnectException
 
 SMALLEST = 1000
-"""A chart that is not loaded yet is smaller, in hundredths of a millimetre."""
+"""Smallest size of a loaded chart, in hundredths of a millimetre; charts that are still loading are smaller."""
 
 
 def value(name: str, content: object) -> Any:
-    """A property."""
+    """A UNO property value."""
     return PropertyValue(Name=name, Value=content)
 
 
 class Office:
-    """The running program."""
+    """A running LibreOffice."""
 
     def __init__(self, pipe: str, process: subprocess.Popen[bytes], deadline: float) -> None:
         local = uno.getComponentContext()
@@ -42,7 +42,7 @@ class Office:
         self.toolkit = context.ServiceManager.createInstanceWithContext("com.sun.star.awt.Toolkit", context)
 
     def run(self, job: dict[str, Any]) -> None:
-        """Open, insert, save."""
+        """Open a workbook, insert rows, recalculate and save."""
         hidden = (value("Hidden", True),)
         document = self.desktop.loadComponentFromURL(f"file://{job['source']}", "_blank", 0, hidden)
         if document is None:
@@ -58,7 +58,7 @@ class Office:
                     ) from error
             for name in document.Sheets.ElementNames:
                 pivots = document.Sheets.getByName(name).DataPilotTables
-                for pivot in pivots.ElementNames:  # opening a workbook reads them anew, inserting rows does not
+                for pivot in pivots.ElementNames:  # LibreOffice refreshes pivots on opening, but not on inserting
                     pivots.getByName(pivot).refresh()
             document.calculateAll()
             self.settle(document)
@@ -68,7 +68,7 @@ class Office:
             document.close(True)
 
     def settle(self, document: Any) -> None:
-        """Wait until charts are loaded, which happens beside everything else: before, they have no size."""
+        """Wait until charts are loaded, which happens asynchronously: before that they have no size."""
         deadline = time.monotonic() + 60
         while True:
             self.toolkit.processEventsToIdle()
@@ -93,7 +93,7 @@ def shapes(page: Any) -> list[Any]:
 
 
 def insert(sheet: Any, row: int, count: int) -> None:
-    """Insert rows; they get the height of other rows, not of the one above: that is the filler's matter."""
+    """Insert rows with the default height; setting the height of new rows is the task of the code under test."""
     if sheet.isProtected():
         sheet.unprotect("")
     sheet.Rows.insertByIndex(row - 1, count)
@@ -101,7 +101,7 @@ def insert(sheet: Any, row: int, count: int) -> None:
 
 
 def main(path: str) -> None:
-    """All jobs of a file in one process of the program."""
+    """Run all jobs of a file in one LibreOffice process."""
     work = json.loads(Path(path).read_text())
     pipe = f"aetherflow-{work['name']}"
     command = [
@@ -113,7 +113,7 @@ def main(path: str) -> None:
             office = Office(pipe, process, time.monotonic() + 120)
             for job in work["jobs"]:
                 office.run(job)
-            with contextlib.suppress(Exception):  # the bridge may be gone before the answer
+            with contextlib.suppress(Exception):  # the bridge may close before it answers
                 office.desktop.terminate()
             process.wait(60)
         finally:

@@ -1,4 +1,4 @@
-"""LibreOffice's own insertion beside ours: what a workbook holds after both, and where they differ."""
+"""Compares row insertion by LibreOffice with that of the reports package: where the resulting workbooks differ."""
 
 import json
 import os
@@ -21,14 +21,14 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A template, the same with rows inserted by us, and the insertions: (sheet, row of the template, count)."""
+    """A template, its copy with rows inserted by the package, and the insertions as (sheet, template row, count)."""
 
     template: Path
     ours: Path
     insertions: Sequence[tuple[str, int, int]]
 
     def new_rows(self) -> dict[str, set[int]]:
-        """The rows that went in, by sheet."""
+        """Sheet to the row numbers of its inserted rows."""
         found: dict[str, set[int]] = {}
         shifts: dict[str, int] = {}
         for sheet, row, count in sorted(self.insertions, key=lambda each: each[1]):
@@ -40,14 +40,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many places were compared, and those that differ: what LibreOffice has there, what we have."""
+    """The number of compared places, and those that differ, with LibreOffice's content and ours."""
 
     places: int
     differences: list[str]
 
 
 def compare(cases: Sequence[Case], folder: Path) -> list[Outcome]:
-    """Have LibreOffice do all insertions, and open our files; in one process of the program."""
+    """Compare all cases in one LibreOffice process, which inserts the rows and opens our files."""
     (program,) = need("soffice")
     if subprocess.run([DEBIAN_PYTHON, "-c", "import uno"], check=False, capture_output=True).returncode:
         pytest.skip("not installed: python3-uno; tests/services/install.sh tells how to get it")
@@ -59,7 +59,7 @@ def compare(cases: Sequence[Case], folder: Path) -> list[Outcome]:
             {"source": str(case.template), "target": str(folder / f"{number}-theirs.fods"), "insert": bottom_up},
             {"source": str(case.ours), "target": str(folder / f"{number}-ours.fods"), "insert": []},
         ]
-    for _ in range(_ATTEMPTS):  # now and then LibreOffice ends in the middle of an insertion
+    for _ in range(_ATTEMPTS):  # LibreOffice sometimes crashes during an insertion
         left = [job for job in jobs if not Path(str(job["target"])).exists()]
         if left:
             said = _run(
@@ -70,7 +70,7 @@ def compare(cases: Sequence[Case], folder: Path) -> list[Outcome]:
 
 
 def _run(work: dict[str, object], folder: Path) -> str:
-    """Run jobs; what the program said."""
+    """Run jobs in LibreOffice; returns its output."""
     listed = folder / "jobs.json"
     listed.write_text(json.dumps(work))
     command = [DEBIAN_PYTHON, str(SCRIPT), str(listed)]
@@ -95,7 +95,7 @@ def _outcome(case: Case, folder: Path, number: int) -> Outcome:
     return Outcome(len(theirs.keys() | ours.keys()), differences)
 
 
-# Where LibreOffice is known to do something else than Excel, or nothing; tests of ours cover each.
+# Known differences of LibreOffice from Excel; each is covered by another test.
 
 
 def _comparable(found: Entries, new_rows: dict[str, set[int]]) -> Entries:
@@ -105,11 +105,11 @@ def _comparable(found: Entries, new_rows: dict[str, set[int]]) -> Entries:
         what = what.strip()
         new = new_rows.get(sheet.strip("'"), set())
         if what.startswith("shape control"):
-            continue  # form controls: LibreOffice fixes them to the page, so that they never move
+            continue  # form controls: LibreOffice anchors them to the page, so they never move
         if re.fullmatch(r"shape Chart \d+", what):
             said = said.partition(" x=")[0]  # the size of charts: LibreOffice forgets to stretch those whose data move
         if what.startswith("sparkline "):
-            continue  # sparklines: LibreOffice leaves their data where it was, and the place that it writes, too
+            continue  # sparklines: LibreOffice updates neither their data range nor their own cell
         said = re.sub(r"href=([\"'])#.*?\1 ", "", said)  # links within the workbook: LibreOffice leaves them
         if what.startswith("conditional format "):
             place, said = _trimmed(place, new), _trimmed(said, new)

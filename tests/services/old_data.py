@@ -1,4 +1,4 @@
-"""What AetherFlow 1.0.0 left behind (`tests/data/1.0.0`), copied to a folder of the test and usable there."""
+"""State files and ledgers that AetherFlow 1.0.0 wrote (`tests/data/1.0.0`), copied to a folder of the test."""
 
 import contextlib
 import io
@@ -13,13 +13,13 @@ from typing import Any
 
 DATA = Path(__file__).parents[1] / "data" / "1.0.0"
 ROOT = "/tmp/aetherflow-1.0.0"
-"""Where the data was made, and what its absolute paths begin with."""
+"""The folder in which the data was made; its absolute paths begin with it."""
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Result:
 
 @dataclass(frozen=True)
 class OldData:
-    """A copy of the data."""
+    """A copy of the data, with access to its files and databases."""
 
     folder: Path
 
@@ -44,7 +44,7 @@ class OldData:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that the runs were started with."""
+        """The environment variables for commands on the data, as the original runs had them."""
         return {
             "HOME": str(self.folder / "home"),
             "EFFECTS": str(self.folder / "effects"),
@@ -53,18 +53,18 @@ class OldData:
         }
 
     def mend(self) -> None:
-        """Let the steps succeed that failed or hung, and forget what was noted so far."""
+        """Make steps succeed that failed or hung, and clear the notes of the steps."""
         for path in (self.folder / "effects").iterdir():
             path.unlink()
         (self.folder / "effects/mended").touch()
 
     def noted(self, flow: str) -> list[str]:
-        """What the steps of a flow have noted since `mend`, in order."""
+        """What the steps of a flow have written down since `mend`, in order."""
         path = self.folder / "effects" / flow
         return path.read_text().splitlines() if path.exists() else []
 
     def rows(self, file: str, sql: str, *values: Any) -> Rows:
-        """Query a database, named by its path in the folder; paths are shown as they were where it was made."""
+        """Query a database, given by its path in the folder; paths in results are mapped back to `ROOT`."""
         with contextlib.closing(sqlite3.connect(self.folder / file)) as db:
             db.row_factory = sqlite3.Row
             text = json.dumps([dict(row) for row in db.execute(sql, values)])
@@ -90,16 +90,16 @@ def expected_state(flow: str) -> dict[str, Rows]:
 def unpack(folder: Path) -> OldData:
     """Copy the data; absolute paths in the databases lead into the copy.
 
-    They stand in: `artifacts.path`, `job_runs` and `step_runs` in `outputs` and `error`, `journal.detail`, `runs` in
-    `command`, `flow_path` and `state_path`, `flows` in `flow_path` and `state_path`, `items.file`, `slots` and
-    `attempts` in `log` and `reason`. No definition, no hash and no file of outputs holds one. A database with a
+    Absolute paths occur in: `artifacts.path`, `job_runs` and `step_runs` in `outputs` and `error`, `journal.detail`,
+    `runs` in `command`, `flow_path` and `state_path`, `flows` in `flow_path` and `state_path`, `items.file`, `slots`
+    and `attempts` in `log` and `reason`. No definition, no hash and no file of outputs holds one. A database with a
     write-ahead log keeps it.
     """
     shutil.copytree(DATA, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expected.json"))
     for base in ("home", "ledger"):
         for path in sorted((folder / base).rglob("*.sqlite")):
             _lead_to(path, str(folder))
-    for row in expected_state("pickup")["ledger"]:  # a checkout has times of its own
+    for row in expected_state("pickup")["ledger"]:  # git does not keep modification times
         at = json.loads(row["value"])["mtime"]
         os.utime(folder / "working/pickup" / row["key"].replace("down partner", "partner").replace(" ", "/"), (at, at))
     return OldData(folder)
@@ -118,7 +118,7 @@ def _lead_to(path: Path, folder: str) -> None:
                     update = f"UPDATE {table} SET {column}=replace({column}, ?, ?) WHERE instr({column}, ?)"
                     db.execute(update, (ROOT, folder, ROOT))
         db.commit()
-        for each in kept:  # closing would move the log into the database
+        for each in kept:  # closing a connection would move the write-ahead log into the database
             shutil.copy(each, each.with_name(f"{each.name}.kept"))
     for each in kept:
         each.with_name(f"{each.name}.kept").replace(each)

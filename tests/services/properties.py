@@ -1,4 +1,4 @@
-"""How often Hypothesis tries, and with which seed. Loaded before the first module that defines a property."""
+"""The number of examples and the seed of Hypothesis. Loaded before the first module that defines a property."""
 
 import os
 
@@ -6,7 +6,7 @@ import hypothesis.core
 from hypothesis import HealthCheck, settings
 
 TORTURE = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
-"""AETHERFLOW_TORTURE_TIER=T1: properties are tried 5,000 times and more, not 200."""
+"""Whether properties are tried at least 5,000 times instead of 200 (AETHERFLOW_TORTURE_TIER=T1)."""
 
 settings.register_profile(
     "core",

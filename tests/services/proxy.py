@@ -13,16 +13,16 @@ CHUNK = 1 << 16
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 and passes everything on to another one, until a fault is due.
+    """Listens on `port` of 127.0.0.1 and forwards everything to another port, until a fault is due.
 
     Use it as a context manager. `up` and `down` count the bytes from and to the client, `connections` the clients.
 
-    :param target: the port behind it
+    :param target: the port of the server
     :param up: byte from the client after which the connection is cut; None: never
     :param down: the same for bytes to the client
-    :param how: `rst` resets both ends, `fin` closes them, `stall` keeps them open and passes nothing more, either way
-    :param faults: how many connections are treated so, the first ones; None: all
-    :param rate: bytes per second in either direction, for all connections; None: as fast as it goes
+    :param how: `rst` resets both ends, `fin` closes them, `stall` keeps them open and forwards nothing either way
+    :param faults: how many connections get the fault, counted from the first; None: all
+    :param rate: bytes per second in either direction, for all connections; None: unlimited
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Proxy:
         self.rate = None
 
     def reconnect(self) -> None:
-        """The network is back: no faults, and who still waits on a stalled connection hears that it is gone."""
+        """Stop all faults, and reset stalled connections, as a network that is restored does."""
         self.mend()
         for each in self.stalled:
             with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ class Proxy:
             self.connections += 1
             self.open += [client, server]
             _Link(self, client, server, faulty=self.faults is None or self.connections <= self.faults)
-            if self.closing.is_set():  # it may have closed the others already
+            if self.closing.is_set():  # `close` may have closed the other connections already
                 self.close()
 
 

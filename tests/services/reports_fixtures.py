@@ -1,4 +1,4 @@
-"""Projects of fills, and LibreOffice as a second reader."""
+"""Fixtures of the reports tests: projects, and conversion by LibreOffice."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ def reports(tmp_path: Path) -> Reports:
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Convert:
-    """`convert(path, "pdf")`: the file as LibreOffice opens it."""
+    """`convert(path, "pdf")` converts a file with LibreOffice and returns the path of the result."""
     (program,) = need("soffice")
 
     def run(path: str | Path, kind: str) -> Path:

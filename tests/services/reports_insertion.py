@@ -1,4 +1,4 @@
-"""Blank rows inserted into a workbook file by the package under test, and nothing else done to it."""
+"""Inserts blank rows into a workbook file with the package under test, without filling it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from aetherflow_builtins_reports.shift.sheet import ShiftedSheet
 
 
 def insert_rows(source: Path, target: Path, insertions: Mapping[str, Sequence[Insertion]]) -> list[str]:
-    """Insert rows, by the names of the sheets; the warnings. calcChain stays behind, its only use is speed."""
+    """Insert rows, given by sheet name; returns the warnings. Drops calcChain, which only speeds up Excel."""
     with Template(source, source.name) as template, target.open("wb") as file:
         workbook = template.workbook
         shift = Shift(workbook, {workbook.sheet(name).part: Moves(each) for name, each in insertions.items()})

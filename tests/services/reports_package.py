@@ -1,4 +1,4 @@
-"""Workbook files from hand-written parts: what XlsxWriter does not make, or not exactly so."""
+"""Writes workbook files from hand-written parts, for content that XlsxWriter cannot write."""
 
 import posixpath
 import zipfile
@@ -29,7 +29,7 @@ def package(
     links: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     names: str = "",
 ) -> Path:
-    """Write a workbook: sheets by name as XML, further parts, and for each part the (kind, part) that it leads to."""
+    """Write a workbook from sheets (name to XML), further parts, and each part's relationships as (kind, part)."""
     listed = list(sheets)
     every = {f"xl/worksheets/sheet{number}.xml": sheets[name] for number, name in enumerate(listed, 1)}
     every |= parts or {}

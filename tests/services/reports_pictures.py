@@ -1,4 +1,4 @@
-"""Charts as LibreOffice draws them: workbooks as pictures of their pages, and how alike two pictures are."""
+"""Renders workbooks to pictures with LibreOffice, finds the charts, and compares pictures."""
 
 import subprocess
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from services import need
 
 DPI = 80
 SOLID, DARK = 64, 110
-"""From this saturation on a pixel is coloured; up to this brightness it is text or a line."""
+"""Least saturation of a coloured pixel, and highest brightness of text and lines; both of 255."""
 HUES = 6
 SLACK = 5
-"""Width of the square in which a pixel finds its like: two pixels aside are the same place."""
+"""Width of the square in which a pixel may find its counterpart: up to two pixels away count as the same place."""
 Box = tuple[int, int, int, int]
 
 
 def draw(folder: Path, *workbooks: Path) -> dict[str, list[Image.Image]]:
-    """Pages of workbooks, by the names of the files without suffix."""
+    """File name without suffix to the pictures of the workbook's pages."""
     office, poppler = need("soffice", "pdftoppm")
     command = [office, f"-env:UserInstallation=file://{folder}/office", "--headless", "--convert-to", "pdf"]
     subprocess.run([*command, "--outdir", folder, *workbooks], check=True, capture_output=True, timeout=300)
@@ -50,7 +50,7 @@ def frames(
 
 
 def ink(picture: Image.Image) -> list[Image.Image]:
-    """Where there is something: masks of six hues, which is what charts draw data in, and of what is dark."""
+    """Masks of the drawn pixels: one for each of six hues, for chart data, and one for dark pixels."""
     hue, saturation, _ = picture.convert("HSV").split()
     coloured = saturation.point([255 * (value >= SOLID) for value in range(256)])
     masks = []
@@ -62,9 +62,9 @@ def ink(picture: Image.Image) -> list[Image.Image]:
 
 
 def likeness(expected: Image.Image, found: Image.Image) -> float:
-    """1: each has everything that the other has, in the same place and colour; 0: they have nothing in common.
+    """Similarity of two pictures: 1 if all drawn pixels match in place and colour, 0 if none do.
 
-    Data and the rest (titles, axes, labels) are judged apart; the worse counts.
+    Data and the rest (titles, axes, labels) are compared separately; the lower value is returned.
     """
     assert expected.size == found.size, f"pages of different sizes: {expected.size} and {found.size}"
     ones, others = ink(expected), ink(found)

@@ -1,4 +1,4 @@
-"""Random workbooks, by seed: formulas of all kinds, and everything on a sheet that knows rows; and rows to insert."""
+"""Random workbooks by seed, with formulas and everything on a sheet that refers to rows, and rows to insert."""
 
 import io
 import random
@@ -14,7 +14,7 @@ from reports_templates import png, rewrite
 _NAMES = ["Data", "My Sheet", "It's", "Grün & Co", "2024", "AB12", "x-y", "Sheet_1", "RC"]
 _ROWS = 30
 _FIELDS = "ABCDEF"
-"""Columns of plain values; formulas stand right of them and refer to them, so that none refers to itself."""
+"""Columns of plain values; formulas are to the right and only refer to these, so there are no cycles."""
 _FUNCTIONS = ["SUM", "COUNT", "MAX", "COUNTA", "ROWS", "SUMPRODUCT", "MIN", "AVERAGE"]
 _FIRST_FORMULA, _LAST_FORMULA = 7, 11
 _SHARED, _ARRAY = 12, 13
@@ -54,7 +54,7 @@ class RandomTemplate:
             rows: dict[int, int] = {}
             for _ in range(pick.randint(1, 3)):
                 row, count = pick.randint(1, _ROWS + 8), pick.choice([1, 1, 2, 3, 10])
-                # LibreOffice refuses rows whose old place overlaps an array of several cells, even right above it
+                # LibreOffice refuses insertions that touch an array formula of several cells, even directly above it
                 if not any(row <= bottom and row + count > top for top, bottom in self._arrays[name]):
                     rows[row] = count
             self.insertions += [(name, row, count) for row, count in rows.items()]
@@ -95,7 +95,7 @@ class RandomTemplate:
         return f"{quote_sheetname(self._random.choice(self._sheets))}!" if self._maybe(0.4) else ""
 
     def _several(self) -> str:
-        """Something that a function of ranges takes."""
+        """A random argument for a function that accepts ranges."""
         pick = self._random
         kind = pick.random()
         if kind < 0.1 and self._names:
@@ -198,7 +198,7 @@ class RandomTemplate:
         for number in range(pick.randint(0, 2)):
             top, bottom = self._rows()
             source = f"={quote_sheetname(pick.choice(self._sheets))}!$A$2:$A${self._row() + 1}"
-            # of other sheets only: LibreOffice takes those without a sheet for cells of the following sheet
+            # references to other sheets only: LibreOffice reads those without a sheet as cells of the following sheet
             own = self._fixed(sheet.get_name())
             rules = [{"validate": "list", "source": source}, {"validate": "custom", "value": f"={own}>1"},
                      {"validate": "integer", "criteria": "between", "minimum": f"={own}", "maximum": 9}]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A template with a table on which all depends that can: formulas, a chart, a name, a pivot table, a slicer."""
+"""A template with a table that formulas, a chart, a defined name, a pivot table and a slicer refer to."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ COLUMNS = ["region", "amount", "price", "value", "share"]
 def with_table(
     path: Path, *, rows: int = 1, totals: bool = True, header: bool = True, names: Mapping[str, str] | None = None
 ) -> Path:
-    """Sheet `Report`: table `Sales` from B4 on, its last two columns calculated, with so many rows of samples."""
+    """Write the template: sheet `Report` with table `Sales` at B4, two calculated columns and `samples` sample rows."""
     book = xlsxwriter.Workbook(path)
     report, pivot = book.add_worksheet("Report"), book.add_worksheet("Pivot")
     look, money = book.add_format({"italic": True}), book.add_format({"num_format": "#,##0.00"})
@@ -59,7 +59,7 @@ def with_table(
 
 
 def _name_the_table(parts: dict[str, bytes]) -> None:
-    """Write out the table's name in the totals, as Excel does; LibreOffice needs it."""
+    """Add the table's name to the references in the totals row, as Excel does; LibreOffice needs it."""
     name = "xl/worksheets/sheet1.xml"
     parts[name] = parts[name].replace(b"SUBTOTAL(109,[", b"SUBTOTAL(109,Sales[")
 

@@ -1,4 +1,4 @@
-"""Templates for the tests: by XlsxWriter, and what XlsxWriter cannot make by hand."""
+"""Templates for the tests, written by XlsxWriter and completed by hand where it lacks a feature."""
 
 import io
 import re
@@ -15,10 +15,10 @@ _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 VBA_PROJECT = Path(__file__).parent / "files" / "vbaProject.bin"
-"""Macros as Excel stored them; where they come from stands beside them."""
+"""A VBA project that Excel stored; its origin is documented next to the file."""
 REGIONS = ["north", "south", "east", "west"]
 RICH_ROWS: list[list[Any]] = [[REGIONS[row % 4], 2020 + row % 3, 10.5 * row] for row in range(1, 9)]
-"""What the sheet `Data` of the rich template holds below its header."""
+"""The rows of the sheet `Data` of the rich template, below its header."""
 
 
 def png(width: int, height: int, color: tuple[int, int, int]) -> bytes:
@@ -49,7 +49,7 @@ def parts_of(path: Path) -> dict[str, bytes]:
 
 
 def layout(path: Path) -> Path:
-    """The sheet of the worked examples: marker A4, header in 5, formatted row 6, second marker A11, header in 12."""
+    """Write the sheet of the worked examples: marker A4, header 5, formatted row 6, second marker A11, header 12."""
     book = xlsxwriter.Workbook(path)
     sheet = book.add_worksheet("Report")
     bold = book.add_format({"bold": True, "bg_color": "#DDEEFF"})

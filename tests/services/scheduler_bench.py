@@ -1,4 +1,4 @@
-"""A folder with a schedule; a clock and a launcher that obey the test; and real schedulers, as processes."""
+"""A folder with a schedule, a clock and a launcher that the test controls, and real scheduler processes."""
 
 import contextlib
 import datetime as dt
@@ -33,7 +33,7 @@ START = dt.datetime(2026, 3, 2, 12, 0, 30, tzinfo=dt.UTC)
 
 
 class FakeClock(Clock):
-    """Stands still until somebody waits; then it jumps by what is waited for."""
+    """A clock that stands still; `wait` advances it by the time that it would have waited."""
 
     def __init__(self, start: dt.datetime = START) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class FakeClock(Clock):
         pass
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by."""
+        """Advance the clock by some seconds."""
         self.mono += seconds
         self.wall += max(1, round(seconds * 1000))
         for plan in [plan for plan in self.plans if plan[0] <= self.wall]:
@@ -66,12 +66,12 @@ class FakeClock(Clock):
             plan[1]()
 
     def at(self, after: dt.timedelta, what: Callable[[], None]) -> None:
-        """Do something so long from now."""
+        """Call `what` when the clock has advanced by `after`."""
         self.plans.append((self.wall + round(after.total_seconds() * 1000), what))
 
 
 class FakeRun(Running):
-    """A run that takes as long, and ends, as the launcher says."""
+    """A run whose duration and exit code the launcher determines."""
 
     def __init__(self, clock: Clock, until: float, code: int, request: RunRequest, done: Callable[[str], None]) -> None:
         self._clock, self._until, self._code = clock, until, code
@@ -99,14 +99,14 @@ class FakeRun(Running):
 
 @dataclass
 class FakeLauncher(Launcher):
-    """Keeps what was started in a file, so that it outlives a process that is killed; knows which runs have ended."""
+    """A launcher that only records starts and ends of runs, in a file that outlives a killed process."""
 
     clock: Clock
     file: Path
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """How long runs of an item take; omitted: 2."""
+    """Item id to the duration of its runs in seconds; 2 for other items."""
     codes: dict[str, list[int]] = field(default_factory=dict)
-    """Exit codes of an item's starts, one after the other, then 0."""
+    """Item id to the exit codes of its starts, in order; further starts end with 0."""
     runs: list[FakeRun] = field(default_factory=list)
     refuse: bool = False
 
@@ -129,12 +129,12 @@ class FakeLauncher(Launcher):
             file.write(f"{event} {run_id} {self.clock.now():%Y-%m-%dT%H:%M:%S}\n")
 
     def lines(self, event: str) -> list[tuple[str, str]]:
-        """Run id and time of each event."""
+        """Run id and time of each recorded event of this kind."""
         found = [line.split() for line in self.file.read_text().splitlines()] if self.file.exists() else []
         return [(run_id, at) for kind, run_id, at in found if kind == event]
 
     def started(self) -> list[str]:
-        """Run ids, in the order of their starts."""
+        """The run ids in the order of their starts."""
         return [run_id for run_id, _ in self.lines("start")]
 
     def done(self) -> list[str]:
@@ -142,7 +142,7 @@ class FakeLauncher(Launcher):
 
 
 class Bench:
-    """A schedule in a folder of its own."""
+    """A schedule in its own folder, with a ledger, a fake clock and commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -161,7 +161,7 @@ class Bench:
         path.write_text(text)
 
     def schedule_of(self, *items: Mapping[str, Any], **top: Any) -> None:
-        """Write a schedule of items; `flow` where none is named, and UTC."""
+        """Write a schedule with these items; defaults are the flow `flow` and the zone UTC."""
         given = [{"flow": "flow.yaml", **item} for item in items]
         self.write(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", **top, "items": given}))
 
@@ -177,7 +177,7 @@ class Bench:
     # The ledger
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read the ledger."""
+        """The rows of a query on the ledger."""
         with contextlib.closing(sqlite3.connect(self.folder / "ledger.sqlite", timeout=30)) as db:
             return db.execute(query, values).fetchall()
 
@@ -213,7 +213,7 @@ class Bench:
         )
 
     def run_for(self, span: dt.timedelta, **options: Any) -> None:
-        """Let a scheduler run so long, then stop it."""
+        """Run a scheduler in this process for a span of the fake clock, then stop it."""
         made = self.scheduler(**options)
         self.clock.until = self.clock.mono + span.total_seconds()
         self.clock.at_end = made.stop.stop
@@ -246,7 +246,7 @@ class Bench:
         return process
 
     def command(self, *arguments: str, code: int | None = 0, **env: str) -> str:
-        """Run a command to its end; its stdout."""
+        """Run a command to its end; returns its stdout."""
         done = warm.run(
             [sys.executable, "-m", "aetherflow.scheduler", *arguments],
             cwd=self.folder,
@@ -276,7 +276,7 @@ class Bench:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until something is so; a busy machine has time."""
+    """Wait until a condition is true and return its value; the time limit allows for busy machines."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(sqlite3.OperationalError, FileNotFoundError):
@@ -288,7 +288,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """An empty bench, in memory where that is possible: each step of the ledger is synced."""
+    """An empty bench, in memory if possible, because the ledger syncs every transaction to disk."""
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     folder = Path(tempfile.mkdtemp(prefix="scheduler-", dir=memory if usable else None))

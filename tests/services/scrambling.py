@@ -1,4 +1,4 @@
-"""Scrambled reasons: what is decided on codes is decided as before, whatever the words are."""
+"""Scrambles the texts of reasons, to test that decisions depend on the codes only."""
 
 import runpy
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ import pytest
 from aetherflow.core.base import said
 
 FOLDER = Path(__file__).with_name("scrambled")
-"""On PYTHONPATH it scrambles the reasons of a command, forked or started, and of what that starts."""
+"""Folder that, on PYTHONPATH, scrambles the reasons of a command, forked or started, and of its children."""
 
 
 @pytest.fixture
 def scramble() -> Iterator[Callable[[], None]]:
-    """Scrambles the reasons of this process from the call on, until the end of the test."""
+    """A function that scrambles the reasons of this process until the end of the test."""
     plain = said._words
 
     def patch() -> None:

@@ -1,4 +1,4 @@
-"""One fixture per real server, started once per session on first use. A missing server skips its tests and says so."""
+"""One fixture per real server, started once per session on first use; tests of a missing server are skipped."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exasol_standin import ExasolStandIn
 from svc import Server, account, free_port, port_open, workdir
 
-# Debian keeps servers out of a user's PATH, and PostgreSQL's programs out of everybody's; the highest version wins.
+# Debian's servers are not in a user's PATH, and PostgreSQL's programs in no PATH; the highest version is used.
 _POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
 _SEARCH = os.pathsep.join([*map(str, _POSTGRES), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -39,7 +39,7 @@ def me() -> str:
 
 @dataclass(frozen=True)
 class Sshd:
-    """Key authentication, own account; `root` is an empty folder to work in."""
+    """A running SSH server with key authentication for the account of the tests; `root` is an empty folder."""
 
     port: int
     user: str
@@ -58,7 +58,7 @@ def sshd() -> Iterator[Sshd]:
         shutil.copy(home / "id.pub", home / "authorized")
         (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {(home / 'host.pub').read_text()}")
         (home / "data").mkdir()
-        # StrictModes no: sshd refuses a key file under the world-writable /tmp otherwise.
+        # StrictModes no: otherwise sshd refuses a key file below the world-writable /tmp.
         (home / "config").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile none\n"
             f"AuthorizedKeysFile {home}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
@@ -78,7 +78,7 @@ def sshd() -> Iterator[Sshd]:
 
 
 def _without_penalties(sshd: str) -> str:
-    """From 9.8 on sshd turns away for a while who breaks off connections, as tests of cut connections do."""
+    """Options that turn off penalties: sshd 9.8 and later blocks clients for a while that break off connections."""
     told = subprocess.run([sshd, "-V"], capture_output=True, text=True, check=False).stderr
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told)
     new = found is not None and (int(found[1]), int(found[2])) >= (9, 8)
@@ -87,7 +87,7 @@ def _without_penalties(sshd: str) -> str:
 
 @dataclass(frozen=True)
 class Smbd:
-    r"""SMB 3, encryption required; `share` is `\\127.0.0.1\data`, `root` the same folder on disk."""
+    r"""A running Samba server; `share` is `\\127.0.0.1\data`, `root` the same folder on disk."""
 
     port: int
     user: str
@@ -106,7 +106,7 @@ def smbd() -> Iterator[Smbd]:
 
 @pytest.fixture(scope="session")
 def smbd_old() -> Iterator[Smbd]:
-    """SMB 2, signed, not encrypted: what pysmb can speak."""
+    """A Samba server with signed, unencrypted SMB 2, as pysmb supports no encryption."""
     with running_smbd(
         ("server min protocol = SMB2_02", "server signing = mandatory", "server smb encrypt = off")
     ) as found:
@@ -115,7 +115,7 @@ def smbd_old() -> Iterator[Smbd]:
 
 @contextmanager
 def running_smbd(settings: Sequence[str]) -> Iterator[Smbd]:
-    """A Samba server with these settings; it has a second, hidden share with a blank in its name."""
+    """Run a Samba server with further settings; it has a second, hidden share with a blank in its name."""
     program, pdbedit, _ = need("smbd", "pdbedit", "setpriv")
     with workdir("smbd") as home:
         port, password = free_port(), "S3cret!"
@@ -171,7 +171,7 @@ force user = {me()}
 
 @dataclass(frozen=True)
 class Database:
-    """Where an empty database listens, and who may change it."""
+    """Address and account of a running server with an empty database."""
 
     port: int
     user: str
@@ -252,14 +252,14 @@ def running_mariadb() -> Iterator[Database]:
             capture_output=True,
         )
         who = f"'{database.user}'@'{database.host}'"
-        (home / "init.sql").write_text(  # the server wants one statement per line
+        (home / "init.sql").write_text(  # the server requires one statement per line
             f"CREATE DATABASE {database.name} CHARACTER SET utf8mb4;\n"
             f"CREATE USER {who} IDENTIFIED BY '{database.password}';\n"
             f"GRANT ALL ON {database.name}.* TO {who};\n"
         )
 
         def ready() -> bool:
-            # A login of the test's own user also proves that init.sql has been run.
+            # Logging in as the test's user also proves that init.sql was executed.
             pymysql.connect(
                 host=database.host,
                 port=database.port,
@@ -285,7 +285,7 @@ def running_mariadb() -> Iterator[Database]:
 
 @dataclass(frozen=True)
 class Tls:
-    """A throw-away certificate authority, and what a server of it at 127.0.0.1 and localhost needs."""
+    """A temporary certificate authority, with key and certificate for a server at 127.0.0.1 and localhost."""
 
     ca: Path
     server: ssl.SSLContext
@@ -306,7 +306,7 @@ def tls() -> Iterator[Tls]:
 
 @pytest.fixture(scope="session")
 def exasol(tls: Tls) -> Iterator["ExasolStandIn"]:
-    """Speaks Exasol's protocol, not its SQL."""
+    """A stand-in server with Exasol's protocol, but not its SQL."""
     from exasol_standin import ExasolStandIn
 
     node = ExasolStandIn(tls.server)

@@ -1,4 +1,4 @@
-"""An SFTP server in a thread of this process, over a folder: a subclass of Folder says what it does wrong."""
+"""An SFTP server in a thread of this process, over a folder; subclasses of `Folder` add faults."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ class Folder(paramiko.SFTPServerInterface):
         """Called before a login is answered."""
 
     def received(self, data: bytes) -> bytes:
-        """What is stored of a piece that a client sent."""
+        """The bytes to store for a piece that a client sent; subclasses may change it."""
         return data
 
     def cut(self) -> int:
@@ -116,7 +116,7 @@ class Folder(paramiko.SFTPServerInterface):
 
 @contextlib.contextmanager
 def ssh_server(key: paramiko.PKey, start: Callable[[paramiko.Transport], None]) -> Iterator[int]:
-    """A port of this host on which `start` begins to serve each connection; yields its number."""
+    """Listen on a free port and call `start` for each connection; yields the port number."""
     listener = socket.create_server(("127.0.0.1", 0))
     transports: list[paramiko.Transport] = []
 
@@ -129,7 +129,7 @@ def ssh_server(key: paramiko.PKey, start: Callable[[paramiko.Transport], None]) 
             transport = paramiko.Transport(client)
             transports.append(transport)
             transport.add_server_key(key)
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # who was not convinced has hung up
+            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the client may have hung up
                 start(transport)
 
     thread = threading.Thread(target=accept)
@@ -147,7 +147,7 @@ def ssh_server(key: paramiko.PKey, start: Callable[[paramiko.Transport], None]) 
 
 @contextlib.contextmanager
 def serving(root: Path, behaviour: type[Folder] = Folder) -> Iterator[dict[str, Any]]:
-    """The server runs; yields the `config` of a resource for it."""
+    """Run the server inside the block; yields the `config` of a resource for it."""
     key = paramiko.ECDSAKey.generate()
 
     def start(transport: paramiko.Transport) -> None:

@@ -1,4 +1,4 @@
-"""At the end of a run with CI=true: the ten slowest files of tests and the sum of all, so that growth is seen."""
+"""With CI=true, prints the ten slowest test files and the total time at the end of a run."""
 
 import os
 from collections import Counter, defaultdict

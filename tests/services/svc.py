@@ -1,4 +1,4 @@
-"""Throw-away servers: a free loopback port, a process group and a log file each; they die with the test process."""
+"""Temporary servers, each with a free loopback port, a process group and a log file; they die with the test process."""
 
 import os
 import pwd
@@ -40,7 +40,7 @@ def workdir(prefix: str) -> Iterator[Path]:
 
 
 def account(name: str | None) -> tuple[int, int] | None:
-    """Uid and gid to run a server under, or None to stay: only root can change."""
+    """User and group id to run a server under, or None to keep those of this process: only root can change them."""
     if name is None or os.getuid() != 0:
         return None
     entry = pwd.getpwnam(name)
@@ -110,7 +110,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 pass
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)  # what is left of the group: smbd's children
+            os.killpg(self.process.pid, signal.SIGKILL)  # kill the rest of the group, such as smbd's children
         except ProcessLookupError:
             pass
         self.process.wait()

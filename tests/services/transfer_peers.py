@@ -1,4 +1,4 @@
-"""Flows with one resource `peer`, on every driver in turn, and a view of the peer's folder on disk."""
+"""Projects with one resource `peer`, for every driver in turn, and access to the peer's folder on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ def sftp_resource(server: Sshd, port: int | None = None, **options: Any) -> dict
 
 
 def smb_resource(server: Smbd, driver: str = "smbclient", port: int | None = None, **options: Any) -> dict[str, Any]:
-    """A resource for the SMB server, likewise."""
+    """A resource for the SMB server, through another port if one is given."""
     config = {"server": "127.0.0.1", "port": port or server.port, "share": "data"}
     login = {"username": server.user, "password": server.password}
     return {"kind": "smb", "driver": driver, "config": config | login, "options": options}
@@ -30,32 +30,32 @@ def smb_resource(server: Smbd, driver: str = "smbclient", port: int | None = Non
 
 @dataclass
 class Peer:
-    """A resource, where its files are on disk, and what its steps are called."""
+    """A resource, the folder of its files on disk, and the prefix of its step types."""
 
     kind: str
     driver: str
     resource: dict[str, Any]
     disk: Path
     base: str
-    """The folder as flows write it."""
+    """Path of the folder as flows write it."""
     project: FlowProject = field(repr=False)
 
     def put(self, name: str, data: bytes | str = b"x") -> Path:
-        """Put a file into the folder, not through the connector."""
+        """Write a file directly into the peer's folder, without the connector; returns its path."""
         path = self.disk / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data if isinstance(data, bytes) else data.encode())
         return path
 
     def local(self, name: str, data: bytes | str = b"x") -> Path:
-        """Put a file where a flow may read and write it."""
+        """Write a local file where the flow may read and write it; returns its path."""
         path = self.project.work / "given" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data if isinstance(data, bytes) else data.encode())
         return path
 
     def tree(self) -> dict[str, bytes]:
-        """Every file below the folder, by its path, leftovers included."""
+        """Path to content of every file below the folder, including leftovers."""
         return {
             path.relative_to(self.disk).as_posix(): path.read_bytes()
             for path in sorted(self.disk.rglob("*"))
@@ -67,18 +67,18 @@ class Peer:
         return {"id": step_id or what, "type": f"{self.kind}_{what}_files", "inputs": {"resource": "peer"} | inputs}
 
     def run(self, *steps: Mapping[str, Any]) -> Ran:
-        """Run these steps; a failure is reported, not raised."""
+        """Run steps; a failed run is returned, not raised."""
         self.project.flow(*steps, resources={"peer": self.resource})
         return self.project.run()
 
     def outputs(self, what: str, **inputs: Any) -> dict[str, Any]:
-        """Outputs of one step that must succeed."""
+        """Run one step that must succeed; returns its outputs."""
         ran = self.run(self.step(what, **inputs))
         assert ran.error is None, ran.error
         return ran[what].outputs
 
     def files(self, **inputs: Any) -> list[dict[str, Any]]:
-        """What a list step finds."""
+        """The files that a list step returns."""
         found: list[dict[str, Any]] = self.outputs("list", remote_dir=self.base, min_count=0, **inputs)["files"]
         return found
 
@@ -112,5 +112,5 @@ def each_peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
 
 @pytest.fixture
 def local_peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
-    """The folder in the place of an SFTP server."""
+    """A peer with a local folder instead of an SFTP server."""
     return build_peer("sftp.local", request, tmp_path)

@@ -1,4 +1,4 @@
-"""uv, as the tests of wheels and installations call it."""
+"""Runs uv for the tests of wheels and installations."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ OURS = ["aetherflow", *(path.name for path in sorted(ROOT.glob("aetherflow-*")))
 
 
 def uv(*args: str | Path, cwd: Path) -> None:
-    """Run it; it has to succeed."""
+    """Run uv; fails the test if it fails."""
     program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert program, "uv is missing; the dev group installs it"
     if args[:2] == ("pip", "install"):
-        # uv takes a wheel that it knows by path and version, whatever that file holds today
+        # uv caches wheels by path and version, and would not notice that the file has changed
         args = (*args, *(argument for name in OURS for argument in ("--refresh-package", name)))
     done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

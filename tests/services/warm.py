@@ -1,7 +1,7 @@
-"""Commands without the start of an interpreter: they are forked from one that has imported everything.
+"""Runs commands without starting an interpreter: forks them from one that has imported everything.
 
-`Popen` and `run` take what those of `subprocess` take. The processes differ from true starts in nothing that a test
-of a command sees, which test_warm.py proves; what cannot be so is refused with NotWarmError, and wants `true_start`.
+`Popen` and `run` have the parameters of those in `subprocess`. The processes differ from true starts in nothing that a
+test of a command sees, which test_warm.py checks; what a fork cannot do raises NotWarmError and needs `true_start`.
 """
 
 import atexit
@@ -52,13 +52,13 @@ class TrueStart:
 
 
 def true_start(reason: str) -> TrueStart:
-    """`run` and `Popen` for a command whose own start is what the test is about; `reason` says what only it shows."""
+    """`run` and `Popen` for tests that need a true process start; `reason` says why a fork is not enough."""
     assert reason
     return TrueStart()
 
 
 counts = {"started": 0, "forked": 0}
-"""How many commands this process of the tests had run, which way."""
+"""How many commands this test process has started and forked."""
 _here = threading.local()
 
 
@@ -72,7 +72,7 @@ def _allowed() -> Iterator[None]:
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse the start of a command by a test that does not say why; what the product starts is its own affair."""
+    """Audit hook: refuse true starts of commands by tests without `true_start`; starts by the product are allowed."""
     if event != "subprocess.Popen" or not _is_command(arguments[1]):
         return
     frame: FrameType | None = sys._getframe(1)
@@ -116,7 +116,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class _Server:
-    """The interpreter that forks, and the way to it."""
+    """The warm interpreter that forks, and the connection to it."""
 
     def __init__(self, prefix: tuple[str, ...]) -> None:
         self._pid = os.getpid()
@@ -127,7 +127,7 @@ class _Server:
             with theirs:
                 self._process = self._begin(prefix, theirs.fileno())
             self._ask(receive, self._life)
-        except BaseException:  # a start that is refused leaves nothing either
+        except BaseException:  # a failed start must not leave anything behind
             self._life.close()
             self._errors.close()
             shutil.rmtree(self.path.parent)
@@ -180,14 +180,14 @@ _servers_lock = threading.Lock()
 
 def _server(prefix: tuple[str, ...]) -> _Server:
     with _servers_lock:
-        key = os.getpid(), prefix  # a fork of the tests must not share the way to a server with its parent
+        key = os.getpid(), prefix  # a forked test process must not share a server with its parent
         if key not in _servers:
             _servers[key] = _Server(prefix)
         return _servers[key]
 
 
 class Popen(subprocess.Popen[Any]):
-    """A command of this interpreter, forked; in all that tests use, the `Popen` of `subprocess`."""
+    """A forked command; behaves like `subprocess.Popen` in everything that tests use."""
 
     _waitpid_lock: threading.Lock  # of the base class
     _child_created: bool
@@ -236,7 +236,7 @@ class Popen(subprocess.Popen[Any]):
         return self.returncode
 
     def _await(self, timeout: float | None) -> bool:
-        """Wait for the end; whether it has come."""
+        """Wait for the end of the process; returns whether it has ended."""
         begun = time.monotonic()
         if not self._waitpid_lock.acquire(timeout=-1 if timeout is None else timeout):
             return False
@@ -281,7 +281,7 @@ def run(
 
 
 def shims() -> Path:
-    """Folder of programs for a shell's PATH that stand in for the console scripts."""
+    """A folder for a shell's PATH with programs that stand in for the console scripts."""
     server = _server(())
     folder = server.path.with_name("bin")
     if not folder.exists():

@@ -1,4 +1,4 @@
-"""What a client asks the warm interpreter for, and how; imports little, for `warm_shim` is an interpreter's start."""
+"""Requests to the warm interpreter. Imports little, because `warm_shim` imports it in a fresh interpreter."""
 
 import os
 import pickle
@@ -14,11 +14,11 @@ DESCRIPTORS = 3
 
 
 class NotWarmError(ValueError):
-    """A process that a fork cannot stand in for."""
+    """A fork cannot replace the start of this process."""
 
 
 class Request(NamedTuple):
-    """A process to be made: what `execve` would hand it."""
+    """A process to be created, with the attributes that it would inherit at a true start."""
 
     argv: Sequence[str]
     """The interpreter, then `-m MODULE`, `-c CODE` or a file, then arguments."""
@@ -40,7 +40,7 @@ class Request(NamedTuple):
 
 
 def inherited_signals() -> dict[str, list[int]]:
-    """What a child of this process has of its signals."""
+    """The ignored and blocked signals that a child of this process would inherit."""
     ignored = [int(number) for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
     return {"ignored": ignored, "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]}
 
@@ -50,13 +50,13 @@ def inherited_umask() -> int:
     try:
         with open("/proc/self/status", "rb") as status:  # noqa: PTH123 pathlib takes longer to import than all of this
             return int(status.read().partition(b"Umask:")[2].split()[0], 8)
-    except OSError:  # no Linux: only by setting it
+    except OSError:  # without /proc, the umask can only be read by setting it
         os.umask(found := os.umask(0o077))
         return found
 
 
 def ask(path: str, request: Request, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
-    """Start a process: its pid, and the connection on which its wait status will come; raises what the server answers.
+    """Start a process; returns its pid and the connection that will deliver its wait status. Raises the server's error.
 
     EOFError or ConnectionError if the server is gone.
     """

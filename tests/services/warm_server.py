@@ -1,8 +1,9 @@
 """An interpreter that has imported all of AetherFlow and forks itself for each command; `warm` is its client.
 
-A program of its own: `python warm_server.py SOCKET LIFE`. SOCKET is where it listens; it ends with the other end of
-the descriptor LIFE. A child makes itself look like an interpreter that was started a moment ago, tells the client its
-pid, and goes on as `python -m MODULE`, `python -c CODE` or `python FILE`. The server tells the client how it ended.
+Started as `python warm_server.py SOCKET LIFE`. SOCKET is the socket on which it listens; it ends when the other end of
+the descriptor LIFE is closed. A child makes itself look like an interpreter that was just started, sends the client its
+pid, and goes on as `python -m MODULE`, `python -c CODE` or `python FILE`. The server reports to the client how it
+ended.
 """
 
 import atexit
@@ -42,17 +43,17 @@ PACKAGES = (
     "aetherflow_builtins_transfer",
 )
 OBEYED = {b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONDONTWRITEBYTECODE", b"PYTHONUNBUFFERED", b"PYTHONIOENCODING"}
-"""Variables that a child obeys as an interpreter does at its start; of others of their kind, it has the server's."""
+"""Python variables that a child applies as at a true start; for other ones the server's values hold."""
 SCRAMBLED = Path(__file__).with_name("scrambled")
 """A folder whose `sitecustomize` is the only one that a child imports."""
 C_LOCALES = ("C", "POSIX")
 COERCED = "C.UTF-8"
-"""The locale that Python takes in place of C, and hands to its children as LC_CTYPE (PEP 538)."""
+"""The locale that Python uses instead of C, and passes to its children as LC_CTYPE (PEP 538)."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Of `warnings`: those of every interpreter, and those that modules add when they are imported."""
+    """Warning filters: the initial ones of an interpreter, and those that imported modules add."""
 
     initial: list[Any]
     imported: list[Any]
@@ -90,7 +91,7 @@ class Server:
                     elif key.fileobj is self._listener:
                         if (child := self._accept(selector)) is not None:
                             return child
-                    else:  # only the other side's end is waited for on a connection
+                    else:  # a connection becomes readable only when the client closes it
                         selector.unregister(key.fileobj)
                         self._kill([key.data])
 
@@ -141,7 +142,7 @@ def import_all() -> Filters:
     """Import every module of the distributions; what these import only when a flow needs it stays out."""
     initial = list(warnings.filters)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a command under PYTHONWARNINGS=error would fail, too
+        warnings.simplefilter("error")  # a warning at import would also fail a command under PYTHONWARNINGS=error
         strict = list(warnings.filters)
         for name in PACKAGES:
             try:
@@ -162,7 +163,7 @@ def _import_below(package: types.ModuleType) -> None:
 
 
 def must_be_alone(known: set[int]) -> None:
-    """Raise RuntimeError if an import has started a thread or opened a descriptor: a fork inherits neither well."""
+    """Raise RuntimeError if an import has started a thread or opened a descriptor, which forks must not inherit."""
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
     left = _descriptors() - known
@@ -171,10 +172,10 @@ def must_be_alone(known: set[int]) -> None:
 
 
 def forget() -> None:
-    """Forget what was read from the disk while modules were imported."""
+    """Clear caches of data that was read from disk during the imports."""
     from pydantic.plugin import _loader
 
-    _loader._plugins = None  # set again by the first model of a command, as in an interpreter of its own
+    _loader._plugins = None  # set again by the first model of a command, as in a fresh interpreter
     importlib.invalidate_caches()
     for name, module in sys.modules.items():
         if name.startswith("aetherflow"):
@@ -191,7 +192,7 @@ def _descriptors() -> set[int]:
 
 
 def become(request: Request, descriptors: list[int], filters: Filters) -> None:
-    """Be as an interpreter that was just started: session, signals, environment, descriptors, `sys`."""
+    """Make this process look like a fresh interpreter: session, signals, environment, descriptors, `sys`."""
     _refuse(request)
     if request.session:
         os.setsid()
@@ -215,7 +216,7 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
 
 
 def _refuse(request: Request) -> None:
-    """Raise NotWarmError for what only the start of an interpreter can do."""
+    """Raise NotWarmError for requests that need a true start of an interpreter."""
     for name, value in request.env.items():
         at_start = name.startswith((b"PYTHON", b"LD_", b"DYLD_")) and name not in OBEYED
         if at_start and os.environb.get(name) != value:
@@ -312,7 +313,7 @@ def _stream(number: int, name: str, encoding: str, errors: str) -> Any:
 
 
 def _take_options(filters: Filters) -> None:
-    """What the interpreter reads from PYTHONPATH, PYTHONWARNINGS and PYTHONDONTWRITEBYTECODE."""
+    """Apply PYTHONPATH, PYTHONWARNINGS and PYTHONDONTWRITEBYTECODE, as an interpreter does at its start."""
     path = os.environ.get("PYTHONPATH")
     sys.path[:0] = path.split(os.pathsep) if path else []
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
@@ -325,7 +326,7 @@ def _take_options(filters: Filters) -> None:
 
 
 def run_as(argv: Sequence[str]) -> None:
-    """Run what the interpreter was asked to: a module, code or a file, as `__main__`."""
+    """Run a module, code or a file as `__main__`."""
     sys.orig_argv[:] = argv
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
@@ -349,7 +350,7 @@ def run_as(argv: Sequence[str]) -> None:
 
 
 def run_to_the_end(argv: Sequence[str]) -> int:
-    """Run; returns the exit code, or minus the signal that the process is to die of."""
+    """Run the command; returns the exit code, or the negative number of the signal that must kill the process."""
     try:
         run_as(argv)
     except SystemExit as error:
@@ -367,11 +368,11 @@ def run_to_the_end(argv: Sequence[str]) -> int:
 
 
 def leave(code: int) -> None:
-    """End as `Py_FinalizeEx` does, up to where it takes all modules apart: that would cost more than most commands."""
+    """End like `Py_FinalizeEx`, but without destroying all modules, which would take longer than most commands."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.modules["__main__"].__dict__.clear()
-    gc.collect()  # what was not closed is told now
+    gc.collect()  # reports unclosed resources (ResourceWarning)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None and not stream.closed:
@@ -389,7 +390,7 @@ def leave(code: int) -> None:
 
 
 def _start_coverage() -> None:
-    """Measure this child where the environment asks for it (`patch = subprocess`, or COVERAGE_PROCESS_START)."""
+    """Measure coverage of this child if the environment requests it (`patch = subprocess`, COVERAGE_PROCESS_START)."""
     if any(name in os.environ for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")):
         import coverage  # type: ignore[import-not-found, unused-ignore]
 
@@ -404,7 +405,7 @@ def main() -> None:
     listener.bind(str(path))
     listener.listen(128)
     del sys.path[0]  # the folder of this file
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, which then goes away
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, whose end also ends the server
     filters = import_all()
     must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     forget()

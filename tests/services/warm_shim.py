@@ -1,7 +1,7 @@
-"""A program that a shell starts in place of a console script: it has the warm interpreter run that script.
+"""A program that a shell starts instead of a console script; the warm interpreter runs that script.
 
-It takes a tenth of the script's own start. Signals go on to the process that does the work, and its end is the end of
-this one; where it cannot be forked, this process becomes the script.
+It takes a tenth of the time of a true start. Signals are forwarded to the process that does the work, and its end is
+the end of this one; if the script cannot be forked, this process becomes it.
 """
 
 import os
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.
 
 
 def write(file: str, path: str, script: str) -> None:
-    """Write such a program: `path` is the socket of the server, `script` the console script."""
+    """Write the program `file`; `path` is the socket of the server, `script` the console script."""
     here = os.path.dirname(__file__)  # noqa: PTH120 pathlib takes longer to import than all of this
     code = f"import sys; sys.path[:0] = [{here!r}]; import warm_shim; warm_shim.main({path!r}, {script!r})"
     with open(file, "w", encoding="utf-8") as program:  # noqa: PTH123 likewise
@@ -24,7 +24,7 @@ def write(file: str, path: str, script: str) -> None:
 
 
 def main(path: str, script: str) -> None:
-    """Have the script run, with the arguments and all else of this process."""
+    """Run the script in the warm interpreter, with the arguments and the environment of this process."""
     handed = inherited_signals()
     handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
     arguments = [script, *sys.argv[1:]]
@@ -32,7 +32,7 @@ def main(path: str, script: str) -> None:
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
         session=False, group=-1, tied=True, **handed,
     )  # fmt: skip
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is somebody to hand them to
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is a process to forward them to
     try:
         pid, connection = ask(path, request, [0, 1, 2])
     except NotWarmError:

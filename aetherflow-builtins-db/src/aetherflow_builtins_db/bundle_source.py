@@ -1,4 +1,4 @@
-"""The bundle source `db`: files kept in a table."""
+"""The bundle source `db`: reads the files of a bundle from a database table."""
 
 import datetime
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SHA256_DIGITS = 64
 
 
 class Config(BundleSourceConfig):
-    """The queries; by default for a table `assets(bundle, path, sha256, data, updated_at, size)`."""
+    """The two queries. The defaults read a table `assets(bundle, path, sha256, data, updated_at, size)`."""
 
     list_sql: str = Field(
         "SELECT path, sha256, updated_at, size FROM assets WHERE bundle = :bundle ORDER BY path",
@@ -40,7 +40,7 @@ class DbBundleSource(BundleSource[Config]):
     resource_kind = "db"
 
     def list(self) -> Iterator[RemoteFileMeta]:
-        """Every file, as `list_sql` tells it."""
+        """Yield the metadata of every file that `list_sql` returns; ConnectorError if the query fails."""
         sql = self.conf.list_sql
         with self.connector.stream(sql, self._params(sql)) as rows:
             names = [column.name.lower() for column in rows.columns]
@@ -58,7 +58,7 @@ class DbBundleSource(BundleSource[Config]):
                     )
 
     def fetch(self, rel_path: str, target: BinaryIO) -> None:
-        """The content, as `fetch_sql` gives it."""
+        """Write the content that `fetch_sql` returns to `target`; ConnectorError if there is no such file."""
         self.refuse_path(rel_path)
         sql = self.conf.fetch_sql
         rows = self.connector.read(sql, self._params(sql, path=rel_path))[1]
@@ -80,7 +80,7 @@ class DbBundleSource(BundleSource[Config]):
         target.write(content)
 
     def _params(self, sql: str, **more: str) -> dict[str, str]:
-        """The values that the query asks for."""
+        """The values of the parameters that occur in the query."""
         names = translate(sql, str)[1]
         return {name: value for name, value in {"bundle": self.bundle, **more}.items() if name in names}
 
@@ -99,7 +99,7 @@ def _hash(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Unix seconds of a time, its ISO text, or a number of seconds; a time without zone is taken for UTC."""
+    """Unix seconds of a datetime, an ISO text or a number; None for anything else. A time without a zone is UTC."""
     if isinstance(value, str):
         with suppress(ValueError):
             value = datetime.datetime.fromisoformat(value)

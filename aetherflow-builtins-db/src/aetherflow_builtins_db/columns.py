@@ -1,4 +1,4 @@
-"""Columns of a result: a name and a type that files and templates can be told."""
+"""Columns of a result: a name, and a type that all drivers and file formats share."""
 
 import datetime
 import decimal
@@ -12,7 +12,7 @@ from aetherflow.core.api import StepInputError
 Kind: TypeAlias = Literal["unknown", "bool", "int", "float", "decimal", "string", "bytes", "date", "datetime", "time"]
 
 MAX_DECIMAL_DIGITS = 38
-"""What a 128 bit decimal holds; SQL databases promise no more."""
+"""Digits of Arrow's 128-bit decimal."""
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 _PYTHON_TYPES: dict[Kind, type] = {
@@ -43,9 +43,9 @@ class ColumnType:
 
     kind: Kind
     precision: int = MAX_DECIMAL_DIGITS
-    """Digits in all of a decimal."""
+    """Total digits of a decimal."""
     scale: int = 0
-    """Digits behind the point of a decimal."""
+    """Digits of a decimal after the point."""
     zoned: bool = False
     """Whether a datetime is an instant; instants are stored in UTC."""
 
@@ -61,7 +61,7 @@ class ColumnType:
 
     @property
     def simple_name(self) -> str:
-        """One of bool, int, float, date, datetime, string: what spreadsheets and older flows know."""
+        """One of bool, int, float, date, datetime, string. A decimal is `float` here; times and bytes are `string`."""
         return _SIMPLE_NAMES.get(self.kind, "string")
 
 
@@ -76,7 +76,7 @@ class Column:
     name: str
     type: ColumnType = UNKNOWN
     warning: str = ""
-    """What its values do not tell, and what to do; a step that writes them logs it."""
+    """A known loss in its values, and the remedy; a step that writes the column logs it."""
 
 
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
@@ -94,7 +94,7 @@ _NAMES: dict[str, ColumnType] = {
 
 
 def parse_type(name: str) -> ColumnType:
-    """The type that a user names under `dtypes`."""
+    """The type that a user names under `dtypes`; StepInputError if the name is unknown."""
     text = name.strip().lower()
     if found := _DECIMAL.fullmatch(text):
         return decimal_type(int(found.group(1)), int(found.group(2) or 0))
@@ -114,7 +114,7 @@ def decimal_type(precision: int, scale: int) -> ColumnType:
 
 
 def refuse_duplicates(columns: Sequence[Column]) -> None:
-    """StepInputError if two columns have one name: in a map or a Parquet file one of them would be lost."""
+    """Raise StepInputError if two columns have the same name: a map or a Parquet file would lose one of them."""
     seen: set[str] = set()
     twice: dict[str, None] = {}
     for column in columns:

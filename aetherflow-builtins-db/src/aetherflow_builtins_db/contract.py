@@ -1,4 +1,4 @@
-"""What every SQL connector of this package offers, and all that its steps use."""
+"""The interface of all SQL connectors of this package; steps use nothing else."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,28 +18,28 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class NeedsMemoryError(DatabaseError):
-    """The little memory of `LeanSource.lean` was not enough for the query."""
+    """The query needs more memory than the lowered limit of `LeanSource.lean` allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """What a script did: for every statement the number of rows that it changed, None where it changes no rows."""
+    """The result of a script: per statement the number of changed rows, None if it is no change of rows."""
 
     affected: tuple[int | None, ...]
 
     @property
     def affected_rows(self) -> int | None:
-        """Sum of the known numbers; None if no statement changes rows."""
+        """Sum of the known counts; None if no statement changes rows."""
         known = [count for count in self.affected if count is not None]
         return sum(known) if known else None
 
 
 class Rows(Protocol):
-    """The open result of one query. Nothing is held but the batch in hand; close it, or use it in a `with` block."""
+    """The open result of one query, which holds one batch at a time. Close it, or use it in a `with` block."""
 
     @property
     def columns(self) -> Sequence[Column]:
-        """From the driver's metadata; of kind `unknown` where it says nothing."""
+        """From the driver's metadata; of kind `unknown` where they give no type."""
         ...
 
     @property
@@ -59,7 +59,7 @@ class Rows(Protocol):
 
 
 class ArrowRows(Protocol):
-    """The open result of one query as Arrow record batches: the short way into Parquet."""
+    """The open result of one query as Arrow record batches."""
 
     @property
     def columns(self) -> Sequence[Column]: ...
@@ -72,59 +72,58 @@ class ArrowRows(Protocol):
 
 
 class Transaction(Protocol):
-    """Several operations on one connection that come true together, or not at all.
+    """Several operations on one connection that take effect together or not at all.
 
-    It ends with its `with` block: committed, or undone if the block raises. Nothing of it is seen outside before. Where
-    the database commits by itself at DDL (`transactional_ddl` of the connector says so), DDL in it commits what came
-    before.
+    The end of its `with` block commits it; an exception rolls it back. Other sessions see nothing of it before the
+    commit. If the connector's `transactional_ddl` is false, DDL commits all operations before it.
     """
 
     @property
     def raw(self) -> Any:
-        """The driver's own connection, with the transaction open: for COPY, LOAD DATA and the like."""
+        """The driver's own connection with the open transaction, for COPY, LOAD DATA and the like."""
         ...
 
     def execute(self, sql: str, params: Params = None) -> int | None:
-        """Run one statement; the number of rows that it changed, None if it changes none."""
+        """Run one statement; return the number of changed rows, None if it is no change of rows."""
         ...
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values; the number of rows changed by all of them."""
+        """Run one statement for every map of values; return the total number of changed rows."""
         ...
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query, which sees what the transaction did."""
+        """Column names and all rows of a query, which sees the transaction's own changes."""
         ...
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words, for work on `raw`; raise it `from error`."""
+        """Convert a driver's error from work on `raw`; raise it `from error`."""
         ...
 
     def limited(self) -> AbstractContextManager[None]:
-        """Work on `raw` that is one statement: `statement_timeout` holds for it, where the database has none itself."""
+        """Apply `statement_timeout` to a block of work on `raw`, if the database itself has no such limit."""
         ...
 
 
 @runtime_checkable
 class CopyTransaction(Protocol):
-    """A transaction on a server that takes rows as a stream of bytes: PostgreSQL's COPY … FROM STDIN."""
+    """A transaction that loads rows from a stream of bytes: PostgreSQL's COPY … FROM STDIN."""
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
-        """Run a COPY statement with these bytes; the number of rows that came in."""
+        """Run a COPY statement with these bytes; return the number of copied rows."""
         ...
 
 
 class SqlConnector(Protocol):
-    """A database. Values reach it as parameters `:name` only; see `params` for the rules.
+    """A database. Values are passed as parameters `:name` only; the module `params` has the rules.
 
-    Transactions: `script` runs several statements, or any with `before_commit`, in one transaction and undoes all of
-    it if anything fails; a single statement is atomic by itself. `read`, `fetchall`, `fetchmany` and `stream` cannot
-    change data: they are refused by the database. Session state (temporary tables, SET) is not carried from call to
-    call on every driver, so nothing may rely on it.
+    Transactions: `script` runs several statements, or any number with `before_commit`, in one transaction and rolls all
+    of it back if anything fails; a single statement is atomic by itself. `read`, `fetchall`, `fetchmany` and `stream`
+    cannot change data. Not every driver keeps session state (temporary tables, SET) from one call to the next, so
+    callers must not rely on it.
     """
 
     dialect: str
-    """Whose SQL it speaks: sqlite, duckdb, postgresql, mysql, mariadb, oracle, exasol, or SQLAlchemy's name."""
+    """Its SQL dialect: sqlite, duckdb, postgresql, mysql, mariadb, oracle, exasol, or SQLAlchemy's name of it."""
     transactional_ddl: bool
     """Whether CREATE, ALTER and DROP are part of a transaction; else the database commits before and after them."""
 
@@ -138,37 +137,37 @@ class SqlConnector(Protocol):
     ) -> ScriptResult:
         """Run one or more statements. If `before_commit` raises, nothing is committed.
 
-        Where DDL is not transactional, a statement that would commit changes made before it is refused, unless
-        `allow_implicit_commit`. DDL at the start of a script is no such statement.
+        If DDL is not transactional, a statement that would commit earlier changes is refused, unless
+        `allow_implicit_commit` is true. DDL at the start of a script is allowed.
         """
         ...
 
     def statements(self, sql: str) -> list[str]:
-        """The statements of a script, as they are written."""
+        """The statements of a script, each with its original text."""
         ...
 
     def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
-        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        """Raise ConnectorError for an empty script and for statements that would end the script's transaction."""
         ...
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """A transaction on a connection of its own."""
+        """A transaction on a connection that no other call uses."""
         ...
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values, in one transaction; the number of rows changed."""
+        """Run one statement for every map of values, in one transaction; return the number of changed rows."""
         ...
 
     def quote(self, *name: str) -> str:
-        """A name as it is written in SQL: `quote("sales", "Order")`."""
+        """Quote the parts of a name for SQL and join them with dots: `quote("sales", "Order")`."""
         ...
 
     def ping(self) -> bool:
-        """Whether the database answers; a lost connection is opened anew."""
+        """Whether the database answers; a lost connection is opened again."""
         ...
 
     def execute(self, sql: str, params: Params = None) -> int:
-        """Run one or more statements; rows changed, or -1 where that is unknown."""
+        """Run one or more statements; return the number of changed rows, -1 if it is unknown."""
         ...
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
@@ -176,7 +175,7 @@ class SqlConnector(Protocol):
         ...
 
     def fetchall(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """The same as `read`."""
+        """The same as `read`, under its name in the public connector API."""
         ...
 
     def fetchmany(
@@ -190,24 +189,24 @@ class SqlConnector(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Stop what is running; called from another thread."""
+        """Cancel all running statements; called from another thread."""
         ...
 
     def close(self) -> None: ...
 
 
 class FileBlocks(Protocol):
-    """The open result of one query as the bytes of a file, made by the database itself."""
+    """The open result of one query as the bytes of a file that the database itself formats."""
 
     @property
     def columns(self) -> Sequence[Column]: ...
     @property
     def rows(self) -> int | None:
-        """Rows in the bytes so far; None if that is known at the end only, after which it is a number."""
+        """Number of rows in the blocks yielded so far; None if the database tells it only at the end."""
         ...
 
     def blocks(self) -> Iterator[bytes | memoryview]:
-        """The bytes; call it once."""
+        """Yield the bytes; call it once."""
         ...
 
     def close(self) -> None: ...
@@ -222,28 +221,29 @@ class CsvSource(Protocol):
     """A connector whose database writes CSV."""
 
     def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> FileBlocks | None:
-        """Open a query as CSV without header, byte for byte what `DelimitedWriter` makes of `stream`; None if it would
-        not be, or cannot be promised.
+        """Open a query as CSV without a header, byte for byte what `DelimitedWriter` makes of `stream`.
+
+        None if the bytes would differ, or could.
         """
         ...
 
 
 @runtime_checkable
 class LeanSource(Protocol):
-    """A connector whose database works in this process, and would fill its memory."""
+    """A connector whose database runs inside this process and can limit the memory of a query."""
 
     def lean(self, sql: str, params: Params = None) -> AbstractContextManager[bool]:
-        """Little memory while this query is read, if it is one that needs little; whether it is so.
+        """Lower the memory limit while this query is read, if it streams; yields whether the limit was lowered.
 
-        Where it was not enough after all, what fails in the block is NeedsMemoryError: read it again without.
+        If the lowered limit is not enough, reading raises NeedsMemoryError: run the query again outside the block.
         """
         ...
 
 
 @runtime_checkable
 class ArrowSource(Protocol):
-    """A connector that can hand out Arrow itself."""
+    """A connector that returns results as Arrow."""
 
     def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> ArrowRows | None:
-        """Open a query; None if a column has a type whose Arrow form would differ from what `stream` yields."""
+        """Open a query; None if a column's Arrow form would differ from the values that `stream` yields."""
         ...

@@ -22,7 +22,7 @@ class Dialect:
 
     @property
     def is_common(self) -> bool:
-        r"""Whether a database may write it: UTF-8, quotes doubled, `\n`, signs of one byte, quotes where needed."""
+        r"""Whether databases can write it: UTF-8, `\n`, minimal quoting with doubled quotes, and ASCII signs."""
         plain = self.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} and self.linefeed == "\n"
         doubled = self.doublequote and self.escapechar is None and self.quoting == "minimal"
         return plain and doubled and (self.delimiter + self.quotechar + self.null_value).isascii()

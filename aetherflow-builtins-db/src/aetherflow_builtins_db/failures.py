@@ -1,6 +1,7 @@
-"""What kind of failure a driver reports, and the error of ours that tells it.
+"""Kinds of database failures, and DatabaseError, which carries one.
 
-Each room of `connectors` has a module `errors` that answers for its driver; nothing else looks at a driver's message.
+Each package under `connectors` has a module `errors` that classifies its driver's errors; no other module reads a
+driver's message.
 """
 
 import errno
@@ -13,14 +14,14 @@ from aetherflow.core.api import ConnectorError
 
 
 class Failure(Enum):
-    """Kinds of failures, as far as the program or its advice makes a difference."""
+    """Kinds of failures that the program or its advice treats differently."""
 
     OTHER = auto()
     # connecting
     NO_DRIVER = auto()
     NO_HOST = auto()
     REFUSED = auto()
-    """Nobody listens at the address."""
+    """No server listens at the address."""
     CONNECT_TIMEOUT = auto()
     STARTING = auto()
     """The server is starting or shutting down."""
@@ -28,14 +29,14 @@ class Failure(Enum):
     LOGIN = auto()
     ACCOUNT_LOCKED = auto()
     NOT_ADMITTED = auto()
-    """The server takes no connections from this host or user."""
+    """The server accepts no connection from this host or user."""
     NO_DATABASE = auto()
     BAD_ADDRESS = auto()
     TOO_MANY_CONNECTIONS = auto()
     CANNOT_OPEN = auto()
-    """A file of a database cannot be opened."""
+    """A database file cannot be opened."""
     WRONG_FILE = auto()
-    """A file is no database of this kind or version."""
+    """The file is no database of this kind or version."""
     MODES_DIFFER = auto()
     """The database is open in this process with other settings."""
     # the connection
@@ -44,14 +45,14 @@ class Failure(Enum):
     """The server did not answer in time."""
     STATEMENT_TIMEOUT = auto()
     INTERRUPTED = auto()
-    """Somebody stopped the statement: in most cases this run, which is being stopped."""
+    """The statement was cancelled, in most cases by this run, which is being stopped."""
     # other transactions
     DEADLOCK = auto()
     CONFLICT = auto()
     """Another transaction changed the same rows."""
     LOCKED = auto()
     """Another transaction or process held a lock for too long."""
-    # room
+    # storage
     DISK_FULL = auto()
     OUT_OF_MEMORY = auto()
     # the statement
@@ -64,22 +65,22 @@ class Failure(Enum):
     NO_RIGHT = auto()
     READ_ONLY = auto()
     NO_TRANSACTION = auto()
-    """The statement cannot run inside of a transaction."""
+    """The statement cannot run inside a transaction."""
     SEVERAL_STATEMENTS = auto()
     BAD_PARAMETER = auto()
     """A value that the driver cannot send."""
     # data
     UNIQUE_VIOLATION = auto()
     CONSTRAINT = auto()
-    """The data or the table stand against it; a duplicate key is UNIQUE_VIOLATION."""
+    """A constraint of the table was violated, or an object already exists; a duplicate key is UNIQUE_VIOLATION."""
 
 
 LOST = frozenset({Failure.CONNECTION_LOST, Failure.SILENT})
-"""The connection is gone: nobody knows what the server did last."""
+"""The connection is lost: the outcome of the last statement is unknown."""
 PASSING = frozenset({Failure.REFUSED, Failure.STARTING, Failure.TOO_MANY_CONNECTIONS, Failure.CONNECTION_LOST})
-"""What another try to connect may not meet."""
+"""Failures that may be gone at the next attempt to connect."""
 Advice: TypeAlias = Mapping[Failure, str]
-"""What the user can do about it."""
+"""What the user can do about each kind of failure."""
 ADVICE: Advice = {
     Failure.LOGIN: "check config.user and config.password",
     Failure.NO_HOST: "check config.host",
@@ -103,19 +104,19 @@ ADVICE: Advice = {
     Failure.CONSTRAINT: "the data or the table stand against it",
     Failure.CONNECTION_LOST: "the connection was lost: look at the server's log, then run the step again",
 }
-"""Where a connector has none of its own."""
+"""The advice for connectors that have no entry in their own `ADVICE`."""
 
 
 class Refusal(NamedTuple):
-    """Why a database refuses a row of a file for what is in it."""
+    """Why a database refuses a row because of its data."""
 
     reason: str
     line: int | None = None
-    """Which line of the file it is, where the database says so; the first is 1."""
+    """Line of the file, from 1; None if the database does not tell it."""
 
 
 class DatabaseError(ConnectorError):
-    """A database or its driver failed; `failure` says in which way."""
+    """A database or its driver failed; `failure` is the kind of failure."""
 
     def __init__(self, message: str, *, fix: str = "", failure: Failure = Failure.OTHER) -> None:
         super().__init__(message, fix=fix)
@@ -123,11 +124,11 @@ class DatabaseError(ConnectorError):
 
 
 class StatementTimeoutError(TimeoutError):
-    """`statement_timeout` is over, as measured here."""
+    """`statement_timeout` has passed; raised by this package, not by a server."""
 
 
 def failure_of_os(error: BaseException) -> Failure | None:
-    """The kind of the operating system's error behind a driver's one; None if there is none."""
+    """Classify the operating system's error behind a driver's error; None if there is none."""
     import socket
     import ssl
 
@@ -151,13 +152,13 @@ def failure_of_os(error: BaseException) -> Failure | None:
 
 
 def failure_of_file(error: BaseException) -> Failure:
-    """The kind of the operating system's error behind that of a database in a file, which has no connection to lose."""
+    """Like `failure_of_os`, for databases in a file: CANNOT_OPEN in place of CONNECTION_LOST."""
     found = failure_of_os(error) or Failure.OTHER
     return Failure.CANNOT_OPEN if found is Failure.CONNECTION_LOST else found
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came out of, one behind the other."""
+    """The error, then its causes and contexts in turn."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -168,11 +169,11 @@ _POINTER = re.compile(r"\n\s*\n?LINE (\d+):.*", re.DOTALL)
 
 
 def one_line(message: str) -> str:
-    """The message on one line; a picture of the faulty line becomes its number."""
+    """The message on one line; an excerpt that marks the faulty line is replaced by its number."""
     text = _POINTER.sub(lambda found: f" (line {found.group(1)})", message.strip())
     return " ".join(text.split())
 
 
 def first_match(message: str, rules: Mapping[str, Failure]) -> Failure | None:
-    """The kind of the first pattern that the message contains: for what a driver tells by its message alone."""
+    """The kind of the first pattern that occurs in the message; None if none does. For errors without a code."""
     return next((kind for pattern, kind in rules.items() if re.search(pattern, message, re.IGNORECASE)), None)

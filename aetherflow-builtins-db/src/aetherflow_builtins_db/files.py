@@ -1,4 +1,4 @@
-"""Database files: where they stand, and that nobody else may read them."""
+"""Paths and permissions of database files; new files and folders are private to this user."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,12 @@ def is_memory(path: str) -> bool:
 
 
 def database_file(connector: ConnectorBase[Any, Any], path: str) -> Path:
-    """Absolute path of a database file; the run decides where a relative one stands."""
+    """The absolute path of a database file; the run resolves a relative path."""
     return Path(connector.ctx.database_path(path) if connector.ctx else path).expanduser().absolute()
 
 
 def local_file(connector: ConnectorBase[Any, Any], path: str) -> str:
-    """Absolute path of a key or certificate; a relative one stands beside the flow file."""
+    """The absolute path of a key or certificate; a relative path is relative to the flow file."""
     file = Path(path).expanduser()
     if not file.is_absolute() and connector.ctx is not None:
         file = Path(getattr(connector.ctx, "asset_path", Path)(path))
@@ -39,7 +39,7 @@ def make_parents(file: Path) -> None:
 
 
 def create_private(file: Path) -> None:
-    """Create an empty file with mode 0600 unless it exists, so that no moment exists in which others can read it."""
+    """Create an empty file with mode 0600 unless it exists; others can read it at no time."""
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _FILE_MODE))
     except FileExistsError:
@@ -47,12 +47,12 @@ def create_private(file: Path) -> None:
 
 
 def make_private(file: Path) -> None:
-    """Take the rights of group and others away from a file that was just created."""
+    """Set mode 0600 on a file."""
     file.chmod(_FILE_MODE)
 
 
 def cannot_create(file: Path) -> str | None:
-    """Why a file could not be created, told without creating it; None if it could."""
+    """The reason why a file cannot be created, found without creating it; None if it can."""
     folder = next(each for each in file.parents if each.exists())
     if not folder.is_dir():
         return f"{folder} is not a folder"
@@ -60,6 +60,6 @@ def cannot_create(file: Path) -> str | None:
 
 
 def is_missing(connector: Any) -> bool:
-    """Whether the connector's database is a file that is not there yet, so that even looking would create it."""
+    """Whether the connector's database is a file that does not exist yet; opening it would create it."""
     path = getattr(connector.conf, "place", None) or getattr(connector.conf, "path", None)
     return isinstance(path, str) and not is_memory(path) and not database_file(connector, path).exists()

@@ -1,8 +1,8 @@
-r"""One parameter style on every driver: `:name` in the SQL, a map beside it.
+r"""The parameter style of all drivers: `:name` in the SQL, and a map of values.
 
-A marker is `:` and a name. It is none in quoted text or identifiers, comments and dollar quotes, after another `:`
-(`x::date`), before `=` (`:=`), or right behind a name, a quote or a closing bracket (`list[a:b]`, `{'key':value}`).
-`\:name` writes a plain `:name`. Values are handed to the driver and never become part of the SQL.
+A marker is `:` and a name. No marker is recognized in quoted text or identifiers, comments and dollar quotes, after
+another `:` (`x::date`), before `=` (`:=`), or right after a name, a quote or a closing bracket (`list[a:b]`,
+`{'key':value}`). `\:name` writes a plain `:name`.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from aetherflow.core.api import StepInputError
 
 Lexis: TypeAlias = Literal["standard", "mysql", "oracle"]
-"""How text, names and comments are written in the SQL."""
+"""The lexical rules for text, names and comments in the SQL."""
 
 
 class Token(NamedTuple):
@@ -23,8 +23,8 @@ class Token(NamedTuple):
     text: str
 
 
-# One alternative per lexical form; unclosed quotes and comments run to the end, as the database will say better.
-# `e'…'` comes before plain quotes, because a backslash escapes there; `''` inside quotes is a quote.
+# One alternative per lexical form. Unclosed quotes and comments run to the end: the database reports them better.
+# `e'…'`, in which a backslash escapes, comes before plain quotes; `''` inside quotes is a quote.
 _STANDARD = r"""
       (?P<comment>  --[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
     | (?P<quoted>   (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)
@@ -61,12 +61,12 @@ _TOKEN: dict[Lexis, re.Pattern[str]] = {
 
 
 def tokens(sql: str, lexis: Lexis = "standard") -> Iterator[Token]:
-    """The pieces of the SQL, in order."""
+    """The tokens of the SQL, in order."""
     return (token for token, _written in tokens_as_written(sql, lexis))
 
 
 def tokens_as_written(sql: str, lexis: Lexis = "standard") -> Iterator[tuple[Token, str]]:
-    """The pieces of the SQL and the text that each stands for."""
+    """The tokens of the SQL, each with its original text."""
     for found in _TOKEN[lexis].finditer(sql):
         kind, text = found.lastgroup or "text", found.group()
         if kind == "tag":  # the group inside `quoted`
@@ -88,7 +88,7 @@ def translate(
 ) -> tuple[str, list[str]]:
     """The SQL with every `:name` replaced by `marker(name)`, and the names in order of first use.
 
-    `escape` is applied to all the rest, for drivers that read signs of their own in it.
+    `escape` is applied to all other text, for drivers that give some of its characters a meaning.
     """
     pieces: list[str] = []
     names: dict[str, None] = {}
@@ -102,7 +102,7 @@ def translate(
 
 
 def percent_style(sql: str, lexis: Lexis = "standard") -> tuple[str, list[str]]:
-    """The SQL with `%(name)s` markers; without any marker as it is, for then such drivers read no `%` in it."""
+    """The SQL with `%(name)s` markers and `%` doubled. `%` stays single if there is no marker, as drivers expect."""
     translated, names = translate(
         sql, lambda name: f"%({name})s", lexis=lexis, escape=lambda text: text.replace("%", "%%")
     )
@@ -110,7 +110,7 @@ def percent_style(sql: str, lexis: Lexis = "standard") -> tuple[str, list[str]]:
 
 
 def bind(names: list[str], params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The values for `names`; StepInputError if one is missing or one too many."""
+    """The values for `names`; StepInputError if one is missing or a given one is not used."""
     given = dict(params or {})
     missing = [name for name in names if name not in given]
     unused = [name for name in given if name not in names]

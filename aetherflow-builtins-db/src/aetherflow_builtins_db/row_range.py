@@ -1,4 +1,4 @@
-"""How many rows a step may change."""
+"""Expected numbers of rows, as step inputs."""
 
 from typing import Self
 
@@ -10,8 +10,8 @@ from aetherflow.core.api import StepInputs
 class RowRange(StepInputs):
     """A range of row counts."""
 
-    min: int | None = Field(None, ge=0, description="At least so many.")
-    max: int | None = Field(None, ge=0, description="At most so many.")
+    min: int | None = Field(None, ge=0, description="Minimum number.")
+    max: int | None = Field(None, ge=0, description="Maximum number.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -24,12 +24,12 @@ class RowRange(StepInputs):
         return f"{low} or more" if self.max is None else f"{low} to {self.max}"
 
     def holds(self, rows: int) -> bool:
-        """Whether the number is within."""
+        """Whether `rows` is in the range; both ends are included."""
         return (self.min or 0) <= rows and (self.max is None or rows <= self.max)
 
 
 def is_met(expected: int | RowRange | None, rows: int) -> bool:
-    """Whether the number is the expected one."""
+    """Whether `rows` is the expected number or in the expected range; None expects nothing."""
     if expected is None:
         return True
     return expected.holds(rows) if isinstance(expected, RowRange) else rows == expected

@@ -1,4 +1,4 @@
-"""The little that must be known about a statement before it runs."""
+"""Classifies SQL statements by their words, and splits scripts; there is no SQL parser here."""
 
 from aetherflow_builtins_db.params import Lexis, Token, tokens, tokens_as_written
 
@@ -9,7 +9,7 @@ _DEFINES = frozenset(
 )
 _MYSQL = frozenset({"mysql", "mariadb"})
 _RUNS = ("/*!", "/*M!")
-"""How comments begin that MySQL and MariaDB run."""
+"""Starts of comments whose content MySQL and MariaDB execute."""
 _OTHER_VERBS = frozenset(
     {"ATTACH", "CALL", "CHECKPOINT", "CLUSTER", "COPY", "DEALLOCATE", "DECLARE", "DETACH", "DISCARD", "DO", "EXEC",
      "EXECUTE", "EXPORT", "HANDLER", "IMPORT", "INSTALL", "KILL", "LISTEN", "LOAD", "LOCK", "NOTIFY", "OPEN",
@@ -38,7 +38,7 @@ def _step(token: Token) -> int:
 
 
 def is_empty(sql: str, lexis: Lexis = "standard") -> bool:
-    """Whether nothing but blanks, comments and semicolons is there. MySQL runs what stands in `/*! … */`."""
+    """Whether the SQL has only blanks, comments and semicolons. For MySQL, `/*! … */` is no comment."""
     for token in tokens(sql, lexis):
         runs = lexis == "mysql" and token.text.startswith(_RUNS)
         if runs or not (token.kind in {"comment", "semicolon"} or token.text.isspace()):
@@ -47,7 +47,7 @@ def is_empty(sql: str, lexis: Lexis = "standard") -> bool:
 
 
 def without_end(sql: str) -> str:
-    """A statement without the semicolons, comments and blanks behind it: what can stand in brackets."""
+    """A statement without trailing semicolons, comments and blanks, so that it can be put in brackets."""
     found = list(tokens_as_written(sql))
     while found and (found[-1][0].kind in {"comment", "semicolon"} or found[-1][1].isspace()):
         found.pop()
@@ -55,13 +55,13 @@ def without_end(sql: str) -> str:
 
 
 def is_query(sql: str) -> bool:
-    """Whether the statement is one that a view could be made of."""
+    """Whether the statement is a SELECT, WITH or VALUES query, of which a view could be created."""
     found = words(sql)
     return bool(found) and found[0] in {"SELECT", "WITH", "VALUES"} and not changes_rows(sql)
 
 
 def changes_rows(sql: str) -> bool:
-    """Whether the statement is an INSERT, UPDATE, DELETE, REPLACE or MERGE, one behind a WITH clause included."""
+    """Whether the statement is an INSERT, UPDATE, DELETE, REPLACE or MERGE, also after a WITH clause."""
     found = words(sql)
     if not found:
         return False
@@ -86,14 +86,14 @@ def first_word(sql: str) -> str:
 
 
 def may_read(sql: str) -> bool:
-    """Whether the statement may be one that reads. The database, in a read-only transaction, has the last word."""
+    """Whether the statement may only read, by its words; the read-only transaction makes sure that it does."""
     return first_word(sql) not in _OTHER_VERBS | _DEFINES | TRANSACTION_WORDS and not changes_rows(sql)
 
 
 def commits(sql: str, dialect: str) -> bool:
-    """Whether the statement commits what came before it on MySQL, MariaDB and Oracle: DDL, and the locks of MySQL."""
+    """Whether the statement commits earlier changes on MySQL, MariaDB or Oracle: DDL, and LOCK TABLES on MySQL."""
     if dialect in _MYSQL and sql.lstrip().startswith(_RUNS):
-        return True  # it may: nobody but the server knows whether it runs at all
+        return True  # the comment may hold DDL, and only the server knows whether it executes it
     found = words(sql)
     if dialect in _MYSQL and found[:1] in (["LOCK"], ["UNLOCK"]) and found[1:2] in (["TABLES"], ["TABLE"]):
         return True
@@ -101,15 +101,15 @@ def commits(sql: str, dialect: str) -> bool:
 
 
 def keeps_session(sql: str) -> bool:
-    """Whether a session is as before after this statement: no setting, temporary table or lock is left in it."""
+    """Whether the statement leaves no setting, temporary table or lock in its session."""
     return first_word(sql) in _WRITE_WORDS | {"SELECT", "WITH", "VALUES", "TRUNCATE"}
 
 
 def split_script(script: str, lexis: Lexis = "standard") -> list[str]:
-    """The statements of a script, as they are written.
+    """The statements of a script, each with its original text.
 
-    A routine whose body holds several statements stays whole: the words BEGIN, CASE and END are counted in it. In
-    Oracle's SQL such a body has a part before BEGIN, ends with `;`, and may be followed by a line `/`.
+    A routine whose body has several statements is kept whole, by counting BEGIN, CASE and END. In Oracle's SQL such a
+    body may have declarations before BEGIN, ends with `;`, and may be followed by a line `/`.
     """
     found: list[str] = []
     current = _Statement(lexis)
@@ -124,7 +124,7 @@ def split_script(script: str, lexis: Lexis = "standard") -> list[str]:
 
 
 class _Statement:
-    """A statement as far as it has been read."""
+    """Collects the tokens of one statement."""
 
     def __init__(self, lexis: Lexis) -> None:
         self._lexis = lexis
@@ -136,11 +136,11 @@ class _Statement:
 
     @property
     def may_end(self) -> bool:
-        """Whether a semicolon here ends it."""
+        """Whether a semicolon at this point ends the statement."""
         return not self.routine or (self._depth == 0 and not self._needs_begin)
 
     def text(self, end: str = "") -> str:
-        """What was read, without the line `/` that ended the statement before."""
+        """The collected text and `end`, without a leading line `/`, which ended the previous statement."""
         text = "".join(self._parts).strip()
         if self._lexis == "oracle" and text.startswith("/") and not text.startswith("/*"):
             text = text[1:].strip()
@@ -157,7 +157,7 @@ class _Statement:
             if block or (word in _ROUTINES and "CREATE" in self._head):
                 self.routine = True
                 self._needs_begin = word == "DECLARE" or (self._lexis == "oracle" and word != "TYPE")
-        if self._before == "END":  # END IF and the like close what is not counted; END CASE was counted at END
+        if self._before == "END":  # END IF and END LOOP close uncounted blocks, so undo; END CASE was counted at END
             self._depth += 1 if word in _NOT_AN_END else 0
         elif word in _NESTS:
             self._depth += 1

@@ -1,1 +1,1 @@
-"""Excel workbooks: templates filled without losing anything in them, workbooks written and read."""
+"""Excel steps: fill templates without losing any of their content, write workbooks, and read them."""

@@ -1,4 +1,4 @@
-"""What goes wrong with workbooks and data files, in words for people."""
+"""Errors about workbooks and data files."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from aetherflow.core.api import StepError, StepInputError, install_command
 
 
 class WorkbookError(StepError, ValueError):
-    """A workbook that cannot be read or filled as asked."""
+    """A workbook cannot be read, or cannot be filled as requested."""
 
 
 class SourceError(StepError, ValueError):
-    """A data file that cannot be read."""
+    """A data file cannot be read."""
 
 
 class ReportTooLargeError(StepInputError):
-    """A region would get more rows than its threshold allows. Raised before anything is written."""
+    """A region would get more rows than `rows_threshold`. Raised before anything is written."""
 
     def __init__(self, target_name: str, source_path: str, row_count: int, rows_threshold: int) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class ReportTooLargeError(StepInputError):
 
 
 def missing_extra(what: str, extra: str) -> StepInputError:
-    """A feature whose library is not installed."""
+    """The error for a feature whose library is not installed."""
     return StepInputError(
         f"{what} needs a library that is not installed",
         fix=install_command(extra, of="aetherflow-builtins-reports"),
@@ -36,7 +36,7 @@ def missing_extra(what: str, extra: str) -> StepInputError:
 
 
 def full_disk(path: Path | str, error: OSError) -> StepError:
-    """The disk had no room; the old file, if any, is as it was."""
+    """The error for a full disk; an existing file is unchanged."""
     return StepError(
         f"{path} was not written: {error.strerror or error}; what was there before is unchanged",
         fix="free space there, or name another place for output; temporary files stand in the job's scratch folder",

@@ -1,4 +1,4 @@
-"""Columns read from a workbook, with the type that their values have, as CSV, TSV and Parquet files."""
+"""Determines the types of columns read from a workbook, and writes them as CSV, TSV and Parquet."""
 
 import csv
 import datetime
@@ -13,13 +13,14 @@ Dtype: TypeAlias = Literal["int", "float", "bool", "date", "datetime", "string"]
 
 _ROWS = 1000
 _EXACT = 2**53
-# The csv module quotes a field that holds a sign of the line end; so every kind of line end is quoted before it is cut.
+# The csv module quotes fields that hold any character of the line end. With this line end it quotes \r and \n; the
+# line end itself is replaced by \n afterwards.
 _LINE_END = "\r\n\ud802"
 
 
 @dataclass(frozen=True, slots=True)
 class TypedColumn:
-    """A column; null is None."""
+    """A column with values of one type; null is None."""
 
     name: str
     dtype: Dtype
@@ -27,7 +28,7 @@ class TypedColumn:
 
 
 def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
-    """The column of raw values: an empty cell is `""`, a number a float or an int."""
+    """A typed column from raw values, in which an empty cell is `""` and a number is a float or an int."""
     known = [value for value in values if value != ""]
     dtype = _dtype(known)
     convert = _CONVERT[dtype]
@@ -81,7 +82,7 @@ _CONVERT: dict[Dtype, Callable[[Any], Any]] = {
 
 
 def write_delimited(columns: Sequence[TypedColumn], rows: int, file: BinaryIO, delimiter: str) -> None:
-    """Write a header and the rows: null is an empty field, text is quoted where it must be."""
+    """Write a header and the rows as UTF-8: null is an empty field, text is quoted if necessary."""
     texts = [[None if value is None else _field(value) for value in column.values] for column in columns]
     file.write(_lines([[column.name for column in columns]], delimiter))
     for start in range(0, rows, _ROWS):
@@ -98,7 +99,7 @@ def _lines(rows: Sequence[Sequence[str | None]], delimiter: str) -> bytes:
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator=_LINE_END)
     for row in rows:
         if len(row) == 1 and row[0] is None:
-            buffer.write(_LINE_END)  # the csv module would write empty text, which is not null
+            buffer.write(_LINE_END)  # the csv module would write `""`, which is empty text and not null
         else:
             writer.writerow(row)
     return buffer.getvalue().replace(_LINE_END, "\n").encode()

@@ -10,7 +10,7 @@ from aetherflow_builtins_rest.transport import Origin, origin_of
 
 
 class HomeAuth(httpx.Auth):
-    """The resource's headers and credentials, for its own host only."""
+    """Adds the resource's headers and credentials to requests for the resource's own origin."""
 
     requires_response_body = True
 
@@ -20,7 +20,7 @@ class HomeAuth(httpx.Auth):
         self._home = home
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Add them; credentials that need a request of their own make it in a thread."""
+        """Add headers and credentials; a request for a token runs in a thread."""
         if self._home is not None and origin_of(request.url) != self._home:
             yield request
             return
@@ -43,7 +43,7 @@ class HomeAuth(httpx.Auth):
                 return
 
 
-class _Done(Exception):  # noqa: N818 no error: StopIteration cannot leave a thread of asyncio
+class _Done(Exception):  # noqa: N818 - replaces StopIteration, which asyncio.to_thread cannot raise
     pass
 
 
@@ -55,7 +55,7 @@ def _send(flow: Flow, response: httpx.Response) -> Added:
 
 
 def make_async_client(wire: Wire, config: Config, options: Options) -> httpx.AsyncClient:
-    """A client with the same TLS, proxy, headers, credentials and timeouts as the wire's."""
+    """An httpx.AsyncClient with the wire's TLS, proxy, headers, credentials and timeouts; it does not retry."""
     pool = options.pool
     return httpx.AsyncClient(
         base_url=config.base_url,

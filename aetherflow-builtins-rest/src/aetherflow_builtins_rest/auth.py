@@ -1,4 +1,4 @@
-"""Credentials, added to requests below the client: nothing that logs, shows or forwards a request ever holds them."""
+"""Credentials. They are added below the client, so requests that are logged, shown or redirected never hold them."""
 
 import base64
 import threading
@@ -14,7 +14,7 @@ from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, Auth, BasicAuth, 
 
 
 class Added:
-    """A header, a piece of the query, or nothing."""
+    """What to add to a request: a header, a part of the query, or nothing."""
 
     __slots__ = ("header", "query")
 
@@ -24,25 +24,25 @@ class Added:
 
 
 Post: TypeAlias = Callable[[str, bytes, list[tuple[bytes, bytes]]], httpx.Response]
-"""Sends a form, with these headers, to a URL."""
+"""Posts a form body with headers to a URL."""
 Flow: TypeAlias = Generator[Added, httpx.Response, None]
-"""Yields what to add to the request; is sent the response; ends, or yields what to add to a second try."""
+"""A generator: yields what to add to the request, receives the response, and ends or yields again for a second try."""
 
 
 class Credentials:
-    """What one kind of credentials does with a request."""
+    """Base class of the kinds of credentials; adds nothing."""
 
     def flow(self, request: httpx.Request) -> Flow:
         del request
         yield Added()
 
     def secrets(self) -> Iterator[str]:
-        """All that must not be shown, as far as it is known now."""
+        """The secrets known so far, which must be masked."""
         return iter(())
 
 
 class Static(Credentials):
-    """The same with every request."""
+    """Adds the same to every request."""
 
     def __init__(self, added: Added, *secrets: str) -> None:
         self._added = added
@@ -57,14 +57,14 @@ class Static(Credentials):
 
 
 class Digest(Credentials):
-    """An answer to the peer's challenge; a first request without one is answered 401 and sent again."""
+    """HTTP digest (RFC 7616): the first request gets 401 with a challenge and is sent again with the answer."""
 
     def __init__(self, auth: DigestAuth) -> None:
         self._password = auth.password.get_secret_value()
         self._auth = httpx.DigestAuth(auth.username, self._password)
 
     def flow(self, request: httpx.Request) -> Flow:
-        """Add the answer, once there was a challenge."""
+        """Add the answer to the challenge, as soon as there was one."""
         scratch = httpx.Request(request.method, request.url)
         inner = self._auth.auth_flow(scratch)
         next(inner)
@@ -81,7 +81,7 @@ class Digest(Credentials):
 
 
 class TokenError(ConnectorError):
-    """No token could be had, so the request itself was not sent."""
+    """No token was obtained, so the request itself was not sent; `transient`: another attempt may succeed."""
 
     def __init__(self, message: str, *, fix: str = "", transient: bool = False) -> None:
         super().__init__(message, fix=fix)
@@ -89,7 +89,7 @@ class TokenError(ConnectorError):
 
 
 class OAuth2(Credentials):
-    """A token from a token server, used by all requests until it runs out or is refused."""
+    """A token from a token server, used by all requests until it expires or is refused. Thread-safe."""
 
     def __init__(self, auth: OAuth2Auth, post: Post) -> None:
         """`post` sends a form to the token server."""
@@ -101,7 +101,7 @@ class OAuth2(Credentials):
         self._given: list[str] = []
 
     def flow(self, request: httpx.Request) -> Flow:
-        """Add the token; one that was kept and is refused is renewed once."""
+        """Add the token; if a cached token gets 401, renew it once."""
         del request
         token, fresh = self._current()
         response = yield Added((b"Authorization", f"Bearer {token}".encode()))
@@ -112,12 +112,12 @@ class OAuth2(Credentials):
             yield Added((b"Authorization", f"Bearer {self._current()[0]}".encode()))
 
     def secrets(self) -> Iterator[str]:
-        """The client's secret and every token that was given out."""
+        """The client's secret and every token received so far."""
         yield self._auth.client_secret.get_secret_value()
         yield from list(self._given)
 
     def _current(self) -> tuple[str, bool]:
-        """The token, and whether it was made just now."""
+        """The token, and whether it was requested just now."""
         with self._lock:
             if time.monotonic() < self._until:
                 return self._token, False
@@ -172,7 +172,7 @@ def _place(url: str) -> str:
 
 
 def credentials_of(auth: Auth | None, post: Post) -> Credentials | None:
-    """What carries out these settings; `post` sends a form to a token server."""
+    """The Credentials for these settings, None without any; `post` sends a form to the token server."""
     match auth:
         case BearerAuth():
             token = auth.token.get_secret_value()

@@ -1,4 +1,4 @@
-"""The kinds of credentials that a resource can name."""
+"""The settings of the kinds of credentials."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -21,7 +21,7 @@ class BasicAuth(StepInputs):
 
 
 class DigestAuth(StepInputs):
-    """User and password as an answer to the peer's challenge (RFC 7616)."""
+    """User and password as an answer to the server's challenge (RFC 7616)."""
 
     type: Literal["digest"] = Field(description="`digest`")
     username: str = Field(description="Name of the user.")
@@ -33,23 +33,23 @@ class ApiKeyAuth(StepInputs):
 
     type: Literal["api_key"] = Field(description="`api_key`")
     api_key: SecretStr = Field(min_length=1, description="The key.")
-    place: Literal["header", "query"] = Field("header", description="Where it is sent.")
+    place: Literal["header", "query"] = Field("header", description="Where the key is sent.")
     name: str = Field("X-API-Key", min_length=1, description="Name of the header or of the parameter.")
 
 
 class OAuth2Auth(StepInputs):
-    """A token for this program itself (client credentials, RFC 6749, 4.4), kept until it runs out."""
+    """A token for this program itself (client credentials, RFC 6749, 4.4), cached until it expires."""
 
     type: Literal["oauth2"] = Field(description="`oauth2`")
-    token_url: str = Field(pattern=r"^(https?://|\{\{)", description="Where tokens are given out.")
+    token_url: str = Field(pattern=r"^(https?://|\{\{)", description="URL of the token server.")
     client_id: str = Field(description="Name of this client.")
-    client_secret: SecretStr = Field(min_length=1, description="Its secret.")
-    scope: str | None = Field(None, description="What is asked for, parted by blanks.")
-    audience: str | None = Field(None, description="For whom the token is; some servers ask for it.")
+    client_secret: SecretStr = Field(min_length=1, description="Secret of this client.")
+    scope: str | None = Field(None, description="Requested scopes, separated by blanks.")
+    audience: str | None = Field(None, description="API that the token is for; some servers require it.")
     client_auth: Literal["basic", "body"] = Field(
-        "basic", description="Whether id and secret go as basic authentication or in the form."
+        "basic", description="Whether id and secret are sent as basic authentication or in the form."
     )
-    leeway_seconds: float = Field(30, ge=0, description="A token is renewed so long before it runs out.")
+    leeway_seconds: float = Field(30, ge=0, description="Seconds before its expiry at which a token is renewed.")
 
 
 Auth: TypeAlias = Annotated[BearerAuth | BasicAuth | DigestAuth | ApiKeyAuth | OAuth2Auth, Field(discriminator="type")]

@@ -1,4 +1,4 @@
-"""Bodies as streams: unpacked within bounds, refused where they would grow too large, sent again from their start."""
+"""Response bodies as streams, decompressed and limited in size."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -9,15 +9,15 @@ import httpx
 from aetherflow.core.api import ConnectorError
 
 UNPACK_PIECE = 1 << 18
-"""Bytes that are unpacked at a time, so that a bomb is noticed while it is small."""
+"""Most bytes that one call decompresses, so that a decompression bomb is noticed early."""
 
 
 class BodyTooLargeError(ConnectorError):
-    """A response is larger than what may be taken."""
+    """A response is larger than its limit."""
 
 
 class BadBodyError(ConnectorError):
-    """A response is packed in a way that it must not be, or cannot be unpacked."""
+    """A response has a Content-Encoding that was not requested, or cannot be decompressed."""
 
 
 class _Unpacker(Protocol):
@@ -31,7 +31,10 @@ class _Unpacker(Protocol):
 
 
 def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The body behind a Content-Encoding, in small pieces; BadBodyError if it was not asked for, or is broken."""
+    """Decode a Content-Encoding, in pieces of at most UNPACK_PIECE bytes.
+
+    BadBodyError if the encoding was not requested, or the data are damaged.
+    """
     names = [name.strip().lower() for name in encoding.split(",") if name.strip().lower() not in ("", "identity")]
     if not names:
         yield from chunks
@@ -72,12 +75,12 @@ def _unpacker(data: bytes, deflate: bool) -> _Unpacker:
         return zlib.decompressobj(16 + zlib.MAX_WBITS)
     plain = len(data) > 1 and (
         data[0] & 15 != 8 or (data[0] * 256 + data[1]) % 31
-    )  # some servers leave zlib's header out
+    )  # some servers send raw deflate data without zlib's header
     return zlib.decompressobj(-zlib.MAX_WBITS if plain else zlib.MAX_WBITS)
 
 
 def limited(chunks: Iterable[bytes], limit: int | None, what: str, fix: str) -> Iterator[bytes]:
-    """The chunks until they are more than `limit` bytes; then BodyTooLargeError."""
+    """Yield the chunks; BodyTooLargeError as soon as they exceed `limit` bytes. `what` names the limit."""
     size = 0
     for chunk in chunks:
         size += len(chunk)
@@ -87,7 +90,7 @@ def limited(chunks: Iterable[bytes], limit: int | None, what: str, fix: str) -> 
 
 
 class ReceivedStream(httpx.SyncByteStream):
-    """The body of a response as the client reads it."""
+    """The body of a response as a stream for httpx; `close` releases the connection."""
 
     def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""Bundles from an HTTP API: one request lists the files, one brings each."""
+"""The bundle source `rest`: one request lists the files of a bundle, one more fetches each file."""
 
 import shutil
 import tempfile
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
     import httpx
 
 IN_MEMORY = 1 << 20
-"""A file is gathered before it is handed on, up to here in memory: an attempt that is cut leaves no half of it."""
+"""A file is spooled before it is written to its target, so that a broken attempt leaves no partial file. Up to this
+size the spool is in memory."""
 
 
 class Config(BundleSourceConfig):
-    """Where the API has its two answers."""
+    """The two paths of the API, and its parameters."""
 
-    base_path: str = Field("", description="Value of the parameter `prefix_param`: which part of the bundle is meant.")
+    base_path: str = Field("", description="Value of the parameter `prefix_param`: the wanted part of the bundle.")
     list_path: str = Field(
-        "/list", min_length=1, description='Path that answers `{"files": [{"path", "sha256", "size", "mtime"}]}`.'
+        "/list", min_length=1, description='Path that returns `{"files": [{"path", "sha256", "size", "mtime"}]}`.'
     )
-    fetch_path: str = Field("/fetch", min_length=1, description="Path that answers with one file as it is.")
+    fetch_path: str = Field("/fetch", min_length=1, description="Path that returns the content of one file.")
     prefix_param: str = Field("prefix", min_length=1, description="Name of the parameter that carries `base_path`.")
 
 
 class RestSource(BundleSource[Config]):
-    """Files of a bundle by a resource of kind `rest`, with its credentials, retries and limits.
+    """The files of a bundle, through a resource of kind `rest`, with its credentials, retries and limits.
 
-    GET `list_path` with the parameters `bundle` and `prefix` lists them, GET `fetch_path` with `bundle` and `path`
-    brings one. Sizes, times (unix seconds) and hashes in the listing are optional; with hashes nothing is fetched that
-    has not changed.
+    GET `list_path` with the parameters `bundle` and `prefix` lists the files, GET `fetch_path` with `bundle` and `path`
+    returns one. Sizes, times (Unix seconds) and hashes in the listing are optional; with hashes, only changed files are
+    fetched.
 
         bundle:
           source: {type: rest, resource: files, bundle: nightly}

@@ -1,4 +1,4 @@
-"""One request as a step asks for it, and how it is named in messages."""
+"""One request of a step, with its rules for repetition and limits, and its name in messages."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ def _go_on() -> None:
 
 @dataclass(slots=True)
 class Call:
-    """What to send, and what may be done when that does not work at once."""
+    """A request, and the rules for its repetition. The fields at the end hold the state of the current attempt."""
 
     method: str
     url: str
@@ -29,44 +29,44 @@ class Call:
     files: Any = None
     content: Any = None
     timeout: float | None = None
-    """Seconds per phase, if not as the resource says."""
+    """Seconds per phase; None: the resource's limits."""
     keyed: bool = False
-    """The peer drops repeats of a request that has the same Idempotency-Key."""
+    """Whether the server ignores repeats of a request with the same Idempotency-Key."""
     idempotency_key: str | None = None
     limit: int | None = None
-    """Bytes of the response that may be taken; None: as many as the resource takes into memory."""
+    """Limit of the response in bytes; None: the resource's `max_body_bytes`; negative: no limit."""
     limit_name: str = "options.max_body_bytes"
     limit_fix: str = "send the response to a file (`output` of http_request, or http_download), or raise the limit"
     expect: Callable[[int], bool] | None = None
-    """Which statuses are no errors; None: as the resource says."""
+    """Returns whether a status is no error; None: the resource decides."""
     prepare: Callable[[], Mapping[str, str]] | None = None
-    """Headers of each attempt, asked for when it begins."""
+    """Called at the start of each attempt; returns further headers for it."""
     consume: "Callable[[httpx.Response], None] | None" = None
-    """Reads the body as it comes; else it is read into memory."""
+    """Reads the body as a stream; None: the body is read into memory."""
     secret_path: bool = False
-    """The path of the URL is a secret itself, as with webhooks."""
+    """Whether the path of the URL is a secret, as with webhooks."""
     check: Callable[[], None] = _go_on
-    """Raises if the step is to end."""
+    """Raises if the step must stop."""
     log: logging.Logger | None = None
     attempt: int = field(default=0, init=False)
     moved: int = field(default=0, init=False)
-    """Bytes of the response that came in this attempt, as packed."""
+    """Bytes of the response received in this attempt, before decompression."""
     hops: int = field(default=0, init=False)
-    """Redirects followed in this attempt."""
+    """Number of redirects followed in this attempt."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again when nobody knows what became of it."""
+        """Whether the request may be sent again although its outcome is unknown."""
         return self.keyed or self.method in IDEMPOTENT
 
     def shown(self, url: "httpx.URL | str | None" = None) -> str:
-        """`GET https://host/path`: what a message may say of it; the query may hold anything and is left out."""
+        """The request for messages: `GET https://host/path`, without the query, which may hold secrets."""
         return f"{self.method} {shown_url(self.url if url is None else url, hide_path=self.secret_path)}"
 
 
 def shown_url(url: "httpx.URL | str", *, hide_path: bool = False) -> str:
     """A URL without user, password, query and fragment."""
-    import httpx  # not where flows are only read
+    import httpx  # imported on use: flows are also read without sending requests
 
     parsed = httpx.URL(url) if isinstance(url, str) else url
     if hide_path:

@@ -1,4 +1,4 @@
-"""The one loop that sends requests: paced, redirected, repeated where that does no harm."""
+"""Sends requests: applies the rate limit, follows redirects, and repeats attempts that are safe to repeat."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -26,11 +26,11 @@ from aetherflow_builtins_rest.transport import (
 
 _OF_A_BODY = ("content-length", "content-type", "transfer-encoding")
 _TO_OTHERS = ("accept", "accept-encoding", "user-agent", "range", "if-range")
-"""Headers that a redirect to another host keeps."""
+"""Headers that are kept in a redirect to another origin."""
 
 
 class Wire:
-    """One resource's way to its peer."""
+    """The connections and rules of one resource. Thread-safe."""
 
     def __init__(self, label: str, config: Config, options: Options, path: Callable[[str], str]) -> None:
         self.options = options
@@ -39,7 +39,7 @@ class Wire:
         self.context = context_of(config, verify=options.verify_ssl, identity=True, path=path)
         self._pool = httpcore_pool(self.sockets, self.context, options.pool, proxy)
         self._others = self._pool
-        if config.client_cert is not None:  # other hosts are not told who we are
+        if config.client_cert is not None:  # other hosts must not see the client certificate
             plain = context_of(config, verify=options.verify_ssl, identity=False, path=path)
             self._others = httpcore_pool(self.sockets, plain, options.pool, proxy)
         self.credentials = credentials_of(config.credentials, self._post)
@@ -62,7 +62,7 @@ class Wire:
         self._pace = Pace(options.requests_per_second, options.burst) if options.requests_per_second else None
 
     def _client(self, transport: Transport, base_url: str, own: Mapping[str, str]) -> httpx.Client:
-        # Only what we unpack ourselves, within bounds. Nothing is taken from the environment or from .netrc.
+        # Accept only encodings that `bodies` decodes within limits. trust_env: ignore the environment and .netrc.
         headers = {"User-Agent": "aetherflow", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
         hooks = {"request": [self._mark]}
         client = httpx.Client(
@@ -73,12 +73,12 @@ class Wire:
             trust_env=False,
             event_hooks=hooks,
         )
-        for name in own:  # the resource's own win over ours
+        for name in own:  # the resource's headers win over these defaults
             client.headers.pop(name, None)
         return client
 
     def _mark(self, request: httpx.Request) -> None:
-        """Say whether a request goes to our own host."""
+        """Mark whether a request goes to the resource's own origin."""
         request.extensions[TRUSTED] = self.home is None or origin_of(request.url) == self.home
 
     def close(self) -> None:
@@ -91,9 +91,10 @@ class Wire:
     # One request
 
     def send(self, call: Call) -> httpx.Response:
-        """Send a request as often as the rules allow. ConnectorError if no answer comes, or one that is an error.
+        """Send a request, repeat it by the resource's rules, and return the response; its body has been read.
 
-        The response has been read, by `call.consume` if there is one, which begins anew in every attempt.
+        `call.consume`, if given, reads the body; it is called again in every attempt. Raises ConnectorError if no
+        response arrives or it is an error, UndecidedRequestError if the effect of the request is unknown.
         """
         most, retry = self.options.max_attempts, self.options.retry
         safe = self._judge.safe(call)
@@ -115,7 +116,7 @@ class Wire:
             except (BodyTooLargeError, BadBodyError) as error:
                 raise self._judge.unfit(call, error) from error
             except (httpx.TransportError, TokenError) as error:
-                call.check()  # what was interrupted ends as that, not as a broken connection
+                call.check()  # a cancelled step must end as cancelled, not with the error of the closed connection
                 harmless = self._judge.never_sent(call, error)
                 last = last or self.sockets.interrupts != interrupts
                 if last or not (harmless or safe) or permanent(error):
@@ -125,7 +126,7 @@ class Wire:
             self._again(call, pause, reason)
 
     def _pause(self, call: Call, response: httpx.Response) -> float | None:
-        """Seconds until the next attempt, if this answer is a reason for one."""
+        """Seconds until the next attempt; None if the response is no reason for one."""
         retry = self.options.retry
         if response.status_code not in retry.retry_on or (
             call.expect is not None and call.expect(response.status_code)
@@ -137,7 +138,7 @@ class Wire:
         return asked if asked <= retry.max_retry_after_seconds else None
 
     def _taken(self, call: Call, response: httpx.Response) -> httpx.Response:
-        """The response, judged and read."""
+        """Check the response, let `call.consume` read it, and return it."""
         try:
             self._judge.check(call, response)
             if call.consume is not None:
@@ -155,12 +156,12 @@ class Wire:
     # Redirects
 
     def _follow(self, call: Call) -> httpx.Response:
-        """Send, and follow redirects as far as the resource allows."""
+        """Send the request and follow the redirects that the resource allows."""
         request, stream = self._build(call), call.consume is not None
         client = self.client
         while True:
             if not self._at_home(request.url, call):
-                client = self._foreign  # for good: who sent us away may not send us back with credentials
+                client = self._foreign  # stays: a foreign host must not redirect back to a request with credentials
             response = client.send(request, stream=stream, follow_redirects=False)
             if self.options.redirects == "never" or not response.has_redirect_location:
                 return response
@@ -181,7 +182,7 @@ class Wire:
         if call.prepare is not None:
             headers |= call.prepare()
         if self._content_type and not any(each.lower() == "content-type" for each in headers):
-            headers["Content-Type"] = self._content_type  # wins over the one that goes with the kind of body
+            headers["Content-Type"] = self._content_type  # otherwise httpx sets one by the kind of body
         name = self.options.idempotency_header
         if call.idempotency_key and name and call.method in ("POST", "PATCH"):
             headers.setdefault(name, call.idempotency_key)
@@ -234,7 +235,7 @@ class Wire:
         else:
             dropped = ("host", "cookie") if with_body else ("host", "cookie", *_OF_A_BODY)
             headers = [(name, value) for name, value in request.headers.multi_items() if name not in dropped]
-        if with_body:  # a request with a stream is taken as it is, without a word about its host
+        if with_body:  # httpx adds no Host header to a request that is made from a stream
             headers.append(("host", target.netloc.decode("ascii")))
         stream = request.stream if with_body else None
         cookies = None if abroad else self.client.cookies
@@ -249,7 +250,7 @@ class Wire:
         return self._judge.url_of(call)
 
     def _post(self, url: str, body: bytes, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
-        """Send a form to a token server, by the same connections, without the resource's headers."""
+        """Send a form to a token server, without the resource's headers and client certificate; read the response."""
         request = httpx.Request("POST", url, headers=headers, content=body)
         request.extensions = {
             "timeout": self.timeout.as_dict(), LIMIT: 1 << 20, LIMIT_FIX: ("that of a token answer", "check token_url"),

@@ -1,4 +1,4 @@
-"""What went wrong between us and the peer, in one line each."""
+"""Errors of requests, and their messages and advice."""
 
 import ssl
 
@@ -7,15 +7,15 @@ import httpx
 from aetherflow.core.api import ConnectorError, UndecidedStepError
 
 BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-"""Nothing of the request had reached the peer."""
+"""Errors after which no part of the request has reached the server."""
 
 
 class PartError(httpx.RemoteProtocolError):
-    """Not the part of a file that was asked for: to be asked for anew, like after a broken connection."""
+    """The server did not send the requested part of a file; the request is repeated as after a broken connection."""
 
 
 class StatusError(ConnectorError):
-    """The peer answered, and its answer is an error."""
+    """The server's response has an error status, `status`."""
 
     def __init__(self, message: str, *, fix: str, status: int) -> None:
         super().__init__(message, fix=fix)
@@ -23,23 +23,25 @@ class StatusError(ConnectorError):
 
 
 class UndecidedRequestError(ConnectorError, UndecidedStepError):
-    """A request that must not be repeated was sent, and nobody knows whether it had its effect."""
+    """A request that must not be repeated was sent, and its effect is unknown."""
 
     code = UndecidedStepError.code
 
 
 def certificate_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The TLS error under an error, if there is one: trying again does not help."""
+    """The TLS error behind an error, None if there is none. Another attempt would fail, too."""
     while error is not None:
         ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        if isinstance(error, ssl.SSLError) and error.library == "SSL" and not ended:  # SYS is the socket under it
+        if (
+            isinstance(error, ssl.SSLError) and error.library == "SSL" and not ended
+        ):  # library SYS: an error of the socket
             return error
         error = error.__cause__ or error.__context__
     return None
 
 
 def reason_of(error: Exception) -> tuple[str, str]:
-    """What a transport error means, and what to do."""
+    """The message for a transport error, and the advice."""
     tls = certificate_error(error)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return (
@@ -66,7 +68,7 @@ def reason_of(error: Exception) -> tuple[str, str]:
             return "the peer took nothing more within the time limit", "raise options.timeouts.write"
         case httpx.UnsupportedProtocol():
             return f"not an http or https URL: {text}", "check base_url and path"
-        case httpx.LocalProtocolError():  # whose text would quote the header, and so a token
+        case httpx.LocalProtocolError():  # its own text quotes the header, which may hold a token
             return "the request cannot be sent: a header is not allowed to be so", (
                 "check headers and tokens: a line break at the end, say, as a file has it"
             )
@@ -80,7 +82,7 @@ def status_text(response: httpx.Response) -> str:
 
 
 def status_fix(response: httpx.Response) -> str:
-    """What to do about a status."""
+    """The advice for an error status."""
     status = response.status_code
     if response.has_redirect_location:
         return "set options.redirects of the resource, or ask for the new address"

@@ -1,4 +1,4 @@
-"""Items of an API as files: JSON lines as they come, Parquet from those lines; never all of them in memory."""
+"""Writes items of an API as JSON lines, and Parquet from such lines, without holding all items in memory."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ def _line(item: Any) -> bytes:
     text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode() + b"\n"
-    except UnicodeEncodeError:  # half of a character, which JSON can spell and UTF-8 cannot
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 cannot encode
         return json.dumps(item, separators=(",", ":")).encode() + b"\n"
 
 
 def require_pyarrow() -> ModuleType:
-    """The pyarrow module, or the command that installs it."""
+    """Import and return pyarrow; StepInputError with the install command if it is missing."""
     try:
         import pyarrow as pa
         import pyarrow.parquet
@@ -39,10 +39,10 @@ def require_pyarrow() -> ModuleType:
 def write_parquet(
     lines: Callable[[], BinaryIO], target: BinaryIO, compression: str, on_rows: Callable[[int], None]
 ) -> None:
-    """Read the lines twice: once for the types of the columns, once for the values.
+    """Write Parquet from JSON lines, which are read twice: for the column types, then for the values.
 
-    A column that is null everywhere is text; whole and broken numbers together are broken ones. StepError for a column
-    whose values do not fit together.
+    A column with only nulls is text; a column with integers and floats is float. StepError for a column whose values
+    have no common type. `on_rows` is called with the number of rows so far.
     """
     pa = require_pyarrow()
     schema = None
@@ -67,7 +67,7 @@ def write_parquet(
 
 
 def _batches(lines: Callable[[], BinaryIO]) -> Iterator[tuple[list[Any], int]]:
-    """Items in lists, each with the number of its first item."""
+    """Yield lists of items, each with the number of its first item, from 1."""
     first, batch = 1, []
     with lines() as file:
         for line in file:
@@ -86,7 +86,7 @@ def _table(pa: ModuleType, batch: list[Any], first: int, schema: Any) -> Any:
                 f"item {number:,} is no object, so it has no columns", fix="use format jsonl, or items that are objects"
             )
     try:
-        if schema is None:  # by all of its keys: from_pylist alone looks at the first item only
+        if schema is None:  # from_pylist without a schema would take the keys of the first item only
             names = dict.fromkeys(name for item in batch for name in item)
             arrays = {name: _array(pa, name, [item.get(name) for item in batch], first) for name in names}
             return pa.table(arrays)
@@ -130,7 +130,7 @@ def _without_null(pa: ModuleType, kind: Any) -> Any:
 
 
 class _Sink:
-    """The file for pyarrow, which would close it: it has an owner."""
+    """A file object for pyarrow, which would otherwise close the file of its owner."""
 
     closed = False
 
@@ -144,10 +144,10 @@ class _Sink:
         return self._file.tell()
 
     def flush(self) -> None:
-        """Nothing is held back here."""
+        """Do nothing: this class buffers nothing."""
 
     def close(self) -> None:
-        """Leave the file open: its owner closes it."""
+        """Do nothing: the file's owner closes it."""
 
     def writable(self) -> bool:
         return True

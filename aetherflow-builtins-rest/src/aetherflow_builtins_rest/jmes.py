@@ -1,4 +1,4 @@
-"""Picking values out of JSON by JMESPath."""
+"""Evaluates JMESPath expressions on JSON values."""
 
 from typing import Annotated, Any, TypeAlias
 
@@ -23,7 +23,7 @@ Expression: TypeAlias = Annotated[str, AfterValidator(_known)]
 
 
 def pick(expression: str, data: Any, what: str) -> Any:
-    """The value of an expression; StepError, which names `what` it is for, if it does not fit the data."""
+    """Evaluate an expression on `data`; StepError that names `what` if it does not fit the data."""
     try:
         return jmespath.search(expression, data)
     except JMESPathError as error:
@@ -34,5 +34,5 @@ def pick(expression: str, data: Any, what: str) -> Any:
 
 
 def holds(value: Any) -> bool:
-    """JMESPath's own truth: empty, false and null are false, every number is true."""
+    """Truth as JMESPath defines it: empty values, false and null are false, every number is true."""
     return value is not None and value is not False and value not in ("", [], {})

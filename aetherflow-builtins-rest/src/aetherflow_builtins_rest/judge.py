@@ -1,4 +1,4 @@
-"""What an answer, or none, means for a request: an error for people, and whether it may have had its effect."""
+"""Decides what a response or a failure means for a request: its error, and whether its effect is known."""
 
 import contextlib
 
@@ -22,15 +22,15 @@ from aetherflow_builtins_rest.settings import Options
 
 SHOWN_BODY = 300
 MOST_URLS = 256
-"""Addresses that are kept: to parse one takes a tenth of the time of a whole small request."""
+"""Most cached URLs. Parsing a URL takes a tenth of the time of a small request."""
 _ASK = "look at the peer, then resume with --decide; `keyed: true` allows repeats where the peer honours the key"
 _UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _UNDECIDED = frozenset({502, 504})
-"""A gateway says so when it does not know itself what became of a request."""
+"""Statuses by which a gateway says that it does not know the outcome of a request."""
 
 
 class Judge:
-    """Judges the answers to one resource's requests, in the name of the resource."""
+    """Judges responses and failures of one resource's requests; its errors name the resource."""
 
     def __init__(self, label: str, options: Options, base: httpx.URL, sockets: Sockets) -> None:
         self._label = label
@@ -40,21 +40,21 @@ class Judge:
         self._urls: dict[str, httpx.URL] = {}
 
     def safe(self, call: Call) -> bool:
-        """Whether it does no harm to send a request again."""
+        """Whether a request may be sent again, even if it had its effect."""
         return call.repeatable or self._options.retry.unsafe_methods
 
     def never_sent(self, call: Call, error: Exception) -> bool:
-        """Whether the peer can have seen nothing of the request."""
+        """Whether the server cannot have received any part of the request."""
         return call.hops == 0 and isinstance(error, (*BEFORE_SENDING, TokenError, *_UNSENDABLE))
 
     def refused(self, call: Call, response: httpx.Response, text: str, fix: str) -> ConnectorError:
-        """A redirect that is not followed. After 301, 302 and 303 a POST has been carried out."""
+        """The error for a redirect that is not followed. After 301, 302 and 303 a POST may have been carried out."""
         if response.status_code not in (307, 308) and not self.safe(call):
             return UndecidedRequestError(self._text(call, f"{text}; the request may have been carried out"), fix=fix)
         return self.error(call, text, fix)
 
     def check(self, call: Call, response: httpx.Response) -> None:
-        """Raise StatusError for an answer that is an error, UndecidedRequestError if its effect is not known."""
+        """Raise StatusError for an error status, UndecidedRequestError if the effect of the request is unknown."""
         status = response.status_code
         if call.expect is not None:
             fine = call.expect(status)
@@ -84,13 +84,13 @@ class Judge:
         return ConnectorError(self._text(call, f"{reason}{_moved(call)}{self._of(call)}"), fix=fix)
 
     def unfit(self, call: Call, error: BodyTooLargeError | BadBodyError) -> ConnectorError:
-        """A body that cannot be taken, as an error of this request."""
+        """The error for a response body that is too large or cannot be decompressed."""
         if self.safe(call):
             return type(error)(self._text(call, error.message), fix=error.fix)
         return UndecidedRequestError(self._text(call, f"{error.message}; the request was carried out"), fix=error.fix)
 
     def end(self, call: Call, error: Exception, sure: bool) -> ConnectorError:
-        """The last attempt failed; `sure`: the request had no effect, or may be sent again."""
+        """The error after the last attempt; `sure`: the request had no effect, or may be sent again."""
         if isinstance(error, TokenError):
             return TokenError(f"{self._label}: {error.message}{self._of(call)}", fix=error.fix)
         if sure:
@@ -100,7 +100,7 @@ class Judge:
         return UndecidedRequestError(self._text(call, text), fix=_ASK)
 
     def error(self, call: Call, text: str, fix: str) -> ConnectorError:
-        """An error of ours in the same form."""
+        """A ConnectorError that names the resource and the request."""
         return ConnectorError(self._text(call, text), fix=fix)
 
     def _text(self, call: Call, text: str) -> str:
@@ -126,7 +126,7 @@ class Judge:
             raise ConnectorError(f"{self._label}: {error}", fix="check path") from error
         if not url.is_relative_url:
             return url
-        if not path or path.startswith("?"):  # the address itself, with no slash added
+        if not path or path.startswith("?"):  # base_url itself, without a slash at the end
             return self._base.copy_with(query=url.query or None)
         start = self._base.raw_path.rstrip(b"/")
         return self._base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))
@@ -137,7 +137,7 @@ def _moved(call: Call) -> str:
 
 
 def permanent(error: Exception) -> bool:
-    """An error that comes again."""
+    """Whether another attempt would fail in the same way."""
     if isinstance(error, TokenError):
         return not error.transient
     return isinstance(error, _UNSENDABLE) or certificate_error(error) is not None

@@ -1,4 +1,4 @@
-"""The sockets under the client: known to the connector, so that it can end what runs on them, and bound in time."""
+"""The network backend of httpcore: tracks open sockets, so that they can be interrupted and limited in time."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ READ_BYTES = 1 << 18
 
 
 class Sockets(httpcore.NetworkBackend):
-    """Opens connections; `interrupt()` ends all of them from another thread, `deadline()` bounds a block in time."""
+    """Opens connections. `interrupt` ends all of them from another thread; `deadline` limits the time of a block."""
 
     def __init__(self) -> None:
         self._inner = httpcore.SyncBackend()
@@ -26,7 +26,7 @@ class Sockets(httpcore.NetworkBackend):
 
     @contextlib.contextmanager
     def deadline(self, seconds: float | None) -> Iterator[None]:
-        """While the block runs, no read, write or connect of this thread takes longer than what is left of it."""
+        """Limit the block: every read, write and connect of this thread ends when `seconds` have passed."""
         self._bounds.at = None if seconds is None else time.monotonic() + seconds
         try:
             yield
@@ -36,20 +36,20 @@ class Sockets(httpcore.NetworkBackend):
 
     @property
     def expired(self) -> bool:
-        """Whether the deadline of this thread has passed, or had when the block ended."""
+        """Whether this thread's deadline has passed; after the block, whether it had passed when the block ended."""
         at: float | None = getattr(self._bounds, "at", None)
         return bool(getattr(self._bounds, "late", False)) if at is None else time.monotonic() >= at
 
     def bounded(self, timeout: float | None) -> float | None:
-        """The timeout, cut to what is left until the deadline."""
+        """The timeout, limited to the time that is left until the deadline."""
         at: float | None = getattr(self._bounds, "at", None)
         if at is None:
             return timeout
-        left = max(at - time.monotonic(), 0.001)  # 0 would mean: do not wait at all, which is another error
+        left = max(at - time.monotonic(), 0.001)  # 0 would mean non-blocking, which gives another error
         return left if timeout is None else min(timeout, left)
 
     def interrupt(self) -> None:
-        """End what runs on any of the connections: its thread gets an error. The next request opens a new one."""
+        """Shut all connections down: threads that use them get an error. Later requests open new connections."""
         self.interrupts += 1
         with self._lock:
             streams = list(self._open)
@@ -70,22 +70,22 @@ class Sockets(httpcore.NetworkBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        """Open a connection to a socket file."""
+        """Open a connection to a Unix socket."""
         return self.watched(self._inner.connect_unix_socket(path, self.bounded(timeout), socket_options))
 
     def sleep(self, seconds: float) -> None:
-        """Wait; asked for by httpcore's own retries, which are off."""
+        """Required by the interface for httpcore's own retries, which are off."""
         time.sleep(seconds)
 
     def watched(self, inner: httpcore.NetworkStream) -> "Stream":
-        """A stream that is known here until it is closed."""
+        """A stream that is tracked until it is closed."""
         stream = Stream(inner, self)
         with self._lock:
             self._open.add(stream)
         return stream
 
     def forget(self, stream: "Stream") -> None:
-        """A stream was closed, or wrapped into TLS."""
+        """Stop tracking a stream that was closed or wrapped in TLS."""
         with self._lock:
             self._open.discard(stream)
 
@@ -97,13 +97,13 @@ class Stream(httpcore.NetworkStream):
         self._at_once = 0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive what is there; of a large body more at a time than the 64 KiB that httpcore asks for."""
+        """Receive available bytes; for a large body more at a time than the 64 KiB that httpcore requests."""
         data = self._inner.read(max(max_bytes, self._at_once), self._owner.bounded(timeout))
         self._at_once = READ_BYTES if len(data) >= max_bytes else 0
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of the bytes."""
+        """Send all bytes of the buffer."""
         self._inner.write(buffer, self._owner.bounded(timeout))
 
     def close(self) -> None:
@@ -113,19 +113,19 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Turn the connection into a TLS one."""
+        """Start TLS; the returned stream replaces this one."""
         inner = self._inner.start_tls(ssl_context, server_hostname, self._owner.bounded(timeout))
         self._owner.forget(self)
         return self._owner.watched(inner)
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks for: socket, addresses, whether it is readable."""
+        """Properties that httpcore queries: socket, addresses, readability."""
         return self._inner.get_extra_info(info)
 
     def shut_down(self) -> None:
-        """End the connection under whoever reads from it."""
+        """Shut the socket down, so that a thread that reads from it gets an error."""
         found = self._inner.get_extra_info("socket")
         if isinstance(found, socket.socket):
             with contextlib.suppress(OSError):
-                # not SSLSocket.shutdown, which would take its state away from the thread that reads
+                # not SSLSocket.shutdown, which would remove the TLS state that the reading thread uses
                 socket.socket.shutdown(found, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Waiting: between requests, and before a request is sent again."""
+"""Waits between requests and before repeated attempts."""
 
 import threading
 import time
@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 PIECE = 0.1
-"""Longest single sleep, so that a stop is noticed."""
+"""Longest single sleep in seconds, so that a cancellation is noticed."""
 
 
 def wait(seconds: float, check: Callable[[], None]) -> None:
-    """Wait; `check` raises if the step is to end."""
+    """Wait; call `check` in between, which raises if the step must stop."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         check()
@@ -19,7 +19,7 @@ def wait(seconds: float, check: Callable[[], None]) -> None:
 
 
 class Pace:
-    """At most so many requests per second, `burst` of them at once after a pause; for all threads together."""
+    """A rate limit of `per_second` requests, of which `burst` may be sent at once after a pause. Thread-safe."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._gap = 1 / per_second
@@ -36,7 +36,7 @@ class Pace:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or a date; None if it says nothing that can be read."""
+    """Seconds that a Retry-After header (RFC 9110, 10.2.3), a number or a date, asks for; None if unreadable."""
     if not value:
         return None
     if value.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""How APIs hand out lists page by page: where the next page is, as a JSON value that outlives the process."""
+"""The pagination styles of APIs. The place of the next page is a JSON value, which is stored for resumption."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     import httpx
 
 Place: TypeAlias = dict[str, Any]
-"""Where a page is: `{url}` for an address, `{value}` for a parameter, `{}` for the first page."""
+"""The place of a page: `{url}` for a URL, `{value}` for the value of a parameter, `{}` for the first page."""
 
 
 class _Style(StepInputs):
     def first(self) -> Place:
-        """Where the first page is."""
+        """The place of the first page."""
         return {}
 
     def params(self, place: Place) -> dict[str, Any]:
-        """Parameters that lead to a page."""
+        """The query parameters that request a page."""
         del place
         return {}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """Where the page after this one is, which had `count` items; None after the last."""
+        """The place of the next page, None after the last; `count` is the number of items on this page."""
         raise NotImplementedError
 
 
 class LinkHeader(_Style):
-    """The next page is in the header Link (RFC 8288), as with GitHub."""
+    """The URL of the next page is in the header Link (RFC 8288), as with GitHub."""
 
     type: Literal["link_header"] = Field(description="`link_header`")
 
@@ -43,10 +43,10 @@ class LinkHeader(_Style):
 
 
 class NextUrl(_Style):
-    """The address of the next page is in the response."""
+    """The URL of the next page is in the response."""
 
     type: Literal["next_url"] = Field(description="`next_url`")
-    next: Expression = Field(description="JMESPath of the address: `links.next`.")
+    next: Expression = Field(description="JMESPath of the URL: `links.next`.")
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
         del place, response, count
@@ -55,11 +55,13 @@ class NextUrl(_Style):
 
 
 class Cursor(_Style):
-    """The response holds a mark that is sent with the next request."""
+    """The response holds a cursor that is sent with the next request."""
 
     type: Literal["cursor"] = Field(description="`cursor`")
-    next: Expression = Field(description="JMESPath of the mark: `meta.next_cursor`; null or empty after the last page.")
-    param: str = Field("cursor", min_length=1, description="Parameter that carries it.")
+    next: Expression = Field(
+        description="JMESPath of the cursor: `meta.next_cursor`; null or empty after the last page."
+    )
+    param: str = Field("cursor", min_length=1, description="Parameter for the cursor.")
 
     def params(self, place: Place) -> dict[str, Any]:
         return {self.param: place["value"]} if "value" in place else {}
@@ -76,7 +78,7 @@ class PageNumber(_Style):
     start: int = Field(1, ge=0, description="Number of the first page.")
     size_param: str | None = Field(None, description="Parameter with the number of items per page.")
     size: int | None = Field(None, ge=1, description="Items per page; a page with fewer is the last.")
-    total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API says it.")
+    total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API returns it.")
 
     def first(self) -> Place:
         return {"value": self.start}
@@ -86,7 +88,7 @@ class PageNumber(_Style):
         return {self.param: place["value"], **size}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """One more, until an empty page, a short one, or the number that the API says."""
+        """The next number; None after `total_pages`, or without it after an empty or a short page."""
         del response
         if self.total_pages is not None:
             total = _number(pick(self.total_pages, data, "pages.total_pages"), "pages.total_pages")
@@ -97,13 +99,13 @@ class PageNumber(_Style):
 
 
 class Offset(_Style):
-    """Items are counted, and each request says where to begin."""
+    """Each request has the number of items to skip."""
 
     type: Literal["offset"] = Field(description="`offset`")
-    param: str = Field("offset", min_length=1, description="Parameter with the number of items to pass over.")
+    param: str = Field("offset", min_length=1, description="Parameter with the number of items to skip.")
     limit_param: str = Field("limit", min_length=1, description="Parameter with the number of items per page.")
     limit: int = Field(100, ge=1, description="Items per page.")
-    total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API says it.")
+    total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API returns it.")
 
     def first(self) -> Place:
         return {"value": 0}
@@ -112,7 +114,7 @@ class Offset(_Style):
         return {self.param: place["value"], self.limit_param: self.limit}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """Behind the items of this page, until a short page or the number that the API says."""
+        """The offset after this page's items; None after `total` items, or without it after a short page."""
         del response
         following = place["value"] + count
         if self.total is not None:
@@ -141,5 +143,5 @@ def _number(value: Any, what: str) -> int:
 
 
 def merged(params: Mapping[str, Any], style: _Style, place: Place) -> dict[str, Any]:
-    """Parameters of one page's request: an address has all that it needs itself."""
+    """The query parameters for one page; none for a page given by its URL, which already contains them."""
     return {} if "url" in place else {**params, **style.params(place)}

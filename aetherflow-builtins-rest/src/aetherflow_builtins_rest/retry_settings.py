@@ -1,4 +1,4 @@
-"""When a request is sent again."""
+"""The settings for repeated attempts."""
 
 from pydantic import Field, field_validator
 
@@ -9,19 +9,19 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 class Retry(Backoff):
-    """One loop for all that can go wrong on the way to an answer."""
+    """Rules for another attempt after a failed connection or an error status."""
 
-    max_attempts: int = Field(1, ge=1, description="How often a request is sent at most, the first time included.")
-    backoff_seconds: float = Field(0.5, ge=0, description="Wait before the second attempt.")
-    backoff_multiplier: float = Field(2, ge=1, le=100, description="Each further wait is so many times the one before.")
-    max_backoff_seconds: float = Field(30, ge=0, description="Longest such wait.")
+    max_attempts: int = Field(1, ge=1, description="Maximum number of attempts, the first one included.")
+    backoff_seconds: float = Field(0.5, ge=0, description="Wait before the second attempt, in seconds.")
+    backoff_multiplier: float = Field(2, ge=1, le=100, description="Factor by which each further wait is longer.")
+    max_backoff_seconds: float = Field(30, ge=0, description="Longest such wait, in seconds.")
     retry_on: list[int] = Field([429, 502, 503, 504], description="Statuses after which a request is sent again.")
     unsafe_methods: Flag = Field(
         False,
-        description="Also for POST and PATCH, which the peer may then carry out twice. Better: `keyed` of the step.",
+        description="Also repeat POST and PATCH, which the server may carry out twice. Better: `keyed` of the step.",
     )
     max_retry_after_seconds: float = Field(
-        120, ge=0, description="Longest Retry-After of the peer that is waited for; a longer one ends the attempts."
+        120, ge=0, description="Longest accepted Retry-After, in seconds; a longer one ends the attempts."
     )
 
     @field_validator("retry_on")

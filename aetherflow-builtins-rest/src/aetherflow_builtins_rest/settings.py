@@ -1,4 +1,4 @@
-"""The settings of a `rest:httpx` resource: where and who (`Config`), and how it behaves (`Options`)."""
+"""The settings of a `rest:httpx` resource: address and account (`Config`), and behaviour (`Options`)."""
 
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -13,15 +13,15 @@ Redirects = Literal["never", "same_host", "any"]
 
 
 class Config(ConnectorConfig):
-    """Where the API is, and who asks."""
+    """Address of the API, and account."""
 
     base_url: str = Field(
         "",
-        description="What every path is relative to: `https://api.example.com/v1`. Headers and credentials of the "
+        description="Base of all relative paths: `https://api.example.com/v1`. Headers and credentials of the "
         "resource are sent to its scheme, host and port only.",
     )
     secret_url: Flag = Field(
-        False, description="The path of `base_url` is a secret itself, as with webhooks: masked everywhere."
+        False, description="The path of `base_url` is a secret, as with webhooks: it is masked everywhere."
     )
     headers: dict[str, str] = Field({}, description="Sent with every request to the host of `base_url`.")
     auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
@@ -32,14 +32,14 @@ class Config(ConnectorConfig):
     )
     proxy: SecretStr | None = Field(
         None,
-        description="URL of a proxy: `http://user:password@proxy:3128`. Proxies and passwords are never taken from the "
-        "environment or from .netrc. Empty: none.",
+        description="URL of a proxy: `http://user:password@proxy:3128`. Empty: none. The environment and .netrc are "
+        "never used.",
     )
     ca_file: str | None = Field(
         None, description="Certificates to trust in place of the system's; relative to the flow file."
     )
     client_cert: str | None = Field(
-        None, description="Certificate to show to the host of `base_url` (mTLS), PEM; relative to the flow file."
+        None, description="Client certificate for the host of `base_url` (mTLS), PEM; relative to the flow file."
     )
     client_key: str | None = Field(None, description="Its private key, if `client_cert` does not hold it.")
     client_key_password: SecretStr | None = Field(None, description="Password of an encrypted private key.")
@@ -70,7 +70,7 @@ class Config(ConnectorConfig):
 
     @property
     def credentials(self) -> "Auth | None":
-        """`auth`, or what its short form says."""
+        """`auth`, or the credentials of its short form `bearer_token`; None without both."""
         if self.bearer_token is None:
             return self.auth
         if any(name.lower() == "authorization" for name in self.headers):
@@ -81,21 +81,21 @@ class Config(ConnectorConfig):
 class Timeouts(StepInputs):
     """Time limits in seconds; each phase defaults to `timeout`."""
 
-    connect: float | None = Field(None, gt=0, description="Until the connection stands, TLS included.")
+    connect: float | None = Field(None, gt=0, description="Until the connection is established, TLS included.")
     read: float | None = Field(None, gt=0, description="Between two pieces of the response.")
     write: float | None = Field(None, gt=0, description="Between two pieces of the request.")
     pool: float | None = Field(None, gt=0, description="Until a connection of the pool is free.")
     total: float | None = Field(
-        None, gt=0, description="One attempt from its first byte to its last. Default: none, for downloads take hours."
+        None, gt=0, description="One whole attempt. Default: no limit, because downloads may take hours."
     )
 
 
 class Pool(StepInputs):
-    """The connections that are kept."""
+    """Limits of the connection pool, per resource."""
 
-    max_connections: int = Field(10, ge=1, description="At the same time.")
-    max_keepalive_connections: int = Field(10, ge=0, description="Kept open while idle.")
-    keepalive_seconds: float = Field(15, ge=0, description="How long an idle one is kept.")
+    max_connections: int = Field(10, ge=1, description="Maximum number of open connections.")
+    max_keepalive_connections: int = Field(10, ge=0, description="Maximum number of idle connections kept open.")
+    keepalive_seconds: float = Field(15, ge=0, description="Seconds that an idle connection is kept open.")
 
 
 class Options(ConnectorOptions):
@@ -105,37 +105,37 @@ class Options(ConnectorOptions):
         validation_alias=AliasChoices("timeout", "timeout_seconds"),
         description="Seconds for each phase of a request: connect, read, write, wait for a connection.",
     )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Other limits for single phases, and `total`.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits for single phases, and `total`.")
     verify_ssl: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the peer's certificate.")
     allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
-        False, description="Send credentials over http:// to another machine, readable for all in between."
+        False, description="Send credentials over http:// to another machine, readable for everyone in between."
     )
     redirects: Redirects = Field(
         "never",
         description="`never`: a redirect is an error. `same_host`: followed within scheme, host and port. `any`: also "
         "to other hosts, which get no headers and no credentials of the resource, and no body.",
     )
-    max_redirects: int = Field(10, ge=1, le=50, description="How many in a row.")
-    raise_for_status: Flag = Field(True, description="Statuses from 400 on are errors; else they are answers.")
+    max_redirects: int = Field(10, ge=1, le=50, description="Maximum number of redirects in a row.")
+    raise_for_status: Flag = Field(True, description="Statuses from 400 on are errors; false: they are results.")
     retry: Retry = Field(default_factory=Retry, description="When a request is sent again; default: never.")
     retries: int | None = Field(
-        None, ge=0, description="The older spelling: number of further tries, `retry.max_attempts` minus one."
+        None, ge=0, description="Older key: number of further attempts, `retry.max_attempts` minus one."
     )
     requests_per_second: float | None = Field(
-        None, gt=0, description="At most so many requests per second, each retry and each page counted."
+        None, gt=0, description="Maximum number of requests per second, including retries and pages."
     )
-    burst: int = Field(1, ge=1, description="So many of them may go out at once after a pause.")
+    burst: int = Field(1, ge=1, description="Number of requests that may be sent at once after a pause.")
     max_body_bytes: int = Field(
-        16 * 2**20, ge=0, description="Largest response that is taken into memory, unpacked. Larger ones go to a file."
+        16 * 2**20, ge=0, description="Largest decompressed response in memory; larger ones must be written to a file."
     )
     idempotency_header: str | None = Field(
         "Idempotency-Key",
-        description="Header of POST and PATCH with a key that is the same in every attempt; null: none.",
+        description="Header of POST and PATCH for a key that is the same in every attempt; null: none.",
     )
     show_error_body: Flag = Field(
         False, description="Quote the start of the body of an error response; it may hold personal data."
     )
-    pool: Pool = Field(default_factory=Pool, description="The connections that are kept.")
+    pool: Pool = Field(default_factory=Pool, description="Limits of the connection pool.")
 
     @model_validator(mode="after")
     def _one_number(self) -> Self:
@@ -146,5 +146,5 @@ class Options(ConnectorOptions):
 
     @property
     def max_attempts(self) -> int:
-        """How often a request is sent at most."""
+        """Maximum number of attempts, from `retry` or `retries`."""
         return self.retry.max_attempts if self.retries is None else self.retries + 1

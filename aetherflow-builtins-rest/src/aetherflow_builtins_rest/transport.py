@@ -1,4 +1,4 @@
-"""From the client's requests to the wire: credentials by origin, bodies unpacked and bounded."""
+"""The transport between httpx and httpcore: adds credentials by origin, decompresses and limits bodies."""
 
 import ssl
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ from aetherflow_builtins_rest.settings import Pool
 Origin: TypeAlias = tuple[str, str, int | None]
 _PORTS = {"http": 80, "https": 443}
 CALL, LIMIT, LIMIT_FIX, TRUSTED = "aetherflow_call", "aetherflow_limit", "aetherflow_limit_fix", "aetherflow_trusted"
-"""Extensions of a request: what it belongs to, bytes of the response that may be taken, what to do otherwise, and
-whether it goes to our host."""
+"""Keys of request extensions: the Call, the limit of the response in bytes, the limit's name and advice, and whether
+the request goes to the resource's own origin."""
 
 
 def origin_of(url: httpx.URL) -> Origin:
-    """Scheme, host and port: what a redirect must not leave with credentials."""
+    """Scheme, host and port of a URL. Credentials must not be sent to another origin."""
     return url.scheme, url.host, url.port or _PORTS.get(url.scheme)
 
 
 def httpcore_pool(sockets: Sockets, context: ssl.SSLContext, pool: Pool, proxy: str | None) -> httpcore.ConnectionPool:
-    """The connections, by way of a proxy if there is one."""
+    """A connection pool, through a proxy if given; ValueError if the proxy's scheme is not http or https."""
     keepalive = pool.max_keepalive_connections
     if not proxy:
         return httpcore.ConnectionPool(
@@ -53,7 +53,7 @@ def httpcore_pool(sockets: Sockets, context: ssl.SSLContext, pool: Pool, proxy: 
 
 
 class Transport(httpx.BaseTransport):
-    """Sends what the client hands over; of our own host with the resource's headers and credentials."""
+    """Sends requests; those to the resource's own origin get its headers and credentials."""
 
     def __init__(self, pool: httpcore.ConnectionPool, headers: dict[str, str], credentials: Credentials | None) -> None:
         self._pool = pool
@@ -63,17 +63,17 @@ class Transport(httpx.BaseTransport):
         self._credentials = credentials
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request. Its response is still to be read."""
+        """Send one request, repeated once if the credentials demand it; the response's body is not read yet."""
         if not request.extensions.get(TRUSTED) or (self._credentials is None and not self._headers):
             return self._send(request, Added(), [])
         given = {name.lower() for name, _ in request.headers.raw}
         headers = [(name, value) for name, value, lower in self._headers if lower not in given]
-        if self._credentials is None or b"authorization" in given:  # the step brings its own
+        if self._credentials is None or b"authorization" in given:  # the step sets its own Authorization header
             return self._send(request, Added(), headers)
         flow = self._credentials.flow(request)
         response = self._send(request, next(flow), headers)
         while True:
-            response.request = request  # digest looks there
+            response.request = request  # httpx.DigestAuth reads it
             try:
                 again = flow.send(response)
             except StopIteration:
@@ -81,7 +81,7 @@ class Transport(httpx.BaseTransport):
             except BaseException:
                 response.close()
                 raise
-            for _ in response.stream:  # type: ignore[union-attr]  # a synchronous stream; read, the connection stays
+            for _ in response.stream:  # type: ignore[union-attr]  # a synchronous stream; reading it keeps the connection
                 pass
             response.close()
             response = self._send(request, again, headers)
@@ -117,7 +117,7 @@ def _received(found: httpcore.Response, request: httpx.Request) -> httpx.Respons
             encoding = b", ".join([encoding, value]) if encoding else value
     chunks = _mapped(found, request.extensions.get(CALL))
     if encoding and request.method != "HEAD" and found.status not in (204, 304):
-        # unpacked here, where it is bounded; the client must not do it again
+        # decompressed here with a limit; without these headers httpx does not decompress again
         headers = [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]
         chunks = unpacked(chunks, encoding.decode("latin-1"))
     limit = request.extensions.get(LIMIT)
@@ -143,6 +143,6 @@ _FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.Protocol
 
 
 def in_httpx(error: Exception) -> httpx.TransportError:
-    """An error of httpcore as the error of httpx with the same name."""
+    """Convert an error of httpcore to the httpx error with the same name."""
     kind = getattr(httpx, type(error).__name__, httpx.TransportError)
     return kind(str(error) or type(error).__name__)

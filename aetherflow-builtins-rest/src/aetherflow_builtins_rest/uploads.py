@@ -1,4 +1,4 @@
-"""Files as bodies of requests, alone or in a form (RFC 7578): streamed, and sent again from their start."""
+"""Files as request bodies, alone or in a multipart form (RFC 7578), streamed and repeatable."""
 
 import mimetypes
 import secrets
@@ -10,7 +10,7 @@ CHUNK = 1 << 16
 
 
 class FileBody:
-    """A file as the body of a request; read anew for every attempt."""
+    """A file as a request body, read again for every attempt; `on_bytes` gets the number of bytes sent so far."""
 
     def __init__(self, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
         self._path = path
@@ -31,7 +31,7 @@ class FileBody:
 
 
 class MultipartBody:
-    """Pieces of text and files, one after the other."""
+    """A multipart body from pieces of bytes and files; repeatable."""
 
     def __init__(self, pieces: list[bytes | FileBody]) -> None:
         self._pieces = pieces
@@ -48,7 +48,7 @@ class MultipartBody:
 def multipart_body(
     fields: Mapping[str, Any], files: Mapping[str, tuple[Path, str | None, str | None]]
 ) -> tuple[MultipartBody, str]:
-    """The body and its Content-Type; `files` are path, name in the form and media type by field name."""
+    """The body and its Content-Type; `files` maps field names to path, file name and media type."""
     boundary = secrets.token_hex(16)
     pieces: list[bytes | FileBody] = []
     for name, value in fields.items():
@@ -69,5 +69,5 @@ def _disposition(name: str, filename: str | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    # as browsers do (WHATWG): these three would end the name, all else goes as it is
+    # as in WHATWG's HTML standard: only these three characters are escaped, because they would end the name
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""What becomes of a local file once it was delivered, and of which one: another may have taken its place meanwhile."""
+"""Deletes or moves a local file after its delivery, unless another file has taken its place meanwhile."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from aetherflow_builtins_transfer.records import After
 
 
 def facts_of(found: os.stat_result) -> dict[str, Any]:
-    """What is noted of a local file, to be known again by."""
+    """The facts that identify a local file later: size, time of the last change, inode."""
     return {"size": found.st_size, "mtime": found.st_mtime, "mtime_ns": found.st_mtime_ns, "inode": found.st_ino}
 
 
 def is_noted(local: Path, facts: dict[str, Any]) -> bool:
-    """True if the local file still is the one that was noted; older journals know less of it."""
+    """Whether the local file is still the one with these facts; journals of older versions have fewer facts."""
     found = facts_of(local.stat())
     return all(found[name] == facts[name] for name in found if name in facts)
 
 
 def delete_or_move(local: Path, facts: dict[str, Any], after: After, move_to: Path | None) -> None:
-    """Do it, if that is wanted; an earlier attempt may have done it. StepInputError if it has to stay."""
+    """Delete or move the file as `after` says; no effect if it is gone. StepInputError if it must stay."""
     if after == "keep" or not local.exists():
         return
     if not is_noted(local, facts):

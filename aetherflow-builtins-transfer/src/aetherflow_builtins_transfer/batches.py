@@ -1,4 +1,4 @@
-"""Which files go together, and how many at a time."""
+"""Groups small files into batches."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def in_batches(files: Sequence[tuple[T, int]]) -> list[list[T]]:
-    """The files, of which the sizes are given, in their order, as many together as one batch may hold."""
+    """Group (file, size) pairs, in their order, into batches within the limits; batches of one file are left out."""
     batches: list[list[T]] = []
     room, places = 0, 0
     for file, size in files:

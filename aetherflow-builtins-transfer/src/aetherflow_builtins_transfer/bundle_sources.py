@@ -1,4 +1,4 @@
-"""The bundle sources `sftp` and `smb`: a bundle in a folder at a peer."""
+"""The bundle sources `sftp` and `smb`: a bundle in a folder on a server."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -10,20 +10,20 @@ from aetherflow_builtins_transfer.connectors.files.connector import FileConnecto
 
 
 class Config(BundleSourceConfig):
-    base_path: str = Field(min_length=1, description="Folder at the peer that holds the bundle.")
+    base_path: str = Field(min_length=1, description="Folder on the server that holds the bundle.")
 
 
 class RemoteFolder(BundleSource[Config]):
-    """What both kinds share. Links are refused: what they lead to is not part of the folder."""
+    """The base class of both sources. Links are refused, because their targets are not part of the folder."""
 
     @property
     def peer(self) -> FileConnector[Any, Any]:
-        """The connector that the files come through."""
+        """The connector that fetches the files."""
         found: FileConnector[Any, Any] = self.connector
         return found
 
     def list(self) -> Iterator[RemoteFileMeta]:
-        """Every file below the folder, with size and time."""
+        """Yield every file below the folder, with size and time; ConnectorError for links and special files."""
         yield from self._below(self.conf.base_path, "")
 
     def _below(self, folder: str, prefix: str) -> Iterator[RemoteFileMeta]:

@@ -1,4 +1,4 @@
-"""Deleting or moving at the peer what was downloaded: all of it is looked at before the first file goes."""
+"""Deletes or moves downloaded files on the server; all files are checked before the first one is changed."""
 
 from collections.abc import Callable, Container, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from aetherflow_builtins_transfer.paths import safe_relative
 from aetherflow_builtins_transfer.records import RemoteFile
 
 Brought = tuple[RemoteFile, dict[str, Any]]
-"""A file, and its size and time as it was when it was brought."""
+"""A downloaded file, and its size and time at the download."""
 
 
 class Clearing:
-    """Takes files away from where they were found; to `move_to`, or for good if that is None.
+    """Moves downloaded files to `move_to`, or deletes them if that is None.
 
-    Nothing goes that a look can tell to be in vain for any of the files, nor before the run holds its claim to all of
-    them; a step that fails all the same says which run has what is gone.
+    No file is cleared before the run holds its claims on all of them, or if a check shows that clearing any of them
+    would fail. If the step fails later, its message names the run that has the cleared files.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Clearing:
         self._held: Container[str] = ()
 
     def target(self, file: RemoteFile) -> str:
-        """Where a file is moved."""
+        """The path to which a file is moved."""
         return self._peer.join(self._move_to or "", safe_relative(file.relative).name)
 
     def run(self, brought: Sequence[Brought], hold: Callable[[], None], held: Container[str] = ()) -> None:
@@ -69,7 +69,7 @@ class Clearing:
         return f"{fix} ({resume})" if fix else resume
 
     def _look(self, brought: Brought, progress: Progress) -> None:
-        """RemoteError if the file is another by now, or if its new name is taken."""
+        """RemoteError if the file has changed meanwhile, or its new name is taken."""
         file, facts = brought
         progress.tick(0)
         is_there = self._is_there(file, facts)
@@ -95,7 +95,7 @@ class Clearing:
     def _clear(self, brought: Brought, progress: Progress) -> None:
         file, facts = brought
         progress.tick(0)
-        if not self._is_there(file, facts):  # again: with many files the first look is long ago
+        if not self._is_there(file, facts):  # checked again: with many files the first check was long ago
             return
         if self._move_to is None:
             self._peer.delete(file.path)

@@ -1,4 +1,4 @@
-"""Side files that tell what a file has to be: its sha256, its number of rows."""
+"""Control files beside a file, which hold its SHA-256 or its number of rows."""
 
 import hashlib
 from pathlib import Path
@@ -12,13 +12,13 @@ MOST_BYTES = 64 * 1024
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a local file, in hex."""
+    """SHA-256 of a local file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_of(file: BinaryIO, header_rows: int) -> int:
-    """Lines of a file without its header; a last line without its end counts."""
+    """Number of lines without the header; a last line without a line end counts."""
     lines, last = 0, b"\n"
     while chunk := file.read(1 << 20):
         lines += chunk.count(b"\n")
@@ -27,7 +27,7 @@ def rows_of(file: BinaryIO, header_rows: int) -> int:
 
 
 def control_text(control: ControlFile, local: Path, name: str, sha256: str, header_rows: int) -> bytes:
-    """Content of the side file: as sha256sum writes it, or a number."""
+    """The content of a control file: as sha256sum writes it, or the number of rows."""
     if control == "sha256":
         return f"{sha256}  {name}\n".encode()
     with local.open("rb") as file:
@@ -37,7 +37,7 @@ def control_text(control: ControlFile, local: Path, name: str, sha256: str, head
 def check_control(
     control: ControlFile, peer: FileConnector[Any, Any], path: str, arrived: ResumableWriter, header_rows: int
 ) -> None:
-    """Read the side file of a remote file and compare; RemoteError if it is missing, unreadable or says otherwise."""
+    """Compare a downloaded file with its control file; RemoteError if that is missing, unreadable or different."""
     side = f"{path}.{control}"
     found = peer.stat(side)
     if found.is_dir or (found.size or 0) > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Bringing files to a peer whole and once, whatever cuts in.
+"""Uploads files completely and exactly once, whatever interrupts.
 
 For each file, in this order: is it delivered already, by this run (journal) or an earlier one (ledger), or does it
 stand there (peer)? Then: temporary name, size and perhaps sha256 compared, rename, side files, journal. The ledger
@@ -32,7 +32,7 @@ from aetherflow_builtins_transfer.records import After, ControlFile
 
 @dataclass(frozen=True, slots=True)
 class UploadItem:
-    """A local file and where it goes."""
+    """A local file and its remote path."""
 
     id: str
     local: Path
@@ -62,22 +62,22 @@ class Delivery:
     resource: str
     plan: Plan
     _delivered: dict[str, Seen] = field(default_factory=dict, init=False)
-    """By target: what the ledger says of earlier deliveries."""
+    """Earlier deliveries in the ledger, by target."""
     _arrived: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
-    """By target: what is there, whatever becomes of the step."""
+    """Facts of files that arrived, by target; they are recorded even if the step fails."""
     _names: dict[str, frozenset[str]] = field(default_factory=dict, init=False)
-    """Names in each folder when the delivery began; what is not there need not be looked for."""
+    """Names in each folder at the start; names that are not in it need no request."""
     _found: dict[str, os.stat_result] = field(default_factory=dict, init=False)
-    """By target: the local files that are there."""
+    """Stat results of the existing local files, by target."""
     _doubtful: set[str] = field(default_factory=set, init=False)
-    """Targets that may have arrived since then: their batch broke."""
+    """Targets that may have arrived since the start, because their batch failed."""
     _kept: dict[str, Exception] = field(default_factory=dict, init=False)
-    """By target: why a local file that went with others could not be deleted or moved."""
+    """Errors of deleting or moving local files of a batch, by target."""
     _alone: bool = field(default=False, init=False)
-    """True once files are no longer sent together, since that failed."""
+    """Whether files are sent alone from now on, because a batch failed."""
 
     def run(self, items: Sequence[UploadItem]) -> list[dict[str, Any]]:
-        """Deliver all; of each file what became of it. StepError that names every file that failed."""
+        """Deliver all files and return the result of each; StepError that names every file that failed."""
         if not items:
             return []
         self._journal = Journal(self.ctx)
@@ -120,7 +120,7 @@ class Delivery:
         return outcome
 
     def write_manifest(self, items: Sequence[UploadItem], results: Sequence[dict[str, Any]]) -> Path:
-        """Write the list of what was delivered; a step that is repeated for each of a list writes one per item."""
+        """Write the manifest of delivered files; inside a for_each there is one manifest per item."""
         ctx = self.ctx
         names = (ctx.flow_id, ctx.run_id, ctx.job_id, ctx.step_id)
         alone = hashlib.sha256("\0".join(names).encode()).hexdigest()[:32] == ctx.idempotency_key
@@ -256,7 +256,7 @@ class Delivery:
         return {**facts_of(found), "sha256": there, "status": "uploaded"}
 
     def _already_there(self, item: UploadItem, size: int) -> str | None:
-        """The sha256 of the local file if the peer has just that under the final name.
+        """The SHA-256 of the local file if the server has the same content under the final name, otherwise None.
 
         An attempt that was cut off between rename and SUCCESS leaves that; so nothing is delivered twice.
         """
@@ -279,14 +279,14 @@ class Delivery:
         return name.casefold() in self._names.get(self.peer.parent(place), ())
 
     def _owner(self, target: str) -> str:
-        """What the unfinished files of this step for one name have in common, whichever run left them."""
+        """The key that names this step's unfinished files for one target, the same in every run."""
         return part_key(self.ctx.flow_id, self.ctx.job_id, self.ctx.step_id, self.resource, target)
 
     def _key(self, target: str, found: os.stat_result) -> str:
         return f"{self._owner(target)}-{part_key(found.st_size, found.st_mtime_ns)}"
 
     def _remove_leftovers(self, items: Sequence[UploadItem]) -> None:
-        """Delete unfinished files of this step's earlier runs, save those that can be taken up again."""
+        """Delete unfinished files of this step's earlier runs, except those that can be continued."""
         folders: dict[str, dict[str, str | None]] = {}
         for item in items:
             for target in (item.target, *(f"{item.target}.{each}" for each in self.plan.control_files)):
@@ -302,6 +302,6 @@ class Delivery:
                     self.peer.remove_leftover(folder, name)
 
     def _usable(self, item: UploadItem, target: str) -> str | None:
-        """Name of the unfinished file, for this name at the peer, that this delivery would go on with."""
+        """Name of the unfinished file for this target that this delivery can continue."""
         found = self._found.get(item.target)
         return None if found is None else part_name(self.peer.name_of(self.peer.at(target)), self._key(target, found))

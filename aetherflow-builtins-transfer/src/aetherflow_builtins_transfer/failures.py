@@ -1,4 +1,4 @@
-"""Failures of a peer that holds files, in kinds that steps can tell apart."""
+"""Errors of file servers, classified by kind."""
 
 import errno
 import logging
@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 from aetherflow.core.api import ConnectorError
 
 Kind = Literal["missing", "exists", "denied", "lost", "other"]
-"""`lost`: the connection could not be made or broke; whether the peer did what it was asked is unknown."""
+"""`lost`: the connection failed or broke, and the outcome of the request is unknown."""
 
 Cause = Literal["", "unreachable", "login", "protection"]
-"""What advice can be more exact about than the kind is."""
+"""A cause that has more specific advice than the kind."""
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
 _ERRNO: dict[int, Kind] = {
     errno.ENOENT: "missing",
@@ -32,7 +32,7 @@ _ERRNO: dict[int, Kind] = {
 
 
 class Fault(NamedTuple):
-    """What an error of a library means: its kind, its message in one line, and a cause that has advice of its own."""
+    """A classified error: its kind, its message on one line, and a cause with specific advice."""
 
     kind: Kind
     text: str
@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 
 
 class RemoteError(ConnectorError):
-    """A file operation failed at the peer, or on the way to it. `resource`, if given, opens the message."""
+    """A file operation failed on the server or on the way to it. The message starts with `resource`, if given."""
 
     def __init__(self, message: str, *, kind: Kind = "other", fix: str = "", resource: str = "") -> None:
         super().__init__(f"{resource}: {message}" if resource else message, fix=fix)
@@ -49,46 +49,46 @@ class RemoteError(ConnectorError):
 
 
 class InterruptedTransferError(RemoteError):
-    """The run is being stopped, and with it this transfer."""
+    """The transfer was ended because the run is being stopped."""
 
 
 class LostError(RemoteError):
-    """The connection broke in the middle of a transfer, or nothing came for too long; what is to be tried again."""
+    """The connection broke during a transfer, or the server was silent for too long; a retry may succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind="lost")
 
 
 def kind_of_os_error(error: OSError) -> Kind:
-    """The kind of an operating system's error, or of one that a library dresses as such."""
+    """The kind of an OSError, from the operating system or a library."""
     if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror):
         return "lost"
     return _ERRNO.get(error.errno or 0, "other")
 
 
 def os_fault(error: OSError) -> Fault:
-    """An operating system's error, or one that a library dresses as such."""
+    """The Fault for an OSError, from the operating system or a library."""
     unreachable = isinstance(error, socket.gaierror) or error.errno in _UNREACHABLE
     return Fault(kind_of_os_error(error), one_line(error), "unreachable" if unreachable else "")
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line; its type where it has none."""
+    """The message of an error on one line; the name of its type if it has none."""
     text = error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else str(error)
     return shown(" ".join(text.split())) or type(error).__name__
 
 
 def shown(path: str) -> str:
-    """A name from elsewhere as it may be printed: control characters and broken Unicode escaped."""
+    """An external name, safe for printing: control characters and invalid Unicode are escaped."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
 
 
 def silence(*libraries: str) -> None:
-    """Keep a library's own log, tracebacks included, off stderr unless somebody has set up logging for it.
+    """Keep a library's own log, tracebacks included, off stderr, unless handlers are configured for it.
 
-    What is wrong is told by the error that reaches the user, once.
+    The user gets the error itself, which has the same information.
     """
     for name in libraries:
         logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""What a step has done so far in this run, on disk: an attempt after a crash goes on from there."""
+"""The journal of a step in one run: records finished files on disk, so that a later attempt can continue."""
 
 import errno
 import json
@@ -11,9 +11,9 @@ from aetherflow.core.api import RunContext
 
 
 class Journal:
-    """One JSON line per finished file, beside the job's manifests; a line that a crash cut off is as good as none.
+    """One JSON line per finished file, in the job's manifests folder; an incomplete last line is ignored. Thread-safe.
 
-    It is written before the step's SUCCESS, unlike the ledger, and belongs to one step of one run.
+    It belongs to one step of one run and, unlike the ledger, is written before the step's SUCCESS.
     """
 
     def __init__(self, ctx: RunContext) -> None:
@@ -21,7 +21,7 @@ class Journal:
         self._lock = threading.Lock()
         self._found: dict[str, dict[str, Any]] = {}
         self._cut = False
-        """True after a line without its end."""
+        """Whether the file ends with an incomplete line."""
         self._is_named = False
         self._read()
 
@@ -39,15 +39,15 @@ class Journal:
                 continue
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What was noted for a file, None if nothing was."""
+        """The facts recorded for a file, None if there are none."""
         return self._found.get(key)
 
     def put(self, key: str, facts: dict[str, Any], *, sync: bool = False) -> None:
-        """Note that a file is done; with `sync` the note outlives a power cut."""
+        """Record that a file is finished; with `sync` the record survives a power failure."""
         self.put_all({key: facts}, sync=sync)
 
     def put_all(self, done: dict[str, dict[str, Any]], *, sync: bool = False) -> None:
-        """Note that files are done, in one go."""
+        """Record several finished files with one write; OSError if the disk is full."""
         entries = {key: {"key": key, **facts} for key, facts in done.items()}
         lines = b"".join(
             json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n" for entry in entries.values()
@@ -68,7 +68,7 @@ class Journal:
             self._found |= entries
 
     def _sync_name(self) -> None:
-        """Make the file's name outlive a power cut too; once is enough."""
+        """Sync the folder once, so that the file's name survives a power failure, too."""
         if not self._is_named:
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -79,5 +79,5 @@ class Journal:
 
 
 def journal_path(ctx: RunContext) -> Path:
-    """Where the journal of this step is; a step that is repeated for each of a list has one per item."""
+    """The path of this step's journal; inside a for_each there is one journal per item."""
     return ctx.manifests_dir(ctx.job_id) / f"{ctx.step_id}.{ctx.idempotency_key[:8]}.journal"

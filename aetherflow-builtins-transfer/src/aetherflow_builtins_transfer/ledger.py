@@ -7,19 +7,19 @@ from aetherflow.core.api import RunContext
 
 NAME = "transfer"
 SLACK_SECONDS = 0.01
-"""One change may be told more finely by one request than by another."""
+"""Tolerance in seconds: different requests may report one time of change with different precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file as it was when it was moved: size in bytes, mtime in unix seconds, sha256 in hex."""
+    """A file at its transfer: size in bytes, mtime in Unix seconds, sha256 in hexadecimal."""
 
     size: int | None
     mtime: float | None
     sha256: str | None
 
     def same_as(self, size: int | None, mtime: float | None) -> bool:
-        """True if nothing tells the file of now from that one."""
+        """Whether a file with this size and mtime is the same; false if either mtime is unknown."""
         if self.size != size or self.mtime is None or mtime is None:
             return False
         return abs(self.mtime - mtime) < SLACK_SECONDS
@@ -40,6 +40,6 @@ class Deliveries:
         return Seen(found.get("size"), found.get("mtime"), found.get("sha256"))
 
     def put(self, path: str, seen: Seen) -> None:
-        """Note a file; a note that is there already stays as it is."""
+        """Record a file; no effect if the same record exists."""
         if self.get(path) != seen:
             self._ledger.put_fact(self._prefix + path, {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256})

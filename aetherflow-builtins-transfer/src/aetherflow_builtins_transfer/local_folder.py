@@ -1,4 +1,4 @@
-"""Drivers that put a folder of this machine in the place of a server: under a policy, no way out of the sandbox."""
+"""The check of drivers that use a local folder instead of a server: a policy limits where flows may write."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from aetherflow.core.api import RunContext
 
 
 def check_folder(ctx: RunContext, folder: Path) -> None:
-    """PathError if flows under a policy may not write there: below `<workspace.root>/<flow id>`, or `paths.write`."""
+    """In enterprise mode, PathError unless `folder` is below `<workspace.root>/<flow id>` or `paths.write`."""
     if ctx.settings.mode != "enterprise":
         return
     found = folder.resolve()

@@ -1,4 +1,4 @@
-"""The same work on many files, some at a time, each with a result of its own."""
+"""Runs the same work on many files in parallel and collects the results."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -17,19 +17,19 @@ POLL_SECONDS = 0.1
 
 
 class Parallelism(StepInputs):
-    """How many files are on their way at the same time."""
+    """How many files are transferred at the same time."""
 
-    enabled: Flag = Field(True, description="False: one after the other.")
+    enabled: Flag = Field(True, description="false: one file after the other.")
     workers: int = Field(
-        8, ge=1, le=64, description="Files at the same time; options.pool_size of the resource caps it."
+        8, ge=1, le=64, description="Files at the same time; options.pool_size of the resource is a further limit."
     )
     fail_fast: Flag = Field(
-        True, description="After a failure no further file is begun; false: all are tried, then the step fails."
+        True, description="Start no further file after a failure; false: try all files, then fail the step."
     )
 
 
 class Progress:
-    """Counts what the workers have moved; any of them notices here that the step is to end."""
+    """Counts the transferred bytes; `tick` raises StepCancelledError in a worker when the step must stop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,12 +45,12 @@ class Progress:
 
 @dataclass
 class Outcome(Generic[ItemT, ResultT]):
-    """What became of the files, in their order; `failed` holds the rest."""
+    """The results of the files, in their order."""
 
     done: list[tuple[ItemT, ResultT]] = field(default_factory=list)
     failed: list[tuple[ItemT, Exception]] = field(default_factory=list)
     left: list[ItemT] = field(default_factory=list)
-    """Not begun, since another one had failed."""
+    """Files that were not started, because another one had failed."""
 
 
 def run_all(
@@ -61,7 +61,7 @@ def run_all(
     total_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome[ItemT, ResultT]:
-    """Do `work` for each item; failures are collected, only the end of the step is raised."""
+    """Run `work` for each item in parallel; failures are collected, only a cancellation of the step is raised."""
     workers = min(parallelism.workers if parallelism.enabled else 1, max(1, len(items)))
     progress = progress or Progress()
     futures: list[Future[ResultT]] = []
@@ -98,7 +98,7 @@ def run_all(
 
 
 def raise_failures(outcome: Outcome[ItemT, ResultT], name_of: Callable[[ItemT], str], what: str) -> None:
-    """Raise one StepError that names every file that failed, if any did."""
+    """Raise one StepError that names every failed file, if there are any; for a single file, its own error."""
     if not outcome.failed:
         return
     if len(outcome.failed) == 1 and not outcome.done and not outcome.left:

@@ -1,4 +1,4 @@
-"""Names and paths that come from elsewhere: what is taken, and what is refused."""
+"""Checks names and paths from external sources, and makes the names of unfinished files."""
 
 import hashlib
 import re
@@ -9,28 +9,28 @@ from aetherflow.core.api import ConnectorError, StepInputError
 from aetherflow_builtins_transfer.failures import shown
 
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
-"""Unfinished files, here and at the peer, begin and end so, as those of the kernel do; listings leave them out."""
+"""Start and end of the names of unfinished files, local and remote, as in the kernel; listings leave them out."""
 NAME_BYTES = 255
 
 
 def is_part(name: str) -> bool:
-    """True for the name of an unfinished file."""
+    """Whether a name is that of an unfinished file."""
     return name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX)
 
 
 def part_name(name: str, key: str | None = None) -> str:
-    """Temporary name for a file that is to be called `name`; the same for the same key, else a new one."""
+    """The temporary name for a file `name`: fixed for a given key, random without one."""
     stem = name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
     return f"{PART_PREFIX}{stem}.{key or secrets.token_hex(6)}{PART_SUFFIX}"
 
 
 def part_key(*facts: object) -> str:
-    """A key that is the same for the same facts."""
+    """A short hash of the facts, for `part_name`."""
     return hashlib.sha256("\0".join(map(str, facts)).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def check_name(name: str, separator: str, label: str) -> None:
-    """Refuse a name in a listing that can be none: it would lead out of the folder that was listed."""
+    """Raise ConnectorError for a name in a listing that would lead out of the listed folder."""
     if name in ("", ".", "..") or "/" in name or "\0" in name or separator in name:
         raise ConnectorError(
             f"{label}: the peer lists a name that leads elsewhere: {shown(name)!r}",
@@ -39,7 +39,7 @@ def check_name(name: str, separator: str, label: str) -> None:
 
 
 def safe_relative(rel_path: str) -> PurePosixPath:
-    """A relative path from a listing, as one that stays below the folder it is joined to; StepInputError otherwise."""
+    """A relative path from a listing; StepInputError if it would leave the folder to which it is joined."""
     path = PurePosixPath(rel_path)
     parts = rel_path.split("/")
     if path.is_absolute() or "\0" in rel_path or any(part in ("", ".", "..") for part in parts):
@@ -52,7 +52,7 @@ def safe_relative(rel_path: str) -> PurePosixPath:
 
 
 def private_folder(path: Path) -> None:
-    """Make a local folder and those above it, which only this account may enter."""
+    """Create a local folder and its missing parents, accessible by this account only."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
@@ -62,7 +62,7 @@ _REMOTE_NAME = re.compile(r"[^/\\\0]+\Z")
 
 
 def safe_remote_name(name: str) -> str:
-    """The name that a file is to have at the peer: one name, not a path; StepInputError otherwise."""
+    """The remote name of a file; StepInputError if it is a path."""
     if not _REMOTE_NAME.match(name) or name in (".", ".."):
         raise StepInputError(f"not a file name: {shown(name)!r}", fix="remote_name is one name; remote_dir the folder")
     return name

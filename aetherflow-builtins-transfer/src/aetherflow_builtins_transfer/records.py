@@ -1,4 +1,4 @@
-"""Files as steps hand them to each other: records, from lists, from JSON text, from plain paths."""
+"""Records of files that steps exchange; accepted as lists, JSON text, or plain paths."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ ControlFile = Literal["sha256", "rows"]
 
 
 def listed(value: Any) -> Any:
-    """A list; its JSON text; or one thing alone, which is a list of one. Text is never taken letter by letter."""
+    """A list from a list, its JSON text, or a single value."""
     if isinstance(value, str):
         text = value.strip()
         if not text.startswith("["):
@@ -27,15 +27,15 @@ def listed(value: Any) -> Any:
 
 
 class RemoteFile(StepInputs):
-    """A file at the peer, as a list step tells it; `path` alone is enough."""
+    """A remote file, as a list step returns it; only `path` is required."""
 
-    path: str = Field(min_length=1, description="Its path at the peer.")
-    rel_path: str | None = Field(None, description="Its path below the folder that was listed; default: its name.")
+    path: str = Field(min_length=1, description="Remote path.")
+    rel_path: str | None = Field(None, description="Path below the listed folder; default: its name.")
     name: str | None = Field(None, description="Its name.")
     is_dir: Flag = Field(False, description="True for a folder, which is refused.")
-    size: int | None = Field(None, description="Bytes.")
-    mtime: float | None = Field(None, description="Time of the last change, in unix seconds.")
-    sha256: str | None = Field(None, description="Its sha256 in hex, if somebody has told it.")
+    size: int | None = Field(None, description="Size in bytes.")
+    mtime: float | None = Field(None, description="Time of the last change, in Unix seconds.")
+    sha256: str | None = Field(None, description="SHA-256 of the file, in hexadecimal, if known.")
     new: Flag = Field(
         False, description="True from a list with `new_only`: a download takes it once, as with `new_only`."
     )
@@ -47,11 +47,11 @@ class RemoteFile(StepInputs):
 
 
 class LocalFile(StepInputs):
-    """A local file, and the name that it is to have at the peer."""
+    """A local file, and its remote name."""
 
-    file: str = Field(min_length=1, description="Its path, relative to the job's artifacts.")
-    id: str | None = Field(None, description="How the manifest names it; default: its name.")
-    remote_name: str | None = Field(None, description="Its name at the peer; default: its own.")
+    file: str = Field(min_length=1, description="Path of the file, relative to the job's artifacts.")
+    id: str | None = Field(None, description="Id in the manifest; default: its name.")
+    remote_name: str | None = Field(None, description="Remote name; default: its own name.")
 
 
 def _remote(value: Any) -> Any:
@@ -70,7 +70,7 @@ LocalFiles = Annotated[list[LocalFile], BeforeValidator(_local, json_schema_inpu
 
 
 def empty_result(on_empty: OnEmpty, output: dict[str, Any], what: str) -> StepResult:
-    """The result of a step that was given no files."""
+    """The result of a step without files; StepInputError if `on_empty` is `fail`."""
     if on_empty == "fail":
         raise StepInputError(f"{what} is empty", fix="on_empty: skip or ok accepts that")
     if on_empty == "skip":
@@ -79,7 +79,7 @@ def empty_result(on_empty: OnEmpty, output: dict[str, Any], what: str) -> StepRe
 
 
 def refuse_folders(files: list[RemoteFile]) -> None:
-    """StepInputError for records of folders."""
+    """Raise StepInputError for a record of a folder."""
     for each in files:
         if each.is_dir:
             raise StepInputError(

@@ -1,4 +1,4 @@
-"""Reasons without their words, in every interpreter that has this folder on PYTHONPATH: only codes are left to read."""
+"""Replaces the texts of reasons in every interpreter with this folder on PYTHONPATH, so only codes are usable."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ _plain = said._words
 
 
 def scrambled(code: said.ReasonCode, values: dict[str, object]) -> str:
-    """Other words for each reason, the same for the same."""
+    """A meaningless text for a reason; equal for equal reasons."""
     return f"~{hashlib.sha256(_plain(code, values).encode()).hexdigest()[:12]}"
 
 

@@ -1,1 +1,1 @@
-"""What `db_check` asks a database."""
+"""The checks of `db_check`: their model, their queries and their results."""

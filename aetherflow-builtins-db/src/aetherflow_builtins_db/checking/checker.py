@@ -1,4 +1,4 @@
-"""What `db_check` asks the database, and what the answers mean."""
+"""Runs the queries of `db_check` and turns their results into findings."""
 
 import datetime
 from dataclasses import dataclass, field
@@ -13,11 +13,13 @@ from aetherflow_builtins_db.loading.table import Table, find_name
 from aetherflow_builtins_db.row_range import is_met
 
 SAMPLE = 5
-"""Failing rows that are shown."""
+"""Failing rows that an output holds, at most."""
 
 
 @dataclass(slots=True)
 class Finding:
+    """The result of one check; `failures` counts rows and is None where a check counts none."""
+
     name: str
     kind: str
     table: str | None
@@ -34,7 +36,7 @@ class Finding:
 
 
 class Checker:
-    """Runs checks on one connector."""
+    """Runs checks on one connector; remembers the tables that it has looked up."""
 
     def __init__(self, server: Server, ctx: RunContext) -> None:
         self._server = server
@@ -43,6 +45,7 @@ class Checker:
         self._tables: dict[str, Table] = {}
 
     def look(self, check: Check, table: str | None) -> Finding:
+        """Run one check on its own table, or else on `table`; ConnectorError if a query fails."""
         if check.sql is not None or check.sql_file is not None:
             return self._query(check)
         name = check.table or table or ""  # the model requires one of them
@@ -113,7 +116,7 @@ class Checker:
 
     def _accepted(self, check: Check, wanted: AcceptedValues, table: Table) -> Finding:
         column = self._column(wanted.column, table)
-        # Without null, which is accepted anyway: nothing is ever NOT IN a list with a null.
+        # Null is left out: it is always accepted, and NOT IN over a list with a null is never true.
         known = [value for value in wanted.values if value is not None]
         marks = {f"aetherflow_v{index}": value for index, value in enumerate(known)}
         listed = ", ".join(f":{mark}" for mark in marks)
@@ -145,7 +148,7 @@ class Checker:
         passed = failures <= check.max_failures
         return Finding(name, "sql", None, passed, message, failures, check.max_failures, failures, sample)
 
-    # What they share
+    # Helpers
 
     def _read(
         self,

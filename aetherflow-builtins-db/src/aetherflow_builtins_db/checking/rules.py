@@ -14,7 +14,7 @@ class Freshness(StepInputs):
     """How old the newest row may be."""
 
     column: str = Field(description="A column with a date, or a date and time; without a zone it is taken for UTC.")
-    max_age_seconds: float = Field(gt=0, description="The newest value may be so old.")
+    max_age_seconds: float = Field(gt=0, description="Maximum age of the newest value, in seconds.")
 
 
 class AcceptedValues(StepInputs):
@@ -30,16 +30,16 @@ class Check(StepInputs):
     row_count: int | RowRange | None = Field(None, description="How many rows there must be: a number or `{min, max}`.")
     freshness: Freshness | None = Field(None, description="How old the newest row may be.")
     not_null: tuple[str, ...] | str | None = Field(None, description="Columns that must hold no null.")
-    unique: tuple[str, ...] | str | None = Field(None, description="Columns that together are different in every row.")
+    unique: tuple[str, ...] | str | None = Field(None, description="Columns whose values together occur only once.")
     accepted_values: AcceptedValues | None = Field(None, description="The values that a column may hold.")
     sql: str | None = Field(None, description="A query; each row that it returns is a failure.")
     sql_file: str | None = Field(None, description="A file with the query, relative to the flow file.")
     params: dict[str, Any] | None = Field(None, description="Values of the `:name` markers in `sql` and `where`.")
-    name: str | None = Field(None, description="How outputs and messages call it. Default: what it checks.")
-    table: str | None = Field(None, description="Another table than the step's.")
-    where: str | None = Field(None, description="Look only at rows for which this SQL condition holds.")
-    max_failures: int = Field(0, ge=0, description="So many rows may fail.")
-    on_fail: OnFail | None = Field(None, description="Another answer than the step's `on_fail`.")
+    name: str | None = Field(None, description="Name in outputs and messages. Default: what it checks.")
+    table: str | None = Field(None, description="Table to check. Default: the step's `table`.")
+    where: str | None = Field(None, description="SQL condition; only rows that meet it are checked.")
+    max_failures: int = Field(0, ge=0, description="Number of rows that may fail.")
+    on_fail: OnFail | None = Field(None, description="What a failure does. Default: the step's `on_fail`.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

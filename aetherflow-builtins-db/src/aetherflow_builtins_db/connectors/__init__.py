@@ -1,1 +1,1 @@
-"""One room per driver, and `common` for what they share. Each imports its driver library where it connects."""
+"""One package per driver, and `common` for what they share. Driver libraries are imported only when connecting."""

@@ -1,1 +1,1 @@
-"""Writers of result rows, one module per format, on one idea of what a value looks like."""
+"""Writers of result rows, one module per format; `values` defines the text of a value for all of them."""

@@ -1,6 +1,6 @@
-"""A value as a column's type wants it, or a ValueError: for databases whose columns take any value.
+"""Converts values to a column's type, for databases whose columns accept any value.
 
-Only changes without loss are made: `1.0` may become the integer 1, `1.5` may not.
+Only lossless conversions are made: `1.0` may become the integer 1, `1.5` may not.
 """
 
 import datetime
@@ -27,7 +27,7 @@ def fits(value: Any, wanted: ColumnType) -> bool:
 
 
 def coerce(value: Any, wanted: ColumnType) -> Any:
-    """The value as `wanted`; ValueError if it cannot be without loss. None stays None."""
+    """The value converted to `wanted`; ValueError with the reason if that would lose something. None stays None."""
     if value is None:
         return None
     if wanted.kind == "decimal":
@@ -83,7 +83,7 @@ def _decimal(value: Any, wanted: ColumnType) -> decimal.Decimal:
 
 
 def _refuse_finer(value: Any) -> None:
-    """Python cuts off what is behind the microseconds; so would a database with Arrow's nanoseconds."""
+    """Raise ValueError if the value has more than six digits of a second: Python would drop the rest."""
     if _FINER.search(value) if isinstance(value, str) else getattr(value, "nanosecond", 0):
         raise ValueError("has more than six digits behind the second")
 

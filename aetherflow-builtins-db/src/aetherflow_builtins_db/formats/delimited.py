@@ -1,7 +1,7 @@
-"""CSV and TSV, with real quoting: every value that goes in can be told apart by what comes out.
+"""Writes CSV and TSV from which a reader can restore every value, null and empty text included.
 
-Null is `null_value` without quotes; text that looks the same (by default: empty text) is quoted. That is also how
-PostgreSQL and DuckDB write and read CSV. With `quoting: none` there is no such difference.
+Null is `null_value` without quotes; text that looks the same (by default: empty text) is quoted. PostgreSQL and DuckDB
+write and read CSV in the same way. With `quoting: none` null and such text cannot be told apart.
 """
 
 import codecs
@@ -18,9 +18,10 @@ from aetherflow_builtins_db.dialect import Dialect, Quoting
 from aetherflow_builtins_db.formats.sink import Sink
 from aetherflow_builtins_db.formats.values import datetime_text, text_value
 
-# Python's csv module cannot leave a null unquoted when it quotes the rest, nor quote a single empty text, and before
-# 3.13 it leaves a lone \r bare. So it is given stand-ins that are swapped in the finished text: lone surrogates, which
-# no encoding can write and no database hands out. A line end of three characters makes it quote each of them.
+# Python's csv module cannot leave a null unquoted when it quotes the rest, cannot quote a single empty text, and before
+# 3.13 does not quote a lone \r. So it is given placeholders, which are replaced in the finished text: lone surrogates,
+# which no encoding can write and no database returns. It quotes every character of the line end, so the line end is
+# three characters, \r and \n included.
 _NULL, _NULL_LIKE, _LINE_END = "\ud800\udbff", "\ud801\udbff", "\r\n\ud802"
 
 _CSV_QUOTING: dict[Quoting, Literal[0, 1, 2, 3]] = {
@@ -30,7 +31,7 @@ _CSV_QUOTING: dict[Quoting, Literal[0, 1, 2, 3]] = {
     "nonnumeric": csv.QUOTE_NONNUMERIC,
 }
 _PLAIN: frozenset[type] = frozenset({int, float, str})
-# The short way of `text_value` for columns of one type; their text is never empty.
+# Faster equivalents of `text_value` for columns of one type; their text is never empty.
 _QUICK: dict[type, Callable[[Any], str]] = {
     Decimal: "{:f}".format,
     bool: {True: "true", False: "false"}.__getitem__,
@@ -40,7 +41,7 @@ _QUICK: dict[type, Callable[[Any], str]] = {
 
 
 class _NumberText(str):
-    """Text that the csv module takes for a number, so that `quoting: nonnumeric` leaves it bare."""
+    """Text that the csv module treats as a number, so that `quoting: nonnumeric` does not quote it."""
 
     __slots__ = ()
 
@@ -57,7 +58,7 @@ class DelimitedWriter:
         self._dialect = dialect
         self._encoder = codecs.getincrementalencoder(dialect.encoding)()
         self._quotes_nulls = dialect.quoting in {"all", "nonnumeric"}
-        # The csv module writes None as nothing at all, which is right here, unless it is alone in its row.
+        # The csv module writes None as an empty field, which is right here unless the row has only one field.
         bare_nulls = not self._quotes_nulls and dialect.null_value == "" and len(self._names) > 1
         self._as_they_are = _PLAIN | {type(None)} if bare_nulls else _PLAIN
         self._quick = dialect.null_value == "" and dialect.quoting != "nonnumeric"
@@ -94,7 +95,7 @@ class DelimitedWriter:
         return text.replace(_NULL_LIKE, f"{quote}{null}{quote}").replace(_LINE_END, dialect.linefeed)
 
     def _cells(self, column: Sequence[Any]) -> Sequence[Any]:
-        """The cells of one column; whole columns of plain values pass untouched, which is most of the speed."""
+        """The cells of one column. Columns of plain values are returned unchanged, for speed."""
         kinds = set(map(type, column))
         clashes = str in kinds and not self._quotes_nulls and self._dialect.null_value in column
         if kinds <= self._as_they_are and not clashes:
@@ -117,7 +118,7 @@ class DelimitedWriter:
         for index, row in enumerate(zip(*columns, strict=True), 1):
             for name, cell in zip(self._names, row, strict=True):
                 try:
-                    # Beside a second cell, as a row of one empty cell is an error of its own.
+                    # With a second cell, because a row of one empty cell is an error, too.
                     self._format([[cell, "0"]]).encode(self._dialect.encoding)
                 except (csv.Error, UnicodeEncodeError):
                     return StepError(
@@ -134,7 +135,7 @@ def write_delimited(
     dialect: Dialect,
     on_rows: Callable[[int], None],
 ) -> None:
-    """Write rows; `on_rows` hears the running number after every batch."""
+    """Write all rows; `on_rows` is called with the number of rows so far after every batch."""
     writer = DelimitedWriter(sink, names, dialect)
     if dialect.include_header:
         writer.write_header()

@@ -1,4 +1,4 @@
-"""JSON Lines: one object per row, values as `json_value` has them."""
+"""Writes JSON Lines: one object per row, with the values of `json_value`."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from aetherflow_builtins_db.formats.values import json_value
 
 
 def write_jsonl(names: Sequence[str], batches: Iterable[list[Row]], sink: Sink, on_rows: Callable[[int], None]) -> None:
-    """Write rows; `on_rows` hears the running number after every batch."""
+    """Write all rows; `on_rows` is called with the number of rows so far after every batch."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=json_value).encode
     count = 0
     for batch in batches:
@@ -23,5 +23,5 @@ def write_jsonl(names: Sequence[str], batches: Iterable[list[Row]], sink: Sink, 
 def _line(encode: Callable[[Any], str], row: dict[str, Any]) -> str:
     try:
         return encode(row) + "\n"
-    except ValueError:  # NaN and the infinities, which JSON does not know
+    except ValueError:  # NaN or infinity, which JSON does not have
         return encode(json_value(row)) + "\n"

@@ -1,4 +1,4 @@
-"""The options of delimited files as inputs of a step: at the top level or under `file:`."""
+"""The options of delimited files as step inputs, at the top level or under `file:`."""
 
 from typing import Annotated, Any, Self
 
@@ -11,7 +11,7 @@ _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 
 
 def _unescape(value: Any) -> Any:
-    """A tab or line end may be written as an escape: templates and single-quoted YAML pass the letters on."""
+    """Replace an escape of a tab or line end: templates and single-quoted YAML keep the backslash."""
     return _ESCAPES.get(value, value) if isinstance(value, str) else value
 
 
@@ -41,17 +41,19 @@ Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
 class FileOptions(StepInputs):
-    """How CSV and TSV are written; Parquet needs none of it."""
+    """How CSV and TSV are written; Parquet uses none of these options."""
 
     include_header: Flag | None = Field(None, description="Write the column names first. Default true.")
     null_value: str | None = Field(
-        None, description="What stands for null, unquoted; text that looks the same is quoted. Default: nothing at all."
+        None, description="Unquoted text for null; text that looks the same is quoted. Default: empty."
     )
     encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8.")
-    delimiter: Character | None = Field(None, description="Between fields. Default `,` for csv, a tab for tsv.")
-    quotechar: Character | None = Field(None, description='Around fields that need it. Default `"`.')
+    delimiter: Character | None = Field(
+        None, description="Character between fields. Default `,` for csv, a tab for tsv."
+    )
+    quotechar: Character | None = Field(None, description='Character around quoted fields. Default `"`.')
     escapechar: Character | None = Field(
-        None, description="Before a special character that is not quoted. Default none."
+        None, description="Character before a special character that is not quoted. Default none."
     )
     doublequote: Flag | None = Field(None, description="Write a quote inside quotes twice. Default true.")
     quoting: Quoting | None = Field(
@@ -63,7 +65,7 @@ class FileOptions(StepInputs):
 
 
 class DelimitedInputs(FileOptions):
-    """The same options, and the block that may hold them."""
+    """The options of FileOptions at the top level, and the block `file` that may hold them instead."""
 
     file: FileOptions | None = Field(None, description="The CSV and TSV options may stand in this block instead.")
 
@@ -73,7 +75,7 @@ class DelimitedInputs(FileOptions):
         return self
 
     def dialect(self, format_name: str) -> Dialect:
-        """The options put together; ValueError if two places, or two options, contradict each other."""
+        """The merged options; ValueError if the top level and `file` differ, or options contradict each other."""
         options: dict[str, Any] = {}
         for key in FileOptions.model_fields:
             here, there = getattr(self, key), getattr(self.file, key, None)

@@ -1,6 +1,6 @@
-"""Parquet, with the column types of the database: decimals stay decimals, instants stay instants (UTC, microseconds).
+"""Writes Parquet with the column types of the database: decimals stay decimals, instants are UTC in microseconds.
 
-Everything of pyarrow is imported on use: a flow that writes CSV does not pay for it.
+pyarrow is imported on use: its import is slow, and flows that write CSV do not need it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,18 +17,18 @@ from aetherflow_builtins_db.formats.values import text_value
 Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
 
 _GROUP_ROWS, _GROUP_BYTES = 131_072, 64 * 2**20
-"""A row group is closed at either: large enough to read fast, small enough to hold in memory."""
+"""A row group ends at either limit: large enough to read fast, small enough for memory."""
 _LIMITS = {
     "date": (-719_162, 2_932_896),
     "time": (0, 86_399_999_999),
     "datetime": (-62_135_596_800_000_000, 253_402_300_799_999_999),
 }
-"""Days and microseconds that Python knows, since 1970 and midnight."""
+"""The ranges of Python's types: days since 1970, microseconds since midnight, microseconds since 1970."""
 _BATCH_BYTES = 2**30
 
 
 def require_pyarrow() -> ModuleType:
-    """The pyarrow module, or the command that installs it."""
+    """Import and return pyarrow; StepInputError with the install command if it is missing."""
     try:
         import pyarrow as pa
         import pyarrow.parquet
@@ -40,7 +40,7 @@ def require_pyarrow() -> ModuleType:
 
 
 def arrow_type(column_type: ColumnType) -> Any:
-    """The pyarrow type of a column type."""
+    """The pyarrow type for a column type; text for unknown ones."""
     pa = require_pyarrow()
     match column_type.kind:
         case "decimal":
@@ -64,7 +64,7 @@ def arrow_type(column_type: ColumnType) -> Any:
 
 
 class ParquetWriter:
-    """Writes record batches to a sink, gathered into row groups."""
+    """Writes rows and record batches to a sink as row groups. Use it in a `with` block, whose end writes the footer."""
 
     def __init__(self, sink: HashingSink, columns: Sequence[Column], compression: Compression) -> None:
         self._pa = require_pyarrow()
@@ -91,7 +91,7 @@ class ParquetWriter:
             self._end_group()
 
     def cast_batch(self, batch: Any) -> Any:
-        """A record batch of the same columns, in the types of the schema."""
+        """A record batch with the same columns, cast to the schema's types; StepError for a value that does not fit."""
         arrays = []
         for column, field, array in zip(self.columns, self.schema, batch.columns, strict=True):
             try:
@@ -105,12 +105,12 @@ class ParquetWriter:
         for index, value in enumerate(array, 1):
             try:
                 cells.append(value.as_py())
-            except (OverflowError, ValueError) as error:  # an instant beyond all years
+            except (OverflowError, ValueError) as error:  # an instant outside Python's years
                 raise self._misfit(column, index, "is no date of the years 1 to 9999") from error
         return cells
 
     def _in_range(self, column: Column, array: Any) -> Any:
-        """The array; StepError for what no Python program could read: infinity, 24:00, years outside of 1 to 9999."""
+        """Return the array; StepError for values that Python cannot read: infinity, 24:00, years outside 1 to 9999."""
         limits = _LIMITS.get(column.type.kind)
         if limits is None or array.null_count == len(array):
             return array
@@ -130,7 +130,7 @@ class ParquetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is pending and the footer; after an error nothing, though pyarrow's writer must close then too."""
+        """Write the pending rows and the footer; after an error close pyarrow's writer without writing anything."""
         if error is None:
             self._end_group()
         else:
@@ -144,8 +144,8 @@ class ParquetWriter:
 
     def _array(self, column: Column, cells: list[Any]) -> Any:
         wanted = arrow_type(column.type)
-        # Most values are already of the right type, and pyarrow checks that fast. Where it would convert by rules of
-        # its own (a zone dropped, text taken for bytes, a float for a boolean), or refuses, our rules decide.
+        # Most values already have the right type, and pyarrow checks that fast. Where pyarrow would convert in a lossy
+        # way (drop a zone, read text as bytes, a float as a boolean) or raises, `coerce` decides.
         if _plain(cells, column.type):
             try:
                 return self._pa.array(cells, type=wanted)
@@ -182,7 +182,7 @@ def write_parquet(
     compression: Compression,
     on_rows: Callable[[int], None],
 ) -> None:
-    """Write rows; `on_rows` hears the running number after every batch."""
+    """Write all rows; `on_rows` is called with the number of rows so far after every batch."""
     count = 0
     with ParquetWriter(sink, columns, compression) as writer:
         for batch in batches:
@@ -194,7 +194,7 @@ def write_parquet(
 def write_arrow(
     rows: ArrowRows, sink: HashingSink, *, compression: Compression, on_rows: Callable[[int], None]
 ) -> None:
-    """Write a result that comes as Arrow; the file has the same types as one by `write_parquet`."""
+    """Write an Arrow result; the file has the same types as one of `write_parquet`."""
     count = 0
     with ParquetWriter(sink, rows.columns, compression) as writer:
         for batch in rows.record_batches():
@@ -205,7 +205,7 @@ def write_arrow(
 
 
 def _parts(batch: Any) -> Iterator[Any]:
-    """The batch in parts whose text an Arrow array of the plain kind can hold, which is 2 GiB."""
+    """Split a batch so that each text column stays below 2 GiB, the limit of Arrow's string type."""
     if batch.nbytes <= _BATCH_BYTES or batch.num_rows < 2:
         yield batch
         return

@@ -1,4 +1,4 @@
-"""Types that must be known before the first row is written, from the database, the user and, if need be, the data."""
+"""Determines column types before the first row is written: from the user, the database or the first rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -10,11 +10,11 @@ from aetherflow_builtins_db.contract import Row, Rows
 from aetherflow_builtins_db.formats.widening import refine
 
 _ROWS, _LIMIT = 1000, 50_000
-"""Rows looked at before types are fixed; up to the limit while a column has shown no value at all."""
+"""Rows that are examined before types are fixed; up to the limit while a column has only nulls."""
 
 
 class TypedRows:
-    """A result whose columns all have types; the rows looked at for that are kept and come first."""
+    """A result whose columns all have types. The examined rows are kept, and `batches` yields them first."""
 
     def __init__(self, rows: Rows, dtypes: Mapping[str, ColumnType]) -> None:
         self._batches = rows.batches()

@@ -1,4 +1,4 @@
-"""The file being written: hashed on the way, so that nothing is read twice."""
+"""The sink of the writers: hashes the bytes while they are written, so that the file need not be read again."""
 
 import gzip
 import hashlib
@@ -10,7 +10,7 @@ Packing: TypeAlias = Literal["none", "gzip", "zstd"]
 
 
 class Sink(Protocol):
-    """What a writer writes to."""
+    """The part of a binary file that writers use."""
 
     def write(self, data: bytes | memoryview, /) -> int: ...
 
@@ -23,9 +23,9 @@ class _Hashed(Protocol):
 
 
 class HashingSink:
-    """Passes bytes on to a binary file and knows their SHA-256. Closing it leaves the file open: it has an owner.
+    """Passes bytes on to a binary file and computes their SHA-256. `close` leaves the file open for its owner.
 
-    A file of `ctx.write_file` is hashed as it is written, which is not done twice.
+    A file of `ctx.write_file` already computes its SHA-256, which is used then.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -48,18 +48,18 @@ class HashingSink:
         return self._size
 
     def flush(self) -> None:
-        """Nothing to do: nothing is held back here."""
+        """Do nothing: this sink buffers nothing."""
 
     def close(self) -> None:
-        """Leave the file open."""
+        """Do nothing: the file's owner closes it."""
 
     def abandon(self) -> None:
-        """Swallow what is still written: a format that must write an end can be closed after a failure."""
+        """Ignore all further writes, so that a format that writes a footer on close can be closed after a failure."""
         self._abandoned = True
 
     @property
     def sha256(self) -> str:
-        """Of everything written so far, in hexadecimal."""
+        """SHA-256 of everything written so far, in hexadecimal."""
         if self._hash is not None:
             return self._hash.hexdigest()
         return str(self._file.sha256)  # type: ignore[attr-defined]  # see __init__
@@ -67,9 +67,9 @@ class HashingSink:
 
 @contextmanager
 def packed(sink: HashingSink, packing: Packing) -> Iterator[Sink]:
-    """A sink whose bytes arrive compressed; the same bytes always give the same file. After an error no end is written.
+    """A sink that compresses before it writes to `sink`. The same bytes always give the same file.
 
-    zstd is pyarrow's.
+    After an error in the block no footer is written. zstd needs pyarrow.
     """
     if packing == "none":
         yield sink

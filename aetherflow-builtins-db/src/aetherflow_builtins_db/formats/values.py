@@ -1,4 +1,4 @@
-"""How a database value looks as text and as JSON: the same in every format and step."""
+"""The text form and the JSON form of database values, the same in every format and step."""
 
 import base64
 import datetime
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def json_value(value: Any) -> Any:
-    """The value as JSON can hold it without loss.
+    """The value in JSON types.
 
-    Decimals become text, dates ISO 8601, bytes base64, lists and maps stay; NaN and the infinities, which JSON does
-    not know, become null.
+    Decimals become text, dates and times ISO 8601, bytes base64; lists and maps stay. NaN and infinity, which JSON does
+    not have, become null.
     """
     match value:
         case None | bool() | int() | str():
@@ -52,7 +52,8 @@ def time_text(value: datetime.time) -> str:
 def text_value(value: Any) -> str:
     """The value as text for a cell.
 
-    As `json_value`, but true/false, nan and inf are words, structures JSON, and times are as SQL writes them.
+    Like `json_value`, but booleans are `true` and `false`, NaN and infinity `nan` and `inf`, lists and maps JSON, and
+    dates with times are in PostgreSQL's notation.
     """
     match value:
         case str():

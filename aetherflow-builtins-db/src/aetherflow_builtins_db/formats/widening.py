@@ -1,4 +1,4 @@
-"""Types from the data, for databases whose columns take any value."""
+"""Derives column types from values, for databases whose columns accept any value."""
 
 import datetime
 import decimal
@@ -20,10 +20,10 @@ from aetherflow_builtins_db.formats.coerce import fits
 
 
 def refine(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> list[Column]:
-    """Columns with types that fit `rows`, for drivers whose values need not be of the column's type.
+    """The columns with types that fit `rows`, for drivers whose values need not have the column's type.
 
-    A declared type stays if every value fits; else, and where nothing is declared, the narrowest type that all
-    values share is taken, at last text. A column without any value stays as it is.
+    A declared type stays if every value fits. Otherwise the narrowest type that holds all values is used; the widest is
+    text. A column with only nulls stays as it is.
     """
     refined = []
     for index, column in enumerate(columns):
@@ -94,7 +94,7 @@ def _kind_of(value: Any) -> Kind:
 
 
 def _digits(value: decimal.Decimal) -> tuple[int, int]:
-    """Digits before and behind the point."""
+    """Digits before and after the point."""
     _sign, figures, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         return 0, 0

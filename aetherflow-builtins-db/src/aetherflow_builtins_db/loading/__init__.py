@@ -1,1 +1,1 @@
-"""Rows from a file into a table: readers of files, one writer per server, and the rules that hold on all of them."""
+"""Loads a file into a table: readers of file formats, one Server class per database, and the steps of a load."""

@@ -1,4 +1,4 @@
-"""What readers hand to writers: rows with the place where each stands in its file."""
+"""Batch, Reject and Reader: what file readers pass to a load."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from aetherflow_builtins_db.contract import Row
 
 @dataclass(slots=True)
 class Batch:
-    """Some rows of a file, and for each the number of its line (its row, in a Parquet file)."""
+    """Rows of a file, and for each its line number (in a Parquet file, its row number), from 1."""
 
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
     def part(self, start: int, end: int) -> "Batch":
-        """The rows from `start` to before `end`."""
+        """The rows from `start` up to, but not including, `end`."""
         return Batch(self.rows[start:end], self.numbers[start:end])
 
 
@@ -27,11 +27,11 @@ class Reject:
     reason: str
     column: str = ""
     record: Any = ""
-    """The row itself: a tuple of values, or the text where not even its fields are known."""
+    """The row: a tuple of values, or its text if it could not be parsed."""
 
 
 OnReject: TypeAlias = Callable[[Reject], None]
-"""Takes a row that cannot be loaded; raises when there are too many."""
+"""Called with each row that cannot be loaded; raises when there are too many."""
 
 
 class Reader(Protocol):
@@ -39,14 +39,14 @@ class Reader(Protocol):
 
     @property
     def names(self) -> list[str] | None:
-        """Names of its columns; None where the file does not say them."""
+        """Names of its columns; None if the file has no header."""
         ...
 
     @property
     def unit(self) -> str:
-        """What its numbers count: `line` or `row`."""
+        """What the numbers of a batch count: `line` or `row`."""
         ...
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
-        """The rows, each as wide as `names`; None is null. Call it once."""
+        """Yield batches of `size` rows, each row as wide as `names`; None is null. Call it once."""
         ...

@@ -1,4 +1,4 @@
-"""Fields of a file as values of a table's columns, or the reason why they are none."""
+"""Converts fields of a file to the types of a table's columns, and rejects rows that do not fit."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ _DIRECT = frozenset({"unknown", "string"})
 
 
 def converter(wanted: ColumnType) -> Convert:
-    """A function from a field to a value of the type; it raises ValueError with the reason."""
+    """The function that converts a field to the type; the function raises ValueError with the reason."""
     if wanted.kind in _DIRECT:
         return _as_text
     if wanted.kind == "bytes":
@@ -39,7 +39,7 @@ def converter(wanted: ColumnType) -> Convert:
 
 
 def _converter_of(column: TableColumn) -> Convert:
-    """The same for a column, which may keep fewer digits of a second than its type can."""
+    """Like `converter`, but also refuses more digits of a second than the column keeps."""
     convert, digits = converter(column.type), column.second_digits
     if digits is None:
         return convert
@@ -68,7 +68,7 @@ def _converter_of(column: TableColumn) -> Convert:
 
 
 def _as_instant(value: Any) -> datetime.datetime:
-    """A time without zone is taken for UTC, the zone of the sessions."""
+    """An instant; a time without a zone is UTC, the time zone of the sessions."""
     try:
         instant: datetime.datetime = coerce(value, _INSTANT)
     except ValueError:
@@ -77,7 +77,7 @@ def _as_instant(value: Any) -> datetime.datetime:
 
 
 def _as_text(value: Any) -> Any:
-    """Structures become JSON; what a driver takes stays."""
+    """Lists and maps become JSON text; other values stay, as drivers accept them."""
     return text_value(value) if isinstance(value, dict | list | tuple | set | frozenset) else value
 
 
@@ -91,14 +91,14 @@ def _as_bytes(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    # Python reads 1_000 and ١٢, no database does.
+    # Python's int() accepts 1_000 and ١٢; databases do not.
     if isinstance(value, str) and ("_" in value or not value.isascii()):
         raise ValueError("is no number")
     return value
 
 
 def _all_int(cells: list[Any]) -> list[int | None]:
-    """Many texts as 64 bit integers at once, which is most of the speed; ValueError if one is none."""
+    """Convert many texts to 64-bit integers at once, for speed; ValueError if any is no such integer."""
     _number("".join([cell for cell in cells if cell is not None]))
     numbers = [None if cell is None else int(cell) for cell in cells]
     known = [number for number in numbers if number is not None]
@@ -108,14 +108,14 @@ def _all_int(cells: list[Any]) -> list[int | None]:
 
 
 class Converter:
-    """Converts whole columns, and looks for the culprit only where one is."""
+    """Converts batches column by column; only after an error row by row, to find the rows to reject."""
 
     def __init__(self, columns: Sequence[TableColumn]) -> None:
         self._columns = columns
         self._converts = [_converter_of(column) for column in columns]
 
     def __call__(self, batch: Batch, on_reject: OnReject) -> Batch:
-        """The rows that can be loaded, as values; the others go to `on_reject`."""
+        """The converted rows; `on_reject` is called for each row that does not fit."""
         if not batch.rows:
             return batch
         try:

@@ -1,4 +1,4 @@
-"""CSV and TSV, read as `formats.delimited` writes them: null is `null_value` without quotes, `""` is empty text."""
+"""Reads CSV and TSV as `formats.delimited` writes them: null is `null_value` without quotes, `""` is empty text."""
 
 import csv
 import sys
@@ -10,7 +10,7 @@ from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 
 
 class _Lines:
-    """Passes lines on and keeps those of the record being read."""
+    """Passes lines on, counts them, and keeps those of the current record."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
@@ -30,14 +30,14 @@ class _Lines:
 class DelimitedReader:
     """The records of a delimited text.
 
-    :param lines: the text, its line ends untouched
-    :param width: how many fields a record has where no header says it
+    :param lines: the text with its original line ends
+    :param width: number of fields of a record if the file has no header; None takes that of the first record
     """
 
     unit = "line"
 
     def __init__(self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None) -> None:
-        csv.field_size_limit(sys.maxsize)  # 128 KiB by default, for the whole process; a database's text is longer
+        csv.field_size_limit(sys.maxsize)  # the default limit, 128 KiB, is too low; it belongs to the process
         self._dialect = dialect
         self._lines = _Lines(lines)
         quotes = dialect.quoting != "none"
@@ -66,7 +66,7 @@ class DelimitedReader:
         return [name.strip("\ufeff") if index == 0 else name for index, name in enumerate(names)]
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
-        """The records; what is no record of the right width is rejected."""
+        """Yield the records in batches; `on_reject` is called for records that are malformed or of another width."""
         null, lines, reader = self._dialect.null_value, self._lines, self._reader
         batch = Batch()
         while True:
@@ -79,7 +79,7 @@ class DelimitedReader:
             except csv.Error as error:
                 on_reject(Reject(first, f"no record: {error}", record="".join(lines.record).rstrip("\r\n")))
                 continue
-            if not fields:  # an empty line: a null where a record is one field, else nothing
+            if not fields:  # an empty line is a null if records have one field; otherwise it is ignored
                 if self._width != 1:
                     continue
                 fields = [""]
@@ -102,13 +102,13 @@ class DelimitedReader:
         raw = "".join(self._lines.record)
         if self._quoted_null is None or self._quoted_null not in raw:
             return [None if field == null else field for field in fields]
-        # Python's reader does not say which fields had quotes.
+        # Python's reader does not tell which fields were quoted.
         quoted = _quoted_fields(raw, self._dialect)
         return [None if field == null and not marks else field for field, marks in zip(fields, quoted, strict=True)]
 
 
 def _quoted_fields(record: str, dialect: Dialect) -> list[bool]:
-    """For each field of one record whether it was written in quotes."""
+    """For each field of one record, whether it was quoted."""
     found, inside, start = [False], False, True
     signs = iter(range(len(record)))
     for index in signs:

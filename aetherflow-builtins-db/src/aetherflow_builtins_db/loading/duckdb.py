@@ -1,4 +1,7 @@
-"""DuckDB: its own readers of CSV and Parquet. Readers see the old rows until the commit, so `replace` needs no swap."""
+"""Loads into DuckDB with its own CSV and Parquet readers.
+
+Other sessions see the old rows until the commit, so mode `replace` needs no second table.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +32,7 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 class DuckDBServer(Server):
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table in the catalogue; names are the same in upper and lower case there."""
+        """The table in DuckDB's catalogue, whose names ignore case; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
         found = self.connector.read(
             "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower(:name) "
@@ -53,7 +56,7 @@ class DuckDBServer(Server):
     def load_file(
         self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
-        """The whole file by `read_csv` or `read_parquet`."""
+        """Load the whole file with `read_csv` or `read_parquet`; None for other formats and encodings."""
         if source.format == "parquet":
             return self._load_parquet(source.path, into, fields, columns, extra)
         encoding = source.dialect.encoding.lower().replace("_", "-")
@@ -63,7 +66,7 @@ class DuckDBServer(Server):
         return self._load_csv(source.path, source.packing, source.dialect, fields.width, picked, into, columns, extra)
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by way of a CSV file: single INSERTs are slow in a database of columns."""
+        """Add rows through a temporary CSV file: single INSERTs are slow in a column store."""
         path = self.scratch / f"{self.load_name}.csv"
         with path.open("wb") as file:
             names = [column.name for column in columns]
@@ -135,7 +138,7 @@ class DuckDBServer(Server):
 
 
 def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:
-    """A column. Nanoseconds are more than a time of Python holds: they stay text until DuckDB reads them."""
+    """A column. Columns with nanoseconds, which Python's types cannot hold, are text here; DuckDB parses it."""
     kind, digits = column_of(name, declared).type, _SECOND_DIGITS.get(declared)
     if digits is None or declared == "DATE":
         return TableColumn(name, kind, declared, nullable)
@@ -143,7 +146,7 @@ def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:
 
 
 def _from_text(field: str, column: TableColumn) -> str:
-    """SQL for the value of a text field. What has more than the column keeps is refused; DuckDB would drop it."""
+    """SQL that casts a text field to the column's type and raises an error where DuckDB would drop digits."""
     if column.type.kind == "bytes":
         return f"from_base64({field})"
     value = f"CAST({field} AS {column.declared})"
@@ -156,7 +159,7 @@ def _from_text(field: str, column: TableColumn) -> str:
 
 
 def _number_loses(field: str, column: TableColumn) -> str:
-    """Whether a number has more digits behind the point than the column."""
+    """An SQL condition: the number has more digits after the point than the column; empty if none is needed."""
     if column.declared.removeprefix("U") in _INTEGERS:
         digits = 0
     elif column.type.kind == "decimal":
@@ -168,7 +171,7 @@ def _number_loses(field: str, column: TableColumn) -> str:
 
 
 def _time_loses(field: str, declared: str) -> str:
-    """Whether a time has more digits behind the second than the column, a date a time of day, a time a date."""
+    """An SQL condition: the value has more digits of a second than the column, or a time or date that it drops."""
     digits = _SECOND_DIGITS.get(declared)
     if digits is None:
         return ""
@@ -182,7 +185,7 @@ def _time_loses(field: str, declared: str) -> str:
 
 
 def _is_safe(given: str, wanted: str) -> bool:
-    """Whether a value of one type becomes one of the other without loss, or is refused."""
+    """Whether DuckDB's cast from one type to the other either loses nothing or fails."""
     if wanted in {given, "VARCHAR"}:
         return True
     return given in _INTEGERS and wanted in _INTEGERS

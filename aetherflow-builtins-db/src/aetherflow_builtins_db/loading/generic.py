@@ -1,4 +1,4 @@
-"""Databases without a way of their own: Oracle, Exasol, and whatever SQLAlchemy reaches. One prepared INSERT."""
+"""Loads into databases without their own Server class (Oracle, Exasol, SQLAlchemy) with prepared INSERTs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,12 +17,12 @@ _LOCKS = frozenset({"postgresql", "oracle"})
 
 
 class GenericServer(Server):
-    """Loads by INSERT; the SQL of a merge is that of the dialect."""
+    """Loads with INSERT; a merge uses the SQL of the dialect."""
 
     _stage: Table | None = None
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table as SQLAlchemy's inspector sees it; without SQLAlchemy, as its rows show it."""
+        """The table as SQLAlchemy's inspector describes it; without SQLAlchemy, as an empty query describes it."""
         make_engine = getattr(self.connector, "engine", None)
         found = super().look_up(parts)
         if found is None or make_engine is None:
@@ -30,7 +30,7 @@ class GenericServer(Server):
         from sqlalchemy import inspect
         from sqlalchemy.exc import SQLAlchemyError
 
-        with suppress(SQLAlchemyError):  # a dialect without an inspector: then the database alone judges nulls
+        with suppress(SQLAlchemyError):  # a dialect without an inspector: only the database checks for nulls
             listed = inspect(make_engine()).get_columns(found.name, schema=found.schema)
             by_name = {each["name"]: each for each in listed}
             columns = tuple(_inspected(column, by_name.get(column.name)) for column in found.columns)
@@ -39,7 +39,7 @@ class GenericServer(Server):
 
     @contextmanager
     def begin(self) -> Iterator[None]:
-        """Where the stage of a merge is an ordinary table, it goes in the end, however that comes."""
+        """A transaction for the block; afterwards drop the staging table of a merge if it is an ordinary table."""
         try:
             with super().begin():
                 yield
@@ -49,17 +49,17 @@ class GenericServer(Server):
                     self.connector.script(f"DROP TABLE {self._stage.sql}")
 
     def wait_for_merges(self, table: Table) -> None:
-        """By a lock with a name, where there is no other."""
+        """On MySQL and MariaDB, take the named lock of all merges into the table."""
         if self.connector.dialect in _JOINS:
             wait_for_merges(self.tx, table, self.say)
 
     def lock_for_merge(self, table: Table) -> None:
-        """Readers go on, other writers wait."""
+        """On PostgreSQL and Oracle, lock the table against other writers; readers are not blocked."""
         if self.connector.dialect in _LOCKS:
             self.tx.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
-        """A temporary table; on Oracle and Exasol an ordinary one, named after the load."""
+        """Create the staging table: a temporary one, on Oracle and Exasol an ordinary one named after the load."""
         del keys
         temporary = self.connector.dialect not in _NO_TEMPORARY_TABLES
         name = STAGE if temporary else f"{STAGE}_{self.load_name}"
@@ -72,14 +72,14 @@ class GenericServer(Server):
         return self._stage
 
     def drop_stage(self, stage: Table) -> None:
-        """A temporary table goes with its transaction or its connection; dropping another one would commit."""
+        """Drop a temporary staging table. An ordinary one is dropped by `begin`, because DROP would commit."""
         if self.connector.dialect in _JOINS:
             self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
         elif self.connector.dialect not in _NO_TEMPORARY_TABLES:
             self.tx.execute(f"DROP TABLE {stage.sql}")
 
     def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
-        """UPDATE as the dialect has it."""
+        """The UPDATE, JOIN or MERGE statement of the dialect."""
         dialect = self.connector.dialect
         if dialect not in _MERGES | _JOINS:
             return super().update_sql(table, stage, columns, same)
@@ -91,7 +91,7 @@ class GenericServer(Server):
         return f"MERGE INTO {table.sql} t USING {stage.sql} s ON ({same}) WHEN MATCHED THEN UPDATE SET {sets}"
 
     def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
-        """DELETE as the dialect has it."""
+        """The DELETE statement of the dialect."""
         dialect = self.connector.dialect
         if dialect in _JOINS:
             return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
@@ -104,14 +104,14 @@ class GenericServer(Server):
 
 
 def _inspected(column: TableColumn, seen: Mapping[str, Any] | None) -> TableColumn:
-    """The column with what the inspector knows of it."""
+    """The column, completed with what SQLAlchemy's inspector tells about it."""
     if seen is None:
         return column
     nullable = seen["nullable"] or seen.get("autoincrement") is True
     kind = seen["type"]
     if not hasattr(kind, "fsp"):
         return replace(column, nullable=nullable)
-    # A time of MySQL and MariaDB; without a number it keeps whole seconds.
+    # A time type of MySQL and MariaDB; without a precision it keeps whole seconds.
     return replace(
         column,
         nullable=nullable,

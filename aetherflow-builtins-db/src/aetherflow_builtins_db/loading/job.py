@@ -1,4 +1,4 @@
-"""One load from beginning to end, the same on every server: what is checked, in which order, in which transaction."""
+"""The course of a load, which is the same on every server: checks, claim, transaction, rows, commit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +19,15 @@ from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, f
 
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 _SMALL_PART = 500
-"""Rows sent at a time behind a refused one: where one is, others may be, and each costs all that is sent with it."""
+"""Rows per INSERT after a refused row: more may follow, and each refusal discards the rows sent with it."""
 _ALREADY_CLAIMED = frozenset({Failure.UNIQUE_VIOLATION, Failure.CONFLICT})
-"""Which of the two a second process meets depends on how the database keeps transactions apart."""
+"""What a second process gets when it claims the same load: which of them depends on the database's isolation."""
 Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What is to be loaded, and how."""
+    """The parameters of a load."""
 
     source: SourceFile
     table: str
@@ -42,7 +42,7 @@ class LoadRequest:
 
 @dataclass(slots=True)
 class LoadResult:
-    """What a load did, in numbers of rows."""
+    """The result of a load, in numbers of rows; `deleted` is None if unknown."""
 
     table: str
     loaded: int = 0
@@ -51,11 +51,11 @@ class LoadResult:
     deleted: int | None = 0
     rejected: int = 0
     before: Loaded | None = None
-    """The earlier load of the same id and content, if the database has it: then nothing was done now."""
+    """The earlier load with the same id and content, if there is one; nothing was loaded now."""
 
 
 class Load:
-    """A load: building it looks at the table and the file, `run` does it."""
+    """A load. The constructor reads the table's columns and the file's header; `run` loads."""
 
     def __init__(self, server: Server, request: LoadRequest, rejects: Rejects) -> None:
         self._server = server
@@ -92,7 +92,11 @@ class Load:
             return map_fields(target, reader.names, request.columns)
 
     def run(self, accept: Callable[[LoadResult], None], on_rows: Callable[[int], None]) -> LoadResult:
-        """Load; `accept` may refuse the result by raising, which undoes everything."""
+        """Load the file in one transaction.
+
+        `accept` is called before the commit; if it raises, everything is rolled back. `on_rows` is called with the
+        number of rows so far. Raises StepError and ConnectorError.
+        """
         server, request = self._server, self._request
         ledger = None
         if request.mode == "append" and self._id_column is None:
@@ -157,7 +161,7 @@ class Load:
         if mode == "replace" and server.swaps:
             server.check_replaceable(table)
             into = self._staged = server.prepare_replacement(table)
-            result.deleted = server.count(table)  # not before: MariaDB keeps the table from who replaces it just now
+            result.deleted = server.count(table)  # not earlier: on MariaDB it would block a replacement in progress
         elif mode in {"replace", "truncate"}:
             result.deleted = server.empty(table)
         elif self._id_column is not None:
@@ -187,7 +191,7 @@ class Load:
             except RowsRefusedError as error:
                 if not server.savepoints:
                     self._tell(error)
-                # The longer way finds the row, and leaves it out if that is wanted.
+                # Loading in batches finds the row, and leaves it out if max_rejects allows.
         convert = Converter(self._fields.columns) if server.converts else None
         loaded = 0
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
@@ -204,7 +208,7 @@ class Load:
         return loaded
 
     def _tell(self, error: RowsRefusedError) -> None:
-        """Raise for a file that was refused as a whole; our own reading of it finds the row in most cases."""
+        """Raise StepError for a file that was refused as a whole; converting its rows here mostly finds the culprit."""
         request, rejects = self._request, self._rejects
         convert = Converter(self._fields.columns)
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
@@ -225,7 +229,7 @@ class Load:
         return len(self._fields.columns)
 
     def _insert(self, into: Table, batch: Batch) -> int:
-        """Insert a batch; if rows are refused, the rest of it."""
+        """Insert a batch without the rows that the database refuses; return the number of inserted rows."""
         server, loaded, pending = self._server, 0, [batch]
         while pending:
             part = pending.pop()
@@ -241,7 +245,7 @@ class Load:
         return loaded
 
     def _without_refused(self, batch: Batch, error: RowsRefusedError) -> list[Batch]:
-        """What is to be tried next, in order: smaller parts, without the refused row if it is known."""
+        """The parts of a refused batch to try next, in order; without the refused row if it is known."""
         index, size = error.index, len(batch.rows)
         if size > 1 and (index is None or index >= size):
             return [batch.part(0, size // 2), batch.part(size // 2, size)]
@@ -260,7 +264,7 @@ class Load:
 
 
 def _keys_of(columns: Columns) -> list[str] | None:
-    """Keys of JSON lines that count."""
+    """The keys of JSON lines that are loaded; None for all."""
     if isinstance(columns, Mapping):
         return list(columns)
     return list(columns) if columns is not None else None

@@ -1,6 +1,6 @@
-"""Which loads a database has seen: the table `aetherflow_loads`, written in the transaction of the load itself.
+"""The table `aetherflow_loads`, which records finished loads in the transaction of the load itself.
 
-Only so can a step that died between the database's commit and the record of its success know that it was done.
+A step that died after the database's commit and before the run recorded its success finds its load there.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from aetherflow_builtins_db.contract import SqlConnector, Transaction
 
 TABLE = "aetherflow_loads"
 MAX_ID = 600
-"""Characters of a load id that are kept for people; the key is a hash of all of it."""
+"""Characters of a load id that are stored for people to read; the key is a hash of the whole id."""
 
 _COLUMNS = (
     "load_key CHAR(64) NOT NULL PRIMARY KEY, load_id VARCHAR(600) NOT NULL, table_name VARCHAR(400) NOT NULL, "
@@ -23,7 +23,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A load that the database has."""
+    """A recorded load; `content` is the SHA-256 of its file."""
 
     content: str
     rows: int
@@ -43,7 +43,7 @@ class LoadLedger:
         self._target = table
 
     def create(self) -> None:
-        """Make the table if it is missing; before the transaction, as not every database undoes it."""
+        """Create the table if it is missing; StepError if that fails. Call it before the load: DDL may commit."""
         if self._exists():
             return
         try:
@@ -63,7 +63,7 @@ class LoadLedger:
         return True
 
     def find(self, tx: Transaction) -> Loaded | None:
-        """What was loaded under this id."""
+        """The recorded load of this id; None if there is none."""
         rows = tx.read(
             f"SELECT content, row_count, rejected, run_id, loaded_at FROM {self._table} WHERE load_key = :k",
             {"k": self._key},
@@ -74,7 +74,7 @@ class LoadLedger:
         return Loaded(str(content).strip(), int(count), int(rejected), str(run_id), str(loaded_at))
 
     def claim(self, tx: Transaction, run_id: str) -> None:
-        """Enter the load, before its rows: a second process with the same id waits here, and is then refused."""
+        """Insert the entry before the rows: a second process with the same id waits here and then gets an error."""
         tx.execute(
             f"INSERT INTO {self._table} "
             "(load_key, load_id, table_name, content, row_count, rejected, run_id, loaded_at) "

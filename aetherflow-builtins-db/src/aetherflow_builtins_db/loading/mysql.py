@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: INSERTs of many rows; a new table takes the place of the old one by RENAME, which is atomic."""
+"""Loads into MySQL and MariaDB with multi-row INSERTs; mode `replace` swaps tables by RENAME, which is atomic."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Serve
 from aetherflow_builtins_db.loading.table import Table, TableColumn
 
 _INDEXED_CHARACTERS = 150
-"""Of a long text key: an index holds 3,072 bytes in all, a character up to four."""
+"""Prefix length of a long text key: an index holds 3,072 bytes in all, and a character up to four."""
 
 
 class MySqlServer(Server):
@@ -25,19 +25,19 @@ class MySqlServer(Server):
 
     @contextmanager
     def begin(self) -> Iterator[None]:
-        """Values that do not fit are errors, whatever the server's sql_mode; after a failure the new table goes."""
+        """A transaction in strict sql_mode, in which misfits are errors; after a failure the new table is dropped."""
         try:
             with super().begin():
                 self.tx.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
                 yield
         except BaseException:
             if self._made is not None:
-                with suppress(ConnectorError):  # else the next attempt drops it
+                with suppress(ConnectorError):  # the next attempt drops it, too
                     self._drop(self._made)
             raise
 
     def _drop(self, made: Table) -> None:
-        """Unless another process replaces the table by now: then what has this name is its own."""
+        """Drop our new table, unless another process is replacing the table and owns that name now."""
         with self.connector.transaction() as tx:
             ((free,),) = tx.read("SELECT GET_LOCK(:name, 0)", self._lock)[1]
             if free:
@@ -49,7 +49,7 @@ class MySqlServer(Server):
         return {"name": f"aetherflow {self.load_name}"}
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table in the catalogue; a schema is a database here."""
+        """The table in `information_schema`, where a schema is a database; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
         found = self.connector.read(
             "SELECT table_schema, table_name FROM information_schema.tables "
@@ -81,7 +81,7 @@ class MySqlServer(Server):
         return Table(sql, schema, name, columns)
 
     def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
-        """Add rows by INSERTs of as many as go into one message."""
+        """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
         import pymysql
 
         names = self.list_of(columns).replace("%", "%%")
@@ -102,11 +102,11 @@ class MySqlServer(Server):
     # Merge
 
     def wait_for_merges(self, table: Table) -> None:
-        """By a lock with a name."""
+        """Take the named lock of all merges into the table."""
         wait_for_merges(self.tx, table, self.say)
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
-        """A temporary table, which commits nothing, with an index: MariaDB joins without one row by row."""
+        """Create a temporary table, which does not commit, with an index: without one MariaDB joins row by row."""
         sql = self.quote(STAGE)
         indexed = ", ".join(map(self._indexed, keys))
         self.tx.execute(
@@ -123,7 +123,7 @@ class MySqlServer(Server):
         return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
 
     def drop_stage(self, stage: Table) -> None:
-        """DROP TABLE without TEMPORARY would commit."""
+        """Drop the staging table; without TEMPORARY this would commit."""
         self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
 
     def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
@@ -133,7 +133,7 @@ class MySqlServer(Server):
     # Replace
 
     def check_replaceable(self, table: Table) -> None:
-        """StepError if foreign keys or triggers hang on the table: RENAME would not move them to the new one."""
+        """StepError if foreign keys or triggers refer to the table: RENAME would not move them to the new one."""
         where = {"schema": table.schema, "name": table.name}
         losses = self.tx.read(
             "SELECT CONCAT('the foreign key ', constraint_name) FROM information_schema.key_column_usage "
@@ -151,20 +151,20 @@ class MySqlServer(Server):
             )
 
     def prepare_replacement(self, table: Table) -> Table:
-        """A new table beside the old one. CREATE commits, but nothing has been changed yet."""
+        """Create an empty table like the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
-        # Another process may do the same; the lock goes with the connection, which is not used again.
+        # Another process may do the same. The lock ends with the connection, which is not used again.
         waiting = f"waiting for another process that replaces {table.sql}"
         if not take_lock(self.tx, ":name", self._lock, lambda: self.say(waiting)):
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
-        for leftover in (new, old):  # of an attempt that was killed
+        for leftover in (new, old):  # from an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
         self._made = new
         self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
         return new
 
     def swap(self, table: Table, staged: Table) -> None:
-        """One RENAME of both; then the old table goes."""
+        """Exchange the tables with one RENAME, then drop the old one."""
         _, old = self._names(table)
         self.tx.execute(f"RENAME TABLE {table.sql} TO {old.sql}, {staged.sql} TO {table.sql}")
         self._made = None

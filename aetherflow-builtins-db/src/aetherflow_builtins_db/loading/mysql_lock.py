@@ -1,4 +1,4 @@
-"""Locks with a name on MySQL and MariaDB: no lock of a table is part of a transaction there."""
+"""Named locks (GET_LOCK) of MySQL and MariaDB, which have no table locks inside a transaction."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,9 +12,10 @@ _MERGE = "CONCAT('aetherflow ', MD5(LOWER(CONCAT(COALESCE(:schema, DATABASE()), 
 
 
 def take_lock(tx: Transaction, name: str, values: Mapping[str, Any], on_wait: Callable[[], None]) -> bool:
-    """Take the lock whose name this SQL is; whether it was free in time. It goes with the connection.
+    """Take the named lock; return whether it became free within an hour. It is released with the connection.
 
-    :param on_wait: is called when somebody has it and the long wait begins
+    :param name: an SQL expression for the lock's name
+    :param on_wait: called when another session has the lock and the long wait begins
     """
     for seconds in (_SILENT_SECONDS, _LOCK_SECONDS):
         ((got,),) = tx.read(f"SELECT GET_LOCK({name}, :seconds)", {**values, "seconds": seconds})[1]
@@ -26,10 +27,10 @@ def take_lock(tx: Transaction, name: str, values: Mapping[str, Any], on_wait: Ca
 
 
 def wait_for_merges(tx: Transaction, table: Table, say: Callable[[str], None]) -> None:
-    """Take the lock that all merges into the table take; the connection is not used again.
+    """Take the named lock of all merges into the table; it is held until the connection is closed.
 
-    Before the transaction has read anything: what it then sees is what the merges before have left. Row locks do not do
-    that, for there may be no row yet.
+    Call it before the transaction has read anything, so that its snapshot contains the earlier merges. Row locks are
+    not enough: a row may not exist yet. StepError if another merge takes longer than an hour.
     """
     values = {"schema": table.schema, "table": table.name}
     if not take_lock(tx, _MERGE, values, lambda: say(f"waiting for another merge into {table.sql}")):

@@ -1,4 +1,4 @@
-"""PostgreSQL: COPY, from the file itself where it can be; text is read by the server's own types."""
+"""Loads into PostgreSQL with COPY, directly from the file if possible; the server parses the text."""
 
 import base64
 import binascii
@@ -39,7 +39,7 @@ class PostgresServer(Server):
     swaps = True
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table in the catalogue, by its schema or by the search path."""
+        """The table in `pg_class`, found by its schema or the search path; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
         found = self.connector.read(
             "SELECT n.nspname, c.relname, c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -67,7 +67,7 @@ class PostgresServer(Server):
     def load_file(
         self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
-        """The bytes of the file through COPY, if PostgreSQL reads them as we do."""
+        """Send the bytes of the file to COPY; None if PostgreSQL would read them differently than this package."""
         if source.format == "parquet":
             return self._load_parquet(source, into, fields, columns, extra)
         dialect = source.dialect
@@ -95,7 +95,7 @@ class PostgresServer(Server):
     def _load_parquet(
         self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
-        """Record batches as CSV made by Arrow, which is many times as fast as Python's rows."""
+        """Send record batches as CSV that Arrow formats, which is much faster than rows in Python."""
         pa = require_pyarrow()
         import pyarrow.csv
 
@@ -146,12 +146,12 @@ class PostgresServer(Server):
     # Modes
 
     def empty(self, table: Table) -> int | None:
-        """TRUNCATE, which is part of the transaction; readers wait until its end."""
+        """TRUNCATE, as part of the transaction; other sessions that read the table wait until its end."""
         self.tx.execute(f"TRUNCATE TABLE {table.sql}")
         return None
 
     def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
-        """A temporary table that refuses nulls where the table does."""
+        """Create a temporary table with the same NOT NULL columns."""
         del keys
         names = self.list_of(columns)
         self.tx.execute(f"CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP AS SELECT {names} FROM {table.sql} WHERE false")
@@ -161,20 +161,20 @@ class PostgresServer(Server):
         return Table(STAGE, None, STAGE, tuple(columns))
 
     def lock_for_merge(self, table: Table) -> None:
-        """Readers go on, other writers wait."""
+        """Lock the table against other writers; readers are not blocked."""
         self.tx.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
     def check_replaceable(self, table: Table) -> None:
-        """StepError if something hangs on the table that a new one would not have."""
+        """StepError if the table has dependents that a new table would lose, such as views or foreign keys."""
         self._swap = Swap(self.tx, self.quote, table, self.load_name)
         self._swap.check()
 
-    def prepare_replacement(self, table: Table) -> Table:  # noqa: ARG002 - `check_replaceable` was told of it
-        """A new table with the same columns, defaults, constraints and indexes."""
+    def prepare_replacement(self, table: Table) -> Table:  # noqa: ARG002 - `check_replaceable` got the same table
+        """Create a table with the same columns, defaults, constraints and indexes."""
         return self._swap.prepare()
 
     def swap(self, table: Table, staged: Table) -> None:  # noqa: ARG002
-        """Drop the old table and give the new one its name, rights and index names."""
+        """Drop the old table and give the new one its name, privileges and index names."""
         self._swap.finish()
 
 
@@ -192,7 +192,7 @@ class _Refusals:
 
 
 def _arrow_writes(pa: Any, kind: Any, column: TableColumn) -> bool:
-    """Whether Arrow writes values of the type as PostgreSQL reads them for the column."""
+    """Whether PostgreSQL reads the text that Arrow writes for this type as the same value of the column."""
     types = pa.types
     if types.is_floating(kind):
         return column.declared in {"double precision", "real"}
@@ -220,12 +220,12 @@ def _literal(text: str) -> str:
 
 
 def _needs_form(column: TableColumn) -> bool:
-    """Whether the form in files is not the one that PostgreSQL reads: base64 and JSON lists."""
+    """Whether files hold the column's values in another form than PostgreSQL reads: base64 and JSON lists."""
     return column.type.kind == "bytes" or column.declared.endswith("[]")
 
 
 def _whole(cell: Any) -> Any:
-    """A whole number that came as a float, as tables with nulls often have them, is one for an integer column."""
+    """A float or Decimal without a fraction as int; other values unchanged. Dataframes with nulls hold such floats."""
     return int(cell) if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell % 1 == 0 else cell
 
 
@@ -251,7 +251,7 @@ def _hex(value: Any) -> str:
 
 
 def _array(value: Any) -> str:
-    """PostgreSQL's form of a list; text that has it already stays."""
+    """A list in PostgreSQL's array notation; text that already has it stays."""
     if isinstance(value, str):
         if not value.lstrip().startswith("["):
             return value

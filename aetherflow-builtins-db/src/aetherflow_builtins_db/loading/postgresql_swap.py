@@ -1,4 +1,4 @@
-"""A new table in the place of an old one on PostgreSQL, all in one transaction; readers wait for the swap alone."""
+"""Replaces a table on PostgreSQL by a new one in a single transaction; readers are blocked only during the swap."""
 
 from collections.abc import Callable
 
@@ -54,7 +54,7 @@ class Swap:
         self._staged = table.beside(quote, load_name)
 
     def check(self) -> None:
-        """StepError if something hangs on the old table that the new one would not have."""
+        """StepError if the old table has dependents that the new one would lose."""
         losses = [str(text) for (text,) in self._tx.read(_LOSSES, {"oid": self._oid(self._table)})[1]]
         if losses:
             raise StepError(
@@ -67,7 +67,7 @@ class Swap:
         return self._staged
 
     def finish(self) -> None:
-        """Put it in the place of the old one."""
+        """Copy privileges, owner, comment and sequences to the new table, drop the old one, and rename the new one."""
         tx, old, new = self._tx, self._table, self._staged
         tx.execute(f"LOCK TABLE {old.sql} IN ACCESS EXCLUSIVE MODE")
         oid = self._oid(old)

@@ -1,4 +1,4 @@
-"""JSON lines and Parquet as rows."""
+"""Readers of JSON Lines and Parquet."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,11 @@ from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 
 _LOOK_AHEAD = 1000
-"""Lines of JSON looked at for the names of the columns: a key may be missing where its value is null."""
+"""Lines that are examined for column names: a key may be missing where its value is null."""
 
 
 class JsonLinesReader:
-    """One JSON object per line. A missing key is null; a key that the first thousand lines do not have is an error."""
+    """Reads one JSON object per line. A missing key is null; a key that the first 1,000 lines lack rejects the row."""
 
     unit = "line"
 
@@ -57,7 +57,7 @@ class JsonLinesReader:
 
 
 def _object(line: str) -> dict[str, Any] | str:
-    """The object of a line, or what is wrong with it."""
+    """The object of a line, or a text that says what is wrong with the line."""
     try:
         parsed = json.loads(line.strip("\ufeff"), parse_float=Decimal)
     except ValueError as error:
@@ -66,7 +66,7 @@ def _object(line: str) -> dict[str, Any] | str:
 
 
 class ParquetReader:
-    """The rows of a Parquet file."""
+    """Reads a Parquet file; StepError if it is damaged."""
 
     unit = "row"
 
@@ -80,7 +80,7 @@ class ParquetReader:
         self._errors = (pa.ArrowException, OSError)
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
-        """The rows; none is ever rejected here."""
+        """Yield the rows in batches; no row is ever rejected here."""
         del on_reject
         number = 1
         try:

@@ -1,4 +1,4 @@
-"""Rows that could not be loaded: counted against a limit, and written to a file with the reason of each."""
+"""Rejected rows: counted against a limit, and written to a CSV file with their reasons."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ MAX_SHOWN = 200
 
 
 class Rejects:
-    """Collects rejected rows; the one above the limit ends the load."""
+    """Collects rejected rows; a row above the limit ends the load."""
 
     def __init__(self, limit: int, unit: str = "line") -> None:
         self.limit = limit
@@ -23,7 +23,7 @@ class Rejects:
         self.found: list[Reject] = []
 
     def add(self, reject: Reject) -> None:
-        """Count a row; StepError above the limit."""
+        """Add a row; StepError if there are more rows than the limit."""
         self.found.append(reject)
         if len(self.found) > self.limit:
             where = f"{self.unit} {reject.number}" + (f", column {reject.column}" if reject.column else "")

@@ -1,4 +1,4 @@
-"""The server class of each driver; they are imported on use."""
+"""The Server class of each driver; the classes are imported on use."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -18,7 +18,7 @@ _CLASSES = {
 def server_of(
     connector: SqlConnector, load_name: str, scratch: Path, say: Callable[[str], None] = lambda _: None
 ) -> Server:
-    """The ways of loading that this database has."""
+    """A Server for the connector's database; GenericServer for drivers without their own class."""
     place = _CLASSES.get(getattr(connector, "driver", ""), "generic:GenericServer")
     module, _, name = place.partition(":")
     made = getattr(import_module(f"aetherflow_builtins_db.loading.{module}"), name)

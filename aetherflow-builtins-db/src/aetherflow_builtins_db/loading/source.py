@@ -1,4 +1,4 @@
-"""The file to load: its format, its compression, how far it is read."""
+"""The file to load: its format, compression and progress."""
 
 import codecs
 import gzip
@@ -37,12 +37,12 @@ _FORMATS: dict[str, LoadFormat] = {
 
 
 def packing_of(name: str) -> Packing:
-    """The compression that a file name tells of."""
+    """The compression that the suffix of a file name implies."""
     return _PACKINGS.get(PurePath(name).suffix.lower(), "none")
 
 
 def format_of(name: str) -> LoadFormat:
-    """The format that a file name tells of; StepInputError if it tells none."""
+    """The format that the suffix of a file name implies; StepInputError if it implies none."""
     path = PurePath(name)
     if path.suffix.lower() in _PACKINGS:
         path = path.with_suffix("")
@@ -63,20 +63,20 @@ class SourceFile:
     packing: Packing
     dialect: Dialect
     on_bytes: Callable[[int], None] = lambda _: None
-    """Hears how many bytes of the file, as it lies on disk, have been read."""
+    """Called with the number of bytes read so far, counted before decompression."""
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size
 
     def sha256(self) -> str:
-        """Of the file as it lies on disk, in hexadecimal."""
+        """SHA-256 of the file on disk, in hexadecimal; StepError if it cannot be read."""
         with self._raw() as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a file that is open
 
     @contextmanager
     def binary(self) -> Iterator[BinaryIO]:
-        """The content, unpacked; StepError if it is damaged."""
+        """The decompressed content; StepError if the file is damaged."""
         with self._raw() as raw:
             counted = cast(BinaryIO, _Counted(raw, self.on_bytes))
             try:
@@ -87,10 +87,10 @@ class SourceFile:
 
     @contextmanager
     def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:
-        """The rows.
+        """Open the file for reading rows; StepError if it is damaged or in another encoding.
 
-        :param keys: for JSON lines, the keys that count; None: all
-        :param width: fields of a record, where no header says it
+        :param keys: for JSON lines, the keys to read; None for all
+        :param width: number of fields of a record if the file has no header
         """
         if self.format == "parquet":
             if self.packing != "none":
@@ -98,7 +98,7 @@ class SourceFile:
             yield ParquetReader(str(self.path))
             return
         with self.binary() as file:
-            # With or without a byte order mark.
+            # utf-8-sig also accepts text without a byte order mark.
             encoding = "utf-8-sig" if codecs.lookup(self.dialect.encoding).name == "utf-8" else self.dialect.encoding
             text = io.TextIOWrapper(file, encoding=encoding, newline="")
             try:
@@ -123,7 +123,7 @@ class SourceFile:
 
 
 class _Counted(io.RawIOBase):
-    """Reads a file and tells how far."""
+    """Reads a file and reports the number of bytes read."""
 
     def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
         self._file = file

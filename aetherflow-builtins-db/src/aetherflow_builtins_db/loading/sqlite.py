@@ -1,4 +1,7 @@
-"""SQLite: rows by one prepared statement. Readers see the old rows until the commit, so `replace` needs no swap."""
+"""Loads into SQLite with one prepared INSERT.
+
+Other connections see the old rows until the commit, so mode `replace` needs no second table.
+"""
 
 import datetime
 import sqlite3
@@ -18,7 +21,7 @@ class SqliteServer(Server):
     savepoints = True
 
     def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table in `sqlite_schema`; names are the same in upper and lower case there."""
+        """The table in `pragma_table_list`, whose names ignore case; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
         found = self.connector.read(
             "SELECT schema, name FROM pragma_table_list WHERE lower(name) = lower(:name) "
@@ -41,7 +44,7 @@ class SqliteServer(Server):
         return Table(sql, schema, name, columns)
 
     def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
-        """A join, for which SQLite makes an index of its own."""
+        """DELETE with a join, for which SQLite builds an automatic index."""
         join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
@@ -61,7 +64,7 @@ class SqliteServer(Server):
 
 
 def _stored(cell: object) -> object:
-    """Exact decimals and dates as text, which is what SQLite has for them."""
+    """Decimals and dates as text: SQLite has no types for them."""
     if isinstance(cell, datetime.datetime):
         return cell.isoformat(" ")
     return cell if isinstance(cell, _PLAIN) else text_value(cell)

@@ -1,4 +1,4 @@
-"""The table to load into, and which of its columns each field of the file belongs to."""
+"""The target table, and the mapping of a file's fields to its columns."""
 
 import difflib
 import re
@@ -18,10 +18,10 @@ class TableColumn:
     name: str
     type: ColumnType = UNKNOWN
     declared: str = ""
-    """Its type in the database's own words."""
+    """Its type as the database declares it."""
     nullable: bool = True
     second_digits: int | None = None
-    """Of a time: digits behind the second that it keeps, where the database says that."""
+    """Digits of a second that a time column keeps; None for other columns, or if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class Table:
     """A table of the database, with its columns."""
 
     sql: str
-    """Its name as SQL takes it."""
+    """Its quoted name, for use in SQL."""
     schema: str | None
     name: str
     columns: tuple[TableColumn, ...]
 
     def beside(self, quote: Callable[..., str], suffix: str) -> "Table":
-        """A table of the same columns in the same schema, under another name."""
+        """A table with the same columns in the same schema, named `<name>_<suffix>`."""
         name = f"{self.name[:40]}_{suffix}"
         return Table(quote(self.schema, name) if self.schema else quote(name), self.schema, name, self.columns)
 
 
 def split_name(text: str) -> tuple[str, ...]:
-    """The parts of `table`, `schema.table` or `"My Schema".table`; StepInputError if it is none of these."""
+    """The parts of `table`, `schema.table` or `"My Schema".table`; StepInputError for other forms."""
     parts, at = [], 0
     while at < len(text):
         found = _PART.match(text, at)
@@ -56,7 +56,7 @@ def split_name(text: str) -> tuple[str, ...]:
 
 
 def find_name(wanted: str, known: Sequence[str]) -> str | None:
-    """The known name that is meant: the same, or the only one that differs in upper and lower case alone."""
+    """The known name that equals `wanted`, or the only one that differs in case; None if there is none."""
     if wanted in known:
         return wanted
     near = [name for name in known if name.lower() == wanted.lower()]
@@ -65,28 +65,28 @@ def find_name(wanted: str, known: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """Which fields of a row go where."""
+    """The mapping of a row's fields to table columns."""
 
     columns: tuple[TableColumn, ...]
     picks: tuple[int, ...]
-    """The field of each column."""
+    """For each column, the index of its field."""
     width: int
-    """How many fields a row has."""
+    """Number of fields in a row."""
     names: tuple[str, ...] | None
-    """Their names, if the file has a header."""
+    """Names of the fields; None if the file has no header."""
 
     @property
     def whole(self) -> bool:
-        """Whether rows pass as they are."""
+        """Whether rows need no rearranging."""
         return self.picks == tuple(range(self.width))
 
 
 def map_fields(table: Table, names: Sequence[str] | None, wanted: Mapping[str, str] | Sequence[str] | None) -> FieldMap:
-    """Columns for fields.
+    """Map the fields of a file to columns; StepInputError if a name is unknown or a column occurs twice.
 
-    :param names: the file's columns, None where it has no header
-    :param wanted: a map of file column to table column, whose other file columns are left out; or a list of table
-        columns for the fields in order; or nothing: file columns are named like table columns
+    :param names: the file's columns, None if it has no header
+    :param wanted: a map of file column to table column, which leaves out all other file columns; a list of table
+        columns for the fields in order; or None: file columns have the names of table columns
     """
     if isinstance(wanted, Mapping):
         if names is None:

@@ -1,1 +1,1 @@
-"""One module per step; `query` holds what the reading steps share."""
+"""One module per step; `query`, `extracting`, `writing` and `watermark` hold the parts that steps share."""

@@ -18,20 +18,20 @@ from aetherflow_builtins_db.loading.servers import server_of
 
 
 class Inputs(StepInputs):
-    """Checks of one database."""
+    """The checks and the database they run on."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
     table: str | None = Field(None, description="The table that is checked; a check may name another one.")
-    checks: tuple[Check, ...] = Field(description="The checks; all of them run, whatever they find.")
+    checks: tuple[Check, ...] = Field(description="The checks; all of them run, even after a failure.")
     on_fail: OnFail = Field(
         "fail",
-        description="If a check finds something: `fail` fails the step, `warn` writes a warning to the log, `skip` "
+        description="If a check fails: `fail` fails the step, `warn` writes a warning to the log, `skip` "
         "ends the step as SKIPPED.",
     )
 
     @model_validator(mode="after")
     def _something_to_check(self) -> Self:
-        # Not by min_length: of a list whose one item is wrong it would be said that it is empty.
+        # Not by min_length: for a list whose only item is invalid, pydantic would also report that it is too short.
         if not self.checks:
             raise ValueError("checks lists no check")
         for number, check in enumerate(self.checks, 1):
@@ -41,22 +41,22 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """What was found."""
+    """The results of the checks."""
 
-    passed: int = Field(description="Checks that found nothing.")
-    warned: int = Field(description="Checks that found something and say `warn`.")
-    skipped: int = Field(description="Checks that found something and say `skip`.")
-    failed: int = Field(description="Checks that found something and say `fail`; the step fails then.")
+    passed: int = Field(description="Number of checks that passed.")
+    warned: int = Field(description="Number of failed checks with `on_fail: warn`.")
+    skipped: int = Field(description="Number of failed checks with `on_fail: skip`.")
+    failed: int = Field(description="Failed checks with `on_fail: fail`; 0, as they fail the step.")
     checks: list[dict[str, Any]] = Field(
-        description="Of each check: name, kind, table, passed, value (what was found), expected, failures (rows that "
-        "fail), sample (the first five), on_fail."
+        description="For each check: name, kind, table, passed, message, value (as measured), expected, failures "
+        "(number of failing rows), sample (the first five of them), on_fail."
     )
 
 
 class DbCheck(Step[Inputs]):
-    """Checks data in a database: number of rows, age, nulls, doubles, values, and queries whose rows are failures.
+    """Checks data in a database: number of rows, age, nulls, duplicates, values, and queries whose rows are failures.
 
-    All checks run, whatever they find; then the step fails, warns or is skipped, as each check says.
+    All checks run, even after a failure; then the step fails, warns or is skipped, as `on_fail` of each check says.
 
         - id: quality
           type: db_check

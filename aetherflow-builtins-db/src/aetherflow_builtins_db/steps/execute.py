@@ -18,40 +18,40 @@ _SHOWN = 100
 
 
 class Inputs(SqlInputs):
-    """SQL that changes something."""
+    """SQL that changes data, and its conditions."""
 
     expect_rows: int | RowRange | None = Field(
         None,
-        description="How many rows must change: a number, or `{min, max}`. If not so many would, nothing is changed.",
+        description="How many rows must change: a number, or `{min, max}`. Otherwise everything is rolled back.",
     )
     exactly_once: Flag = Field(
         False,
-        description="Enter the script in the table `aetherflow_loads` of the same database, in its transaction, so "
+        description="Record the script in the table `aetherflow_loads` of the same database, in its transaction, so "
         "that a repetition of this step in the run, or in another run of its slot, does nothing.",
     )
     allow_implicit_commit: Flag = Field(
         False,
-        description="Where the database commits at CREATE, ALTER and DROP (MySQL, MariaDB, Oracle): run a "
-        "script that has them behind other changes, although a failure can then leave half of it.",
+        description="For databases that commit at CREATE, ALTER and DROP (MySQL, MariaDB, Oracle): run a "
+        "script that has them after other changes, although a failure can then leave half of it.",
     )
 
 
 class Outputs(StepOutputs):
-    """What was done."""
+    """The result of the script."""
 
     statements: int = Field(description="Number of statements that ran.")
     affected_rows: int | None = Field(description="Rows changed by all of them together; null if none changes rows.")
     already_done: bool = Field(
-        description="With `exactly_once`: whether an earlier attempt had done it, so that nothing was done now."
+        description="With `exactly_once`: whether an earlier attempt had run the script, so that nothing was done now."
     )
 
 
 class DbExecute(Step[Inputs]):
     """Runs SQL that changes data: one statement, or a script of several in one transaction.
 
-    If anything fails, or `expect_rows` is not met, everything is as before. BEGIN and COMMIT do not belong into the
-    script. The step may run again after a crash, even if the database had already committed: write it so that a
-    second run does no harm (CREATE TABLE IF NOT EXISTS, INSERT … ON CONFLICT, DELETE before INSERT), or say
+    If anything fails, or `expect_rows` is not met, everything is rolled back. The script must not contain BEGIN and
+    COMMIT. The step may run again after a crash, even if the database had already committed: write the script so that
+    a second run does no harm (CREATE TABLE IF NOT EXISTS, INSERT … ON CONFLICT, DELETE before INSERT), or set
     `exactly_once: true`.
 
         - id: load

@@ -1,4 +1,4 @@
-"""What `db_extract` and `db_extract_stream` share: a query, a file, and how one becomes the other."""
+"""The base class of `db_extract` and `db_extract_stream`, with their inputs and outputs."""
 
 import json
 import time
@@ -46,18 +46,18 @@ class Inputs(QueryInputs, DelimitedInputs):
     output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
     format: Format | None = Field(
         None,
-        description="`tsv`, `csv`, `jsonl` or `parquet`. Default: what the file's suffix says, else `tsv`.",
+        description="`tsv`, `csv`, `jsonl` or `parquet`. Default: by the file's suffix, else `tsv`.",
     )
     compression: Squeezing | None = Field(
         None,
-        description="`gzip`, `zstd` or `none`; `snappy` for Parquet only. Default: what a last suffix `.gz` or `.zst` "
-        "says, else `none`; for Parquet, whose columns are compressed, `zstd`.",
+        description="`gzip`, `zstd` or `none`; `snappy` for Parquet only. Default: by a last suffix `.gz` or `.zst`, "
+        "else `none`; for Parquet, whose columns are compressed, `zstd`.",
     )
     watermark: Watermark | None = Field(
         None,
-        description="Read only what is new: the SQL gets the greatest value of the last good run as `:watermark`.",
+        description="Read only new rows: the SQL gets the greatest value of all successful runs as `:watermark`.",
     )
-    emit_dtypes: Flag = Field(False, description="Put `dtypes` and `dtypes_json` into the outputs.")
+    emit_dtypes: Flag = Field(False, description="Add `dtypes` and `dtypes_json` to the outputs.")
     dtypes: dict[str, DtypeName] | None = Field(
         None,
         description="Column to type, for Parquet and `emit_dtypes`: bool, int, float, decimal(p,s), string, bytes, "
@@ -82,7 +82,7 @@ class Inputs(QueryInputs, DelimitedInputs):
 
     @property
     def packing(self) -> Packing:
-        """How the file as a whole is compressed."""
+        """The compression of the whole file; `none` for Parquet, whose columns are compressed."""
         if self.file_format == "parquet":
             return "none"
         if self.compression is not None:
@@ -90,7 +90,7 @@ class Inputs(QueryInputs, DelimitedInputs):
         return _PACKINGS.get(PurePath(self.output).suffix.lower(), "none")
 
     def wanted_types(self) -> dict[str, ColumnType]:
-        """The types that the user set; StepInputError if two places contradict each other."""
+        """The types from `dtypes` or `dtypes_json`; StepInputError if both are given and differ."""
         named = dict(self.dtypes or {})
         if self.dtypes_json and self.dtypes_json.strip():
             try:
@@ -108,7 +108,7 @@ class Inputs(QueryInputs, DelimitedInputs):
 
 
 class Outputs(StepOutputs):
-    """The file. If the step was skipped for want of rows there is none: its path, size and hash are null."""
+    """The file. If the step was skipped because of too few rows, there is no file: path, size and hash are null."""
 
     output: str | None = Field(description="Absolute path of the file.")
     artifact_path: str | None = Field(description="The same.")
@@ -117,7 +117,7 @@ class Outputs(StepOutputs):
     row_count: int = Field(description="The same.")
     bytes: int | None = Field(description="Size of the file.")
     columns: list[str] = Field(description="Names of the columns.")
-    sha256: str | None = Field(description="Of the file, in hexadecimal.")
+    sha256: str | None = Field(description="SHA-256 of the file, in hexadecimal.")
     dtypes: dict[str, str] | None = Field(
         None, description="With `emit_dtypes`: column to bool, int, float, date, datetime or string."
     )
@@ -133,7 +133,7 @@ class Outputs(StepOutputs):
 
 
 class _TooFewRowsError(Exception):
-    """Leaves the half-written file, so that the old one, if any, stays."""
+    """Leaves the block that writes the file, so that an existing file stays."""
 
 
 class ExtractStep(Step[Inputs]):
@@ -147,7 +147,7 @@ class ExtractStep(Step[Inputs]):
     def run(self) -> StepResult:
         args, started = self.args, time.monotonic()
         if args.file_format == "parquet" or args.packing == "zstd":
-            require_pyarrow()  # before a long query, not after it
+            require_pyarrow()  # fail before a long query, not after it
         sql, tracker = sql_of(args, self.ctx), None
         params = args.params
         if args.watermark is not None:

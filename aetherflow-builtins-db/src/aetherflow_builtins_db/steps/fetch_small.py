@@ -20,7 +20,7 @@ class Inputs(QueryInputs):
 
 
 class Outputs(StepOutputs):
-    """The result. In rows decimals are text, dates ISO 8601, bytes base64; NaN and infinity are null."""
+    """The result. In `rows`, decimals are text, dates ISO 8601, bytes base64; NaN and infinity are null."""
 
     columns: list[str] = Field(description="Names of the columns.")
     rows: list[list[Any]] = Field(description="The rows, each a list.")

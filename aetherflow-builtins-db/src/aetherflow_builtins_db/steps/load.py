@@ -24,37 +24,37 @@ class Inputs(DelimitedInputs):
     )
     path: str = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
     format: LoadFormat | None = Field(
-        None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: what the file's name says."
+        None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the file's suffix."
     )
     compression: Packing | None = Field(
-        None, description="`none`, `gzip` or `zstd`. Default: what the file's name says (`.gz`, `.zst`)."
+        None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
     )
     mode: Mode = Field(
         "append",
         description="`append` adds the rows. `truncate` empties the table first, in the same transaction. `replace` "
-        "fills a new table and puts it in the place of the old one. `merge` updates the rows whose `keys` are there "
-        "and inserts the others.",
+        "fills a new table and exchanges it for the old one. `merge` updates the rows whose `keys` exist and inserts "
+        "the others.",
     )
-    keys: tuple[str, ...] = Field((), description="For `merge`: the table's columns that say which row is meant.")
+    keys: tuple[str, ...] = Field((), description="For `merge`: the columns of the table that identify a row.")
     columns: dict[str, str] | tuple[str, ...] | None = Field(
         None,
-        description="Which field goes where: a map of file column to table column, which leaves out all others; or a "
-        "list of table columns for the fields in their order. Default: the names in the file are those of the table.",
+        description="Target columns: a map of file column to table column, which leaves out all others; or a list of "
+        "table columns for the fields in their order. Default: file columns have the names of table columns.",
     )
     load_id_column: str | None = Field(
         None,
-        description="For `append`: a text column of the table that gets the load's id, so that a repeated load deletes "
-        "its own rows first.",
+        description="For `append`: a text column of the table for the load's id, so that a repeated load deletes its "
+        "own rows first.",
     )
     load_id: str | None = Field(
         None,
         min_length=1,
         max_length=600,
-        description="What this load is called in the database. Default: flow, job, step and the run's slot; without a "
+        description="Identifies this load in the database. Default: flow, job, step and the run's slot; without a "
         "slot, the run's id.",
     )
     max_rejects: int = Field(
-        0, ge=0, description="So many rows may be left out because they do not fit; one more undoes the load."
+        0, ge=0, description="Number of rows that may be left out because they do not fit; one more fails the load."
     )
     reject_file: str | None = Field(
         None,
@@ -62,14 +62,14 @@ class Inputs(DelimitedInputs):
         "Default: `<step>.rejects.csv`.",
     )
     expect_rows: int | RowRange | None = Field(
-        None, description="How many rows must be loaded: a number, or `{min, max}`. Else nothing is changed."
+        None, description="How many rows must be loaded: a number, or `{min, max}`. Otherwise nothing is changed."
     )
     on_empty: OnEmpty | None = Field(
         None,
         description="If no row is loaded: `skip` changes nothing and ends the step as SKIPPED, `fail` changes nothing "
         "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`, else `ok`.",
     )
-    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time where the database does not read the file.")
+    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time if the database does not read the file.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -85,38 +85,38 @@ class Inputs(DelimitedInputs):
 
     @property
     def empty_means(self) -> OnEmpty:
-        """What a load without rows means."""
+        """What happens if no row is loaded: `on_empty`, or its default for the mode."""
         return self.on_empty or ("fail" if self.mode in {"truncate", "replace"} else "ok")
 
 
 class Outputs(StepOutputs):
-    """What was loaded."""
+    """The result of the load."""
 
     table: str = Field(description="The table as the database knows it.")
     mode: str = Field(description="How it was loaded.")
     rows: int = Field(description="Rows loaded.")
     row_count: int = Field(description="The same.")
-    inserted: int = Field(description="Rows that are new.")
-    updated: int = Field(description="Rows that were there before; 0 but for `merge`.")
-    deleted: int | None = Field(description="Rows deleted before; null where counting them would cost too much.")
+    inserted: int = Field(description="Rows that were inserted.")
+    updated: int = Field(description="Rows that existed and were updated; always 0 except for `merge`.")
+    deleted: int | None = Field(description="Rows that were deleted first; null if their number is not known.")
     rejected: int = Field(description="Rows left out.")
     reject_file: str | None = Field(description="Absolute path of the file with them; null if there are none.")
-    load_id: str = Field(description="What this load is called in the database.")
+    load_id: str = Field(description="The id of this load in the database.")
     already_loaded: bool = Field(
-        description="Whether the database had this very load from an earlier attempt, so that nothing was done now."
+        description="Whether an earlier attempt had done this load, so that nothing was done now."
     )
 
 
 class _EmptyError(Exception):
-    """Undoes a load without rows that is to be skipped."""
+    """Rolls back a load without rows whose step is to be skipped."""
 
 
 class DbLoad(Step[Inputs]):
-    """Loads a file into a table: CSV, TSV, JSON lines or Parquet, by the fastest way that the database has.
+    """Loads a CSV, TSV, JSON Lines or Parquet file into a table, by the fastest way that the database has.
 
-    All of it comes true or nothing. It may be repeated without doubling rows: a step that died after the database's
-    commit finds its load there (in the table `aetherflow_loads`, or by `load_id_column`). A row that does not fit fails
-    the load, or with `max_rejects` goes into a file with the reason.
+    The load takes effect completely or not at all, and can be repeated without duplicating rows: a step that died
+    after the database's commit finds its load in the table `aetherflow_loads`, or by `load_id_column`. A row that does
+    not fit fails the load or, with `max_rejects`, is written to a file with the reason.
 
         - id: load
           type: db_load
@@ -169,7 +169,7 @@ class DbLoad(Step[Inputs]):
         args, ctx = self.args, self.ctx
         connector: Any = ctx.connectors.db(args.resource)
         typed: SqlConnector = connector
-        # Not of the run: a table that a killed load left beside the target is found by the next run of the step.
+        # The name is independent of the run, so that the next run finds a table that a killed load left behind.
         place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
         server = server_of(typed, load_name, ctx.scratch_dir(self.job_id), ctx.log.info)
@@ -249,5 +249,5 @@ class DbLoad(Step[Inputs]):
             return None
         path = self.ctx.write_path(self._reject_path)
         if result.before is not None and path.is_file():
-            self.ctx.artifact(path)  # the attempt that loaded wrote it, before the database's commit
+            self.ctx.artifact(path)  # written by the attempt that loaded, before the database's commit
         return str(path)

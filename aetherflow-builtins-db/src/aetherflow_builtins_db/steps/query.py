@@ -1,4 +1,4 @@
-"""What the SQL steps share: where the SQL comes from, its parameters, and what to do with too few rows."""
+"""Inputs that the SQL steps share: the SQL, its parameters, and the handling of too few rows."""
 
 from typing import Any, Literal, Self, TypeAlias, cast
 
@@ -14,7 +14,7 @@ class SqlInputs(StepInputs):
     """A resource and SQL for it."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
-    sql: str | None = Field(None, description="The SQL. Values belong under `params`, never into the text.")
+    sql: str | None = Field(None, description="The SQL. Values belong in `params`, never in the text.")
     sql_file: str | None = Field(None, description="A file with the SQL instead, relative to the flow file.")
     params: dict[str, Any] | None = Field(
         None, description="Values of the `:name` markers in the SQL; each must be used, and each marker needs one."
@@ -31,33 +31,31 @@ class QueryInputs(SqlInputs):
     """A query whose rows are read."""
 
     fetch_size: int = Field(5000, ge=1, description="Rows fetched at a time.")
-    min_rows: int = Field(
-        0, ge=0, description="The fewest rows that are enough; fewer, or none at all, is what `on_empty` speaks of."
-    )
+    min_rows: int = Field(0, ge=0, description="Minimum number of rows; `on_empty` applies to fewer rows, and to none.")
     on_empty: OnEmpty | None = Field(
         None,
-        description="With too few rows: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
+        description="If there are too few rows: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
         "Default: `ok`, or `fail` if `min_rows` is given.",
     )
 
     def verdict(self, row_count: int) -> OnEmpty:
-        """What the number of rows means for the step."""
+        """What happens to the step with this number of rows; `ok` if there are enough."""
         if row_count >= max(self.min_rows, 1):
             return "ok"
         return self.on_empty or ("fail" if self.min_rows else "ok")
 
     def shortage(self, row_count: int) -> str:
-        """Too few rows, in the words of `check_items`."""
+        """The reason of a skip, in the same words as `check_items`."""
         return f"row_count({row_count}) < min_rows({max(self.min_rows, 1)})"
 
     def refuse_shortage(self, row_count: int) -> None:
-        """StepError if too few rows are a failure."""
+        """Raise StepError if there are too few rows and `on_empty` is `fail`."""
         if self.verdict(row_count) == "fail":
             raise StepError(f"too few rows: {self.shortage(row_count)}", fix="on_empty: skip or ok accepts that")
 
 
 def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
-    """The SQL text of a step."""
+    """The SQL text of a step, from `sql` or `sql_file`; StepInputError if the file cannot be read."""
     if inputs.sql_file is None:
         return inputs.sql or ""
     file = ctx.asset_path(inputs.sql_file)
@@ -69,5 +67,5 @@ def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
 
 
 def connector_of(inputs: SqlInputs, ctx: RunContext) -> SqlConnector:
-    """The database of a step."""
+    """The connector of the step's resource."""
     return cast(SqlConnector, ctx.connectors.db(inputs.resource))

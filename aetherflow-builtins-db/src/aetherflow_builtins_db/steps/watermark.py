@@ -32,7 +32,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 class Watermark(StepInputs):
-    """What is remembered."""
+    """The column whose greatest value is stored, and its first value."""
 
     column: str = Field(min_length=1, description="The column of the result whose greatest value is remembered.")
     initial: str | int | float | datetime.datetime | datetime.date = Field(
@@ -88,7 +88,7 @@ class Tracker:
         return claim
 
     def follow(self, columns: list[Column]) -> Callable[[list[Row]], None]:
-        """What looks at every batch; StepInputError if the result has no such column."""
+        """The function to call with every batch; StepInputError if the result has no such column."""
         names = [column.name for column in columns]
         if self._wanted.column not in names:
             raise StepInputError(
@@ -135,7 +135,7 @@ class Tracker:
 
     @property
     def _after(self) -> Any:
-        """The greatest value of all runs: one that reads with an overlap may find less than there was before."""
+        """The greatest value of all runs: a run that reads with an overlap may find a smaller one than the stored."""
         if self.value is None:
             return self.before
         try:

@@ -1,4 +1,4 @@
-"""From a query to a file: the fastest way that gives the bytes that every way gives."""
+"""Writes the rows of a query to a file by the fastest way; all ways produce the same values."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from aetherflow_builtins_db.formats.parquet import Compression, write_arrow, wri
 from aetherflow_builtins_db.formats.sampling import TypedRows
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing, packed
 
-# in the order of LoadFormat: before Python 3.14 `Format | None` is `LoadFormat | None` if that was made first
+# Same order as LoadFormat: before Python 3.14 `Format | None` and `LoadFormat | None` are one cached object
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
 OnRows: TypeAlias = Callable[[int | None], None]
-"""Hears the number of rows so far; None where the database does not tell it before the end."""
+"""Called with the number of rows so far; None if the database tells it only at the end."""
 Seen: TypeAlias = Callable[[list[Row]], None]
 
 ARROW_BATCH_ROWS = 8192
-"""Arrow batches are this large at least: one costs more than its rows. `fetch_size` is about Python rows."""
+"""Smallest Arrow batch: small batches cost more than their rows. `fetch_size` is meant for Python rows."""
 
 
 @dataclass(frozen=True)
 class FileSpec:
-    """What the file is to be."""
+    """Format, compression and column types of the file."""
 
     format: Format
     dialect: Dialect
@@ -37,10 +37,7 @@ class FileSpec:
 
 
 class Writing:
-    """Writes the rows of one query to a sink.
-
-    :param seen: hears every batch of rows, with the columns first; with it, rows pass through Python
-    """
+    """Writes the rows of one query to a sink."""
 
     def __init__(
         self, connector: SqlConnector, sql: str, params: Mapping[str, Any] | None, spec: FileSpec, on_rows: OnRows
@@ -53,20 +50,24 @@ class Writing:
         return self._sql, self._params
 
     def run(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None = None) -> list[Column]:
-        """Write everything; the columns, with types if somebody wants them."""
+        """Write all rows; return the columns.
+
+        :param seen: gets the columns and returns a function that is called with every batch; rows then pass through
+            Python. Column types are complete for Parquet and with `emit_dtypes` only.
+        """
         if seen is None and (columns := self._natively(sink)) is not None:
             return columns
         return self._rows(sink, seen)
 
     def _natively(self, sink: HashingSink) -> list[Column] | None:
-        """The ways on which no row becomes a Python object; None if none of them serves."""
+        """Write by a way that makes no Python objects of rows; None if there is none for this query."""
         spec, connector = self._spec, self._connector
         if spec.format == "parquet":
             if spec.dtypes or spec.emit_dtypes:
                 return None
             return self._arrow(sink)
         if spec.emit_dtypes:
-            return None  # types that the database does not tell come from the rows
+            return None  # types that the database does not tell are derived from the rows
         if spec.format in {"csv", "tsv"} and isinstance(connector, CsvSource):
             blocks = connector.stream_csv(self._sql, self._params, dialect=spec.dialect)
             if blocks is not None:

@@ -1,1 +1,1 @@
-"""Values of data as cells of a sheet: whole columns at a time, one by one only where a column is irregular."""
+"""Encodes data values as sheet cells: whole columns at once, value by value only in irregular columns."""

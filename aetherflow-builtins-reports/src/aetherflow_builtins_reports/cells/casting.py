@@ -1,4 +1,4 @@
-"""Text and typed values as cells, one at a time: the rules in full. `columns` takes the quick way where it can."""
+"""Casts single values to cells by the complete rules; `columns` has faster equivalents for regular columns."""
 
 import base64
 import datetime
@@ -19,11 +19,11 @@ from aetherflow_builtins_reports.cells.texts import text_cell
 Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
 Cell: TypeAlias = tuple[str, str]
 """Kind and content. Kinds: `n` number, `b` boolean, `t` text, `p` text with blanks at an edge, `d` date, `s` date and
-time, `h` time of day, `f` formula, and the two that follow."""
+time, `h` time of day, `f` formula, and those of BLANK and MISSING."""
 BLANK: Cell = ("", "")
-"""An empty cell: it replaces what was there."""
+"""An empty cell: it replaces the template's value."""
 MISSING: Cell = ("-", "")
-"""No cell: a short row leaves what was there."""
+"""No cell, beyond the end of a short row: the template's value stays."""
 
 TRUE, FALSE = frozenset({"1", "true", "t", "yes", "y"}), frozenset({"0", "false", "f", "no", "n"})
 _INT = re.compile(r"[+-]?\d+", re.ASCII)
@@ -31,17 +31,17 @@ _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _BASIC_INT = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 _FLOAT_DIGITS = 17
-"""Digits that a double can hold; more are lost."""
+"""Maximum number of significant digits of a double; more are lost."""
 
 
 class Formula(str):
-    """A formula that the flow asks for, without `=`. Data never become one."""
+    """A formula given in the flow, without `=`. Data values never become formulas."""
 
     __slots__ = ()
 
 
 class Missing:
-    """Stands for the fields that a short row does not have."""
+    """The type of MISSING_VALUE, the placeholder for fields that a short row lacks."""
 
 
 MISSING_VALUE = Missing()
@@ -49,11 +49,11 @@ MISSING_VALUE = Missing()
 
 @dataclass(slots=True)
 class Conventions:
-    """What decides how values look in one workbook."""
+    """Settings of one workbook for the conversion of values."""
 
     date1904: bool = False
     zone: datetime.tzinfo = datetime.UTC
-    """Times with an offset are converted to it."""
+    """Times with a UTC offset are converted to this zone."""
     long_numbers: Literal["text", "number"] = "text"
     days: Days = field(init=False)
     fractions: Fractions = field(init=False)
@@ -64,7 +64,7 @@ class Conventions:
 
 
 class Caster:
-    """Turns the values of one column into cells and counts what the rules changed."""
+    """Casts the values of one column to cells and counts the values that each rule changed."""
 
     def __init__(self, dtype: Dtype, conventions: Conventions, counter: "Counter[Rule]") -> None:
         self.dtype = dtype
@@ -76,7 +76,7 @@ class Caster:
         }.get(dtype)  # fmt: skip
 
     def cell(self, value: Any) -> Cell:
-        """One value as a cell."""
+        """The cell for one value; text that the dtype does not accept stays text."""
         if value is None or value == "":
             return BLANK
         if value is MISSING_VALUE:
@@ -107,7 +107,7 @@ class Caster:
         if len(digits) > MAX_DIGITS and self.conventions.long_numbers == "text":
             self.counter["long_numbers"] += 1
             return "t", text
-        if len(digits) > 300:  # beyond what a double holds, however the option is set
+        if len(digits) > 300:  # beyond the range of a double, whatever the option says
             self.counter["long_numbers"] += 1
             return text_cell(text, self.counter)
         return "n", f"-{digits}" if text.startswith("-") and digits != "0" else digits
@@ -165,7 +165,7 @@ class Caster:
             case int():
                 if abs(value) < 10**MAX_DIGITS:
                     return "n", str(value)
-                # the interpreter refuses to print integers of more than some thousand digits
+                # str() of an int raises ValueError above 4,300 digits
                 return self._whole(str(value)) if abs(value) < 10**4000 else self._not_finite()
             case float():
                 return ("n", repr(value)) if math.isfinite(value) else self._not_finite()
@@ -199,7 +199,7 @@ class Caster:
             self.counter["zoned_times"] += 1
             try:
                 moment = moment.astimezone(self.conventions.zone).replace(tzinfo=None)
-            except OverflowError:  # within a day of the first or the last year
+            except OverflowError:  # the conversion leaves Python's years 1 to 9999
                 return self._early(moment)
         try:
             return "s", self.conventions.days.of(moment.date()) + time_fraction(moment.time())

@@ -1,4 +1,4 @@
-"""Whole columns of a chunk as cells at the speed of C: a column is irregular only if one of its values is."""
+"""Encodes whole columns of a chunk with regular expressions and `map`; one irregular value sends a column to Caster."""
 
 import datetime
 import re
@@ -16,7 +16,7 @@ _INT = r"-?(?:0|[1-9][0-9]{0,14})"
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?"
 _INTS, _NUMBERS = (re.compile(rf"(?:{each}\n)*+{each}") for each in (_INT, _NUMBER))
 _NUMBER_LENGTH = 17
-"""Longer decimals may have more digits than a double holds."""
+"""Longer texts may have more digits than a double holds."""
 _NOT_TEXT = re.compile(r"(?:^|\n)\s*(?:[-+.0-9]|true\s*(?:\n|$)|false\s*(?:\n|$))", re.IGNORECASE)
 _BOOLS = dict.fromkeys(TRUE, "1") | dict.fromkeys(FALSE, "0")
 _INT_LIMIT = 10**MAX_DIGITS
@@ -28,11 +28,11 @@ class Column(NamedTuple):
     """The cells of one column of a chunk."""
 
     kind: str
-    """The kind of all cells that are not blank; empty if they differ, see `kinds`."""
+    """The kind of all cells that are not blank; empty if `kinds` gives them one by one."""
     contents: Sequence[str | None]
-    """None where the cell is blank."""
+    """The content of each cell; None for a blank one."""
     kinds: Sequence[str] = ()
-    """Of every cell, if they differ."""
+    """The kind of each cell, if `kind` is empty."""
     whole: bool = True
     """Whether no cell is blank."""
 
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 
 
 class ColumnEncoder:
-    """Encodes the chunks of one column."""
+    """Encodes the chunks of one column; keeps a memo of texts from one chunk to the next."""
 
     def __init__(self, dtype: Dtype, conventions: Conventions, counter: "Counter[Rule]") -> None:
         self._caster = Caster(dtype, conventions, counter)
@@ -58,7 +58,7 @@ class ColumnEncoder:
             "basic": _basics,
         }.get(dtype, self._plain)
         self._known: dict[str, str] | None = {}
-        """Texts of earlier chunks and their contents, while they are few: most columns say the same again and again."""
+        """Memo of texts and their contents, as most columns repeat a few texts; None once there are too many."""
 
     def encode(self, values: Sequence[Any]) -> Column:
         """The cells of one chunk."""
@@ -164,5 +164,5 @@ def _bools(values: Sequence[str]) -> tuple[str, Sequence[str]] | None:
 def _basics(values: Sequence[str]) -> tuple[str, Sequence[str]] | None:
     if not _NOT_TEXT.search("\n".join(values)):
         return _plain(values)
-    # whole numbers of 16 and 17 digits are for the slow path
+    # whole numbers of 16 and 17 digits need the rules of Caster
     return ("n", values) if max(map(len, values)) <= MAX_DIGITS and _fit(_NUMBERS, values) else None

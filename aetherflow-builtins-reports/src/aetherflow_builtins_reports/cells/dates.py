@@ -1,11 +1,11 @@
-"""Dates and times as the numbers that a workbook counts them by: days since its epoch, the time as a fraction."""
+"""Converts dates and times to serial numbers: days since the workbook's epoch, the time of day as a fraction."""
 
 import datetime
 import re
 
 EPOCH_1900, EPOCH_1904 = datetime.date(1899, 12, 30), datetime.date(1904, 1, 1)
 FIRST_1900 = datetime.date(1900, 3, 1)
-"""Excel counts a 29 February 1900 that never was; before it, its days of the week and LibreOffice's dates differ."""
+"""First date with an unambiguous number: Excel counts a 29 February 1900, which did not exist (ECMA-376 18.17.4)."""
 
 _MEMO = 200_000
 _DAY_US = 86_400_000_000
@@ -17,11 +17,11 @@ _TEXT = re.compile(
 
 
 class Irregular(Exception):  # noqa: N818 -- no error: it sends a column to the slow path
-    """A value that the quick way cannot take."""
+    """Raised for a value that the fast path cannot encode."""
 
 
 class Days(dict[str, str]):
-    """`2026-01-05` to its number as text; Irregular for what is no date or one that cannot be counted."""
+    """Memo from `2026-01-05` to its serial number as text; raises Irregular for other texts and uncountable dates."""
 
     def __init__(self, *, date1904: bool) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class Days(dict[str, str]):
         self.first = EPOCH_1904 if date1904 else FIRST_1900
 
     def of(self, day: datetime.date) -> str:
-        """Number of a day; Irregular before the first that can be counted."""
+        """The serial number of a day; Irregular if it is before the first countable day."""
         if day < self.first:
             raise Irregular
         return str((day - self.epoch).days)
 
     def __missing__(self, text: str) -> str:
-        if len(text) != 10 or text[4] != "-":  # other ISO forms, 20260105 and 2026-W05, are no dates here
+        if len(text) != 10 or text[4] != "-":  # other ISO 8601 forms (20260105, 2026-W05) count as text
             raise Irregular
         try:
             day = datetime.date.fromisoformat(text)
@@ -48,7 +48,7 @@ class Days(dict[str, str]):
 
 
 class Fractions(dict[str, str]):
-    """`T10:00:00` or ` 10:00:00` to `.41666666667`; Irregular for what is no time, or has a zone."""
+    """Memo from `T10:00:00` or ` 10:00:00` to `.41666666667`; raises Irregular for other texts, also with a zone."""
 
     def __missing__(self, text: str) -> str:
         if len(self) > _MEMO:
@@ -58,7 +58,7 @@ class Fractions(dict[str, str]):
 
 
 def fraction(text: str) -> str:
-    """The part of a day as digits behind the point; empty for midnight."""
+    """The time of day in ` 10:00:00` as a decimal fraction of a day, from the point on; empty for midnight."""
     if not text:
         return ""
     if len(text) == 9 and text[0] in "T " and text[3] == text[6] == ":":
@@ -76,7 +76,7 @@ def fraction(text: str) -> str:
 
 
 def time_fraction(value: datetime.time) -> str:
-    """The same of a time."""
+    """A time of day as a decimal fraction of a day, from the point on; empty for midnight."""
     return _digits((value.hour * 3600 + value.minute * 60 + value.second) * 1_000_000 + value.microsecond)
 
 
@@ -85,7 +85,10 @@ def _digits(micros: int) -> str:
 
 
 def parse_moment(text: str) -> datetime.datetime | None:
-    """ISO date, or date and time with a blank or T between; fractions beyond microseconds are cut. None: neither."""
+    """Parse an ISO 8601 date, or date and time separated by a blank or T; None for other texts.
+
+    Digits beyond microseconds are dropped.
+    """
     found = _TEXT.fullmatch(text)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Cells as markup: whole chunks of rows by one template, single cells by another."""
+"""Writes cells as XML: whole chunks of rows with one format string, or single cells."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,14 +7,14 @@ from aetherflow_builtins_reports.cells.columns import Column
 from aetherflow_builtins_reports.package.refs import letters
 
 StyleOf = Callable[[str, int], int]
-"""Kind of a cell and column of the block, counted from 0, to the index of its format."""
+"""Maps a cell's kind and its column in the block, from 0, to the index of its format."""
 
 
 class Surroundings(NamedTuple):
-    """What rows have beside the cells of a block, as markup with `%s` for row numbers, and what is added to each."""
+    """XML of rows around the cells of a block. `%s` stands for a row number; the offsets are added to each of them."""
 
     start: str
-    """The start tag, with one `%s`."""
+    """The start tag of a row, with one `%s`."""
     before: str = ""
     before_offsets: Sequence[int] = ()
     behind: str = ""
@@ -27,7 +27,7 @@ _BEHIND = {"f": "</{0}f></{0}c>", "t": "</{0}t></{0}is></{0}c>", "p": "</{0}t></
 
 
 class Markup:
-    """Writes cells with the prefix that the sheet uses."""
+    """Writes cells with the namespace prefix of the sheet."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -35,12 +35,12 @@ class Markup:
         self._behind = {kind: _BEHIND.get(kind, "</{0}v></{0}c>").format(prefix) for kind in "nbtpdshf"}
 
     def _around(self, kind: str, style: int) -> tuple[str, str]:
-        """What stands between a cell's reference and its content, and behind it."""
+        """The XML between a cell's reference and its content, and the XML after the content."""
         styled = f' s="{style}"' if style else ""
         return f'"{styled}{_OPEN.get(kind, "")}>{self._before[kind]}', self._behind[kind]
 
     def cell(self, row: int, column: int, kind: str, content: str, style: int) -> str:
-        """One cell; of a blank one only its format, or nothing."""
+        """The XML of one cell; a blank cell has its format only, and is empty text without one."""
         if not kind:
             return f'<{self.prefix}c r="{letters(column)}{row}" s="{style}"/>' if style else ""
         before, behind = self._around(kind, style)
@@ -55,7 +55,7 @@ class Markup:
         style_of: StyleOf,
         around: Surroundings | None = None,
     ) -> str:
-        """Whole rows from encoded columns."""
+        """The XML of `count` rows from encoded columns."""
         numbers = list(map(str, range(first_row, first_row + count)))
         around = around or Surroundings(f'<{self.prefix}row r="%s">')
 
@@ -82,7 +82,7 @@ class Markup:
         return "".join(map("".join(template).__mod__, zip(*arguments, strict=True)))
 
     def _cells(self, name: str, numbers: list[str], column: Column, index: int, style_of: StyleOf) -> list[str] | None:
-        """The cells of a column with blanks or of several kinds; None if all are blank and have no format."""
+        """The cells of a column that has blanks or several kinds; None if all are blank and have no format."""
         start, blank_style = f'<{self.prefix}c r="{name}', style_of("", index)
         blank_end = f'" s="{blank_style}"/>' if blank_style else ""
         if column.kind:

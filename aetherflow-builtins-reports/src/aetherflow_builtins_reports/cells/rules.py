@@ -1,6 +1,6 @@
-"""The rules by which a value becomes a cell, and the count of the values that a rule changed.
+"""The rules that change values when they become cells, and the counts of changed values.
 
-| rule | what |
+| rule | effect |
 |---|---|
 | failed_casts | text that its dtype does not accept stays text |
 | control_characters | characters that XML cannot hold are written as `_x0007_`, which Excel shows as the character |
@@ -9,7 +9,7 @@
 | long_numbers | whole numbers above 15 digits, of which Excel would lose some, become text |
 | not_finite | NaN and the infinities become empty cells |
 | zoned_times | times with an offset are converted to the step's time zone |
-| early_dates | dates that the workbook cannot count (before 1900-03-01, or 1904-01-01) become text |
+| early_dates | dates before the workbook's first countable day (1900-03-01, or 1904-01-01) become text |
 """
 
 from collections import Counter
@@ -25,17 +25,17 @@ MAX_DIGITS = 15
 
 
 class Counts:
-    """How often each rule changed a value, for every column."""
+    """Counts, per column, how many values each rule changed."""
 
     def __init__(self) -> None:
         self._columns: dict[int, Counter[Rule]] = {}
 
     def column(self, index: int) -> Counter[Rule]:
-        """The counter of a column, counted from 0."""
+        """The counter of the column with this index, from 0."""
         return self._columns.setdefault(index, Counter())
 
     def as_output(self, names: list[str]) -> dict[str, dict[str, int]]:
-        """Column to rule to number; only what happened."""
+        """A map of column to rule to number of values, without zeros."""
         found: dict[str, dict[str, int]] = {}
         for index, counter in sorted(self._columns.items()):
             if happened := {rule: count for rule, count in sorted(counter.items()) if count}:

@@ -1,4 +1,4 @@
-"""Text as a cell can hold it: never a formula, always valid XML, never longer than Excel allows."""
+"""Encodes text for cells: never as a formula, as valid XML, and no longer than Excel allows."""
 
 import re
 from collections import Counter
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from aetherflow_builtins_reports.cells.rules import MAX_TEXT, Rule
 
 _BREAK = "\0"
-# What needs a look beside & < >: control characters, text that reads like our escapes, halves of surrogate pairs,
-# blanks at an edge. The values are joined by NUL, which is looked for by counting.
+# Text that needs a rule, apart from & < >: control characters, text that looks like an escape `_x0007_`, lone
+# surrogates, blanks at an edge. The values are joined by NUL; a NUL inside a value is found by counting.
 _IRREGULAR = re.compile(
     "[\x01-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]|_x[0-9A-Fa-f]{4}_|(?:^|\0)[ \t\n]|[ \t\n](?:\0|$)"
 )
@@ -18,11 +18,11 @@ _EDGES = (" ", "\t", "\n")
 
 
 def plain_texts(values: Sequence[str]) -> Sequence[str] | None:
-    """The values ready for a sheet, if none of them needs a rule; else None."""
+    """The values as XML text; None if any of them needs a rule."""
     joined = _BREAK.join(values)
     if "".join(
         values
-    ).isprintable():  # by far the most: then only blanks at an edge and our escapes are left to look for
+    ).isprintable():  # the usual case: only blanks at an edge and text like escapes remain to be checked
         edged = "\0 " in joined or " \0" in joined or joined[0] == " " or joined[-1] == " "
         if edged or "_x" in joined or (len(joined) > MAX_TEXT // 2 and max(map(len, values)) > MAX_TEXT // 2):
             return None
@@ -38,7 +38,7 @@ def plain_texts(values: Sequence[str]) -> Sequence[str] | None:
 
 
 def text_cell(value: str, counter: "Counter[Rule]") -> tuple[str, str]:
-    """Kind and content of one cell: `t`, or `p` where blanks at an edge must be preserved."""
+    """Kind and content of one text cell: kind `t`, or `p` if blanks at an edge must be preserved."""
     if _HALVES.search(value):
         value = _HALVES.sub("\ufffd", value)
         counter["replaced_characters"] += 1

@@ -1,1 +1,1 @@
-"""Filling a workbook: places found, blocks planned, sheets rewritten as a stream, the other parts patched."""
+"""Fills a workbook: finds places, plans blocks, rewrites sheets as streams, and patches the other parts."""

@@ -1,4 +1,4 @@
-"""Blocks: rows that go into a sheet, and how far they have been written."""
+"""Blocks: rows for a rectangle of a sheet, and the state of writing them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,35 +16,35 @@ from aetherflow_builtins_reports.sources.chunk import Chunk
 
 @dataclass
 class Block:
-    """Rows for one rectangle of one sheet. Blocks are written in order; where two meet, the later one counts."""
+    """Rows for one rectangle of one sheet. Where blocks overlap, the later one in the sheet's plan wins."""
 
     owner: str
-    """How messages name it: `target 'sales'`."""
+    """Its name in messages: `target 'sales'`."""
     top: int
     left: int
     chunks: Iterator[Chunk]
     conventions: Conventions
     dtypes: Sequence[Dtype] = ()
-    """Of the columns in their order; `none` for those beyond."""
+    """Types of the columns, in their order; further columns have `default_dtype`."""
     default_dtype: Dtype = "none"
     counts: Counts = field(default_factory=Counts)
     styles: Sequence[int] | None = None
-    """Formats by column, copied from a style row; None: what the sheet has there."""
+    """Format index by column, copied from a style row; None keeps the sheet's formats."""
     keep_number_formats: bool = False
-    """Whether the number format of `styles`, unless General, wins over those of dates."""
+    """Whether a number format of `styles` other than General is kept for dates."""
     look: Look = field(default_factory=Look)
-    """What is changed of the cells' formats."""
+    """Changes to the cells' formats."""
     clear_below: bool = False
-    """Whether old rows that follow directly below are emptied."""
+    """Whether old rows directly below the block are emptied."""
     clear_through: int = 0
-    """Rows below the block that are emptied in any case, up to this one."""
+    """Last of the rows below the block that are always emptied; 0 for none."""
     fills_gaps: bool = False
-    """Whether the cells that a short row lacks are emptied instead of left as they are."""
+    """Whether the cells that a short row lacks are emptied; otherwise they keep their values."""
     promised: int | None = None
-    """The number of rows for which room was made: others are an error, before they meet what stands below."""
+    """The number of rows for which room was made; another number is an error. None if no room was made."""
     promised_by: str = ""
     follows: "Block | None" = None
-    """The block under which this one stands, wherever it ends; `top` is then of no meaning before."""
+    """The block below which this one starts; `top` is not valid before that block has ended."""
     max_columns: int | None = None
     max_rows: int | None = None
     on_rows: Callable[[int], None] | None = None
@@ -52,7 +52,7 @@ class Block:
     written: int = 0
     width: int = 0
     cleared: int = 0
-    """Old rows below that were emptied."""
+    """Number of old rows below the block that were emptied."""
     _columns: Sequence[Column] = ()
     _rows: int = 0
     _at: int = 0
@@ -61,7 +61,7 @@ class Block:
 
     @property
     def next_row(self) -> int | None:
-        """Row of the sheet that this block writes next; None at its end."""
+        """The sheet row that this block writes next; None at its end. Reading it may load the next chunk."""
         if self.follows is not None:
             if self.follows.next_row is not None:
                 return None
@@ -72,7 +72,7 @@ class Block:
 
     @property
     def area(self) -> Area | None:
-        """What was written so far."""
+        """The area written so far; None if nothing was written."""
         if not self.written or not self.width:
             return None
         return Area(self.top, self.left, self.top + self.written - 1, self.left + self.width - 1)
@@ -128,7 +128,7 @@ class Block:
             )
 
     def take(self, most: int) -> tuple[Sequence[Column], int]:
-        """The next rows, at most so many; call it while `next_row` is not None."""
+        """Take up to `most` of the next rows: their columns and number. Only valid while `next_row` is not None."""
         left = self._rows - self._at
         if self._at == 0 and left <= most:
             columns, count = self._columns, left
@@ -144,7 +144,7 @@ class Block:
         return columns, count
 
     def take_row(self) -> list[tuple[str, str]]:
-        """Kinds and contents of the next row's cells."""
+        """Take the next row: kind and content of each cell."""
         index = self._at
         self._at += 1
         self.written += 1
@@ -152,6 +152,6 @@ class Block:
 
 
 def fixed(*rows: Sequence[Any]) -> Iterator[Chunk]:
-    """Some rows of equal length as the chunks of a block."""
+    """The given rows, of equal length, as the chunks of a block."""
     if rows:
         yield Chunk(list(zip(*rows, strict=True)), len(rows))

@@ -1,4 +1,4 @@
-"""What follows the filled cells: tables over them are resized, pivot tables on them are refreshed when opened."""
+"""Adapts parts that depend on filled cells: resizes tables, and makes pivot tables refresh when opened."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from aetherflow_builtins_reports.shift.moves import Shift
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A target as it was written, and where."""
+    """A target that was written, with its place."""
 
     owner: str
     sheet: Sheet
     header_row: int | None
-    """The row of the block's header, whoever wrote it; None without one."""
+    """The row of the block's header, whether written or the template's; None without a header."""
     header: Sequence[str] | None
-    """The header, if it was written."""
+    """The texts of the header if it was written; otherwise None."""
     data: Area
-    """The data, at least one row even if there was none."""
+    """The area of the data; it has at least one row, even without data."""
     rows: int
-    """How many rows of data there were."""
+    """Number of rows of data."""
     shrinks: bool
-    """Whether old rows below were emptied."""
+    """Whether old rows below the data were emptied."""
     table_part: str = ""
-    """Of a target that is a table: its part."""
+    """The part of the table, if the target is a table; otherwise empty."""
     table_area: Area | None = None
 
     @property
@@ -38,7 +38,7 @@ class Filled:
         return Area(top, self.data.left, self.data.bottom, self.data.right)
 
     def under(self, source: Area) -> Area | None:
-        """How far a range that begins with the header of the block reaches now; None if it is another range."""
+        """The new extent of a range that starts with the block's header; None for any other range."""
         inside = self.data.left <= source.left and source.right <= self.data.right
         if not inside or self.header_row != source.top:
             return None
@@ -47,15 +47,15 @@ class Filled:
 
 
 class Dependents:
-    """The tables and pivot caches of a template, and what becomes of them."""
+    """Changes the tables and pivot caches of a template."""
 
     def __init__(self, template: Template, changed: dict[str, bytes], shift: Shift) -> None:
         self._template = template
         self._shift = shift
         self.changed = changed
-        """Parts with changes: at first those in which rows moved."""
+        """Changed parts by name; initially those in which rows were shifted."""
         self._resized: set[str] = set()
-        """Names of tables and defined names over filled cells, in lower case."""
+        """Casefolded names of the tables over filled cells."""
 
     def _read(self, part: str) -> bytes:
         return self.changed.get(part) or self._template.archive.read(part)
@@ -64,11 +64,11 @@ class Dependents:
         return tables_of(self._template.archive, sheet.part, self._read)
 
     def covers(self, filled: Filled) -> bool:
-        """Whether a table meets the block."""
+        """Whether a table overlaps the block."""
         return any(table.area.meets(filled.area) for table in self._tables(filled.sheet))
 
     def resize_tables(self, filled: Filled) -> None:
-        """Let the tables that begin with the header of the block end where it ends."""
+        """Resize the tables that start with the block's header to the block; WorkbookError if one cannot be."""
         for table in self._tables(filled.sheet):
             if table.part == filled.table_part:
                 self._resized.add(table.name.casefold())
@@ -106,7 +106,7 @@ class Dependents:
             )
 
     def refresh_pivots(self, filled: Sequence[Filled]) -> None:
-        """Let pivot caches on filled cells be read anew when the workbook is opened, and follow the data's length."""
+        """Make pivot caches over filled cells refresh on load, and adapt their source ranges to the data."""
         archive, workbook = self._template.archive, self._template.workbook
         for relation in workbook.relations:
             if relation.kind != "pivotCacheDefinition" or relation.target not in archive:
@@ -149,6 +149,6 @@ class Dependents:
         )
 
     def _moved(self, sheet: str, area: Area) -> Area:
-        """Where an area of the template is by now."""
+        """The area of the template after the shift."""
         moves = self._shift.of(sheet)
         return (moves.area(area) if moves else None) or area

@@ -1,4 +1,4 @@
-"""The fill: sheets rewritten into spools, then the package written, each part copied, changed, new or left out."""
+"""Writes a filled workbook: first the sheets into spools, then the package with copied, changed and new parts."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ _SIGNATURES = "_xmlsignatures/"
 
 
 class Filling:
-    """Collects what is to be done with a template and writes the result."""
+    """Collects the changes to a template and writes the result."""
 
     def __init__(
         self, template: Template, scratch: Path, compression: Compression = "auto", *, drop_results: bool = False
@@ -49,20 +49,20 @@ class Filling:
         self.warnings: list[str] = []
 
     def plan(self, sheet: Sheet) -> SheetPlan:
-        """The plan of a sheet."""
+        """The plan of a sheet; created on first use."""
         return self._plans.setdefault(sheet.part, SheetPlan(sheet))
 
     def room(self, sheet: Sheet) -> SheetRoom:
-        """The room on a sheet."""
+        """The room on a sheet; created on first use."""
         return self._rooms.setdefault(sheet.part, SheetRoom(sheet))
 
     def write(self, file: BinaryIO, output: str, stamp: Callable[[], bytes] | None) -> None:
-        """Write the workbook. Nothing is left behind, whatever happens."""
+        """Write the workbook to `file` and collect `warnings`. Temporary files are removed even after an error."""
         spools: dict[str, Spool] = {}
         self._shift = Shift(self.template.workbook, {part: room.moves for part, room in self._rooms.items()})
         shifted = self._shifted_parts()
         if self._drop_results:
-            for sheet in self.template.workbook.sheets:  # those without targets have formulas, too
+            for sheet in self.template.workbook.sheets:  # sheets without targets may have formulas, too
                 self.plan(sheet)
         try:
             for part, plan in self._plans.items():
@@ -79,7 +79,7 @@ class Filling:
                 spool.close()
 
     def _shifted_parts(self) -> dict[str, bytes]:
-        """The small parts in which rows are named that move; sheets that name some are written anew, too."""
+        """The small parts that refer to moved rows, changed; sheets that do are added to the plans."""
         for plan in self._plans.values():
             for target in plan.targets:
                 if target.table is not None:
@@ -221,7 +221,7 @@ class Filling:
 
 
 class _Rows:
-    """The rows among the events of a sheet; what comes last is kept aside."""
+    """Iterates over the rows of a sheet; the frame after them is stored in `tail`."""
 
     def __init__(self, events: Iterator[Event], shifted: ShiftedSheet | None) -> None:
         self._events = events

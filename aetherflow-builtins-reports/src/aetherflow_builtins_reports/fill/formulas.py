@@ -1,4 +1,7 @@
-"""Shared formulas whose first cell is overwritten: the others get the formula in full, or Excel would lose it."""
+"""Shared formulas (ECMA-376 18.3.1.40) whose first cell, which holds the text, is overwritten.
+
+The other cells of the group then get the full formula; otherwise Excel would lose it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ _SHARED = b"shared"
 
 
 def stored_result(prefix: str) -> re.Pattern[bytes]:
-    """Matches a formula, group 1, with its stored result behind it."""
+    """A pattern that matches a formula (group 1) and the stored result after it."""
     p = prefix.encode()
     return re.compile(rb"(</%sf>|<%sf\b[^>]*/>)\s*<%sv>[^<]*</%sv>" % (p, p, p, p))
 
@@ -25,20 +28,20 @@ class SharedFormulas:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.orphaned: dict[str, tuple[str, int, int]] = {}
-        """Groups without their first cell: its formula, and its row and column."""
+        """Groups that lost their first cell: its formula, row and column."""
 
     def dropped(self, cell: Cell, row: int) -> None:
-        """A cell is overwritten or emptied."""
+        """Note that a cell is overwritten or emptied."""
         formula = _formula(cell)
         if formula is not None and formula.text:
             self.orphaned[formula.attributes.get("si", "")] = (formula.text, row, cell.column)
 
     def concern(self, cells: Sequence[Cell]) -> bool:
-        """Whether a row holds cells of a group that lost its first one."""
+        """Whether any cell has a shared formula, so that `kept` must be called."""
         return any(_SHARED in cell.raw for cell in cells)
 
     def kept(self, cell: Cell, row: int) -> bytes:
-        """A cell that stays, with its formula in full if its group lost the first one."""
+        """The XML of a cell that stays, with the full formula if its group lost the first cell."""
         formula = _formula(cell) if self.orphaned else None
         if formula is None or formula.text:
             return cell.raw

@@ -1,4 +1,4 @@
-"""What stands before and behind the rows of a sheet: frozen panes, the filter, merged cells, columns."""
+"""Edits the XML before and after the rows of a sheet: frozen panes, filter, merged cells, columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ _BEFORE_FILTER = ("sheetData", "sheetCalcPr", "sheetProtection", "protectedRange
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """The first cell that scrolls."""
+    """Frozen panes, given by the first cell that scrolls."""
 
     row: int
     column: int
 
 
 def new_frame(inner_head: bytes = b"") -> tuple[bytes, bytes]:
-    """Both frames of a sheet that does not exist yet."""
+    """The XML before and after the rows of a new sheet."""
     head = (
         f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<worksheet xmlns="{MAIN}" xmlns:r="{DOCUMENT_RELS}">'
     )
@@ -27,7 +27,7 @@ def new_frame(inner_head: bytes = b"") -> tuple[bytes, bytes]:
 
 
 class Head:
-    """The frame before the rows."""
+    """The XML of a sheet before its rows."""
 
     def __init__(self, raw: bytes, prefix: str) -> None:
         self._prefix = prefix
@@ -44,7 +44,7 @@ class Head:
         return [each.attributes for each in listed.children] if listed else []
 
     def forget_dimension(self) -> None:
-        """Leave out the range of used cells, which is a hint and would be wrong."""
+        """Remove `dimension`, the range of used cells: it is optional and would be wrong."""
         for element in self._root.named("dimension"):
             self._edits.remove(element)
 
@@ -85,7 +85,7 @@ class Head:
 
 
 class Tail:
-    """The frame behind the rows; it begins with the end tag of the rows section."""
+    """The XML of a sheet after its rows; it starts with the end tag of `sheetData`."""
 
     def __init__(self, raw: bytes, prefix: str) -> None:
         self._prefix = prefix
@@ -101,7 +101,7 @@ class Tail:
         return [area for area in found if area is not None]
 
     def repeat_merged(self, rows: Sequence[tuple[int, int]]) -> None:
-        """In new rows, given as first and last ones, merge cells as they are merged in the row above."""
+        """Merge cells in new rows, given as (first, last), like in the row above them."""
         listed = self._root.first("mergeCells")
         new = [
             Area(number, merged.left, number, merged.right)
@@ -115,7 +115,7 @@ class Tail:
             self._edits.append(listed, b"".join(tags), count=str(len(listed.children) + len(new)))
 
     def set_filter(self, area: Area) -> None:
-        """Put a filter over a range, in place of one that is there: its conditions would hide new rows."""
+        """Put a filter over a range. It replaces an existing one, whose conditions would hide new rows."""
         new = start_tag(f"{self._prefix}autoFilter", {"ref": str(area)}, empty=True)
         old = self._root.first("autoFilter")
         if old is not None:
@@ -129,7 +129,7 @@ class Tail:
 
 
 def columns_markup(widths: Sequence[tuple[float | None, int]]) -> bytes:
-    """The `<cols>` of a new sheet, from (width in characters, format) by column."""
+    """The `<cols>` element of a new sheet, from (width in characters, format index) by column; may be empty."""
     listed = b""
     for number, (width, style) in enumerate(widths, 1):
         attributes = {"min": str(number), "max": str(number)}

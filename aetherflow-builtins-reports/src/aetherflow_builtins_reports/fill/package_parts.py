@@ -1,4 +1,4 @@
-"""The lists that name every part, content types and relationships, changed to what is written."""
+"""Updates the lists of all parts, content types and relationships, to the parts that are written."""
 
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -13,7 +13,7 @@ TYPES_PART = "[Content_Types].xml"
 _PLAIN = "application/vnd.openxmlformats-officedocument.spreadsheetml."
 _MACRO = "application/vnd.ms-excel."
 NEW_STYLES_PART = "xl/aetherflowStyles.xml"
-"""Of a template that has no styles at all."""
+"""The styles part for a template that has none."""
 _STYLES_TYPE = f"{_PLAIN}styles+xml"
 _SHEET_TYPE = f"{_PLAIN}worksheet+xml"
 _KINDS = {
@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def workbook_type(output: str, workbook: Workbook, current: str) -> str:
-    """Content type of the workbook for the output's suffix; StepInputError if Excel would refuse the pair."""
+    """The workbook's content type for the output's suffix; StepInputError if Excel would refuse the combination."""
     wanted = _KINDS.get(PurePath(output).suffix.lower())
     if wanted is None:
         raise StepInputError(f"output {output!r} must end with {', '.join(_KINDS)}")
@@ -42,7 +42,7 @@ def workbook_type(output: str, workbook: Workbook, current: str) -> str:
 def changed_types(
     archive: Archive, output: str, workbook: Workbook, dropped: Iterable[str], *, new_styles: bool
 ) -> bytes:
-    """The content types: without dropped parts, with new sheets, and with the workbook's own for the output's name."""
+    """The content types without dropped parts, with new sheets, and with the workbook's type for the output."""
     data = archive.read(TYPES_PART)
     root, edits = parse(data), Edits(data)
     gone = {f"/{part}".lower() for part in dropped}
@@ -73,7 +73,7 @@ def changed_types(
 def changed_relations(
     archive: Archive, workbook: Workbook, dropped: Iterable[str], extra: Iterable[tuple[str, str]]
 ) -> bytes:
-    """The workbook's relationships: without dropped parts, with new sheets and with `extra`, (kind, part)."""
+    """The workbook's relationships without dropped parts, with new sheets and with `extra` (kind, part)."""
     data = archive.read(rels_part(workbook.part))
     root, edits = parse(data), Edits(data)
     gone = {part.lower() for part in dropped}

@@ -1,4 +1,4 @@
-"""Where targets stand: defined names, cell references, and texts that are searched for, all of them in one reading."""
+"""Finds the places of targets: defined names, tables, cell references, and texts, in one pass over the sheets."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -30,15 +30,15 @@ class Place:
     column: int
     kind: Kind
     has_header: bool = False
-    """Of a table: whether its header is switched on."""
+    """Whether the place is a table with a header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for: an anchor or a cell, and the sheet that goes with it."""
+    """What to look for: an anchor, a cell or a table, and optionally its sheet."""
 
     owner: str
-    """How messages name it: `target 'sales'`."""
+    """Its name in messages: `target 'sales'`."""
     anchor: str | None
     cell: str | None
     sheet: str | None
@@ -46,12 +46,12 @@ class Query:
 
 
 def normalised(text: str) -> str:
-    """Text as anchors are compared: blanks of any kind made one, case ignored."""
+    """Text in the form in which anchors are compared: runs of blanks as one, case folded."""
     return " ".join(text.replace("\u00a0", " ").split()).casefold()
 
 
 def find_places(template: Template, queries: Iterable[Query]) -> list[Place]:
-    """A place for each query; WorkbookError that names all that were not found."""
+    """The place of each query, in order; WorkbookError that names all queries without a place."""
     queries = list(queries)
     found: list[Place | None] = [_by_reference(template, query) for query in queries]
     open_queries = [query for query, place in zip(queries, found, strict=True) if place is None]
@@ -72,7 +72,7 @@ def find_places(template: Template, queries: Iterable[Query]) -> list[Place]:
 
 
 def _by_reference(template: Template, query: Query) -> Place | None:
-    """The place of a cell, a name or an anchor that reads like a cell; None for a text to search."""
+    """The place of a table, a cell, a name, or an anchor that looks like a cell; None for a text to search."""
     if query.sheet is not None and query.anchor is not None:
         template.workbook.sheet(query.sheet)  # an unknown sheet is an error, not a wider search
     if query.table is not None:
@@ -87,17 +87,17 @@ def _by_reference(template: Template, query: Query) -> Place | None:
     if parse_cell(ref) is None:
         return None
     if sheet is None and find_texts(template, [(anchor, query.sheet)]):
-        return None  # KPI1 reads like a cell, but here it is a text that stands somewhere
+        return None  # KPI1 looks like a cell reference, but the workbook has a cell with this text
     return _cell(template, query, anchor)
 
 
 def table_names(template: Template) -> list[str]:
-    """Names of all tables, in the order of the sheets."""
+    """The names of all tables, in the order of the sheets."""
     return [each.name for sheet in template.workbook.sheets for each in tables_of(template.archive, sheet.part)]
 
 
 def table_place(template: Template, name: str) -> Place | None:
-    """The top left cell of the table of that name."""
+    """The top left cell of the table of that name; None if there is none."""
     for sheet in template.workbook.sheets:
         for table in tables_of(template.archive, sheet.part):
             if table.name.casefold() == name.casefold():
@@ -118,7 +118,10 @@ def _table(template: Template, query: Query, name: str) -> Place:
 
 
 def named_place(template: Template, name: str, sheet: str | None = None) -> Place | None:
-    """The top left cell of a defined name's first area whose sheet exists; one of `sheet`'s own scope comes first."""
+    """The top left cell of a defined name's first area on an existing sheet; None if there is none.
+
+    A name with the scope of `sheet` is preferred.
+    """
     names = template.workbook.named(name)
     preferred = template.workbook.find_sheet(sheet) if sheet else None
     if preferred is not None:
@@ -132,7 +135,7 @@ def named_place(template: Template, name: str, sheet: str | None = None) -> Plac
 
 
 def value_place(template: Template, key: str) -> Place:
-    """The place of a single value: a defined name or `Sheet!A1`. No text is searched: a header could bear the name."""
+    """The place of a single value: a defined name or `Sheet!A1`. Texts are not searched: a header could be equal."""
     place = named_place(template, key)
     if place is not None:
         return place
@@ -157,7 +160,7 @@ def _cell(template: Template, query: Query, text: str) -> Place:
 
 
 def find_texts(template: Template, wanted: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], Place]:
-    """The first cell, row by row and sheet by sheet, whose text is a wanted one; by (normalised text, sheet asked)."""
+    """The first cell with each wanted text, in the order of sheets and rows, by (normalised text, requested sheet)."""
     open_keys = {(normalised(text), sheet) for text, sheet in wanted}
     found: dict[tuple[str, str | None], Place] = {}
     if not open_keys:
@@ -192,7 +195,7 @@ def _texts(
 
 
 def _text(raw: bytes, shared: dict[str, str]) -> str | None:
-    """Normalised text of a cell; None if it is no text, or the result of a formula."""
+    """The normalised text of a cell; None if it is no text, or a formula's result."""
     tag = raw[: raw.index(b">")]
     if b'"s"' in tag or b"'s'" in tag:
         found = _SHARED.search(raw)
@@ -204,19 +207,19 @@ def _text(raw: bytes, shared: dict[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class StyleRow:
-    """A row whose formats are copied."""
+    """A row of the template whose formats are copied; `row` is None if the template does not contain it."""
 
     row: Row | None
     columns: ColumnStyles
 
     def samples(self, first: int) -> int:
-        """How many cells side by side, from a column on, hold something that is no formula."""
+        """Number of adjacent cells, from column `first` on, that hold a value and no formula."""
         cells = (self.row.cells or ()) if self.row else ()
         known = {cell.column for cell in cells if cell.has_content and not _FORMULA.search(cell.raw)}
         return next(index for index in range(len(known) + 1) if first + index not in known)
 
     def formats(self, first: int, width: int) -> list[int]:
-        """Formats of its cells, from a column on."""
+        """Format indexes of `width` cells, from column `first` on."""
         known = {cell.column: cell.style for cell in self.row.cells or ()} if self.row else {}
         fallback = self.row.style if self.row else None
         return [

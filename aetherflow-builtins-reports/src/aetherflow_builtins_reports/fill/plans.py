@@ -1,4 +1,4 @@
-"""What is to be done with a sheet: its blocks, its targets, the room for them."""
+"""The plans of sheets and targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from aetherflow_builtins_reports.package.workbook import Sheet
 
 @dataclass(slots=True)
 class TargetPlan:
-    """One target: its blocks are those that carry its rows; areas are known once they were written."""
+    """The plan of one target; `filled` and `occupied` are valid when its rows have been written."""
 
     owner: str
     sheet: Sheet
@@ -22,9 +22,9 @@ class TargetPlan:
     header_row: int | None
     wants_filter: bool = False
     guarded: bool = True
-    """Whether it may not overlap other guarded targets."""
+    """Whether the target must not overlap other guarded targets."""
     table: TableRows | None = None
-    """The table that it is."""
+    """The table, if the target is one."""
 
     @property
     def filled(self) -> Filled:
@@ -41,7 +41,7 @@ class TargetPlan:
 
     @property
     def occupied(self) -> Area:
-        """Rows of header and data, as the overlap guard counts them."""
+        """The area of header and data for the overlap check."""
         filled = self.filled.area
         rows = self.data.written + (self.header_row is not None)
         return Area(filled.top, filled.left, filled.top + max(0, rows - 1), filled.right)
@@ -49,12 +49,12 @@ class TargetPlan:
 
 @dataclass(slots=True)
 class SheetPlan:
-    """What happens to one sheet."""
+    """The changes to one sheet."""
 
     sheet: Sheet
     blocks: list[Block] = field(default_factory=list)
-    """In the order in which they count: the later one wins."""
+    """The blocks; where two overlap, the later one wins."""
     targets: list[TargetPlan] = field(default_factory=list)
     freeze: Freeze | None = None
     inner_head: bytes = b""
-    """What a new sheet has before its rows."""
+    """XML of a new sheet before its rows."""

@@ -1,4 +1,4 @@
-"""Room for the rows of regions: how many rows go in where, told in rows of the template before the first is written."""
+"""Room for the rows of regions: how many rows are inserted where. It is known before the first row is written."""
 
 from dataclasses import dataclass
 
@@ -10,35 +10,37 @@ from aetherflow_builtins_reports.shift.moves import Insertion, Moves, Shrink
 
 @dataclass(frozen=True, slots=True)
 class Room:
+    """Rows to insert for one target. All row numbers are those of the template."""
+
     owner: str
     row: int
-    """The row of the template that moves down, and all below it."""
+    """The rows are inserted above this one."""
     count: int
     left: int
     right: int
     grow: bool
-    """Whether ranges that end above `row` reach over the new rows."""
+    """Whether ranges that end above `row` are extended over the new rows."""
     first: int = 0
-    """The first row of data of a target that grows."""
+    """The first row of data, if `grow`."""
 
     def fills(self, row: int) -> bool:
-        """Whether new rows above a row of the template are among those that the target fills."""
+        """Whether the target fills new rows that are inserted above a row of the template."""
         return self.row == row or (self.grow and self.first < row < self.row)
 
 
 class SheetRoom:
-    """The room on one sheet. Targets side by side, which need it at the same row, share it."""
+    """The room on one sheet. Targets side by side that insert at the same row share the new rows."""
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._wanted: list[Room] = []
         self._satisfied: list[Room] = []
-        """Targets that could grow but have rows enough, beside which others may grow."""
+        """Targets that could grow but need no new rows; others beside them may grow."""
         self._shrinks: list[Shrink] = []
         self._moves: Moves | None = None
 
     def need(self, room: Room) -> None:
-        """Make room for a target."""
+        """Make room for a target; WorkbookError if another target inserts rows above the same cells."""
         if room.count < 1:
             if room.grow:
                 self._satisfied.append(room)
@@ -53,14 +55,14 @@ class SheetRoom:
         self._moves = None
 
     def shrink(self, first: int, last: int, new_last: int) -> None:
-        """Let ranges that end with the rows of data from `first` to `last` end at `new_last`."""
+        """Shorten ranges that end with the data rows `first` to `last` so that they end at `new_last`."""
         if new_last < last:
             self._shrinks.append(Shrink(first, last, new_last))
             self._moves = None
 
     @property
     def moves(self) -> Moves:
-        """Where the rows of the template end up."""
+        """The row movements on this sheet."""
         if self._moves is None:
             rows = sorted({room.row for room in self._wanted})
             self._moves = Moves([Insertion(row, self._count(row), self._grows(row)) for row in rows], self._shrinks)
@@ -73,7 +75,7 @@ class SheetRoom:
         return any(room.grow for room in self._wanted if room.row == row)
 
     def row(self, number: int) -> int:
-        """Where a row of the template ends up."""
+        """The new number of a row of the template; WorkbookError if it would be past the last row."""
         moved = self.moves.row(number)
         if moved is None:
             raise WorkbookError(
@@ -83,12 +85,12 @@ class SheetRoom:
         return moved
 
     def start(self, row: int) -> int:
-        """The first of the rows that go in above a row of the template; without such rows, where that row ends up."""
+        """The first new row above a row of the template; without new rows there, the row's own new number."""
         return self.row(row) - self._count(row)
 
     @property
     def grown(self) -> list[tuple[int, int, list[tuple[int, int]]]]:
-        """New rows that repeat the row above them: (first, last, the columns that targets fill)."""
+        """New rows that repeat the row above them, as (first, last, column ranges that targets fill)."""
         rows = sorted({room.row for room in self._wanted if room.grow})
         return [
             (

@@ -1,4 +1,4 @@
-"""One formula for each of many rows: references without `$` go down with the row."""
+"""Copies a formula to other rows: references without `$` move with the row."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from aetherflow_builtins_reports.shift.references import FormulaError, Point, pi
 
 
 class RowFormula:
-    """A formula, without `=`, that stands in a row and is to stand in rows below it."""
+    """A formula (without `=`) of one row, to be copied to other rows; WorkbookError if it cannot be read."""
 
     def __init__(self, text: str, row: int, where: str) -> None:
         self.offsets: list[int] = []
-        """What is added to the number of a row for each `%s` of `template`."""
+        """For each `%s` in `template`, the number to add to the row number."""
         parts = []
         try:
             for piece in pieces(text):
@@ -25,7 +25,7 @@ class RowFormula:
         except FormulaError as error:
             raise WorkbookError(f"{where}: {error}", fix="write the formula in another way") from error
         self.template = "".join(parts)
-        """The formula with `%s` where a row number goes in."""
+        """The formula with `%s` in place of relative row numbers."""
 
     def _point(self, point: Point, row: int) -> str:
         if not point.row or point.fixed:
@@ -34,7 +34,7 @@ class RowFormula:
         return f"{point.column}%s"
 
     def column(self, rows: Sequence[int]) -> list[Formula]:
-        """The formulas of some rows."""
+        """The formula copied to each of the rows."""
         if not self.offsets:
             return [Formula(self.template % ())] * len(rows)
         return [Formula(self.template % tuple(row + offset for offset in self.offsets)) for row in rows]

@@ -1,4 +1,4 @@
-"""What new rows have beside the data: the row above them repeated, its height, its formats, and its own formulas."""
+"""The cells of new rows beside the data: height, formats and formulas are repeated from the row above."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,25 +16,25 @@ _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 
 @dataclass(frozen=True, slots=True)
 class _Repeated:
-    """A formula as it is repeated."""
+    """A formula prepared for repetition."""
 
     attributes: str
-    """What its cell has because of it."""
+    """Attributes that the formula requires on its cell."""
     markup: str
-    """With `%s` for row numbers."""
+    """The XML of the formula, with `%s` for row numbers."""
     offsets: Sequence[int]
-    """What is added to the number of a row for each of them."""
+    """For each `%s`, the number to add to the row number."""
 
 
 class RowPattern:
-    """Repeats one row below itself. Texts and numbers are not repeated: they belong to one row."""
+    """Repeats the formats and formulas of one row in rows below it; its texts and numbers are not repeated."""
 
     def __init__(self, row: Row | None, number: int, prefix: str, sheet: str) -> None:
         self._prefix = prefix
         self._cells: dict[int, tuple[str, _Repeated | None]] = {}
         start = row_start(row, prefix).decode() if row else f'<{prefix}row r="{number}">'
         self.start = start.replace("%", "%%").replace(f' r="{number}"', ' r="%s"', 1)
-        """The start tag of a row, with `%s` for its number."""
+        """The start tag of a row, with `%s` for the row number."""
         for cell in (row.cells or ()) if row else ():
             formula = self._formula(cell, number, sheet)
             if formula is not None or cell.style:
@@ -52,7 +52,7 @@ class RowPattern:
             area = parse_area(formula.attributes.get("ref", ""))
             if formula.attributes["t"] != "array" or area is None or area.top != area.bottom:
                 return None
-            # an array formula of one row, also one that Excel wrote because its result may be an array
+            # an array formula of a single row; Excel also writes one if a formula's result could be an array
             ends = [f"{letters(column)}%s" for column in sorted({area.left, area.right})]
             start, offsets = f'<{self._prefix}f t="array" ref="{":".join(ends)}">', [0] * len(ends)
             if "cm" in element.attributes:
@@ -63,7 +63,7 @@ class RowPattern:
         )
 
     def pieces(self, columns: Iterable[int], *, formulas: bool) -> tuple[str, list[int]]:
-        """Markup of those of its cells that stand in `columns`, with `%s` for row numbers; what is added to each."""
+        """The XML of the row's cells in `columns`, with `%s` for row numbers, and the number to add to each."""
         parts, offsets = [], []
         for column in columns:
             known = self._cells.get(column)
@@ -81,7 +81,7 @@ class RowPattern:
 
     @property
     def columns(self) -> list[int]:
-        """Columns in which it has cells."""
+        """The columns in which the row has cells."""
         return sorted(self._cells)
 
 
@@ -92,13 +92,13 @@ class Repeat:
     first: int
     last: int
     filled: Sequence[tuple[int, int]]
-    """(first, last) columns of the targets: what formulas stand there is theirs to say."""
+    """(first, last) columns that targets fill; formulas are not repeated there."""
     pattern: RowPattern | None = None
     around: dict[tuple[int, int], Surroundings] = field(default_factory=dict)
 
 
 class Repeats:
-    """All such rows of one sheet, asked for from top to bottom."""
+    """All repeated rows of one sheet. They must be requested from top to bottom."""
 
     def __init__(self, repeats: Sequence[Repeat], prefix: str, sheet: str) -> None:
         self._repeats = list(repeats)
@@ -108,22 +108,22 @@ class Repeats:
 
     @property
     def next_row(self) -> int:
-        """The next one that was not written; past the last row of a sheet if there is none."""
+        """The next repeated row that was not written; MAX_ROW + 1 if there is none."""
         return max(self._repeats[0].first, self._done + 1) if self._repeats else MAX_ROW + 1
 
     def done(self, row: int) -> None:
-        """All rows up to this one were written."""
+        """Note that all rows up to this one were written."""
         self._done = row
         while self._repeats and self._repeats[0].last <= row:
             self._repeats.pop(0)
 
     def see(self, row: Row) -> None:
-        """A row of the sheet goes by, as it was before it was filled."""
+        """Note a row of the sheet before it is filled: it may be the pattern of the next repeated rows."""
         if self._repeats and row.number == self._repeats[0].first - 1:
             self._repeats[0].pattern = RowPattern(row, row.number, self._prefix, self._sheet)
 
     def alike(self, row: int) -> int:
-        """How many rows from this one on are all repeated, or all not."""
+        """How many rows, from this one on, are all repeated or all not repeated."""
         if not self._repeats:
             return MAX_ROW
         here = self._repeats[0]
@@ -133,12 +133,12 @@ class Repeats:
         here = self._repeats[0] if self._repeats else None
         if here is None or row < here.first:
             return None
-        if here.pattern is None:  # the row above is not written down in the template
+        if here.pattern is None:  # the template's XML does not contain the row above
             here.pattern = RowPattern(None, here.first - 1, self._prefix, self._sheet)
         return here
 
     def around(self, row: int, left: int, right: int) -> Surroundings | None:
-        """What a row has beside the columns of a block; None for one that repeats nothing."""
+        """The XML of a row beside the columns `left` to `right` of a block; None if the row is not repeated."""
         here = self._at(row)
         if here is None or here.pattern is None:
             return None
@@ -166,7 +166,7 @@ class Repeats:
         return here.pattern.start % row if here and here.pattern else f'<{self._prefix}row r="{row}">'
 
     def cells(self, row: int, taken: set[int]) -> dict[int, str]:
-        """Cells of a row in columns that nobody has taken."""
+        """The repeated cells of a row, by column, except in the columns `taken`."""
         here = self._at(row)
         if here is None or here.pattern is None:
             return {}

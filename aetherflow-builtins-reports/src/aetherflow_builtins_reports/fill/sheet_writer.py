@@ -1,4 +1,4 @@
-"""One sheet rewritten as a stream: rows of the template and rows of the blocks merged in their order."""
+"""Rewrites a sheet as a stream: merges the rows of the template and the rows of the blocks by row number."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,7 +15,7 @@ _DATE_CODES = {"d": DATE, "s": DATETIME, "h": TIME}
 
 
 class ColumnStyles:
-    """The formats that a sheet's columns give to cells that are not written down."""
+    """The formats of a sheet's columns, which apply to cells that the XML does not contain."""
 
     def __init__(self, columns: Sequence[tuple[int, int, int]]) -> None:
         self._ranges = columns
@@ -89,7 +89,7 @@ class SheetWriter:
         self._repeats.done(row + count - 1)
 
     def _bare_rows(self, row: int, most: int) -> None:
-        """New rows beyond those of the blocks: they only look like the others."""
+        """Write new rows without data of a block: only repeated formats and formulas."""
         count = min(most, self._repeats.alike(row))
         around = self._repeats.around(row, 1, 0)
         for first in range(row, row + count, _BARE_ROWS):
@@ -99,11 +99,11 @@ class SheetWriter:
 
     def _new_style(self, block: Block, kind: str, index: int) -> int:
         if block.styles is None and not kind and block.look == Look():
-            return 0  # a blank cell looks like its column anyway
+            return 0  # a blank cell has the format of its column anyway
         return self._style(block, kind, index, None)
 
     def _style(self, block: Block, kind: str, index: int, base: int | None) -> int:
-        """Format of a cell; `base` is what stands there, None: nothing but the column's."""
+        """The format of a cell; `base` is the template's format there, None if only the column has one."""
         if block.styles is not None:
             base = block.styles[index] if index < len(block.styles) else 0
         elif base is None:
@@ -132,7 +132,7 @@ class SheetWriter:
 
     @staticmethod
     def _stale_columns(row: Row, blocks: Sequence[Block]) -> set[int]:
-        """Columns in which the row follows a finished block without a gap, and so is left over from a longer one."""
+        """Columns in which the row directly follows a finished block and is a remainder of an older, longer one."""
         found: set[int] = set()
         for block in blocks:
             if block.next_row is not None or row.cells is None or not block.width:
@@ -151,7 +151,7 @@ class SheetWriter:
         new: dict[int, str] = {}
         known = {cell.column: cell.style for cell in row.cells or ()} if row else {}
         row_style = row.style if row else None
-        for block in blocks:  # in their order: the later one counts
+        for block in blocks:  # in this order: the later block wins
             if block not in here:
                 continue
             for index, (kind, content) in enumerate(block.take_row()):
@@ -186,6 +186,6 @@ class SheetWriter:
 
 
 def column_styles(columns: Sequence[dict[str, str]]) -> ColumnStyles:
-    """From the attributes of `<col>` elements."""
+    """The formats of columns, from the attributes of `<col>` elements."""
     ranges = [(int(each["min"]), int(each["max"]), int(each.get("style", "0"))) for each in columns]
     return ColumnStyles([each for each in ranges if each[2]])

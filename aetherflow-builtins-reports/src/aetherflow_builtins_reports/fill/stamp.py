@@ -1,4 +1,4 @@
-"""The custom part that says what a report was made of. It names no run and no time: same inputs, same bytes."""
+"""The custom part with the hashes of a report's inputs. It holds no run id and no time: same inputs, same bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ STAMP_PART = "customXml/aetherflow.xml"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing that went into a report."""
+    """One input of a report."""
 
     kind: str
-    """Which of the two: `template` or `source`."""
+    """The input's role, `template` or `source`."""
     name: str
-    """Name of the target, or of the file."""
+    """Name of the file, or of the target if its rows come from the flow."""
     sha256: str
 
 

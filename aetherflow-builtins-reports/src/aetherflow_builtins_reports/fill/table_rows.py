@@ -1,4 +1,4 @@
-"""A table of the template as a target: columns filled by name or by place, its own formulas in every row."""
+"""A table of the template as a target: fills columns by name or position, and repeats calculated columns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,15 +30,15 @@ class TableRows:
     sheet: Sheet
     table: TablePart
     calculated: dict[int, str]
-    """Columns of the table, counted from 0, and their formulas as they stand in the first row of data."""
+    """Calculated columns, by index from 0: the formula of the first row of data."""
     bottom: int | None = None
-    """The last row of the filled table, totals included; None: where the data end."""
+    """The last row of the filled table, totals row included; None if the table ends with the data."""
     _formulas: dict[int, RowFormula] = field(default_factory=dict)
     _first_row: int = 0
 
     @classmethod
     def of(cls, template: Template, place: Place, owner: str) -> Self:
-        """The table that stands at a place."""
+        """The table whose top left cell is `place`."""
         table = next(
             each
             for each in tables_of(template.archive, place.sheet.part)
@@ -48,7 +48,7 @@ class TableRows:
 
     @property
     def kept(self) -> int:
-        """Rows of data that the template holds."""
+        """Number of data rows in the template."""
         area = self.table.area
         return area.bottom - area.top + 1 - self.table.header_rows - self.table.totals_rows
 
@@ -57,7 +57,11 @@ class TableRows:
         return self.table.area.right - self.table.area.left + 1
 
     def sources(self, names: Sequence[str] | None, width: int) -> list[int | None]:
-        """Which column of the data goes into each of the table: by name if it has all of them, else by place."""
+        """For each table column, the index of its data column, None for no data.
+
+        Columns are matched by name if the table has all names of the data, otherwise by position. WorkbookError if the
+        data do not fit.
+        """
         columns = [each.casefold() for each in self.table.column_names]
         wanted = [each.casefold() for each in names or ()]
         free = [index for index in range(self.width) if index not in self.calculated]
@@ -81,13 +85,13 @@ class TableRows:
         return found
 
     def unknown(self, names: Sequence[str] | None) -> list[str]:
-        """The names that are no columns of the table, if others are."""
+        """The names that are no columns of the table; empty if none of the names is one."""
         columns = {each.casefold() for each in self.table.column_names}
         unknown = [each for each in names or () if each.casefold() not in columns]
         return unknown if len(unknown) < len(names or ()) else []
 
     def warning(self, written: int) -> str:
-        """What a person should know when the rows have been written; empty if nothing."""
+        """A warning about empty rows in the filled table; empty text if there is none."""
         table, rows = self.table, max(written, 1)
         if self.bottom is None or self._first_row + rows == self.bottom:
             return ""
@@ -101,7 +105,7 @@ class TableRows:
         )
 
     def arranged(self, chunks: Iterator[Chunk], sources: Sequence[int | None]) -> Iterator[Chunk]:
-        """The chunks with the columns of the table. Called when the place of the table is known."""
+        """The chunks with the table's columns, calculated ones included. Call it after `place` and `bind`."""
         row, most = self._first_row, max((each + 1 for each in sources if each is not None), default=0)
         for chunk in chunks:
             if len(chunk.columns) > most:
@@ -123,13 +127,13 @@ class TableRows:
             yield Chunk(columns, chunk.rows)
 
     def shrink(self, room: SheetRoom, rows: int) -> None:
-        """Let all that uses the table follow if fewer rows come than the template holds; one always stays."""
+        """Shorten ranges over the table if there are fewer rows than in the template; one row always stays."""
         area = self.table.area
         last = area.bottom - self.table.totals_rows
         room.shrink(area.top, last, last - self.kept + max(rows, 1))
 
     def place(self, block: Block, room: SheetRoom) -> None:
-        """Take the place that the rows get."""
+        """Set the place of the table from its block, and the rows that the block empties."""
         table = self.table
         self._first_row = block.top
         block.clear_through = room.row(table.area.bottom - table.totals_rows)
@@ -137,7 +141,7 @@ class TableRows:
             self.bottom = room.row(table.area.bottom)
 
     def bind(self, shift: Shift) -> None:
-        """Make the formulas of the calculated columns for the place of the table."""
+        """Shift the formulas of the calculated columns to the new place of the table."""
         top = self.table.area.top + self.table.header_rows
         for index, text in self.calculated.items():
             where = f"{quoted(self.sheet.name)}!{cell_name(top, self.table.area.left + index)}"
@@ -145,7 +149,7 @@ class TableRows:
             self._formulas[index] = RowFormula(moved, self._first_row, where)
 
     def area(self, top: int, data: Area) -> Area:
-        """The range of the table when the rows have been written; `top` is that of the header, if it has one."""
+        """The range of the table after writing; `top` is its header's row, or its first row of data."""
         return Area(top, self.table.area.left, self.bottom or data.bottom, self.table.area.right)
 
 
@@ -164,14 +168,14 @@ def _calculated(template: Template, sheet: Sheet, table: TablePart, owner: str) 
             )
         found[index] = element.text
     if found:
-        # how the table itself counts references without $ is not said; the cell's formula has a place
+        # The formula in the table part has no defined origin for relative references; the cell's formula has one.
         top = table.area.top + table.header_rows
         row = style_row(template, sheet, top).row
         shared = SharedFormulas("")
         for cell in (row.cells or ()) if row else ():
             index = cell.column - table.area.left
             whole = shared.kept(cell, top)
-            shared.dropped(cell, top)  # so that the next ones of its group come in full
+            shared.dropped(cell, top)  # later cells of its group then get the full formula
             formula = parse(whole).first("f") if index in found else None
             if formula is not None and formula.text.strip():
                 found[index] = formula.text

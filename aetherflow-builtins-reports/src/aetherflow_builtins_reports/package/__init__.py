@@ -1,1 +1,1 @@
-"""The workbook as a package: a ZIP archive of XML parts, read part by part and copied byte for byte."""
+"""The workbook as an OPC package (ECMA-376 part 2): a ZIP archive of XML parts; unchanged parts are copied."""

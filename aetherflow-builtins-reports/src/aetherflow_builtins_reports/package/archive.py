@@ -1,4 +1,4 @@
-"""Reading the archive: its list of parts, a part inflated within limits, a part's compressed bytes as they are."""
+"""Reads the archive: the list of parts, parts inflated within limits, and the compressed bytes of parts."""
 
 import zipfile
 import zlib
@@ -12,11 +12,11 @@ from aetherflow_builtins_reports.errors import WorkbookError
 
 MAX_PARTS = 20_000
 MAX_SMALL_BYTES = 128 << 20
-"""A part that is held in memory: styles, tables, the workbook's own list of sheets."""
+"""Limit for a part that is held in memory, such as styles, tables and the list of sheets."""
 MAX_STREAM_BYTES = 16 << 30
-"""A part that is read as a stream: a sheet, or the shared strings."""
+"""Limit for a part that is read as a stream: a sheet, or the shared strings."""
 MAX_RATIO, RATIO_FROM = 400, 32 << 20
-"""How many bytes may come out of one, once a part is larger than RATIO_FROM. Real sheets stay below 100."""
+"""Maximum ratio of inflated to compressed size for parts above RATIO_FROM bytes. Real sheets stay below 100."""
 BLOCK = 1 << 16
 _COPY_BLOCK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -24,7 +24,7 @@ _LOCAL_HEADER = 30
 
 
 class Archive:
-    """An open workbook file. Parts are named without a leading slash and found in any case, as the standard says."""
+    """An open workbook file. Part names have no leading slash; their case is ignored (ECMA-376 part 2)."""
 
     def __init__(self, source: Path | BytesIO, name: str = "") -> None:
         self.name = name or str(source)
@@ -60,14 +60,14 @@ class Archive:
             raise self.error("holds parts that are encrypted", "save it without a password")
 
     def error(self, what: str, fix: str = "") -> WorkbookError:
-        """The error to raise about this file."""
+        """A WorkbookError about this file, for the caller to raise."""
         return WorkbookError(f"{self.name} {what}", fix=fix)
 
     def __contains__(self, part: str) -> bool:
         return part.lower() in self._by_name
 
     def info(self, part: str) -> zipfile.ZipInfo:
-        """Entry of a part; WorkbookError if it does not exist."""
+        """The ZIP entry of a part; WorkbookError if it does not exist."""
         try:
             return self._by_name[part.lower()]
         except KeyError:
@@ -77,7 +77,10 @@ class Archive:
         return b"".join(self.stream(part, MAX_SMALL_BYTES))
 
     def stream(self, part: str, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
-        """A part, inflated, in blocks. What the header claims is not believed: bytes are counted as they come."""
+        """Yield the inflated bytes of a part in blocks; WorkbookError if it is damaged or exceeds the limits.
+
+        The limits apply to the bytes that are actually inflated, not to the size in the header.
+        """
         info, count = self.info(part), 0
         most = min(limit, max(RATIO_FROM, info.compress_size * MAX_RATIO))
         try:
@@ -91,13 +94,13 @@ class Archive:
             raise self.error(f"is damaged: part {part}: {error}", "open and save it in Excel") from error
 
     def refuse_bombs(self) -> None:
-        """Refuse a file whose parts inflate beyond all measure, before another program inflates them in memory."""
+        """Raise WorkbookError if a part's declared ratio is too high; for libraries that inflate parts in memory."""
         for info in self.infos:
             if info.file_size > max(RATIO_FROM, info.compress_size * MAX_RATIO):
                 raise self.error(f"is not opened: its part {info.filename} inflates to {info.file_size >> 20} MiB")
 
     def raw(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The compressed bytes of a part, never inflated."""
+        """Yield the compressed bytes of a part, without inflating them."""
         self._file.seek(info.header_offset)
         header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":

@@ -1,4 +1,4 @@
-"""A workbook without sheets, to which sheets are added."""
+"""Makes a workbook without sheets, as the template of `excel_write`."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""Compression of the parts that are written: zlib, or isal, which is ten times as fast for a sixth more bytes."""
+"""Compresses written parts with zlib, or with isal, which is ten times as fast and needs a sixth more bytes."""
 
 import tempfile
 import zlib
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 Compression: TypeAlias = Literal["auto", "zlib", "isal"]
 
 _ZLIB_LEVEL = 3
-"""Half the time of zlib's default, 6, for an eighth more bytes; deflating is the larger part of writing a sheet."""
+"""Takes half the time of zlib's default, 6, for an eighth more bytes; writing a sheet is mostly compression."""
 _ISAL_LEVEL = 1
 _HELD_BYTES = 1 << 17
 _BLOCK = 1 << 20
@@ -28,7 +28,7 @@ def _library(wanted: Compression) -> tuple[Any, int]:
 
 
 class Spool:
-    """A part that is being written: compressed into an unnamed file, so that its sizes are known when it is stored."""
+    """A part that is being written, compressed into an unnamed file: the ZIP header needs its sizes first."""
 
     def __init__(self, folder: Path, compression: Compression = "auto") -> None:
         library, level = _library(compression)
@@ -60,13 +60,13 @@ class Spool:
         self.compressed_size += len(data)
 
     def finish(self) -> None:
-        """No more bytes will come."""
+        """Flush the compressor; `write` must not be called any more."""
         self._push()
         self._store(self._deflater.flush())
         self._file.seek(0)
 
     def blocks(self) -> Iterator[bytes]:
-        """The compressed bytes, after `finish`."""
+        """Yield the compressed bytes; call it once, after `finish`."""
         while block := self._file.read(_BLOCK):
             yield block
 

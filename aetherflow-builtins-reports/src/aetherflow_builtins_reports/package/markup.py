@@ -1,4 +1,4 @@
-"""Small XML parts edited by byte offsets: what is not touched stays as it was written, to the byte."""
+"""Edits small XML parts by byte offsets, so that all unedited bytes stay as they were."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,22 +14,22 @@ _TAG = re.compile(rb"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 
 
 class MarkupError(ValueError):
-    """A part that is not the XML it should be."""
+    """A part is not the expected XML."""
 
 
 @dataclass(slots=True)
 class Element:
-    """One element and where it stands."""
+    """One element and its byte offsets in the part."""
 
     name: str
-    """As written, with its prefix."""
+    """The name as written, with its prefix."""
     attributes: dict[str, str]
     start: int
     tag_end: int
-    """Place of the first byte behind the start tag."""
+    """Offset of the first byte after the start tag."""
     depth: int
     inner_end: int = 0
-    """Before the end tag; equal to `end` if there is none."""
+    """Offset of the end tag; equal to `end` if there is none."""
     end: int = 0
     children: "list[Element]" = field(default_factory=list)
     text: str = ""
@@ -60,7 +60,7 @@ class Element:
 
 
 def new_parser() -> expat.XMLParserType:
-    """A parser that refuses document types: no part has one, and their entities can blow up."""
+    """An expat parser that refuses DOCTYPE: no part has one, and its entities can expand without limit."""
     parser = expat.ParserCreate()
 
     def refuse(*_: object) -> None:
@@ -72,7 +72,7 @@ def new_parser() -> expat.XMLParserType:
 
 
 def parse(data: bytes, depth: int = 99) -> Element:
-    """The tree of a part; elements deeper than `depth` are left out. MarkupError if it is no XML."""
+    """The element tree of a part, without elements deeper than `depth`; MarkupError if it is no XML."""
     parser = new_parser()
     root: list[Element] = []
     stack: list[Element] = []
@@ -133,7 +133,10 @@ def start_tag(name: str, attributes: Mapping[str, str], *, empty: bool = False) 
 
 
 class Edits:
-    """Changes of one part, given in any order, made at once. Two insertions at one place stay in their order."""
+    """Collects changes to one part, in any order, and applies them together.
+
+    Insertions at the same offset keep the order in which they were added. Ranges must not overlap.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -176,7 +179,7 @@ class Edits:
 
 
 def after(parent: Element, earlier: Iterable[str]) -> int:
-    """Where a child belongs that follows the elements `earlier`: behind the last of them, else first of all."""
+    """The offset for a new child that follows the elements `earlier`: after the last one, or before all children."""
     names = set(earlier)
     ends = [child.end for child in parent.children if child.local in names]
     return max(ends, default=parent.tag_end)

@@ -1,4 +1,4 @@
-"""Cell references: letters and numbers."""
+"""Parses and writes cell references."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def cell_name(row: int, column: int) -> str:
 
 
 def parse_cell(text: str) -> tuple[int, int] | None:
-    """`$A$5` -> (5, 1); None if it is no cell of a sheet."""
+    """`$A$5` -> (5, 1), row and column; None if it is no cell of a sheet."""
     found = _CELL.fullmatch(text.strip())
     if found is None:
         return None
@@ -52,7 +52,7 @@ def split_sheet(text: str) -> tuple[str | None, str]:
 
 
 def quoted(sheet: str) -> str:
-    """A sheet name as formulas and defined names want it."""
+    """A sheet name in quotes, for formulas and defined names."""
     return "'" + sheet.replace("'", "''") + "'"
 
 
@@ -69,11 +69,11 @@ class Area:
 
     @property
     def absolute(self) -> str:
-        """With absolute columns and rows: `$A$1:$C$5`."""
+        """The area with absolute columns and rows: `$A$1:$C$5`."""
         return f"${letters(self.left)}${self.top}:${letters(self.right)}${self.bottom}"
 
     def meets(self, other: "Area") -> bool:
-        """Whether a cell is in both."""
+        """Whether the areas have a cell in common."""
         return (
             self.top <= other.bottom
             and other.top <= self.bottom

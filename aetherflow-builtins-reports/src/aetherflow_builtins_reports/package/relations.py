@@ -1,4 +1,4 @@
-"""Relationships between parts: who points at whom, and where a part's list of them stands."""
+"""Reads the relationships of parts (ECMA-376 part 2)."""
 
 import posixpath
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ class Relation:
     kind: str
     """The last word of its type: `worksheet`, `table`, `styles`."""
     target: str
-    """Name of the part, without a leading slash; of an external one what is written there."""
+    """Name of the target part, without a leading slash; for an external target, its text."""
     external: bool = False
 
 
 def rels_part(part: str) -> str:
-    """The part that lists the relationships of `part`; of the whole package for ''."""
+    """The name of the part that lists the relationships of `part`; '' is the package itself."""
     folder, name = posixpath.split(part)
     return posixpath.join(folder, "_rels", f"{name}.rels")
 
@@ -36,7 +36,7 @@ def resolve(part: str, target: str) -> str:
 
 
 def relations(archive: Archive, part: str) -> list[Relation]:
-    """Relationships of a part; none if it has no list."""
+    """The relationships of a part; an empty list if it has none. WorkbookError if their XML is damaged."""
     listed = rels_part(part)
     if listed not in archive:
         return []

@@ -1,4 +1,4 @@
-"""The texts of a workbook that cells refer to by number."""
+"""Reads the shared strings, the texts that cells refer to by number."""
 
 from collections.abc import Iterable, Iterator
 from xml.parsers import expat
@@ -7,7 +7,7 @@ from aetherflow_builtins_reports.package.markup import MarkupError, new_parser
 
 
 class _Texts:
-    """Collects the text of each entry; runs are joined, what stands beside them for pronunciation is left out."""
+    """Collects the text of each entry: joins rich text runs and leaves out phonetic text (`rPh`)."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -39,7 +39,7 @@ class _Texts:
 
 
 def read_shared_strings(blocks: Iterable[bytes]) -> Iterator[str]:
-    """The texts in their order. MarkupError if the part is no XML."""
+    """Yield the texts in their order; MarkupError if the part is no XML."""
     texts, parser = _Texts(), new_parser()
     parser.StartElementHandler, parser.EndElementHandler = texts.start, texts.end
     parser.CharacterDataHandler = texts.text

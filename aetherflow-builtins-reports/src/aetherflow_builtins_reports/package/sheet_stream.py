@@ -1,6 +1,6 @@
-"""A sheet read as a stream: what stands before its rows, each row, what stands behind them; all as written.
+"""Reads a sheet as a stream of raw XML: the frame before the rows, each row, and the frame after them.
 
-The structure comes from the XML parser, the bytes from the part: a row that nobody changes is copied, not rebuilt.
+The parser gives the structure, the part gives the bytes: an unchanged row is copied, not rebuilt.
 """
 
 import re
@@ -33,11 +33,11 @@ class Row:
     attributes: dict[str, str]
     raw: bytes = b""
     cells: list[Cell] | None = None
-    """In the order of the file; None above the first row that was asked for in detail."""
+    """The cells in the order of the file; None in rows above `detail_from`."""
 
     @property
     def style(self) -> int | None:
-        """Format of its cells that are not written down; None: that of the column."""
+        """Format of the row's cells that the XML does not contain; None if the column's format applies."""
         if self.attributes.get("customFormat") in {"1", "true"}:
             return int(self.attributes.get("s", "0"))
         return None
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(slots=True)
 class Frame:
-    """What stands before the rows, or behind them."""
+    """The XML before the rows, or after them."""
 
     raw: bytes
 
@@ -61,17 +61,17 @@ class _Open:
     cells: list[Cell] | None
     column: int = 0
     cell: "tuple[int, int, int] | None" = None
-    """Column, format and start of the cell that is open."""
+    """Column, format and start offset of the open cell."""
     content: bool = field(default=False)
 
 
 class SheetStream:
-    """Reads a sheet. `prefix` is known after the first event."""
+    """Reads a sheet; `prefix`, the namespace prefix with its colon, is set after the first event."""
 
     def __init__(self, blocks: Iterable[bytes], detail_from: int) -> None:
         self._blocks = blocks
         self._detail_from = detail_from
-        """Rows from here on come with their cells."""
+        """Rows from this number on have `cells`."""
         self.prefix = ""
         self._parser = new_parser()
         self._parser.StartElementHandler = self._start
@@ -87,7 +87,7 @@ class SheetStream:
         self._depth = 0
 
     def events(self) -> Iterator[Event]:
-        """First a Frame, then the rows, at the end a Frame. MarkupError if the part is not what it should be."""
+        """Yield a Frame, then the rows, then a Frame; MarkupError if the part is no worksheet."""
         first = True
         for block in self._blocks:
             if first and block[:2] in {b"\xff\xfe", b"\xfe\xff"}:
@@ -110,7 +110,7 @@ class SheetStream:
             raise MarkupError(f"it is no well-formed XML: {error}") from error
 
     def _cut(self, end: int) -> bytes:
-        """Take the bytes up to an offset of the part out of the buffer."""
+        """Remove the bytes up to an offset of the part from the buffer and return them."""
         length = end - self._base
         data = bytes(self._buffer[:length])
         del self._buffer[:length]
@@ -121,7 +121,7 @@ class SheetStream:
         return bytes(self._buffer[start - self._base : end - self._base])
 
     def _tag_end(self, start: int) -> tuple[int, bool]:
-        """Where the start tag at an offset ends, and whether it is an empty element."""
+        """The end of the start tag at an offset, and whether it is an empty element."""
         found = _TAG_END.match(self._buffer, start - self._base)
         if found is None:
             raise MarkupError("it is not encoded as UTF-8")
@@ -129,7 +129,7 @@ class SheetStream:
         return end, self._slice(end - 2, end) == b"/>"
 
     def _element_end(self, start: int) -> int:
-        """Behind the element whose end the parser just reported and whose start tag is at `start`."""
+        """The end of the element that starts at `start`, when the parser has just reported its end."""
         end, empty = self._tag_end(start)
         if empty:
             return end
@@ -152,7 +152,7 @@ class SheetStream:
             self._in_data = self._data_seen = True
             end, empty = self._tag_end(self._parser.CurrentByteIndex)
             head = self._cut(end)
-            # an empty section is opened, so that rows can follow
+            # an empty sheetData element is opened, so that rows can follow
             self._events.append(Frame(head[:-2].rstrip() + b">" if empty else head))
             if empty:
                 self._buffer[:0] = closing = f"</{data_name}>".encode()
@@ -200,7 +200,7 @@ class SheetStream:
 
 
 def row_start(row: Row, prefix: str) -> bytes:
-    """The start tag of a row whose cells change: its span of columns is left out, which is only a hint."""
+    """The start tag of a row whose cells change, without the optional attribute `spans`."""
     attributes = {key: value for key, value in row.attributes.items() if key != "spans"} | {"r": str(row.number)}
     listed = "".join(f' {key}="{_quoted(value)}"' for key, value in attributes.items())
     return f"<{prefix}row{listed}>".encode()

@@ -1,4 +1,4 @@
-"""Formats of cells: those of the template are never touched or renumbered, new ones are appended."""
+"""Cell formats: new ones are appended; those of the template are neither changed nor renumbered."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse, prefix_of, start_tag
 
 MAX_FORMATS = 64_000
-"""Excel refuses a workbook with more."""
+"""Excel refuses workbooks with more cell formats."""
 GENERAL = "General"
 DATE, DATETIME, TIME = "yyyy-mm-dd", "yyyy-mm-dd h:mm:ss", "h:mm:ss"
 
@@ -24,7 +24,7 @@ _ORDER = ("numFmts", "fonts", "fills", "borders", "cellStyleXfs", "cellXfs")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is changed of a format; None leaves it as it is."""
+    """Changes to a cell format; None and False leave a property unchanged."""
 
     number_format: str | None = None
     bold: bool = False
@@ -41,7 +41,7 @@ _Key: TypeAlias = tuple[int, Look]
 
 @dataclass(slots=True)
 class _Group:
-    """A list of the part, `fonts` say: what there is, and the bytes that are appended."""
+    """One list of the styles part, such as `fonts`: its element, and the XML to append."""
 
     element: Element | None
     new: list[bytes] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Group:
 
 
 class Styles:
-    """The styles part: asked for a format, it returns the index to write into a cell."""
+    """The styles part; its methods return format indexes for cells, and add formats as needed."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self._data, self._name = data, name
@@ -83,7 +83,7 @@ class Styles:
         return element.children if element else []
 
     def number_format(self, style: int) -> str:
-        """Code of a format's number format; `General` too for built-in ones without a fixed code that are no dates."""
+        """The code of a format's number format. For a built-in date it is DATE; for an unknown built-in, its number."""
         number = int(self._xf(style).attributes.get("numFmtId", "0"))
         if number in self._codes:
             return self._codes[number]
@@ -92,7 +92,7 @@ class Styles:
         return next((code for code, known in _BUILTIN.items() if known == number), str(number))
 
     def is_date(self, style: int) -> bool:
-        """Whether a format shows numbers as dates or times."""
+        """Whether a format displays numbers as dates or times."""
         number = int(self._xf(style).attributes.get("numFmtId", "0"))
         if number in self._codes:
             return bool(re.search(r"[dmyhs]", _NO_CODE.sub("", self._codes[number]), re.IGNORECASE))
@@ -102,13 +102,16 @@ class Styles:
         return self._xfs[style] if style < len(self._xfs) else self._xfs[0]
 
     def with_date(self, style: int, code: str, *, keep: bool) -> int:
-        """The format with a date's number format, unless it shows dates; `keep`: or unless it has any but General."""
+        """The format with the number format `code`, unless it already displays dates.
+
+        With `keep`, any number format other than General is kept, too.
+        """
         if self.is_date(style) or (keep and self.number_format(style) != GENERAL):
             return style
         return self.derive(style, Look(number_format=code))
 
     def derive(self, style: int, look: Look) -> int:
-        """Index of a format like `style` with the changes of `look`."""
+        """Index of a format that is `style` with the changes of `look`; WorkbookError above MAX_FORMATS."""
         if look == Look():
             return style
         found = self._memo.get((style, look))
@@ -164,7 +167,7 @@ class Styles:
         bold = parts.pop("b", b"")
         if look.bold:
             bold = f"<{p}b/>".encode()
-        # Excel wants <b> first, and <color> before the name of the font.
+        # Excel expects <b> first, and <color> before <name>.
         order = ["i", "strike", "condense", "extend", "outline", "shadow", "u", "vertAlign", "sz", "color", "name"]
         inner = bold + b"".join(parts.pop(name) for name in order if name in parts) + b"".join(parts.values())
         return self._groups["fonts"].add(f"<{p}font>".encode() + inner + f"</{p}font>".encode())
@@ -185,7 +188,7 @@ class Styles:
         return bool(self._groups["cellXfs"].new)
 
     def changed(self) -> bytes:
-        """The part with the new formats at the ends of its lists."""
+        """The part with the new formats appended to its lists."""
         edits, p = Edits(self._data), self._prefix
         self._groups["numFmts"].new = [
             start_tag(f"{p}numFmt", {"numFmtId": str(number), "formatCode": code}, empty=True)

@@ -1,4 +1,4 @@
-"""The tables of a workbook (Insert, Table): where they stand, their columns, their totals row."""
+"""Reads and resizes the tables of a workbook (ECMA-376 18.5)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _WAITING = ("insertRow", "insertRowShift")
 
 @dataclass(frozen=True, slots=True)
 class TablePart:
-    """One table as its part says."""
+    """One table and its part."""
 
     part: str
     data: bytes
     root: Element
     area: Area
-    """Rows of header, data and totals."""
+    """The range with header, data and totals row."""
 
     @property
     def name(self) -> str:
@@ -28,12 +28,12 @@ class TablePart:
 
     @property
     def header_rows(self) -> int:
-        """1, or 0 if the header is switched off."""
+        """1 with a header, 0 without one."""
         return int(self.root.attributes.get("headerRowCount", "1"))
 
     @property
     def totals_rows(self) -> int:
-        """1 with a totals row."""
+        """1 with a totals row, 0 without one."""
         return int(self.root.attributes.get("totalsRowCount", "0"))
 
     @property
@@ -48,11 +48,11 @@ class TablePart:
 
     @property
     def waits(self) -> bool:
-        """Whether its only row of data is the one that Excel keeps for the first entry: it counts as no data."""
+        """Whether its only row of data is the empty row that Excel keeps for the first entry (`insertRow`)."""
         return any(key in self.root.attributes for key in _WAITING)
 
     def resized(self, area: Area, *, has_data: bool) -> bytes:
-        """The part for another range; the filter covers header and data, never the totals."""
+        """The part with another range; the filter covers header and data, but not the totals row."""
         edits = Edits(self.data)
         gone: dict[str, str | None] = dict.fromkeys(_WAITING) if has_data else {}
         edits.set_attributes(self.root, ref=str(area), **gone)
@@ -63,7 +63,7 @@ class TablePart:
 
 
 def tables_of(archive: Archive, sheet_part: str, read: Callable[[str], bytes] | None = None) -> Iterator[TablePart]:
-    """The tables of a sheet; `read` gives the parts as they are by now."""
+    """Yield the tables of a sheet; `read` returns a part's current bytes, by default those of the archive."""
     if sheet_part not in archive:
         return
     for relation in relations(archive, sheet_part):

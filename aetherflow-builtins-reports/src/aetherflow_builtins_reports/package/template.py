@@ -1,4 +1,4 @@
-"""A template that is open: its workbook, its styles, and a reader for each sheet."""
+"""An open template: its workbook, its styles, and readers of its sheets."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -40,11 +40,11 @@ class Template:
         return found[0] if found and found[0] in self.archive else None
 
     def is_new(self, sheet: Sheet) -> bool:
-        """Whether the fill adds the sheet."""
+        """Whether the sheet was added by the fill and is not in the template."""
         return sheet.part not in self.archive
 
     def events(self, sheet: Sheet, detail_from: int = MAX_ROW + 1) -> tuple[SheetStream, Iterator[Event]]:
-        """A reader of a sheet and its events; rows from `detail_from` on come with their cells."""
+        """A reader of a sheet, and its events; rows from `detail_from` on have `cells`. Raises WorkbookError."""
         stream = SheetStream(self.archive.stream(sheet.part), detail_from)
         return stream, self._guarded(stream, sheet)
 
@@ -55,12 +55,12 @@ class Template:
             raise self.archive.error(f"cannot be read: sheet {sheet.name!r}: {error}") from error
 
     def rows(self, sheet: Sheet, detail_from: int = 1) -> Iterator[Row]:
-        """The rows of a sheet; none of a new one."""
+        """Yield the rows of a sheet; a new sheet has none."""
         if not self.is_new(sheet):
             yield from (event for event in self.events(sheet, detail_from)[1] if isinstance(event, Row))
 
     def shared_strings(self) -> Iterator[str]:
-        """The texts that cells refer to by their place in this list."""
+        """Yield the shared strings, which cells refer to by index; WorkbookError if they cannot be read."""
         if self.strings_part is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""The workbook part: its sheets and names read, and what a fill changes in it."""
+"""Reads the workbook part, its sheets and defined names, and changes it for a fill."""
 
 import re
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ FILTER_NAME = "_xlnm._FilterDatabase"
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One sheet that has cells."""
+    """One worksheet, a sheet with cells."""
 
     name: str
     part: str
     index: int
-    """Its place among all sheets, chart sheets included; names of sheet scope count so."""
+    """Its index among all sheets, chart sheets included; the scope of defined names uses this index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class DefinedName:
     name: str
     text: str
     scope: int | None
-    """Index of the sheet that it belongs to; None: the workbook."""
+    """Index of the sheet that the name belongs to; None for the workbook."""
 
     def areas(self) -> list[tuple[str, Area]]:
-        """(sheet, area) for each area that it points at; none for constants and formulas."""
+        """(sheet, area) for each area that the name refers to; empty for constants and formulas."""
         found = []
         for text in re.split(r",(?=(?:[^']*'[^']*')*[^']*$)", self.text):
             sheet, ref = split_sheet(text)
@@ -59,7 +59,7 @@ class DefinedName:
 
 
 class Workbook:
-    """What the workbook part says, and the changes that are to be made in it."""
+    """The content of the workbook part, and changes to it. WorkbookError if the part cannot be read."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -97,7 +97,7 @@ class Workbook:
         try:
             rel_key = f"{prefix_of(self._root, DOCUMENT_RELS)}id"
         except MarkupError:
-            rel_key = "r:id"  # declared further down
+            rel_key = "r:id"  # the prefix is declared on a child element
         for index, element in enumerate(listed.children if listed else ()):
             name = element.attributes.get("name", "")
             own = next((value for key, value in element.attributes.items() if key.endswith(":id")), "")
@@ -118,15 +118,15 @@ class Workbook:
 
     @property
     def sheet_names(self) -> list[str]:
-        """Of the sheets with cells, in their order."""
+        """Names of the sheets with cells, in their order."""
         return [sheet.name for sheet in self.sheets]
 
     def find_sheet(self, name: str) -> Sheet | None:
-        """The sheet of that name; Excel ignores the case."""
+        """The sheet of that name, in any case, as in Excel; None if there is none."""
         return next((sheet for sheet in self.sheets if sheet.name.casefold() == name.casefold()), None)
 
     def sheet(self, name: str) -> Sheet:
-        """The sheet of that name; WorkbookError that lists what there is."""
+        """The sheet of that name, in any case; WorkbookError that lists the sheets if there is none."""
         found = self.find_sheet(name)
         if found is None:
             hint = "it is a chart sheet; " if name.casefold() in map(str.casefold, self.other_sheets) else ""
@@ -137,7 +137,7 @@ class Workbook:
         return found
 
     def named(self, name: str) -> list[DefinedName]:
-        """Defined names of that name, in any case, those of the workbook first."""
+        """The defined names of that name, in any case; names with the workbook's scope come first."""
         wanted = name.casefold()
         found = [each for each in self.names if each.name.casefold() == wanted]
         return sorted(found, key=lambda each: (each.scope is not None, each.scope or 0))
@@ -145,7 +145,7 @@ class Workbook:
     # Changes
 
     def add_sheet(self, name: str) -> Sheet:
-        """Add an empty sheet behind all others."""
+        """Add an empty sheet after all others; StepInputError or WorkbookError if the name is not possible."""
         check_sheet_name(name)
         if name.casefold() in map(str.casefold, [*self.sheet_names, *self.other_sheets]):
             raise WorkbookError(f"{self.archive.name} has a sheet {name!r} already, which is no sheet with cells")
@@ -166,20 +166,20 @@ class Workbook:
 
     @property
     def added(self) -> list[tuple[Sheet, str]]:
-        """New sheets and the ids of their relationships."""
+        """The new sheets and the ids of their relationships."""
         new = self.sheets[len(self.sheets) - len(self._added) :]
         return [(sheet, rel_id) for sheet, (_, rel_id) in zip(new, self._added, strict=True)]
 
     def set_filter(self, sheet: Sheet, area: Area) -> None:
-        """Remember the range of a sheet's filter; Excel keeps it as a hidden name."""
+        """Set the range of a sheet's filter, which Excel stores as a hidden name."""
         self._filters[sheet.index] = f"{quoted(sheet.name)}!{area.absolute}"
 
     def set_name(self, index: int, text: str) -> None:
-        """Give one of `names`, by its place in that list, another text in the file; `names` keeps what was read."""
+        """Change the text of the name at this index of `names` in the file; `names` itself stays unchanged."""
         self._name_texts[index] = text
 
     def changed(self) -> bytes:
-        """The part with all changes, and with the order to calculate everything when it is opened."""
+        """The part with all changes, and with `fullCalcOnLoad`: Excel then recalculates when it opens the file."""
         edits, prefix, root = Edits(self._data), self._prefix, self._root
         self._add_sheets(edits)
         self._put_filters(edits)
@@ -243,7 +243,7 @@ class Workbook:
 
 
 def check_sheet_name(name: str) -> None:
-    """StepInputError if Excel would not take it as the name of a sheet."""
+    """Raise StepInputError if Excel would not accept the name for a sheet."""
     length = len(name.encode("utf-16-le")) // 2
     if not name.strip() or length > MAX_SHEET_NAME or _BAD_SHEET_NAME.search(name) or name.casefold() == "history":
         raise StepInputError(

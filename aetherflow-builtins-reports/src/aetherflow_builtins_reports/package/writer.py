@@ -1,6 +1,6 @@
-"""Writing the archive in one pass, without seeking: parts copied as compressed bytes, parts from memory or a spool.
+"""Writes the ZIP archive in one pass, without seeking; parts may be copied in compressed form.
 
-Nothing in it depends on the time or the machine: the same parts make the same bytes.
+The output does not depend on the time or the machine: the same parts give the same bytes.
 """
 
 import struct
@@ -17,12 +17,12 @@ _END, _END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
 _LIMIT32, _LIMIT16 = 0xFFFFFFFF, 0xFFFF
 _UTF8_FLAG = 0x800
-_DATE, _TIME = (1 << 5) | 1, 0  # 1 January 1980, the first day that the format knows
+_DATE, _TIME = (1 << 5) | 1, 0  # 1 January 1980, the first date of the ZIP format
 _PLAIN_VERSION, _ZIP64_VERSION = 20, 45
 
 
 class ArchiveWriter:
-    """Writes parts one after the other; `close()` writes the list of them."""
+    """Writes parts one after the other; `close` writes the central directory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -30,7 +30,7 @@ class ArchiveWriter:
         self._central: list[bytes] = []
 
     def copy(self, archive: Archive, info: zipfile.ZipInfo) -> None:
-        """A part of another archive, its compressed bytes unchanged."""
+        """Copy a part of another archive; its compressed bytes stay unchanged."""
         year, month, day, hour, minute, second = info.date_time
         stamp = ((max(year - 1980, 0) << 9) | (month << 5) | day, (hour << 11) | (minute << 5) | (second // 2))
         self._entry(info.filename, info.compress_type, info.CRC, info.compress_size, info.file_size, stamp)
@@ -43,7 +43,7 @@ class ArchiveWriter:
         self._blocks([packed])
 
     def add_spool(self, name: str, spool: Spool) -> None:
-        """A part from a finished spool."""
+        """Write a part from a finished spool."""
         self._entry(name, zipfile.ZIP_DEFLATED, spool.crc, spool.compressed_size, spool.size)
         self._blocks(spool.blocks())
 
@@ -76,7 +76,7 @@ class ArchiveWriter:
         self._blocks([local + encoded + extra])
 
     def close(self) -> None:
-        """Write the list of parts. The file stays open: it has an owner."""
+        """Write the central directory. The file stays open; its owner closes it."""
         start, count = self._offset, len(self._central)
         self._blocks(self._central)
         size = self._offset - start

@@ -1,1 +1,1 @@
-"""Rows go in, and everything that refers to rows moves with them."""
+"""Inserts rows and adapts every reference to rows in the workbook."""

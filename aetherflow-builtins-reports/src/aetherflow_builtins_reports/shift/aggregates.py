@@ -1,4 +1,4 @@
-"""Single cells that a formula adds up. `SUM(E5)` below one row of samples means all rows that will stand there."""
+"""Finds single cells that a formula aggregates: `SUM(E5)` below one sample row means all rows inserted there."""
 
 import re
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ _EVERY = frozenset({
     "MAXA", "PRODUCT", "MEDIAN", "MODE", "SUMSQ", "STDEV", "STDEVP", "STDEV.S", "STDEV.P", "VAR", "VARP", "VAR.S",
     "VAR.P", "TEXTJOIN", "CONCAT",
 })  # fmt: skip
-"""Functions for which a cell is a range of one cell in whatever place."""
+"""Functions that take a range in every argument."""
 _FIRST = frozenset({"LARGE", "SMALL", "PERCENTILE", "QUARTILE"})
 _EVEN = frozenset({"SUMIF", "AVERAGEIF", "COUNTIF", "COUNTIFS"})
-"""Arguments in turn: range, criterion, range."""
+"""Functions whose arguments alternate: range, criterion, range."""
 _ODD = frozenset({"SUMIFS", "AVERAGEIFS", "MAXIFS", "MINIFS"})
-"""Range, range, criterion, range, criterion."""
+"""Functions with the arguments range, range, criterion, range, criterion."""
 _ELEMENTS = frozenset({"SUMPRODUCT"})
-"""Functions that go through the cells of expressions, too."""
+"""Functions that also evaluate expressions cell by cell."""
 _STEP = re.compile(r'"(?:[^"]|"")*"|([A-Za-z_][A-Za-z0-9_.]*)?\(|\)|,')
 _PREFIXES = re.compile(r"^(?:_XLFN\.|_XLWS\.)+")
 
 
 def added_up(parts: Sequence[Piece]) -> set[int]:
-    """Which of the parts of a formula are single cells that are added up, counted or compared as a range."""
+    """Indexes of the parts of a formula that are single cells in the place of a range argument."""
     found: set[int] = set()
     functions = [("", 0)]
-    """Those that are open, and the number of the argument that is read."""
+    """Open function calls, with the index of the current argument."""
     for index, part in enumerate(parts):
         if not isinstance(part, str):
             inside = next((name for name, _ in reversed(functions) if name), "")
@@ -45,14 +45,14 @@ def added_up(parts: Sequence[Piece]) -> set[int]:
 
 
 def _takes_ranges(function: str, argument: int) -> bool:
-    """Whether a function takes a range in a place, counted from 0."""
+    """Whether a function takes a range as its argument with this index, from 0."""
     if function in _ODD:
         return argument == 0 or argument % 2 == 1
     return function in _EVERY or (function in _FIRST and argument == 0) or (function in _EVEN and argument % 2 == 0)
 
 
 def _alone(parts: Sequence[Piece], index: int) -> bool:
-    """Whether a part is a whole argument."""
+    """Whether a part is a complete argument."""
     before = parts[index - 1] if index else ""
     behind = parts[index + 1] if index + 1 < len(parts) else ""
     if not isinstance(before, str) or not isinstance(behind, str):

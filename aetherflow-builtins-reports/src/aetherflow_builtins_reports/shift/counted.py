@@ -1,4 +1,4 @@
-"""What counts rows in a way of its own: page breaks, the first rows of a window, the corners of controls."""
+"""Moves elements with their own row numbering: page breaks, first visible rows, anchors of controls."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -13,7 +13,7 @@ _FROZEN = {"frozen", "frozenSplit"}
 
 
 def _move_row_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
-    """The id of a break is the row above it, and it moves with the row below it."""
+    """Move row breaks: the id of a break is the row above it, but it moves with the row below it."""
     for each in breaks.named("brk"):
         row = int(each.attributes.get("id", "0")) + 1
         new = moves.row(row)
@@ -24,7 +24,7 @@ def _move_row_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
 
 
 def _move_column_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
-    """They may reach over some rows only."""
+    """Move column breaks that are limited to some rows."""
     for each in breaks.named("brk"):
         first, last = int(each.attributes.get("min", "0")), int(each.attributes.get("max", "0"))
         span = moves.span(first + 1, last + 1) if 0 < last < MAX_ROW - 1 else None
@@ -34,7 +34,7 @@ def _move_column_breaks(breaks: Element, moves: Moves, pending: Pending) -> None
 
 
 def _move_view(view: Element, moves: Moves, pending: Pending) -> None:
-    """Inserted rows come into sight, and frozen rows stay frozen."""
+    """Move the first visible row, so that inserted rows are visible, and the number of frozen rows."""
     _move_corner(view, moves, pending)
     pane = view.first("pane")
     if pane is None:
@@ -44,7 +44,7 @@ def _move_view(view: Element, moves: Moves, pending: Pending) -> None:
     if pane.attributes.get("state") not in _FROZEN or not split.isdecimal():
         return
     corner = parse_cell(view.attributes.get("topLeftCell", ""))
-    above = corner[0] - 1 if corner else 0  # rows that are scrolled away for good
+    above = corner[0] - 1 if corner else 0  # rows above the frozen ones, which cannot be scrolled to
     last, new_above = moves.row(above + int(split)), moves.row(above) if above else 0
     if last is not None and new_above is not None:
         pending.set(pane, {"ySplit": str(last - new_above)})
@@ -60,7 +60,7 @@ def _move_corner(element: Element, moves: Moves, pending: Pending) -> None:
 
 
 def _move_anchor(anchor: Element, moves: Moves, pending: Pending) -> None:
-    """Where a control stands, if it moves with its cells."""
+    """Move the anchor of a control that moves with its cells."""
     start, end = _marker(anchor.first("from")), _marker(anchor.first("to"))
     if start is None or end is None or anchor.attributes.get("moveWithCells") not in _YES:
         return
@@ -72,7 +72,7 @@ def _move_anchor(anchor: Element, moves: Moves, pending: Pending) -> None:
 
 
 def _marker(element: Element | None) -> tuple[int, int, Element] | None:
-    """Row, offset in it, and the element that says the row."""
+    """Row from 0, offset in it, and the element with the row; None if they are missing."""
     row = element.first("row") if element is not None else None
     if element is None or row is None or not row.text.strip().isdecimal():
         return None
@@ -88,4 +88,4 @@ COUNTED: dict[str, Move] = {
     "customSheetView": _move_view,
     "anchor": _move_anchor,
 }
-"""By the local name of the element."""
+"""Functions by the local name of the element."""

@@ -1,4 +1,4 @@
-"""Pictures, charts and shapes: they move with their cells, stretch, or stay, as each of them says."""
+"""Moves pictures, charts and shapes: they move and stretch with their cells, or stay, by their `editAs`."""
 
 from collections.abc import Callable
 

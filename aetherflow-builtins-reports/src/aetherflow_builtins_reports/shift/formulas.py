@@ -1,4 +1,4 @@
-"""Formulas: their references moved, or the formula copied to another cell. What cannot be read is never guessed."""
+"""Shifts the references of formulas, and copies formulas to other cells. Unreadable formulas are errors."""
 
 import re
 from typing import Literal, TypeAlias
@@ -9,9 +9,9 @@ from aetherflow_builtins_reports.shift.moves import Moves, Shift
 from aetherflow_builtins_reports.shift.references import FormulaError, Point, Reference, pieces
 
 Growth: TypeAlias = Literal["ranges", "all", "absolute", "others", "none"]
-"""What reaches over rows that grow out of its end: ranges, and cells that are added up; all single cells (charts); only
-ranges whose last row has a `$` (formulas of which each row has its own); ranges of other sheets (formulas in the style
-row); nothing."""
+"""Which references are extended over rows that are inserted below their end: `ranges`: ranges and aggregated cells;
+`all`: also all single cells (charts); `absolute`: ranges whose last row has a `$` (formulas that exist per row);
+`others`: ranges of other sheets (formulas in the style row); `none`: none."""
 
 _NUMBER = re.compile(r"\d+")
 _INDIRECT = re.compile(r"\bINDIRECT\(", re.IGNORECASE)
@@ -28,10 +28,10 @@ def shift_formula(
     growth: Growth = "ranges",
     absolute_only: bool = False,
 ) -> str:
-    """A formula (without `=`) after the insertions. WorkbookError that names `where` if it cannot follow safely.
+    """A formula (without `=`) after the insertions; WorkbookError that names `where` if it cannot be adapted safely.
 
-    `own_sheet` is that of references without one. With `absolute_only` rows without `$` stay: those of a defined name
-    are counted from the cell that uses it.
+    `own_sheet` is the sheet of references without one. With `absolute_only`, rows without `$` stay: in a defined name
+    they are relative to the cell that uses the name.
     """
     if _INDIRECT.search(text):
         shift.warn("INDIRECT makes its reference out of text, which stays as it is", where)
@@ -50,14 +50,14 @@ def shift_formula(
 
 
 def may_change(text: str, own_sheet: str | None, shift: Shift, reach: int = 0) -> bool:
-    """A quick look: False if no reference of the formula, or of its copies `reach` rows below, can be concerned."""
+    """A fast check: False if no reference of the formula, or of its copies up to `reach` rows below, can change."""
     if "!" not in text and shift.of(own_sheet) is None:
         return False
     return any(int(digits) + reach >= shift.lowest for digits in _NUMBER.findall(text))
 
 
 def copy_formula(text: str, rows: int, columns: int) -> str:
-    """A formula copied so many rows down and columns right: what has no `$` moves along, round the sheet's edges.
+    """A formula copied by `rows` down and `columns` right: references without `$` move, and wrap at the sheet's edges.
 
     FormulaError if it cannot be read.
     """
@@ -80,7 +80,7 @@ def copy_formula(text: str, rows: int, columns: int) -> str:
 
 
 class _Mover:
-    """Moves the references of one formula."""
+    """Shifts the references of one formula."""
 
     def __init__(self, own_sheet: str | None, shift: Shift, where: str, growth: Growth, absolute_only: bool) -> None:
         self._own = own_sheet
@@ -89,7 +89,7 @@ class _Mover:
         self._growth = growth
         self._absolute_only = absolute_only
         self.added_up: set[int] = set()
-        """Which parts of the formula are single cells that count as ranges."""
+        """Indexes of the parts that are single cells and count as ranges."""
         self._as_range = False
 
     def moved(self, reference: Reference, index: int) -> str:
@@ -109,7 +109,7 @@ class _Mover:
         return str(reference) if several else new
 
     def _moves(self, prefix: str) -> tuple[list[Moves], bool]:
-        """The insertions that a sheet prefix leads to, and whether it names several sheets."""
+        """The moves of the sheets that a prefix names, and whether it names several sheets."""
         if not prefix:
             own = self._shift.of(self._own)
             return ([own] if own else []), False
@@ -149,7 +149,7 @@ class _Mover:
         return str(Reference(reference.prefix, points[0], end, reference.last_prefix))
 
     def _half(self, reference: Reference, moves: Moves) -> str:
-        """A range of which only one end has a `$`, in a name."""
+        """A range in a defined name of which only one end has a `$`."""
         ends = []
         for point in (reference.first, reference.last or reference.first):
             row = moves.row(point.row) if point.fixed else point.row

@@ -1,4 +1,4 @@
-"""Where on a sheet, in drawing units from its top, a row begins, before and after rows went in."""
+"""The vertical position of rows on a sheet, in EMU (English Metric Units), before and after insertions."""
 
 from aetherflow_builtins_reports.package.markup import parse
 from aetherflow_builtins_reports.package.refs import MAX_ROW
@@ -12,7 +12,7 @@ _DEFAULT_POINTS = 15.0
 
 
 class RowHeights:
-    """Heights of the rows of one sheet; rows are counted from 0, as drawings do."""
+    """The row heights of one sheet in EMU; rows are counted from 0, as in drawings."""
 
     def __init__(self, default: int, own: dict[int, int]) -> None:
         self._default = default
@@ -20,7 +20,7 @@ class RowHeights:
 
     @classmethod
     def read(cls, template: Template, sheet: Sheet) -> "RowHeights":
-        """From the sheet as it is in the template."""
+        """The heights of a sheet of the template."""
         stream, events = template.events(sheet)
         head = next(events)
         closing = f"</{stream.prefix}sheetData></{stream.prefix}worksheet>".encode()
@@ -31,7 +31,7 @@ class RowHeights:
         return cls(_units(_DEFAULT_POINTS) if default is None else default, own)
 
     def moved(self, moves: Moves) -> "RowHeights":
-        """After rows of the default height went in."""
+        """The heights after rows of the default height were inserted."""
         new = {number: moves.row(row + 1) for row, number in ((row, row) for row in self._own)}
         return RowHeights(self._default, {moved - 1: self._own[row] for row, moved in new.items() if moved is not None})
 
@@ -40,7 +40,7 @@ class RowHeights:
         return (row - len(own)) * self._default + sum(own)
 
     def find(self, position: int) -> tuple[int, int]:
-        """The row at a position, and how far below its top that is."""
+        """The row at a position, and the distance of the position from the row's top."""
         row = at = 0
         for number, height in self._own.items():
             plain = (number - row) * self._default

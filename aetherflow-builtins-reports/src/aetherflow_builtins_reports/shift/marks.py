@@ -1,4 +1,4 @@
-"""What small parts and the frames of a sheet say about rows, moved: ranges in attributes, formulas in texts."""
+"""Shifts ranges in attributes and formulas in texts, in small parts and in the frames of a sheet."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ _GROWING = {
     "autoFilter", "sortState", "sortCondition", "conditionalFormatting", "dataValidation", "protectedRange",
     "ignoredError", "table", "nsvFilter",
 }  # fmt: skip
-"""Elements whose ranges reach over rows that grow out of their end; merged cells and links do not."""
+"""Elements whose ranges are extended over rows inserted below their end; merged cells and links are not."""
 _RANGES = {
     "dimension", "mergeCell", "hyperlink", "comment", "threadedComment", "selection", "cellWatch", "inputCells",
     "scenarios", "sheetPr", "singleXmlCell", "location", "webPublishItem", *_GROWING,
@@ -23,7 +23,7 @@ _RANGES = {
 """Elements that have a range of their own sheet in one of _RANGE_KEYS."""
 _RANGE_KEYS = ("ref", "sqref", "r", "sourceRef", "activeCell", "syncRef")
 _ELSEWHERE = {"dataRef", "worksheetSource", "rangeSet"}
-"""Elements whose range is on the sheet that they name."""
+"""Elements that name the sheet of their range."""
 _FORMULA_TEXTS = {"formula", "formula1", "formula2", "f", "calculatedColumnFormula", "totalsRowFormula"}
 _FORMULA_KEYS = {
     "hyperlink": ("location",),
@@ -51,7 +51,7 @@ class _Context:
     growth: Growth
     where: str
     absolute_only: bool = False
-    """Whether rows without a `$` stay: those of a format of whole columns are counted from row 1, wherever it went."""
+    """Whether rows without a `$` stay: in a rule for whole columns they are relative to row 1, which does not move."""
 
 
 def shift_marks(data: bytes, own_sheet: str | None, shift: Shift, where: str) -> bytes:
@@ -62,7 +62,7 @@ def shift_marks(data: bytes, own_sheet: str | None, shift: Shift, where: str) ->
 
 
 class Marks:
-    """Moves what is said in the tree of one part."""
+    """Shifts the ranges and formulas in the tree of one part."""
 
     def __init__(self, own_sheet: str | None, shift: Shift, where: str) -> None:
         self._pending = Pending()
@@ -72,12 +72,12 @@ class Marks:
         self._where = where
 
     def move(self, root: Element, edits: Edits) -> None:
-        """Change all that is below an element, and itself."""
+        """Add the changes for an element and all elements below it to `edits`."""
         self._visit(root, _Context("ranges", self._where))
         self._pending.apply(edits)
 
     def _visit(self, element: Element, context: _Context) -> bool:
-        """Move an element; False if it has no place any more."""
+        """Shift an element; False if its range was pushed out of the sheet."""
         local = element.local
         context = self._inner(element, context)
         if not self._move_ranges(element, context):
@@ -86,7 +86,7 @@ class Marks:
         if local in COUNTED and self._moves:
             COUNTED[local](element, self._moves, self._pending)
         if local == "filters":
-            return True  # those of a pivot table hold a range that means nothing
+            return True  # the filters of a pivot table have a range without meaning
         kept = [self._visit(child, context) for child in element.children]
         if all(kept):
             return True
@@ -151,7 +151,7 @@ class Marks:
     def _move_elsewhere(self, element: Element) -> None:
         get = element.attributes.get
         if any(key.endswith(":id") for key in element.attributes):
-            return  # in another workbook
+            return  # the range is in another workbook
         moves, ref = self._shift.of(get("sheet")), get("ref")
         if moves and ref:
             self._pending.set(element, {"ref": moved_areas(ref, moves) or ref})
@@ -159,7 +159,7 @@ class Marks:
     def _check_pivot(self, location: Element, context: _Context) -> None:
         area = parse_area(location.attributes["ref"])
         filters = int(location.attributes.get("rowPageCount", "0"))
-        above = filters + 1 if filters else 0  # and a blank row
+        above = filters + 1 if filters else 0  # the page filters and a blank row
         if area is not None and self._moves.inside(area.top - above, area.bottom):
             raise self._shift.error(
                 context.where,
@@ -184,7 +184,7 @@ class Marks:
                 try:
                     changed[key] = lead + self._formula(attributes[key].removeprefix("#"), context)
                 except WorkbookError:
-                    if key != "location":  # a link may hold any text
+                    if key != "location":  # the location of a link may be any text
                         raise
         if local == "cfvo" and "val" in attributes and not _PLAIN_NUMBER.fullmatch(attributes["val"]):
             changed["val"] = self._formula(attributes["val"], context)
@@ -205,7 +205,7 @@ def _own_text(element: Element, local: str) -> str:
 
 
 def moved_areas(text: str, moves: Moves, *, grow: bool = True) -> str:
-    """A list of ranges after the insertions; those that are pushed out of the sheet are left out."""
+    """A space-separated list of ranges after the insertions, without ranges that were pushed out of the sheet."""
     new = []
     for each in text.split():
         area = parse_area(each)

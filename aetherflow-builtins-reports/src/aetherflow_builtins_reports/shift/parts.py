@@ -1,6 +1,6 @@
-"""Every other part that refers to the rows of a sheet: names, tables, charts, drawings, comments, pivot tables.
+"""Shifts all other parts that refer to rows: names, tables, charts, drawings, comments, pivot tables.
 
-Parts are found by their relationships; what nobody knows here is left as it is.
+Parts are found through relationships; parts of unknown kinds are left unchanged.
 """
 
 import re
@@ -22,15 +22,15 @@ _MARKED = {
     "table", "comments", "threadedComment", "pivotTable", "queryTable", "tableSingleCells", "namedSheetView",
     "ctrlProp", "chart", "chartEx", "chartUserShapes", "pivotCacheDefinition", "connections",
 }  # fmt: skip
-"""Kinds of relationships whose parts hold ranges and formulas in elements that `marks` knows."""
+"""Kinds of relationships whose parts hold ranges and formulas in elements that `marks` handles."""
 _LEADING = {"drawing", "chart", "chartEx", "chartsheet", "dialogsheet"}
-"""Kinds whose parts lead on to further ones."""
+"""Kinds whose parts have relationships to further parts."""
 _PRINT_TITLES = "_xlnm.print_titles"
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A part, what it is, and the sheet that it belongs to."""
+    """A part, its kind, and the sheet that it belongs to."""
 
     part: str
     kind: str
@@ -38,7 +38,7 @@ class _Place:
 
 
 def shifted_parts(template: Template, shift: Shift) -> dict[str, bytes]:
-    """The small parts that change, and as they are then. Names are changed in `template.workbook`, sheets are not."""
+    """The changed small parts by name. Defined names are changed in `template.workbook`; sheets are not included."""
     _shift_names(template, shift)
     archive = template.archive
     changed: dict[str, bytes] = {}
@@ -56,10 +56,10 @@ def shifted_parts(template: Template, shift: Shift) -> dict[str, bytes]:
 
 
 def sheets_that_follow(template: Template, shift: Shift) -> list[Sheet]:
-    """The sheets that get no rows but may refer to one that does: to be read through a ShiftedSheet as well."""
+    """The unchanged sheets that may refer to changed ones; they must be read through a ShiftedSheet, too."""
     names = {part for sheet in shift.sheets for part in _spellings(sheet.name)}
     if not all(name.isascii() for name in names):
-        names = {"!"}  # the quick look ignores the case of plain letters only
+        names = {"!"}  # the byte pattern ignores case for ASCII letters only
     pattern = re.compile("|".join(map(re.escape, names)).encode() + rb"|\w:'?[^!<>]{1,40}!", re.IGNORECASE)
     return [
         sheet
@@ -69,7 +69,7 @@ def sheets_that_follow(template: Template, shift: Shift) -> list[Sheet]:
 
 
 def _spellings(name: str) -> set[str]:
-    """How a sheet's name stands before a `!` in the text of a part."""
+    """All spellings of a sheet's name and `!` in the XML of a part."""
     found = set()
     for each in (name, name.replace("'", "''")):
         for apostrophe in ("'", "&apos;", "&#39;"):
@@ -99,7 +99,7 @@ def _shift_names(template: Template, shift: Shift) -> None:
 
 
 def _places(template: Template) -> Iterator[_Place]:
-    """Every part that may refer to rows, each once for each part that leads to it."""
+    """Every part that may refer to rows, once for each part with a relationship to it."""
     archive, workbook = template.archive, template.workbook
     sheets = {sheet.part: sheet for sheet in workbook.sheets}
     for relation in workbook.relations:

@@ -1,4 +1,4 @@
-"""Changes of one part that are collected while its tree is read; what is inside of a removed element goes with it."""
+"""Collects the changes of one part while its tree is read; changes inside a removed element are dropped."""
 
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ from aetherflow_builtins_reports.package.markup import Edits, Element
 
 
 class Pending:
-    """Attributes, texts and removals, in any order; the last word on an attribute counts."""
+    """Changed attributes and texts, and removed elements, in any order; the last value of an attribute wins."""
 
     def __init__(self) -> None:
         self._attributes: dict[int, tuple[Element, dict[str, str | None]]] = {}

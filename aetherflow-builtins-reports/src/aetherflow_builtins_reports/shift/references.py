@@ -1,4 +1,4 @@
-"""A formula cut into its references and what stands between them. Nothing in here knows about insertions."""
+"""Splits a formula into its references and the text between them. This module knows nothing about insertions."""
 
 import re
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ _WHOLE_ROW = re.compile(rf"(?P<prefix>{_PREFIX})?(?P<column>)(?P<fixed>\$?)(?P<r
 _WHOLE_COLUMN = re.compile(rf"(?P<prefix>{_PREFIX})?(?P<column>\$?[A-Za-z]{{1,3}})(?P<fixed>)(?P<row>)")
 _PIECES = re.compile(r"((?:[^:'\[\]]|'(?:[^']|'')*'|\[(?:[^\[\]']|'.|\[(?:[^\[\]']|'.)*\])*\])+|:)")
 
-# What the tokenizer stumbles over is replaced by as many harmless characters: escapes and # in brackets, the # behind a
-# reference, errors newer than it, all white space but blanks, LibreOffice's ~ for unions. The text itself is read from
-# the formula.
+# The tokenizer fails on escapes and # in brackets, # after a reference, newer error values, white space other than
+# blanks, and LibreOffice's ~ for unions. They are replaced by the same number of harmless characters; the pieces are
+# cut from the original formula.
 _MASKED = re.compile(
     r"""(?P<text>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<bracket>\[(?:[^\[\]']|'.|\[(?:[^\[\]']|'.)*\])*\])"""
     r"""|(?P<spill>(?<=[\w)\]])\#)|(?P<error>\#(?!(?:NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|GETTING_DATA))[A-Z_]+[!?]?)"""
@@ -29,17 +29,17 @@ _ESCAPE = re.compile(r"'.|#", re.DOTALL)
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be read."""
+    """A formula cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An end of a reference: a cell, a whole row (no column), a whole column (row 0)."""
+    """One end of a reference: a cell, a whole row (empty column), or a whole column (row 0)."""
 
     column: str
-    """As written, with its `$`."""
+    """The column as written, with its `$`."""
     fixed: str
-    """The `$` of the row."""
+    """`$` if the row is absolute; otherwise empty."""
     row: int
 
     def __str__(self) -> str:
@@ -48,10 +48,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A cell or a range, as it is written in a formula."""
+    """A cell or range as written in a formula."""
 
     prefix: str
-    """The sheet as written, with its `!`; empty without one."""
+    """The sheet as written, with its `!`; empty if there is none."""
     first: Point
     last: Point | None
     last_prefix: str = ""
@@ -68,7 +68,10 @@ Piece: TypeAlias = str | Reference
 
 @lru_cache(maxsize=4096)
 def pieces(formula: str) -> tuple[Piece, ...]:
-    """References of a formula (without `=`) and the text between them; joined, they are the formula again."""
+    """The references of a formula (without `=`) and the text between them; joined, they give the formula.
+
+    FormulaError if it cannot be read.
+    """
     found: list[Piece] = []
     for text, may_refer in _tokens(formula):
         for piece in _operand(text) if may_refer else (text,):
@@ -80,7 +83,7 @@ def pieces(formula: str) -> tuple[Piece, ...]:
 
 
 def _tokens(formula: str) -> Iterator[tuple[str, bool]]:
-    """Texts of the tokens, and whether they may hold references."""
+    """The texts of the tokens, and whether each may hold references."""
     library = tokenizer()
     token_kinds = library.Token
     masked = _MASKED.sub(_mask, formula) if _MAY_MASK.search(formula) else formula
@@ -118,7 +121,7 @@ def _mask(found: re.Match[str]) -> str:
 
 
 def _operand(text: str) -> Iterator[Piece]:
-    """The pieces of an operand, or of a function's name with what stands before it (`A1:INDEX(`)."""
+    """The pieces of an operand, or of a function's name with a preceding reference (`A1:INDEX(`)."""
     parts = _PIECES.findall(text)
     if "".join(parts) != text:
         raise FormulaError(f"the reference {text} cannot be read")
@@ -140,7 +143,7 @@ def _operand(text: str) -> Iterator[Piece]:
 
 
 def _marked(reference: Reference, first: str, last: str, *, loose: bool) -> Iterator[Piece]:
-    """The reference between the marks that stand before its first and behind its last part."""
+    """The reference, with `@` before it and `#` after it if its first and last part have them."""
     if first.startswith("@"):
         yield "@"
     yield replace(reference, loose=loose)
@@ -149,7 +152,7 @@ def _marked(reference: Reference, first: str, last: str, *, loose: bool) -> Iter
 
 
 def _range(parts: list[str]) -> tuple[Reference | None, int]:
-    """The range that some parts begin with, and how many of them it takes; None if they begin with something else."""
+    """The range at the start of the parts, and the number of its parts; None if there is no range."""
     if len(parts) < 3 or parts[1] != ":" or parts[0].endswith("#"):
         return None, 0
     ends = [_point(part) if part != ":" else None for part in parts[:5]]
@@ -165,7 +168,7 @@ def _range(parts: list[str]) -> tuple[Reference | None, int]:
 
 
 def _point(text: str) -> tuple[str, Point] | None:
-    """Prefix and place; None if it is no part of a reference."""
+    """Prefix and Point of a text; None if it is no end of a reference."""
     plain = text.removeprefix("@").removesuffix("#")
     for pattern in (_CELL, _WHOLE_ROW, _WHOLE_COLUMN):
         found = pattern.fullmatch(plain)
@@ -178,6 +181,6 @@ def _point(text: str) -> tuple[str, Point] | None:
 
 
 def _alike(first: tuple[str, Point], last: tuple[str, Point]) -> bool:
-    """Whether both are cells, rows or columns, of one sheet."""
+    """Whether both are cells, both rows, or both columns, of the same sheet."""
     same = bool(first[1].column) == bool(last[1].column) and bool(first[1].row) == bool(last[1].row)
     return same and (not last[0] or first[0].casefold() == last[0].casefold())

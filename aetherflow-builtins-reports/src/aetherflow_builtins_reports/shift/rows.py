@@ -1,4 +1,4 @@
-"""Rows of a sheet moved: their numbers, the addresses of their cells, and their formulas."""
+"""Shifts the rows of a sheet: row numbers, cell addresses, and formulas."""
 
 import re
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class _Shared:
     row: int
     column: int
     expanded: bool
-    """Whether each cell of the group gets its formula in full."""
+    """Whether each cell of the group gets the full formula."""
 
 
 class ShiftedRows:
-    """Moves the rows of one sheet, given in their order."""
+    """Shifts the rows of one sheet, which must be given in their order."""
 
     def __init__(self, shift: Shift, sheet: str, prefix: str) -> None:
         self._shift = shift
@@ -43,7 +43,7 @@ class ShiftedRows:
         self._plain_formula = re.compile(rb"<%sf>([^<]*)</%sf>" % (p, p))
 
     def row(self, row: Row) -> Row | None:
-        """The row where it belongs now; None if it is pushed out of the sheet, which only an empty one may be."""
+        """The shifted row; None if it is empty and pushed out of the sheet. WorkbookError if it has content."""
         new = self._moves.row(row.number)
         if new is None:
             self._refuse_lost(row)
@@ -83,7 +83,7 @@ class ShiftedRows:
         return head + row.raw[end:]
 
     def _cells(self, row: Row) -> list[tuple[int, bytes]]:
-        """Columns and texts of the cells."""
+        """Column and XML of each cell."""
         if row.cells is not None:
             return [(cell.column, cell.raw) for cell in row.cells]
         if any(mark in row.raw for mark in _ODD):
@@ -155,11 +155,11 @@ class ShiftedRows:
 
     @staticmethod
     def _spills(cell: bytes) -> bool:
-        """Whether it is a dynamic array, which finds its own size when it is calculated."""
+        """Whether the cell has a dynamic array formula, whose size results from its calculation."""
         return re.match(rb"""<[^>]*\scm\s*=""", cell) is not None
 
     def _check_data_table(self, formula: Element, where: str) -> None:
-        """Data tables are refused if anything of them would move: their cells cannot be told apart from numbers."""
+        """Refuse a data table (what-if analysis) if a part of it would move: its cells look like plain numbers."""
         area = parse_area(formula.attributes.get("ref", ""))
         inputs = [parse_cell(formula.attributes.get(key, "")) for key in ("r1", "r2")]
         rows = [(area.top, area.bottom)] if area else []
@@ -185,7 +185,7 @@ class ShiftedRows:
         else:
             raise self._shift.error(where, "its shared formula has no original above it", "save the workbook in Excel")
         if not first.expanded and row < self._moves.first and not self._moves.grows(row):
-            return raw  # a row that grows needs its formulas in full: new rows repeat them
+            return raw  # in a row that grows, formulas must be complete, as new rows repeat them
         try:
             text = copy_formula(first.text, row - first.row, column - first.column)
         except FormulaError as error:
@@ -196,7 +196,7 @@ class ShiftedRows:
         return edits.apply()
 
     def _must_expand(self, text: str, area: Area) -> bool:
-        """Whether a group would fall apart: some of its cells move, or something that one of them refers to."""
+        """Whether the cells of a group need full formulas: some cells move, or cells that they refer to."""
         if area.bottom >= self._moves.first or may_change(text, self._sheet, self._shift, area.bottom - area.top):
             self._expanding = True
             return True

@@ -1,4 +1,4 @@
-"""One sheet moved as a stream: the frame before its rows, each row, the frame behind them."""
+"""Shifts one sheet as a stream: the frame before its rows, each row, and the frame after them."""
 
 from aetherflow_builtins_reports.package.markup import Edits, parse
 from aetherflow_builtins_reports.package.refs import quoted
@@ -10,9 +10,9 @@ from aetherflow_builtins_reports.shift.rows import ShiftedRows
 
 
 class ShiftedSheet:
-    """Moves what a SheetStream reads from a sheet, in its order: one that gets rows, or one that refers to such a one.
+    """Shifts the events of a SheetStream, in their order: of a sheet that gets rows or refers to one that does.
 
-    What does not change comes back as the same bytes.
+    Unchanged content is returned as the same bytes.
     """
 
     def __init__(self, shift: Shift, sheet: Sheet, prefix: str) -> None:
@@ -22,16 +22,16 @@ class ShiftedSheet:
         self._rows = ShiftedRows(shift, sheet.name, prefix)
 
     def head(self, raw: bytes) -> bytes:
-        """The frame before the rows, which ends with the start tag of the rows section."""
+        """Shift the frame before the rows, which ends with the start tag of `sheetData`."""
         closing = f"</{self._prefix}sheetData></{self._prefix}worksheet>".encode()
         return self._moved(raw + closing)[: -len(closing)]
 
     def row(self, row: Row) -> Row | None:
-        """A row where it belongs now; None if it is pushed out of the sheet, which only an empty one may be."""
+        """The shifted row; None if it is empty and pushed out of the sheet. WorkbookError if it has content."""
         return self._rows.row(row)
 
     def tail(self, raw: bytes) -> bytes:
-        """The frame behind the rows, which begins with the end tag of the rows section."""
+        """Shift the frame after the rows, which starts with the end tag of `sheetData`."""
         opening = f"<{self._prefix}worksheet><{self._prefix}sheetData>".encode()
         return self._moved(opening + raw)[len(opening) :]
 

@@ -1,7 +1,7 @@
-"""All that we take of openpyxl past its package: its tokenizer of formulas, loaded from its file.
+"""Loads openpyxl's formula tokenizer from its file, without importing the package.
 
-Why: the import of the package takes longer than a small fill. Where the file is not found, the package is imported,
-which is slower. Tried with openpyxl 3.1.0 to 3.1.5.
+Why: importing the package takes longer than a small fill. Without that file, the package is imported. Tried with
+openpyxl 3.1.0 to 3.1.5.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _NAME = "openpyxl.formula.tokenizer"
 
 @cache
 def tokenizer() -> ModuleType:
-    """The module; of openpyxl itself if that is imported already."""
+    """The tokenizer module; openpyxl's own if it is already imported."""
     if _NAME in sys.modules:
         return sys.modules[_NAME]
     package = importlib.util.find_spec("openpyxl")

@@ -1,4 +1,4 @@
-"""Comment boxes and form controls in the old drawing language, which is not always well-formed XML."""
+"""Shifts comment boxes and form controls in VML, which is not always well-formed XML; hence regular expressions."""
 
 import re
 from xml.sax.saxutils import escape, unescape
@@ -13,10 +13,10 @@ _FORMULA = re.compile(rb"(<x:Fmla(?:Link|Range|Group|Txbx|Pict)>)([^<]+)(?=<)")
 _STAYS = {
     kind: re.compile(rb"<x:%sWithCells\s*(?:/>|>\s*(?:[Tt]rue|t)?\s*<)" % kind.encode()) for kind in ("Move", "Size")
 }
-"""The names mislead: Excel writes the element for what does not move, or does not change its size."""
+"""The names mislead: Excel writes the element for objects that do NOT move, or do NOT change their size."""
 _NUMBERS = 8
 _TOP, _BOTTOM = 2, 6
-"""Places of the rows among the numbers of an anchor."""
+"""Indexes of the rows among the numbers of an anchor."""
 
 
 def shift_vml(data: bytes, own_sheet: str | None, shift: Shift, where: str) -> bytes:

@@ -1,1 +1,1 @@
-"""Data files as chunks of columns."""
+"""Reads data files as chunks of columns."""

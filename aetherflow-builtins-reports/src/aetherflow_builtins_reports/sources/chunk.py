@@ -8,7 +8,7 @@ CHUNK_ROWS = 500
 
 
 class Chunk(NamedTuple):
-    """Some rows, as columns of equal length."""
+    """Some rows, stored as columns of equal length."""
 
     columns: Sequence[Sequence[Any]]
     rows: int
@@ -18,18 +18,18 @@ class Chunk(NamedTuple):
 
 
 class Source(Protocol):
-    """Rows that are read once."""
+    """Rows that can be read once."""
 
     @property
     def names(self) -> list[str] | None:
-        """Names of the columns, if the source has some."""
+        """Names of the columns; None if the source has none."""
         ...
 
     def chunks(self) -> Iterator[Chunk]: ...
 
 
 def transposed(rows: Sequence[Sequence[Any]]) -> Chunk:
-    """Rows as columns; what a short row lacks is MISSING_VALUE."""
+    """Rows as a chunk; fields that a short row lacks are MISSING_VALUE."""
     lengths = set(map(len, rows))
     if len(lengths) <= 1:
         return Chunk(list(zip(*rows, strict=True)), len(rows))

@@ -1,4 +1,4 @@
-"""How many rows a file has, without casting them."""
+"""Counts the rows of a file without casting them."""
 
 import codecs
 from pathlib import Path
@@ -13,7 +13,7 @@ _WIDE = ("utf-16", "utf-32")
 
 
 def count_rows(path: Path, kind: str, dialect: Dialect, *, fast: bool, has_header: bool) -> int:
-    """Number of rows. `fast` counts line ends in a CSV or TSV file: wrong if quoted fields hold some."""
+    """Number of rows. `fast` counts line ends in a CSV or TSV file, which is too much if quoted fields hold some."""
     if kind == "parquet":
         source = ParquetSource(path)
         source.close()

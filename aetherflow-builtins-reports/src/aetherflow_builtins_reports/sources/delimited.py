@@ -1,4 +1,7 @@
-"""CSV and TSV as chunks: everything is text, null and empty text are both an empty field."""
+"""Reads CSV and TSV as chunks: all values are text, except bare numbers with `quoting: nonnumeric`.
+
+Null and empty text are both an empty field.
+"""
 
 import codecs
 import contextlib
@@ -17,7 +20,7 @@ from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
 Quoting: TypeAlias = Literal["minimal", "all", "none", "nonnumeric"]
 
 _FIELD_LIMIT = 64 << 20
-"""Python's own limit for a field, 131,072 characters, is below what databases hold; the cell's limit comes later."""
+"""Python's limit for a field, 131,072 characters, is too low for texts of databases; cells cut them later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,15 @@ class Dialect:
 
 
 def text_of(raw: Any, encoding: str) -> io.TextIOWrapper:
-    """Bytes as text. Bytes that are no text become halves of characters, which the cell's rule replaces and counts."""
+    """A text reader. Undecodable bytes become lone surrogates, which `cells.texts` replaces and counts."""
     name = codecs.lookup(encoding).name
     if name == "utf-8":
-        name = "utf-8-sig"  # a byte order mark belongs to no column
+        name = "utf-8-sig"  # a byte order mark must not become part of the first column's name
     return io.TextIOWrapper(raw, encoding=name, errors="surrogateescape", newline="")
 
 
 class DelimitedSource:
-    """A CSV or TSV file. `names` is its first record if it has a header."""
+    """A CSV or TSV file; `names` is its first record if `has_header`. SourceError if it cannot be read."""
 
     def __init__(self, path: Path, dialect: Dialect, *, has_header: bool) -> None:
         self.path = path
@@ -75,7 +78,7 @@ class DelimitedSource:
         )
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows after the header."""
+        """Yield the rows after the header; call it once."""
         null = self._dialect.null_value
         while True:
             with self._failing():
@@ -89,7 +92,7 @@ class DelimitedSource:
             yield chunk
 
     def count(self) -> int:
-        """How many rows are left; they are read for it."""
+        """Read the remaining rows and return their number."""
         with self._failing():
             return sum(1 for _ in self._rows)
 
@@ -106,7 +109,7 @@ class DelimitedSource:
 
     @property
     def sha256(self) -> str:
-        """Of the file as it is on the disk."""
+        """SHA-256 of the file on disk, in hexadecimal."""
         return self._file.sha256
 
     def close(self) -> None:
@@ -114,9 +117,9 @@ class DelimitedSource:
 
 
 def _bare_numbers(text: io.TextIOWrapper, dialect: Dialect) -> Iterator[list[Any]]:
-    """Records of a file in which all but numbers is quoted: a field without quotes is a number if it reads as one.
+    """Records of a file in which everything but numbers is quoted: an unquoted field is a number if it looks like one.
 
-    The csv module can do this, but gives up at the first bare field that is no number: an empty one is enough.
+    The csv module has this, but raises an error for the first unquoted field that is no number, even an empty one.
     """
     scanner = _Scanner(dialect)
     for line in text:
@@ -128,7 +131,7 @@ def _bare_numbers(text: io.TextIOWrapper, dialect: Dialect) -> Iterator[list[Any
 
 
 class _Scanner:
-    """Splits lines into fields and knows which were quoted."""
+    """Splits lines into fields and tracks which were quoted."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -136,10 +139,10 @@ class _Scanner:
         self._field: list[str] = []
         self._quoted = False
         self.inside = False
-        """Whether a quoted field goes on in the next line."""
+        """Whether a quoted field continues in the next line."""
 
     def line(self, line: str) -> None:
-        """Take one line with its end."""
+        """Scan one line with its line end."""
         dialect, signs = self._dialect, iter(line)
         for sign in signs:
             if sign == dialect.escapechar:
@@ -156,7 +159,7 @@ class _Scanner:
     def _quote(self, sign: str) -> None:
         if self.inside:
             self.inside = False
-        elif self._quoted and self._dialect.doublequote:  # the second of two, inside the quotes after all
+        elif self._quoted and self._dialect.doublequote:  # the second of a doubled quote: the field continues
             self._field.append(sign)
             self.inside = True
         elif not self._field:
@@ -169,7 +172,7 @@ class _Scanner:
         self._field, self._quoted = [], False
 
     def record(self) -> list[Any]:
-        """The fields since the last record; none of an empty line."""
+        """The fields since the last record; an empty line has none."""
         if self._row or self._field or self._quoted:
             self._end_field()
         row, self._row, self.inside = self._row, [], False

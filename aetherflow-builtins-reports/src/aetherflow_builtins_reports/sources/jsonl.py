@@ -1,4 +1,4 @@
-"""JSON lines as chunks: one object or list a line, with the types that JSON has."""
+"""Reads JSON lines as chunks: one object or list per line, with JSON's types."""
 
 import io
 import json
@@ -15,9 +15,9 @@ from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
 
 
 class JsonlSource:
-    """A file of JSON lines. The columns of objects are `columns`, else all their keys in the order they appear.
+    """A file of JSON lines. The columns of objects are `columns`, or else all keys in the order of their appearance.
 
-    Without `columns` the file is read twice, so that a key that appears late has its column from the start.
+    Without `columns` the file is read twice, so that keys that appear late are known from the start.
     """
 
     def __init__(self, path: Path, columns: list[str] | None, encoding: str = "utf-8") -> None:
@@ -39,7 +39,9 @@ class JsonlSource:
         self._file = HashedFile(self.path)
         number = 0
         try:
-            self._text = text_of(unpack(self._file, self.path), self._encoding)  # kept: its end would close the file
+            self._text = text_of(
+                unpack(self._file, self.path), self._encoding
+            )  # kept in self: its finalizer would close the file
             for number, line in enumerate(self._text, 1):
                 if line.strip():
                     record = json.loads(line)
@@ -64,7 +66,7 @@ class JsonlSource:
 
     @property
     def sha256(self) -> str:
-        """Of the file as it is on the disk."""
+        """SHA-256 of the file on disk, in hexadecimal; empty before it was opened."""
         return self._file.sha256 if self._file else ""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Files opened as bytes, unpacked by their suffix, hashed as they are read."""
+"""Opens files, decompresses them by suffix, and hashes them while they are read."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ PACKED_SUFFIXES = (".gz", ".zst")
 
 
 def unpacked_suffix(path: Path) -> str:
-    """`.csv` of `a.csv.gz`, in lower case."""
+    """The suffix in lower case, without that of a compression: `.csv` for `a.csv.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()
@@ -21,7 +21,7 @@ def unpacked_suffix(path: Path) -> str:
 
 
 class HashedFile(io.RawIOBase):
-    """A file whose bytes are hashed on the way: nothing is read twice to know what was read."""
+    """A file that hashes its bytes while they are read, so that the file is read only once."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -37,19 +37,19 @@ class HashedFile(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of the whole file: what was not read yet is read for it."""
+        """SHA-256 of the whole file, in hexadecimal; reads the rest of the file."""
         while block := self._file.read(_BLOCK):
             self._hash.update(block)
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        if hasattr(self, "_file"):  # not where it could not be opened: the finalizer closes such an object, too
+        if hasattr(self, "_file"):  # missing if open() failed: the finalizer calls close() on that object, too
             self._file.close()
         super().close()
 
 
 def unpack(file: HashedFile, path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked if its suffix is .gz or .zst."""
+    """A reader of the file's bytes, decompressed if its suffix is .gz or .zst."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", io.BufferedReader(file, _BLOCK)), mode="rb"))
@@ -64,6 +64,6 @@ def unpack(file: HashedFile, path: Path) -> IO[bytes]:
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal hash of a file."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

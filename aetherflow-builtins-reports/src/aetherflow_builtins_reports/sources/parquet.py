@@ -1,4 +1,4 @@
-"""Parquet as chunks, with the types of its columns."""
+"""Reads Parquet as chunks, with the types of its columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ _BATCH_ROWS = 8 * CHUNK_ROWS
 
 
 class ParquetSource:
-    """A Parquet file, read in batches; without `has_header` as if its columns had no names."""
+    """A Parquet file, read in batches; without `has_header` its column names are ignored."""
 
     def __init__(self, path: Path, *, has_header: bool = True) -> None:
         try:
@@ -42,7 +42,7 @@ class ParquetSource:
 
     def _values(self, column: Any) -> list[Any]:
         kind, types = column.type, self._arrow.types
-        if types.is_timestamp(kind) and kind.unit == "ns":  # Python's own times end at microseconds
+        if types.is_timestamp(kind) and kind.unit == "ns":  # Python's types have microseconds only
             column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
         elif types.is_time64(kind) and kind.unit == "ns":
             column = column.cast(self._arrow.time64("us"), safe=False)
@@ -50,7 +50,7 @@ class ParquetSource:
             column = column.cast(self._arrow.duration("us"), safe=False)
         try:
             return list(column.to_pylist())
-        except (ValueError, OverflowError):  # times that Python has no year for
+        except (ValueError, OverflowError):  # times outside Python's years 1 to 9999
             return [_value(scalar) for scalar in column]
 
     @property

@@ -1,4 +1,4 @@
-"""Fields that the fill steps share: spellings, words in any case, JSON text for lists and maps."""
+"""Input fields that the Excel steps share: old key names, words in any case, JSON text for lists and maps."""
 
 import json
 from typing import Annotated, Any, Literal, Self
@@ -32,7 +32,7 @@ def _word(value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """A width that is no number counts as not given."""
+    """The width as int; None, as if it were not given, for anything that is no number."""
     if isinstance(value, bool):
         return None
     try:
@@ -42,7 +42,7 @@ def _whole(value: Any) -> Any:
 
 
 Word = BeforeValidator(_word, json_schema_input_type=str)
-"""Before a Literal: its words in any case."""
+"""Annotation for a Literal: accepts its words in any case, with blanks around them."""
 JsonNames = Annotated[list[str], BeforeValidator(_optional_json, json_schema_input_type=list[str] | str)]
 JsonMap = Annotated[dict[str, Any], BeforeValidator(_optional_json, json_schema_input_type=dict[str, Any] | str)]
 JsonRows = Annotated[list[Any], BeforeValidator(_optional_json, json_schema_input_type=list[Any] | str)]
@@ -52,7 +52,7 @@ HeaderMode = Annotated[Literal["template", "override", "append"], Word]
 
 
 def merge_spellings(values: Any, pairs: dict[str, str]) -> Any:
-    """Old names of keys as the new ones; ValueError if both are given and differ."""
+    """Rename old keys to new ones; ValueError if both are given and differ."""
     if not isinstance(values, dict):
         return values
     merged = dict(values)
@@ -66,16 +66,18 @@ def merge_spellings(values: Any, pairs: dict[str, str]) -> Any:
 
 
 class Casting(StepInputs):
-    """Columns, and how their text becomes values."""
+    """Columns, and how their text is cast to values."""
 
     columns_json: JsonNames | None = Field(
         None, validation_alias=AliasChoices("columns_json", "columns"), description="Names of the columns."
     )
     type_cast: Annotated[Literal["none", "basic", "schema"], Word] | None = Field(
-        None, description="How text becomes numbers and dates. Default: `schema` with `dtypes`, else `none`."
+        None,
+        description="How text is cast: `none`, `basic` (by its form), `schema` (by `dtypes`). Default: `schema` with "
+        "`dtypes`, else `none`.",
     )
     dtypes: JsonMap | None = Field(
-        None, description="Column to string, int, float, bool, date or datetime; others count as string."
+        None, description="Column to string, int, float, bool, date or datetime; other names count as string."
     )
     dtypes_json: JsonMap | None = Field(None, description="The same, as an earlier step emits it.")
 
@@ -86,16 +88,16 @@ class Casting(StepInputs):
 
     @property
     def cast(self) -> Literal["none", "basic", "schema"]:
-        """`type_cast`, or what it stands for where it is left out."""
+        """`type_cast`, or its default."""
         return self.type_cast or ("schema" if self.wanted_types else "none")
 
     @property
     def wanted_types(self) -> dict[str, Any]:
-        """The map of dtypes that counts."""
+        """`dtypes`, or else `dtypes_json`; empty without both."""
         return self.dtypes or self.dtypes_json or {}
 
     def column_types(self, names: list[str] | None) -> tuple[list[Dtype], Dtype]:
-        """Dtypes of the columns, and that of columns beyond them."""
+        """The dtypes of the columns, and the dtype of further columns."""
         if self.cast == "basic":
             return [], "basic"
         if self.cast == "none" or not names:
@@ -107,31 +109,32 @@ class Casting(StepInputs):
 class Target(Casting):
     """One block of rows and its place."""
 
-    name: str = Field("target", min_length=1, description="In messages and in the result.")
+    name: str = Field("target", min_length=1, description="Name in messages and in the result.")
     sheet: str | None = Field(None, description="Sheet of `cell: A1`, or the only one on which `anchor` is searched.")
     anchor: str | None = Field(None, description="A defined name, a cell, or the whole text of a cell, in any case.")
     cell: str | None = Field(None, description="`A1` with `sheet`, or `Sheet!A1`.")
     insert: Insert | None = Field(
         None,
-        description="`replace` writes over what is there. `below`: new rows go in, and what stood there moves down. "
-        "`grow`: the style row becomes the first row, the others go in below it, and totals and charts stretch.",
+        description="`replace` overwrites cells. `below` inserts rows and moves existing rows down. `grow`: the style "
+        "row becomes the first row, the others are inserted below it, and totals and charts are extended.",
     )
     table: str | None = Field(
         None,
-        description="Instead of `anchor` and `cell`: a table of the template, which is filled and gets as many rows as "
-        "there are.",
+        description="Instead of `anchor` and `cell`: a table of the template, which is filled and resized to the rows.",
     )
     anchor_is_marker: Flag | None = Field(
-        None, description="Whether the anchor stands alone above the header. Default: true for texts, false for names."
+        None, description="Whether the anchor is a cell above the header. Default: true for texts, false for names."
     )
     template_has_header: Flag | None = Field(
-        None, description="Whether the template keeps a header there. Default: true if the anchor is a marker."
+        None, description="Whether the template has a header there. Default: true if the anchor is a marker."
     )
     header_style: Annotated[Literal["template", "style_row"], Word] = Field(
-        "template", description="`style_row`: a written header looks like the style row."
+        "template", description="`style_row`: a written header gets the formats of the style row."
     )
     header_clear: Flag = Field(True, description="Empty the row of the header before it is written.")
-    header_clear_width: FreeWidth = Field(None, description="So many cells of it. Default: the width of the header.")
+    header_clear_width: FreeWidth = Field(
+        None, description="Number of cells to empty. Default: the width of the header."
+    )
     anchor_clear: Flag = Field(False, description="Empty the anchor.")
     anchor_clear_mode: Annotated[Literal["cell", "row"], Word] = Field(
         "cell", description="`row`: `anchor_clear_width` cells from the anchor to the right."
@@ -139,8 +142,8 @@ class Target(Casting):
     anchor_clear_width: FreeWidth = Field(1, description="Cells that `anchor_clear_mode: row` empties.")
     style_mode: Annotated[Literal["none", "copy_row"], Word] | None = Field(
         None,
-        description="`copy_row`: the rows look like the style row of the template. Default: `none`; with `grow` and "
-        "`table` `copy_row`.",
+        description="`copy_row`: the rows get the formats of the template's style row. Default: `none`; with `grow` "
+        "and `table` `copy_row`.",
     )
     style_row_offset: int | None = Field(
         None,
@@ -148,13 +151,13 @@ class Target(Casting):
         "`insert: grow` and `table` it is the first row of data.",
     )
     style_apply: Annotated[Literal["data", "header", "both"], Word] = Field(
-        "data", description="What gets the format of the style row."
+        "data", description="Which rows get the formats of the style row."
     )
-    clear_style_row: Flag = Field(False, description="Empty the values of the style row, if no data covers it.")
-    row_count: int | None = Field(None, ge=0, description="Number of rows that is known already, for the guards.")
-    max_rows: int | None = Field(None, ge=0, description="More data rows are an error.")
-    max_total_rows: int | None = Field(None, ge=0, description="More rows, header included, are an error.")
-    max_cols: int | None = Field(None, ge=0, description="More columns are an error.")
+    clear_style_row: Flag = Field(False, description="Empty the values of the style row if no data cover it.")
+    row_count: int | None = Field(None, ge=0, description="Number of rows, if known; otherwise the rows are counted.")
+    max_rows: int | None = Field(None, ge=0, description="Maximum number of data rows; more are an error.")
+    max_total_rows: int | None = Field(None, ge=0, description="Maximum number of rows, header included.")
+    max_cols: int | None = Field(None, ge=0, description="Maximum number of columns.")
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -166,7 +169,7 @@ class Target(Casting):
         return self
 
     def check_place(self) -> None:
-        """ValueError unless exactly one of `anchor`, `cell` and `table` is given."""
+        """Raise ValueError unless exactly one of `anchor`, `cell` and `table` is given."""
         if sum(each is not None for each in (self.anchor, self.cell, self.table)) != 1:
             raise ValueError("give one of anchor and cell, or a table")
 
@@ -181,7 +184,7 @@ class Target(Casting):
 
     @property
     def grows(self) -> bool:
-        """Whether the first row of data stands in the template and the others go in below it."""
+        """Whether the template has the first row of data and the other rows are inserted below it."""
         return self.insert == "grow" or self.table is not None
 
     @property
@@ -194,7 +197,7 @@ class Target(Casting):
 
     @property
     def writes_header(self) -> bool:
-        """Whether `header_mode` asks for a header."""
+        """Whether `header_mode` requests a written header."""
         return False
 
     @property
@@ -207,7 +210,7 @@ class CellValue(StepInputs):
 
     value: Any = Field(description="The value.")
     type: Annotated[Literal["basic", "string", "int", "float", "bool", "date", "datetime", "formula"], Word] = Field(
-        "string", description="What text becomes. `formula`: the text is one, without `=`."
+        "string", description="Type to which text is cast. `formula`: the text is a formula, without `=`."
     )
 
     @property

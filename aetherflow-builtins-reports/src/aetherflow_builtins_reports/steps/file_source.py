@@ -1,4 +1,4 @@
-"""Rows that stand in a file: the keys that say how it is read."""
+"""Input fields for rows from a file, and opening that file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -39,7 +39,7 @@ def _known_encoding(value: str) -> str:
 
 
 def _quoting(value: Any) -> Any:
-    """Another word counts as minimal."""
+    """The word in lower case; unknown words count as `minimal`."""
     word = value.strip().lower() if isinstance(value, str) else value
     return word if word in {"all", "none", "nonnumeric"} else "minimal"
 
@@ -51,22 +51,29 @@ Encoding = Annotated[str, AfterValidator(_known_encoding)]
 class ReadingOptions(StepInputs):
     """How CSV and TSV are read."""
 
-    encoding: Encoding | None = Field(None, description="Text encoding. Default utf-8, with or without a mark.")
-    delimiter: Character | None = Field(None, description="Between fields. Default `,` for csv, a tab for tsv.")
-    quotechar: Character | None = Field(None, description='Around fields. Default `"`.')
-    quoting: Annotated[Quoting, BeforeValidator(_quoting, json_schema_input_type=str)] | None = Field(
-        None, description="`minimal` (default), `all`, `none`: quotes are text, `nonnumeric`: bare fields are numbers."
+    encoding: Encoding | None = Field(
+        None, description="Text encoding. Default utf-8, with or without a byte order mark."
     )
-    escapechar: Character | None = Field(None, description="Before a special character. Default none.")
+    delimiter: Character | None = Field(
+        None, description="Character between fields. Default `,` for csv, a tab for tsv."
+    )
+    quotechar: Character | None = Field(None, description='Character around quoted fields. Default `"`.')
+    quoting: Annotated[Quoting, BeforeValidator(_quoting, json_schema_input_type=str)] | None = Field(
+        None,
+        description="`minimal` (default), `all`, `none`: quotes are text, `nonnumeric`: unquoted fields are numbers.",
+    )
+    escapechar: Character | None = Field(None, description="Character before a special character. Default none.")
     doublequote: Flag | None = Field(None, description="Whether two quotes inside quotes are one. Default true.")
-    null_value: str | None = Field(None, description="A field that reads so is an empty cell, as an empty field is.")
+    null_value: str | None = Field(
+        None, description="Text of fields that become empty cells, in addition to empty fields."
+    )
     linefeed: Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str)] | None = Field(
-        None, description=r"End of a line, for `count_mode: fast` alone. Default `\n`."
+        None, description=r"Line end, used by `count_mode: fast` only. Default `\n`."
     )
 
 
 class FileSource(ReadingOptions, Casting):
-    """A file and how it is read."""
+    """A file, and how it is read."""
 
     source_format: Annotated[Format, Word] | None = Field(
         None,
@@ -75,8 +82,8 @@ class FileSource(ReadingOptions, Casting):
     )
     read_header: Flag = Field(
         True,
-        description="Whether the first record of a CSV or TSV file holds the names; false for Parquet: its own names "
-        "do not count, those of `columns` do.",
+        description="Whether the first record of a CSV or TSV file holds the names. For Parquet, false ignores the "
+        "file's column names in favour of `columns`.",
     )
     file: ReadingOptions | None = Field(None, description="The options for CSV and TSV may stand in this block.")
 
@@ -93,7 +100,7 @@ class FileSource(ReadingOptions, Casting):
         return self.source_format or _BY_SUFFIX.get(unpacked_suffix(path), "tsv")
 
     def dialect(self, path: Path) -> Dialect:
-        """The options put together; the top-level key wins over that in `file:`."""
+        """The merged options; a top-level key wins over the same key in `file:`. StepInputError if they conflict."""
         options: dict[str, Any] = {}
         for key in ReadingOptions.model_fields:
             here, there = getattr(self, key), getattr(self.file, key, None)
@@ -106,7 +113,7 @@ class FileSource(ReadingOptions, Casting):
         return dialect
 
     def open(self, path: Path) -> AnySource:
-        """The source; StepInputError if there is no such file."""
+        """Open the file; StepInputError if it does not exist, SourceError if it cannot be read."""
         if not path.is_file():
             raise StepInputError(
                 f"{self.owner}: source {path} does not exist",

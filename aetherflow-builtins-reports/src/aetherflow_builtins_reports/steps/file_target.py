@@ -1,4 +1,4 @@
-"""A target whose rows stand in a file, on a sheet of data or in a region of a designed sheet."""
+"""A target with rows from a file, on its own data sheet or in a region of a designed sheet."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,10 +15,10 @@ ROWS_THRESHOLD = 50_000
 
 
 class FileTarget(Target, FileSource):
-    """Rows in a file, and their place."""
+    """Rows from a file, and their place."""
 
     mode: Annotated[Literal["data_sheet", "report_region"], Word] = Field(
-        "data_sheet", description="A sheet of data, which is created if need be, or a region of a designed sheet."
+        "data_sheet", description="A data sheet, which is created if it is missing, or a region of a designed sheet."
     )
     source_path: str = Field(min_length=1, description="The file, relative to the job's artifacts; .gz and .zst too.")
     header_mode: HeaderMode | None = Field(
@@ -27,21 +27,25 @@ class FileTarget(Target, FileSource):
         "`append` on a data sheet, `template` in a region.",
     )
     include_header: Flag | None = Field(
-        None, description="Old spelling of `read_header` and `header_mode: append`, or of neither; it wins over both."
+        None,
+        description="Older key, which wins over both: true is `read_header: true` and `header_mode: append`, false is "
+        "`read_header: false` and `header_mode: template`.",
     )
-    rows_threshold: int | None = Field(None, ge=0, description="Most rows of a region. Default: the step's.")
+    rows_threshold: int | None = Field(
+        None, ge=0, description="Maximum number of rows of a region. Default: the step's."
+    )
     fail_on_threshold: Flag = Field(True, description="false: a region may have any number of rows.")
     count_mode: Annotated[Literal["fast", "csv_parse"], Word] = Field(
-        "fast", description="How rows are counted for the threshold: line ends, or records. Room is made for records."
+        "fast", description="How rows are counted for the threshold: `fast` line ends, `csv_parse` records."
     )
-    data_sheet_prefix: str = Field("DATA_", description="Name of a data sheet without `sheet`: this and `name`.")
+    data_sheet_prefix: str = Field("DATA_", description="Without `sheet`, a data sheet is named by this and `name`.")
     freeze_panes: Flag | None = Field(
         None, description="Freeze a data sheet below its header. Default: if a header is written."
     )
     autofilter: Flag = Field(True, description="Put a filter over a data sheet with a written header.")
     header_bold: Flag = Field(True, description="Make the written header of a data sheet bold.")
     clear_stale_rows: Flag = Field(
-        True, description="Empty rows of a longer, older block that follow directly below a data sheet's."
+        True, description="Empty rows of a longer, older block directly below the new rows of a data sheet."
     )
 
     @model_validator(mode="before")
@@ -62,23 +66,23 @@ class FileTarget(Target, FileSource):
         return self
 
     def check_place(self) -> None:
-        """ValueError unless one of `anchor`, `cell` and `table` is given; a data sheet needs none."""
+        """Raise ValueError unless exactly one of `anchor`, `cell` and `table` is given; a data sheet needs none."""
         if self.mode == "report_region" or (self.anchor, self.cell, self.table) != (None, None, None):
             super().check_place()
 
     @property
     def writes_header(self) -> bool:
-        """Whether `header_mode` asks for a header."""
+        """Whether `header_mode` requests a written header."""
         return self.effective_header_mode != "template"
 
     @property
     def is_sheet(self) -> bool:
-        """Whether the rows have a sheet to themselves, with all that goes with it."""
+        """Whether the rows go to a data sheet, with its header format, filter and frozen panes."""
         return self.mode == "data_sheet" and self.table is None
 
     @property
     def effective_insert(self) -> str:
-        """`insert` as it counts; on a data sheet no rows go in."""
+        """The effective `insert`; on a data sheet no rows are inserted."""
         if self.grows:
             return "grow"
         return "replace" if self.mode == "data_sheet" else self.insert or "below"
@@ -89,11 +93,11 @@ class FileTarget(Target, FileSource):
 
     @property
     def data_sheet(self) -> str:
-        """Name of the data sheet."""
+        """The name of the data sheet."""
         return self.sheet or f"{self.data_sheet_prefix}{self.name}"
 
     def count(self, path: Path) -> int:
-        """Number of rows, as `count_mode` and `row_count` say."""
+        """Number of rows: `row_count`, or counted by `count_mode`."""
         if self.row_count is not None:
             return self.row_count
         kind = self.format_of(path)
@@ -102,7 +106,7 @@ class FileTarget(Target, FileSource):
         )  # fmt: skip
 
     def rows_to_expect(self, path: Path) -> tuple[int, str]:
-        """Number of rows for which room is made, and who says so. Records are counted, whatever `count_mode` is."""
+        """Number of rows to make room for, and its origin for messages. Always counts records, not line ends."""
         if self.row_count is not None:
             return self.row_count, "row_count"
         kind = self.format_of(path)
@@ -110,7 +114,7 @@ class FileTarget(Target, FileSource):
         return count, f"counting those of {path.name}"
 
     def guard(self, path: Path, step_threshold: int) -> None:
-        """Raise for more rows than the target may have, before anything is written."""
+        """Raise StepInputError or ReportTooLargeError if the target has too many rows, before anything is written."""
         for limit in ("max_rows", "max_total_rows"):
             most = getattr(self, limit)
             if self.row_count is not None and most is not None and self.row_count > most:

@@ -22,10 +22,10 @@ Targets = Annotated[list[FileTarget], BeforeValidator(_json, json_schema_input_t
 
 
 class Inputs(FillInputs):
-    """Targets with the files of their rows."""
+    """Targets whose rows come from files."""
 
-    targets: Targets = Field(description="What is written where.")
-    rows_threshold: int = Field(ROWS_THRESHOLD, ge=0, description="Most rows of a `report_region`.")
+    targets: Targets = Field(description="The blocks of rows and their places.")
+    rows_threshold: int = Field(ROWS_THRESHOLD, ge=0, description="Maximum number of rows of a `report_region`.")
 
 
 class Outputs(WrittenOutputs):
@@ -33,11 +33,11 @@ class Outputs(WrittenOutputs):
 
 
 class ExcelFillFromFile(FillStep[Inputs]):
-    """Fills a template with the rows of CSV, TSV, JSON-lines and Parquet files, however many, in constant memory.
+    """Fills a template with rows of CSV, TSV, JSON Lines and Parquet files of any size, in constant memory.
 
-    All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, slicers,
-    macros. Rows go onto a sheet of their own, into a region that makes room for them, or into a table; formulas,
-    charts, names and pivot tables follow.
+    Parts of the template that the rows do not affect stay byte for byte: charts, images, pivots, slicers, macros. Rows
+    are written to their own sheet, to a region into which rows are inserted, or to a table; formulas, charts, names and
+    pivot tables are adapted.
 
     Example:
         - id: report
@@ -83,14 +83,16 @@ class ExcelFillFromFile(FillStep[Inputs]):
             planned = [plan_target(filling, each, conventions, self.on_rows) for each in drafts]
             cells = self.put_cells(filling, conventions)
             stamped = self.stamp(
-                lambda: [Input("source", each.path.name, each.sha256) for each in sources]  # read to their ends by then
+                lambda: [
+                    Input("source", each.path.name, each.sha256) for each in sources
+                ]  # called when all sources have been read
             )
             path = self.save(filling, self.args.output, stamped)
         written = [each.written(mode=target.mode) for each, target in zip(planned, targets, strict=True)]
         return StepResult(output={"output": str(path), "written": written, **written_cells(cells, filling)})
 
     def _places(self, template: Template, targets: list[FileTarget]) -> list[Place]:
-        """Places; a data sheet that is missing is added."""
+        """The places of all targets; missing data sheets are added."""
         placed = [each for each in targets if each.anchor is not None]
         found = dict(zip(map(id, placed), self.places(template, placed), strict=True))
         return [found.get(id(each)) or self._data_place(template, each) for each in targets]
@@ -148,7 +150,7 @@ class ExcelFillFromFile(FillStep[Inputs]):
         return self.planned(lines)
 
     def _planned_room(self, target: FileTarget, path: Path) -> str:
-        """What would be inserted, if the template is there already."""
+        """A text about rows that would be inserted; empty if there are none, or no template yet."""
         if target.effective_insert == "replace" or not self.ctx.asset_path(self.args.template_path).is_file():
             return ""
         with self.template() as template, contextlib.closing(target.open(path)) as source:

@@ -1,4 +1,4 @@
-"""What both fill steps ask for beside their targets, and what they answer."""
+"""Inputs and outputs that both fill steps share, apart from their targets."""
 
 import zoneinfo
 from typing import Annotated, Any, Literal
@@ -19,16 +19,17 @@ def _zone(name: str) -> str:
 
 
 class ValueInputs(StepInputs):
-    """How values become cells, and how the file is packed."""
+    """How values become cells, and how the file is compressed."""
 
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
-        "UTC", description="Times with an offset are converted to this zone: a cell holds none."
+        "UTC", description="Times with a UTC offset are converted to this zone, because cells hold no offset."
     )
     long_numbers: Annotated[Literal["text", "number"], Word] = Field(
-        "text", description="Numbers of more digits than Excel keeps (15 of whole numbers): text, or cut numbers."
+        "text",
+        description="Numbers with more digits than Excel keeps (15 of whole numbers): as text, or rounded numbers.",
     )
     compression: Annotated[Compression, Word] = Field(
-        "auto", description="`zlib`, `isal` (faster, needs the extra isal), or `auto`: isal where it is installed."
+        "auto", description="`zlib`, `isal` (faster, needs the extra isal), or `auto`: isal if it is installed."
     )
 
     @property
@@ -46,7 +47,7 @@ def _cells(value: Any) -> Any:
 
 
 class FillInputs(ValueInputs):
-    """A template and the file that is made of it."""
+    """A template, and the file that is made from it."""
 
     template_path: str = Field(min_length=1, description="The workbook to fill: .xlsx, .xlsm, .xltx or .xltm.")
     output: str = Field(
@@ -60,10 +61,10 @@ class FillInputs(ValueInputs):
     )
     stored_results: Annotated[Literal["keep", "drop"], Word] = Field(
         "keep",
-        description="Results of formulas that the template holds: kept, which are old until a program calculates, or "
-        "dropped on all sheets. Excel calculates when it opens the file; LibreOffice only what has no result.",
+        description="Formula results in the template: `keep`, although they are old until a program recalculates, or "
+        "`drop` on all sheets. Excel recalculates when it opens the file, LibreOffice only formulas without a result.",
     )
-    stamp: Flag = Field(True, description="Put a part into the file that holds the hashes of what it was made of.")
+    stamp: Flag = Field(True, description="Add a part with the hashes of the template, the sources and the flow.")
 
     @model_validator(mode="before")
     @classmethod
@@ -82,14 +83,14 @@ class FillInputs(ValueInputs):
 
 
 class WrittenOutputs(StepOutputs):
-    """The file and what was written into it."""
+    """The file, and what was written to it."""
 
     output: str = Field(description="Absolute path of the file.")
     written: list[dict[str, Any]] = Field(
-        description="Of each target: `name`, `sheet`, `rows`, `cols`, `start_cell` [row, column], the modes that "
-        "counted, and `adjusted`: column to rule to the number of values that the rule changed."
+        description="For each target: `name`, `sheet`, `rows`, `cols`, `start_cell` [row, column], the effective modes "
+        "and `adjusted`: column to rule to the number of values that the rule changed."
     )
-    cells: dict[str, str] = Field(description="Of each of `cells`: where it was written.")
+    cells: dict[str, str] = Field(description="For each of `cells`: the cell to which it was written.")
     warnings: list[str] = Field(
-        description="What a person should look at: parts that were left out, references that could not follow."
+        description="What a person should check: parts that were left out, references that could not be adapted."
     )

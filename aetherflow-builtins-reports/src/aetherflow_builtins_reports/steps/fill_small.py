@@ -19,7 +19,7 @@ from aetherflow_builtins_reports.steps.planning import Draft, Rows, draft_target
 
 
 class SmallTarget(Target):
-    """Rows that are at hand, and their place."""
+    """Rows that the flow holds, and their place."""
 
     rows_json: JsonRows | None = Field(None, description="The rows: lists, or maps by column.")
     header_mode: HeaderMode = Field(
@@ -35,12 +35,12 @@ class SmallTarget(Target):
 
     @property
     def writes_header(self) -> bool:
-        """Whether `header_mode` asks for a header."""
+        """Whether `header_mode` requests a written header."""
         return self.header_mode != "template"
 
     @property
     def names(self) -> list[str] | None:
-        """Names of the columns; of rows that are maps, their keys."""
+        """Names of the columns: `columns_json`, or else the keys of rows that are maps; None without both."""
         if self.columns_json:
             return self.columns_json
         keys: dict[str, None] = {}
@@ -61,18 +61,18 @@ Targets = Annotated[list[SmallTarget], BeforeValidator(_json, json_schema_input_
 
 
 class Inputs(FillInputs):
-    targets: Targets = Field(description="What is written where.")
+    targets: Targets = Field(description="The blocks of rows and their places.")
 
 
 class Outputs(WrittenOutputs):
-    """The file and what was written into it."""
+    """The file, and what was written to it."""
 
 
 class ExcelFillSmall(FillStep[Inputs]):
     """Fills a template with rows that earlier steps hold in their outputs, and with single values.
 
-    All that the template has and the rows do not touch comes back byte for byte: charts, images, pivots, macros.
-    For more rows than fit well into a flow's state there is `excel_fill_from_file`.
+    Parts of the template that the rows do not affect stay byte for byte: charts, images, pivots, macros. For many rows
+    use `excel_fill_from_file`.
 
     Example:
         - id: report

@@ -1,4 +1,4 @@
-"""What both fill steps do around their targets: open, place the single values, write, answer."""
+"""Base classes of the steps that write workbooks: open the template, place single values, write the file."""
 
 import contextlib
 import errno
@@ -30,11 +30,11 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
     """A step that writes a workbook."""
 
     def conventions(self, *, date1904: bool = False) -> Conventions:
-        """How values look in the workbook."""
+        """The settings for the conversion of values."""
         return Conventions(date1904, self.args.zone, self.args.long_numbers)
 
     def scratch(self) -> Path:
-        """A folder for compressed sheets on their way."""
+        """A folder for temporary files with compressed sheets."""
         return self.ctx.scratch_dir(self.job_id)
 
     def on_rows(self, rows: int) -> None:
@@ -42,7 +42,7 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
         self.ctx.check_cancelled()
 
     def compression(self) -> Compression:
-        """How parts are packed; StepInputError if the library is asked for and missing."""
+        """The compression of parts; StepInputError if `isal` is requested and not installed."""
         if self.args.compression == "isal":
             try:
                 import isal  # noqa: F401
@@ -52,7 +52,7 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
 
     @contextlib.contextmanager
     def room(self, output: Path) -> Iterator[None]:
-        """A full disk in this block becomes an error that says so."""
+        """Convert errors of a full disk in the block to StepError."""
         try:
             yield
         except OSError as error:
@@ -61,9 +61,9 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
             raise
 
     def save(self, filling: Filling, output: str, stamped: Callable[[], bytes] | None) -> Path:
-        """Write the file; its path."""
+        """Write the file, log the warnings, and return the path."""
         target = self.ctx.write_path(output)
-        # sheets on their way are unnamed files in the scratch folder: whatever ends the process, nothing of them stays
+        # spools are unnamed files in the scratch folder, so none remains however the process ends
         with self.room(target), self.ctx.write_file(target) as file:
             filling.write(file, output, stamped)
         for warning in filling.warnings:
@@ -88,13 +88,13 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         return Filling(template, self.scratch(), self.compression(), drop_results=drop)
 
     def places(self, template: Template, targets: Sequence[Target]) -> list[Place]:
-        """The places of targets that have an anchor or a cell."""
+        """The places of targets that have an anchor, a cell or a table."""
         self.refuse_wide_search(template, targets)
         queries = [Query(each.owner, each.anchor, each.cell, each.sheet, each.table) for each in targets]
         return find_places(template, queries)
 
     def refuse_wide_search(self, template: Template, targets: Sequence[Target]) -> None:
-        """In enterprise mode a text is searched on a named sheet only."""
+        """In enterprise mode, raise StepInputError for an anchor text without a sheet to search."""
         if self.ctx.settings.mode != "enterprise":
             return
         for target in targets:
@@ -107,7 +107,7 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
             )
 
     def put_cells(self, filling: Filling, conventions: Conventions) -> dict[str, str]:
-        """Plan the single values; where each goes."""
+        """Plan the single values; return the cell of each."""
         where = {}
         for key, value in self.args.cell_values.items():
             place = value_place(filling.template, key)
@@ -120,7 +120,7 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         return where
 
     def stamp(self, sources: Callable[[], Sequence[Input]]) -> Callable[[], bytes] | None:
-        """The part that says what the file was made of; `sources` is asked when they have been read."""
+        """A function that makes the stamp part, None without `stamp`; `sources` is called when they have been read."""
         if not self.args.stamp:
             return None
         template = self.ctx.asset_path(self.args.template_path)
@@ -128,7 +128,7 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
         return lambda: stamp(self.ctx.flow_id, self.ctx.flow_sha256, [own, *sources()])
 
     def planned(self, lines: Sequence[str]) -> list[str]:
-        """Sentences of a dry run, those about targets given."""
+        """The sentences of a dry run; `lines` are those about the targets."""
         output = self.ctx.write_path(self.args.output)
         verb = "replace" if output.exists() else "write"
         cells = [f"single values: {', '.join(self.args.cell_values)}"] if self.args.cell_values else []
@@ -137,5 +137,5 @@ class FillStep(WorkbookStep[FillT], Generic[FillT]):
 
 
 def written_cells(values: dict[str, str], filling: Filling) -> dict[str, Any]:
-    """The outputs that both fill steps have."""
+    """The outputs `cells` and `warnings` of both fill steps."""
     return {"cells": values, "warnings": filling.warnings}

@@ -1,7 +1,7 @@
-"""The row geometry of the documented layouts, in rows of the template: header, data, and the room they need.
+"""Computes the rows of a target's header and data, in rows of the template, and the rows to insert.
 
-M: the anchor is a marker above the block. T: the template keeps a header. W: a header is written.
-r0 = anchor row + M; H = max(T, W); data starts at r0 + H.
+M: 1 if the anchor is a marker above the block. T: 1 if the template has a header. W: 1 if a header is written.
+The block starts at r0 = anchor row + M; with H = max(T, W), data start at r0 + H.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ _STYLE_OFFSET = 2
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The values of a target that depend on its step, its mode and what was found."""
+    """The effective settings of a target, which depend on its step, its mode and its place."""
 
     insert: str
     header_mode: str
     marker: bool
     template_header: bool
     header: list[str] | None
-    """The header that is at hand; whether it is written says `header_mode`."""
+    """The column names, if known; `header_mode` decides whether they are written."""
     types: tuple[list[Dtype], Dtype]
     clear_below: bool = False
     bold: bool = False
@@ -34,7 +34,7 @@ class Resolved:
     freeze: bool = False
     guarded: bool = True
     default_clear_width: Callable[[int, int], int] = field(default=max)
-    """From header length and block width."""
+    """Computes the default of `header_clear_width` from the header's length and the block's width."""
 
     @property
     def writes_header(self) -> bool:
@@ -43,24 +43,24 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the block of a target belongs. All rows are those of the template."""
+    """The place of a target's block. All row numbers are those of the template."""
 
     top: int
     header_rows: int
     style_row: int
     room: Room | None
-    """The rows that go in; None if none do."""
+    """The rows to insert; None if none are inserted."""
     header_moves_up: bool = False
-    """Whether the header goes into the new rows, too: it is written where the template keeps none."""
+    """Whether the header is written to the new rows, too, because the template has none."""
     kept: int = 0
-    """Rows of data that stand in the template already."""
+    """Number of data rows that the template already has."""
 
     def header_row(self, sheet: SheetRoom) -> int:
         """The first row of the block in the filled sheet."""
         return sheet.start(self.top) if self.header_moves_up else sheet.row(self.top)
 
     def data_row(self, sheet: SheetRoom) -> int:
-        """The first row of data in the filled sheet; WorkbookError if another target tears it from its header."""
+        """The first data row in the filled sheet; WorkbookError if another target inserts rows below the header."""
         row = self.header_row(sheet) + self.header_rows
         if self.kept and row != sheet.row(self.top + self.header_rows):
             owner = self.room.owner if self.room else "a target"
@@ -73,7 +73,7 @@ class Layout:
 
 
 def marks(target: Target, place: Place, *, region: bool = True) -> tuple[bool, bool]:
-    """M and T: as the target says, else by its place; nothing is assumed of a data sheet."""
+    """M and T of a target: as given, or by its place; both are false by default on a data sheet."""
     if place.kind == "table":
         return False, place.has_header
     marker = target.anchor_is_marker
@@ -86,7 +86,10 @@ def marks(target: Target, place: Place, *, region: bool = True) -> tuple[bool, b
 
 
 def lay_out(target: Target, resolved: Resolved, place: Place, rows: int, width: int, kept: int = 1) -> Layout:
-    """The layout of so many rows of data; `kept` of them stand in the template already, if the target grows."""
+    """The layout for `rows` rows of data, of which the template already has `kept` if the target grows.
+
+    StepInputError if `style_row_offset` contradicts `insert: grow`.
+    """
     marker, template_header, written = resolved.marker, resolved.template_header, int(resolved.writes_header)
     top = place.row + marker
     header_rows = max(int(template_header), written)

@@ -1,4 +1,4 @@
-"""A target as blocks of a sheet. All targets say what room they need before the first gets its place."""
+"""Plans a target as blocks of a sheet, in two passes: all targets claim room before the first gets its place."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,14 +25,14 @@ class Rows:
 
     chunks: Iterator[Chunk]
     count: int | None
-    """How many there will be; None where no room is made for them."""
+    """Number of rows; None if no room is made for them."""
     counted: str = ""
-    """Who says so, for messages."""
+    """The origin of `count`, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A target whose place in the template is known."""
+    """A target after the first pass: its place in the template is known and its room is claimed."""
 
     target: Target
     resolved: Resolved
@@ -44,7 +44,7 @@ class Draft:
 
     @property
     def room(self) -> str:
-        """For a dry run: what goes in where."""
+        """A text about inserted rows for a dry run; empty if there are none."""
         room = self.layout.room
         if room is None or room.count < 1:
             return ""
@@ -54,7 +54,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A target that is ready to be written, and what its result says."""
+    """A target after the second pass, ready to be written."""
 
     target: Target
     resolved: Resolved
@@ -64,7 +64,7 @@ class Planned:
     plan: TargetPlan
 
     def written(self, **more: Any) -> dict[str, Any]:
-        """Its entry in the result."""
+        """Its entry in the step's output `written`; valid when its rows have been written."""
         target, block = self.target, self.plan.data
         names = self.resolved.header or []
         width = max(block.width, len(names) if self.resolved.writes_header else 0)
@@ -86,11 +86,13 @@ class Planned:
 
 
 def draft_target(filling: Filling, target: Target, resolved: Resolved, place: Place, rows: Rows) -> Draft:
-    """Find the layout of a target and make room for it."""
+    """First pass: determine the layout of a target and claim its room."""
     table = TableRows.of(filling.template, place, target.owner) if place.kind == "table" else None
     width, chunks = _first_width(rows.chunks)
     if resolved.writes_header or resolved.insert == "grow":
-        width = max(width, len(resolved.header or ()))  # also without rows: samples of the style row must not stay
+        width = max(
+            width, len(resolved.header or ())
+        )  # even without rows, so that samples in the style row are emptied
     if table is not None:
         unknown = table.unknown(resolved.header)
         if unknown:
@@ -112,7 +114,7 @@ def draft_target(filling: Filling, target: Target, resolved: Resolved, place: Pl
 def _arranged(
     table: TableRows, resolved: Resolved, chunks: Iterator[Chunk], width: int
 ) -> tuple[Resolved, Iterator[Chunk]]:
-    """Names, types and rows in the order of the table's columns."""
+    """Settings and rows of a table, arranged in the order of its columns."""
     sources = table.sources(resolved.header, width)
     types, rest = resolved.types
     listed: list[Dtype] = [
@@ -128,7 +130,7 @@ def _first_width(chunks: Iterator[Chunk]) -> tuple[int, Iterator[Chunk]]:
 
 
 def plan_target(filling: Filling, draft: Draft, conventions: Conventions, on_rows: Callable[[int], None]) -> Planned:
-    """Put the blocks of a target into the plan of its sheet, when the room of all targets is known."""
+    """Second pass, when all targets have claimed their room: add the blocks of a target to its sheet's plan."""
     target, resolved, place, layout = draft.target, draft.resolved, draft.place, draft.layout
     plan, room = filling.plan(place.sheet), filling.room(place.sheet)
     writes = int(resolved.writes_header)
@@ -137,7 +139,7 @@ def plan_target(filling: Filling, draft: Draft, conventions: Conventions, on_row
     styles = _styles(filling, target, place, layout, width)
     _clear_anchor(plan.blocks, target, place, room.row(place.row), conventions)
     if layout.kept or (target.clear_style_row and styles is not None):
-        # first of all blocks: it empties samples, never what another target writes
+        # inserted before all other blocks, so that it empties samples but no cell of another target
         samples = width or style_row(filling.template, place.sheet, layout.style_row).samples(left)
         plan.blocks.insert(0, _blanks(room.row(layout.style_row), left, samples, conventions))
     if header is not None:

@@ -21,7 +21,7 @@ Format: TypeAlias = Literal["csv", "tsv", "parquet"]
 
 
 class Inputs(StepInputs):
-    """A part of a workbook and the file for its rows."""
+    """A range of a workbook, and the file for its rows."""
 
     source_path: str = Field(
         min_length=1, description="The workbook, relative to the job's artifacts: .xlsx, .xlsm, .xlsb, .xls or .ods."
@@ -32,15 +32,15 @@ class Inputs(StepInputs):
     )
     sheet: str | None = Field(None, description="Name of the sheet, in any case. Default: the first one.")
     range: str | None = Field(
-        None, description="`B3:F90`, `Sheet!B3:F90`; `B3` alone: from there to the end. Default: all that is used."
+        None, description="`B3:F90`, `Sheet!B3:F90`; `B3` alone: from there to the end. Default: the used range."
     )
     header: Flag = Field(True, description="Whether the first row of the range holds the names.")
     columns: JsonNames | None = Field(None, description="Names of the columns, in place of those of the header.")
     blank_rows: Annotated[Literal["skip", "keep"], Word] = Field(
-        "skip", description="Rows without any value: left out, or kept. Those at the end are always left out."
+        "skip", description="`skip` leaves out rows without any value. Such rows at the end are always left out."
     )
     on_empty: Annotated[Literal["skip", "fail", "ok"], Word] = Field(
-        "ok", description="Without rows: an empty file, a step that is SKIPPED, or an error."
+        "ok", description="Without rows: `ok` writes an empty file, `skip` ends the step as SKIPPED, `fail` fails it."
     )
 
     @field_validator("range")
@@ -58,7 +58,7 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """The file. If the step was skipped there is none: its paths are null."""
+    """The file. If the step was skipped, there is no file and its paths are null."""
 
     output: str | None = Field(description="Absolute path of the file.")
     artifact_path: str | None = Field(description="The same.")
@@ -74,8 +74,9 @@ class Outputs(StepOutputs):
 class ExcelRead(Step[Inputs]):
     """Reads a sheet, or a range of one, into a CSV, TSV or Parquet file.
 
-    Values are what the workbook stores: of formulas the results. A column whose values are all of one type has it;
-    a mixed one is text. Empty cells are null, in CSV and TSV an empty field. The sheet is held in memory.
+    Values are those that the workbook stores, for formulas their results. A column gets the type of its values if all
+    have the same; a mixed column is text. Empty cells are null, in CSV and TSV an empty field. The sheet is held in
+    memory.
 
     Example:
         - id: budget
@@ -116,7 +117,7 @@ class ExcelRead(Step[Inputs]):
         return StepResult(output=output | {"output": str(path), "artifact_path": str(path)})
 
     def plan(self) -> list[str]:
-        """What would be written, from where; sheet and range are checked if the workbook is there already."""
+        """The sentence of a dry run; sheet and range are checked if the workbook exists."""
         args = self.args
         output = self.ctx.write_path(args.output)
         path = self.ctx.read_path(args.source_path)
@@ -132,13 +133,13 @@ class ExcelRead(Step[Inputs]):
         return [f"{'replace' if output.exists() else 'write'} {output}, as {args.file_format}, with {source}"]
 
     def _wanted(self) -> tuple[str | None, str]:
-        """Name of the sheet, if one is given, and the range."""
+        """The name of the sheet, None if not given, and the range, empty if not given."""
         named, ref = split_sheet(self.args.range or "")
         return named or self.args.sheet, ref
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
-        """The workbook and the name of its sheet, as the workbook writes it."""
+        """Open the workbook; yield it and the name of the wanted sheet in the workbook's spelling."""
         import python_calamine as calamine
 
         if zipfile.is_zipfile(path):
@@ -174,7 +175,7 @@ class ExcelRead(Step[Inputs]):
         return found, self._cut(rows, self._wanted()[1])
 
     def _cut(self, rows: list[list[Any]], ref: str) -> list[list[Any]]:
-        """The range of the rows, without what is empty at its end."""
+        """The rows and columns of the range, without empty rows at its end."""
         area = (parse_area(ref) if ref else None) or _used(rows)
         if ref and ":" not in ref:
             area = Area(area.top, area.left, MAX_ROW, MAX_COLUMN)
@@ -183,7 +184,7 @@ class ExcelRead(Step[Inputs]):
             cut.pop()
         if self.args.blank_rows == "skip":
             cut = [row for row in cut if any(value != "" for value in row)]
-        if area.right == MAX_COLUMN:  # open to the right: as far as there is something
+        if area.right == MAX_COLUMN:  # open to the right: up to the last column with a value
             width = max((index for row in cut for index, value in enumerate(row, 1) if value != ""), default=0)
             cut = [row[:width] for row in cut]
         return cut
@@ -205,7 +206,7 @@ class ExcelRead(Step[Inputs]):
 
 
 def _used(rows: list[list[Any]]) -> Area:
-    """From the first cell with a value to the end."""
+    """The area from the first row and column with a value to the end of the sheet."""
     top = next((index for index, row in enumerate(rows, 1) if any(value != "" for value in row)), 1)
     left = min((next((i for i, value in enumerate(row, 1) if value != ""), MAX_COLUMN) for row in rows), default=1)
     return Area(top, min(left, MAX_COLUMN), MAX_ROW, MAX_COLUMN)

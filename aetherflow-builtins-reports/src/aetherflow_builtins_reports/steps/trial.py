@@ -1,4 +1,4 @@
-"""Room made for one row per target, and thrown away: what could not move is found before the long queries run."""
+"""Tries to insert one row per target and discards the result, to find references that cannot be adapted early."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from aetherflow_builtins_reports.steps.layouts import Resolved, lay_out, marks
 
 
 def try_targets(template: Template, targets: Sequence[Target]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Where the targets are, and what a person should look at; WorkbookError for what could not be filled."""
+    """The places of the targets, and warnings; WorkbookError if a target could not be filled."""
     places = find_places(
         template, [Query(each.owner, each.anchor, each.cell, each.sheet, each.table) for each in targets]
     )

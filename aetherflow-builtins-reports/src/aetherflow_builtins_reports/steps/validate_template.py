@@ -24,38 +24,37 @@ def _names(value: Any) -> Any:
 
 
 class Inputs(StepInputs):
-    """A template and what it must have."""
+    """A template, and what it must contain."""
 
     template_path: str = Field(min_length=1, description="The workbook to check.")
     required_names: Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)] = Field(
         min_length=1,
-        description="What targets are to find: defined names, tables, or texts of cells; a list, or one of them.",
+        description="What must exist: defined names, tables, or texts of cells; a list, or a single one.",
     )
     targets: Annotated[list[Target], BeforeValidator(_json, json_schema_input_type=list[Target] | str)] | None = Field(
         None,
-        description="Targets of the fill steps, without their rows: they are looked for, and rows are put in there on "
-        "trial.",
+        description="Targets of the fill steps, without their rows: the step finds their places and tries to insert "
+        "rows there.",
     )
     sheet: str | None = Field(None, description="Search texts on this sheet only; names and tables are always found.")
 
 
 class Outputs(StepOutputs):
     template_ok: bool = Field(description="Always true: anything missing fails the step.")
-    found_named_ranges: list[str] = Field(description="Those that are defined names, sorted.")
-    found_tables: list[str] = Field(description="Those that are tables, sorted.")
-    found_anchor_cells: list[str] = Field(description="Those that are texts of cells, sorted.")
+    found_named_ranges: list[str] = Field(description="The required names that are defined names, sorted.")
+    found_tables: list[str] = Field(description="The required names that are tables, sorted.")
+    found_anchor_cells: list[str] = Field(description="The required names that are texts of cells, sorted.")
     found_targets: list[dict[str, Any]] = Field(
-        description="Of each of `targets`: `name`, `sheet`, `start_cell` [row, column] in the template, `insert`."
+        description="For each of `targets`: `name`, `sheet`, `start_cell` [row, column] in the template, `insert`."
     )
-    warnings: list[str] = Field(description="References that cannot follow when rows go in.")
+    warnings: list[str] = Field(description="References that cannot be adapted when rows are inserted.")
 
 
 class ExcelValidateTemplate(Step[Inputs]):
     """Checks that a template has the anchors that a flow fills, before the long queries run.
 
-    It finds what the fill steps find: names of both scopes, tables, and whole texts of cells, in any case. With
-    `targets` it also tries to put rows in: formulas over several sheets and data tables, which could not follow, are
-    named with their addresses.
+    It searches like the fill steps: names of both scopes, tables, and whole texts of cells, in any case. With `targets`
+    it also tries to insert rows, and reports the addresses of formulas and data tables that could not be adapted.
 
     Example:
         - id: template

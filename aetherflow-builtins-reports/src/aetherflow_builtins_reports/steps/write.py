@@ -35,15 +35,15 @@ class HeaderStyle(StepInputs):
 
     @property
     def look(self) -> Look:
-        """As a change of formats."""
+        """The style as a change of a cell format."""
         fill, color = (each and each.lstrip("#").upper() for each in (self.fill, self.color))
         return Look(bold=self.bold, fill=fill, color=color, wrap=self.wrap)
 
 
 class Table(FileSource):
-    """One table, which becomes one sheet."""
+    """One table, written to one sheet."""
 
-    name: str = Field("Data", min_length=1, description="Name of its sheet.")
+    name: str = Field("Data", min_length=1, description="Name of the table's sheet.")
     source_path: str | None = Field(None, description="The file of its rows, relative to the job's artifacts.")
     rows_json: JsonRows | None = Field(None, description="The rows themselves: lists, or maps by column.")
     header: Flag = Field(True, description="Write the names of the columns.")
@@ -53,7 +53,7 @@ class Table(FileSource):
     )
     formats: dict[str, str] = Field(default_factory=dict, description="Column to number format: `#,##0.00`, `0.0%`.")
     totals: dict[str, Annotated[Literal["sum", "average", "count", "min", "max"], Word]] = Field(
-        default_factory=dict, description="Column to what stands under it: sum, average, count, min or max."
+        default_factory=dict, description="Column to the aggregate in its totals row: sum, average, count, min or max."
     )
     freeze_panes: Flag = Field(True, description="Freeze the header.")
     autofilter: Flag = Field(True, description="Put a filter over the table.")
@@ -92,20 +92,20 @@ class Inputs(ValueInputs):
 
 
 class Outputs(StepOutputs):
-    """The file and what is in it."""
+    """The file, and what was written to it."""
 
     output: str = Field(description="Absolute path of the file.")
     written: list[dict[str, Any]] = Field(
-        description="Of each table: `name`, `rows` (of data), `cols`, and `adjusted`: column to rule to the number of "
+        description="For each table: `name`, `rows` (of data), `cols`, and `adjusted`: column to rule to the number of "
         "values that the rule changed."
     )
 
 
 class ExcelWrite(WorkbookStep[Inputs]):
-    """Writes tables into a new workbook: one sheet each, with header, widths, formats, filter and totals.
+    """Writes tables to a new workbook: one sheet each, with header, widths, formats, filter and totals.
 
     Rows come from files of any length, in constant memory, or from earlier steps. Text stays text unless `dtypes` or
-    `type_cast` say else.
+    `type_cast` is set.
 
     Example:
         - id: workbook
@@ -210,7 +210,7 @@ def _chained(first: Chunk, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 
 
 def _widths(table: Table, names: list[str], first: Chunk) -> list[float | None]:
-    """Widths in characters: those that are given, else what the name and the first rows need."""
+    """Column widths in characters: as given, or by the name and the first rows."""
     low, high = _SAMPLE_WIDTH
     found: list[float | None] = []
     for index, name in enumerate(names):
@@ -222,7 +222,7 @@ def _widths(table: Table, names: list[str], first: Chunk) -> list[float | None]:
 
 
 def _totals(table: Table, names: list[str], data: Block) -> Iterator[Chunk]:
-    """One row, made when the data have been written: only then is it known where they end."""
+    """The totals row. Iterate over it only when the data have been written, because it refers to their end."""
     row: list[Any] = []
     for number, name in enumerate(names, 1):
         kind = table.totals.get(name)

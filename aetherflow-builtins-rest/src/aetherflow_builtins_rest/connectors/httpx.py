@@ -1,4 +1,4 @@
-"""HTTP APIs by httpx: one host, its credentials, one retry loop."""
+"""The connector of `driver: httpx`."""
 
 import ssl
 import threading
@@ -21,7 +21,7 @@ _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "
 class HttpxConnector(ConnectorBase[Config, Options]):
     """An HTTP API.
 
-    Headers and credentials of the resource go to the scheme, host and port of `base_url` and nowhere else, whatever a
+    Headers and credentials of the resource are sent to the scheme, host and port of `base_url` only, whatever a
     redirect or a next link says.
 
         resources:
@@ -46,7 +46,7 @@ class HttpxConnector(ConnectorBase[Config, Options]):
 
     @classmethod
     def secret_values(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
-        """Secrets whose keys do not say so: headers that authenticate, the proxy's URL."""
+        """Secrets that their keys do not reveal: authenticating headers, the path of a secret URL, keys of `auth`."""
         del options
         headers = config.get("headers")
         for name, value in headers.items() if isinstance(headers, Mapping) else ():
@@ -67,7 +67,7 @@ class HttpxConnector(ConnectorBase[Config, Options]):
 
     @property
     def label(self) -> str:
-        """How messages name this resource."""
+        """The name of this resource in messages."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
     def _refuse_plaintext(self) -> None:
@@ -86,7 +86,7 @@ class HttpxConnector(ConnectorBase[Config, Options]):
     # Clients
 
     def wire(self) -> "Wire":
-        """What sends requests; made at the first."""
+        """The Wire that sends requests; created on first use. ConnectorError if the settings cannot be used."""
         with self._lock:
             if self._wire is None:
                 from aetherflow_builtins_rest.client import Wire
@@ -98,11 +98,11 @@ class HttpxConnector(ConnectorBase[Config, Options]):
             return self._wire
 
     def client(self) -> "httpx.Client":
-        """The client itself. It adds the resource's credentials too, but neither retries nor looks at the status."""
+        """The underlying httpx.Client: adds the resource's credentials, but neither retries nor checks the status."""
         return self.wire().client
 
     def async_client(self) -> "httpx.AsyncClient":
-        """A client for asyncio with the same TLS, proxy, headers, credentials, timeouts; retries are the caller's."""
+        """An httpx.AsyncClient with the same TLS, proxy, headers, credentials and timeouts; it does not retry."""
         with self._lock:
             if self._async is None:
                 from aetherflow_builtins_rest.async_client import make_async_client
@@ -139,71 +139,74 @@ class HttpxConnector(ConnectorBase[Config, Options]):
         content: Any = None,
         timeout: float | None = None,
     ) -> "httpx.Response":
-        """Send a request, by the resource's rules of retry and status; the response has been read."""
+        """Send a request by the resource's rules of retry and status; return the response, whose body has been read.
+
+        Raises ConnectorError, and UndecidedRequestError if the effect of the request is unknown.
+        """
         from aetherflow_builtins_rest.call import Call
 
         call = Call(method.upper(), url, params, headers, json, data, files, content, timeout)
         return self.wire().send(call)
 
     def send(self, call: "Call") -> "httpx.Response":
-        """Send what a step asks for; the response has been read."""
+        """Send a Call; return the response, whose body has been read. Raises like `request`."""
         return self.wire().send(call)
 
     def get(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A GET request; arguments as of `request`."""
+        """Send a GET request; the arguments are those of `request`."""
         return self.request("GET", url, **kwargs)
 
     def head(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A HEAD request; arguments as of `request`."""
+        """Send a HEAD request; the arguments are those of `request`."""
         return self.request("HEAD", url, **kwargs)
 
     def post(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A POST request; arguments as of `request`."""
+        """Send a POST request; the arguments are those of `request`."""
         return self.request("POST", url, **kwargs)
 
     def put(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A PUT request; arguments as of `request`."""
+        """Send a PUT request; the arguments are those of `request`."""
         return self.request("PUT", url, **kwargs)
 
     def patch(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A PATCH request; arguments as of `request`."""
+        """Send a PATCH request; the arguments are those of `request`."""
         return self.request("PATCH", url, **kwargs)
 
     def delete(self, url: str, **kwargs: Any) -> "httpx.Response":
-        """A DELETE request; arguments as of `request`."""
+        """Send a DELETE request; the arguments are those of `request`."""
         return self.request("DELETE", url, **kwargs)
 
-    # Life
+    # Secrets and lifecycle
 
     def secrets(self) -> Iterator[str]:
-        """All that must not be shown, tokens that were given out meanwhile included."""
+        """All secrets known so far, including tokens received meanwhile."""
         yield from self.secret_values(self.config, self.options)
         if self._wire is not None:
             yield from self._wire.secrets()
 
     def without_key(self, url: "httpx.URL") -> "httpx.URL":
-        """A URL without the key that the resource adds to every query; some peers repeat it in their links."""
+        """The URL without the API key that the resource adds to every query; some servers repeat it in their links."""
         auth = self.conf.auth
         if not isinstance(auth, ApiKeyAuth) or auth.place != "query" or auth.name not in url.params:
             return url
         return url.copy_remove_param(auth.name)
 
     def probe(self) -> None:
-        """HEAD on `base_url`: any answer but 401, 403 and 407 says that the peer is there and knows us."""
+        """Send HEAD to `base_url`; ConnectorError if there is no response, or its status is 401, 403 or 407."""
         from aetherflow_builtins_rest.call import Call
 
         if not self.conf.base_url:
             return
-        answers = lambda status: status not in (401, 403, 407)  # noqa: E731 as short as it can be said
+        answers = lambda status: status not in (401, 403, 407)  # noqa: E731
         self.wire().send(Call("HEAD", "", expect=answers))
 
     def interrupt(self) -> None:
-        """End what runs on the connections; called from another thread, so it must not wait for the lock."""
+        """End all running requests; called from another thread, so it must not wait for the lock."""
         if self._wire is not None:
             self._wire.sockets.interrupt()
 
     def close(self) -> None:
-        """Close all connections; twice is fine."""
+        """Close all connections; more calls have no effect."""
         with self._lock:
             wire, self._wire, self._async = self._wire, None, None
         if wire is not None:

@@ -1,4 +1,4 @@
-"""What all HTTP steps share: the resource, the request, what the response must be."""
+"""Inputs and functions that all HTTP steps share."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _STATUS = re.compile(r"^[1-5](\d\d|xx)$")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _SECRET = re.compile(r"(^|_)(password|secret|token|api_key|access_key)$", re.IGNORECASE)
 NOT_SHOWN = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate", "authentication-info"})
-"""Headers of a response that are no outputs."""
+"""Response headers with credentials or challenges, which are never outputs."""
 
 
 def _upper(value: Any) -> Any:
@@ -47,7 +47,7 @@ Statuses = Annotated[
     list[Annotated[int | str, AfterValidator(_status)]],
     BeforeValidator(_listed, json_schema_input_type=list[int | str] | int | str),
 ]
-"""Statuses and groups of them: `201`, `[200, 404]`, `2xx`."""
+"""Statuses and groups of statuses: `201`, `[200, 404]`, `2xx`."""
 AnyMethod = Annotated[Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"], BeforeValidator(_upper)]
 
 
@@ -76,14 +76,14 @@ class PathInputs(StepInputs):
 
 
 def is_expected(statuses: list[int | str]) -> Callable[[int], bool] | None:
-    """Whether a status is one of these; None if there are none, so that the resource decides."""
+    """A function that tells whether a status is one of these; None if `statuses` is empty: the resource decides."""
     if not statuses:
         return None
     return lambda status: any(str(item) in (str(status), f"{status // 100}xx") for item in statuses)
 
 
 class Peer:
-    """The resource of a step, and what the step tells the run about its requests."""
+    """The resource of a step: sends its requests, logs them, and registers secrets with the run."""
 
     def __init__(self, ctx: RunContext, resource: str) -> None:
         self.ctx = ctx
@@ -92,7 +92,7 @@ class Peer:
         self.learn()
 
     def call(self, method: str, inputs: PathInputs, **more: Any) -> Call:
-        """A request of this step."""
+        """A Call with the step's inputs and the run's hooks."""
         return Call(
             method,
             inputs.path,
@@ -105,7 +105,7 @@ class Peer:
         )
 
     def send(self, call: Call, *, quiet: bool = False) -> "httpx.Response":
-        """Send it; the log gets status, size and duration, nothing of the content."""
+        """Send a call; log status, size and duration, but no content. Raises like `HttpxConnector.request`."""
         started = time.monotonic()
         try:
             response = self.connector.send(call)
@@ -118,19 +118,19 @@ class Peer:
         return response
 
     def learn(self) -> None:
-        """Let the run mask what the connector knows to be secret, tokens of this minute included."""
+        """Register the connector's secrets for masking, including new tokens."""
         for secret in self.connector.secrets():
             if secret not in self._known:
                 self._known.add(secret)
                 self.ctx.add_secret(secret)
 
     def address(self, inputs: PathInputs) -> str:
-        """The whole URL, as a plan shows it."""
+        """The absolute URL for a dry run, without query."""
         return shown_url(self.connector.wire().url_of(Call("GET", inputs.path)))
 
 
 def json_of(response: "httpx.Response", what: str) -> Any:
-    """The response as JSON; StepError if it is none."""
+    """The response body as JSON; StepError if it is no JSON."""
     try:
         return json.loads(response.content)
     except ValueError as error:
@@ -140,7 +140,7 @@ def json_of(response: "httpx.Response", what: str) -> Any:
 
 
 def body_of(response: "httpx.Response") -> Any:
-    """The response as an output: JSON as its value, text as text, anything else as null."""
+    """The response body as an output: JSON as its value, text as text, anything else as None."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not response.content:
         return None
@@ -155,12 +155,12 @@ def body_of(response: "httpx.Response") -> Any:
 
 
 def shown_headers(response: "httpx.Response") -> dict[str, str]:
-    """The headers of a response as an output, names in lower case; none that hold credentials."""
+    """The response headers as an output: names in lower case, without those of NOT_SHOWN."""
     return {name: value for name, value in response.headers.items() if name not in NOT_SHOWN}
 
 
 def extracted(extract: Mapping[str, str], secret: list[str], data: Any, ctx: RunContext) -> dict[str, Any]:
-    """The values that the inputs ask for; those that are secrets are masked from now on."""
+    """The values of `extract`; secret ones are registered for masking. StepError if an expression does not fit."""
     found = {}
     for name, expression in extract.items():
         value = found[name] = pick(expression, data, f"extract.{name}")
@@ -170,31 +170,31 @@ def extracted(extract: Mapping[str, str], secret: list[str], data: Any, ctx: Run
 
 
 def verdict(count: int, least: int, on_empty: OnEmpty | None) -> OnEmpty:
-    """What the number of items means for the step."""
+    """What happens to the step with this number of items; `ok` if there are enough."""
     if count >= max(least, 1):
         return "ok"
     return on_empty or ("fail" if least else "ok")
 
 
 def shortage(count: int, least: int) -> str:
-    """Too few items, in the words of `check_items`."""
+    """The reason of a skip, in the same words as `check_items`."""
     return f"count({count}) < min_items({max(least, 1)})"
 
 
 def refuse_shortage(count: int, least: int, on_empty: OnEmpty | None) -> None:
-    """StepError if too few items are a failure."""
+    """Raise StepError if there are too few items and that is a failure."""
     if verdict(count, least, on_empty) == "fail":
         raise StepError(f"too few items: {shortage(count, least)}", fix="on_empty: skip or ok accepts that")
 
 
 def after_effect(error: StepError) -> StepError:
-    """An error that came after a request that must not be repeated was carried out."""
+    """The UndecidedStepError for an error after an unrepeatable request was carried out."""
     text = f"{error.message}; the request was carried out"
     return UndecidedStepError(text, fix=f"{error.fix}; then resume with --decide".removeprefix("; "))
 
 
 def effect_of(method: Any, keyed: Any) -> Effect:
-    """The effect of a request by its raw inputs: POST and PATCH are `once` unless keyed, templates count as such."""
+    """The effect of a request by its raw inputs: POST, PATCH and methods from templates are `once` unless keyed."""
     if str(keyed).strip().lower() in ("true", "yes", "1", "on"):
         return "repeatable"
     return "repeatable" if str(method).upper() in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE") else "once"

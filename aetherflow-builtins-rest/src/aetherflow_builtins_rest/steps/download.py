@@ -12,40 +12,40 @@ if TYPE_CHECKING:
     import httpx
 
 PACKED_LIMIT = 10 * 2**30
-"""What a packed response may become on disk where nobody set a limit."""
+"""Limit of a decompressed response on disk if `max_bytes` is not set."""
 CHECKPOINT_BYTES = 16 * 2**20
-"""So much is downloaded again at most after the process was killed."""
+"""Bytes between two checkpoints; at most so many are downloaded again after the process was killed."""
 _RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 
 
 class Inputs(PathInputs):
-    """A file of the peer, and where it goes."""
+    """A file of the API, and its target."""
 
     output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
     sha256: str | None = Field(
-        None, pattern=r"^([0-9A-Fa-f]{64}|.*\{\{.*)$", description="What its sha256 must be, hexadecimal."
+        None, pattern=r"^([0-9A-Fa-f]{64}|.*\{\{.*)$", description="Required SHA-256 of the file, hexadecimal."
     )
     max_bytes: int | None = Field(None, ge=0, description="A larger file is refused. Default: any size.")
-    resume: Flag = Field(True, description="Go on where an earlier attempt was cut, if the file is still the same.")
-    expected_status: Statuses = Field([], description="Statuses that are the file. Default: 200 and 206.")
+    resume: Flag = Field(True, description="Continue where an earlier attempt stopped, if the file is unchanged.")
+    expected_status: Statuses = Field([], description="Statuses of a response with the file. Default: 200 and 206.")
 
 
 class Outputs(StepOutputs):
     output: str = Field(description="Its absolute path.")
     size: int = Field(description="Its size in bytes.")
     sha256: str = Field(description="Its sha256, hexadecimal.")
-    etag: str | None = Field(description="What the peer calls this state of the file.")
-    last_modified: str | None = Field(description="When it changed, as the peer says.")
-    content_type: str | None = Field(description="Its media type, as the peer says.")
-    resumed_from: int = Field(description="Bytes that an earlier attempt had already brought.")
+    etag: str | None = Field(description="The response header ETag.")
+    last_modified: str | None = Field(description="The response header Last-Modified.")
+    content_type: str | None = Field(description="The response header Content-Type.")
+    resumed_from: int = Field(description="Bytes that an earlier attempt had already downloaded.")
 
 
 class HttpDownload(Step[Inputs]):
-    """Downloads a file of any size; it appears under its name only when it is whole.
+    """Downloads a file of any size; it appears under its name only when it is complete.
 
-    A download that is cut goes on where it was: within the step by the resource's `retry`, after a crash or a failure
-    by the next attempt. It goes on only if the peer has the same file still (ETag or Last-Modified) and can send a
-    part of it, else it begins anew.
+    An interrupted download is continued: within the step by the resource's `retry`, after a crash or a failure by the
+    next attempt. It is continued only if the server still has the same file (ETag or Last-Modified) and supports range
+    requests; otherwise it starts again.
 
         - id: export
           type: http_download
@@ -79,7 +79,7 @@ class HttpDownload(Step[Inputs]):
 
 
 class Transfer:
-    """One download, over as many requests as it takes."""
+    """One download, which may take several requests."""
 
     def __init__(self, step: HttpDownload, peer: Peer, file: ResumableWriter) -> None:
         self._args = step.args
@@ -93,7 +93,7 @@ class Transfer:
         self._resumed_from = file.size
 
     def run(self) -> dict[str, Any]:
-        """Bring the file; returns what the peer says about it."""
+        """Download the file; return the outputs that come from response headers."""
         args = self._args
         call = self._peer.call("GET", args, prepare=self._headers, consume=self._consume, limit=-1)
         expected = is_expected(args.expected_status) or is_expected([200, 206, 416])
@@ -108,7 +108,7 @@ class Transfer:
         }
 
     def _headers(self) -> dict[str, str]:
-        # unpacked bytes could not be counted from: the file is asked for as it is
+        # Range offsets refer to the encoded bytes, so no Content-Encoding is accepted.
         headers = {"Accept-Encoding": "identity"}
         size, same = self._file.size, self._file.note.get("validator")
         if size and same:
@@ -147,7 +147,7 @@ class Transfer:
             raise _part_error(f"{self._file.size:,} bytes came instead of {total:,}")
 
     def _begin(self, response: "httpx.Response") -> int | None:
-        """Make the file ready for what comes; the size that it will have, if the peer says."""
+        """Prepare the file for the response; return the expected total size, None if unknown."""
         headers, note = response.headers, self._file.note
         length = headers.get("content-length", "")
         part = _RANGE.match(headers.get("content-range", "")) if response.status_code == 206 else None

@@ -7,18 +7,18 @@ from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.steps.common import Peer, RestResource, Scalar
 
 LEAST = 16
-"""A path of so many characters is taken for a secret; a short one is a word, and would be masked all over."""
+"""Paths of at least this length are secrets. A short path may be a common word, which must not be masked."""
 Format = Literal["slack", "teams", "generic"]
 
 
 class Inputs(StepInputs):
     resource: RestResource = Field(description="Resource of kind `rest` whose `base_url` is the webhook.")
     path: str = Field("", description="Path under `base_url`, if that is not the whole webhook.")
-    format: Format = Field("generic", description="What the receiver understands.")
-    text: str | None = Field(None, description="The message; Slack and Teams read their own Markdown in it.")
+    format: Format = Field("generic", description="Format of the receiver.")
+    text: str | None = Field(None, description="The message; Slack and Teams interpret their own Markdown.")
     title: str | None = Field(None, description="A headline.")
-    fields: dict[str, Scalar] = Field({}, description="Facts below the message, each a name and a value.")
-    body: Any = Field(None, description="For `generic`: the JSON to send, in place of title, text and fields.")
+    fields: dict[str, Scalar] = Field({}, description="Names and values that are shown below the message.")
+    body: Any = Field(None, description="For `generic`: the JSON to send instead of title, text and fields.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -33,16 +33,16 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    sent: bool = Field(description="True: the receiver has taken it.")
+    sent: bool = Field(description="Always true: the receiver has accepted the message.")
     status: int = Field(description="Status of the response.")
-    format: str = Field(description="What was sent.")
+    format: str = Field(description="Format of the message.")
 
 
 class WebhookNotify(Step[Inputs]):
     """Sends a message to a channel, once.
 
-    The address of a webhook is a secret: its path is masked, see `secret_url` of the connector. A message whose fate is
-    not known is never sent again unasked: the run ends UNKNOWN with the question.
+    The URL of a webhook is a secret: its path is masked, see `secret_url` of the connector. If it is unknown whether a
+    message was delivered, it is not sent again: the run ends UNKNOWN and asks.
 
         - id: tell
           type: webhook_notify
@@ -98,7 +98,7 @@ def payload(args: Inputs) -> Any:
 
 
 def _teams(args: Inputs, facts: dict[str, str]) -> dict[str, Any]:
-    """An adaptive card, as the webhooks of Teams' workflows take it."""
+    """An Adaptive Card 1.4, for webhooks of Teams workflows."""
     parts: list[dict[str, Any]] = []
     if args.title:
         parts.append({"type": "TextBlock", "text": args.title, "weight": "Bolder", "size": "Medium", "wrap": True})

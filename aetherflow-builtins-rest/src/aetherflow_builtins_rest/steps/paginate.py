@@ -31,24 +31,24 @@ Method = Annotated[
 
 
 class Inputs(PathInputs):
-    """A list of the peer, and the file that it becomes."""
+    """A list of the API, and the file for its items."""
 
     pages: Pages = Field(description="How the next page is found: `{type: link_header|next_url|cursor|page|offset}`.")
     items: Expression = Field("@", description="JMESPath of the list of items in a response.")
     output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
     format: Literal["jsonl", "parquet"] = Field("jsonl", description="JSON lines, or Parquet, which needs pyarrow.")
-    compression: Literal["zstd", "snappy", "gzip", "none"] = Field("zstd", description="Of Parquet.")
-    method: Method = Field("GET", description="POST for APIs whose searches are one; it must only read.")
+    compression: Literal["zstd", "snappy", "gzip", "none"] = Field("zstd", description="Compression of Parquet.")
+    method: Method = Field("GET", description="POST for APIs that search by POST; the request must only read.")
     json_body: dict[str, Any] | None = Field(
         None,
         validation_alias=AliasChoices("json", "json_body"),
-        description="Body of a POST; parameters that lead to a page go into it, not into the query.",
+        description="Body of a POST; the parameters of a page are added to it, not to the query.",
     )
-    max_pages: int | None = Field(None, ge=1, description="Stop after so many pages; default: never.")
-    min_items: int = Field(0, ge=0, description="The fewest items that are enough.")
+    max_pages: int | None = Field(None, ge=1, description="Maximum number of pages; default: no limit.")
+    min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
         None,
-        description="With too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
+        description="If there are too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
         "Default: `ok`, or `fail` if `min_items` is given.",
     )
 
@@ -66,14 +66,14 @@ class Outputs(StepOutputs):
     count: int = Field(description="Number of items.")
     rows: int = Field(description="The same.")
     pages: int = Field(description="Number of pages, those of earlier attempts included.")
-    sha256: str | None = Field(description="sha256 of the file, hexadecimal.")
-    resumed_at_page: int = Field(description="The page at which this attempt began; 1: the first.")
+    sha256: str | None = Field(description="SHA-256 of the file, hexadecimal.")
+    resumed_at_page: int = Field(description="Number of the page at which this attempt began, from 1.")
 
 
 class HttpPaginate(Step[Inputs]):
-    """Reads a list page by page into a file, one page in memory at a time.
+    """Reads a list page by page into a file, with one page in memory at a time.
 
-    After a crash or a failure the next attempt goes on at the page where the last one stopped.
+    After a crash or a failure, the next attempt continues at the page where the last one stopped.
 
         - id: customers
           type: http_paginate
@@ -95,7 +95,7 @@ class HttpPaginate(Step[Inputs]):
     def run(self) -> StepResult:
         args = self.args
         if args.format == "parquet":
-            require_pyarrow()  # before a thousand requests, not after them
+            require_pyarrow()  # fail before many requests, not after them
         target = self.ctx.write_path(args.output)
         with self._lines() as file:
             reading = Reading(self, Peer(self.ctx, args.resource), file)
@@ -116,7 +116,7 @@ class HttpPaginate(Step[Inputs]):
 
     @contextmanager
     def _lines(self) -> Iterator[ResumableWriter]:
-        """Where the lines go: the file itself, or one in the scratch folder that Parquet is made of."""
+        """The file for JSON lines: the output itself, or for Parquet a file in the scratch folder."""
         scratch = self.ctx.scratch_dir(self.job_id) / f"{self.id}.jsonl"
         with self.ctx.resume_file(self.args.output if self.args.format == "jsonl" else scratch) as file:
             yield file
@@ -127,7 +127,7 @@ class HttpPaginate(Step[Inputs]):
 
 
 class Reading:
-    """The pages of one list, from where an earlier attempt stopped."""
+    """Reads the pages of one list, from the place where an earlier attempt stopped."""
 
     def __init__(self, step: HttpPaginate, peer: Peer, file: ResumableWriter) -> None:
         self._args = step.args
@@ -146,11 +146,11 @@ class Reading:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """What the outputs say of it."""
+        """The counts for the step's outputs."""
         return {"count": self.count, "rows": self.count, "pages": self._pages, "resumed_at_page": self._began}
 
     def run(self) -> None:
-        """Read to the last page."""
+        """Read all remaining pages; a checkpoint is written after each."""
         args = self._args
         while self._place is not None and (args.max_pages is None or self._pages < args.max_pages):
             response = self._peer.send(self._call(self._place), quiet=True)
@@ -178,7 +178,7 @@ class Reading:
 
     def _call(self, place: Place) -> "Call":
         args = self._args
-        # a POST here must only read, so it may be sent again like a GET
+        # POST requests of this step only read, so they may be repeated like a GET
         call = self._peer.call(args.method, args, keyed=True, limit_name="options.max_body_bytes", limit_fix=_FIX)
         if "url" in place:
             call.url = place["url"]
@@ -190,7 +190,7 @@ class Reading:
         return call
 
     def _absolute(self, place: Place | None, response: "httpx.Response") -> Place | None:
-        """The place with a whole address; one on another host is refused, unless redirects may lead there too."""
+        """The place with an absolute URL; StepError for another origin, unless `options.redirects` is `any`."""
         if place is None or "url" not in place:
             return place
         import httpx

@@ -25,22 +25,22 @@ _FIXED = ("status", "polls", "seconds", "body")
 
 
 class Inputs(PathInputs):
-    """What to ask, and until when."""
+    """The request, the condition, and the deadline."""
 
     method: Literal["GET", "HEAD"] = Field("GET", description="The method.")
     until: Expression | None = Field(
-        None, description="JMESPath over the JSON response: ready once it holds, as in `state == 'done'`."
+        None, description="JMESPath on the JSON response: ready as soon as it is true, as in `state == 'done'`."
     )
-    fail_when: Expression | None = Field(None, description="JMESPath: the step fails at once when it holds.")
+    fail_when: Expression | None = Field(None, description="JMESPath: the step fails as soon as it is true.")
     pending_status: Statuses = Field(
-        [], description="Statuses that mean `not ready yet`, such as `[202, 404]`; others are judged as always."
+        [], description="Statuses that mean `not ready yet`, such as `[202, 404]`; others are judged as usual."
     )
-    deadline_seconds: float = Field(gt=0, description="How long to go on asking.")
-    interval_seconds: float = Field(5, ge=0, description="Wait between two requests; a Retry-After counts instead.")
-    interval_multiplier: float = Field(1, ge=1, le=10, description="Each further wait is so many times the one before.")
-    max_interval_seconds: float = Field(300, gt=0, description="Longest such wait.")
+    deadline_seconds: float = Field(gt=0, description="Seconds after which the step gives up.")
+    interval_seconds: float = Field(5, ge=0, description="Seconds between two requests; a Retry-After header wins.")
+    interval_multiplier: float = Field(1, ge=1, le=10, description="Factor by which each further wait is longer.")
+    max_interval_seconds: float = Field(300, gt=0, description="Longest such wait, in seconds.")
     on_timeout: Literal["fail", "skip"] = Field("fail", description="At the deadline: fail, or end as SKIPPED.")
-    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression over the last response.")
+    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the last response.")
     secret: list[str] = Field([], description="Names under `extract` whose values are secrets.")
 
     @model_validator(mode="after")
@@ -57,14 +57,14 @@ class Inputs(PathInputs):
 class Outputs(StepOutputs):
     status: int = Field(description="Status of the last response.")
     polls: int = Field(description="Number of requests, without repeats of the resource's `retry`.")
-    seconds: float = Field(description="How long it took.")
+    seconds: float = Field(description="Seconds from the first request to the last response.")
     body: Any = Field(None, description="The last response, if there is no `extract`.")
 
 
 class HttpPoll(Step[Inputs]):
-    """Asks until the answer says that something is ready, or a deadline has passed.
+    """Repeats a request until the response meets a condition or a deadline has passed.
 
-    After a crash it begins anew, with the whole deadline.
+    After a crash it starts again, with the full deadline.
 
         - id: ready
           type: http_poll
@@ -82,7 +82,7 @@ class HttpPoll(Step[Inputs]):
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str]:
-        """The fixed ones and those under `extract`."""
+        """The fixed outputs and the names under `extract`."""
         extract = inputs.get("extract")
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 

@@ -50,39 +50,41 @@ class Multipart(StepInputs):
 class Inputs(PathInputs):
     method: AnyMethod = Field("GET", description="The method.")
     json_body: Any = Field(None, validation_alias=AliasChoices("json", "json_body"), description="Body: this as JSON.")
-    form: dict[str, Scalar | list[Scalar]] | None = Field(None, description="Body: a form, as a browser sends it.")
+    form: dict[str, Scalar | list[Scalar]] | None = Field(None, description="Body: a URL-encoded form.")
     multipart: Multipart | None = Field(None, description="Body: a form with files.")
     file: str | None = Field(None, description="Body: a file, relative to the job's artifacts; streamed.")
     text: str | None = Field(None, description="Body: this text, UTF-8.")
     content_type: str | None = Field(None, description="Media type of the body, for `file` and `text`.")
     expected_status: Statuses = Field(
         [],
-        description="Statuses that are answers: `201`, `[200, 404]`, `2xx`. Default: as the resource says, below 400.",
+        description="Statuses that are no errors: `201`, `[200, 404]`, `2xx`. Default: by the resource, below 400.",
     )
-    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression over the JSON response.")
+    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the JSON response.")
     secret: list[str] = Field(
         [],
         description="Names under `extract` whose values are secrets: masked everywhere, never stored. Names that end "
-        "in token, password, secret or api_key are so anyway.",
+        "in token, password, secret, api_key or access_key always are.",
     )
     keep_body: Flag | None = Field(
         None, description="Whether the response becomes the output `body`. Default: yes, unless there is `extract`."
     )
     output: str | None = Field(
-        None, description="Write the response to this file instead, relative to the job's artifacts; of any size."
+        None, description="File for a response of any size, instead of `body`; relative to the job's artifacts."
     )
     items: Expression | None = Field(None, description="JMESPath of the list that `min_items` counts; default: `@`.")
-    min_items: int = Field(0, ge=0, description="The fewest items that are enough.")
+    min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
         None,
-        description="With too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
+        description="If there are too few items: `skip` ends the step as SKIPPED, `fail` fails it, `ok` goes on. "
         "Default: `ok`, or `fail` if `min_items` is given.",
     )
     keyed: Flag = Field(
         False,
-        description="The peer honours the header Idempotency-Key: a POST or PATCH may then be repeated like a PUT.",
+        description="The API honours the header Idempotency-Key: a POST or PATCH may then be repeated like a PUT.",
     )
-    timeout_seconds: float | None = Field(None, gt=0, description="Limit per phase, in place of the resource's.")
+    timeout_seconds: float | None = Field(
+        None, gt=0, description="Seconds per phase, instead of the resource's limits."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -114,15 +116,15 @@ class Outputs(StepOutputs):
     count: int | None = Field(None, description="Number of items, if they were counted.")
     output: str | None = Field(None, description="Path of the file, if there is one.")
     size: int | None = Field(None, description="Its size in bytes.")
-    sha256: str | None = Field(None, description="Its sha256, hexadecimal.")
+    sha256: str | None = Field(None, description="SHA-256 of the file, hexadecimal.")
 
 
 class HttpRequest(Step[Inputs]):
-    """Sends one request and takes values out of the answer.
+    """Sends one request and extracts values from the response.
 
     GET, HEAD, PUT and DELETE are repeated after a crash, and by the resource's `retry`. POST and PATCH are not: they
-    have `effect: once`, unless `keyed: true` says that the peer drops repeats with the same Idempotency-Key. That
-    header goes with every POST and PATCH and is the same in every attempt.
+    have `effect: once`, unless `keyed: true` says that the API ignores repeats with the same Idempotency-Key. Every
+    POST and PATCH has that header, with the same value in every attempt.
 
         - id: order
           type: http_request
@@ -140,12 +142,12 @@ class HttpRequest(Step[Inputs]):
 
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Effect:
-        """POST and PATCH are `once`, unless keyed."""
+        """`once` for POST and PATCH unless keyed, otherwise `repeatable`."""
         return effect_of(inputs.get("method", "GET"), inputs.get("keyed"))
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str]:
-        """The fixed ones and those under `extract`."""
+        """The fixed outputs and the names under `extract`."""
         extract = inputs.get("extract")
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 

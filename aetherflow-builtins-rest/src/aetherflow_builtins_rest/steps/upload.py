@@ -28,32 +28,32 @@ Method = Annotated[
 
 
 class Inputs(PathInputs):
-    """A file, and where it goes."""
+    """A file, and its target on the API."""
 
     file: str = Field(min_length=1, description="The file, relative to the job's artifacts; streamed, of any size.")
-    method: Method = Field("PUT", description="PUT puts it in the place of what is there; POST adds it.")
+    method: Method = Field("PUT", description="PUT replaces what is there; POST adds a new resource.")
     content_type: str = Field("application/octet-stream", description="Its media type.")
-    sha256_header: str | None = Field(None, description="Header that carries the file's sha256, hexadecimal.")
-    expected_status: Statuses = Field([], description="Statuses that mean success. Default: as the resource says.")
-    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression over the JSON response.")
+    sha256_header: str | None = Field(None, description="Header for the file's SHA-256, hexadecimal.")
+    expected_status: Statuses = Field([], description="Statuses that mean success. Default: by the resource.")
+    extract: Extract = Field({}, description="Further outputs: name and JMESPath expression on the JSON response.")
     secret: list[str] = Field([], description="Names under `extract` whose values are secrets.")
-    keyed: Flag = Field(False, description="The peer honours Idempotency-Key: a POST may be repeated like a PUT.")
+    keyed: Flag = Field(False, description="The API honours Idempotency-Key: a POST may be repeated like a PUT.")
 
 
 class Outputs(StepOutputs):
-    """The answer, and what was sent."""
+    """The response, and the data of the file."""
 
     status: int = Field(description="Status of the response.")
     headers: dict[str, str] = Field(description="Its headers, names in lower case, none that hold credentials.")
     size: int = Field(description="Bytes of the file.")
-    sha256: str = Field(description="Its sha256, hexadecimal.")
+    sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
 
 
 class HttpUpload(Step[Inputs]):
     """Sends a file as the body of a request.
 
-    The file is read anew for every attempt, and must not change meanwhile. A form with files is what `http_request`
-    sends by `multipart`.
+    The file is read again for every attempt and must not change meanwhile. For a form with files, use `multipart` of
+    `http_request`.
 
         - id: report
           type: http_upload
@@ -68,12 +68,12 @@ class HttpUpload(Step[Inputs]):
 
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Effect:
-        """POST and PATCH are `once`, unless keyed."""
+        """`once` for POST and PATCH unless keyed, otherwise `repeatable`."""
         return effect_of(inputs.get("method", "PUT"), inputs.get("keyed"))
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str]:
-        """The fixed ones and those under `extract`."""
+        """The fixed outputs and the names under `extract`."""
         extract = inputs.get("extract")
         return {*_FIXED, *(map(str, extract) if isinstance(extract, Mapping) else ())}
 
@@ -110,7 +110,7 @@ class HttpUpload(Step[Inputs]):
 
 
 class HashedBody(FileBody):
-    """A file as a body, hashed as it is sent."""
+    """A file as a request body, hashed while it is sent."""
 
     def __init__(self, path: Path, on_bytes: Any) -> None:
         super().__init__(path, on_bytes)
@@ -124,5 +124,5 @@ class HashedBody(FileBody):
 
     @property
     def sha256(self) -> str:
-        """Of what was sent last, hexadecimal."""
+        """SHA-256 of the last sent content, hexadecimal."""
         return self._hash.hexdigest()

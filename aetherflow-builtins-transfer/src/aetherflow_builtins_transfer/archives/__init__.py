@@ -1,1 +1,1 @@
-"""What the archive connectors and steps share: formats, checks, compression."""
+"""Archive formats, member checks and compression, shared by the archive connectors and steps."""

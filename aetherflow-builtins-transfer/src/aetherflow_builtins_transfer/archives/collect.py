@@ -1,4 +1,4 @@
-"""Which files go into an archive, and under which names."""
+"""Collects the files for an archive, and their names in it."""
 
 import os
 import re
@@ -19,12 +19,12 @@ _UNFINISHED = re.compile(r"\.aetherflow-.*\.part\Z")
 
 @dataclass
 class Collection:
-    """What the items of a step stand for."""
+    """The files that the items of a step select."""
 
     sources: list[Source] = field(default_factory=list)
     total: int = 0
     missing: list[str] = field(default_factory=list)
-    """Items of which no file was found."""
+    """Items that select no file."""
 
 
 def collect(
@@ -36,10 +36,10 @@ def collect(
     exclude: Sequence[str] = (),
     leave_out: Path | None = None,
 ) -> Collection:
-    """Files and empty folders for items: paths, folders, patterns with `*`, `?`, `[…]` and `**`.
+    """The files and empty folders that items select: paths, folders, patterns with `*`, `?`, `[…]` and `**`.
 
-    `leave_out` is the archive itself, which may lie among them. Names count from `src_dir`; StepInputError for a file
-    outside of it, PathError for one outside of the allowed folders and for links.
+    `leave_out` is the archive itself, which may be among them. Names are relative to `src_dir`; StepInputError for a
+    file outside it, PathError for links and for files outside the allowed folders.
     """
     base = ctx.read_path(src_dir) if src_dir else ctx.artifacts_dir(ctx.job_id).resolve()
     walk = _Walk(ctx, base, recursive, exclude, leave_out)
@@ -55,7 +55,7 @@ def collect(
 
 
 def _paths(ctx: RunContext, item: str) -> list[Path]:
-    """What an item names; its fixed part has to lie within the allowed folders."""
+    """The paths that an item selects; its part before the first wildcard must be inside the allowed folders."""
     if not _WILD.search(item) or Path(ctx.artifacts_dir(ctx.job_id), item).exists():
         path = ctx.read_path(item)
         return [path] if path.exists() else []
@@ -79,7 +79,7 @@ class _Walk:
         self.total = 0
 
     def add(self, path: Path) -> int:
-        """Add a file, or a folder with what is in it; how many there were, known ones included."""
+        """Add a file, or a folder and its content; return the number of entries, including known ones."""
         self._ctx.check_cancelled()
         if path == self._leave_out or _UNFINISHED.match(path.name):
             return 0

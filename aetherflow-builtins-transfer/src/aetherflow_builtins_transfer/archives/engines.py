@@ -1,4 +1,4 @@
-"""Deflate: the fastest library that is installed, on all processors, with the same bytes for any number of them."""
+"""Deflate with the fastest installed library, on all processors; the output does not depend on their number."""
 
 import os
 import zlib
@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 Optimize: TypeAlias = Literal["speed", "size"]
 
 BLOCK_BYTES = 1 << 20
-"""Blocks are compressed one by one, so their size decides the result; the number of threads does not."""
+"""Blocks are compressed independently, so the output depends on their size but not on the number of threads."""
 _WINDOW_BITS = -15
-"""Raw deflate: archives have headers of their own."""
+"""Raw deflate, without a zlib or gzip header: archives have their own headers."""
 _MAX_THREADS = 8
 
 
@@ -26,7 +26,10 @@ class Engine(NamedTuple):
     compressobj: Callable[..., Any]
 
     def pack(self, block: bytes | memoryview, *, last: bool) -> bytes:
-        """One block as part of a deflate stream: all but the last end on a byte border, so they can be joined."""
+        """Compress one block of a deflate stream.
+
+        All blocks but the last end on a byte boundary, so they can be joined.
+        """
         packer = self.compressobj(self.level, zlib.DEFLATED, _WINDOW_BITS)
         packed: bytes = packer.compress(block)
         rest: bytes = packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
@@ -34,7 +37,7 @@ class Engine(NamedTuple):
 
 
 def choose_engine(optimize: Optimize) -> Engine:
-    """ISA-L for speed, zlib-ng for size, where they are installed; else Python's zlib at level 1 or 6."""
+    """ISA-L for speed, zlib-ng for size, if installed; otherwise Python's zlib at level 1 or 6."""
     if optimize == "speed" and find_spec("isal"):
         from isal import isal_zlib
 
@@ -52,12 +55,12 @@ class Deflater:
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, threads: int) -> None:
         self._engine = engine
         self._pool = pool
-        self._limit = 2 * threads  # blocks in the air: enough to keep all busy, and memory stays flat
+        self._limit = 2 * threads  # blocks in flight: enough to keep all threads busy with constant memory
         self._pending: deque[Future[bytes]] = deque()
         self._rest = bytearray()
 
     def compress(self, data: bytes | memoryview) -> bytes:
-        """Take bytes; what is ready is returned."""
+        """Add bytes; return compressed bytes that are ready."""
         self._rest += data
         ready = []
         while len(self._rest) > BLOCK_BYTES:  # one byte at least is left for the last block
@@ -69,7 +72,7 @@ class Deflater:
         return b"".join(ready)
 
     def flush(self) -> bytes:
-        """The end of the stream."""
+        """Finish the stream; return its remaining compressed bytes."""
         last = self._engine.pack(bytes(self._rest), last=True)  # small files need no thread
         self._rest.clear()
         ready = [future.result() for future in self._pending]
@@ -79,7 +82,7 @@ class Deflater:
 
 @contextmanager
 def deflaters(optimize: Optimize) -> Iterator[Callable[[], Deflater]]:
-    """A maker of compressors that share the threads of one pool."""
+    """Yield a factory for compressors that share one thread pool."""
     engine = choose_engine(optimize)
     threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="deflate")

@@ -1,4 +1,4 @@
-"""What an archive says about its members, the same for every format."""
+"""The members of an archive, in the same form for every format."""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _KINDS: dict[int, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member as the archive declares it, which need not be true."""
+    """One member as the archive declares it; the declaration may be false."""
 
     name: str
     kind: Kind
@@ -40,11 +40,11 @@ class Reader(Protocol):
     """Size of the archive in bytes."""
 
     def members(self) -> Iterator[tuple[Member, Opener]]:
-        """Each member with what opens its content, in the archive's order; open it before going on to the next."""
+        """Yield each member with a function that opens its content; call it before the next member is requested."""
         ...
 
     def declared(self) -> list[Member] | None:
-        """All members, if the archive has a table of contents; None if it has to be read through."""
+        """All members, if the archive has a table of contents; None if it must be read sequentially."""
         ...
 
     def close(self) -> None: ...
@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 
 def kind_of_mode(mode: int, *, is_dir: bool) -> Kind:
-    """Kind of a member whose Unix mode is known; without one a name that ends in `/` is a folder."""
+    """The kind of a member by its Unix mode; without a file type in it, by `is_dir`."""
     found = _KINDS.get(stat.S_IFMT(mode))
     return found or ("folder" if is_dir else "file")
 
@@ -67,7 +67,7 @@ class Source:
     """A file or an empty folder that goes into an archive."""
 
     path: str
-    """Its absolute path on disk."""
+    """The absolute path of the file on disk."""
     name: str
-    """Its name in the archive, parts separated by `/`."""
+    """The name in the archive, with `/` as separator."""
     is_dir: bool = False

@@ -1,4 +1,4 @@
-"""The formats of archives: by the suffix when one is made, by the content when one is read."""
+"""The archive formats: chosen by the suffix for writing, detected by the content for reading."""
 
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -21,13 +21,13 @@ _TAR_MARK, _TAR_MARK_AT, _TAR_BLOCK = b"ustar", 257, 512
 
 
 def format_by_name(name: str) -> Format:
-    """The format that a file name asks for; zip where it says nothing."""
+    """The format for a file name's suffix; zip if the suffix is unknown."""
     lower = name.lower()
     return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), "zip")
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by its first bytes; RefusedMemberError if it is none of ours."""
+    """The format of a file, by its first bytes; RefusedMemberError if it is unknown."""
     with path.open("rb") as file:
         head = file.read(_TAR_BLOCK)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
@@ -44,7 +44,7 @@ def format_of(path: Path) -> Format:
 
 
 def open_archive(path: Path, limits: Limits, password: str | None = None) -> Reader:
-    """An archive for reading, whatever its format; close it."""
+    """Open an archive of any known format for reading; the caller must close it."""
     found = format_of(path)
     if found == "zip":
         from aetherflow_builtins_transfer.archives.zip_read import ZipReader

@@ -1,4 +1,4 @@
-"""How much an archive may unpack to."""
+"""Limits for the unpacked size of archives."""
 
 from pydantic import Field
 
@@ -7,21 +7,21 @@ from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
 
 RATIO_GRACE_BYTES = 1 << 20
-"""Up to here the ratio does not count: a few blanks compress to almost nothing."""
+"""Unpacked size up to which the ratio is not checked: small regular files compress to almost nothing."""
 
 
 class Limits(StepInputs):
-    """Limits of one archive; each has a default that keeps a disk safe."""
+    """Limits for one archive, with defaults that protect the disk."""
 
-    max_members: int = Field(10_000, ge=1, description="The most members, folders included, that an archive may have.")
-    max_total_bytes: int = Field(2 * 1024**3, ge=0, description="The most bytes that an archive may unpack to.")
+    max_members: int = Field(10_000, ge=1, description="Maximum number of members, folders included.")
+    max_total_bytes: int = Field(2 * 1024**3, ge=0, description="Maximum unpacked size in bytes.")
     max_ratio: float = Field(
-        200.0, gt=0, description="The most bytes that one byte of the archive may unpack to; counts from 1 MiB on."
+        200.0, gt=0, description="Maximum ratio of unpacked to packed size; checked from 1 MiB on."
     )
 
 
 class Budget:
-    """Counts what an archive unpacks to; raises RefusedMemberError as soon as a limit is passed."""
+    """Counts the unpacked members and bytes of an archive; raises RefusedMemberError as soon as a limit is exceeded."""
 
     def __init__(self, limits: Limits, packed: int) -> None:
         """`packed` is the size of the archive in bytes."""
@@ -38,7 +38,7 @@ class Budget:
             )
 
     def declared(self, name: str, size: int, packed: int | None) -> None:
-        """What a member says of itself, before any of it is read."""
+        """Check the declared sizes of a member, before it is read."""
         self._check(name, self.total + size, self._packed)
         if packed is not None:
             self._ratio(name, size, packed)

@@ -1,4 +1,4 @@
-"""Names of members: which may be written below a folder, and where."""
+"""Checks the names of members, and maps them to paths below a folder."""
 
 import re
 import unicodedata
@@ -7,25 +7,25 @@ from pathlib import PurePosixPath
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 
 MAX_NAME_BYTES = 1024
-"""Of a whole name; leaves room for the folder it is unpacked to."""
+"""Maximum length of a whole name; leaves room for the destination folder within PATH_MAX."""
 MAX_PART_BYTES = 255 - 40
-"""Of one part: file systems take 255, and an unfinished write needs some of them."""
+"""Maximum length of one part: file systems allow 255, of which a temporary name needs some."""
 MAX_DEPTH = 64
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def shown(name: str) -> str:
-    """A name as messages quote it: what cannot be printed escaped, a long one cut."""
+    """A name quoted for messages: unprintable characters are escaped, long names shortened."""
     text = name.encode("unicode_escape").decode() if not name.isprintable() else name
     return f"'{text}'" if len(text) <= 80 else f"'{text[:50]}...{text[-20:]}'"
 
 
 def target_of(name: str) -> PurePosixPath | None:
-    r"""Where a member goes, relative to the destination; None for the destination itself (`./`).
+    r"""The path of a member relative to the destination; None for the destination itself (`./`).
 
-    Windows programs write `\`, so it separates as `/` does. Raises RefusedMemberError for names that lead elsewhere,
-    or that file systems and people cannot be trusted with.
+    `\` separates like `/`, because Windows programs write it. Raises RefusedMemberError for names that lead out of the
+    destination, and for names that are unsafe on some file systems or misleading.
     """
     _check_text(name)
     path = name.replace("\\", "/")
@@ -39,7 +39,7 @@ def target_of(name: str) -> PurePosixPath | None:
     if len(parts) > MAX_DEPTH:
         raise RefusedMemberError(f"member {shown(name)} lies {len(parts)} folders deep; {MAX_DEPTH} is the most")
     for part in parts:
-        if part.strip(" .") == "":  # `...`, `.. `: some systems take them for `..`
+        if part.strip(" .") == "":  # `...`, `.. `: some systems treat them as `..`
             raise RefusedMemberError(f"member {shown(name)} has a part of nothing but dots and blanks")
         if len(part.encode()) > MAX_PART_BYTES:
             raise RefusedMemberError(f"member {shown(name)} has a part of more than {MAX_PART_BYTES} bytes")
@@ -60,7 +60,7 @@ def _check_text(name: str) -> None:
 
 
 class Collisions:
-    """Finds members that would overwrite each other, also where upper and lower case are one."""
+    """Finds members that would overwrite each other, also on file systems that ignore case."""
 
     def __init__(self, *, allow_case: bool = False) -> None:
         self._allow_case = allow_case
@@ -69,7 +69,7 @@ class Collisions:
         self._spelt: dict[str, str] = {}
 
     def add(self, target: PurePosixPath, *, is_dir: bool) -> None:
-        """Note a member; RefusedMemberError if it collides with one before."""
+        """Add a member; RefusedMemberError if it collides with an earlier one."""
         path = target.as_posix()
         if path in self._files or (path in self._folders and not is_dir):
             twice = "twice" if path in self._files and not is_dir else "as a file and as a folder"

@@ -1,4 +1,4 @@
-"""Writing archives as a stream: sorted members, fixed times unless asked, so equal files give equal archives."""
+"""Writes archives as streams: members are sorted and have a fixed time by default, so equal files give equal bytes."""
 
 import stat
 import tarfile
@@ -23,7 +23,7 @@ AesStrength: TypeAlias = Literal[128, 192, 256]
 
 CHUNK_BYTES = 1 << 20
 FIXED_TIME = 315_532_800
-"""1980-01-01 00:00 UTC: the earliest that a zip archive can hold."""
+"""1980-01-01 00:00 UTC, the earliest time that a zip archive can hold."""
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 _LAST_DATE = (2107, 12, 31, 23, 59, 58)
 _UNIX = 3
@@ -34,7 +34,7 @@ _ZSTD_LEVELS = {"speed": 3, "size": 7}
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How an archive is made."""
+    """The settings for writing an archive."""
 
     form: Format = "zip"
     compression: Compression = "deflated"
@@ -45,7 +45,7 @@ class Packing:
 
 
 def pack(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tick = no_tick) -> None:
-    """Write an archive of these files to a stream that need not be seekable."""
+    """Write an archive of these files to a stream, which need not be seekable; `tick` gets the bytes done so far."""
     ordered = sorted(sources, key=lambda source: source.name.encode())
     if how.form == "zip":
         _pack_zip(sink, ordered, how, tick)
@@ -88,11 +88,11 @@ def _zip_info(archive: Any, source: Source, how: Packing) -> Any:
     found = Path(source.path).stat()
     name = f"{source.name}/" if source.is_dir else source.name
     date = _zip_date(found.st_mtime) if how.keep_times else _FIXED_DATE
-    info = getattr(archive, "zipinfo_cls", zipfile.ZipInfo)(name, date)  # pyzipper has a class of its own
+    info = getattr(archive, "zipinfo_cls", zipfile.ZipInfo)(name, date)  # pyzipper has its own class
     info.create_system = _UNIX
     info.external_attr = _mode(found.st_mode, source) << 16 | (_DOS_FOLDER if source.is_dir else 0)
     if not source.is_dir:
-        info.file_size = found.st_size  # whether 32 bits will do is decided before the first byte
+        info.file_size = found.st_size  # zipfile decides on zip64 before the first byte
     return info
 
 
@@ -106,7 +106,7 @@ def _pack_tar(stream: Any, sources: Sequence[Source], how: Packing, tick: Tick) 
     with tarfile.open(
         fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES
     ) as archive:
-        archive.copybufsize = CHUNK_BYTES  # type: ignore[attr-defined]  # an argument of open() only from 3.5 on
+        archive.copybufsize = CHUNK_BYTES  # type: ignore[attr-defined]  # tarfile.open has no argument for it in this mode
         done = 0
         for source in sources:
             found = Path(source.path).stat()
@@ -124,7 +124,7 @@ def _pack_tar(stream: Any, sources: Sequence[Source], how: Packing, tick: Tick) 
 
 
 class _Counted:
-    """A file whose reading is progress."""
+    """A file that reports progress when it is read."""
 
     def __init__(self, file: BinaryIO, done: int, tick: Tick) -> None:
         self._file = file
@@ -154,7 +154,7 @@ def _compressed(sink: BinaryIO, how: Packing) -> Iterator[Any]:
 
 
 class _GzipStream:
-    """A gzip file without name and time, compressed by a deflater of ours."""
+    """A gzip stream (RFC 1952) without name and time, compressed by a Deflater."""
 
     _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
@@ -178,7 +178,7 @@ class _GzipStream:
 
 
 def _mode(mode: int, source: Source) -> int:
-    """File type and rights, without what differs from one account to the next."""
+    """File type and permissions, reduced to values that do not depend on the account's umask."""
     if source.is_dir:
         return stat.S_IFDIR | _FOLDER_MODE
     return stat.S_IFREG | (_PROGRAM_MODE if mode & 0o100 else _FILE_MODE)

@@ -1,4 +1,4 @@
-"""Tar archives for reading, plain or compressed: one member after the other, in little memory."""
+"""Reads tar archives, plain or compressed, one member after the other, in little memory."""
 
 import gzip
 import tarfile
@@ -16,10 +16,10 @@ from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
 
 MAX_HEADER_BYTES = 1 << 20
-"""Of all that precedes one member: long names, attributes, maps of holes. It is read into memory as a whole."""
+"""Limit for the headers of one member (long names, attributes, sparse maps), which tarfile reads into memory."""
 _MAX_TRAILING_BYTES = 1 << 24
 _MAX_WINDOW = 1 << 27
-"""The most memory that zstd data may ask for: what its command-line tool grants."""
+"""Greatest zstd window in bytes, the default limit of the command-line tool."""
 _SKIP_BYTES = 1 << 18
 _TYPES: dict[bytes, Kind] = {
     tarfile.SYMTYPE: "symbolic link",
@@ -41,10 +41,10 @@ class TarReader:
         self._stream = _Forward(_unpacked(self._file, form))
 
     def declared(self) -> None:
-        """A tar archive has no table of contents."""
+        """Always None: a tar archive has no table of contents."""
 
     def members(self) -> Iterator[tuple[Member, Opener]]:
-        """Each member and what opens it."""
+        """Yield each member with a function that opens it; RefusedMemberError if the archive is damaged."""
         with _damage():
             archive = tarfile.TarFile(fileobj=cast(IO[bytes], self._stream), mode="r", errorlevel=2)
         while True:
@@ -53,8 +53,8 @@ class TarReader:
                 info = archive.next()
             if info is None:
                 break
-            archive.members.clear()  # type: ignore[attr-defined]  # public, not in the stubs; they would pile up
-            if info.size < 0:  # the next header would be this one again, for ever
+            archive.members.clear()  # type: ignore[attr-defined]  # not in the stubs; tarfile would keep all members in memory
+            if info.size < 0:  # the next header would be this one again: an endless loop
                 raise RefusedMemberError(f"member {shown(info.name)} has a negative size")
             if info.issparse():
                 raise RefusedMemberError(f"member {shown(info.name)} has holes, which are not supported")
@@ -70,7 +70,7 @@ class TarReader:
         self._check_end()
 
     def _check_end(self) -> None:
-        """The end is a block of zeros and a sound checksum; a broken header, too, ends tarfile's list."""
+        """Check that a block of zeros ends the archive: tarfile also ends its list at a broken header."""
         if not self._stream.ends_in_zeros():
             raise RefusedMemberError("it is damaged: its end is missing", "fetch it again, or ask its sender")
         with _damage():
@@ -122,7 +122,7 @@ class _Content:
 
 
 class _Forward:
-    """A stream with a position, which goes forward only but for the last few bytes that tarfile looks at again."""
+    """A forward-only stream with a position; only the last block can be read again, which tarfile needs."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -130,7 +130,7 @@ class _Forward:
         self._last = b""
         self._again = b""
         self.header_left = MAX_HEADER_BYTES
-        """How much may still be read into memory."""
+        """Bytes that may still be read into memory."""
 
     def tell(self) -> int:
         return self._position
@@ -147,7 +147,7 @@ class _Forward:
         return self._position
 
     def skip(self, amount: int) -> int:
-        """Go forward, as far as there is something; the number of bytes passed."""
+        """Skip up to `amount` bytes; return the number of skipped bytes."""
         start = self._position
         while (left := start + amount - self._position) > 0 and self._pull(min(left, _SKIP_BYTES)):
             pass
@@ -160,7 +160,7 @@ class _Forward:
         return self._pull(size)
 
     def ends_in_zeros(self) -> bool:
-        """Whether the last block that was read is one of zeros."""
+        """Whether the last block that was read has only zeros."""
         return self._last == bytes(tarfile.BLOCKSIZE)
 
     def _pull(self, size: int) -> bytes:
@@ -188,7 +188,7 @@ def _unpacked(file: BinaryIO, form: str) -> Any:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """What the libraries raise about broken archives, as one error of ours."""
+    """Convert the libraries' errors about damaged archives to RefusedMemberError."""
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:

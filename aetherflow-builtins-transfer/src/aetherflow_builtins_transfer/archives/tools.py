@@ -1,4 +1,4 @@
-"""Running archive programs: output drained, ended with all their children, secrets kept out of command lines."""
+"""Runs archive programs: drains their output, ends their process groups, and keeps secrets out of command lines."""
 
 import contextlib
 import os
@@ -19,29 +19,29 @@ _POLL_SECONDS = 0.1
 _KEPT_BYTES = 2000
 _GRACE_SECONDS = 5.0
 STDIN_SHELL = ("/bin/sh", "-c", 'exec "$@" < "$0"')
-"""`exec` of the rest with a file as standard input: the first argument is that file."""
+"""A shell command that executes its arguments with a file as standard input; the first argument is that file."""
 
 
 class Tools(Protocol):
-    """Who starts programs and ends them."""
+    """Starts and ends programs."""
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-        """Start a program, its output on pipes."""
+        """Start a program with its output on pipes; OSError if that fails."""
         ...
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
-        """End it with its children."""
+        """End a program and its child processes."""
         ...
 
     def check(self) -> None:
-        """Raise if the work is to end."""
+        """Raise if the work must stop."""
         ...
 
     def environment(self) -> Mapping[str, str]: ...
 
 
 class StepTools:
-    """The programs of a step: watched over by the run."""
+    """Starts programs for a step; the run supervises them."""
 
     def __init__(self, ctx: RunContext) -> None:
         self._ctx = ctx
@@ -60,7 +60,7 @@ class StepTools:
 
 
 class OwnTools:
-    """Programs of a connector that is used outside of a step."""
+    """Starts programs for a connector that is used outside a step."""
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -97,8 +97,8 @@ def run_tool(
 ) -> None:
     """Run a program to its end; ArchiveError if it fails or takes longer than `timeout` seconds.
 
-    `watch` is called now and then, and may raise to end it. `name` is what messages call the program: neither its
-    arguments nor its environment are shown.
+    `watch` is called regularly and may raise to end the program. `name` is the program's name in messages, which
+    contain neither its arguments nor its environment.
     """
     try:
         process = tools.start(argv, cwd, {**tools.environment(), **env})
@@ -127,14 +127,14 @@ def run_tool(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What goes along with the making or unpacking of an archive."""
+    """The hooks for creating or unpacking an archive: progress, and the starter of programs."""
 
     tick: Tick = no_tick
     tools: Tools = field(default_factory=OwnTools)
 
 
 class _Tail:
-    """Reads a pipe to its end in a thread of its own and keeps the last of it."""
+    """Reads a pipe to its end in a thread and keeps its last bytes."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         self._pipe = pipe
@@ -146,7 +146,7 @@ class _Tail:
             self._kept = (self._kept + data)[-_KEPT_BYTES:]
 
     def told(self, secrets: Sequence[str]) -> str:
-        """The last line, without secrets, as the end of a sentence."""
+        """The last line of the output, with secrets masked, as the end of a sentence; empty if there was none."""
         lines = self._kept.decode(errors="replace").strip().splitlines()
         last = lines[-1].strip() if lines else ""
         for secret in secrets:

@@ -1,4 +1,4 @@
-"""What a foreign program unpacked: looked at before anybody uses it."""
+"""Inspects the files that an external program unpacked, before they are used."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ _FIX = "only files and folders are unpacked"
 
 
 def inspect(folder: Path, packed: int, rules: Rules) -> list[Unpacked]:
-    """All that stands below a folder, under the rules for members; RefusedMemberError for links, devices and excess."""
+    """The members below a folder, checked by the rules; RefusedMemberError for links, devices and exceeded limits."""
     budget, collisions = Budget(rules.limits, packed), Collisions(allow_case=rules.allow_case_collisions)
     found = []
     for place, folders, files in os.walk(folder):
@@ -37,7 +37,7 @@ def inspect(folder: Path, packed: int, rules: Rules) -> list[Unpacked]:
 
 
 def size_below(folder: Path) -> int:
-    """Bytes below a folder right now; files that come and go do not matter."""
+    """Total size of the files below a folder; files that vanish meanwhile are ignored."""
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:

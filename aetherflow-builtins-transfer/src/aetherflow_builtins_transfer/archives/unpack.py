@@ -1,4 +1,4 @@
-"""Unpacking: every member is checked, read and counted; files go to a folder that holds nothing else."""
+"""Unpacks archives: every member is checked, read and counted; files are written to an empty folder."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ CHUNK_BYTES = 1 << 18
 _PRIVATE, _PRIVATE_PROGRAM, _PRIVATE_FOLDER = 0o600, 0o700, 0o700
 
 Tick = Callable[[int], None]
-"""Called with the bytes done so far: progress, and the place where a stopped run leaves."""
+"""Called with the number of bytes done so far; shows progress, and raises if the run is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Unpacked:
     """One member that passed all checks."""
 
     name: PurePosixPath
-    """Where it goes, relative to the destination."""
+    """The path relative to the destination."""
     size: int
     is_dir: bool = False
     encrypted: bool = False
@@ -34,12 +34,12 @@ class Unpacked:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an archive may be."""
+    """The limits and options for unpacking an archive."""
 
     limits: Limits
     password: str | None = None
     members: Sequence[str] | None = None
-    """Names or patterns of the members that are wanted; None for all."""
+    """Names or patterns of the members to unpack; None for all."""
     allow_case_collisions: bool = False
 
 
@@ -50,8 +50,8 @@ def no_tick(_: int) -> None:
 def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:
     """Unpack an archive into an empty folder, or with `into=None` read all of it and write nothing.
 
-    Raises ArchiveError, with the name of the archive and the first reason, if any member breaks a rule or is damaged,
-    whether it is wanted or not; what was written until then is the caller's to delete.
+    Raises ArchiveError, with the archive's name and the first reason, if any member breaks a rule or is damaged, even
+    an unwanted one. The caller must then delete the files that were already written.
     """
     with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
         _check_declared(reader, rules)
@@ -63,7 +63,7 @@ def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) ->
             if found is None:
                 continue
             if not wanted.has(found.name):
-                if reader.declared() is None:  # its bytes pass by all the same
+                if reader.declared() is None:  # a sequential archive: its bytes must be read anyway
                     _pour(entry, opened, None, budget, tick)
                 continue
             if into is not None:
@@ -76,7 +76,7 @@ def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) ->
 
 
 def survey(path: Path, rules: Rules, tick: Tick = no_tick) -> list[Unpacked]:
-    """The members of an archive, checked by what they declare; only a tar archive is read for it."""
+    """The members of an archive, checked by their declarations; a tar archive is read completely for this."""
     with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
         if (entries := reader.declared()) is None:
             return unpack(path, rules, None, tick)
@@ -86,7 +86,7 @@ def survey(path: Path, rules: Rules, tick: Tick = no_tick) -> list[Unpacked]:
 
 
 class refusing:  # noqa: N801 used like a function
-    """Turns what a member is refused for into an ArchiveError that names the archive."""
+    """Context manager that converts RefusedMemberError to an ArchiveError with the archive's name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,7 +101,7 @@ class refusing:  # noqa: N801 used like a function
 
 
 def _check_declared(reader: Reader, rules: Rules) -> None:
-    """With a table of contents everything that it says is checked before the first byte is written."""
+    """Check all declarations before the first byte is written, if the archive has a table of contents."""
     if (entries := reader.declared()) is None:
         return
     budget, collisions = Budget(rules.limits, reader.packed), Collisions(allow_case=rules.allow_case_collisions)
@@ -116,7 +116,7 @@ def _declared(entry: Member, budget: Budget, collisions: Collisions) -> Unpacked
 
 
 def _check(entry: Member, budget: Budget, collisions: Collisions) -> Unpacked | None:
-    """Where a member goes; RefusedMemberError if it may not. None for the destination itself."""
+    """Check a member's declaration and return its target, None for the destination itself; RefusedMemberError."""
     budget.member()
     target = target_of(entry.name)
     if entry.kind not in ("file", "folder"):
@@ -143,7 +143,7 @@ def _write(target: Path, entry: Member, opened: Opener, budget: Budget, tick: Ti
 
 
 def _pour(entry: Member, opened: Opener, file: BinaryIO | None, budget: Budget, tick: Tick) -> None:
-    """Read a member to its end, write it if there is a file, and count what it really has."""
+    """Read a member to its end, write it to `file` if given, and check its real size against the declared one."""
     size = 0
     with opened() as content:
         for chunk in _chunks(content, entry):
@@ -172,7 +172,7 @@ def _chunks(content: BinaryIO, entry: Member) -> Iterator[bytes]:
 
 
 class Wanted:
-    """The members that are asked for."""
+    """Selects members by names and patterns."""
 
     def __init__(self, patterns: Sequence[str] | None) -> None:
         self._patterns = patterns
@@ -188,7 +188,7 @@ class Wanted:
         return bool(found)
 
     def check(self) -> None:
-        """Every name that was asked for must have been there."""
+        """RefusedMemberError if a name or pattern has selected no member."""
         if self._missed:
             names = ", ".join(sorted(self._missed))
             raise RefusedMemberError(f"no member is called {names}", "archive_list shows the names")

@@ -1,4 +1,4 @@
-"""Zip archives for reading: the standard library, or pyzipper for AES, behind checks of the structure."""
+"""Reads zip archives with the standard library, or pyzipper for AES, after checks of their structure."""
 
 import struct
 import zipfile
@@ -24,9 +24,9 @@ _UNIX = 3
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _AES_METHOD = 99
 MAX_TABLE_BYTES = 1 << 26
-"""Libraries read it as a whole."""
+"""Maximum size of the central directory, which the libraries read into memory."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""Others are rare, and their libraries take as much memory as the archive asks for."""
+"""Accepted methods. Others are rare, and their libraries allocate as much memory as the archive demands."""
 _DAMAGE = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -40,10 +40,10 @@ _DAMAGE = (
 
 
 class ZipReader:
-    """An open zip archive whose structure is sound: no overlaps, no contradictions between its two tables."""
+    """An open zip archive with a checked structure: members do not overlap, local headers match the directory."""
 
     def __init__(self, path: Path, limits: Limits, password: str | None = None) -> None:
-        """RefusedMemberError if it is no zip archive, or one that contradicts itself."""
+        """RefusedMemberError if the file is no zip archive, or its structure is contradictory."""
         self.packed = path.stat().st_size
         self._password = password.encode() if password else None
         self._file = path.open("rb")
@@ -63,7 +63,7 @@ class ZipReader:
         return [_entry(info) for info in self._infos]
 
     def members(self) -> Iterator[tuple[Member, Opener]]:
-        """Each member and what opens it."""
+        """Yield each member with a function that opens it."""
         for info in self._infos:
             yield _entry(info), partial(self._open, info)
 
@@ -92,7 +92,7 @@ class ZipReader:
             ) from error
 
     def _check_layout(self) -> None:
-        """Each member has a stretch of the file to itself, and its local header says what the table says."""
+        """Check that members do not overlap, and that local headers agree with the central directory."""
         shift = self._zip.start_dir - _start_in_table(self._file, self.packed)
         end = 0
         for info in sorted(self._infos, key=lambda info: info.header_offset):
@@ -137,18 +137,18 @@ class ZipReader:
 
 @contextmanager
 def damage() -> Iterator[None]:
-    """What the libraries raise about broken archives, as one error of ours."""
+    """Convert the libraries' errors about damaged archives to RefusedMemberError."""
     try:
         yield
     except Exception as error:
-        if not isinstance(error, _DAMAGE) and type(error).__name__ != "BadZipFile":  # pyzipper has one of its own
+        if not isinstance(error, _DAMAGE) and type(error).__name__ != "BadZipFile":  # pyzipper has its own class
             raise
         reason = str(error) or type(error).__name__
         raise RefusedMemberError(f"it is damaged: {reason}", "fetch it again, or ask its sender") from error
 
 
 def _name(info: Any) -> str:
-    """The name of a member. Unix programs write UTF-8 and forget to say so; what is none is the code page of DOS."""
+    """The name of a member. Unix programs often write UTF-8 without the flag for it; otherwise names are cp437."""
     if info.flag_bits & _UTF8:
         return str(info.filename)
     try:
@@ -171,7 +171,7 @@ def _entry(info: Any) -> Member:
 
 
 def _survey(file: BinaryIO, size: int, max_members: int) -> bool:
-    """Walk the table of contents before a library loads all of it; True if a member is encrypted with AES."""
+    """Check the central directory before a library loads it; return whether a member is encrypted with AES."""
     start, length = _table(file, size)
     if length > MAX_TABLE_BYTES:
         raise RefusedMemberError(f"its table of contents has {length:,} bytes; {MAX_TABLE_BYTES:,} is the most")
@@ -195,12 +195,12 @@ def _survey(file: BinaryIO, size: int, max_members: int) -> bool:
 
 
 def _start_in_table(file: BinaryIO, size: int) -> int:
-    """Offset of the table of contents as the archive itself counts it, which a prefix shifts."""
+    """The declared offset of the central directory; data before the archive shift its real position."""
     return _end_record(file, size)[1]
 
 
 def _table(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Position and length of the table of contents."""
+    """Position and length of the central directory."""
     length, _, position = _end_record(file, size)
     start = position - length
     if start < 0:
@@ -209,7 +209,7 @@ def _table(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _end_record(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """Length and declared offset of the table of contents, and the position where it ends."""
+    """Length and declared offset of the central directory, and the position where it ends."""
     tail_start = max(0, size - _END_BYTES - _MAX_COMMENT)
     file.seek(tail_start)
     tail = file.read()

@@ -1,1 +1,1 @@
-"""One folder for each kind of connector; `files` holds what those to files share, `local` stands for servers."""
+"""One package per kind of connector; `files` is the base of the file connectors, `local` the drivers without server."""

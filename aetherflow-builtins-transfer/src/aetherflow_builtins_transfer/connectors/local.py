@@ -1,4 +1,4 @@
-"""The drivers `sftp:local` and `smb:local`: a folder of this machine in the place of a server, for development."""
+"""The drivers `sftp:local` and `smb:local`: a local folder instead of a server, for development."""
 
 import os
 import stat as modes
@@ -18,22 +18,22 @@ from aetherflow_builtins_transfer.paths import private_folder
 class Config(ConnectorConfig):
     root: str = Field(
         min_length=1,
-        description="The folder that stands for the server, relative to `<workspace.root>/<flow id>`; made if missing.",
+        description="Folder that replaces the server, relative to `<workspace.root>/<flow id>`; created if missing.",
     )
 
 
 class LocalSmbConfig(Config):
-    """Where the folder is, and which share is meant by paths without one."""
+    """The folder, and the share for paths without one."""
 
     share: str | None = Field(None, min_length=1, description="Default share: a folder below `root`.")
 
 
 class Options(FileOptions):
-    """How it behaves: as a connector to a server would."""
+    """The options of a connector to a real server."""
 
 
 class LocalSession(FileSession):
-    """Files below one folder; a link that leads out of it is not followed."""
+    """Files below one folder. PermissionError for a link that leads out of it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -95,7 +95,7 @@ class LocalSession(FileSession):
         return True
 
     def close(self) -> None:
-        """No handle is held between calls."""
+        """Do nothing: no handle is kept between calls."""
 
 
 def _entry(name: str, found: os.stat_result) -> RemoteEntry:
@@ -113,13 +113,13 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class LocalShareSession(LocalSession):
-    """The same in the place of a share, where files have no permission bits."""
+    """A local folder as a share, whose files have no permission bits."""
 
     chmod = FileSession.chmod
 
 
 class LocalFiles(FileConnector[ConfigT, OptionsT]):
-    """What both local drivers share."""
+    """The base class of both local drivers."""
 
     SESSION: type[LocalSession] = LocalSession
 
@@ -135,7 +135,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         return str(self.root)
 
     def open_session(self) -> FileSession:
-        """A session below the folder, which is made."""
+        """Open a session on the folder, which is created if missing."""
         root = self.root
         try:
             private_folder(root)
@@ -149,7 +149,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         self.run("reaching", self.peer, lambda session: session.stat("/"))
 
     def explain(self, error: BaseException) -> Fault:
-        """What the operating system says."""
+        """Classify an error of the operating system."""
         if isinstance(error, RemoteError):
             return Fault(error.kind, str(error))
         if isinstance(error, OSError):
@@ -158,7 +158,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
 
 
 class SftpLocal(LocalFiles[Config, Options]):
-    """A folder of this machine in the place of an SFTP server: the same contract, no network. For development.
+    """A local folder instead of an SFTP server, for development: the same contract, without network.
 
         resources:
           partner: {kind: sftp, driver: local, config: {root: partner}}
@@ -167,7 +167,7 @@ class SftpLocal(LocalFiles[Config, Options]):
     """
 
     def at(self, path: str) -> str:
-        """The path below the folder; `..` is refused."""
+        """The path below the folder; RemoteError for `..`."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts or "\0" in path:
             raise self.error("other", f"not a usable path: {path!r}", "give it without '..'")
@@ -175,25 +175,25 @@ class SftpLocal(LocalFiles[Config, Options]):
 
 
 class SmbLocal(LocalFiles[LocalSmbConfig, Options]):
-    """A folder of this machine in the place of an SMB server: shares are the folders in it. For development.
+    """A local folder instead of an SMB server, for development; its subfolders are the shares.
 
         resources:
           partner: {kind: smb, driver: local, config: {root: partner, share: data}}
 
-    Paths have every form that `smb:smbclient` takes; the name of the host does not matter.
+    Paths have all forms of `smb:smbclient`; the host name is ignored.
     """
 
     SESSION = LocalShareSession
 
     def at(self, path: str) -> str:
-        r"""The path below the folder; the share comes first."""
+        r"""The path below the folder; its first part is the share."""
         if not path and self.conf.share is None:
             return "/"
         return self._place(parse(path, self.conf.share, None, self.label))
 
     @staticmethod
     def can_name(name: str) -> bool:
-        """False for names that SMB does not have."""
+        """False for names that are not valid in SMB."""
         return is_name(name)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Mail addresses: lists parsed, each one checked before any server sees it."""
+"""Parses and checks mail addresses, before they are sent to a server."""
 
 from collections.abc import Iterable, Sequence
 from email.headerregistry import Address
@@ -10,7 +10,10 @@ from pydantic import AfterValidator, BeforeValidator
 
 
 def parse_addresses(given: str | Sequence[str]) -> list[Address]:
-    """Addresses of `a@x, "B, C" <b@x>` or of a list of such texts, each once; ValueError names what is none."""
+    """The addresses in `a@x, "B, C" <b@x>` or a list of such texts, without duplicates.
+
+    ValueError if one is invalid.
+    """
     texts = [given] if isinstance(given, str) else list(given)
     found: dict[str, Address] = {}
     for text in texts:
@@ -31,7 +34,7 @@ def _parse(text: str) -> Iterable[Address]:
         message["To"] = text
         header = message["To"]
         addresses, defects = header.addresses, header.defects
-    except (ValueError, IndexError, AttributeError) as error:  # the parser's ways to say no
+    except (ValueError, IndexError, AttributeError) as error:  # the parser raises any of these
         raise ValueError(f"{text!r} is no mail address") from error
     for address in addresses:
         domain = address.domain
@@ -45,7 +48,7 @@ def _parse(text: str) -> Iterable[Address]:
 
 
 def wire_form(address: Address) -> str:
-    """The address as the envelope has it: domain in ASCII; ValueError if it cannot be."""
+    """The address for the SMTP envelope, with its domain in IDNA form; ValueError if there is none."""
     domain = address.domain
     if not domain.isascii():
         try:
@@ -76,7 +79,7 @@ def _listed(value: Any) -> Any:
 AddressList = Annotated[
     list[str], BeforeValidator(_listed, json_schema_input_type=list[str] | str), AfterValidator(_checked)
 ]
-"""One or more addresses: a text with commas, or a list."""
+"""One or more addresses: a comma-separated text, or a list."""
 
 
 def _one(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The text of a mail: written in the flow, or template files with values and tables."""
+"""The body of a mail: text in the flow, or template files with values and tables."""
 
 import re
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.mail.tables import Table
 
 _VERBATIM = "\x1f"
-"""Begins a line whose blanks count."""
+"""Marks a line whose blanks are kept."""
 _PAGE = '<div style="font-family:Arial,Helvetica,sans-serif;font-size:14px;">\n{}\n</div>'
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The two forms of one text; a mail program shows the one that it prefers."""
+    """The plain text and the optional HTML form of a body; mail programs show one of them."""
 
     text: str
     html: str | None = None
 
 
 class _Placeholders(Template):
-    """`$name` and `${name}`; `$$` is a dollar sign, and so is one before anything but a letter (`$5`)."""
+    """`$name` and `${name}` are placeholders; `$$`, and `$` before anything but a letter (`$5`), is a dollar sign."""
 
     flags = re.ASCII
     pattern: ClassVar[Any] = r"""
@@ -39,7 +39,7 @@ class _Placeholders(Template):
 
 
 def from_flow(body: str, tables: Mapping[str, Table]) -> Body:
-    """A text of the flow, with its tables below it."""
+    """A body from a text of the flow, with the tables below it."""
     if not tables:
         return Body(body)
     text = "\n\n".join([body, *[table.as_text() for table in tables.values()]])
@@ -48,7 +48,7 @@ def from_flow(body: str, tables: Mapping[str, Table]) -> Body:
 
 
 class Templates:
-    """Template files; every value and table has to be used by one of them."""
+    """Fills template files; every value and table must be used by one of them."""
 
     def __init__(self, ctx: RunContext, values: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
         twice = sorted(values.keys() & tables.keys())
@@ -60,7 +60,7 @@ class Templates:
         self._used: set[str] = set()
 
     def html(self, path: str) -> Body:
-        """An HTML file, its values escaped, and its words as text."""
+        """The body from an HTML template with escaped values, and a text derived from it; StepInputError."""
         found = {name: escape(value) for name, value in self._values.items()}
         html = self._fill(path, found | {name: table.as_html() for name, table in self._tables.items()})
         plain = {name: f"<pre>{escape(table.as_text())}</pre>" for name, table in self._tables.items()}
@@ -70,7 +70,7 @@ class Templates:
         return self._fill(path, self._values | {name: table.as_text() for name, table in self._tables.items()})
 
     def check(self) -> None:
-        """StepInputError for a value that no template shows."""
+        """Raise StepInputError for a value or table that no template uses."""
         unused = sorted({*self._values, *self._tables} - self._used)
         if unused:
             raise StepInputError(f"no template shows {', '.join(unused)}", fix="write it as $name, or leave it out")
@@ -93,7 +93,7 @@ class Templates:
 
 
 def text_of_html(html: str) -> str:
-    """The words of an HTML text, for programs that show none: lines at blocks, cells apart."""
+    """Plain text from HTML: block elements start lines, table cells are separated."""
     reader = _Words()
     reader.feed(html)
     reader.close()

@@ -1,4 +1,4 @@
-"""What a file is, by its content first and its name second."""
+"""Determines the MIME type of a file by its content, then by its name."""
 
 import mimetypes
 from pathlib import PurePath
@@ -19,7 +19,7 @@ _MAGIC = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
 )
 _CONTAINERS = {"application/zip", "application/x-ole-storage"}
-"""Office files are archives: what the name says is finer, and no contradiction."""
+"""Types of containers: office files are such archives, and their suffix is more specific."""
 _OFFICE = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".xlsm": "application/vnd.ms-excel.sheet.macroEnabled.12",
@@ -34,7 +34,7 @@ _TEXT = {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".md": "text/m
 
 
 def content_type_of(name: str, content: bytes) -> str:
-    """The MIME type of a file. Text is what decodes as UTF-8 and holds no control characters."""
+    """The MIME type of a file. Content is text if it is UTF-8 without control characters."""
     suffix = PurePath(name).suffix.lower()
     found = next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
     if found is None and content[:4] == b"RIFF" and content[8:12] == b"WEBP":

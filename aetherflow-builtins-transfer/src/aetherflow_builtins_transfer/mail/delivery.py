@@ -1,4 +1,4 @@
-"""What became of a mail."""
+"""The result of sending a mail, and its errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from aetherflow.core.api import ConnectorError, UndecidedStepError
 
 @dataclass(frozen=True, slots=True)
 class MailReceipt:
-    """Who the mail was handed over for, and who was refused with which words."""
+    """The accepted recipients, and the refused ones with the server's messages; `size` in bytes."""
 
     message_id: str
     accepted: tuple[str, ...]
@@ -17,10 +17,10 @@ class MailReceipt:
 
 
 class MailError(ConnectorError):
-    """A mail was not handed over; nobody got it."""
+    """A mail was not sent to any recipient."""
 
 
 class MailUnknownError(ConnectorError, UndecidedStepError):
-    """The connection broke after the mail was complete: the server may have taken it, so a person is asked."""
+    """The connection broke after the mail was complete: the server may have accepted it, so a person must decide."""
 
     code = UndecidedStepError.code

@@ -1,4 +1,4 @@
-"""One mail as it goes over the wire: headers, bodies, attachments, and who gets it."""
+"""Builds the MIME message of a mail: headers, bodies and attachments."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.content_type import content_type_of
 
 POLICY = SMTP.clone(cte_type="7bit")
-"""Seven bits on the wire: no server has to be asked what it can."""
+"""7-bit encoding, which works without the server's extension 8BITMIME."""
 OWN_HEADERS = frozenset(
     {"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "mime-version", "sender", "return-path"}
 )
@@ -26,7 +26,7 @@ _CID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file that goes along: an attachment, or with `cid` an image that the HTML shows as `cid:NAME`."""
+    """A file in a mail: an attachment, or with `cid` an image that the HTML shows as `cid:NAME`."""
 
     name: str
     content: bytes
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What is to be sent."""
+    """A mail to be sent, with its addresses, content and files."""
 
     sender: str
     to: Sequence[str]
@@ -48,22 +48,22 @@ class Mail:
     headers: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[Part] = ()
     key: str = ""
-    """Equal keys give equal Message-IDs, by which receivers tell a repeated mail."""
+    """Equal keys give equal Message-IDs, by which receivers recognize a repeated mail."""
 
     @property
     def recipients(self) -> list[Address]:
-        """Everybody who gets it, each once."""
+        """All recipients from to, cc and bcc, without duplicates; ValueError if an address is invalid."""
         return parse_addresses([*self.to, *self.cc, *self.bcc])
 
 
 def message_id(key: str, sender: str) -> str:
-    """The Message-ID for a key."""
+    """The Message-ID for a key, with the sender's domain."""
     domain = wire_form(parse_addresses(sender)[0]).rpartition("@")[2]
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """ValueError for a header that is set elsewhere, or that would break the message."""
+    """Raise ValueError for a header that another input sets, or that would break the message."""
     for name, value in headers.items():
         if name.lower() in OWN_HEADERS or name.lower().startswith("content-"):
             raise ValueError(f"header {name} is not set by `headers`: it has an input of its own, or none")
@@ -73,13 +73,13 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def check_line(what: str, value: str) -> None:
-    """ValueError for a text that a header line cannot hold: it would begin another header."""
+    """Raise ValueError for a text with control characters, which could inject another header."""
     if any(ord(letter) < 32 and letter != "\t" for letter in value) or "\x7f" in value:
         raise ValueError(f"{what} holds a line break or another control character")
 
 
 def build(mail: Mail) -> EmailMessage:
-    """The message; ValueError if a part of it cannot be."""
+    """Build the MIME message; ValueError if a part of it is invalid."""
     message = EmailMessage(policy=POLICY)
     message["From"] = mail.sender
     for name, addresses in (("To", mail.to), ("Cc", mail.cc), ("Reply-To", mail.reply_to)):

@@ -1,4 +1,4 @@
-"""Logging in to an SMTP server, in UTF-8: smtplib's own login knows ASCII passwords only."""
+"""Logs in to an SMTP server with UTF-8 credentials; smtplib's own login supports ASCII passwords only."""
 
 import base64
 import hmac
@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 Answer = tuple[int, bytes]
 CODES = range(200, 600)
-_CONTINUE, _ACCEPTED = 334, (235, 503)  # 503: logged in already
+_CONTINUE, _ACCEPTED = 334, (235, 503)  # 503: already logged in
 
 
 def whole(answer: Answer) -> Answer:
-    """An answer of the server; SMTPServerDisconnected if it broke off within its code: smtplib takes `25` for one."""
+    """Return a complete answer; SMTPServerDisconnected for a truncated code, such as `25`, which smtplib accepts."""
     if answer[0] not in CODES:
         raise smtplib.SMTPServerDisconnected("the connection broke within an answer")
     return answer
 
 
 def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool) -> None:
-    """Log in by the first method that both sides know.
+    """Log in by the first method that both sides support.
 
-    Without encryption CRAM-MD5 comes first, which does not show the password. SMTPAuthenticationError with the
-    server's words if it refuses, SMTPNotSupportedError if there is no method.
+    Without encryption CRAM-MD5, which does not reveal the password, is preferred. SMTPAuthenticationError with the
+    server's message if it refuses, SMTPNotSupportedError if there is no common method.
     """
     offered = smtp.esmtp_features.get("auth", "").upper().split()
     methods: dict[str, Callable[[smtplib.SMTP, bytes, bytes], Answer]] = {

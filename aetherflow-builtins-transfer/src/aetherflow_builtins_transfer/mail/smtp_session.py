@@ -1,4 +1,4 @@
-"""One SMTP conversation: connecting, encryption, login, and handing over one mail."""
+"""One SMTP session: connecting, encryption, login, and sending a mail (RFC 5321)."""
 
 import smtplib
 import socket
@@ -22,7 +22,7 @@ _CLOSING = 421
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server is and how it is spoken to."""
+    """Address, encryption and account of an SMTP server; `timeout` in seconds."""
 
     host: str
     port: int
@@ -34,7 +34,7 @@ class Server:
 
 
 class RefusedError(Exception):
-    """The server said no, so nobody got the mail; `temporary` if it may say yes later."""
+    """The server refused, so the mail was not sent; `temporary`: a later attempt may succeed."""
 
     def __init__(self, said: str, *, temporary: bool, fix: str = "") -> None:
         super().__init__(said)
@@ -47,9 +47,9 @@ class MaybeAcceptedError(Exception):
 
 
 def connect(server: Server, context: ssl.SSLContext) -> smtplib.SMTP:
-    """A connection, encrypted and logged in as asked.
+    """Open a connection, encrypted and logged in as `server` requires.
 
-    Raises OSError (ssl.SSLError among them), SMTPException, RefusedError.
+    Raises OSError (including ssl.SSLError), SMTPException and RefusedError.
     """
     if server.tls == "implicit":
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=context)
@@ -105,10 +105,10 @@ def hand_over(
     *,
     all_or_none: bool,
 ) -> MailReceipt:
-    """Give one mail to the server.
+    """Send one mail.
 
-    RefusedError, SMTPServerDisconnected and OSError mean that nobody got it; MaybeAcceptedError that it is not known.
-    With `all_or_none` one refused recipient is enough to give it to nobody.
+    RefusedError, SMTPServerDisconnected and OSError mean that it was not sent; MaybeAcceptedError that the outcome is
+    unknown. With `all_or_none`, one refused recipient prevents the delivery to all.
     """
     data = _dotted(message.as_bytes(policy=policy))
     _check_size(smtp, len(data))
@@ -141,7 +141,7 @@ def hand_over(
 
 
 def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:
-    """The mail itself. Until the last byte of its end is under way no server can have taken it."""
+    """Send the content. The server cannot have accepted the mail before the last byte of the end mark was sent."""
     smtp.send(data[:-1])
     try:
         smtp.send(data[-1:])
@@ -154,7 +154,7 @@ def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:
 
 
 def _dotted(content: bytes) -> bytes:
-    """The content as DATA wants it: CRLF, leading dots doubled, the end mark."""
+    """The content for DATA (RFC 5321, 4.5.2): CRLF line ends, leading dots doubled, and the end mark."""
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -179,7 +179,7 @@ def _expect(smtp: smtplib.SMTP, what: str, answer: tuple[int, bytes]) -> None:
 
 
 def _reset(smtp: smtplib.SMTP) -> None:
-    """Ready for another mail; a server that hung up after it refused has refused all the same."""
+    """Reset the session for another mail; errors are ignored, because the refusal is already known."""
     try:
         smtp.rset()
     except (OSError, smtplib.SMTPException):
@@ -205,7 +205,7 @@ def is_alive(smtp: smtplib.SMTP) -> bool:
 
 
 def cut(smtp: smtplib.SMTP) -> None:
-    """Break a connection that another thread waits on."""
+    """Shut the socket down, so that another thread that waits on it gets an error."""
     if smtp.sock is not None:
         try:
             smtp.sock.shutdown(socket.SHUT_RDWR)

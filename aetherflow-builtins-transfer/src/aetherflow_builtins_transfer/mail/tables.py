@@ -1,4 +1,4 @@
-"""Rows as a table in a mail: HTML with styles of its own, since mail programs know no style sheets, and plain text."""
+"""Tables in mails: HTML with inline styles, because mail programs ignore style sheets, and plain text."""
 
 import csv
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ class TableInputs(StepInputs):
     """A table: rows of an earlier step, or of a CSV file."""
 
     rows: list[dict[str, Any] | list[Any]] | None = Field(
-        None, description="Rows as lists or as maps, as `db_fetch_small` puts them out."
+        None, description="Rows as lists or maps, such as the outputs of `db_fetch_small`."
     )
     columns: list[str] | None = Field(None, description="Names of the columns; default: the keys of the first row.")
     file: str | None = Field(None, description="A CSV or TSV file instead, relative to the job's artifacts.")
-    max_rows: int = Field(200, ge=1, description="Rows shown; a line says how many more there are.")
+    max_rows: int = Field(200, ge=1, description="Maximum number of shown rows; a line tells how many more there are.")
     caption: str | None = Field(None, description="A line above the table.")
 
     @model_validator(mode="after")
@@ -35,7 +35,7 @@ class TableInputs(StepInputs):
 
 
 class Table:
-    """Columns and rows as text, ready to be shown."""
+    """A table with all values as text."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str, left_out: int) -> None:
         self.columns = list(columns)
@@ -58,7 +58,7 @@ class Table:
         return f'{caption}<table style="{_TABLE}">\n<tr>{head}</tr>\n{body}\n</table>{more}'
 
     def as_text(self) -> str:
-        """Columns in line, numbers to the right."""
+        """The table as aligned plain text, with numbers right-aligned."""
         shown = [self.columns, *[[_cut(value) for value in row] for row in self.rows]]
         widths = [max(len(row[index]) for row in shown) for index in range(len(self.columns))]
         lines = [self._line(row, widths) for row in shown]
@@ -85,7 +85,7 @@ class Table:
 
 
 def read_table(name: str, inputs: TableInputs, ctx: RunContext) -> Table:
-    """The table behind an input; StepInputError if its rows do not fit."""
+    """The table for an input; StepInputError if a row has another width, or the file cannot be read."""
     if inputs.file is not None:
         columns, rows, total = _from_file(name, inputs, ctx)
     else:

@@ -1,1 +1,1 @@
-"""Steps for archives, mail and files at a peer; those for SFTP and SMB share their code."""
+"""Steps for archives, mail and remote files; the steps for SFTP and SMB share their code."""

@@ -1,4 +1,4 @@
-"""What the steps about archives share: lists, the resource, the default driver."""
+"""Inputs that the archive steps share, and the choice of their connector."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def as_list(value: Any) -> Any:
-    """One value or a list of them; a list also as JSON text, as templates yield it."""
+    """A list from a list, its JSON text, or a single value."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             found = json.loads(value)
@@ -38,7 +38,10 @@ TextList = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=
 
 
 def connector_for(ctx: RunContext, resource: str | None, *, encrypts: bool) -> Any:
-    """The archive connector of a step: its resource, `archive_default`, or a built-in driver."""
+    """The archive connector of a step: its resource, `archive_default`, or a built-in driver.
+
+    In enterprise mode there is no built-in driver: StepError.
+    """
     name = resource or (DEFAULT_RESOURCE if DEFAULT_RESOURCE in ctx.resources else None)
     if name is not None:
         return ctx.connectors.archive(name)
@@ -57,7 +60,7 @@ def connector_for(ctx: RunContext, resource: str | None, *, encrypts: bool) -> A
 
 
 def archives_of(ctx: RunContext, given: Iterable[str], *, missing_ok: bool) -> list[Path]:
-    """The archives that were named: files, folders with archives, patterns. StepInputError for one that is missing."""
+    """The archives for the given files, folders and patterns; StepInputError if one is missing."""
     found: dict[Path, None] = {}
     for text in given:
         paths = _matching(ctx, text)

@@ -21,7 +21,7 @@ class Outputs(StepOutputs):
     archive: str = Field(description="Absolute path of the archive.")
     format: str = Field(description="Its format.")
     count: int = Field(description="Number of members that match.")
-    bytes: int = Field(description="What they unpack to.")
+    bytes: int = Field(description="Total unpacked size in bytes.")
     members: list[dict[str, Any]] = Field(
         description="One map per member: `name`, `size`, `packed` (null in tar archives), `is_dir`, `encrypted`."
     )
@@ -29,7 +29,7 @@ class Outputs(StepOutputs):
 
 
 class ArchiveList(Step[Inputs]):
-    """Lists an archive without unpacking it; fails on one that `unzip` would refuse for its names, kinds or sizes.
+    """Lists an archive without unpacking it; fails if `unzip` would refuse its names, kinds or sizes.
 
     A tar archive has no table of contents, so all of it is read.
 

@@ -15,13 +15,13 @@ class Inputs(Limits):
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them. Also spelt `src`.",
     )
-    password: SecretStr | None = Field(None, description="Of encrypted archives.")
+    password: SecretStr | None = Field(None, description="Password of encrypted archives.")
     allow_case_collisions: Flag = Field(
         False, description="Accept members whose names differ by upper and lower case only."
     )
-    missing: Literal["error", "skip"] = Field("error", description="An archive that is not there.")
+    missing: Literal["error", "skip"] = Field("error", description="If an archive is missing: `error` or `skip`.")
     on_failure: Literal["fail", "report"] = Field(
-        "fail", description="An archive that fails: `fail` fails the step, `report` says so in the outputs."
+        "fail", description="If an archive fails: `fail` fails the step, `report` reports it in the outputs."
     )
     on_empty: OnEmpty = Field("skip", description="No archive at all: `skip`, `fail` or `ok`.")
 

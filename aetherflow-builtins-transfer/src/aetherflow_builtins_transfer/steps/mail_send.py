@@ -21,16 +21,16 @@ from aetherflow_builtins_transfer.mail.tables import TableInputs, read_table
 from aetherflow_builtins_transfer.steps.archive_inputs import as_list
 
 _MAX_PART_BYTES = 100 * 1024**2
-"""Read into memory; the connector's own limit is smaller, and says so with the size of the mail."""
+"""Limit for one attachment, which is read into memory; the connector's limit for the whole mail is smaller."""
 
 
 class Attachment(StepInputs):
-    """A file that goes along."""
+    """An attachment: a file, its name and type."""
 
     path: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
-    name: str | None = Field(None, min_length=1, description="What the receiver sees; default: the file's own name.")
+    name: str | None = Field(None, min_length=1, description="Name in the mail; default: the file's own name.")
     content_type: str | None = Field(
-        None, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$", description="MIME type; default: what the content shows."
+        None, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$", description="MIME type; default: by content and name."
     )
 
 
@@ -55,25 +55,25 @@ Attachments = Annotated[
 class Inputs(StepInputs):
     resource: Annotated[str, ResourceRef("mail")] = Field(description="Name of a resource of kind `mail`.")
     to: AddressList = Field(description="Recipients: one text with commas, or a list.")
-    cc: AddressList = Field([], description="Recipients that all others see.")
-    bcc: AddressList = Field([], description="Recipients that nobody sees.")
+    cc: AddressList = Field([], description="Further recipients, visible to all.")
+    bcc: AddressList = Field([], description="Hidden recipients.")
     from_addr: OneAddress | None = Field(None, description="Sender; default: that of the resource.")
-    reply_to: AddressList = Field([], description="Where answers go.")
+    reply_to: AddressList = Field([], description="Addresses for replies.")
     subject: str = Field(min_length=1, max_length=900, pattern=r"^[^\r\n]+$", description="The subject, one line.")
     body: str | None = Field(None, description="The text; with `html: true` it is HTML.")
     html: Flag = Field(False, description="`body` is HTML.")
-    text: str | None = Field(None, description="The text beside an HTML body; default: its words.")
+    text: str | None = Field(None, description="Plain text for an HTML body; default: derived from it.")
     html_file: str | None = Field(
         None, min_length=1, description="A template of the HTML, relative to the flow file: `$name` is filled in."
     )
     text_file: str | None = Field(None, min_length=1, description="A template of the text, relative to the flow file.")
     values: dict[str, str | int | float | bool | None] = Field(
-        {}, description="What `$name` in the templates stands for; each has to be used."
+        {}, description="Values of `$name` in the templates; each must be used."
     )
     tables: dict[str, TableInputs] = Field(
-        {}, description="Tables: `$name` in the templates, or below `body` where there is no template."
+        {}, description="Tables: `$name` in the templates, or below `body` if there is no template."
     )
-    attachments: Attachments = Field([], description="Files that go along: paths, or maps with `path` and `name`.")
+    attachments: Attachments = Field([], description="Attached files: paths, or maps with `path` and `name`.")
     inline_images: dict[str, str] = Field(
         {}, description='Images that the HTML shows as `<img src="cid:NAME">`: name to path.'
     )
@@ -105,14 +105,14 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    sent: bool = Field(description="True: the server has taken the mail for those in `accepted`.")
-    to: list[str] = Field(description="Recipients as they were asked for.")
+    sent: bool = Field(description="Always true: the server has accepted the mail for those in `accepted`.")
+    to: list[str] = Field(description="Recipients of the input `to`.")
     subject: str = Field(description="The subject.")
     html: bool = Field(description="Whether the mail has an HTML part.")
-    accepted: list[str] = Field(description="Addresses that the server took it for.")
-    refused: dict[str, str] = Field(description="Addresses that it refused, with its words.")
-    message_id: str = Field(description="Message-ID; a repeated try of this step has the same.")
-    size: int = Field(description="Bytes that went over the wire.")
+    accepted: list[str] = Field(description="Addresses that the server accepted.")
+    refused: dict[str, str] = Field(description="Addresses that the server refused, with its messages.")
+    message_id: str = Field(description="Message-ID; a repeated attempt of this step has the same.")
+    size: int = Field(description="Size of the sent mail in bytes.")
     attachments: list[str] = Field(description="Names of the attachments.")
 
 
@@ -156,7 +156,7 @@ class MailSend(Step[Inputs]):
         }
 
     def plan(self) -> list[str]:
-        """Whom it would go to, and with what."""
+        """The sentence of a dry run: recipients, size and attachments."""
         connector = self._connector()
         mail = self._mail(connector)
         size = len(connector.built(mail).as_bytes())

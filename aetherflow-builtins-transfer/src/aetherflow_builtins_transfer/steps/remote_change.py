@@ -1,4 +1,4 @@
-"""Deleting and moving files at a peer, for SFTP and SMB alike."""
+"""The common code of the steps that delete and move remote files, for SFTP and SMB."""
 
 from typing import Any, TypeVar
 
@@ -13,35 +13,35 @@ from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, RemoteFile
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 MTIME_SLACK = 1.0
-"""Seconds by which two protocols tell the time of one change differently."""
+"""Tolerance in seconds: protocols report one time of change with different precision."""
 
 
 class ChangeInputs(StepInputs):
-    """What deleting and moving have in common."""
+    """Inputs that deleting and moving share."""
 
     files: RemoteFiles = Field(description="The files: records of a list step, or paths.")
-    missing_ok: Flag = Field(True, description="A file that is not there is fine; false: it is a failure.")
+    missing_ok: Flag = Field(True, description="Accept a missing file; false: it is a failure.")
     if_unchanged: Flag = Field(
-        True, description="Leave alone, and fail, what is not as it was listed: its size or time differ."
+        True, description="Fail for a file whose size or time differs from its record, and leave it unchanged."
     )
     parallelism: Parallelism = Field(Parallelism(), description="How many at the same time.")
     on_empty: OnEmpty = Field("ok", description="No files given: `ok`, `skip` the step, or `fail` it.")
 
 
 class DeleteInputs(ChangeInputs):
-    """Which files to delete at the peer."""
+    """The remote files to delete, and how."""
 
 
 class MoveInputs(ChangeInputs):
-    """Which files to move, and where to."""
+    """The remote files to move, and their target folder."""
 
-    dest_dir: str = Field(min_length=1, description="The folder at the peer; it is made.")
-    overwrite: Flag = Field(False, description="Replace a file that has the name already; false: that is a failure.")
+    dest_dir: str = Field(min_length=1, description="Remote target folder; created if missing.")
+    overwrite: Flag = Field(False, description="Replace an existing file; false: it is a failure.")
     keep_tree: Flag = Field(False, description="Keep rel_path below dest_dir; false: only the name.")
 
 
 class DeleteOutputs(StepOutputs):
-    is_deleted: bool = Field(description="True: none of the files is there any more.")
+    is_deleted: bool = Field(description="Always true: none of the files exists any more.")
     deleted: list[str] = Field(description="Paths that this step deleted.")
     missing: list[str] = Field(description="Paths where nothing was.")
     count: int = Field(description="Number of files that were deleted.")
@@ -60,7 +60,7 @@ MoveT = TypeVar("MoveT", bound=MoveInputs)
 
 class _Change(RemoteStep[ChangeT]):
     def _there(self, file: RemoteFile) -> bool:
-        """True if the file is there as it was listed; RemoteError if another one is."""
+        """Whether the file exists; RemoteError if it differs from its record, or is missing and must not be."""
         found = self.peer.look(file.path, follow=False)
         if found is None:
             if not self.args.missing_ok:
@@ -77,7 +77,7 @@ class _Change(RemoteStep[ChangeT]):
 
 
 class DeleteFiles(_Change[DeleteT]):
-    """Deletes files at a peer."""
+    """The base of the steps that delete remote files."""
 
     Outputs = DeleteOutputs
 
@@ -114,7 +114,7 @@ class DeleteFiles(_Change[DeleteT]):
 
 
 class MoveFiles(_Change[MoveT]):
-    """Moves files at a peer."""
+    """The base of the steps that move remote files."""
 
     Outputs = MoveOutputs
 
@@ -154,13 +154,13 @@ class MoveFiles(_Change[MoveT]):
         return StepResult(output={"moved": moved, "missing": missing, "count": len(moved)})
 
     def _was_moved(self, file: RemoteFile, target: str) -> bool:
-        """An earlier attempt that was cut off may have moved it already."""
+        """Whether an earlier, interrupted attempt has already moved the file."""
         found = self.peer.find(target)
         return found is not None and not found.is_dir and not changed(file, found.size, found.mtime)
 
 
 def changed(file: RemoteFile, size: int | None, mtime: float | None) -> bool:
-    """True if what is there now is known not to be the file that was listed."""
+    """Whether size or time show that the file is not the recorded one."""
     if file.size is not None and size is not None and file.size != size:
         return True
     return file.mtime is not None and mtime is not None and abs(file.mtime - mtime) > MTIME_SLACK
@@ -171,7 +171,7 @@ def unique(
     peer: FileConnector[Any, Any],
     fix: str = "keep_tree: true keeps their folders apart",
 ) -> list[tuple[RemoteFile, str]]:
-    """The same; RemoteError if two files would have one name."""
+    """Return `targets`; RemoteError if two files would get the same target."""
     seen: dict[str, RemoteFile] = {}
     for file, target in targets:
         place = peer.identity(target)
@@ -191,6 +191,6 @@ def counted(names: list[str]) -> str:
 
 
 def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first ten names, and the number of further ones."""
     more = f", and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more

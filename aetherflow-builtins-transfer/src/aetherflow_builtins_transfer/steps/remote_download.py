@@ -1,4 +1,4 @@
-"""Downloading files from a peer, for SFTP and SMB alike."""
+"""The common code of the download steps, for SFTP and SMB."""
 
 import os
 from dataclasses import dataclass
@@ -41,29 +41,29 @@ from aetherflow_builtins_transfer.taking import Taking, Wanted, copy_of
 
 
 class DownloadInputs(StepInputs):
-    """Which files, where to, and what becomes of them at the peer."""
+    """The remote files, their local folder, and what happens to them on the server."""
 
     files: RemoteFiles = Field(description="The files: records of a list step, or paths.")
     dest_dir: str = Field(
         min_length=1, description="Local folder, relative to the job's artifacts; rel_path is kept below it."
     )
-    overwrite: Flag = Field(True, description="Replace local files of earlier times; false: that is a failure.")
+    overwrite: Flag = Field(True, description="Replace existing local files; false: they are a failure.")
     new_only: Flag = Field(
-        False, description="Take only what no earlier run of this flow has taken, or what has changed since then."
+        False, description="Download only files that no earlier run of this flow has downloaded, or that have changed."
     )
     on_unfinished: OnUnfinished = ON_UNFINISHED
     after: After = Field(
-        "keep", description="What becomes of the files at the peer once all are safe here: `keep`, `move`, `delete`."
+        "keep", description="What happens to the remote files when all are downloaded: `keep`, `move`, `delete`."
     )
-    move_to: str | None = Field(None, min_length=1, description="With `after: move`: the folder at the peer.")
+    move_to: str | None = Field(None, min_length=1, description="With `after: move`: the remote folder.")
     verify: Literal["size", "sha256"] = Field(
-        "size", description="`sha256`: compare with the sha256 in the record, which must be there."
+        "size", description="`sha256`: compare with the sha256 in the record, which must have one."
     )
     control_files: list[ControlFile] = Field(
-        [], description="Side files that must be there and be right: `sha256` (FILE.sha256), `rows` (FILE.rows)."
+        [], description="Control files that must exist and match: `sha256` (FILE.sha256), `rows` (FILE.rows)."
     )
     header_rows: int = Field(1, ge=0, description="Lines of a file that its FILE.rows does not count.")
-    preserve_mtime: Flag = Field(True, description="Give the local file the time of the last change at the peer.")
+    preserve_mtime: Flag = Field(True, description="Set the local file's time to the remote file's.")
     parallelism: Parallelism = Field(Parallelism(), description="How many at the same time.")
     on_empty: OnEmpty = Field("ok", description="No files given: `ok`, `skip` the step, or `fail` it.")
 
@@ -77,7 +77,7 @@ class DownloadInputs(StepInputs):
 class DownloadOutputs(StepOutputs):
     local_files: list[str] = Field(description="Absolute paths, in the order of `files`.")
     dest_dir: str = Field(description="Absolute path of the folder.")
-    count: int = Field(description="Number of files that were brought.")
+    count: int = Field(description="Number of downloaded files.")
     files: list[dict[str, Any]] = Field(
         description="Of each file: path, name, file, size, sha256, claim, taken_over_from, and status: `downloaded`; "
         "or, with new_only, `known`, `claimed` (by a run that lives), `unfinished` (`on_unfinished: leave`)."
@@ -101,12 +101,12 @@ DownloadT = TypeVar("DownloadT", bound=DownloadInputs)
 
 
 class DownloadFiles(RemoteStep[DownloadT]):
-    """Downloads files from a peer."""
+    """The base of the download steps."""
 
     Outputs = DownloadOutputs
 
     def plan(self) -> list[str]:
-        """What would be brought, and what would happen at the peer."""
+        """The sentences of a dry run: downloads, and changes on the server."""
         names, resource = [each.path for each in self.args.files], self.resource
         if not names:
             return []
@@ -218,7 +218,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
 
     @staticmethod
     def _is_here(local: Path, facts: dict[str, Any]) -> bool:
-        """An earlier attempt of this run has brought it, and it is whole."""
+        """Whether an earlier attempt of this run has downloaded the file completely."""
         try:
             return bool(local.stat().st_size == facts["size"] and sha256_of(local) == facts["sha256"])
         except OSError:
@@ -245,7 +245,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         return {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256, "copied": True}
 
     def _check(self, file: RemoteFile, sink: ResumableWriter, arrived: TransferResult) -> None:
-        """Refuse a file that is not what it has to be, before it gets its name."""
+        """Raise for a file that fails its checks, before it gets its name."""
         peer = self.peer
         if changed(file, arrived.size, None):
             raise peer.error(
@@ -264,7 +264,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
             check_control(control, peer, file.path, sink, self.args.header_rows)
 
     def _check_move(self, files: list[RemoteFile], clearing: Clearing) -> None:
-        """Two files that would have one name in move_to are an error before anything is brought."""
+        """RemoteError, before any download, if two files would get the same name in `move_to`."""
         unique([(file, clearing.target(file)) for file in files], self.peer, "take each folder by a step of its own")
 
     def _told(self, item: _Item, facts: dict[str, Any] | None) -> dict[str, Any]:

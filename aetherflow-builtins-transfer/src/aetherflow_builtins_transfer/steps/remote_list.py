@@ -1,4 +1,4 @@
-"""Listing files at a peer, for SFTP and SMB alike."""
+"""The common code of the list steps, for SFTP and SMB."""
 
 import time
 from collections.abc import Iterator
@@ -24,24 +24,26 @@ from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, Texts
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 MAX_DEPTH = 64
-"""Folders within folders; deeper is taken for a loop of the server's own making."""
+"""Greatest depth of nested folders; more is treated as a loop on the server."""
 
 
 class ListInputs(StepInputs):
-    remote_dir: str = Field(description="The folder at the peer.")
-    pattern: str = Field("*", description="Which files, by name: `*.csv`. Upper and lower case differ.")
+    remote_dir: str = Field(description="The remote folder.")
+    pattern: str = Field("*", description="Pattern for file names: `*.csv`. Case-sensitive.")
     exclude: Texts = Field([], description="Patterns of names to leave out: `[*.tmp, *.sha256]`.")
-    recursive: Flag = Field(False, description="What is in the folders below, too.")
-    follow_links: Flag = Field(False, description="Take links to files; without it links are left out.")
+    recursive: Flag = Field(False, description="Also list the files in subfolders.")
+    follow_links: Flag = Field(False, description="Include links to files; false: links are left out.")
     min_age_seconds: float = Field(
-        0, ge=0, description="Leave out what was changed more recently, by the peer's time and this machine's clock."
+        0,
+        ge=0,
+        description="Leave out files that were changed less than this many seconds ago, by this machine's clock.",
     )
     min_size: int = Field(0, ge=0, description="Leave out files with fewer bytes.")
     stable_seconds: float = Field(
-        0, ge=0, le=3600, description="List twice, so many seconds apart, and take what has not changed meanwhile."
+        0, ge=0, le=3600, description="List twice, with this many seconds in between, and keep unchanged files."
     )
     new_only: Flag = Field(
-        False, description="Only what no earlier run of this flow has downloaded, or what has changed since then."
+        False, description="Only files that no earlier run of this flow has downloaded, or that have changed since."
     )
     on_unfinished: OnUnfinished = ON_UNFINISHED
     min_count: int = Field(1, ge=0, description="With fewer files than this, `on_empty` decides.")
@@ -49,7 +51,7 @@ class ListInputs(StepInputs):
 
 
 class ListOutputs(StepOutputs):
-    """The files that were found."""
+    """The files that match, with their records."""
 
     has_data: bool = Field(description="True if there are at least min_count files.")
     count: int = Field(description="Number of files.")
@@ -63,7 +65,7 @@ Record = dict[str, Any]
 
 
 class ListFiles(RemoteStep[ListT]):
-    """Finds files at a peer."""
+    """The base of the list steps."""
 
     Outputs = ListOutputs
 
@@ -166,7 +168,7 @@ class ListFiles(RemoteStep[ListT]):
 
     @staticmethod
     def _behind(peer: FileConnector[Any, Any], path: str) -> RemoteEntry | None:
-        """The file that a link leads to; None if it leads nowhere or to something else."""
+        """The file to which a link leads; None if it leads to anything else or is broken."""
         found = peer.look(path)
         return found if found is not None and found.kind == "file" else None
 

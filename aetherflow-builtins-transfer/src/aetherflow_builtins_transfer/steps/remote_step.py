@@ -1,4 +1,4 @@
-"""What all steps with files at a peer have in common."""
+"""The base class of all steps with remote files."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ InputsT = TypeVar("InputsT", bound=StepInputs)
 
 
 class RemoteStep(Step[InputsT]):
-    """A step on a resource, of the kind that its input `resource` refers to."""
+    """A step on the resource that its input `resource` names."""
 
     @property
     def resource(self) -> str:
@@ -20,7 +20,7 @@ class RemoteStep(Step[InputsT]):
 
     @property
     def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource."""
+        """The connector of the resource; PathError if a policy forbids its local folder."""
         field = type(self.args).model_fields["resource"]
         (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
         found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)

@@ -1,4 +1,4 @@
-"""Uploading files to a peer, for SFTP and SMB alike."""
+"""The common code of the upload steps, for SFTP and SMB."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,33 +15,32 @@ from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
 
 
 class UploadInputs(StepInputs):
-    """Which files, where to, and what becomes of them here."""
+    """The local files, their remote folder, and what happens to them afterwards."""
 
     items: LocalFiles | None = Field(None, description="The files: paths, or `{file, id?, remote_name?}`.")
     local_files: LocalFiles | None = Field(None, description="The same.")
-    remote_dir: str = Field(min_length=1, description="The folder at the peer; it is made.")
+    remote_dir: str = Field(min_length=1, description="The remote folder; created if missing.")
     preserve_tree: Flag = Field(
-        False, description="Keep the folders that the files are in, below the job's artifacts; false: only the names."
+        False, description="Keep the files' folders below the job's artifacts; false: only their names."
     )
-    overwrite: Flag = Field(True, description="Replace a file that has the name already; false: that is a failure.")
+    overwrite: Flag = Field(True, description="Replace an existing remote file; false: it is a failure.")
     skip_delivered: Flag = Field(
         True,
-        description="Leave out what an earlier run has delivered to that name, content unchanged; false: send again.",
+        description="Leave out files that an earlier run has delivered to that name with the same content; false: send "
+        "them again.",
     )
     verify: str = Field(
-        "size", description="`size`, or `sha256`: read the file back and compare before it gets its name."
+        "size", description="`size`, or `sha256`: read the remote file back and compare before it gets its name."
     )
     control_files: list[ControlFile] = Field(
-        [], description="Side files to send after each file: `sha256` (FILE.sha256), `rows` (FILE.rows)."
+        [], description="Control files to send after each file: `sha256` (FILE.sha256), `rows` (FILE.rows)."
     )
     header_rows: int = Field(1, ge=0, description="Lines of a file that its FILE.rows does not count.")
-    preserve_mtime: Flag = Field(True, description="Give the remote file the local one's time of the last change.")
+    preserve_mtime: Flag = Field(True, description="Set the remote file's time to the local file's.")
     mode: str | None = Field(
-        None, pattern=r"^0?[0-7]{3}$", description='Permission bits at the peer, as text: `"640"` (SFTP only).'
+        None, pattern=r"^0?[0-7]{3}$", description='Remote permission bits, as text: `"640"` (SFTP only).'
     )
-    after: After = Field(
-        "keep", description="What becomes of a local file that was delivered: `keep`, `move`, `delete`."
-    )
+    after: After = Field("keep", description="What happens to a delivered local file: `keep`, `move`, `delete`.")
     move_to: str | None = Field(
         None, min_length=1, description="With `after: move`: local folder, relative to the job's artifacts."
     )
@@ -67,9 +66,9 @@ class UploadInputs(StepInputs):
 
 
 class UploadOutputs(StepOutputs):
-    count: int = Field(description="Number of files, those that were left out included.")
+    count: int = Field(description="Number of files, including those that were left out.")
     uploaded: list[str] = Field(description="Absolute local paths of the files, in their order.")
-    remote_dir: str = Field(description="The folder at the peer.")
+    remote_dir: str = Field(description="The remote folder.")
     manifest: str = Field(description="File with a list of `{id, file, remote_path}`, or `{id, skipped: true}`.")
     files: list[dict[str, Any]] = Field(
         description="Of each file: id, file, remote_path, size, sha256, and status: `uploaded` or `unchanged`."
@@ -80,12 +79,12 @@ UploadT = TypeVar("UploadT", bound=UploadInputs)
 
 
 class UploadFiles(RemoteStep[UploadT]):
-    """Uploads files to a peer."""
+    """The base of the upload steps."""
 
     Outputs = UploadOutputs
 
     def plan(self) -> list[str]:
-        """What would be sent, and what would happen here."""
+        """The sentences of a dry run: uploads, and changes of local files."""
         items = self._items()
         if not items:
             return []
@@ -127,7 +126,7 @@ class UploadFiles(RemoteStep[UploadT]):
         return StepResult(output=output) if items else empty_result(args.on_empty, output, "items")
 
     def _items(self) -> list[UploadItem]:
-        """The files with their targets; two with one target are an error."""
+        """The files with their targets; StepInputError if two have the same target."""
         args, found = self.args, []
         artifacts = self.ctx.artifacts_dir(self.job_id)
         for each in args.items if args.items is not None else args.local_files or []:
@@ -143,7 +142,7 @@ class UploadFiles(RemoteStep[UploadT]):
         return found
 
     def _check_names(self, items: list[UploadItem]) -> None:
-        """Two files for one name, at the peer or in move_to, are an error before anything is sent."""
+        """StepInputError, before any upload, if two files would get the same remote name or name in `move_to`."""
         taken: dict[str, Path] = {}
         for item in items:
             for target in (item.target, *(f"{item.target}.{each}" for each in self.args.control_files)):

@@ -20,7 +20,7 @@ class SftpListInputs(ListInputs, OnSftp):
 class SftpListFiles(ListFiles[SftpListInputs]):
     """Finds files on an SFTP server; SKIPPED if there are too few.
 
-    Files only: folders, devices and, unless `follow_links`, links are left out; so are unfinished files of ours.
+    Folders, devices and, unless `follow_links`, links are left out, and so are AetherFlow's unfinished files.
 
     Example:
         - id: find
@@ -39,10 +39,10 @@ class SftpDownloadInputs(DownloadInputs, OnSftp):
 
 
 class SftpDownloadFiles(DownloadFiles[SftpDownloadInputs]):
-    """Brings files from an SFTP server, each whole or not at all.
+    """Downloads files from an SFTP server; each appears under its name only when it is complete.
 
-    With `new_only` a file is taken once, whichever run takes it. With `after`, what is safe here is deleted or moved
-    at the server.
+    With `new_only` each file is downloaded by one run only. With `after`, downloaded files are deleted or moved
+    on the server.
 
     Example:
         - id: fetch
@@ -60,10 +60,10 @@ class SftpUploadInputs(UploadInputs, OnSftp):
 
 
 class SftpUploadFiles(UploadFiles[SftpUploadInputs]):
-    """Delivers files to an SFTP server, each whole and once.
+    """Uploads files to an SFTP server, each completely and exactly once.
 
-    A file is sent under a temporary name, its size compared, then renamed. What an earlier run has delivered with the
-    same content is left out; a file that was cut off is taken up where it was cut.
+    A file is sent under a temporary name, its size is compared, then it is renamed. Files that an earlier run has
+    delivered with the same content are left out; an interrupted upload is continued.
 
     Example:
         - id: deliver
@@ -81,7 +81,7 @@ class SftpDeleteInputs(DeleteInputs, OnSftp):
 
 
 class SftpDeleteFiles(DeleteFiles[SftpDeleteInputs]):
-    """Deletes files on an SFTP server; folders are refused, a link is deleted itself.
+    """Deletes files on an SFTP server; folders are refused, links themselves are deleted.
 
     Example:
         - id: clean
@@ -97,7 +97,7 @@ class SftpMoveInputs(MoveInputs, OnSftp):
 
 
 class SftpMoveFiles(MoveFiles[SftpMoveInputs]):
-    """Moves files on an SFTP server to another folder of it.
+    """Moves files on an SFTP server to another folder.
 
     Example:
         - id: archive

@@ -20,7 +20,7 @@ class SmbListInputs(ListInputs, OnSmb):
 class SmbListFiles(ListFiles[SmbListInputs]):
     """Finds files on an SMB server; SKIPPED if there are too few.
 
-    Files only: folders and, unless `follow_links`, links are left out; so are unfinished files of ours.
+    Folders and, unless `follow_links`, links are left out, and so are AetherFlow's unfinished files.
 
     Example:
         - id: find
@@ -39,10 +39,10 @@ class SmbDownloadInputs(DownloadInputs, OnSmb):
 
 
 class SmbDownloadFiles(DownloadFiles[SmbDownloadInputs]):
-    """Brings files from an SMB server, each whole or not at all.
+    """Downloads files from an SMB server; each appears under its name only when it is complete.
 
-    With `new_only` a file is taken once, whichever run takes it. With `after`, what is safe here is deleted or moved
-    at the server.
+    With `new_only` each file is downloaded by one run only. With `after`, downloaded files are deleted or moved
+    on the server.
 
     Example:
         - id: fetch
@@ -60,10 +60,10 @@ class SmbUploadInputs(UploadInputs, OnSmb):
 
 
 class SmbUploadFiles(UploadFiles[SmbUploadInputs]):
-    """Delivers files to an SMB server, each whole and once.
+    """Uploads files to an SMB server, each completely and exactly once.
 
-    A file is sent under a temporary name, its size compared, then renamed. What an earlier run has delivered with the
-    same content is left out; a file that was cut off is taken up where it was cut.
+    A file is sent under a temporary name, its size is compared, then it is renamed. Files that an earlier run has
+    delivered with the same content are left out; an interrupted upload is continued.
 
     Example:
         - id: deliver
@@ -81,7 +81,7 @@ class SmbDeleteInputs(DeleteInputs, OnSmb):
 
 
 class SmbDeleteFiles(DeleteFiles[SmbDeleteInputs]):
-    """Deletes files on an SMB server; folders are refused, a link is deleted itself.
+    """Deletes files on an SMB server; folders are refused, links themselves are deleted.
 
     Example:
         - id: clean
@@ -97,7 +97,7 @@ class SmbMoveInputs(MoveInputs, OnSmb):
 
 
 class SmbMoveFiles(MoveFiles[SmbMoveInputs]):
-    """Moves files on an SMB server to another folder of it.
+    """Moves files on an SMB server to another folder.
 
     Example:
         - id: archive

@@ -23,7 +23,7 @@ class Inputs(Limits):
     archives: TextList = Field(
         validation_alias=AliasChoices("archives", "src"),
         description="An archive, a folder (all archives in it), a pattern, or a list of them; relative to the job's "
-        "artifacts. Zip, tar, tar.gz and tar.zst are told apart by their content. Also spelt `src`.",
+        "artifacts. Zip, tar, tar.gz and tar.zst are recognized by their content. Also spelt `src`.",
     )
     dest_dir: str = Field(
         min_length=1,
@@ -33,19 +33,19 @@ class Inputs(Limits):
     src_dir: str | None = Field(
         None,
         min_length=1,
-        description="An archive `a/b.zip` below this folder is unpacked to `<dest_dir>/a`; one that lies elsewhere to "
-        "a folder of its own name. Default: the job's artifacts.",
+        description="An archive `a/b.zip` below this folder is unpacked to `<dest_dir>/a`; an archive elsewhere to a "
+        "folder with the archive's name. Default: the job's artifacts.",
     )
-    private_zip_folder: Flag = Field(False, description="Each archive to a folder of its own: `<dest_dir>/a/b`.")
-    password: SecretStr | None = Field(None, description="Of encrypted archives.")
-    overwrite: Flag = Field(True, description="Replace files that exist; false: leave them, and say so in `skipped`.")
+    private_zip_folder: Flag = Field(False, description="Unpack each archive to its own folder: `<dest_dir>/a/b`.")
+    password: SecretStr | None = Field(None, description="Password of encrypted archives.")
+    overwrite: Flag = Field(True, description="Replace existing files; false: keep them and list them in `skipped`.")
     members: TextList | None = Field(
-        None, description="Names, folders or patterns of the members that are wanted; each has to be there."
+        None, description="Names, folders or patterns of the members to unpack; each must match a member."
     )
     allow_case_collisions: Flag = Field(
         False, description="Accept members whose names differ by upper and lower case only."
     )
-    missing: Literal["error", "skip"] = Field("error", description="An archive that is not there.")
+    missing: Literal["error", "skip"] = Field("error", description="If an archive is missing: `error` or `skip`.")
     resource: ArchiveResource | None = Field(
         None,
         validation_alias=AliasChoices("resource", "connector"),
@@ -57,8 +57,8 @@ class Inputs(Limits):
 
 class Outputs(StepOutputs):
     unzipped: list[dict[str, Any]] = Field(
-        description="One map per archive: `archive`, `dest_dir`, `files` (absolute paths written), `skipped` (paths "
-        "left as they were), `count`, `bytes`, `password`, `driver`."
+        description="One map per archive: `archive`, `dest_dir`, `files` (absolute paths of written files), `skipped` "
+        "(paths of kept files), `count`, `bytes`, `password`, `driver`."
     )
     dest_dir: str = Field(description="Absolute path of the folder.")
     count: int = Field(description="Files written, of all archives.")
@@ -74,10 +74,10 @@ class _Staged:
 
 
 class Unzip(Step[Inputs]):
-    """Unpacks archives, after checks: nothing leaves the destination, no bomb fills the disk.
+    """Unpacks archives after checks: no file leaves the destination, no decompression bomb fills the disk.
 
-    Every archive is unpacked aside first, so one that is refused or damaged changes nothing. Refused are absolute
-    paths, `..`, links, devices, members that are there twice or differ by case only, and what exceeds a limit.
+    Every archive is first unpacked to a temporary folder, so a refused or damaged archive changes nothing. Refused are
+    absolute paths, `..`, links, devices, duplicate members, members that differ by case only, and exceeded limits.
 
     Example:
         - id: unpack
@@ -137,7 +137,7 @@ class Unzip(Step[Inputs]):
         return _Staged(archive, folder, self._dest_of(archive), found, connector.driver)
 
     def _check_places(self, staged: list[_Staged]) -> None:
-        """Before the first file is put in its place: no two archives want the same, nothing else stands in the way."""
+        """StepError, before any file is published, if two archives have the same member or something is in the way."""
         taken: dict[Path, Path] = {}
         for each in staged:
             for member in each.found:

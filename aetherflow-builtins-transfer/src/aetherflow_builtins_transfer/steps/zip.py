@@ -14,7 +14,7 @@ from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, O
 
 
 class ZipItem(StepInputs):
-    """One item as a map."""
+    """One item in the form of a map."""
 
     path: str | None = Field(None, min_length=1, description="A file or a folder.")
     glob: str | None = Field(
@@ -23,7 +23,7 @@ class ZipItem(StepInputs):
 
 
 def _items(value: Any) -> Any:
-    """Maps `{path}` and `{glob}` as plain text."""
+    """Replace maps `{path}` and `{glob}` by plain text."""
     found = as_list(value)
     if not isinstance(found, list):
         return found
@@ -48,18 +48,18 @@ class Inputs(StepInputs):
     )
     items: Items = Field(
         validation_alias=AliasChoices("items", "src"),
-        description="What goes in: a path, a pattern with `*` or `**`, `{path: …}` or `{glob: …}`, or a list of them; "
-        "folders with all they hold. Relative to the job's artifacts. Also spelt `src`.",
+        description="Content: a path, a pattern with `*` or `**`, `{path: …}` or `{glob: …}`, or a list of them; "
+        "folders with their content. Relative to the job's artifacts. Also spelt `src`.",
     )
     src_dir: str | None = Field(
-        None, min_length=1, description="Names in the archive count from here; default: the job's artifacts."
+        None, min_length=1, description="Names in the archive are relative to this; default: the job's artifacts."
     )
-    recursive: Flag = Field(True, description="Folders with their subfolders.")
-    exclude: TextList = Field([], description="Patterns of names that stay out: `*.tmp`, `logs/*`.")
-    missing: Literal["error", "ignore"] = Field("error", description="An item that matches nothing while others do.")
-    overwrite: Flag = Field(True, description="Replace an archive that exists; false: that is an error.")
+    recursive: Flag = Field(True, description="Include the subfolders of folders.")
+    exclude: TextList = Field([], description="Patterns of names to leave out: `*.tmp`, `logs/*`.")
+    missing: Literal["error", "ignore"] = Field("error", description="If an item matches nothing while others do.")
+    overwrite: Flag = Field(True, description="Replace an existing archive; false: it is an error.")
     format: Format | None = Field(
-        None, description="`zip`, `tar`, `tar.gz` or `tar.zst`; default: what the suffix of `dest_path` says, else zip."
+        None, description="`zip`, `tar`, `tar.gz` or `tar.zst`; default: by the suffix of `dest_path`, else zip."
     )
     password: SecretStr | None = Field(None, description="Encrypt the content (zip only; AES by default).")
     compression: Compression = Field("deflated", description="`deflated` or `stored`.")
@@ -79,19 +79,19 @@ class Inputs(StepInputs):
 class Outputs(StepOutputs):
     output: str = Field(description="Absolute path of the archive.")
     count: int = Field(description="Number of members.")
-    bytes: int | None = Field(None, description="Size of what went in.")
+    bytes: int | None = Field(None, description="Total size of the packed files.")
     size: int | None = Field(None, description="Size of the archive.")
-    format: str | None = Field(None, description="Its format; null where only the external program knows.")
+    format: str | None = Field(None, description="Its format; null if the external program decides.")
     password: bool | None = Field(None, description="Whether it is encrypted.")
     driver: str | None = Field(None, description="The driver that made it.")
-    src_dir: str | None = Field(None, description="Where names count from.")
+    src_dir: str | None = Field(None, description="Absolute path of the folder to which names are relative.")
 
 
 class Zip(Step[Inputs]):
     """Packs files into an archive: zip, tar, tar.gz or tar.zst.
 
-    The archive appears under its name as a whole or not at all. Equal files give an equal archive: members are sorted,
-    times fixed. Links are refused, since they may lead anywhere.
+    The archive appears under its name only when it is complete. Equal files give an equal archive: members are sorted,
+    times are fixed. Links are refused, because they may lead anywhere.
 
     Example:
         - id: pack

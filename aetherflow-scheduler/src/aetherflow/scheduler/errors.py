@@ -1,4 +1,4 @@
-"""Errors that only the scheduler raises; its exit codes are those of the core.
+"""Errors that only the scheduler raises; the exit codes are those of the core.
 
 AetherflowError
 └── CronError (ValueError)           exit 2   a cron expression that cannot be read
@@ -11,13 +11,13 @@ from aetherflow.core.api import AetherflowError
 
 
 class CronError(AetherflowError, ValueError):
-    """A cron expression that cannot be read; `fix` says what to write instead."""
+    """A cron expression is invalid; `fix` says what to write instead."""
 
     code: ClassVar[str] = "AF8001"
     exit_code = 2
 
 
 class NeverError(CronError):
-    """A cron expression whose day never comes, such as the 31st of February."""
+    """A cron expression is valid but never fires, such as on the 31st of February."""
 
     code: ClassVar[str] = "AF8002"

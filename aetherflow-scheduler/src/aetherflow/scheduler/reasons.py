@@ -1,4 +1,4 @@
-"""Why slots are as they are."""
+"""The reasons for the status of slots, with their codes and texts."""
 
 from aetherflow.core.embedding import Reason, ReasonCode, code_of, read_reason, said
 
@@ -44,15 +44,15 @@ class SlotReason(ReasonCode):
     AFTER_HEALED = "after_healed", "after {other}, which has succeeded since"
     """SKIPPED for a slot that is healed now: it may run."""
     REPLACED = "replaced", "replaced by the slot {slot}"
-    """By a later slot of the same item: `overlap: kill_old`."""
+    """Ended for a later slot of the same item, by `overlap: kill_old`."""
     TIMEOUT = "timeout", "timeout: it ran for more than {seconds:g} s"
     DRAINED = "drained", "stopped with the scheduler"
     LEFT = "left", "its scheduler ended without a word"
     INTERRUPTED = "interrupted", "interrupted"
     PROCESS_ENDED = "process_ended", "its process has ended"
-    """RUNNING, and nobody runs it; never stored."""
+    """RUNNING in the ledger, but its process has ended; used in listings and never stored."""
     STOPPED = "stopped", "stopped by a signal"
-    """By a signal to the process of a person that ran it."""
+    """Stopped by a signal to the command that a user ran."""
     STOPPED_OUTSIDE = "stopped_outside", "stopped by {signal} from outside"
     NOT_STARTED = "not_started", "it was not started"
 
@@ -69,7 +69,7 @@ class SlotReason(ReasonCode):
     EXIT_CODE = "exit_code", "exit code {number}"
     UNDECIDED = "undecided", "a step has to be decided"
     NOTHING_RUN = "nothing_run", "nothing was run: {state} has its run as SUCCESS{when}"
-    """An earlier start had done it."""
+    """The state file already has the run as SUCCESS."""
     LAUNCHER = "launcher", "{error}"
     """The launcher raised an error; no run is known."""
     CANNOT_START = "cannot_start", "cannot be started: {error}"
@@ -80,7 +80,7 @@ GOES_ON = frozenset({SlotReason.DRAINED, SlotReason.LEFT})
 MEANT = frozenset({SlotReason.COALESCED, SlotReason.REMOVED, SlotReason.REDEFINED})
 """Of missed slots that the document has given up: a later slot stands for them, or nothing is expected any more."""
 LEFT_OUT = frozenset({SlotReason.CALENDAR, SlotReason.BLACKOUT})
-"""Of skipped slots that are meant to be left out."""
+"""Reasons of SKIPPED slots that were skipped by their configuration, so a backfill leaves them out."""
 
 
 def one_line(text: str) -> str:
@@ -89,5 +89,5 @@ def one_line(text: str) -> str:
 
 
 def columns(reason: Reason | None) -> dict[str, str | None]:
-    """The two columns of a reason."""
+    """The values of the columns `reason` and `reason_code`; both None without a reason."""
     return {"reason": reason, "reason_code": code_of(reason)}

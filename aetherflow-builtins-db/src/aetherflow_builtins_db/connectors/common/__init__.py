@@ -1,1 +1,1 @@
-"""What the connectors of all databases share."""
+"""Base classes and helpers of all database connectors."""

@@ -1,4 +1,4 @@
-"""What all SQL connectors do in the same way."""
+"""The base class of all SQL connectors."""
 
 import datetime
 import uuid
@@ -33,45 +33,45 @@ OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 
 class SqlBase(ConnectorBase[ConfigT, OptionsT]):
-    """The methods that follow from `running`, `transaction` and `stream`."""
+    """Implements most of the connector contract on top of `running`, `transaction` and `stream` of a subclass."""
 
     ADVICE: ClassVar[Advice] = {}
-    """Where that of `failures.ADVICE` is not right for this database."""
+    """Entries that replace those of `failures.ADVICE` for this database."""
     MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = ()
-    """Errors other than the driver's own that `mapped` tells in our words."""
+    """Errors other than the driver's own that `mapped` converts to DatabaseError."""
     dialect: str
     transactional_ddl = True
     lexis: Lexis = "standard"
     read_only = False
     limit = TimeLimit(0)
 
-    # What a driver says
+    # Supplied by subclasses
 
     @abstractmethod
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """The driver's exceptions; importing them may raise ImportError."""
+        """The driver's exceptions; ImportError if the driver is not installed."""
 
     @abstractmethod
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of the driver is."""
+        """Classify an error of the driver."""
 
     @property
     def password(self) -> str:
-        """The password, which every message masks."""
+        """The password; it is masked in every message."""
         return ""
 
     @abstractmethod
     def running(
         self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
     ) -> AbstractContextManager[list[int | None]]:
-        """Run the statements of a script; for each the rows changed. They are committed at the end of the block.
+        """Run the statements of a script and yield the number of changed rows of each; commit at the end of the block.
 
-        :param together: whether a single statement, too, is in a transaction that the block may still undo
+        :param together: whether even a single statement runs in a transaction, which an error in the block rolls back
         """
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Several operations on one connection that come true together."""
+        """Several operations on one connection: committed at the end of the block, rolled back if it raises."""
 
     @abstractmethod
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Rows:
@@ -94,32 +94,32 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         return result
 
     def statements(self, sql: str) -> list[str]:
-        """The statements of a script, as they are written."""
+        """The statements of a script, each with its original text."""
         return split_script(sql, self.lexis)
 
     def quote(self, *name: str) -> str:
-        """A name as it is written in SQL."""
+        """Quote the parts of a name for SQL and join them with dots."""
         return ".".join('"' + part.replace('"', '""') + '"' for part in name)
 
     def ping(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers; never raises ConnectorError."""
         try:
             return bool(self.read("SELECT 1 AS one")[1])
         except ConnectorError:
             return False
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values, in one transaction; the number of rows changed."""
+        """Run one statement for every map of values, in one transaction; return the number of changed rows."""
         with self.transaction() as transaction:
             return transaction.executemany(sql, rows)
 
     def execute(self, sql: str, params: Params = None) -> int:
-        """Run one or more statements; rows changed, or -1 where that is unknown."""
+        """Run one or more statements; return the number of changed rows, -1 if it is unknown."""
         affected = self.script(sql, params).affected_rows
         return -1 if affected is None else affected
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query, which cannot change data."""
+        """Column names and all rows of a query. The query must only read."""
         with self.stream(sql, params) as rows:
             return [column.name for column in rows.columns], list(chain.from_iterable(rows.batches()))
 
@@ -140,11 +140,11 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     @property
     def label(self) -> str:
-        """How messages name this resource."""
+        """The name of this resource in messages."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
     def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
-        """The driver's error in our words, with how far the operation came; raise it `from error`."""
+        """Convert a driver's error, to raise `from error`; `detail` says how far the operation came."""
         failure = self.failure_of(error)
         if failure is Failure.INTERRUPTED and (over := self.limit.over()) is not None:
             failure, error = Failure.STATEMENT_TIMEOUT, over
@@ -153,7 +153,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
     def error_of(
         self, failure: Failure, operation: str, error: BaseException, detail: str = "", where: str = ""
     ) -> DatabaseError:
-        """The error to raise `from error`; the password is in none of it."""
+        """The error to raise `from error`. Its text never contains the password."""
         text = f"{operation} failed{detail}: {self.message_of(error, failure)}{where}"
         if self.password:
             text = text.replace(self.password, "***")
@@ -162,7 +162,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         )
 
     def where(self, failure: Failure) -> str:
-        """What stands behind the message: the address of a lost connection."""
+        """A suffix for the message: the address, if the connection was lost."""
         del failure
         return ""
 
@@ -173,18 +173,18 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     @contextmanager
     def mapped(self, operation: str, progress: Progress | None = None) -> Iterator[None]:
-        """The driver's errors inside the block become ours, with the progress made before."""
+        """Convert the driver's errors inside the block to DatabaseError; the message includes the progress so far."""
         try:
             yield
         except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
             raise self.failed(operation, error, str(progress or "")) from error
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
-        """An error of ours in the same form."""
+        """A ConnectorError that names this resource, for the caller to raise."""
         return ConnectorError(f"{self.label}: {message}", fix=fix)
 
     def bound(self, names: list[str], params: Params) -> dict[str, Any]:
-        """The values of the parameters, all of types that a database may know: drivers would send any other as text."""
+        """The values of the parameters `names`; ConnectorError for non-SQL types, which drivers would send as text."""
         values = bind(names, params)
         for name, value in values.items():
             if not isinstance(value, _VALUE_TYPES):
@@ -195,12 +195,12 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
         return values
 
     def check_writable(self) -> None:
-        """Refuse to change data through a resource that is for reading only."""
+        """Raise ConnectorError if the resource is `read_only`."""
         if self.read_only:
             raise self.refuse("it is read_only", "writing needs a resource without read_only")
 
     def check_query(self, sql: str) -> None:
-        """Refuse what is no single statement that reads."""
+        """Raise ConnectorError unless the SQL is one statement that reads."""
         statements = self.statements(sql)
         if len(statements) != 1:
             raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
@@ -210,7 +210,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
             )
 
     def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
-        """Refuse an empty script, and one that would end the transaction that all of it runs in."""
+        """Raise ConnectorError for an empty script and for statements that would end the script's transaction."""
         if not statements:
             raise self.refuse("the SQL holds no statement")
         if not self.transactional_ddl and not allow_implicit_commit:
@@ -238,12 +238,12 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
 
 def step_name(number: int, total: int) -> str:
-    """How messages name one statement of a script."""
+    """The name of one statement of a script in messages."""
     return "statement" if total == 1 else f"statement {number} of {total}"
 
 
 def setting_literal(value: Any) -> str:
-    """A value of `pragmas` as SQL: such statements take no parameters."""
+    """A value as an SQL literal, for SET and COPY statements, which take no parameters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

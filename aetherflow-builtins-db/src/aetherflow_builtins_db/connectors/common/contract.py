@@ -1,4 +1,4 @@
-"""What open results and transactions need of the connector that made them."""
+"""Protocols: what open results and transactions need from their connector."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -11,10 +11,10 @@ from aetherflow_builtins_db.contract import Params, Row
 
 
 class ErrorMapping(Protocol):
-    """Tells a driver's errors in our words."""
+    """Converts a driver's errors to ConnectorError."""
 
     def mapped(self, operation: str, progress: Progress | None = None) -> AbstractContextManager[None]:
-        """The driver's errors inside the block become ConnectorError, with the progress made before."""
+        """Convert the driver's errors inside the block; the message includes the progress so far."""
         ...
 
     def failed(self, operation: str, error: BaseException, detail: str = "") -> ConnectorError: ...
@@ -25,12 +25,12 @@ class Connections(ErrorMapping, Protocol):
     """The connections to a server."""
 
     def give_back(self, connection: Any) -> None:
-        """Take a connection back; what is open in its transaction is undone."""
+        """Roll back the connection's open transaction and return it to the pool."""
         ...
 
     def discard(self, connection: Any) -> None: ...
     def cancel(self, connection: Any) -> None:
-        """Ask the server to stop what runs on the connection."""
+        """Ask the server to cancel the statement that runs on the connection."""
         ...
 
 
@@ -38,23 +38,23 @@ class Statements(ErrorMapping, Protocol):
     """Runs statements on one connection."""
 
     def markers(self, sql: str) -> tuple[Any, list[str]]:
-        """The SQL as `run` takes it, and the names of its parameters."""
+        """The SQL with the driver's parameter markers, for `run`, and the names of its parameters."""
         ...
 
     def bound(self, names: list[str], params: Params) -> dict[str, Any]: ...
     def run(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> int | None:
-        """Run a statement to its end; the number of rows that it changed as the driver counts."""
+        """Run a statement and consume its result; return the driver's row count."""
         ...
 
     def run_many(self, connection: Any, sql: Any, rows: Iterable[Mapping[str, Any]]) -> int: ...
     def fetch(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]: ...
     def restart_transaction(self, connection: Any, sql: str) -> None:
-        """Start a transaction again if this statement has ended the one that it was in."""
+        """Start a new transaction if this statement implicitly committed the one it ran in."""
         ...
 
 
 class InProcess(ErrorMapping, Protocol):
-    """A database that works in this process."""
+    """A database engine that runs inside this process."""
 
     @property
     def limit(self) -> TimeLimit: ...

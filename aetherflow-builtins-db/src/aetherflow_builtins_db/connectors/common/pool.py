@@ -1,4 +1,4 @@
-"""Open connections to one server, handed out one at a time."""
+"""A thread-safe pool of connections to one server."""
 
 import itertools
 import threading
@@ -12,26 +12,27 @@ ConnectionT = TypeVar("ConnectionT")
 
 
 class PoolFullError(Exception):
-    """All connections that are allowed are in use, and none came back in time."""
+    """All permitted connections are in use, and none was released within `wait_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections, and how old they may become."""
+    """Size of the pool and greatest age of its connections."""
 
     kept: int
-    """So many stay open when nobody uses them."""
+    """Idle connections that stay open, at most."""
     most: int
+    """Connections that are open at once, at most."""
     recycle_seconds: float
     wait_seconds: float
 
 
 class Pool(Generic[ConnectionT]):
-    """Connections are opened when they are wanted and looked at before they are handed out again.
+    """Opens connections on demand and checks idle ones before it lends them again. All methods are thread-safe.
 
     :param opened: opens a connection
-    :param closed: closes one, whatever state it is in; its errors are swallowed
-    :param alive: whether a connection that was idle still works; None trusts it
+    :param closed: closes a connection in any state; its errors are ignored
+    :param alive: tells whether an idle connection still works; None skips the check
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Pool(Generic[ConnectionT]):
         self._opening = 0
 
     def acquire(self) -> ConnectionT:
-        """A connection that works, for the caller alone; PoolFullError, or what opening raises."""
+        """Lend a working connection to the caller; raises PoolFullError, or what opening raises."""
         while (connection := self._reserve()) is not None:
             if self._fresh(connection):
                 return connection
@@ -74,7 +75,7 @@ class Pool(Generic[ConnectionT]):
         self._leases[id(connection)] = next(self._numbers)
 
     def _reserve(self) -> ConnectionT | None:
-        """An idle connection, or None and the right to open one."""
+        """An idle connection, or None: then the caller must open one, and its place is reserved."""
         deadline = time.monotonic() + self._limits.wait_seconds
         with self._changed:
             while True:
@@ -93,7 +94,7 @@ class Pool(Generic[ConnectionT]):
         return age <= self._limits.recycle_seconds and (self._alive is None or self._alive(connection))
 
     def release(self, connection: ConnectionT) -> None:
-        """Take back a connection that is as it was when it was handed out."""
+        """Take back a connection whose session state is unchanged."""
         with self._changed:
             keep = self._used.pop(id(connection), None) is not None and len(self._idle) < self._limits.kept
             if keep:
@@ -103,7 +104,7 @@ class Pool(Generic[ConnectionT]):
             self.discard(connection)
 
     def discard(self, connection: ConnectionT) -> None:
-        """Close a connection instead of taking it back; twice is fine."""
+        """Close a connection instead of taking it back; idempotent."""
         with self._changed:
             self._used.pop(id(connection), None)
             self._born.pop(id(connection), None)
@@ -113,17 +114,17 @@ class Pool(Generic[ConnectionT]):
 
     @property
     def used(self) -> list[tuple[ConnectionT, int]]:
-        """The connections that are handed out, each with a number that is another one the next time."""
+        """The lent connections, each with the number of its lease; a number is never used twice."""
         with self._changed:
             return [(connection, self._leases[key]) for key, connection in self._used.items()]
 
     def lends(self, connection: ConnectionT, number: int) -> bool:
-        """Whether the connection is still handed out under this number."""
+        """Whether the connection is still lent under this lease number."""
         with self._changed:
             return id(connection) in self._used and self._leases.get(id(connection)) == number
 
     def close(self) -> None:
-        """Close all of them, those in use included."""
+        """Close all connections, including lent ones."""
         with self._changed:
             everything = [*self._idle, *self._used.values()]
             self._idle.clear()

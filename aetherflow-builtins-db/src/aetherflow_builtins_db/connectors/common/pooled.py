@@ -1,4 +1,4 @@
-"""Scripts and transactions of connectors that take a connection of its own for every call."""
+"""Scripts and transactions of connectors that use a separate connection for every call."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,56 +17,56 @@ ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 VALUE_ERRORS = (TypeError, ValueError, AttributeError, OverflowError)
-"""What drivers raise for a value that they cannot send."""
+"""Errors that drivers raise for a value that they cannot send."""
 DOUBT_ADVICE = "nobody can tell whether the server has committed: look, before you repeat what must not happen twice"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
-"""Between two tries to connect."""
+"""Pauses between attempts to connect; they double up to the longest."""
 
 
 class PooledBase(SqlBase[ConfigT, OptionsT]):
-    """Subclasses open connections and run single statements on them: see `common.contract.Statements`."""
+    """Runs scripts and transactions. Subclasses open connections and run single statements (`contract.Statements`)."""
 
     MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = (*VALUE_ERRORS, OSError)
 
     @abstractmethod
     def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> AbstractContextManager[Any]:
-        """A connection; what it did is committed at the end of the block, and undone if that raises.
+        """Lend a connection for the block; commit at its end, roll back if it raises.
 
-        :param together: whether its statements are one transaction; else each may commit by itself
-        :param keep: whether its session is as it was in the end; if not, the connection is closed
+        :param together: whether the statements form one transaction; otherwise each may commit by itself
+        :param keep: whether the block leaves the session unchanged; if not, the connection is closed afterwards
         """
 
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where messages say that the database is; without the password."""
+        """The address of the database in messages, without the password."""
 
     def where(self, failure: Failure) -> str:
-        """What stands behind the message: the address of a lost connection."""
+        """A suffix for the message: the address, if the connection was lost."""
         return f" ({self.address})" if failure in LOST else ""
 
     @abstractmethod
     def markers(self, sql: str) -> tuple[Any, list[str]]:
-        """The SQL as `run` takes it, and the names of its parameters."""
+        """The SQL with the driver's parameter markers, for `run`, and the names of its parameters."""
 
     @abstractmethod
     def run(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> int | None:
-        """Run a statement to its end; the number of rows that it changed as the driver counts."""
+        """Run a statement and consume its result; return the driver's row count."""
 
     @abstractmethod
     def run_many(self, connection: Any, sql: Any, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for every map of values; the number of rows changed."""
+        """Run a statement for every map of values; return the number of changed rows."""
 
     @abstractmethod
     def fetch(self, connection: Any, sql: Any, values: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
-        """Run a query; the names of its columns and all its rows."""
+        """Run a query; return the column names and all rows."""
 
     def restart_transaction(self, connection: Any, sql: str) -> None:
-        """Start a transaction again if this statement has ended the one that it was in."""
+        """Start a new transaction if this statement implicitly committed the one it ran in."""
 
     @contextmanager
     def committing(self, progress: Progress | None) -> Iterator[None]:
-        """The block commits. If the connection is lost in it, the advice says that nobody knows what the server did."""
+        """Convert errors of a commit. If the connection is lost, the advice says that the outcome is unknown."""
         try:
             yield
         except (*self.driver_errors(), *self.MAPPED_ERRORS) as error:
@@ -98,12 +98,12 @@ class PooledBase(SqlBase[ConfigT, OptionsT]):
 
     @contextmanager
     def transaction(self) -> Iterator[PooledTransaction]:
-        """Several operations on one connection that come true together."""
+        """Several operations on one connection: committed at the end of the block, rolled back if it raises."""
         self.check_writable()
         progress = Progress()
         with self.working(together=True, keep=False, progress=progress) as connection:
             yield self.transaction_on(connection, progress)
 
     def transaction_on(self, connection: Any, progress: Progress) -> PooledTransaction:
-        """The object that `transaction` hands out."""
+        """The object that `transaction` yields."""
         return PooledTransaction(self, connection, progress)

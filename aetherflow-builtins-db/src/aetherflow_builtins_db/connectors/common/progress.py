@@ -1,16 +1,16 @@
-"""How far a call came, for the error that ends it."""
+"""Counts the rows and bytes of a call, for its error message."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Progress:
-    """What has passed between the database and this program."""
+    """Rows and bytes that a call has sent or received so far."""
 
     rows: int = 0
     bytes: int = 0
 
     def __str__(self) -> str:
-        """As it stands behind the word `failed`; nothing if nothing has passed."""
+        """The text after the word `failed`, for example ` after 5,000 rows`; empty if nothing was transferred."""
         parts = [f"{count:,} {unit}" for count, unit in ((self.rows, "rows"), (self.bytes, "bytes")) if count]
         return f" after {', '.join(parts)}" if parts else ""

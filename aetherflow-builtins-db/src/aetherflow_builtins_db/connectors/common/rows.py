@@ -1,4 +1,4 @@
-"""Open results: what all have, and those that are read from a driver's cursor."""
+"""Open results: the base class, and results that a driver's cursor reads."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +12,7 @@ from aetherflow_builtins_db.contract import Row
 
 
 class OpenRows:
-    """An open result; subclasses say where the rows come from and what to let go of."""
+    """An open result. Subclasses fetch the rows and release the connection."""
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
@@ -24,7 +24,7 @@ class OpenRows:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Release the result; closing twice is fine."""
+        """Release the result; more calls have no effect."""
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +36,7 @@ class OpenRows:
 
 
 class CursorRows(OpenRows):
-    """The rows of a driver's cursor, fetched as they are wanted; closing undoes the transaction of the query."""
+    """The rows of a driver's cursor, fetched on demand. Closing rolls back the query's transaction."""
 
     def __init__(
         self, connector: Connections, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
@@ -57,6 +57,6 @@ class CursorRows(OpenRows):
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # the connection is lost, which giving it back finds out
+            with suppress(Exception):  # the connection may be lost; give_back detects that
                 self._cursor.close()
             self._connector.give_back(connection)

@@ -1,4 +1,4 @@
-"""What all database servers do in the same way: a pool of connections, transactions in plain SQL, mapped errors."""
+"""The base class of connectors to database servers: connection pool, transactions, interruption, mapped errors."""
 
 import threading
 import time
@@ -24,21 +24,21 @@ OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 
 _CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
 _BREAK_SECONDS = 5.0
-"""A server that has not answered a cancel by then is not waited for."""
+"""After this time without an answer to a cancel, the connection is broken off."""
 
 
 class ServerBase(PooledBase[ConfigT, OptionsT]):
-    """A database server. Subclasses say how one connection is opened, used and closed.
+    """A database server. Subclasses open, use and close single connections.
 
-    Every call has a connection of its own, taken from a pool: calls from several threads do not disturb each other, and
-    a reader sees one state of the data. A connection whose session a script may have changed (SET, temporary tables)
-    is closed after it, so the next call finds a clean one.
+    Every call uses its own connection from the pool, so calls from several threads are independent of each other, and
+    a reader sees one snapshot of the data. A connection whose session a script may have changed (SET, temporary
+    tables) is closed after the script: the next call gets a clean session.
     """
 
     PASSING: ClassVar = PASSING
-    """Failures to connect after which it is tried again."""
+    """Failures after which another attempt to connect is made."""
     EXTRA: ClassVar[str]
-    """The extra of aetherflow-core that brings the driver."""
+    """The extra of aetherflow-core that installs the driver."""
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -53,55 +53,55 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         self.read_only = self.conf.read_only
         self._interrupts = 0
 
-    # What a driver says
+    # Supplied by subclasses
 
     @abstractmethod
     def open(self) -> Any:
-        """A new connection, its session set up as the options say. Raises the driver's errors."""
+        """Open a connection and apply the session options. Raises the driver's errors."""
 
     @abstractmethod
     def check(self, connection: Any) -> None:
-        """Ask the server for a sign of life."""
+        """Check that the server answers; raises the driver's error if not."""
 
     @abstractmethod
     def cancel(self, connection: Any) -> None:
-        """Stop what runs on the connection; called from another thread."""
+        """Cancel the statement that runs on the connection; called from another thread."""
 
     def break_off(self, connection: Any) -> None:
-        """Wake whoever waits for the server on this connection, with an error; called from another thread."""
+        """Make a thread that waits for the server on this connection fail; called from another thread."""
         self.shut(connection)
 
     def end_session(self, connection: Any) -> None:
-        """End the session of a lost connection on the server, over another one; may raise anything.
+        """End the server's session of a lost connection, over a second connection; may raise anything.
 
-        A server that was only cut off goes on waiting for its client, and keeps the locks that the next try needs.
+        If only the network failed, the server still waits for its client and holds locks that the next attempt needs.
         """
 
     @abstractmethod
     def begin(self, connection: Any, *, read_only: bool) -> None:
-        """Start a transaction."""
+        """Start a transaction, read-only if asked for."""
 
     def commit(self, connection: Any) -> None:
-        """End the transaction for good."""
+        """Commit the transaction; raises the driver's errors."""
         connection.commit()
 
     def rollback(self, connection: Any) -> None:
         connection.rollback()
 
     def shut(self, connection: Any) -> None:
-        """Close a connection, whatever state it is in."""
+        """Close a connection in any state."""
         connection.close()
 
     @property
     def address(self) -> str:
-        """Where messages say that the server is."""
+        """The server's address in messages: `user@host:port/database`."""
         place = self.conf.place
         host, port, database = place.get("host") or "localhost", place.get("port"), place.get("database")
         user = f"{place['user']}@" if place.get("user") else ""
         return f"{user}{host}{f':{port}' if port else ''}{f'/{database}' if database else ''}"
 
     def file(self, path: str) -> str:
-        """Absolute path of a key or certificate; a relative one stands beside the flow file."""
+        """The absolute path of a key or certificate; a relative path is relative to the flow file."""
         return local_file(self, path)
 
     # Connections
@@ -140,7 +140,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     @property
     def password(self) -> str:
-        """The password, which every message masks."""
+        """The password; it is masked in every message."""
         return str(self.conf.place.get("password") or "")
 
     def message_of(self, error: object, failure: Failure) -> str:
@@ -149,7 +149,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         return f"interrupted: {text}" if failure is Failure.INTERRUPTED else text
 
     def acquire(self) -> Any:
-        """A connection for the caller alone; hand it to `release` or `discard`."""
+        """Lend a connection to the caller, who must `release` or `discard` it; ConnectorError if none is available."""
         interrupts = self._interrupts
         try:
             connection = self._pool.acquire()
@@ -168,13 +168,13 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         self._pool.release(connection)
 
     def discard(self, connection: Any) -> None:
-        """Close a connection that cannot be used again; twice is fine."""
+        """Close a connection that cannot be used again; idempotent."""
         self._pool.discard(connection)
 
     def give_back(self, connection: Any, *, keep: bool = True) -> None:
-        """Take back a connection after a failure: undo what is open; if that fails, close it here and there.
+        """Roll back and take back a connection; if the rollback fails, close it and end its session on the server.
 
-        :param keep: whether its session is as it was; if not, it is closed: locks and temporary tables are not undone
+        :param keep: whether the session is unchanged; if not, it is closed: a rollback keeps locks and temporary tables
         """
         try:
             self.rollback(connection)
@@ -186,10 +186,10 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             (self.release if keep else self.discard)(connection)
 
     def interrupt(self) -> None:
-        """Stop everything that runs; called from another thread, which does not wait for the server.
+        """Cancel all running statements; called from another thread, returns at once.
 
-        A server forgets a cancel that comes before the statement does, so it is repeated until the work has ended. A
-        server that does not answer at all is left: the connection breaks.
+        A server ignores a cancel that arrives before its statement, so the cancel is repeated until the statement has
+        ended. If the server does not answer at all, the connection is broken off.
         """
         self._interrupts += 1
         for each in self._pool.used:
@@ -198,16 +198,16 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
     def _cancel_until_idle(self, connection: Any, number: int) -> None:
         begun = time.monotonic()
         while self._pool.lends(connection, number) and (past := time.monotonic() - begun) < _INSIST_SECONDS:
-            with suppress(Exception):  # it was closed in this moment
+            with suppress(Exception):  # the connection may have been closed meanwhile
                 (self.cancel if past < _BREAK_SECONDS else self.break_off)(connection)
             time.sleep(_CANCEL_PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Close all connections; twice is fine."""
+        """Close all connections; more calls have no effect."""
         self._pool.close()
 
     def probe(self) -> None:
-        """Connect, ask for a sign of life, and close."""
+        """Connect, check that the server answers, and close; ConnectorError if that fails."""
         connection = self._open_with_retries()
         try:
             self.check(connection)
@@ -217,11 +217,11 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             with suppress(Exception):
                 self.shut(connection)
 
-    # The contract
+    # Scripts and transactions
 
     @contextmanager
     def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> Iterator[Any]:
-        """A connection, in a transaction if `together`; committed at the end of the block, undone if it raises."""
+        """Lend a connection, in a transaction if `together`; commit at the end of the block, roll back if it raises."""
         connection = self.acquire()
         try:
             with self.mapped("begin"):

@@ -11,7 +11,7 @@ from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 _MODES = {True: "verify-full", False: "disable"}
 _LATER_SECONDS = 15.0
-"""A server that stops its statement says so before the client stops waiting for it."""
+"""The client waits this much longer than `statement_timeout`, so that the server's own error arrives first."""
 
 
 class Ssl(ConnectorConfig):
@@ -37,7 +37,7 @@ SslSetting = Annotated[Ssl | None, BeforeValidator(_as_block, json_schema_input_
 
 
 class ServerConfig(ConnectorConfig):
-    """Where the server is and who asks: single settings, or a `url` that may hold all of them."""
+    """Address and account: single settings, or a `url` that may hold all of them."""
 
     SCHEMES: ClassVar[tuple[str, ...]] = ()
 
@@ -90,13 +90,13 @@ class ServerConfig(ConnectorConfig):
 
     @property
     def place(self) -> dict[str, Any]:
-        """Host, port, database, user, password and `query`, whichever way they were given; unset ones are missing."""
+        """Host, port, database, user, password and `query`, merged from settings and `url`; unset ones are absent."""
         parts = self._of_url()
         return parts | {name: value for name, value in self._named().items() if value is not None}
 
 
 def url_parts(url: str, schemes: tuple[str, ...]) -> dict[str, Any]:
-    """The parts of a URL; ValueError, without the URL's secrets, if it is none of these schemes."""
+    """The parts of a URL. ValueError if its scheme is none of these; the message contains no secret."""
     try:
         split = urlsplit(url)
         port = split.port
@@ -116,12 +116,12 @@ def url_parts(url: str, schemes: tuple[str, ...]) -> dict[str, Any]:
 
 
 class PoolOptions(ConnectorConfig):
-    """Connections that stay open."""
+    """Size and upkeep of the connection pool."""
 
-    size: int = Field(5, ge=0, description="So many stay open for the next call.")
-    max_overflow: int = Field(10, ge=0, description="So many more may be open at once.")
+    size: int = Field(5, ge=0, description="Number of connections that stay open for later calls.")
+    max_overflow: int = Field(10, ge=0, description="Number of further connections that may be open at once.")
     recycle_seconds: float = Field(1800.0, ge=0, description="An older connection is not used again.")
-    pre_ping: Flag = Field(True, description="See whether a connection still works before it is used again.")
+    pre_ping: Flag = Field(True, description="Check that a connection still works before it is used again.")
 
 
 _FLAT = {
@@ -133,11 +133,11 @@ _FLAT = {
 
 
 class ServerOptions(ConnectorOptions):
-    """How the connection behaves."""
+    """Options that all database servers share."""
 
     connect_timeout: float = Field(10.0, gt=0, description="Seconds to wait for the server at connect.")
     connect_attempts: int = Field(
-        3, ge=1, description="Tries to connect before it is an error, if the server does not answer or is starting."
+        3, ge=1, description="Attempts to connect while the server does not answer or is starting."
     )
     statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
     read_timeout: float | None = Field(
@@ -171,13 +171,13 @@ class ServerOptions(ConnectorOptions):
 
     @property
     def silence_limit(self) -> float | None:
-        """Seconds to wait for a sign of the server; None for ever."""
+        """Seconds that the server may stay silent; None is no limit."""
         if self.read_timeout is None:
             return self.statement_timeout + _LATER_SECONDS if self.statement_timeout else None
         return self.read_timeout or None
 
     @property
     def pooling(self) -> PoolOptions:
-        """The pool's settings, whichever way they were given."""
+        """The pool's settings, merged from `pool` and the flat names."""
         flat = {name: getattr(self, spelt) for spelt, name in _FLAT.items() if getattr(self, spelt) is not None}
         return self.pool.model_copy(update=flat)

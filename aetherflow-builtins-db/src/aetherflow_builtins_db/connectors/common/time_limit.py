@@ -1,4 +1,4 @@
-"""`statement_timeout` for databases that work in this process and have none of their own."""
+"""`statement_timeout` for databases that run inside this process and have no time limit."""
 
 import threading
 import time
@@ -11,11 +11,11 @@ from aetherflow_builtins_db.failures import StatementTimeoutError
 RowT = TypeVar("RowT")
 
 _AGAIN_SECONDS = 0.05
-"""An interrupt that comes before the statement does is forgotten."""
+"""Pause before an interrupt is repeated: one that arrives before the statement starts has no effect."""
 
 
 class Clock:
-    """The time that a statement has had so far."""
+    """Measures the time that a statement has run so far; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,20 +35,20 @@ class Clock:
                 self._since = None
 
     def read(self) -> tuple[float, bool]:
-        """The seconds so far, and whether it runs."""
+        """The seconds so far, and whether the clock is running."""
         with self._lock:
             since = self._since
             return self._spent + (0 if since is None else time.monotonic() - since), since is not None
 
 
 class _Last(threading.local):
-    """Whether the thread's last limited statement has failed and was out of time."""
+    """Per thread: whether its last limited statement failed after the limit had passed."""
 
     passed = False
 
 
 class TimeLimit:
-    """Interrupts what runs longer than so many seconds; 0 is no limit."""
+    """Interrupts statements that run longer than `seconds`; 0 is no limit."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -56,13 +56,13 @@ class TimeLimit:
 
     @contextmanager
     def on(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """Limit the block; `interrupt` is called from another thread."""
+        """Limit the time of the block; `interrupt` is called from another thread."""
         with self.counting(interrupt) as clock, clock.running():
             yield
 
     @contextmanager
     def counting(self, interrupt: Callable[[], object]) -> Iterator[Clock]:
-        """Limit the time in which the clock runs: that of whoever uses the rows in between is not the statement's."""
+        """Limit the time in which the yielded clock runs; time in which the caller processes rows does not count."""
         clock = Clock()
         self._last.passed = False
         if not self._seconds:
@@ -81,7 +81,7 @@ class TimeLimit:
             self._last.passed = failed and passed.is_set()
 
     def in_time(self, rows: Iterable[RowT]) -> Iterator[RowT]:
-        """The rows; StatementTimeoutError when time is up. For work of many parts, each too short to be interrupted."""
+        """Yield the rows; StatementTimeoutError when the time is up. For many operations too short for an interrupt."""
         ends = time.monotonic() + self._seconds
         for row in rows:
             if self._seconds and time.monotonic() > ends:
@@ -100,11 +100,11 @@ class TimeLimit:
             pause = max(self._seconds - spent, _AGAIN_SECONDS)
             if runs and spent >= self._seconds:
                 passed.set()
-                with suppress(Exception):  # it ended in this moment
+                with suppress(Exception):  # the statement may have ended meanwhile
                     interrupt()
 
     def over(self) -> StatementTimeoutError | None:
-        """The error that says so, if this limit has interrupted the last statement of this thread; once."""
+        """The error to raise if this limit interrupted the thread's last statement, else None. Reading it clears it."""
         if not self._last.passed:
             return None
         self._last.passed = False

@@ -1,4 +1,4 @@
-"""The transaction that connectors with a pool hand out."""
+"""The transaction of connectors that have a pool."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ _Item = TypeVar("_Item")
 
 
 def _parts(rows: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """The rows in lists of a size that a driver is given at a time: there may be more of them than memory holds."""
+    """Split the rows into lists for the driver: all rows at once may not fit in memory."""
     left = iter(rows)
     while some := list(islice(left, _PART_ROWS)):
         yield some
 
 
 class PooledTransaction:
-    """Implements `contract.Transaction` on a connection of a pool."""
+    """Implements `contract.Transaction` on a pooled connection."""
 
     def __init__(self, connector: Statements, connection: Any, progress: Progress) -> None:
         self._connector = connector
@@ -38,7 +38,7 @@ class PooledTransaction:
         return count if changes_rows(sql) else None
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values."""
+        """Run one statement for every map of values; return the number of changed rows."""
         text, _names = self._connector.markers(sql)
         count = 0
         for some in _parts(rows):
@@ -48,16 +48,16 @@ class PooledTransaction:
         return count
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query."""
+        """Column names and all rows of a query."""
         text, names = self._connector.markers(sql)
         with self._connector.mapped("query", self.progress):
             return self._connector.fetch(self.raw, text, self._connector.bound(names, params))
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """The driver's error in our words, with what was sent before."""
+        """Convert a driver's error; the message includes the progress so far."""
         return self._connector.failed(operation, error, str(self.progress))
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Nothing to do: the server itself keeps the limit."""
+        """Do nothing: the server itself enforces `statement_timeout`."""
         yield

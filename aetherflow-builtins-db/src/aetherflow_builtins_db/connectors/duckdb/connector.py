@@ -1,4 +1,4 @@
-"""DuckDB: a database in one file, or in memory."""
+"""The connector of `driver: duckdb`."""
 
 import threading
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ _READS = frozenset({"SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI", "RELATION"})
 class DuckDBConnector(SqlBase[Config, Options]):
     """A DuckDB database.
 
-    One connection stays open for the run, so that `:memory:` lasts. Every call works in a session of its own on it:
-    temporary tables and SET end with the script that made them, readers see what was committed, and calls from
-    several threads do not disturb each other. Reading runs in a read-only transaction. `db_extract` reads with little
-    memory if the query sorts, joins and counts nothing, nobody else in this process works on the database meanwhile,
-    and `options.pragmas` sets neither `memory_limit` nor `threads`.
+    One connection stays open for the run, so that `:memory:` lasts. Every call uses its own session on it:
+    temporary tables and SET end with the script that made them, readers see only committed data, and calls from
+    several threads are independent of each other. Reading runs in a read-only transaction. `db_extract` needs little
+    memory if the query does not sort, join or aggregate, no other session of this process uses the database at the
+    same time, and `options.pragmas` sets neither `memory_limit` nor `threads`.
 
         resources:
           warehouse:
@@ -84,7 +84,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     @property
     def root(self) -> "DuckDBPyConnection | None":
-        """The same, if it is open."""
+        """The shared connection, None if it is not open."""
         return self._root
 
     def _open(self) -> "DuckDBPyConnection":
@@ -106,7 +106,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         except (duckdb.Error, OSError) as error:
             raise self.failed(f"opening {path}", error) from error
         try:
-            root.execute("SET arrow_large_buffer_size = true")  # else 2 GiB of text in one batch are an error
+            root.execute("SET arrow_large_buffer_size = true")  # allows more than 2 GiB of text in one batch
             for name in self.opts.extensions:
                 self._load_extension(root, name)
         except duckdb.Error as error:
@@ -125,14 +125,14 @@ class DuckDBConnector(SqlBase[Config, Options]):
             root.execute(f"LOAD {name}")
 
     def open_session(self) -> "DuckDBPyConnection":
-        """A session of its own; hand it to `close_session`."""
+        """Open a session; the caller must pass it to `close_session`."""
         import duckdb
 
         root = self.connect()
         with self.mapped("opening a session"):
             session = self.memory.open_session(root)
         try:
-            # Else `SELECT * FROM rows` would find a Python variable of that name in this program.
+            # With replacements, `SELECT * FROM rows` would read a Python variable of that name in this process.
             session.execute("SET python_enable_replacements = false")
             for name, value in self.opts.pragmas.items():
                 session.execute(f"SET {name} = {setting_literal(value)}")
@@ -144,7 +144,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         return session
 
     def close_session(self, session: "DuckDBPyConnection") -> None:
-        """Undo what the session left open and close it; twice is fine."""
+        """Roll back the session's open transaction and close it; idempotent."""
         with self._lock:
             self._sessions.discard(session)
         self.memory.forget((session,))
@@ -152,11 +152,11 @@ class DuckDBConnector(SqlBase[Config, Options]):
 
     @contextmanager
     def lean(self, sql: str, params: Params = None) -> Iterator[bool]:
-        """Little memory while this query is read, if it is one that needs little."""
+        """Lower DuckDB's memory limit while this query is read; yields whether the limit was lowered."""
         possible = not any(name.lower() in PRAGMAS for name in self.opts.pragmas)
         try:
             self.connect()
-        except ConnectorError:  # which the query itself will tell
+        except ConnectorError:  # the query itself will raise it again
             possible = False
         with lean(self, self.memory, sql, params) if possible else nullcontext(False) as is_lean:
             yield is_lean
@@ -167,18 +167,18 @@ class DuckDBConnector(SqlBase[Config, Options]):
         return (duckdb.Error,)
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of DuckDB is."""
+        """Classify an error of DuckDB."""
         return failure_of(error)
 
     def failed(self, operation: str, error: BaseException, detail: str = "") -> DatabaseError:
-        """DuckDB's error in our words."""
+        """Convert DuckDB's error; NeedsMemoryError if memory ran out under the lowered limit."""
         found = super().failed(operation, error, detail)
         if self.memory.is_lean_here and found.failure is Failure.OUT_OF_MEMORY:
             return NeedsMemoryError(str(found), fix=found.fix, failure=found.failure)
         return found
 
     def probe(self) -> None:
-        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        """Open the database read-only and run SELECT 1. A missing file is not created, only its folder is checked."""
         import duckdb
 
         path = self.conf.path
@@ -200,29 +200,29 @@ class DuckDBConnector(SqlBase[Config, Options]):
         with self._lock:
             sessions = list(self._sessions)
         for session in sessions:
-            with suppress(Exception):  # it was closed in this moment
+            with suppress(Exception):  # the session may have been closed meanwhile
                 session.interrupt()
 
     def close(self) -> None:
-        """Close all sessions and the connection; twice is fine. `:memory:` is gone then."""
+        """Close all sessions and the connection; idempotent. The data of `:memory:` is lost."""
         with self._lock:
             sessions, self._sessions = self._sessions, set()
             root, self._root = self._root, None
         if root is not None:
-            self.memory.restore(root)  # the database lives on in another resource of the same file
+            self.memory.restore(root)  # another resource may have the same database open
         self.memory.forget(sessions)
         for each in (*sessions, root):
             if each is not None:
                 each.close()
 
-    # The contract
+    # Scripts, transactions and results
 
     @contextmanager
     def running(
         self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
     ) -> Iterator[list[int | None]]:
         """Run the statements of a script, several in one transaction."""
-        del allow_implicit_commit  # DDL is part of a transaction
+        del allow_implicit_commit  # DuckDB's DDL is transactional
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
@@ -239,11 +239,11 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 with self.mapped("commit"):
                     session.commit()
         finally:
-            self.close_session(session)  # which undoes a transaction that was not committed
+            self.close_session(session)  # rolls back a transaction that was not committed
 
     @contextmanager
     def transaction(self) -> Iterator["DuckDBTransaction"]:
-        """Several operations in one session that come true together."""
+        """Several operations in one session: committed at the end of the block, rolled back if it raises."""
         session = self.open_session()
         try:
             session.begin()
@@ -251,7 +251,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
             with self.mapped("commit"):
                 session.commit()
         finally:
-            self.close_session(session)  # which undoes a transaction that was not committed
+            self.close_session(session)  # rolls back a transaction that was not committed
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
@@ -274,11 +274,14 @@ class DuckDBConnector(SqlBase[Config, Options]):
         return opened
 
     def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBLines | None:
-        """Open a query as CSV, made by DuckDB; None if our own writer would write other bytes."""
+        """Open a query as CSV that DuckDB formats; None if the bytes could differ from DelimitedWriter's."""
         return open_lines(self, sql, params, dialect) if dialect.is_common else None
 
     def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
-        """A session in a read-only transaction, the one statement of the SQL, and its values."""
+        """Open a session with a read-only transaction; return it with the statement and its values.
+
+        ConnectorError unless the SQL is one statement that reads. The caller must pass the session to `close_session`.
+        """
         session = self.open_session()
         try:
             statements, values = self._parse(session, sql, params)
@@ -295,7 +298,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
         return session, statements[0], values
 
     def parse_one(self, session: "DuckDBPyConnection", sql: str, params: Params) -> "tuple[Statement, dict[str, Any]]":
-        """The one statement of the SQL, and its values."""
+        """Parse SQL that must be one statement; return it and the values of its parameters."""
         statements, values = self._parse(session, sql, params)
         if len(statements) != 1:
             raise self.refuse(f"one statement is wanted here, not {len(statements)}")

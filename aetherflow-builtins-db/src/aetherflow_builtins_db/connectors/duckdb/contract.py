@@ -1,4 +1,4 @@
-"""What open results and transactions need of the DuckDB connector."""
+"""Protocol: what open results and transactions need from the DuckDB connector."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class Sessions(InProcess, Protocol):
-    """Sessions on one database, each with a state and a transaction of its own."""
+    """Sessions on one database; each has its own settings, temporary tables and transaction."""
 
     @property
     def root(self) -> "DuckDBPyConnection | None":
-        """The connection that all sessions share, while it is open."""
+        """The connection that all sessions share, None if it is not open."""
         ...
 
     def open_query(self, sql: str, params: Params) -> "tuple[DuckDBPyConnection, Statement, dict[str, Any]]":
-        """A session in a read-only transaction, the one statement of the SQL, and its values."""
+        """Open a session with a read-only transaction; return it with the one statement and its values."""
         ...
 
     def close_session(self, session: "DuckDBPyConnection") -> None:
-        """Undo what the session left open and close it; twice is fine."""
+        """Roll back the session's open transaction and close it; idempotent."""
         ...
 
     def parse_one(self, session: "DuckDBPyConnection", sql: str, params: Params) -> "tuple[Statement, dict[str, Any]]":
-        """The one statement of the SQL, and its values."""
+        """Parse SQL that must be one statement; return it and the values of its parameters."""
         ...

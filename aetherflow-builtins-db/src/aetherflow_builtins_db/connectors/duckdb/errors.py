@@ -1,4 +1,4 @@
-"""What kind of failure an error of DuckDB is: by its class, and where many failures share one, by its words."""
+"""Classifies DuckDB's errors by class, and by message where one class covers several failures."""
 
 import re
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ _WORDS: Mapping[str, Mapping[str, Failure]] = {
     },
     "Error": {r"No space left": Failure.DISK_FULL},
 }
-"""DuckDB has no codes, and one class each for whatever is wrong with a name, a file, a transaction."""
+"""Patterns by class name: DuckDB has no error codes, and one class covers all errors of names, files, transactions."""
 _STOPPED = "(Error: Interrupted!)"
-"""What DuckDB says, as the reason, of a value or constraint that it did not finish looking at when it was stopped."""
+"""The end of a conversion or constraint message when an interrupt, and not the data, caused the error."""
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _NO_REASON = ("Possible", "Column ", "This type", "*", "file =", "LINE ")
-"""Beginnings of lines of a message that are about options of DuckDB's reader."""
+"""Line starts in a message from which on it describes options of DuckDB's CSV reader."""
 _HEAD = re.compile(r"^(?:Conversion|Constraint|Invalid Input) Error: (?:CSV Error on Line: \d+ Original Line: )?")
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of DuckDB, or of Python below it."""
+    """Classify an error of DuckDB, or an OSError behind it."""
     if str(error).endswith(_STOPPED):
         return Failure.INTERRUPTED
     for name in (kind.__name__ for kind in type(error).__mro__):
@@ -51,7 +51,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """What the error says of a refused row; None if it is not about the data."""
+    """The reason and line number of a refused row; None if the error is not about the data."""
     import duckdb
 
     about_data = (duckdb.ConversionException, duckdb.ConstraintException, duckdb.InvalidInputException)

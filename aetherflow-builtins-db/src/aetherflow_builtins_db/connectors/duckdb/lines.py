@@ -1,6 +1,7 @@
-"""CSV made by DuckDB: every row is one line of text that SQL puts together, on all threads and in the query's order.
+"""CSV that DuckDB formats: SQL concatenates each row to one line of text, on all threads and in the query's order.
 
-COPY … TO gathers whole row groups of every thread before it writes, which takes several times the memory and longer.
+COPY … TO is not used: it collects whole row groups per thread before it writes, which is slower and takes several
+times the memory.
 """
 
 import string
@@ -25,15 +26,15 @@ _LARGE = frozenset({"HUGEINT", "UHUGEINT"})
 _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _TEXTS = frozenset({"VARCHAR", "JSON"})
 _TIMES = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS"})
-"""Nanoseconds are missing: DuckDB rounds them, its driver cuts them off."""
+"""TIMESTAMP_NS is missing: DuckDB rounds nanoseconds in text, its driver truncates them."""
 _PLAIN = frozenset({"BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID"})
 _INSTANT = "TIMESTAMP WITH TIME ZONE"
 _SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
-"""All that a value which is not text may consist of, Base64 included."""
+"""All characters that occur in values other than text, including Base64."""
 
 
 def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) -> "DuckDBLines | None":
-    """A query as CSV without header; None if our own writer would write other bytes."""
+    """Open a query as CSV without a header; None if the bytes could differ from DelimitedWriter's."""
     session, statement, values = connector.open_query(sql, params)
     opened = None
     try:
@@ -53,14 +54,14 @@ def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) 
 
 
 def _lines(query: str, texts: Sequence[str], dialect: Dialect) -> str:
-    """The SELECT of one column: the lines, each with its end."""
+    """A SELECT with one column that holds the CSV lines, each with its line end."""
     line = f", {setting_literal(dialect.delimiter)}, ".join(texts)
     return wrapped(f"concat({line}, chr(10))", query, len(texts))
 
 
 def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[str] | None:
-    """SQL for the text of each column `c0`, `c1`, … as it stands in a line; None if nothing gives our own bytes."""
-    if len(kinds) < 2:  # a null alone in its line
+    """SQL expressions for the CSV text of the columns `c0`, `c1`, …; None if a type has no byte-equal expression."""
+    if len(kinds) < 2:  # a null would make an empty line
         return None
     found = []
     for index, kind in enumerate(kinds):
@@ -74,12 +75,12 @@ def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[st
 def _text(name: str, kind: str, *, utc: bool) -> str | None:
     if kind == "VARCHAR":
         return name
-    if (found := DECIMAL.fullmatch(kind)) and found.group(1) == found.group(2):  # .5, where 0.5 is wanted
+    if (found := DECIMAL.fullmatch(kind)) and found.group(1) == found.group(2):  # DuckDB writes .5, DelimitedWriter 0.5
         return f"regexp_replace({name}::VARCHAR, '^(-?)[.]', '\\10.')"
     if kind in _PLAIN | _INTEGERS | _LARGE | _TEXTS or kind.startswith(("DECIMAL(", "ENUM(")):
         return f"{name}::VARCHAR"
     if kind in _FLOATS:
-        return f"CASE WHEN isnan({name}) THEN 'nan' ELSE {name}::DOUBLE::VARCHAR END"  # there is a -nan, too
+        return f"CASE WHEN isnan({name}) THEN 'nan' ELSE {name}::DOUBLE::VARCHAR END"  # DuckDB writes -nan, too
     if kind in _TIMES:
         return f"{name}::TIMESTAMP::VARCHAR"
     if kind == _INSTANT:
@@ -88,10 +89,10 @@ def _text(name: str, kind: str, *, utc: bool) -> str | None:
 
 
 def _quoted(text: str, kind: str, dialect: Dialect) -> str:
-    """Quoted where it needs to be."""
+    """The expression with quotes around values that need them."""
     delimiter, quote, null = map(setting_literal, (dialect.delimiter, dialect.quotechar, dialect.null_value))
     is_text = kind in _TEXTS or kind.startswith("ENUM(")
-    is_number = kind in _INTEGERS | _LARGE | _FLOATS  # our own writer never takes one for the sign of a null
+    is_number = kind in _INTEGERS | _LARGE | _FLOATS  # DelimitedWriter never quotes a number that equals null_value
     may_be_empty = is_text or kind == "BLOB"
     tests = []
     if may_be_empty or (dialect.null_value and not is_number and set(dialect.null_value) <= _SIGNS):
@@ -107,12 +108,12 @@ def _quoted(text: str, kind: str, dialect: Dialect) -> str:
 
 
 def _null(text: str, dialect: Dialect) -> str:
-    """concat() takes a null for empty text."""
+    """The expression with `null_value` for nulls; concat() already turns a null into empty text."""
     return f"coalesce({text}, {setting_literal(dialect.null_value)})" if dialect.null_value else text
 
 
 class DuckDBLines(OpenRows):
-    """The lines of one query, computed as they are wanted."""
+    """The CSV lines of one query, computed on demand."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class DuckDBLines(OpenRows):
         self.rows = 0
 
     def blocks(self) -> Iterator[bytes | memoryview]:
-        """Some lines each. With pyarrow they are never Python texts, which saves half of the time."""
+        """Yield blocks of whole lines. With pyarrow no line becomes a Python str, which halves the time."""
         try:
             import pyarrow  # noqa: F401
         except ImportError:
@@ -161,7 +162,7 @@ class DuckDBLines(OpenRows):
 
 
 def _joined(lines: Any) -> memoryview:
-    """All lines of an Arrow array, which stand one behind the other in its memory."""
+    """The bytes of all lines of an Arrow array, without a copy: they are contiguous in its buffer."""
     import pyarrow as pa
 
     array = lines.cast(pa.large_binary())

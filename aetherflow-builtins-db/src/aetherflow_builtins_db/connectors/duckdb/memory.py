@@ -1,8 +1,8 @@
-"""Less memory for DuckDB while it reads a large result: left alone it fills most of the machine with its cache.
+"""Lowers DuckDB's memory limit while a large result is read: by default its cache grows to most of the machine's RAM.
 
-The limit is the database's, not the session's. So it is lowered only while nobody else works on the database, and for
-queries that pass rows on as they come; what sorts, joins or counts may take what DuckDB takes. As soon as another
-session opens, the usual limits hold again.
+`memory_limit` and `threads` belong to the database, not to a session. They are lowered only while one session is open,
+and only for streaming queries: sorts, joins and aggregates keep DuckDB's own limit. When another session opens, the
+previous limits are restored.
 """
 
 import json
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 MEGABYTES = 64
 _COLUMN_MEGABYTES = 0.75
-"""What one thread keeps of one column while it reads: a block of the file or two, and a vector."""
+"""Memory per thread and column while reading: one or two blocks of the file, and a vector."""
 _MOST_THREADS = 4
-"""More would wait for the one thread that writes the file."""
+"""More threads would wait for the one thread that writes the file."""
 _SETTINGS = ("memory_limit", "threads")
 PRAGMAS = frozenset({*_SETTINGS, "max_memory"})
-"""Settings of the user's that forbid to change the limits."""
+"""Pragmas of the user that rule out lower limits."""
 _PASSING = frozenset(
     {
         "SEQ_SCAN", "TABLE_SCAN", "READ_PARQUET", "PARQUET_SCAN", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "RANGE",
         "PROJECTION", "FILTER", "LIMIT", "STREAMING_LIMIT", "UNION", "UNNEST", "DUMMY_SCAN", "EMPTY_RESULT",
     }
 )  # fmt: skip
-"""Operators that keep no rows."""
+"""Plan operators that stream: they hold no rows back."""
 
 
 class Memory:
-    """The limits of one database, and who works on it: all connectors of this process that have its file open."""
+    """The limits and open sessions of one database, shared by all connectors of this process. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -47,7 +47,7 @@ class Memory:
         self._before: dict[str, str] | None = None
 
     def open_session(self, root: "DuckDBPyConnection") -> "DuckDBPyConnection":
-        """A new session. If it is not the one that is to be lean, the limits are as usual from here on."""
+        """Open a session. Unless it is the only one and belongs to the claiming thread, restore the previous limits."""
         with self._lock:
             if self._open or self._owner != threading.get_ident():
                 self._restore(root)
@@ -56,17 +56,17 @@ class Memory:
         return session
 
     def forget(self, sessions: Iterable["DuckDBPyConnection"]) -> None:
-        """Count these sessions no longer; call it before they are closed."""
+        """Remove sessions from the count of open ones; call this before they are closed."""
         with self._lock:
             self._open.difference_update(sessions)
 
     @property
     def is_lean_here(self) -> bool:
-        """Whether it is this thread whose query is to be lean."""
+        """Whether the current thread holds the claim."""
         return self._owner == threading.get_ident()
 
     def claim(self) -> bool:
-        """Whether this thread may lower the limits; then it calls `release` at the end."""
+        """Claim the right to lower the limits for this thread; True if it was given, and `release` must follow."""
         with self._lock:
             if self._owner is not None or self._open:
                 return False
@@ -74,7 +74,7 @@ class Memory:
             return True
 
     def lower(self, session: "DuckDBPyConnection", columns: int) -> bool:
-        """Lower the limits, if this session is the only one; whether that was done."""
+        """Lower the limits if this session is the only one; return whether they were lowered."""
         import duckdb
 
         with self._lock:
@@ -86,18 +86,18 @@ class Memory:
             try:
                 session.execute(f"SET memory_limit = '{max(MEGABYTES, int(2 * share))}MB'")
                 session.execute(f"SET threads = {threads}")
-            except duckdb.Error:  # a database in memory may hold more than that
+            except duckdb.Error:  # the data of a database in memory may exceed the limit
                 self._restore(session)
                 return False
             return True
 
     def restore(self, root: "DuckDBPyConnection") -> None:
-        """Restore the usual limits; without effect if they hold already."""
+        """Restore the previous limits; no effect if they were not lowered."""
         with self._lock:
             self._restore(root)
 
     def release(self, root: "DuckDBPyConnection | None") -> None:
-        """Restore the usual limits and let another query claim them; `root` is None if the database is closed."""
+        """Restore the previous limits and give up the claim; `root` is None if the database is closed."""
         with self._lock:
             if root is not None:
                 self._restore(root)
@@ -109,9 +109,9 @@ class Memory:
         before, self._before = self._before, None
         if before is None:
             return
-        with suppress(duckdb.Error), connection.cursor() as session:  # it was closed in this moment
+        with suppress(duckdb.Error), connection.cursor() as session:  # the connection may have been closed meanwhile
             for name, value in before.items():
-                session.execute(f"RESET {name}")  # at first: what can be read is rounded
+                session.execute(f"RESET {name}")  # RESET comes first: the value that can be read is rounded
                 if _current(session, name) != value:
                     session.execute(f"SET {name} = '{value}'")
 
@@ -121,7 +121,7 @@ _KNOWN_LOCK = threading.Lock()
 
 
 def memory_of(path: str) -> Memory:
-    """The limits of the database at `path`; new ones for `:memory:`, which nobody else can open."""
+    """The Memory of the database at `path`; a new one for `:memory:`, which cannot be opened twice."""
     if path == ":memory:":  # `:memory:name` is shared, too
         return Memory()
     with _KNOWN_LOCK:
@@ -130,7 +130,7 @@ def memory_of(path: str) -> Memory:
 
 @contextmanager
 def lean(sessions: Sessions, memory: Memory, sql: str, params: Params) -> Iterator[bool]:
-    """Lower the limits for the time of the block; whether that was done."""
+    """Lower the limits for the block if the query streams; yields whether they were lowered."""
     is_lean = False
     if memory.claim():
         try:
@@ -148,7 +148,7 @@ def _lower(sessions: Sessions, memory: Memory, sql: str, params: Params) -> bool
 
     try:
         session, statement, values = sessions.open_query(sql, params)
-    except ConnectorError:  # which the query itself will tell
+    except ConnectorError:  # the query itself will raise it again
         return False
     try:
         plan = session.execute(f"EXPLAIN (FORMAT json) {statement.query}", values).fetchone()

@@ -1,4 +1,4 @@
-"""Open results of DuckDB, and what its types are here."""
+"""Open results of DuckDB, and the mapping of its types."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,21 +26,21 @@ _TYPES = {
     "DATE": ColumnType("date"),
     "TIME": ColumnType("time"),
 }
-"""HUGEINT is int, because sum() of integers yields it; a value beyond 64 bits is an error when it is written."""
+"""HUGEINT is int because sum() of integers returns it; writing a value beyond 64 bits is an error."""
 _UNSAFE = frozenset({"UHUGEINT", "TIMESTAMP_NS"})
-"""In Arrow the greatest of these are negative, and infinity is a day in 2262."""
+"""Types whose Arrow form is wrong: large UHUGEINT values are negative, an infinite TIMESTAMP_NS is a day in 2262."""
 DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
 def column_of(name: str, duckdb_type: str) -> Column:
-    """A column by the name of its DuckDB type; what has no counterpart (lists, structs, intervals) is text."""
+    """A column from the name of its DuckDB type; lists, structs and intervals are text."""
     if found := DECIMAL.fullmatch(duckdb_type):
         return Column(name, ColumnType("decimal", int(found.group(1)), int(found.group(2))))
     return Column(name, _TYPES.get(duckdb_type, STRING))
 
 
 def arrow_safe(duckdb_type: str) -> bool:
-    """Whether the Arrow form of the type says the same as its Python value."""
+    """Whether the type's Arrow form has the same value as its Python form."""
     return (
         duckdb_type in _TYPES.keys() - _UNSAFE
         or duckdb_type.startswith("ENUM(")
@@ -49,15 +49,19 @@ def arrow_safe(duckdb_type: str) -> bool:
 
 
 def wrapped(selected: str, query: str, width: int) -> str:
-    """A SELECT from a query of so many columns, named c0, c1, …; its line numbers stay those of the query."""
+    """SELECT `selected` FROM the query, whose `width` columns are named c0, c1, …; adds no line before the query.
+
+    Line numbers in DuckDB's error messages therefore stay those of the query.
+    """
     names = ", ".join(f"c{index}" for index in range(width))
     return f"SELECT {selected} FROM ({without_end(query)}) AS q({names})"  # noqa: S608 - the query of the user
 
 
 def infinity_marked(query: str, kinds: Sequence[str]) -> str | None:
-    """The query with a column more: the index of one that is infinite, else null. None if there is none that may be.
+    """The query with one more column: the index of a column whose value is infinite, else null.
 
-    DuckDB's driver gives `infinity` as the last moment that Python knows, which a value may be, too.
+    None if no column has a type that can be infinite. DuckDB's driver returns `infinity` as the greatest Python date,
+    which is a legal value, too.
     """
     dates = [index for index, kind in enumerate(kinds) if kind == "DATE" or kind.startswith("TIMESTAMP")]
     if not dates:
@@ -87,7 +91,7 @@ def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) ->
 
 
 class DuckDBRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
+    """The rows of one query, fetched on demand."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class DuckDBRows(OpenRows):
         *,
         marked: bool,
     ) -> None:
-        """`marked`: behind the columns stands one more, the mark of `infinity_marked`."""
+        """`marked`: the result has one more column at the end, the mark of `infinity_marked`."""
         super().__init__(columns)
         self._connector = connector
         self._session = session
@@ -133,7 +137,7 @@ class DuckDBRows(OpenRows):
 
 
 class DuckDBArrowRows(OpenRows):
-    """The record batches of one query, computed as they are wanted."""
+    """The Arrow record batches of one query, computed on demand."""
 
     def __init__(
         self,
@@ -150,7 +154,7 @@ class DuckDBArrowRows(OpenRows):
         self._batch_rows = batch_rows
 
     def record_batches(self) -> Iterator[Any]:
-        """Record batches of at most `batch_rows` rows."""
+        """Yield pyarrow RecordBatches of at most `batch_rows` rows; call it once."""
         return record_batches(self._connector, self._session, self._relation, self._batch_rows)
 
     def close(self) -> None:
@@ -161,7 +165,7 @@ class DuckDBArrowRows(OpenRows):
 def record_batches(
     connector: Sessions, session: "DuckDBPyConnection", relation: "DuckDBPyRelation", batch_rows: int
 ) -> Iterator[Any]:
-    """Run the query of a relation: record batches of at most so many rows, computed as they are wanted."""
+    """Run the query of a relation and yield record batches of at most `batch_rows` rows, computed on demand."""
     with connector.mapped("fetching rows"), connector.limit.counting(session.interrupt) as clock:
         with clock.running():
             reader = relation.to_arrow_reader(batch_rows)

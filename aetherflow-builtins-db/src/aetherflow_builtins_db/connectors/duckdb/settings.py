@@ -11,7 +11,7 @@ ExtensionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 
 
 class Config(ConnectorConfig):
-    """Where the database is."""
+    """The database file of a DuckDB resource."""
 
     path: str = Field(
         ":memory:",
@@ -25,10 +25,10 @@ class Config(ConnectorConfig):
 
 
 class Options(ConnectorOptions):
-    """How it behaves."""
+    """Extensions, time limit and session settings."""
 
     extensions: tuple[ExtensionName, ...] = Field(
-        (), description="Extensions to load, installed from DuckDB's server first if they are not there."
+        (), description="Extensions to load; a missing one is installed from DuckDB's server first."
     )
     statement_timeout: float = Field(
         0.0,

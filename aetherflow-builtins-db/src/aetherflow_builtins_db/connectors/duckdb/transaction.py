@@ -1,4 +1,4 @@
-"""Several operations in one DuckDB session."""
+"""The transaction of DuckDB connectors."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ _CHANGES_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "COPY", "
 
 
 class DuckDBTransaction:
-    """Implements `contract.Transaction` in a session of its own."""
+    """Implements `contract.Transaction` in its own session."""
 
     def __init__(self, connector: Sessions, session: "DuckDBPyConnection") -> None:
         self._connector = connector
@@ -28,9 +28,9 @@ class DuckDBTransaction:
             return run(self.raw, statement, values)
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values; for many rows there are faster ways on `raw`.
+        """Run one statement for every map of values; return the number of changed rows.
 
-        All of them together are one statement, as far as `statement_timeout` goes.
+        `statement_timeout` applies to all rows together. For many rows, `raw` offers faster ways.
         """
         translated, _names = translate(sql, lambda name: f"${name}")
         changed = 0
@@ -41,32 +41,32 @@ class DuckDBTransaction:
         return changed
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query."""
+        """Column names and all rows of a query."""
         statement, values = self._connector.parse_one(self.raw, sql, params)
         with self._connector.mapped("query"), self.limited():
             self.raw.execute(statement, values)
             return [name for name, *_ in self.raw.description or ()], self.raw.fetchall()
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """DuckDB's error in our words."""
+        """Convert DuckDB's error; raise it `from error`."""
         return self._connector.failed(operation, error)
 
     def limited(self) -> AbstractContextManager[None]:
-        """`statement_timeout` holds for the block."""
+        """Apply `statement_timeout` to the block."""
         return self._connector.limit.on(self.raw.interrupt)
 
 
 def run(session: "DuckDBPyConnection", statement: "Statement", values: dict[str, Any]) -> int | None:
-    """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+    """Run a statement and consume its result; return the number of changed rows, None if it is no change of rows."""
     wanted = statement.named_parameters
     session.execute(statement, {name: value for name, value in values.items() if name in wanted})
     columns = [name for name, *_ in session.description or ()]
     first, count = None, 0
-    while batch := session.fetchmany(10_000):  # a result that is not fetched is not computed either
+    while batch := session.fetchmany(10_000):  # DuckDB computes a result only as far as it is fetched
         first = first or batch[0]
         count += len(batch)
     if statement.type.name not in _CHANGES_ROWS:
         return None
     if columns == ["Count"]:
         return None if first is None else int(first[0])
-    return count  # RETURNING gives the rows themselves
+    return count  # RETURNING: the result is the changed rows

@@ -1,1 +1,1 @@
-"""Exasol, over its WebSocket protocol by pyexasol."""
+"""Exasol, by pyexasol over the WebSocket protocol."""

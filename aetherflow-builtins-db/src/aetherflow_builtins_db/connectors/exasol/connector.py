@@ -1,4 +1,4 @@
-"""The connector of `driver: exasol`, and what its types are here."""
+"""The connector of `driver: exasol`, and the mapping of Exasol's types."""
 
 import datetime
 import ssl
@@ -19,7 +19,7 @@ from aetherflow_builtins_db.params import translate
 
 _PORT = 8563
 _SILENCE_SECONDS = 30
-"""Exasol gives a sign of life every second while a statement runs."""
+"""Limit for silence: Exasol sends a feedback message every second while a statement runs."""
 _INSTANT = "TIMESTAMP WITH LOCAL TIME ZONE"
 _TYPES = {
     "BOOLEAN": ColumnType("bool"),
@@ -29,11 +29,11 @@ _TYPES = {
     _INSTANT: ColumnType("datetime", zoned=True),
 }
 _INT_DIGITS = 18
-"""Digits that every whole number of 64 bits has."""
+"""A DECIMAL of at most so many digits fits in 64 bits."""
 
 
 class Config(ServerConfig):
-    """Where the cluster is and who asks."""
+    """Address, account and schema of an Exasol database."""
 
     SCHEMES: ClassVar = ("exa", "exasol")
 
@@ -53,7 +53,7 @@ class Config(ServerConfig):
 
 
 class Options(ServerOptions):
-    """How the connection behaves."""
+    """Server options, and compression of the connection."""
 
     compression: bool = Field(False, description="Compress what goes over the network.")
 
@@ -61,9 +61,10 @@ class Options(ServerOptions):
 class ExasolConnector(ServerBase[Config, Options]):
     """An Exasol database, by pyexasol, whose telemetry is off.
 
-    Rows come in parts from a result on the server. Exasol has no read-only transactions: a statement that is no query
-    is refused by its first word, and a reader's transaction is undone. The session's time zone is UTC. DDL is part of a
-    transaction. Names without quotes are upper case. Values of parameters are written as literals by this connector.
+    Rows are fetched in parts from a result on the server. Exasol has no read-only transactions: when reading, the
+    connector refuses statements other than queries by their first word, and rolls the transaction back. The session's
+    time zone is UTC. DDL is part of a transaction. Names without quotes are upper case. The connector writes the values
+    of parameters into the SQL as literals.
 
         resources:
           dwh:
@@ -87,7 +88,7 @@ class ExasolConnector(ServerBase[Config, Options]):
     PASSING: ClassVar = frozenset({Failure.REFUSED})
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """Pyexasol's exceptions, and the one of the library under it."""
+        """The exceptions of pyexasol and of its WebSocket library."""
         import pyexasol
         import websocket
 
@@ -95,7 +96,7 @@ class ExasolConnector(ServerBase[Config, Options]):
 
     @property
     def address(self) -> str:
-        """Where messages say that the cluster is."""
+        """The cluster's address in messages."""
         return self.conf.dsn or super().address
 
     def connect_arguments(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class ExasolConnector(ServerBase[Config, Options]):
         return arguments | self.opts.connect_args
 
     def open(self) -> Any:
-        """Connect and set up the session."""
+        """Connect and set up the session; telemetry of the driver is disabled first."""
         import pyexasol
         from exasol.telemetry import client as telemetry
 
@@ -150,11 +151,11 @@ class ExasolConnector(ServerBase[Config, Options]):
         return connection
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of pyexasol is."""
+        """Classify an error of pyexasol."""
         return failure_of(error)
 
     def message_of(self, error: object, failure: Failure) -> str:
-        """The driver's own words, without its pages of context."""
+        """The server's message, without the context that pyexasol adds."""
         return super().message_of(getattr(error, "message", error), failure)
 
     def shut(self, connection: Any) -> None:
@@ -165,27 +166,27 @@ class ExasolConnector(ServerBase[Config, Options]):
         connection.execute("SELECT 1").close()
 
     def cancel(self, connection: Any) -> None:
-        """abortQuery, to which the running statement answers with an error."""
+        """Send abortQuery; the running statement then fails."""
         connection.abort_query()
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
-        """The SQL as it is: values are put in when it runs."""
+        """The unchanged SQL: `run` and `fetch` insert the values as literals."""
         _text, names = translate(sql, str)
         return sql, names
 
     def begin(self, connection: Any, *, read_only: bool) -> None:
-        """Stop committing after every statement."""
+        """Turn autocommit off, which starts a transaction."""
         del read_only
         connection.set_autocommit(False)
 
     def commit(self, connection: Any) -> None:
-        """COMMIT, if a transaction was begun."""
+        """COMMIT and turn autocommit on again, if a transaction was begun."""
         if not connection.attr.get("autocommit", True):
             connection.commit()
             connection.set_autocommit(True)
 
     def rollback(self, connection: Any) -> None:
-        """ROLLBACK, if a transaction was begun."""
+        """ROLLBACK and turn autocommit on again, if a transaction was begun."""
         if not connection.attr.get("autocommit", True):
             connection.rollback()
             connection.set_autocommit(True)
@@ -195,14 +196,14 @@ class ExasolConnector(ServerBase[Config, Options]):
         return connection.execute(text)
 
     def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
-        """Run a statement; its count of rows."""
+        """Run a statement; return the server's row count."""
         statement = self._execute(connection, sql, values)
         count = int(statement.rowcount() or 0)
         statement.close()
         return count
 
     def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for every map of values, as a prepared one."""
+        """Run a prepared statement with every map of values; return the row count."""
         order: list[str] = []
 
         def mark(name: str) -> str:
@@ -226,7 +227,7 @@ class ExasolConnector(ServerBase[Config, Options]):
         return list(statement.column_names()), statement.fetchall()
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
-        """Open a query; its transaction is undone at the end."""
+        """Open a query; closing the result rolls its transaction back."""
         self.check_query(sql)
         text, names = self.markers(sql)
         values = self.bound(names, params)
@@ -245,7 +246,7 @@ class ExasolConnector(ServerBase[Config, Options]):
 
 
 def column_of(name: str, kind: Mapping[str, Any]) -> Column:
-    """A column by the protocol's description."""
+    """A column from its description in the WebSocket protocol."""
     if kind["type"] == "DECIMAL":
         precision, scale = int(kind.get("precision", 18)), int(kind.get("scale", 0))
         whole = scale == 0 and precision <= _INT_DIGITS

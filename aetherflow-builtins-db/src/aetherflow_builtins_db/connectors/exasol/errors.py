@@ -1,4 +1,4 @@
-"""What kind of failure an error of pyexasol is: by its code or class, and where many share one code, by its words."""
+"""Classifies pyexasol's errors by code or class, and by message where one code covers several failures."""
 
 from collections.abc import Mapping
 
@@ -24,11 +24,11 @@ _WORDS: Mapping[str, Failure] = {
     r"privilege": Failure.NO_RIGHT,
     r"already exists|constraint|violat": Failure.CONSTRAINT,
 }
-"""Exasol has one code, 42000, for whatever is wrong with a statement, and pyexasol's own errors have none."""
+"""Patterns: code 42000 covers all errors of statements, and pyexasol's own errors have no code."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of pyexasol, of the WebSocket library below it, or of Python."""
+    """Classify an error of pyexasol, of its WebSocket library, or an OSError behind them."""
     import pyexasol
     import websocket
 

@@ -1,4 +1,4 @@
-"""Values as Exasol wants them: a query takes them as literals only, a prepared statement as text and numbers."""
+"""Values for Exasol: literals in the SQL of a query; text, numbers and booleans in a prepared statement."""
 
 import datetime
 import decimal
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def literal(value: Any) -> str:
-    """The value as a literal; TypeError for what Exasol has no type for. It has no escapes in text but `''`."""
+    """The value as an SQL literal; TypeError if Exasol has no such type. `''` is Exasol's only escape in text."""
     match value:
         case None:
             return "NULL"
@@ -31,7 +31,7 @@ def literal(value: Any) -> str:
 
 
 def sendable(value: Any) -> Any:
-    """The value for a prepared statement; TypeError for what Exasol has no type for."""
+    """The value for a prepared statement; TypeError if Exasol has no such type."""
     match value:
         case None | bool() | str():
             return value

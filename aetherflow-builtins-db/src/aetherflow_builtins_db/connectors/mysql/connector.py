@@ -1,4 +1,4 @@
-"""MySQL and MariaDB, by PyMySQL."""
+"""The connector of `driver: mysql`, for MySQL and MariaDB."""
 
 import ssl
 from collections.abc import Iterable, Mapping
@@ -28,21 +28,21 @@ _URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_
 
 
 class Config(ServerConfig):
-    """Where the server is and who asks."""
+    """Address and account of a MySQL or MariaDB server."""
 
     SCHEMES: ClassVar = ("mysql", "mariadb")
 
 
 class Options(ServerOptions):
-    """How the connection behaves."""
+    """The options of all database servers."""
 
 
 class MySQLConnector(ServerBase[Config, Options]):
     """A MySQL or MariaDB database, by PyMySQL.
 
-    Reading runs in a read-only transaction and is not buffered, so that a result is never in memory as a whole. The
-    session's time zone is UTC, so TIMESTAMP columns are instants. CREATE, ALTER and DROP commit at once: a script that
-    has them behind a change is refused unless it says that this is meant.
+    Reading runs in a read-only transaction and is not buffered: a result is never in memory as a whole. The session's
+    time zone is UTC, so TIMESTAMP columns are instants. CREATE, ALTER and DROP commit at once: a script that has one
+    after a change of rows is refused, unless `allow_implicit_commit` is true.
 
         resources:
           shop:
@@ -82,10 +82,10 @@ class MySQLConnector(ServerBase[Config, Options]):
         if unknown := sorted(set(query) - _URL_NAMES):
             raise ValueError(f"options of the url that PyMySQL does not have: {', '.join(unknown)}")
         arguments: dict[str, Any] = {"host": "localhost", "charset": "utf8mb4", **query, **place}
-        # The login, too, ends at some time; `open` sets what holds after it.
+        # During login the server may be silent for connect_timeout only; `open` sets the limit that applies later.
         silence = self.opts.connect_timeout if pymysql_parts.are_known() else self.silence_limit
         arguments |= {"connect_timeout": self.opts.connect_timeout, "read_timeout": silence, "write_timeout": silence}
-        # FOUND_ROWS: an UPDATE counts the rows that it meets, as everywhere else.
+        # FOUND_ROWS: an UPDATE counts the matched rows, as other databases do, not only those that differ afterwards.
         arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
         if self.conf.ssl is not None:
             arguments |= self._ssl(self.conf.ssl)
@@ -133,9 +133,9 @@ class MySQLConnector(ServerBase[Config, Options]):
         return connection
 
     def _place_of(self, connection: Any) -> tuple[Any, ...] | None:
-        """Which server it is, of those that one address may lead to.
+        """The identity of the server: one address may lead to several.
 
-        None if it does not tell, or if something between counts sessions in its own way.
+        None if the server does not tell it, or if a proxy between numbers sessions differently.
         """
         try:
             with connection.cursor() as cursor:
@@ -153,21 +153,21 @@ class MySQLConnector(ServerBase[Config, Options]):
         pymysql_parts.limit_silence(connection, *limits)
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of PyMySQL is."""
+        """Classify an error of PyMySQL."""
         return failure_of(error)
 
     def shut(self, connection: "Connection[Any]") -> None:
-        """Close the socket; what the server still wanted to send is not read."""
+        """Close the socket without reading what the server still sends."""
         connection.close()
 
     def check(self, connection: Any) -> None:
-        """Ping, within the time that a new connection may take."""
+        """Ping the server; it must answer within `connect_timeout`."""
         pymysql_parts.limit_silence(connection, self.opts.connect_timeout, self.opts.connect_timeout)
         connection.ping(reconnect=False)
         self._wait_as_usual(connection)
 
     def cancel(self, connection: "Connection[Any]") -> None:
-        """KILL QUERY, over a connection of its own."""
+        """Send KILL QUERY over a second connection."""
         self._kill("QUERY", connection)
 
     def end_session(self, connection: "Connection[Any]") -> None:
@@ -179,7 +179,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         if (place := self._places.get(connection)) is None:
             return
         with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
-            # Behind a balancer this may be another server, where the number is somebody else's.
+            # Behind a load balancer this may be another server, where the id belongs to a different session.
             if self._place_of(killer) == place:
                 cursor.execute(f"KILL {what} {int(connection.thread_id())}")
 
@@ -197,26 +197,27 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
 
     def restart_transaction(self, connection: Any, sql: str) -> None:
-        """Behind CREATE and the like, which commit: else whatever follows would commit by itself.
+        """Turn autocommit off after a statement that commits implicitly, such as CREATE.
 
-        No START TRANSACTION: that would give back the locks of LOCK TABLES.
+        Without this every later statement would commit by itself. START TRANSACTION would release LOCK TABLES.
         """
         from pymysql.constants import SERVER_STATUS
 
         if not changes_rows(sql):
-            connection.ping(reconnect=False)  # PyMySQL does not look at the status behind a result, which ANALYZE has
+            # PyMySQL does not read the server status after a result set, and ANALYZE returns one.
+            connection.ping(reconnect=False)
         if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             connection.autocommit(False)
 
     def release(self, connection: Any) -> None:
-        """Close a session that `restart_transaction` has changed: the next call wants one that commits by itself."""
+        """Take back a connection; close it if `restart_transaction` turned autocommit off."""
         if connection.autocommit_mode:
             super().release(connection)
         else:
             self.discard(connection)
 
     def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
-        """Run a statement to its end; its count of rows."""
+        """Run a statement and consume its result; return the row count."""
         from pymysql.cursors import SSCursor
 
         with connection.cursor(SSCursor) as cursor:
@@ -224,11 +225,11 @@ class MySQLConnector(ServerBase[Config, Options]):
             fetched = 0
             while batch := cursor.fetchmany(1000):
                 fetched += len(batch)
-            # RETURNING gives the rows themselves.
+            # RETURNING: the result is the changed rows.
             return fetched if cursor.description else cursor.rowcount
 
     def run_many(self, connection: "Connection[Any]", sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for every map of values; PyMySQL makes one INSERT of many."""
+        """Run a statement for every map of values; PyMySQL combines INSERTs into multi-row statements."""
         with connection.cursor() as cursor:
             return int(cursor.executemany(sql, list(rows)) or 0)
 
@@ -244,7 +245,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         return rows(self, *self._open_query(sql, params), fetch_size)
 
     def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
-        """Open a query as CSV; None if its bytes could differ from those that our own writer makes of `stream`."""
+        """Open a query as CSV; None if the bytes could differ from those that DelimitedWriter makes of `stream`."""
         if not dialect.is_common or dialect.null_value or not pymysql_parts.are_known():
             return None
         return MySQLCsv(MySQLRows(self, *self._open_query(sql, params), _CSV_ROWS), dialect)

@@ -1,4 +1,4 @@
-"""What kind of failure an error of PyMySQL is: by the server's number, or by the system's error behind it."""
+"""Classifies PyMySQL's errors by the server's error number, or by the OSError behind them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,17 +26,17 @@ _NUMBERS: Mapping[int, Failure] = {
     **dict.fromkeys((0, 1053, 1927, 2006, 2014, 2055), Failure.CONNECTION_LOST),
 }
 _CANNOT_CONNECT, _LOST_IN_A_QUERY = 2003, 2013
-"""Numbers of the client: what happened is told by the system's error behind them."""
+"""Error numbers of the client; the OSError behind them tells the cause."""
 _ABOUT_ROWS = frozenset(
     {1048, 1062, 1216, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1452, 1526, 1586, 1690, 3140, 3819, 4025}
 )
-"""Server errors that a row causes: null, duplicate, out of range, wrong value, too long, no parent, CHECK, JSON."""
+"""Server errors about a row's data: null, duplicate, range, wrong value, length, foreign key, CHECK, JSON."""
 _READ_OF_CLOSED = "read of closed file"
-"""Python's word for a socket that another thread has closed; it is a ValueError, as that of a wrong value."""
+"""Python's message for a socket that another thread closed: a ValueError, as for a wrong parameter value."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of PyMySQL, or of Python below it."""
+    """Classify an error of PyMySQL, or an OSError behind it."""
     number = number_of(error)
     if number is not None and number in _NUMBERS:
         return _NUMBERS[number]
@@ -51,12 +51,12 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """What the error says of a refused row; None if it is not about the data."""
+    """The reason of a refused row; None if the error is not about the data."""
     return Refusal(one_line(str(error.args[-1]))) if number_of(error) in _ABOUT_ROWS else None
 
 
 def number_of(error: BaseException) -> int | None:
-    """The number of an error of PyMySQL: the server's from 1000 on, the client's from 2000 on."""
+    """The error number, None if there is none; the client's numbers are 2000 to 2999, all others the server's."""
     import pymysql
 
     first: Any = error.args[0] if isinstance(error, pymysql.MySQLError) and error.args else None

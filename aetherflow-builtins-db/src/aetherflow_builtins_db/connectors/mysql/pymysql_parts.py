@@ -1,12 +1,13 @@
-"""All that this package uses of PyMySQL's private parts; nothing else may.
+"""All uses of PyMySQL's private names; no other module may use them.
 
-Why: PyMySQL tells neither the character set nor the sign of a column, which tell bytes from text and 64 bits from 65;
-its own reading of rows takes two calls for every cell, which is most of the time of an extract; and what limits a login
-limits every later statement, too. Tried with pymysql 1.1.0 to 1.2.4; `pyproject.toml` admits no later series.
+Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
+and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
+and its timeouts cannot be changed after the login. Tried with pymysql 1.1.0 to 1.2.4; `pyproject.toml` admits no later
+series.
 
-Without these parts, or with any other version, the public way is taken: columns without a sure type get one from
-their values, rows come from `fetchmany`, CSV is made by our own writer, a login may take as long as a statement, and
-a server that vanished is noticed when the system does.
+Without these names, that is with any other version, only the public interface is used: unclear column types are
+derived from the values, rows come from `fetchmany`, DelimitedWriter makes the CSV, a login may take as long as a
+statement, and a vanished server is noticed only when the operating system notices it.
 """
 
 import socket
@@ -15,13 +16,13 @@ from typing import Any, TypeAlias
 
 _TRIED = ((1, 1), (1, 2))
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
-"""A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
+"""TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
-"""Encoding of a column's text, None for bytes; what makes its value of that, None if nothing does."""
+"""The encoding of a column's text, None for bytes; and the function that converts it, None for no conversion."""
 
 
 def are_known() -> bool:
-    """Whether this PyMySQL is one whose private parts are known."""
+    """Whether the private names of the installed PyMySQL are known."""
     import pymysql
 
     return pymysql.VERSION[:2] in _TRIED
@@ -30,18 +31,18 @@ def are_known() -> bool:
 def fields(cursor: Any) -> Sequence[Any]:
     """The descriptions of a result's columns: `type_code`, `length`, `scale`, `flags`, `charsetnr`; none if unknown.
 
-    The cursor may be one that SQLAlchemy has made.
+    The cursor may also come from SQLAlchemy.
     """
     return (are_known() and getattr(getattr(cursor, "_result", None), "fields", None)) or ()
 
 
 def cells(connection: Any) -> list[Cell]:
-    """How the text of each column becomes its value."""
+    """Encoding and conversion of each column of the current result."""
     return list(connection._result.converters)
 
 
 def packets(connection: Any) -> Iterator[bytes]:
-    """The rows of an unbuffered query as the server sends them."""
+    """Yield the raw row packets of an unbuffered query."""
     result, read = connection._result, connection._read_packet
     while True:
         packet = read()
@@ -52,20 +53,20 @@ def packets(connection: Any) -> Iterator[bytes]:
 
 
 def forget_rest(connection: Any, cursor: Any) -> None:
-    """Before an unbuffered query is given up with its connection: else PyMySQL would read all that is left of it."""
+    """Call this before closing a connection in the middle of a result: otherwise PyMySQL reads all remaining rows."""
     cursor.connection = None
     if (result := connection._result) is not None:
         result.unbuffered_active = False
 
 
 def limit_silence(connection: Any, read: float | None, write: float | None) -> None:
-    """Seconds that the server may stay silent from now on."""
+    """Set the read and write timeouts of an open connection, in seconds; None is no limit."""
     if are_known():
         connection._read_timeout, connection._write_timeout = read, write
 
 
 def keep_alive(connection: Any) -> None:
-    """Have the system ask whether the peer is still there."""
+    """Turn TCP keepalive on; no effect on a Unix socket."""
     sock = connection._sock if are_known() else None
     if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
         for name, value in _KEEPALIVE:
@@ -73,7 +74,7 @@ def keep_alive(connection: Any) -> None:
 
 
 def break_off(connection: Any) -> None:
-    """Wake whoever waits for the server on this connection, with an error."""
+    """Make a thread that waits for the server on this connection fail."""
     if are_known():
         connection._sock.shutdown(socket.SHUT_RDWR)
     else:

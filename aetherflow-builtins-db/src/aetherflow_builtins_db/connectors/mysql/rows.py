@@ -1,6 +1,6 @@
-"""Rows as MySQL sends them, read faster than PyMySQL does it: two calls for each cell are most of its time.
+"""Reads MySQL's row packets directly: PyMySQL spends most of its time in two calls per cell.
 
-For CSV the server's text goes into the file as it is, wherever that is the text that its Python value would have.
+For CSV, the server's text is copied to the file unchanged wherever the Python value would have the same text.
 """
 
 import io
@@ -21,7 +21,7 @@ _NULL, _TWO_BYTES, _THREE_BYTES = 251, 252, 253
 
 
 class MySQLRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
+    """The rows of one query, fetched on demand."""
 
     def __init__(
         self, connector: Connections, connection: Any, cursor: Any, columns: list[Column], fetch_size: int
@@ -35,7 +35,7 @@ class MySQLRows(OpenRows):
         return self._fetch(pymysql_parts.cells(self._connection))
 
     def texts(self) -> Iterator[list[Row]]:
-        """Likewise, with the server's text in place of values whose text in a CSV file is the same."""
+        """Like `batches`, with the server's text in place of each value that has the same text in CSV."""
         cells, fields = pymysql_parts.cells(self._connection), pymysql_parts.fields(self._cursor)
         return self._fetch(
             [(encoding, cell_text(field, convert)) for (encoding, convert), field in zip(cells, fields, strict=True)]
@@ -57,7 +57,7 @@ class MySQLRows(OpenRows):
                 yield batch
 
     def close(self) -> None:
-        """End the query; if rows are left, the connection is closed, for PyMySQL would read all of them first."""
+        """End the query. If rows are left, close the connection: PyMySQL would otherwise read all of them first."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -69,7 +69,7 @@ class MySQLRows(OpenRows):
 
 
 def parse(data: bytes, cells: Sequence[pymysql_parts.Cell]) -> Row:
-    """The values of one row of the text protocol."""
+    """Decode one row packet of MySQL's text protocol (a sequence of length-encoded strings)."""
     row: list[Any] = []
     add, at = row.append, 0
     for encoding, convert in cells:
@@ -98,7 +98,7 @@ class MySQLCsv(OpenRows):
         self.rows = 0
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes, a batch of rows at a time."""
+        """Yield the bytes of one batch of rows at a time."""
         names = [column.name for column in self.columns]
         buffer = io.BytesIO()
         writer = DelimitedWriter(HashingSink(buffer), names, self._dialect)

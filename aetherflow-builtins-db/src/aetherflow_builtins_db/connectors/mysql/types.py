@@ -1,4 +1,4 @@
-"""MySQL's and MariaDB's types here, and values in the form that all drivers share."""
+"""The mapping of MySQL's and MariaDB's types, and the conversion of their values."""
 
 import datetime
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, 
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 
 _BINARY = 63
-"""The character set of bytes."""
+"""Number of the character set `binary`: the column holds bytes."""
 _TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _LONGLONG, _INT24 = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _DATE, _TIME, _DATETIME, _YEAR, _NEWDATE, _BIT, _DECIMAL, _NEWDECIMAL = 10, 11, 12, 13, 14, 16, 0, 246
 _GEOMETRY, _UNSIGNED, _ZEROFILL = 255, 32, 64
 _AS_SENT = frozenset({_TINY, _SHORT, _LONG, _LONGLONG, _INT24, _DECIMAL, _NEWDECIMAL, _DATE, _NEWDATE})
-"""Types whose values have the same text here and there."""
+"""Types whose values have the same text on the server and in our CSV."""
 _TEXTS = frozenset({15, 249, 250, 251, 252, 253, 254})
 _NO_SCALE = 31
-"""The digits behind the point of a FLOAT that was declared without any."""
+"""The scale that the protocol gives for a FLOAT without declared digits."""
 _FLOAT_WARNING = "is a FLOAT, of which the server sends six digits; all are in the product with 1e0, which is a DOUBLE"
 _UNSIGNED_BIGINT = ColumnType("decimal", 20, 0)
 _TYPES: dict[int, ColumnType] = {
@@ -27,13 +27,13 @@ _TYPES: dict[int, ColumnType] = {
     _TIMESTAMP: ColumnType("datetime", zoned=True),
     _GEOMETRY: ColumnType("bytes"),
 }
-"""By the protocol's number. TIME is text: it is a span of up to 838 hours here, not a time of day."""
+"""By type number of the protocol. TIME is text: in MySQL it is a span of up to 838 hours, not a time of day."""
 _SURE = _TYPES.keys() - {_FLOAT, _LONGLONG}
-"""Types that the number alone tells: a BIGINT may be unsigned, a FLOAT needs its warning."""
+"""Types that the type number alone determines: a BIGINT may be unsigned, a FLOAT may need a warning."""
 
 
 def column_of(field: Any) -> Column:
-    """A column by the packet that describes it."""
+    """A column from its column definition packet."""
     kind = field.type_code
     if kind in {_DECIMAL, _NEWDECIMAL}:
         digits = field.length - (1 if field.scale else 0) - (0 if field.flags & _UNSIGNED else 1)
@@ -49,7 +49,7 @@ def column_of(field: Any) -> Column:
 
 
 def columns_of(cursor: Any) -> list[Column]:
-    """The columns of a result; without the descriptions that tell bytes and signs, some types are the values' own."""
+    """The columns of a result. Without the column definition packets, unclear types are UNKNOWN."""
     if fields := pymysql_parts.fields(cursor):
         return [column_of(field) for field in fields]
     return [Column(name, _TYPES[kind] if kind in _SURE else UNKNOWN) for name, kind, *_ in cursor.description or ()]
@@ -63,7 +63,7 @@ def _instant(text: str) -> Any:
 
 
 def cell_text(field: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
-    """The function that turns the server's text into a cell of CSV; None if the text is the cell."""
+    """The function that turns the server's text into a CSV cell; None if the text is used unchanged."""
     kind = field.type_code
     if kind in _AS_SENT and not field.flags & _ZEROFILL:
         return None
@@ -79,7 +79,7 @@ def _instant_text(text: str) -> str:
 
 
 def decoders() -> dict[Any, Callable[[Any], Any]]:
-    """How values become Python's: TIMESTAMP is an instant, BIT a number, TIME the text that the server writes."""
+    """PyMySQL's converters with our changes: TIMESTAMP is an instant, BIT an int, TIME the server's text."""
     from pymysql.converters import conversions
 
     chosen = dict(conversions)

@@ -1,4 +1,4 @@
-"""Oracle, by python-oracledb: thin, or thick with Oracle's client libraries."""
+"""The connector of `driver: oracledb`, in thin mode or, with Oracle's client libraries, in thick mode."""
 
 import decimal
 import threading
@@ -17,9 +17,9 @@ from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.params import translate
 
 _INT_DIGITS = 18
-"""Digits that every whole number of 64 bits has."""
+"""A NUMBER of at most so many digits fits in 64 bits."""
 _NO_SCALE = -127
-"""What Oracle says of a NUMBER without bounds, and of FLOAT."""
+"""The scale that Oracle reports for FLOAT and for a NUMBER without precision."""
 _TYPES = {
     "DB_TYPE_BINARY_FLOAT": ColumnType("float"),
     "DB_TYPE_BINARY_DOUBLE": ColumnType("float"),
@@ -35,7 +35,7 @@ _TYPES = {
 
 
 class Config(ServerConfig):
-    """Where the database is and who asks: `dsn`, or host, port and service."""
+    """Address and account: `dsn`, or host, port and service."""
 
     SCHEMES: ClassVar = ("oracle",)
 
@@ -50,7 +50,7 @@ class Config(ServerConfig):
 
 
 class Options(ServerOptions):
-    """How the connection behaves."""
+    """Server options, and those of python-oracledb."""
 
     lib_dir: str | None = Field(
         None, min_length=1, description="The folder of Oracle's client libraries: switches to thick mode."
@@ -76,9 +76,9 @@ class OracleConnector(ServerBase[Config, Options]):
     """An Oracle database, by python-oracledb.
 
     Thin mode needs no Oracle software; `options.lib_dir` switches the process to thick mode. Reading runs in a
-    read-only transaction. CREATE, ALTER and DROP commit at once: a script that has them behind a change is refused
-    unless it says that this is meant. Names without quotes are upper case. The driver drops the zone of TIMESTAMP WITH
-    TIME ZONE: select SYS_EXTRACT_UTC(x).
+    read-only transaction. CREATE, ALTER and DROP commit at once: a script that has one after a change of rows is
+    refused, unless `allow_implicit_commit` is true. Names without quotes are upper case. The driver drops the zone of
+    TIMESTAMP WITH TIME ZONE: select SYS_EXTRACT_UTC(x).
 
         resources:
           erp:
@@ -116,7 +116,7 @@ class OracleConnector(ServerBase[Config, Options]):
 
     @property
     def address(self) -> str:
-        """Where messages say that the database is."""
+        """The database's address in messages."""
         return self.conf.dsn or super().address
 
     def connect_arguments(self) -> dict[str, Any]:
@@ -140,13 +140,13 @@ class OracleConnector(ServerBase[Config, Options]):
         return arguments | self.opts.connect_args
 
     def open(self) -> Any:
-        """Connect and set up the session."""
+        """Connect and set up the session; TimeoutError if the listener accepts but the login does not end."""
         import oracledb
 
         if (libraries := self.opts.libraries) is not None and oracledb.is_thin_mode():
             oracledb.init_oracle_client(lib_dir=self.file(libraries))
         arguments = self.connect_arguments()
-        # The driver's own limit ends when the listener has accepted; one that stays silent would hold us for ever.
+        # tcp_connect_timeout ends when the listener accepts; a listener that then stays silent would block for ever.
         connection = with_deadline(self.opts.connect_timeout * 2, lambda: oracledb.connect(**arguments))
         try:
             connection.outputtypehandler = _handler
@@ -161,7 +161,7 @@ class OracleConnector(ServerBase[Config, Options]):
         return connection
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of the driver is."""
+        """Classify an error of the driver."""
         return failure_of(error)
 
     def check(self, connection: Any) -> None:
@@ -171,23 +171,23 @@ class OracleConnector(ServerBase[Config, Options]):
         connection.cancel()
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
-        """`:name`, as Oracle has it."""
+        """The SQL with `:name` markers, which are Oracle's own, and the names of its parameters."""
         return translate(sql, lambda name: f":{name}", lexis="oracle")
 
     def begin(self, connection: Any, *, read_only: bool) -> None:
-        """A transaction begins by itself; a read-only one must be asked for."""
+        """Start a read-only transaction; Oracle starts any other one implicitly."""
         if read_only:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ ONLY")
 
     def run(self, connection: Any, sql: str, values: Mapping[str, Any]) -> int | None:
-        """Run a statement; its count of rows."""
+        """Run a statement; return the driver's row count."""
         with connection.cursor() as cursor:
             cursor.execute(sql, _sent(values))
             return int(cursor.rowcount)
 
     def run_many(self, connection: Any, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for every map of values, by array binds."""
+        """Run a statement for every map of values, with array binds; return the number of changed rows."""
         listed = [_sent(row) for row in rows]
         if not listed:
             return 0
@@ -224,7 +224,7 @@ class OracleConnector(ServerBase[Config, Options]):
 
 
 def column_of(described: Any) -> Column:
-    """A column by the driver's description: name, type, display size, internal size, precision, scale."""
+    """A column from the driver's description: name, type, display size, internal size, precision, scale."""
     name, kind, _display, _internal, precision, scale, *_ = described
     if kind.name != "DB_TYPE_NUMBER":
         return Column(name, _TYPES.get(kind.name, STRING))
@@ -237,7 +237,7 @@ def column_of(described: Any) -> Column:
 
 
 def _handler(cursor: Any, metadata: Any) -> Any:
-    """Numbers without loss; large objects as text and bytes instead of locators."""
+    """Output type handler: NUMBER as Decimal without loss, large objects as str and bytes instead of locators."""
     import oracledb
 
     kind = metadata.type_code
@@ -252,12 +252,12 @@ def _handler(cursor: Any, metadata: Any) -> Any:
 
 
 def _sent(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with booleans as 0 and 1: Oracle has none before 23ai."""
+    """The values with booleans as 0 and 1: Oracle has no BOOLEAN before 23ai."""
     return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
 
 
 def with_deadline(seconds: float, work: Callable[[], Any]) -> Any:
-    """What `work` returns or raises; TimeoutError if it takes longer: its thread is left behind."""
+    """Run `work` in a thread; return or raise what it does. After `seconds`: TimeoutError, and the thread goes on."""
     done: list[Any] = []
     failed: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""What kind of failure an error of python-oracledb is: by the number of Oracle (ORA) or of the driver (DPY, DPI)."""
+"""Classifies errors of python-oracledb by the code of Oracle (ORA) or of the driver (DPY, DPI)."""
 
 from collections.abc import Mapping
 
@@ -36,14 +36,14 @@ _RANGES: Mapping[range, Failure] = {
     range(1650, 1660): Failure.DISK_FULL,
     range(6550, 6551): Failure.SYNTAX,
 }
-"""By the number of Oracle's message; 6550 is what the compiler of PL/SQL says."""
+"""By Oracle's message number; 6550 is an error of the PL/SQL compiler."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of the driver, or of Python below it."""
+    """Classify an error of the driver, or an OSError behind it."""
     if isinstance(error, TypeError | ValueError | AttributeError | OverflowError):
         return Failure.BAD_PARAMETER
-    for each in causes(error):  # why a connection could not be made is told by the error below the driver's
+    for each in causes(error):  # the cause of a failed connection is in the error behind the driver's
         told = each.args[0] if each.args else None
         number = getattr(told, "code", 0)  # the driver puts a code of its own before some of Oracle's
         for code in (getattr(told, "full_code", ""), f"ORA-{number:05}"):

@@ -1,4 +1,4 @@
-"""The connector of `driver: postgres`, and its transaction that copies."""
+"""The connector of `driver: postgres`, and its transaction with COPY."""
 
 import os
 import socket
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     import psycopg
 
 _KEEPALIVE = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6, "tcp_user_timeout": 120_000}
-"""A peer that has vanished is noticed after two minutes; by default a system takes two hours."""
+"""TCP keepalive: a vanished peer is noticed after two minutes; the system's default is two hours."""
 _SSL = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
 class Config(ServerConfig):
-    """Where the server is and who asks."""
+    """Address and account of a PostgreSQL server."""
 
     SCHEMES: ClassVar = ("postgresql", "postgres")
 
 
 class Options(ServerOptions):
-    """How the connection behaves."""
+    """The options of all database servers."""
 
 
 class PostgresConnector(ServerBase[Config, Options]):
     """A PostgreSQL database, by psycopg 3.
 
-    Reading runs in a read-only transaction with a cursor on the server, so that a result is never in memory as a whole.
+    Reading runs in a read-only transaction with a server-side cursor: a result is never in memory as a whole.
     The session's time zone is UTC. DDL is part of a transaction.
 
         resources:
@@ -91,7 +91,7 @@ class PostgresConnector(ServerBase[Config, Options]):
 
     def open(self) -> Any:
         """Connect and set up the session."""
-        # prepare_threshold: prepared statements would stay behind in a pooler between us and the server.
+        # prepare_threshold=None: prepared statements would remain in the sessions of a pooler such as PgBouncer.
         connection = connection_class().connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
         try:
             connection.silence_limit = self.opts.connect_timeout
@@ -113,7 +113,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         return connection
 
     def check(self, connection: Any) -> None:
-        """SELECT 1, within the time that a new connection may take."""
+        """Run SELECT 1; the server must answer within `connect_timeout`."""
         connection.silence_limit = self.opts.connect_timeout
         connection.execute("SELECT 1")
         connection.silence_limit = self.silence_limit
@@ -123,23 +123,23 @@ class PostgresConnector(ServerBase[Config, Options]):
         connection.cancel_safe(timeout=5)
 
     def break_off(self, connection: "psycopg.Connection[Any]") -> None:
-        """Shut the socket down, so that libpq finds it closed."""
+        """Shut the socket down; libpq then reports a closed connection."""
         with socket.socket(fileno=os.dup(connection.fileno())) as same:
             same.shutdown(socket.SHUT_RDWR)
 
     def end_session(self, connection: Any) -> None:
-        """pg_terminate_backend, if that server has the session."""
+        """Call pg_terminate_backend over a second connection, if that server has the session."""
         if connection.begun is not None:
             with connection_class().connect(**self.connect_arguments(), autocommit=True) as other:
                 other.silence_limit = self.opts.connect_timeout
                 end_session(other, connection)
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of psycopg is."""
+        """Classify an error of psycopg."""
         return failure_of(error)
 
     def message_of(self, error: object, failure: Failure) -> str:
-        """The driver's message on one line; of several errors that of the first."""
+        """The driver's message on one line; of a chain of errors, the message of the first."""
         return super().message_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
@@ -149,7 +149,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         connection.execute("BEGIN READ ONLY" if read_only else "BEGIN")
 
     def commit(self, connection: "psycopg.Connection[Any]") -> None:
-        """COMMIT; a failed transaction, of which PostgreSQL would say that it was committed, is an error."""
+        """COMMIT. Raises InFailedSqlTransaction for a failed transaction, which PostgreSQL would silently roll back."""
         import psycopg
 
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
@@ -157,7 +157,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         connection.commit()
 
     def run(self, connection: "psycopg.Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
-        """Run a statement; its count of rows."""
+        """Run a statement; return the server's row count."""
         with connection.cursor() as cursor:
             cursor.execute(sql, dict(values) or None)
             return cursor.rowcount
@@ -177,16 +177,16 @@ class PostgresConnector(ServerBase[Config, Options]):
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
     def transaction_on(self, connection: Any, progress: Progress) -> "PostgresTransaction":
-        """A transaction that also copies."""
+        """A transaction that also offers COPY."""
         return PostgresTransaction(self, connection, progress)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
-        """Open a query with a cursor on the server, in a read-only transaction of its own."""
+        """Open a query with a server-side cursor, in its own read-only transaction."""
         self.check_query(sql)
         text, names = self.markers(sql)
         values = self.bound(names, params)
         connection = self.acquire()
-        # DECLARE takes queries only; what SHOW and EXPLAIN say is short.
+        # DECLARE accepts queries only; the results of SHOW and EXPLAIN are short enough for a client-side cursor.
         cursor = connection.cursor("aetherflow") if is_query(sql) else connection.cursor()
         try:
             with self.mapped("query"):
@@ -199,7 +199,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         return CursorRows(self, connection, cursor, columns, fetch_size)
 
     def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> PostgresCopy | None:
-        """Open a query as CSV, written by the server; None if our own writer would write other bytes."""
+        """Open a query as CSV that the server formats; None if the bytes could differ from DelimitedWriter's."""
         if not dialect.is_common:
             return None
         signs = (dialect.delimiter, dialect.quotechar, dialect.null_value)
@@ -209,7 +209,7 @@ class PostgresConnector(ServerBase[Config, Options]):
 
     def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> PostgresArrow | None:
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""
-        del batch_rows  # pyarrow reads blocks of bytes
+        del batch_rows  # pyarrow forms batches from blocks of bytes
 
         def query(
             connection: "psycopg.Connection[Any]", text: str, described: "Sequence[psycopg.Column]"
@@ -237,7 +237,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         try:
             with self.mapped("query"):
                 self.begin(connection, read_only=True)
-                with connection.cursor("aetherflow") as cursor:  # which tells the columns and computes nothing
+                with connection.cursor("aetherflow") as cursor:  # DECLARE describes the columns and computes no row
                     cursor.execute(text, values or None)
                     described = list(cursor.description or ())
             if (wanted := query(connection, text, described)) is not None:
@@ -254,10 +254,10 @@ def _escaped(literal: str) -> str:
 
 
 class PostgresTransaction(PooledTransaction):
-    """A transaction that takes rows as a stream of bytes, too."""
+    """A transaction that can also load rows with COPY FROM STDIN."""
 
     def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
-        """Run COPY … FROM STDIN with these bytes; the number of rows that came in."""
+        """Run COPY … FROM STDIN with these bytes; return the number of copied rows."""
         with self._connector.mapped("copy", self.progress), self.raw.cursor() as cursor:
             with cursor.copy(sql) as copy:
                 for block in blocks:

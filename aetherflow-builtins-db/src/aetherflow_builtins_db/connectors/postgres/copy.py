@@ -1,4 +1,4 @@
-"""COPY … TO STDOUT: rows as text, made by the server, which is the fastest way out of PostgreSQL."""
+"""Results as the text of COPY … TO STDOUT, the fastest way to read from PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _ARROW_BLOCK_BYTES = 4 * 2**20
 _OBJECTS = frozenset({22, 30, 2249, 2287})
-"""int2vector, oidvector, records: psycopg makes Python objects of them, as it does of arrays."""
-# Python writes 1.0 and 1e+16 where PostgreSQL writes 1 and 1e+15. From there on it may find a text with fewer digits,
-# on the very edge between two doubles, that reads back as the same number.
+"""OIDs of int2vector, oidvector and records, which psycopg converts to Python objects, like arrays."""
+# SQL that formats a double like Python's repr. Python writes 1.0 where PostgreSQL writes 1, and switches to exponents
+# at 1e16, not 1e15. For large numbers Python may find a text with fewer digits that reads back as the same double.
 _SHORTER = (
     r"(SELECT t FROM (VALUES (14), (15)) AS d(n), "
     r"LATERAL (SELECT round(split_part({0}::text, 'e', 1)::numeric, n)) AS m(v), "
@@ -34,16 +34,16 @@ _FLOAT = (
 
 
 def makes_objects(connection: "psycopg.Connection[Any]", oid: int) -> bool:
-    """Whether psycopg makes a list or a tuple of the type."""
+    """Whether psycopg converts the type to a list or a tuple."""
     known = connection.adapters.types.get(oid)
     return oid in _OBJECTS or (known is not None and known.array_oid == oid)
 
 
 def csv_query(connection: "psycopg.Connection[Any]", sql: str, described: Sequence["psycopg.Column"]) -> str | None:
-    """The query whose COPY looks like our own CSV; None if there is none."""
+    """A query whose COPY has the same bytes as DelimitedWriter's CSV; None if there is none."""
     oids = [column.type_code for column in described]
     if len(oids) < 2 or any(makes_objects(connection, oid) for oid in oids):
-        return None  # COPY writes the value `\.` in its own way if it stands alone
+        return None  # COPY quotes a value `\.` that is alone in its line
     utc = connection.info.parameter_status("TimeZone") == "UTC"
     names = [f"c{index}" for index in range(len(oids))]
     wanted = [_expression(name, oid, utc=utc) for name, oid in zip(names, oids, strict=True)]
@@ -56,7 +56,7 @@ def _expression(name: str, oid: int, *, utc: bool) -> str:
     match oid:
         case 16:  # bool
             return f"{name}::text"
-        case 700:  # real: as the double that Python reads from its text
+        case 700:  # real: the double that Python reads from its text
             return _FLOAT.format(f"({name}::text::float8)")
         case 701:  # double
             return _FLOAT.format(name)
@@ -69,7 +69,7 @@ def _expression(name: str, oid: int, *, utc: bool) -> str:
 
 
 class PostgresCopy(OpenRows):
-    """The bytes of one COPY."""
+    """The result of one COPY as bytes."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class PostgresCopy(OpenRows):
 
     @property
     def rows(self) -> int:
-        """Rows in the bytes so far."""
+        """Number of rows in the blocks yielded so far."""
         return self.progress.rows
 
     def blocks(self) -> Iterator[bytes]:
-        """The rows as bytes, several at a time."""
+        """Yield blocks of whole rows; call it once."""
         if (connection := self._connection) is None:
             return
         import psycopg
 
-        # COPY takes no parameters of the protocol's: psycopg writes them as literals.
+        # COPY takes no parameters in the protocol, so psycopg writes them as literals.
         text = (
             psycopg.ClientCursor(connection).mogrify(self._copy_sql, self._values) if self._values else self._copy_sql
         )
@@ -107,36 +107,36 @@ class PostgresCopy(OpenRows):
         self._ended = True
 
     def close(self) -> None:
-        """End the query and its transaction; if rows are left, the connection too."""
+        """End the query and its transaction. If rows are left, cancel the query and close the connection."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         if self._ended:
             self._connector.give_back(connection)
             return
-        with suppress(Exception):  # it is closed anyway
+        with suppress(Exception):  # the connection is closed in any case
             self._connector.cancel(connection)
         self._connector.discard(connection)
 
 
 class PostgresArrow(OpenRows):
-    """The rows of one query as Arrow, read from COPY's text by pyarrow."""
+    """The rows of one query as Arrow; pyarrow parses the text of COPY."""
 
     def __init__(self, copy: PostgresCopy) -> None:
         super().__init__(copy.columns)
         self._copy = copy
 
     def record_batches(self) -> Iterator[Any]:
-        """Record batches of some megabytes."""
+        """Yield record batches of about 4 MiB of text; StepError if a value does not fit its column's type."""
         import pyarrow as pa
         import pyarrow.csv as reader
 
         from aetherflow_builtins_db.formats.parquet import arrow_type
 
-        # Numbers instead of names: a query may give two columns one name, which is refused elsewhere.
+        # Numbers instead of names: two columns may have the same name here; refuse_duplicates reports that.
         types = {str(index): arrow_type(column.type) for index, column in enumerate(self.columns)}
         source = _File(self._copy.blocks())
-        if source.is_empty():  # which pyarrow takes for an error
+        if source.is_empty():  # pyarrow raises an error for an empty file
             return
         try:
             batches = reader.open_csv(
@@ -164,7 +164,7 @@ class PostgresArrow(OpenRows):
 
 
 def arrow_safe(connection: "psycopg.Connection[Any]", columns: list[Column], oids: Sequence[int]) -> bool:
-    """Whether pyarrow reads from COPY's text what psycopg would."""
+    """Whether pyarrow reads the same values from COPY's text as psycopg returns."""
     return not any(
         column.type == UNKNOWN or column.type.kind == "bytes" or makes_objects(connection, oid)
         for column, oid in zip(columns, oids, strict=True)
@@ -172,7 +172,7 @@ def arrow_safe(connection: "psycopg.Connection[Any]", columns: list[Column], oid
 
 
 class _File:
-    """Blocks as the file that pyarrow reads."""
+    """A file object for pyarrow that reads from an iterator of blocks."""
 
     closed = False
 
@@ -202,4 +202,4 @@ class _File:
         return False
 
     def close(self) -> None:
-        """Does nothing: whoever made the blocks closes them."""
+        """Do nothing: PostgresCopy closes the query."""

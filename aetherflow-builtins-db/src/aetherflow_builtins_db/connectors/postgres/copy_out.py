@@ -1,7 +1,7 @@
 """COPY … TO STDOUT by psycopg's libpq layer.
 
-psycopg's own `cursor.copy()` costs more CPU per row than the server needs to make one; asking libpq directly costs a
-fifth of that. Waiting is done outside of it, so other threads run and can cancel.
+psycopg's own `cursor.copy()` takes more CPU per row than the server needs to produce it; calling libpq directly takes
+a fifth of that. Waiting uses `poll` without the GIL, so that other threads run and can cancel.
 """
 
 import select
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 BLOCK_BYTES = 2**18
-"""COPY gives one row at a time; so many bytes, or a little more, are handed on at once."""
+"""Least size of a block. libpq returns one row at a time; rows are joined to blocks of this size or a little more."""
 
 
 class _Line:
-    """The connection while a COPY has it."""
+    """The connection while a COPY runs on it."""
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self.pgconn: PGconn = connection.pgconn
@@ -36,12 +36,12 @@ class _Line:
         self._poll.register(self._socket, select.POLLIN)
 
     def receive(self) -> None:
-        """Wait for something, and take it in."""
+        """Wait until data arrives and read it into libpq's buffer."""
         wait_for(self._poll, self.pgconn, self._limit)
         self.pgconn.consume_input()
 
     def result(self) -> "PGresult | None":
-        """The next result of the statement."""
+        """The next result of the statement, None after the last."""
         while self.pgconn.is_busy():
             self.receive()
         return self.pgconn.get_result()
@@ -52,14 +52,14 @@ class _Line:
 
 
 def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[int, bytes]]:
-    """Run a COPY statement; number of rows and their bytes, several rows at a time. Raises psycopg's errors."""
+    """Run a COPY statement and yield blocks: the number of rows and their bytes. Raises psycopg's errors."""
     line = _Line(connection)
     _start(line, sql)
     get, gathered, rows = line.pgconn.get_copy_data, bytearray(), 0
     while True:
         size, data = get(1)
         if size > 0:
-            gathered += data  # at once: keeping the views that libpq gives costs more than copying them
+            gathered += data  # copied at once: keeping libpq's views costs more
             rows += 1
             if len(gathered) >= BLOCK_BYTES:
                 yield rows, bytes(gathered)
@@ -100,7 +100,7 @@ def _raise(line: _Line, result: "PGresult | None") -> None:
         raise psycopg.OperationalError("the connection is lost")
     state = result.error_field(DiagnosticField.SQLSTATE) or b""
     text = result.error_message.decode("utf-8", "replace").removeprefix("ERROR:").strip()
-    with suppress(psycopg.Error):  # of a connection that is lost: what was said before counts
+    with suppress(psycopg.Error):  # the connection may be lost; the first error is the one to raise
         while line.result() is not None:
             pass
     try:

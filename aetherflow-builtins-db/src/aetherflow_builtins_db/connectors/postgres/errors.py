@@ -1,4 +1,4 @@
-"""What kind of failure an error of psycopg or psycopg2 is: by its SQLSTATE, else by its class, last by its words."""
+"""Classifies errors of psycopg and psycopg2 by SQLSTATE, then by class, and last by message."""
 
 import re
 from collections.abc import Mapping
@@ -43,16 +43,16 @@ _AT_CONNECT: Mapping[str, Failure] = {
     r"no pg_hba.conf entry": Failure.NOT_ADMITTED,
     r"certificate verify failed|root certificate file|SSL": Failure.CERTIFICATE,
 }
-"""libpq gives no code for a connection that it could not make: not even the server's SQLSTATE reaches psycopg."""
+"""Patterns: libpq gives no code for a failed connect; not even the server's SQLSTATE reaches psycopg."""
 _BY_TIME = "statement timeout"
-"""SQLSTATE 57014 is that of a time limit and that of a cancel, and no other field of the error tells them apart."""
+"""SQLSTATE 57014 covers a statement timeout and a cancel; only the message tells them apart."""
 _LINE = re.compile(r"^COPY [^\n]*?, line (\d+)", re.MULTILINE)
 _COLUMN = re.compile(r", column ([^:\n]+)")
-"""Where a refused row stands is told in the context of the error alone, which is text."""
+"""Line and column of a refused row, which only the text of the error's context holds."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of psycopg, of psycopg2, or of Python below them."""
+    """Classify an error of psycopg or psycopg2, or an OSError behind it."""
     error = first_cause(error)
     if getattr(error, "silent", False):
         return Failure.SILENT
@@ -70,15 +70,15 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def failure_of_state(state: str) -> Failure | None:
-    """The kind that an SQLSTATE means in every database that has such; None if it is not known here."""
+    """Classify an SQLSTATE, of any database; None if it is unknown."""
     classes = (_CLASSES[state[:length]] for length in (2, 3) if state[:length] in _CLASSES)
     return _STATES.get(state) or next(classes, None)
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Of errors that came out of each other the one that says that the server was silent; else the error itself.
+    """The error in the context chain that reports a silent server; otherwise the error itself.
 
-    psycopg ends a COPY by a message to the server, and tells how that failed.
+    At the end of a COPY psycopg sends a message to the server; its failure hides the first error.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -89,7 +89,7 @@ def first_cause(error: BaseException) -> BaseException:
 
 
 def refusal(error: BaseException | None) -> Refusal | None:
-    """What psycopg's error says of a refused row; None if it is not about the data."""
+    """The reason and line number of a refused row; None if the error is not about the data."""
     import psycopg
 
     if not isinstance(error, psycopg.DataError | psycopg.IntegrityError):

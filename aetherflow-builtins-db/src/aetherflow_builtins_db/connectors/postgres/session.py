@@ -1,4 +1,4 @@
-"""Which session of which server a connection of PostgreSQL is, and how it is ended from outside."""
+"""Identifies the server session of a PostgreSQL connection and ends it over another connection."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ _END = (
 
 
 def note_session(connection: Any) -> None:
-    """Set `connection.session`, the server's number of the session, and `connection.begun`, when it began.
+    """Set `connection.session`, the backend's process id, and `connection.begun`, the time when the session began.
 
-    A lost connection tells neither. Behind a pooler, whose numbers are not the server's, `begun` is None.
+    A lost connection can no longer be asked for them. Behind a pooler, whose ids are not the server's, `begun` is None.
     """
     import psycopg
 
@@ -24,16 +24,16 @@ def note_session(connection: Any) -> None:
         number, begun = connection.execute(_MINE).fetchone()
     except psycopg.OperationalError:
         raise
-    except (psycopg.Error, TypeError):  # servers that are like PostgreSQL do not all have this view
+    except (psycopg.Error, TypeError):  # not every PostgreSQL-compatible server has this view
         return
     if number == connection.session:
         connection.begun = begun
 
 
 def end_session(other: "psycopg.Connection[Any]", connection: Any) -> None:
-    """End the session of a connection over another one.
+    """End the session of `connection` over the connection `other`; raises psycopg's errors.
 
-    An address may lead to one server today and to another tomorrow, where the number is an innocent's: but no two
-    sessions of one number began in the same microsecond.
+    The address may meanwhile lead to a different server, where the process id belongs to another session. Therefore the
+    start time, in microseconds, must match too.
     """
     other.execute(_END, (connection.session, connection.begun))

@@ -1,4 +1,4 @@
-"""PostgreSQL's types here, and values in the form that all drivers share."""
+"""The mapping of PostgreSQL's types, and the conversion of their values."""
 
 import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,17 +19,17 @@ _TYPES: dict[int, ColumnType] = {
     1114: ColumnType("datetime"),
     1184: ColumnType("datetime", zoned=True),
 }
-"""By OID; everything else is text: as PostgreSQL writes it, lists as JSON."""
+"""By OID. Every other type is text in PostgreSQL's notation; arrays are JSON."""
 AS_TEXT = (
     "json", "jsonb", "uuid", "inet", "cidr", "interval", "int4range", "int8range", "numrange", "daterange", "tsrange",
     "tstzrange", "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange",
     "tstzmultirange", "timetz",
 )  # fmt: skip
-"""Types that psycopg makes objects of; here they are what PostgreSQL writes."""
+"""Types that psycopg would convert to objects; they are loaded as PostgreSQL's text instead."""
 
 
 def column_of(described: "psycopg.Column") -> Column:
-    """A column by the driver's description; a numeric without bounds must be looked at."""
+    """A column from the driver's description; UNKNOWN for a numeric without precision."""
     if described.type_code == NUMERIC:
         precision, scale = described.precision, described.scale
         if precision is None or scale is None or not 0 <= scale <= precision <= MAX_DECIMAL_DIGITS:
@@ -39,7 +39,7 @@ def column_of(described: "psycopg.Column") -> Column:
 
 
 def register_loaders(connection: "psycopg.Connection[Any]") -> None:
-    """Set how values become Python's: instants in UTC; dates that Python does not have (infinity, BC) as text."""
+    """Register loaders on the connection: instants in UTC; dates that Python cannot hold (infinity, BC) as text."""
     import psycopg
     from psycopg.types import datetime as dates
     from psycopg.types.string import TextLoader

@@ -1,8 +1,8 @@
-"""Waiting for PostgreSQL, not for ever: libpq itself has no limit once a connection is made.
+"""Limits the time that psycopg waits for the server: libpq has no limit once a connection is made.
 
-All that this package overrides of psycopg is here: `Connection.wait`, in which every call waits and of which psycopg
-promises nothing. Tried with psycopg 3.2.13 to 3.3.9; `pyproject.toml` admits no later series. With any other version
-the connection is psycopg's own, and `options.read_timeout` holds for COPY to a file alone.
+This module overrides `Connection.wait`, the only private part of psycopg that this package uses; every call waits in
+it. Tried with psycopg 3.2.13 to 3.3.9; `pyproject.toml` admits no later series. With any other version the connection
+is psycopg's own, and `options.read_timeout` applies only to COPY … TO STDOUT.
 """
 
 import functools
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 _TRIED = frozenset({("3", "2"), ("3", "3")})
 _READ, _WRITE = 1, 2
-"""What psycopg's generators wait for and hear of, as bits."""
+"""Bits by which psycopg's generators request and receive events (`psycopg.waiting.Wait` and `Ready`)."""
 
 
 def wait_for(poll: "select.poll", pgconn: "PGconn", seconds: float | None) -> list[tuple[int, int]]:
-    """What is ready on the one socket; psycopg.OperationalError, and a closed connection, if the server is silent."""
+    """Poll the socket; if the server is silent for `seconds`, close the connection and raise OperationalError.
+
+    The error has the attribute `silent`.
+    """
     found = poll.poll(None if seconds is None else seconds * 1000)
     if not found:
         import psycopg
@@ -33,7 +36,7 @@ def wait_for(poll: "select.poll", pgconn: "PGconn", seconds: float | None) -> li
 
 @functools.cache
 def connection_class() -> Any:
-    """Psycopg's own connection, which waits for the server as long as `silence_limit` says."""
+    """The class of psycopg connections whose `silence_limit` (seconds, None is no limit) limits every wait."""
     import psycopg
 
     if tuple(psycopg.__version__.split(".")[:2]) not in _TRIED:

@@ -1,4 +1,4 @@
-"""Any database that SQLAlchemy has a dialect for."""
+"""The connector of `driver: sqlalchemy`."""
 
 import threading
 import time
@@ -44,9 +44,8 @@ _READ_ONLY = {
 class SQLAlchemyConnector(PooledBase[Config, Options]):
     """Any database with a SQLAlchemy dialect; its driver must be installed.
 
-    For PostgreSQL, MySQL, Oracle, Exasol, DuckDB and SQLite the drivers of their own know more types and are faster.
-    A reader's transaction is undone at its end, and read-only where the database has such: PostgreSQL, MySQL, MariaDB,
-    Oracle, SQLite.
+    For PostgreSQL, MySQL, Oracle, Exasol, DuckDB and SQLite the native drivers know more types and are faster. The
+    transaction of a query is rolled back at its end; it is read-only on PostgreSQL, MySQL, MariaDB, Oracle and SQLite.
 
         resources:
           legacy:
@@ -106,7 +105,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
                     "pool_timeout": self.opts.connect_timeout,
                 }
             elif url.database in {None, "", ":memory:"}:
-                pool = {"poolclass": sqlalchemy.StaticPool}  # one connection, or every one has a database of its own
+                pool = {"poolclass": sqlalchemy.StaticPool}  # every connection would have its own database in memory
             engine = sqlalchemy.create_engine(
                 url, pool_pre_ping=pooling.pre_ping, connect_args=connect_args(url, self.opts), **pool
             )
@@ -134,7 +133,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         @event.listens_for(engine, "connect")
         def _session(connection: Any, record: Any) -> None:
             if sqlite:
-                connection.isolation_level = None  # BEGIN comes from us, before DDL too
+                connection.isolation_level = None  # _begin sends BEGIN; Python's module would not before DDL
             cursor = connection.cursor()
             for statement in statements:
                 cursor.execute(statement)
@@ -166,9 +165,9 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     @contextmanager
     def _connection(self, *, keep: bool = True) -> "Iterator[Connection]":
-        """A connection; its transaction is undone at the end unless it was committed.
+        """Lend a connection; at the end of the block its transaction is rolled back unless it was committed.
 
-        :param keep: whether its session is as it was in the end; if not, it is closed
+        :param keep: whether the block leaves the session unchanged; if not, the connection is closed afterwards
         """
         connection = self._connect()
         with self._lock:
@@ -186,69 +185,69 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     @property
     def address(self) -> str:
-        """Where messages say that the database is; without the password."""
+        """The address of the database in messages, without the password."""
         try:
             url = self._url()
-        except Exception:  # noqa: BLE001 - what is wrong with it, `engine` tells
+        except Exception:  # noqa: BLE001 - `engine` reports what is wrong with the URL
             return "the database"
         host = f"{url.host}{f':{url.port}' if url.port else ''}/" if url.host else ""
         return f"{f'{url.username}@' if url.username else ''}{host}{url.database or ''}"
 
     def driver_errors(self) -> tuple[type[BaseException], ...]:
-        """SQLAlchemy's exceptions, which hold the driver's."""
+        """SQLAlchemy's base exception, which wraps the driver's."""
         from sqlalchemy.exc import SQLAlchemyError
 
         return (SQLAlchemyError,)
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of SQLAlchemy or of the driver is."""
+        """Classify an error of SQLAlchemy or of its driver."""
         return failure_of(error, "" if self._engine is None else self._engine.dialect.driver)
 
     def message_of(self, error: object, failure: Failure) -> str:
-        """The driver's own words, without the SQL, parameters and links that SQLAlchemy adds."""
+        """The driver's message, without the SQL, parameters and links that SQLAlchemy adds."""
         if failure is Failure.INTERRUPTED:
             return "interrupted"
         return super().message_of(getattr(error, "orig", None) or error, failure)
 
     @property
     def password(self) -> str:
-        """The password, which every message masks."""
-        with suppress(Exception):  # what is wrong with the URL, `engine` tells
+        """The password; it is masked in every message."""
+        with suppress(Exception):  # `engine` reports what is wrong with the URL
             return str(self._url().password or "")
         return ""
 
     def interrupt(self) -> None:
-        """Stop everything that runs, where the driver can; called from another thread."""
+        """Cancel all running statements if the driver can; called from another thread."""
         with self._lock:
             used = list(self._used.values())
         for connection in used:
-            with suppress(Exception):  # it was closed in this moment
+            with suppress(Exception):  # the connection may have been closed meanwhile
                 cancel(self.engine(), connection)
 
     def close(self) -> None:
-        """Close all connections; twice is fine."""
+        """Close all connections; more calls have no effect."""
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
 
     def probe(self) -> None:
-        """Connect and run SELECT 1, or what the dialect has for it."""
+        """Connect and ping the database in the dialect's way; ConnectorError if that fails."""
         try:
             with self._connection() as connection, self.mapped("asking for a sign of life"):
                 connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]  # it is open
         finally:
             self.close()
 
-    # The contract
+    # Scripts, transactions and results
 
     def quote(self, *name: str) -> str:
-        """A name as the dialect writes it."""
+        """Quote the parts of a name in the dialect's way and join them with dots."""
         preparer = self.engine().dialect.identifier_preparer
         return ".".join(preparer.quote_identifier(part) for part in name)
 
     def markers(self, sql: str) -> "tuple[TextClause, list[str]]":
-        """The SQL for SQLAlchemy, which would see `:name` inside quotes, too."""
+        """The SQL as TextClause, other colons escaped because SQLAlchemy ignores quotes; and its parameters' names."""
         import sqlalchemy
 
         text, names = translate(
@@ -257,7 +256,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         return sqlalchemy.text(text), names
 
     def run(self, connection: "Connection", sql: "TextClause", values: Mapping[str, Any]) -> int | None:
-        """Run a statement to its end; its count of rows."""
+        """Run a statement and consume its result; return the driver's row count."""
         result = connection.execute(sql, values)
         if not result.returns_rows:
             return int(result.rowcount)
@@ -276,15 +275,15 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     @contextmanager
     def working(self, *, together: bool, keep: bool, progress: Progress | None = None) -> "Iterator[Connection]":
-        """A connection, in a transaction; committed at the end of the block, undone if it raises."""
-        del together  # SQLAlchemy begins one for every statement
+        """Lend a connection in a transaction; commit at the end of the block, roll back if it raises."""
+        del together  # SQLAlchemy always begins a transaction
         with self._connection(keep=keep) as connection:
             yield connection
             with self.committing(progress):
                 connection.commit()
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> SQLAlchemyRows:
-        """Open a query with a cursor on the server, where the driver has such."""
+        """Open a query, with a server-side cursor if the driver has one."""
         self.check_query(sql)
         text, names = self.markers(sql)
         values = self.bound(names, params)
@@ -302,7 +301,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
             return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close)
 
     def bound(self, names: list[str], params: Params) -> dict[str, Any]:
-        """The values of the parameters, in forms that the driver takes."""
+        """The values of the parameters, converted to types that the driver accepts."""
         values = super().bound(names, params)
         return bindable(values) if self.dialect == "sqlite" else values
 
@@ -312,7 +311,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         return declared_columns(connection.connection.driver_connection, sql)  # type: ignore[arg-type]  # sqlite3's
 
     def _end_reading(self, connection: "Connection") -> None:
-        """What belongs to the session and not to the transaction."""
+        """Reset `query_only`, which belongs to the session and survives a rollback."""
         if self.dialect == "sqlite":
             with suppress(Exception):
                 connection.exec_driver_sql("PRAGMA query_only = 0")

@@ -1,11 +1,11 @@
-"""What kind of failure an error is that SQLAlchemy hands on: the room of its driver answers, where there is one."""
+"""Classifies errors of SQLAlchemy: by the `errors` module of the driver's own connector, if there is one."""
 
 from collections.abc import Mapping
 from importlib import import_module
 
 from aetherflow_builtins_db.failures import Failure, failure_of_os, first_match
 
-_ROOMS: Mapping[str, str] = {
+_PACKAGES: Mapping[str, str] = {
     "psycopg": "postgres",
     "psycopg2": "postgres",
     "pymysql": "mysql",
@@ -13,7 +13,7 @@ _ROOMS: Mapping[str, str] = {
     "duckdb_engine": "duckdb",
     "pysqlite": "sqlite3",
 }
-"""The room that knows the errors of a driver; it is imported on use."""
+"""The package under `connectors` that classifies the errors of a driver; it is imported on use."""
 _STATE_LENGTH = 5
 _WORDS: Mapping[str, Failure] = {
     r"No module named|load plugin": Failure.NO_DRIVER,
@@ -29,18 +29,18 @@ _WORDS: Mapping[str, Failure] = {
     r"read-?\s?only": Failure.READ_ONLY,
     r"duplicate|unique": Failure.UNIQUE_VIOLATION,
 }
-"""SQLAlchemy's own errors, and those of a driver that this package does not know, have no code that could be read."""
+"""Patterns for SQLAlchemy's own errors and those of unknown drivers, whose codes cannot be read."""
 
 
 def failure_of(error: BaseException, driver: str) -> Failure:
-    """The kind of an error of SQLAlchemy, of the driver below it, or of Python.
+    """Classify an error of SQLAlchemy, of its driver, or an OSError behind it.
 
     :param driver: SQLAlchemy's name of the driver; empty if it is not known yet
     """
     cause: BaseException = getattr(error, "orig", None) or error
     found = Failure.OTHER
-    if cause is not error and driver in _ROOMS:
-        errors = import_module(f"aetherflow_builtins_db.connectors.{_ROOMS[driver]}.errors")
+    if cause is not error and driver in _PACKAGES:
+        errors = import_module(f"aetherflow_builtins_db.connectors.{_PACKAGES[driver]}.errors")
         found = errors.failure_of(cause)
     if found is Failure.OTHER and getattr(error, "connection_invalidated", False):
         found = Failure.CONNECTION_LOST
@@ -54,5 +54,5 @@ def _of_any_driver(cause: BaseException) -> Failure:
 
     state = getattr(cause, "sqlstate", None) or (cause.args[0] if cause.args else None)
     if isinstance(state, str) and len(state) == _STATE_LENGTH and (found := failure_of_state(state)):
-        return found  # ODBC's drivers give the SQLSTATE as the first argument
+        return found  # pyodbc passes the SQLSTATE as the first argument
     return first_match(str(cause), _WORDS) or failure_of_os(cause) or Failure.OTHER

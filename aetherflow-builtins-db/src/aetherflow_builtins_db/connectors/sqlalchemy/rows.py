@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SQLAlchemyRows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
+    """The rows of one query, fetched on demand."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class SQLAlchemyRows(OpenRows):
         fetch_size: int,
         release: Callable[[], object],
     ) -> None:
-        """`release` ends the transaction of the query and gives its connection back."""
+        """`release` rolls back the transaction of the query and returns its connection to the pool."""
         super().__init__(columns)
         self.exact = False
         self._connector, self._result, self._fetch_size = connector, result, fetch_size
@@ -34,7 +34,7 @@ class SQLAlchemyRows(OpenRows):
 
     def batches(self) -> Iterator[list[Row]]:
         """The rows in lists of at most `fetch_size`."""
-        parts = self._result.partitions(self._fetch_size)  # without the number psycopg would hand out all at once
+        parts = self._result.partitions(self._fetch_size)  # without a size, psycopg would return all rows at once
         while True:
             with self._connector.mapped("fetching rows", self.progress):
                 batch = [tuple(row) for row in next(parts, ())]
@@ -53,7 +53,7 @@ class SQLAlchemyRows(OpenRows):
 
 
 def columns_of(result: "CursorResult[Any]", driver: str, declared: list[ColumnType]) -> list[Column]:
-    """Columns with types where the driver's description is understood; the values tell the rest."""
+    """The columns of a result; UNKNOWN where neither the driver's description nor `declared` gives a type."""
     cursor: Any = result.cursor
     description = cursor.description if cursor is not None else ()
     if driver == "psycopg":

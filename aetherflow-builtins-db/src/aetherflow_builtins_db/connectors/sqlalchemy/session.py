@@ -1,4 +1,4 @@
-"""What SQLAlchemy has no word for: which server a connection has, and how what runs there is stopped."""
+"""Timeouts, server identity and cancellation, for which SQLAlchemy has no common interface."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ _SERVER = "aetherflow_server"
 
 
 def connect_args(url: "URL", options: Options) -> dict[str, Any]:
-    """The timeouts, where the driver's name for them is known."""
+    """The arguments for the driver's connect function: timeouts of known drivers, and `options.connect_args`."""
     timeout, limit = options.connect_timeout, options.statement_timeout
     known: dict[str, dict[str, Any]] = {
         "psycopg": {"connect_timeout": max(round(timeout), 2)},
@@ -28,23 +28,23 @@ def connect_args(url: "URL", options: Options) -> dict[str, Any]:
 
 
 def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
-    """Remember which server a connection of MySQL's drivers has: its number means something there alone."""
+    """Store the server's identity in `info` for drivers of MySQL: a session's id is valid on that server only."""
     if not hasattr(raw, "thread_id"):
         return
     cursor = raw.cursor()
     try:
         cursor.execute("SELECT connection_id(), @@hostname, @@port, @@server_id")
         number, *place = cursor.fetchone()
-    except engine.dialect.loaded_dbapi.Error:  # servers that are like MySQL do not all have these
+    except engine.dialect.loaded_dbapi.Error:  # not every MySQL-compatible server has these variables
         return
     finally:
         cursor.close()
-    if number == raw.thread_id():  # else something between counts in its own way
+    if number == raw.thread_id():  # a proxy may number sessions differently
         info[_SERVER] = place
 
 
 def cancel(engine: "Engine", connection: "Connection") -> None:
-    """Stop what runs on the connection, where the driver can; called from another thread."""
+    """Cancel the statement that runs on the connection, if the driver can; called from another thread."""
     raw: Any = connection.connection.driver_connection
     for name in ("interrupt", "cancel_safe", "cancel"):
         if hasattr(raw, name):
@@ -52,6 +52,6 @@ def cancel(engine: "Engine", connection: "Connection") -> None:
             return
     if (place := connection.info.get(_SERVER)) is not None:
         with engine.connect() as killer:
-            # Behind a balancer this may be another server, where the number is somebody else's.
+            # Behind a load balancer this may be another server, where the id belongs to a different session.
             if killer.info.get(_SERVER) == place:
                 killer.exec_driver_sql(f"KILL QUERY {int(raw.thread_id())}")

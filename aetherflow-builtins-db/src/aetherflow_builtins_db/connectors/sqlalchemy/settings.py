@@ -7,7 +7,7 @@ from aetherflow_builtins_db.connectors.common.settings import ServerOptions
 
 
 class Config(ConnectorConfig):
-    """Where the database is."""
+    """The URL of a SQLAlchemy resource."""
 
     url: str = Field(
         min_length=1,
@@ -26,4 +26,4 @@ class Config(ConnectorConfig):
 
 
 class Options(ServerOptions):
-    """How the connection behaves. What a dialect has no setting for goes into `connect_args` or `init_sql`."""
+    """How the connection behaves. Settings that are missing here go into `connect_args` or `init_sql`."""

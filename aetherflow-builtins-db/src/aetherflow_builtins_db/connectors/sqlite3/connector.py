@@ -1,4 +1,4 @@
-"""SQLite: a database in one file, or in memory, by Python's own module."""
+"""The connector of `driver: sqlite3`, by Python's standard library."""
 
 import sqlite3
 import threading
@@ -43,7 +43,7 @@ _CHANGES = frozenset(
     | {"SAVEPOINT", "RELEASE"}
     | TRANSACTION_WORDS
 )
-"""What is refused in a query by name. The database refuses the rest by `query_only`, which spares these in part."""
+"""First words that a query must not have: `query_only`, which refuses other changes, does not cover all of these."""
 
 
 class Config(ConnectorConfig):
@@ -69,7 +69,7 @@ class Config(ConnectorConfig):
 
     @property
     def place(self) -> str:
-        """The path, whichever key gave it."""
+        """The path from `path` or `url`; ValueError if they differ."""
         from_url = None if self.url is None else path_of_url(self.url)
         if self.path is not None and from_url is not None and self.path != from_url:
             raise ValueError("path and url are both given and differ")
@@ -77,10 +77,10 @@ class Config(ConnectorConfig):
 
 
 class Options(ConnectorOptions):
-    """How it behaves."""
+    """Time limits and PRAGMA settings of the connection."""
 
     busy_timeout_seconds: float = Field(
-        10.0, ge=0, description="How long to wait while another process writes before it is an error."
+        10.0, ge=0, description="Seconds to wait for another process that writes, before it is an error."
     )
     statement_timeout: float = Field(0.0, ge=0, description="Seconds that one statement may run; 0 is no limit.")
     pragmas: dict[SettingName, str | int | float | bool] = Field(
@@ -89,7 +89,7 @@ class Options(ConnectorOptions):
 
 
 def path_of_url(url: str) -> str:
-    """The path in a SQLite URL; ValueError if it is none."""
+    """The path in a SQLite URL; ValueError if it is no such URL."""
     if is_memory(url) or url == _URL:
         return ":memory:"
     if not url.startswith(f"{_URL}/"):
@@ -100,7 +100,8 @@ def path_of_url(url: str) -> str:
 class Sqlite3Connector(SqlBase[Config, Options]):
     """A SQLite database.
 
-    One connection serves the run, so that `:memory:` lasts; threads take turns on it. Reading cannot change data.
+    One connection serves the whole run, so that `:memory:` lasts; threads use it one after another. Reading cannot
+    change data.
 
         resources:
           orders:
@@ -136,7 +137,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         return (sqlite3.Error, sqlite3.Warning)
 
     def failure_of(self, error: BaseException) -> Failure:
-        """What kind of failure an error of SQLite is."""
+        """Classify an error of sqlite3."""
         return failure_of(error)
 
     # Connection
@@ -162,15 +163,13 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                 target,
                 uri=uri,
                 timeout=self.opts.busy_timeout_seconds,
-                isolation_level=None,  # transactions are begun and ended here, never by guesses of the driver
+                isolation_level=None,  # this connector begins and ends transactions, not the driver
                 check_same_thread=False,
             )
         except (sqlite3.Error, OSError) as error:
             raise self.failed(f"opening {target}", error) from error
         try:
-            connection.execute(
-                "SELECT count(*) FROM sqlite_master"
-            )  # a file of another kind is noticed here, not later
+            connection.execute("SELECT count(*) FROM sqlite_master")  # fails at once for a file of another kind
             for name, value in self.opts.pragmas.items():
                 connection.execute(f"PRAGMA {name} = {setting_literal(value)}")
         except sqlite3.Error as error:
@@ -179,7 +178,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         return connection
 
     def probe(self) -> None:
-        """Run SELECT 1 on the database, opened for reading only; a file that is not there yet is not created."""
+        """Open the database read-only and read its schema; of a missing file only the folder is checked."""
         target = self.conf.place
         if is_memory(target):
             return
@@ -204,20 +203,20 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         if connection is not None:
             try:
                 connection.interrupt()
-            except sqlite3.Error:  # it was closed in this moment
+            except sqlite3.Error:  # the connection may have been closed meanwhile
                 pass
 
     def close(self) -> None:
-        """Close the connection; twice is fine. `:memory:` is gone then."""
+        """Close the connection; idempotent. The data of `:memory:` is lost."""
         with self.lock:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
 
-    # The contract
+    # Scripts, transactions and results
 
     def statements(self, sql: str) -> list[str]:
-        """The statements of a script; SQLite itself says where one ends."""
+        """The statements of a script, split where `sqlite3.complete_statement` finds an end."""
         return split(sql)
 
     @contextmanager
@@ -225,7 +224,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         self, sql: str, params: Params, *, together: bool, allow_implicit_commit: bool
     ) -> Iterator[list[int | None]]:
         """Run the statements of a script, several in one transaction."""
-        del allow_implicit_commit  # DDL is part of a transaction
+        del allow_implicit_commit  # SQLite's DDL is transactional
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
         statements = split(translated)
@@ -241,7 +240,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     @contextmanager
     def transaction(self) -> Iterator["Sqlite3Transaction"]:
-        """Several operations that come true together; other threads wait."""
+        """Several operations: committed at the end of the block, rolled back if it raises. Other threads wait."""
         with self._working(together=True) as connection:
             yield Sqlite3Transaction(self, connection)
 
@@ -256,11 +255,11 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                 if together:
                     self.run(connection, "COMMIT", {}, "commit")
             finally:
-                if connection.in_transaction:  # something failed, and SQLite has not undone it by itself
+                if connection.in_transaction:  # an error occurred, and SQLite has not rolled back by itself
                     connection.rollback()
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
-        """Open a query on a cursor of its own."""
+        """Open a query on a new cursor, with `query_only` set while it is executed."""
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
         first = words(translated)[:1]
@@ -286,15 +285,15 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
     ) -> int | None:
-        """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+        """Run a statement and consume its result; return the number of changed rows, None if it changes none."""
         with self.mapped(operation):
             with self.limit.on(connection.interrupt):
                 cursor = connection.execute(statement, values)
-                while cursor.fetchmany(1000):  # RETURNING: a result that is not fetched leaves it unfinished
+                while cursor.fetchmany(1000):  # RETURNING: without fetching, the statement stays unfinished
                     pass
             if not changes_rows(statement):
                 return None
-            # Not cursor.rowcount: Python does not see the INSERT behind a WITH clause.
+            # Not cursor.rowcount: Python does not recognize an INSERT after a WITH clause.
             (count,) = connection.execute("SELECT changes()").fetchone()
             return int(count)
 

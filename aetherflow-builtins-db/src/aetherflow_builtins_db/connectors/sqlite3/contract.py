@@ -1,4 +1,4 @@
-"""What open results and transactions need of the SQLite connector."""
+"""Protocol: what open results and transactions need from the SQLite connector."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ class OneConnection(InProcess, Protocol):
 
     @property
     def lock(self) -> AbstractContextManager[Any]:
-        """Held by the thread whose turn it is."""
+        """Held by the thread that uses the connection."""
         ...
 
     def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str
     ) -> int | None:
-        """Run a statement to its end; the number of rows that it changed, None if it changes none."""
+        """Run a statement and consume its result; return the number of changed rows, None if it changes none."""
         ...

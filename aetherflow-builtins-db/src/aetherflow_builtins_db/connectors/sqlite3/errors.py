@@ -1,4 +1,4 @@
-"""What kind of failure an error of Python's sqlite3 is: by SQLite's code, where it has one for it, else by words."""
+"""Classifies errors of Python's sqlite3 by SQLite's result code, else by message."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -25,20 +25,20 @@ _CODES: Mapping[int, Failure] = {
     ),
 }
 _PRIMARY = 0xFF
-"""The bits of an extended code that are the code it refines."""
+"""Mask: the low byte of an extended result code is the primary code."""
 _WORDS: Mapping[str, Failure] = {
     r"no such table": Failure.NO_TABLE,
     r"no such column": Failure.NO_COLUMN,
     r"syntax error|incomplete input|unrecognized token": Failure.SYNTAX,
     r"cannot .*within a transaction": Failure.NO_TRANSACTION,
 }
-"""SQLITE_ERROR is the one code for whatever is wrong with a statement."""
+"""Patterns: code SQLITE_ERROR covers all errors of a statement."""
 _ONE_STATEMENT = "only execute one statement"
-"""Python's module says that, and what is wrong with a parameter, without a code of SQLite's."""
+"""Part of a message of Python's module; its own errors have no SQLite code."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error of sqlite3, or of Python below it."""
+    """Classify an error of sqlite3, or an OSError behind it."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         found = _CODES.get(code) or _CODES.get(code & _PRIMARY)

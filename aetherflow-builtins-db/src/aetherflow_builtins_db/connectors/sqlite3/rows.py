@@ -1,4 +1,4 @@
-"""Open results of SQLite, and what can be known of their types: columns have declared types, values may be of any."""
+"""Open results of SQLite, and their types: columns have declared types, but their values may have any type."""
 
 import re
 import sqlite3
@@ -27,20 +27,20 @@ _RULES: tuple[tuple[str, ColumnType], ...] = (
 
 
 def declared_type(declaration: str) -> ColumnType:
-    """The type by its declaration; UNKNOWN where the values must say it (NUMERIC, BLOB and none at all included)."""
+    """The type for a declaration; UNKNOWN if the values decide (NUMERIC, BLOB, and no declaration included)."""
     text = declaration.strip().upper()
     if found := _DECIMAL.fullmatch(text):
-        with suppress(StepInputError):  # SQLite takes DECIMAL(99,50) and ignores it
+        with suppress(StepInputError):  # SQLite accepts and ignores DECIMAL(99,50)
             return decimal_type(int(found.group(1)), int(found.group(2) or 0))
         return UNKNOWN
     return next((kind for pattern, kind in _RULES if re.search(pattern, text)), UNKNOWN)
 
 
 def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnType]:
-    """The declared types of a query's columns, or none.
+    """The declared types of a query's columns; an empty list if they cannot be found out.
 
-    Python's module does not hand them out; a temporary view over the query does. It is never read from, so nothing
-    is computed. A view takes no parameters: NULL stands in for them, which changes no column's declaration.
+    Python's module does not return them, so they are read from a temporary view over the query. The view is never
+    selected from, so nothing is computed. Views take no parameters; NULL replaces them and changes no declaration.
     """
     if not is_query(sql):
         return []
@@ -48,7 +48,7 @@ def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnTyp
     try:
         connection.execute(f"CREATE TEMP VIEW {_PROBE} AS {text}")
     except sqlite3.Error:
-        return []  # whatever is wrong, the query itself will say it better
+        return []  # the query itself reports a better error
     try:
         rows = connection.execute(f"PRAGMA temp.table_info({_PROBE})").fetchall()
     except sqlite3.Error:
@@ -59,7 +59,7 @@ def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnTyp
 
 
 class Sqlite3Rows(OpenRows):
-    """The rows of one query, fetched as they are wanted."""
+    """The rows of one query, fetched on demand."""
 
     def __init__(
         self, connector: OneConnection, cursor: sqlite3.Cursor, declared: list[ColumnType], fetch_size: int
@@ -81,6 +81,5 @@ class Sqlite3Rows(OpenRows):
             yield batch
 
     def close(self) -> None:
-        """Let go of the cursor."""
         with self._connector.lock:
             self._cursor.close()

@@ -1,4 +1,4 @@
-"""SQL and values as SQLite wants them."""
+"""Splits scripts and converts values for SQLite."""
 
 import datetime
 import decimal
@@ -11,7 +11,7 @@ from aetherflow_builtins_db.statements import is_empty
 
 
 def split(script: str) -> list[str]:
-    """The statements of a script; SQLite itself says where one ends, so triggers stay whole."""
+    """The statements of a script, split where `sqlite3.complete_statement` finds an end, so triggers stay whole."""
     statements, current = [], ""
     for token, written in tokens_as_written(script):
         current += written
@@ -23,7 +23,7 @@ def split(script: str) -> list[str]:
 
 
 def bindable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values in forms that SQLite stores: exact decimals and ISO dates as text."""
+    """The values in types that SQLite stores: decimals and ISO 8601 dates become text."""
     return {name: _as_stored(value) for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""Several operations on one SQLite connection."""
+"""The transaction of SQLite connectors."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from aetherflow_builtins_db.params import bind, translate
 
 
 class Sqlite3Transaction:
-    """Implements `contract.Transaction` on the one connection, while other threads wait."""
+    """Implements `contract.Transaction` on the shared connection, whose lock the connector holds meanwhile."""
 
     def __init__(self, connector: OneConnection, connection: sqlite3.Connection) -> None:
         self._connector = connector
@@ -24,7 +24,7 @@ class Sqlite3Transaction:
         return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Run one statement for every map of values; together they are one, as far as `statement_timeout` goes."""
+        """Run one statement for every map of values; `statement_timeout` applies to all of them together."""
         translated, _names = translate(sql, lambda name: f":{name}")
         before = self.raw.total_changes
         with self._connector.mapped("statement"):
@@ -32,21 +32,21 @@ class Sqlite3Transaction:
         return self.raw.total_changes - before
 
     def send(self, sql: str, rows: Iterable[Any]) -> None:
-        """Run one statement for every row, as the driver takes them; raises its errors, and StatementTimeoutError."""
+        """Run one statement for every row of driver values; raises the driver's errors and StatementTimeoutError."""
         with self.limited():
             self.raw.executemany(sql, self._connector.limit.in_time(rows))
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
-        """Names of the columns and all rows of a query."""
+        """Column names and all rows of a query."""
         translated, names = translate(sql, lambda name: f":{name}")
         with self._connector.mapped("query"), self.limited():
             cursor = self.raw.execute(translated, bindable(bind(names, params)))
             return [each[0] for each in cursor.description or ()], cursor.fetchall()
 
     def failed(self, operation: str, error: BaseException) -> ConnectorError:
-        """SQLite's error in our words."""
+        """Convert SQLite's error; raise it `from error`."""
         return self._connector.failed(operation, error)
 
     def limited(self) -> AbstractContextManager[None]:
-        """`statement_timeout` holds for the block."""
+        """Apply `statement_timeout` to the block."""
         return self._connector.limit.on(self.raw.interrupt)

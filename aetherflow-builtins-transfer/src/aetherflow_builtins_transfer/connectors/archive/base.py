@@ -1,4 +1,4 @@
-"""What all archive connectors do in the same way."""
+"""The base class of all archive connectors."""
 
 import os
 import secrets
@@ -25,29 +25,29 @@ OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 
 class NoConfig(ConnectorConfig):
-    """Config of a driver that has no settings."""
+    """Config of a driver without settings."""
 
 
 class NoOptions(ConnectorOptions):
-    """A driver without options of its own."""
+    """Options of a driver that has none."""
 
 
 class ToolOptions(ConnectorOptions):
-    timeout: float | None = Field(None, gt=0, description="The most seconds that the program may take; null: no limit.")
+    timeout: float | None = Field(None, gt=0, description="Seconds after which the program is ended; null: no limit.")
 
 
 class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
-    """The methods of the contract, by way of `create` and `extract`."""
+    """Implements the connector contract on top of `create` and `extract` of a subclass."""
 
     FORMATS: ClassVar[tuple[Format, ...]] = ("zip", "tar", "tar.gz", "tar.zst")
 
     @abstractmethod
     def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
-        """Write an archive to a stream."""
+        """Write an archive of the sources to a stream; ConnectorError if the driver cannot do what is asked."""
 
     @abstractmethod
     def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
-        """Unpack an archive into an empty folder; all that is there afterwards passed the rules."""
+        """Unpack an archive into an empty folder; all files in it afterwards have passed the rules. ArchiveError."""
 
     def create_zip(
         self,
@@ -59,7 +59,7 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
         compression: Compression = "deflated",
         overwrite: bool = True,
     ) -> dict[str, Any]:
-        """Make a zip archive of files below `base_dir`, whole or not at all."""
+        """Create a zip archive of files below `base_dir`. It appears under its name only when it is complete."""
         target, base = Path(output).absolute(), Path(base_dir).absolute()
         if compression not in ("deflated", "stored"):
             raise self.refuse(f"compression {compression!r} is unknown", "deflated and stored are known")
@@ -86,7 +86,7 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
         overwrite: bool = True,
         members: Sequence[str] | None = None,
     ) -> dict[str, Any]:
-        """Unpack an archive; nothing is written if any of it is refused."""
+        """Unpack an archive; nothing is written if any member is refused."""
         target = Path(dest_dir).absolute()
         target.mkdir(parents=True, exist_ok=True)
         rules = Rules(Limits(), password, members)
@@ -97,14 +97,14 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
         return {"dest_dir": str(target), "files": files, "password": password is not None, "driver": self.driver}
 
     def probe(self) -> None:
-        """Look whether what the driver needs is installed."""
+        """ConnectorError if a library or program of the driver is missing; here there is nothing to check."""
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
-        """An error that names the resource."""
+        """A ConnectorError that names the resource, for the caller to raise."""
         return ConnectorError(f"resource {self.name} ({self.kind}:{self.driver}): {message}", fix=fix)
 
     def only_zip(self, how: Packing) -> None:
-        """ConnectorError for a format that the driver does not write."""
+        """Raise ConnectorError for a format that the driver cannot write."""
         if how.form not in self.FORMATS:
             raise self.refuse(f"it cannot write {how.form}", "the drivers zipfile and pyzipper write tar archives")
 
@@ -128,13 +128,13 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A private folder for what programs need as files; gone afterwards."""
+    """A private folder for temporary files of programs; it is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
         yield Path(folder)
 
 
 def stream(path: Path, sink: BinaryIO, tools: Tools) -> None:
-    """Copy what a program wrote to where the archive goes."""
+    """Copy a file that a program wrote to the sink."""
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             tools.check()
@@ -142,7 +142,7 @@ def stream(path: Path, sink: BinaryIO, tools: Tools) -> None:
 
 
 def need_program(connector: ArchiveBase[Any, Any], command: str) -> str:
-    """Full path of a program; ConnectorError if it is not there."""
+    """The full path of a program; ConnectorError if it is not installed."""
     found = shutil.which(command)
     if found is None:
         raise connector.refuse(f"the program {command} is not installed", "install it, or use the driver pyzipper")

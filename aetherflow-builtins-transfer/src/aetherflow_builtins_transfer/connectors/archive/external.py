@@ -24,7 +24,7 @@ from aetherflow_builtins_transfer.connectors.archive.os import _link
 PASSWORD_VARIABLE = "AETHERFLOW_ARCHIVE_PASSWORD"  # noqa: S105 a name
 _MAX_ARGUMENT_BYTES = 100_000
 _STDIN = ("/bin/sh", "-c", f'printf "%s\\n%s\\n" "${PASSWORD_VARIABLE}" "${PASSWORD_VARIABLE}" | "$0" "$@"')
-"""The password twice, for programs that ask for it again; printf is part of the shell, so no process list shows it."""
+"""Passes the password twice, for programs that ask again. printf is a shell builtin, so no process list shows it."""
 _KNOWN = {
     "zip_cmd": {"archive", "base_dir", "files", "list"},
     "unzip_cmd": {"archive", "dest"},
@@ -69,9 +69,10 @@ class Config(ConnectorConfig):
 
 
 class ExternalConnector(ArchiveBase[Config, ToolOptions]):
-    """Archives by a program of your choice, for formats that nobody else knows.
+    """Archives by a program of your choice, for formats that the other drivers do not have.
 
-    What it unpacks is counted while it runs and checked before it is used: links, devices and excess are refused.
+    The unpacked size is checked while the program runs, and all files before they are used: links, devices and exceeded
+    limits are refused.
 
         resources:
           seven:
@@ -84,7 +85,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
     """
 
     def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
-        """Let the program make the archive."""
+        """Run `zip_cmd` on a tree of links to the sources, and copy its archive to the sink."""
         if self.conf.zip_cmd is None:
             raise self.refuse("it has no zip_cmd", "add config.zip_cmd")
         runner = work.tools
@@ -104,7 +105,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
             stream(made[0], sink, runner)
 
     def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
-        """Let the program unpack into an empty folder, watch its size, and check what it left."""
+        """Run `unzip_cmd`, limit its total size while it runs, and check the unpacked files."""
         if self.conf.unzip_cmd is None:
             raise self.refuse("it has no unzip_cmd", "add config.unzip_cmd")
         if rules.members is not None:

@@ -1,4 +1,4 @@
-"""Archives by the programs zip and unzip."""
+"""The archive driver `os`: the programs zip and unzip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,22 +20,22 @@ from aetherflow_builtins_transfer.connectors.archive.base import (
     workspace,
 )
 
-_UTF8 = {"LC_ALL": "C.UTF-8"}  # else both spell other letters their own way
+_UTF8 = {"LC_ALL": "C.UTF-8"}  # without it both programs escape non-ASCII names
 _LEVELS = {"speed": "-1", "size": "-6"}
 
 
 class Config(ConnectorConfig):
     zip_cmd: str = Field("zip", min_length=1, description="Info-ZIP's zip: a name on PATH, or a path.")
     unzip_cmd: str = Field("unzip", min_length=1, description="Info-ZIP's unzip: a name on PATH, or a path.")
-    quiet: Flag = Field(True, description="Accepted for old flows; what the programs say shows in errors only.")
+    quiet: Flag = Field(True, description="Accepted for old flows; output of the programs is shown in errors only.")
 
 
 class OsConnector(ArchiveBase[Config, ToolOptions]):
     """Zip archives by Info-ZIP's `zip` and `unzip`; prefer `pyzipper`, which is faster and encrypts better.
 
-    Names reach `zip` by its standard input, so none is taken for an option. A password goes by the environment, not by
-    the command line; the encryption is ZipCrypto, which is weak. An archive is checked before `unzip` sees it, and
-    what it unpacked afterwards. `timestamps: fixed` has no effect: `zip` stores those of the files.
+    `zip` gets names by standard input, so that none is read as an option. A password is passed in the environment, not
+    on the command line; the encryption is ZipCrypto, which is weak. The archive is checked before `unzip` runs, the
+    unpacked files afterwards. `timestamps: fixed` has no effect: `zip` stores the times of the files.
 
         resources:
           packing: {kind: archive, driver: os, options: {timeout: 600}}
@@ -44,7 +44,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
     FORMATS = ("zip",)
 
     def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
-        """Let zip make the archive."""
+        """Run zip on a tree of links to the sources, and copy its archive to the sink."""
         self.only_zip(how)
         program, runner = need_program(self, self.conf.zip_cmd), work.tools
         for source in sources:
@@ -67,10 +67,10 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             stream(output, sink, runner)
 
     def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
-        """Let unzip unpack an archive that passed all checks into an empty folder, and check what it left."""
+        """Check the archive, run unzip, and check the unpacked files."""
         expected = {each.name for each in survey(archive, rules) if not each.is_dir}
         with workspace() as folder:
-            link = folder / "archive.zip"  # unzip takes brackets and stars in an archive's name for a pattern
+            link = folder / "archive.zip"  # unzip treats brackets and stars in an archive's name as a pattern
             link.symlink_to(archive.absolute())
             argv = [need_program(self, self.conf.unzip_cmd), "-q", "-o", str(link), "-d", str(into)]
             env = {"UNZIP": _option(rules.password), "UNZIPOPT": "", **_UTF8}
@@ -91,7 +91,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
 
 
 def _link(tree: Path, sources: Sequence[Source]) -> None:
-    """A folder in which every file has the name that it is to have in the archive; zip follows the links."""
+    """Create a folder with links to the sources under their names in the archive; zip follows links."""
     tree.mkdir()
     for source in sources:
         place = tree / source.name
@@ -103,7 +103,7 @@ def _link(tree: Path, sources: Sequence[Source]) -> None:
 
 
 def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpacked]:
-    """The members that were asked for; unzip takes names for patterns, so it was given none."""
+    """Delete unwanted members and return the others; unzip got no names, because it treats them as patterns."""
     wanted = Wanted(rules.members)
     kept = [each for each in found if wanted.has(each.name)]
     wanted.check()
@@ -114,7 +114,7 @@ def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpack
 
 
 def _option(password: str | None) -> str:
-    """Options for the environment variable of Info-ZIP's programs, which read it like a command line."""
+    """The value for the environment variable of Info-ZIP's programs, which is parsed like a command line."""
     if password is None:
         return ""
     escaped = password.replace("\\", "\\\\").replace('"', '\\"')

@@ -17,10 +17,10 @@ class Config(ConnectorConfig):
 
 
 class PyminizipConnector(ArchiveBase[Config, NoOptions]):
-    """Zip archives with the old ZipCrypto encryption, for receivers that can open nothing better; writes only.
+    """Writes zip archives with the old ZipCrypto encryption, for receivers that cannot open AES; it cannot read.
 
-    The encryption is weak: whoever knows a part of a file can open it. The package pyminizip is installed by hand
-    (`pip install pyminizip`, which compiles it).
+    The encryption is weak: anyone who knows a part of a file can open the archive. Install the package pyminizip by
+    hand (`pip install pyminizip`, which compiles it).
 
         resources:
           packing: {kind: archive, driver: pyminizip}
@@ -30,7 +30,7 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
     requires = ("pyminizip",)
 
     def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
-        """Write an archive; its file passes a private folder on the way."""
+        """Write an archive through a temporary file in a private folder."""
         self.only_zip(how)
         if how.password is None:
             raise self.refuse("it writes encrypted archives only", "give a password, or use the driver zipfile")

@@ -14,14 +14,14 @@ from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, No
 
 
 class Config(ConnectorConfig):
-    encryption: Literal["aes"] = Field("aes", description="The only kind that is written: WinZip's AES.")
+    encryption: Literal["aes"] = Field("aes", description="The only supported encryption: WinZip's AES.")
     aes_strength: AesStrength = Field(256, description="Bits of the key: 128, 192 or 256.")
 
 
 class PyzipperConnector(ArchiveBase[Config, NoOptions]):
-    """Archives in this process, with WinZip's AES encryption where a password is given.
+    """Archives in this process, with WinZip's AES encryption if a password is given.
 
-    7-Zip, WinZip and macOS open them; `unzip` does not. Names of members stay readable: only content is encrypted.
+    7-Zip, WinZip and macOS open them; `unzip` does not. Only the content is encrypted; names of members stay readable.
 
         resources:
           packing: {kind: archive, driver: pyzipper}

@@ -1,4 +1,4 @@
-"""Archives by Python's own modules."""
+"""The archive driver `zipfile`: Python's own modules."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, No
 
 
 class ZipfileConnector(ArchiveBase[NoConfig, NoOptions]):
-    """Archives in this process, without encryption; the libraries isal and zlib-ng make it faster where installed.
+    """Archives in this process, without encryption; the libraries isal and zlib-ng make it faster if installed.
 
-    Reads zip archives with the old ZipCrypto encryption too, but writes none with a password.
+    It reads zip archives with the old ZipCrypto encryption, but writes no encrypted ones.
 
         resources:
           packing: {kind: archive, driver: zipfile}

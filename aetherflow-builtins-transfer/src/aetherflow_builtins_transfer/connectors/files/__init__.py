@@ -1,1 +1,1 @@
-"""Connectors to files: sessions, retries, uploads and downloads that every protocol shares."""
+"""The base of the file connectors: sessions, retries, uploads and downloads, independent of the protocol."""

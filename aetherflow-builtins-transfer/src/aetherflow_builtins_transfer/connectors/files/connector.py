@@ -1,4 +1,4 @@
-"""Files at a peer: what steps and other code ask of every connector of kind `sftp` and `smb`."""
+"""FileConnector, the interface of all connectors of kind `sftp` and `smb`."""
 
 import builtins
 import hashlib
@@ -19,23 +19,23 @@ __all__ = ["FileConnector", "FileOptions", "OptionsT"]
 
 
 class FileConnector(PeerConnector[ConfigT, OptionsT]):
-    """Files at a peer: the contract that FileTransferSuite checks, and what the steps need beyond it.
+    """Files on a server: the contract that FileTransferSuite checks, and further methods for the steps.
 
-    Up to `options.pool_size` threads work at the same time.
+    Thread-safe; up to `options.pool_size` threads work at the same time. Methods raise RemoteError.
     """
 
     BATCHES = False
-    """True if its sessions can bring many small files at once."""
+    """Whether its sessions can upload many small files together."""
 
     @property
     def sends_together(self) -> bool:
-        """True if `upload_all` may be used; not where bytes per second are limited, which a batch would lump."""
+        """Whether `upload_all` may be used; not with a bandwidth limit, which a batch would exceed in bursts."""
         return self.BATCHES and self.opts.max_bytes_per_second is None
 
     # Listing and looking
 
     def entries(self, remote_dir: str) -> "list[RemoteEntry]":
-        """What is in one folder, sorted by name, links told as links; unfinished files of ours are left out."""
+        """The entries of one folder, sorted by name; links are not followed, our unfinished files are left out."""
         folder = self.at(remote_dir)
         found = self.run("listing", remote_dir, lambda session: session.entries(folder), again=True)
         for entry in found:
@@ -57,19 +57,19 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
 
     @staticmethod
     def can_name(name: str) -> bool:
-        """True if a path with this name in it can be given to the other methods."""
+        """Whether a path that contains this name is valid for the other methods."""
         del name
         return True
 
     @staticmethod
     def join(remote_dir: str, name: str) -> str:
-        """Path of a name in a folder, as a user would write it."""
+        """The path of a name in a folder, in the user's form."""
         if not remote_dir:
             return name
         return remote_dir + name if remote_dir[-1] in "/\\" else f"{remote_dir}/{name}"
 
     def stat(self, remote_path: str) -> RemoteFileMeta:
-        """What stands at a path, links followed; RemoteError of kind `missing` if nothing does."""
+        """The file or folder at a path, links followed; RemoteError of kind `missing` if there is none."""
         path = self.at(remote_path)
         found = self.run("looking at", remote_path, lambda session: session.stat(path), again=True)
         return RemoteFileMeta(
@@ -81,11 +81,11 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         )
 
     def exists(self, remote_path: str) -> bool:
-        """True if there is a file or folder."""
+        """Whether there is a file or folder at the path."""
         return self.find(remote_path) is not None
 
     def find(self, remote_path: str) -> RemoteFileMeta | None:
-        """What `stat` tells, or None."""
+        """The result of `stat`, None if there is nothing at the path."""
         try:
             return self.stat(remote_path)
         except RemoteError as error:
@@ -94,7 +94,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
             raise
 
     def look(self, remote_path: str, *, follow: bool = True) -> RemoteEntry | None:
-        """What stands at a path, a link followed or told as a link; None if nothing does."""
+        """The entry at a path, with or without following a link; None if there is none."""
         path = self.at(remote_path)
         try:
             return self.run("looking at", remote_path, lambda session: session.stat(path, follow=follow), again=True)
@@ -106,7 +106,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
     # Content
 
     def read_bytes(self, remote_path: str) -> bytes:
-        """The content of a file."""
+        """The content of a file, read into memory."""
 
         def read(session: FileSession) -> bytes:
             found: list[bytes] = []
@@ -116,7 +116,7 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         return self.run("reading", remote_path, read, again=True)
 
     def sha256(self, remote_path: str) -> str:
-        """sha256 of a file in hex; it is read for that."""
+        """SHA-256 of a file, in hexadecimal; the whole file is read."""
 
         def read(session: FileSession) -> str:
             digest = hashlib.sha256()
@@ -126,20 +126,20 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         return self.run("reading", remote_path, read, again=True)
 
     def read_to(self, remote_path: str, write: Callable[[bytes], object]) -> None:
-        """Hand on the content of a file piece by piece; what was handed on when it breaks off is no whole file."""
+        """Call `write` with the content of a file, piece by piece; after an error the pieces are incomplete."""
         self.run("reading", remote_path, lambda session: self._fetch(session, remote_path, write))
 
     def _fetch(self, session: FileSession, remote_path: str, write: Callable[[bytes], object]) -> None:
         stops = self._stops
 
         def take(data: bytes) -> None:
-            write(bytes(data))  # sessions may hand on a view of what came
+            write(bytes(data))  # sessions may pass a view of their buffer
             self.pace(len(data), stops)
 
         session.fetch(self.at(remote_path), 0, None, take)
 
     def write_bytes(self, remote_path: str, data: bytes, *, key: str | None = None) -> None:
-        """Write a file as a whole; folders above it are made. `key` names the unfinished file, as in `upload`."""
+        """Write a complete file; missing parent folders are created. `key` as in `upload`."""
         Upload.of_bytes(self, data, remote_path, key).run()
 
     def upload(
@@ -155,11 +155,11 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         overwrite: bool = True,
         on_bytes: Callable[[int], None] | None = None,
     ) -> TransferResult:
-        """Copy a local file to the peer: under a temporary name, size checked, then renamed; folders above are made.
+        """Copy a local file to the server: under a temporary name, with its size checked, then renamed.
 
-        `key` names the unfinished file, so that a later call with the same key goes on where this one was cut;
-        `resume=False` says that there is none, which spares a look;
-        `verify` reads the file back and compares sha256; `on_bytes` is told of each chunk and may raise.
+        Missing parent folders are created. `key` identifies the unfinished file, so that a later call with the same key
+        continues it; `resume=False` means that there is none, which saves a request. `verify` reads the file back and
+        compares its SHA-256. `on_bytes` is called with the size of each chunk and may raise.
         """
         upload = Upload.of_file(self, Path(local_path), remote_path, key)
         upload.resume = resume
@@ -175,14 +175,14 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         mode: int | None = None,
         overwrite: bool = True,
     ) -> "builtins.list[TransferResult | None]":
-        """Copy small files to the peer together, each as `upload` does; None for one that `upload` is to send.
+        """Copy small files to the server together, each like `upload`; None for a file that must be sent by `upload`.
 
-        Only where `sends_together` is true. After a RemoteError some may have arrived.
+        Only if `sends_together` is true. After a RemoteError some files may have arrived.
         """
         return BatchUpload(self, files, preserve_mtime, mode, overwrite).run()
 
     def download(self, remote_path: str, local_path: str | Path, *, preserve_mtime: bool = False) -> TransferResult:
-        """Copy a file to a local one, whose folder exists: under a temporary name, size checked, synced, renamed."""
+        """Copy a file to a local one in an existing folder: under a temporary name, size checked, synced, renamed."""
         sink = PartFile(Path(local_path))
         try:
             moved = Download(self, remote_path, sink).run()
@@ -199,17 +199,17 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         check: Check | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> TransferResult:
-        """Copy a file of the peer into a sink, such as `ctx.resume_file` gives; its size is checked.
+        """Copy a file to a sink, such as `ctx.resume_file` returns; its size is checked.
 
-        What an earlier attempt left in the sink counts if it was of this very file: its path, size and time are
-        compared, and the last bytes before the cut. `check` may raise: it is given the whole file.
+        Content of an earlier attempt in the sink is kept if it is of the same file: path, size and time are compared,
+        and the last bytes of that content. `check` is called with the complete file and may raise.
         """
         return Download(self, remote_path, sink, check, on_bytes).run()
 
     # Changing
 
     def rename(self, old_path: str, new_path: str, *, overwrite: bool = True) -> None:
-        """Give a file another name; what has that name is replaced in one go, or with `overwrite=False` an error."""
+        """Rename a file; an existing target is replaced atomically, or with `overwrite=False` is an error."""
         old, new = self.at(old_path), self.at(new_path)
         self.run("renaming", f"{old_path} to {new_path}", lambda session: session.rename(old, new, replace=overwrite))
 
@@ -226,17 +226,20 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         self.run("deleting", remote_path, delete)
 
     def mkdir(self, remote_dir: str) -> None:
-        """Make one folder; one that exists is an error."""
+        """Create one folder; an existing one is an error."""
         path = self.at(remote_dir)
         self.run("making the folder", remote_dir, lambda session: session.mkdir(path))
 
     def mkdir_recursive(self, remote_dir: str) -> None:
-        """Make a folder and those above it; existing ones are fine."""
+        """Create a folder and its missing parents; existing ones are no error."""
         path = self.at(remote_dir)
         self.run("making the folder", remote_dir, lambda session: self.make_folders(session, path), again=True)
 
     def delete_recursive(self, remote_path: str) -> None:
-        """Delete a folder and all in it. Links are removed, never followed; every failure is told at the end."""
+        """Delete a folder and its content.
+
+        Links are removed, never followed; failures are reported together at the end.
+        """
         failures: list[str] = []
         path = self.at(remote_path)
 
@@ -275,14 +278,14 @@ class FileConnector(PeerConnector[ConfigT, OptionsT]):
         self.run("changing the mode of", remote_path, lambda session: session.chmod(path, mode))
 
     def set_mtime(self, remote_path: str, mtime: float) -> None:
-        """Set when a file was last changed, in unix seconds."""
+        """Set the time of a file's last change, in Unix seconds."""
         path = self.at(remote_path)
         self.run("setting the time of", remote_path, lambda session: session.set_mtime(path, mtime))
 
-    # Unfinished files; folders here are in the driver's form
+    # Unfinished files; `folder` is in the driver's form
 
     def names_in(self, folder: str) -> frozenset[str]:
-        """Every name in a folder, unfinished files of ours too; the folder need not exist."""
+        """All names in a folder, including our unfinished files; empty if the folder does not exist."""
         try:
             found = self.run("listing", folder, lambda session: session.entries(folder), again=True)
         except RemoteError as error:

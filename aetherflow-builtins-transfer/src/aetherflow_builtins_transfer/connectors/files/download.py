@@ -1,4 +1,4 @@
-"""A file on its way from a peer: into a sink that keeps what came, so that a later attempt goes on from there."""
+"""Downloads a file to a sink that keeps received content, so that a later attempt can continue."""
 
 import hashlib
 import os
@@ -16,14 +16,14 @@ from aetherflow_builtins_transfer.connectors.files.upload import TAIL, TransferR
 from aetherflow_builtins_transfer.paths import part_name
 
 CHECKPOINT_SECONDS = 1.0
-"""What came within so long before the process died is brought again."""
+"""Seconds between checkpoints; content received after the last one is downloaded again after a crash."""
 Check = Callable[[ResumableWriter, TransferResult], None]
-"""Refuses, by raising, a whole file before it gets its name."""
+"""Called with the complete file before it gets its name; refuses it by raising."""
 
 
 @dataclass
 class Download:
-    """A file on its way from the peer. The note of the sink says which file it was: its path, size and time."""
+    """One download. The note of the sink identifies the file by path, size and time."""
 
     connector: PeerConnector[Any, Any]
     remote_path: str
@@ -38,9 +38,9 @@ class Download:
     _stops: int = field(default=0, init=False)
 
     def run(self) -> TransferResult:
-        """Bring it into the sink; a ConnectorError, or the OSError of the local file, if that fails.
+        """Download to the sink; raises ConnectorError, or OSError of the local file.
 
-        What came before a cut stays in the sink; after any other failure nothing does.
+        After a lost connection the received content stays in the sink; after any other failure it is discarded.
         """
         self._path, self._stops = self.connector.at(self.remote_path), self.connector.stops
         try:
@@ -71,7 +71,7 @@ class Download:
         try:
             session.fetch(self._path, resumed, None, self._take)
         except BaseException:
-            with suppress(Exception):  # the error that led here is the one to tell
+            with suppress(Exception):  # the first error is the one to raise
                 sink.checkpoint(self._note)
             raise
         after = session.stat(self._path)
@@ -96,7 +96,7 @@ class Download:
             self.on_bytes(len(data))
 
     def _offset(self, session: FileSession) -> int:
-        """Where to go on: the length of what an earlier attempt left, if it is of this file, which still begins so."""
+        """The offset to continue at: the length of an earlier attempt's content if it matches the file, otherwise 0."""
         sink = self.sink
         if not sink.size:
             return 0
@@ -112,7 +112,7 @@ class Download:
 
 
 class PartFile:
-    """A sink that lives as long as one call: a local file under a temporary name, for nobody else's eyes."""
+    """A sink for one call: a private local file with a temporary name. It keeps nothing for a later attempt."""
 
     def __init__(self, final: Path) -> None:
         self._final, self._part = final, final.with_name(part_name(final.name))
@@ -124,7 +124,7 @@ class PartFile:
 
     @property
     def sha256(self) -> str:
-        """Of all that is in the file, in hex."""
+        """SHA-256 of the content so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> int:
@@ -134,23 +134,23 @@ class PartFile:
         return len(data)
 
     def checkpoint(self, note: Mapping[str, Any]) -> None:
-        """Say what the file is; it ends with the call, so there is nothing to keep."""
+        """Set the note; nothing is made durable, because the file ends with the call."""
         self.note = dict(note)
 
     def restart(self) -> None:
-        """Forget what came so far."""
+        """Discard the content received so far."""
         self._file.seek(0)
         self._file.truncate()
         self._hash = hashlib.sha256()
         self.size, self.note = 0, {}
 
     def reader(self) -> BinaryIO:
-        """All that came, from its start."""
+        """Open the content received so far for reading."""
         self._file.flush()
         return self._part.open("rb")
 
     def publish(self, mtime: float | None) -> None:
-        """Make the file lasting, and give it its name and perhaps a time."""
+        """Sync the file, set its time if given, and rename it to its final name."""
         self._file.flush()
         if mtime is not None:
             os.utime(self._part, (mtime, mtime))
@@ -160,7 +160,7 @@ class PartFile:
         _sync_folder(self._final.parent)
 
     def discard(self) -> None:
-        """Remove the file, whatever it is called by now."""
+        """Remove the temporary file; no effect after `publish`."""
         with suppress(OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)

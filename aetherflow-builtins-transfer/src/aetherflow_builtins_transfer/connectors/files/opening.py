@@ -1,4 +1,4 @@
-"""Opening a session in a thread of its own, so that a run that is being stopped does not wait for it."""
+"""Opens a session in a separate thread, so that a run that is being stopped does not wait for it."""
 
 import threading
 from collections.abc import Callable
@@ -11,16 +11,16 @@ LOOK_SECONDS = 0.1
 
 
 def open_unless(open_session: Callable[[], FileSession], check: Callable[[], None]) -> FileSession:
-    """A session from `open_session`. What `check` raises meanwhile is raised at once; a later session is closed.
+    """Return a session from `open_session`. An error of `check` is raised at once; the session is then closed later.
 
-    The libraries wait for names, sockets and greetings in ways that nothing ends before their own time limits do.
+    The libraries' waits for name resolution, sockets and greetings cannot be interrupted before their own time limits.
     """
     opening: Future[FileSession] = Future()
 
     def work() -> None:
         try:
             opening.set_result(open_session())
-        except BaseException as error:  # noqa: BLE001 raised where the session was asked for
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
             opening.set_exception(error)
 
     threading.Thread(target=work, name="transfer-open", daemon=True).start()
@@ -35,5 +35,5 @@ def open_unless(open_session: Callable[[], FileSession], check: Callable[[], Non
 
 def _close(opening: "Future[FileSession]") -> None:
     if opening.exception() is None:
-        with suppress(Exception):  # it is no longer wanted
+        with suppress(Exception):  # the session is no longer needed
             opening.result().close()

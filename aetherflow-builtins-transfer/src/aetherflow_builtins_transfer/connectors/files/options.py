@@ -1,4 +1,4 @@
-"""Options that every connector to files has, and the types that go with them."""
+"""Options of all file connectors."""
 
 import random
 from typing import TypeVar
@@ -9,12 +9,12 @@ from aetherflow.core.api import Backoff, ConnectorConfig, ConnectorOptions
 
 
 class FileRetry(Backoff):
-    """Tries after a connection that could not be made, or that broke. Nothing else is tried again."""
+    """Attempts after a failed or lost connection. Other failures are not repeated."""
 
-    max_attempts: int = Field(1, ge=1, le=100, description="Tries in all; 1 is no second one.")
-    backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second try.")
-    backoff_multiplier: float = Field(2.0, ge=1, description="By what the wait grows with each further try.")
-    max_backoff_seconds: float = Field(30.0, ge=0, description="Longest wait.")
+    max_attempts: int = Field(1, ge=1, le=100, description="Maximum number of attempts; 1: no second attempt.")
+    backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second attempt, in seconds.")
+    backoff_multiplier: float = Field(2.0, ge=1, description="Factor by which each further wait is longer.")
+    max_backoff_seconds: float = Field(30.0, ge=0, description="Longest wait, in seconds.")
 
     @field_validator("max_backoff_seconds")
     @classmethod
@@ -24,25 +24,25 @@ class FileRetry(Backoff):
         return value
 
     def wait_before(self, attempt: int) -> float:
-        """Up to a quarter less than the rule says, so that many clients do not come back in the same moment."""
-        return super().wait_before(attempt) * random.uniform(0.75, 1.0)  # noqa: S311 no secret hangs on it
+        """The wait in seconds, randomly reduced by up to a quarter, so that many clients do not retry together."""
+        return super().wait_before(attempt) * random.uniform(0.75, 1.0)  # noqa: S311 - no security relevance
 
 
 class FileOptions(ConnectorOptions):
-    """How a connector to files behaves, whatever it speaks."""
+    """Options of all file connectors, independent of the protocol."""
 
     timeout: float | None = Field(None, gt=0, description="Seconds to wait for the connection. Default: 30.")
     timeout_seconds: float | None = Field(None, gt=0, description="The same.")
     idle_timeout_seconds: float = Field(
-        60, gt=0, description="A transfer, or an answer, during which nothing arrives for so long has failed."
+        60, gt=0, description="Seconds without any data after which a transfer or a request has failed."
     )
-    pool_size: int = Field(4, ge=1, le=64, description="Sessions at the peer that may work at the same time.")
+    pool_size: int = Field(4, ge=1, le=64, description="Maximum number of sessions at the same time.")
     max_bytes_per_second: float | None = Field(
-        None, gt=0, description="Most bytes per second, all transfers together. Default: no limit."
+        None, gt=0, description="Bandwidth limit in bytes per second for all transfers together. Default: no limit."
     )
-    retry: FileRetry = Field(FileRetry(), description="Tries after a connection failed or broke; default: one in all.")
+    retry: FileRetry = Field(FileRetry(), description="Attempts after a failed or lost connection; default: one.")
     retries: int | None = Field(
-        None, ge=0, le=99, description="The same as `retry.max_attempts`, counted without the first."
+        None, ge=0, le=99, description="Older key: number of further attempts, `retry.max_attempts` minus one."
     )
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class FileOptions(ConnectorOptions):
 
     @property
     def policy(self) -> FileRetry:
-        """The retry policy, whichever key gave it."""
+        """The retry settings, from `retry` or `retries`."""
         return self.retry if self.retries is None else self.retry.model_copy(update={"max_attempts": self.retries + 1})
 
 

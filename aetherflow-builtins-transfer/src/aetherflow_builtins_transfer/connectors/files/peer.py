@@ -1,4 +1,4 @@
-"""What every connector to files rests on: sessions, attempts, errors for people, limits of time and speed."""
+"""PeerConnector, the base of the file connectors: sessions, attempts, errors, limits of time and bandwidth."""
 
 import logging
 import time
@@ -27,11 +27,11 @@ log = logging.getLogger("aetherflow.transfer")
 
 T = TypeVar("T")
 SOUND: frozenset[Kind] = frozenset({"missing", "exists", "denied"})
-"""Answers of a healthy session; after anything else it is not used again."""
+"""Kinds of errors after which a session is still usable; after any other it is closed."""
 
 
 class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
-    """A peer that is spoken to in sessions. Thread-safe: each thread at work has one of its own."""
+    """A server that is used through sessions. Thread-safe: each working thread has its own session."""
 
     SEPARATOR = "/"
 
@@ -42,27 +42,27 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         self.throttle = Throttle(self.opts.max_bytes_per_second)
         self._stops = 0
 
-    # What a driver says
+    # Supplied by subclasses
 
     @property
     @abstractmethod
     def peer(self) -> str:
-        """Whom it speaks to, for messages: `host:port`."""
+        """The server's address in messages: `host:port`."""
 
     @abstractmethod
     def open_session(self) -> FileSession:
-        """A new session, connected and authenticated."""
+        """Open a session, connected and authenticated; raises the library's errors."""
 
     @abstractmethod
     def at(self, path: str) -> str:
-        """A path as a user writes it, in the driver's form; RemoteError for one that cannot be."""
+        """Convert a user's path to the driver's form; RemoteError if it is not valid."""
 
     @abstractmethod
     def explain(self, error: BaseException) -> Fault:
-        """What a library's error means."""
+        """Classify an error of the library; the Fault has its kind and a text."""
 
     def advise(self, kind: Kind, cause: Cause = "") -> str:
-        """What to do about an error."""
+        """The advice for a kind of error."""
         if cause == "unreachable":
             return f"check the address, and whether {self.peer} can be reached from here"
         return {
@@ -73,23 +73,23 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
             "other": "see the peer's own log for its reason",
         }[kind]
 
-    # Life
+    # Lifecycle
 
     def close(self) -> None:
-        """End all sessions; twice is fine."""
+        """End all sessions; more calls have no effect."""
         self.pool.close()
 
     def interrupt(self) -> None:
-        """Break off what other threads do: their sessions are ended. What is asked for later opens new ones."""
+        """End the sessions of all threads, whose work then fails; later calls open new sessions."""
         self.count_stop()
         self.pool.close()
 
     def count_stop(self) -> None:
-        """End every transfer under way at its next chunk."""
+        """Make every running transfer end at its next chunk."""
         self._stops += 1
 
     def probe(self) -> None:
-        """Connect, authenticate, and ask for one thing."""
+        """Connect, authenticate, and send one request; RemoteError if that fails."""
         self.run("reaching", self.peer, lambda session: session.stat(self.at("")))
 
     # Helpers
@@ -100,21 +100,21 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
 
     @property
     def label(self) -> str:
-        """How messages name this resource."""
+        """The name of this resource in messages."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
     @property
     def stops(self) -> int:
-        """How often the connector was interrupted; what changes it ends every transfer."""
+        """Number of interruptions so far; a transfer ends when it changes."""
         return self._stops
 
     def check(self, stops: int) -> None:
-        """Raise if the connector was interrupted since `stops` was read."""
+        """Raise InterruptedTransferError if the connector was interrupted since `stops` was read."""
         if self._stops != stops:
             raise InterruptedTransferError("interrupted: the run is being stopped", kind="lost", resource=self.label)
 
     def pace(self, size: int, stops: int | None = None) -> None:
-        """Account for bytes that were moved, and wait as the limit asks."""
+        """Count transferred bytes, and wait as the bandwidth limit requires. Raises like `check`."""
         began = self._stops if stops is None else stops
         self.watchdog.beat()
         for part in sleep_slices(self.throttle.take(size)):
@@ -124,19 +124,19 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         self.check(began)
 
     def error(self, kind: Kind, message: str, fix: str = "", cause: Cause = "") -> RemoteError:
-        """An error in our form."""
+        """A RemoteError that names the resource, for the caller to raise."""
         fix = fix or self.advise(kind, cause)
         return RemoteError(shown(message), kind=kind, fix=fix, resource=self.label)
 
     def keeps(self, error: BaseException) -> bool:
-        """True if a session is still sound after this error."""
+        """Whether a session is still usable after this error."""
         if isinstance(error, RemoteError):
             return error.kind in SOUND
         return isinstance(error, Exception) and self.explain(error).kind in SOUND
 
     @contextmanager
     def a_session(self) -> Iterator[FileSession]:
-        """A session of the pool."""
+        """Borrow a session from the pool, watched by the watchdog."""
         with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
             yield session
 
@@ -149,10 +149,10 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         again: bool = False,
         detail: Callable[[], str] = str,
     ) -> T:
-        """Do one piece of work in a session; with `again`, anew on a new connection as the retry policy says.
+        """Do one piece of work in a session; with `again`, repeat it on a new connection by the retry settings.
 
-        Without it only connecting is tried again: whether the peer did what it was asked is unknown afterwards.
-        `detail` adds to the message how far the work came.
+        Without `again`, only connecting is repeated, because the outcome of the work would be unknown. `detail` returns
+        a text on how far the work came, for the message. Raises RemoteError.
         """
         policy, stops, attempt = self.opts.policy, self._stops, 0
         while True:
@@ -192,11 +192,11 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}", cause=cause)
 
     def identity(self, path: str) -> str:
-        """Equal for two paths, as users write them, that mean one file."""
+        """A text that is equal for all spellings of a user's path to the same file."""
         return self.at(path)
 
     def make_folders(self, session: FileSession, path: str) -> None:
-        """Make a folder and those above it, from the lowest that exists."""
+        """Create a folder and its missing parents."""
         if self.is_top(path):
             return
         try:
@@ -209,11 +209,11 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
                 raise
 
     def is_top(self, path: str) -> bool:
-        """True for the folder above which there is none to make, in the driver's form."""
+        """Whether a path in the driver's form is the top folder, which has no parent."""
         return path in ("/", ".")
 
     def parent(self, path: str) -> str:
-        """The folder above, in the driver's form."""
+        """The parent folder of a path, in the driver's form."""
         above = path.rpartition("/")[0]
         return above or ("/" if path.startswith("/") else ".")
 
@@ -222,5 +222,5 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         return path.rpartition(self.SEPARATOR)[2]
 
     def beside(self, path: str, name: str) -> str:
-        """A path for another name in the same folder."""
+        """The path of another name in the same folder, in the driver's form."""
         return path[: len(path) - len(self.name_of(path))] + name

@@ -1,4 +1,4 @@
-"""What a driver provides for files: one session at the peer, used by one thread at a time."""
+"""FileSession, the interface that a driver implements, and the pool of sessions."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ EntryKind = Literal["file", "folder", "link", "other"]
 
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
-    """What stands at the peer under a name; `size` in bytes, `mtime` in unix seconds."""
+    """An entry of a folder on the server; `size` in bytes, `mtime` in Unix seconds, None if unknown."""
 
     name: str
     kind: EntryKind
@@ -21,14 +21,14 @@ class RemoteEntry:
 
 
 Write = Callable[[bytes], object]
-"""Takes the next bytes that came from the peer."""
+"""Called with the next bytes from the server."""
 Read = Callable[[int], bytes]
-"""Gives the next bytes for the peer, at most so many; none at the end."""
+"""Returns the next bytes for the server, at most the given number; empty at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedFile:
-    """A small file in memory on its way: the name it has first, the one it gets, and the time of its last change."""
+    """A small file in memory: its temporary path, its final path, and the time of its last change to set."""
 
     part: str
     target: str
@@ -37,75 +37,79 @@ class PreparedFile:
 
 
 class FileSession(ABC):
-    """Files at the peer. Paths are in the driver's own form; methods raise whatever the library raises."""
+    """One session on the server, used by one thread at a time.
+
+    Paths are in the driver's form; methods raise the library's errors.
+    """
 
     chunk: int = 1 << 20
-    """Bytes that are moved in one piece."""
+    """Bytes that are transferred in one piece."""
     beat: Callable[[], None] = staticmethod(lambda: None)
-    """Called when an answer came; a watchdog puts its own function here."""
+    """Called when an answer arrived; the watchdog sets it."""
 
     @abstractmethod
     def entries(self, folder: str) -> list[RemoteEntry]:
-        """What is in one folder, `.` and `..` left out; links are links."""
+        """The entries of one folder without `.` and `..`; links are not followed."""
 
     @abstractmethod
     def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
-        """One file or folder; a link is followed, or told as such. An error if nothing is there."""
+        """The entry at a path, with or without following a link; an error if there is none."""
 
     @abstractmethod
     def fetch(self, path: str, offset: int, limit: int | None, write: Write) -> None:
-        """Hand on a file's content from `offset` on, all of it or `limit` bytes; of one file, opened once."""
+        """Call `write` with a file's content from `offset` on, all of it or `limit` bytes. The file is opened once."""
 
     @abstractmethod
     def store(self, path: str, offset: int, read: Read) -> None:
-        """Write a file from `offset` on; 0 makes it, or empties it. On return the peer has acknowledged every byte."""
+        """Write a file from `offset` on; offset 0 creates or truncates it. On return every byte is acknowledged."""
 
     def store_all(self, files: Sequence[PreparedFile], *, replace: bool, mode: int | None) -> list[bool]:
-        """Bring small files there together, each under its temporary name, size compared, then renamed.
+        """Upload small files together, each under its temporary name, with its size compared, then renamed.
 
-        Of each whether it arrived; one that did not is to be sent alone. Only where the connector's BATCHES says so.
+        Returns for each file whether it arrived; the others must be sent alone. Only if the connector's BATCHES is
+        true.
         """
         raise NotImplementedError
 
     @abstractmethod
     def rename(self, old: str, new: str, *, replace: bool) -> None:
-        """Give another name; what has that name is replaced in one go, or is an error."""
+        """Rename a file; with `replace` an existing target is replaced atomically, otherwise it is an error."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Delete a file, or a link itself."""
+        """Delete a file, or the link itself."""
 
     @abstractmethod
     def mkdir(self, path: str) -> None:
-        """Make one folder; an error if the name is taken."""
+        """Create one folder; an error if the name is taken."""
 
     @abstractmethod
     def rmdir(self, path: str) -> None:
-        """Delete a folder, which has to be empty."""
+        """Delete a folder, which must be empty."""
 
     @abstractmethod
     def set_mtime(self, path: str, mtime: float) -> None:
-        """Set the time of the last change."""
+        """Set the time of the last change, in Unix seconds."""
 
     def chmod(self, path: str, mode: int) -> None:
-        """Set permission bits; an error where there are none."""
+        """Set the permission bits; OSError if the protocol has none."""
         raise OSError(f"this protocol knows no permission bits (wanted {mode:o} for {path})")
 
     @abstractmethod
     def alive(self) -> bool:
-        """False if the session is known to be of no more use."""
+        """False if the session is known to be unusable."""
 
     @abstractmethod
     def close(self) -> None:
-        """End the session; the peer is told if it answers."""
+        """End the session; tell the server if it still answers."""
 
     def abort(self) -> None:
-        """End it while another thread waits in it, without a word to the peer, which may be gone."""
+        """End the session while another thread waits in it, without a message to the server, which may be gone."""
         self.close()
 
 
 class SessionPool:
-    """Sessions that are opened when needed, kept, and handed to one thread at a time."""
+    """A thread-safe pool of sessions, which are opened on demand, kept, and lent to one thread at a time."""
 
     def __init__(self, open_session: Callable[[], FileSession], size: int) -> None:
         self._open_session = open_session
@@ -116,7 +120,7 @@ class SessionPool:
 
     @contextmanager
     def borrow(self, keep_after: Callable[[BaseException], bool]) -> Iterator[FileSession]:
-        """A session for one piece of work; after an error it is closed unless `keep_after` says that it is sound."""
+        """Lend a session for one piece of work; after an error it is closed unless `keep_after` returns true."""
         with self._free:
             session = self._take() or self._open_session()
             with self._lock:
@@ -129,13 +133,13 @@ class SessionPool:
                 raise
             finally:
                 with self._lock:
-                    mine = session in self._busy  # else the pool was closed meanwhile, and the session aborted
+                    mine = session in self._busy  # False if the pool was closed meanwhile, which aborted the session
                     if mine:
                         self._busy.remove(session)
                     if mine and keep:
                         self._idle.append(session)
                 if not (mine and keep):
-                    with suppress(Exception):  # it is broken: how it ends is of no interest
+                    with suppress(Exception):  # the session is broken, so errors on close do not matter
                         session.close()
 
     def _take(self) -> FileSession | None:
@@ -150,7 +154,7 @@ class SessionPool:
                 session.close()
 
     def close(self) -> None:
-        """Close all sessions, those at work by force; the next one is opened anew."""
+        """Close idle sessions and abort lent ones; later calls open new sessions."""
         with self._lock:
             idle, busy = self._idle, self._busy
             self._idle, self._busy = [], []

@@ -1,23 +1,23 @@
-"""A limit on bytes per second that all transfers of a connector share."""
+"""The bandwidth limit that all transfers of a connector share."""
 
 import threading
 import time
 
 _SLICE_SECONDS = 0.2
-"""Longest sleep in one go, so that a transfer that is to end notices soon."""
+"""Longest single sleep, so that a cancellation is noticed soon."""
 
 
 class Throttle:
-    """Lets `rate` bytes per second pass, on average; None: all."""
+    """Limits the average rate to `rate` bytes per second; None is no limit. Thread-safe."""
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._lock = threading.Lock()
         self._free_at = 0.0
-        """When all that was let through has passed at that rate."""
+        """Time at which all counted bytes would have passed at that rate."""
 
     def take(self, size: int) -> float:
-        """Account for `size` bytes; the seconds to wait before more is moved."""
+        """Count `size` bytes; return the seconds to wait before more is transferred."""
         if not self._rate:
             return 0.0
         with self._lock:
@@ -27,7 +27,7 @@ class Throttle:
 
 
 def sleep_slices(seconds: float) -> "list[float]":
-    """A wait in parts, between which the caller looks whether to end."""
+    """Split a wait into parts, between which the caller can check for a cancellation."""
     parts = []
     while seconds > 0:
         parts.append(min(seconds, _SLICE_SECONDS))

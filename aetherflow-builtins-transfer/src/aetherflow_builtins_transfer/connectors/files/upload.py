@@ -1,4 +1,4 @@
-"""A file on its way to a peer: under a temporary name, checked, then renamed; taken up again after a cut."""
+"""Uploads a file under a temporary name, checks it and renames it; an interrupted upload can be continued."""
 
 import hashlib
 import io
@@ -14,13 +14,13 @@ from aetherflow_builtins_transfer.connectors.files.session import FileSession, R
 from aetherflow_builtins_transfer.paths import part_name
 
 TAIL = 256 * 1024
-"""Bytes before the point of resumption that are compared before anything is appended."""
+"""Bytes before the point of resumption that are compared before the upload continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """A file that arrived: its size in bytes, its sha256, the time of its last change at the source, how many bytes
-    an earlier attempt had already moved, and, of one that went with others, what the system told of the local file.
+    """A transferred file: size in bytes, SHA-256, time of the last change at the source, bytes that an earlier attempt
+    had already transferred, and for a file of a batch the stat result of the local file.
     """
 
     size: int
@@ -32,7 +32,7 @@ class TransferResult:
 
 @dataclass
 class Upload:
-    """A file on its way to the peer."""
+    """One upload of a file or of bytes."""
 
     connector: PeerConnector[Any, Any]
     remote_path: str
@@ -62,7 +62,7 @@ class Upload:
         return cls(connector, remote_path, lambda: local.open("rb"), key)
 
     def run(self) -> TransferResult:
-        """Bring it there; a ConnectorError, or the OSError of the local file, if that fails."""
+        """Upload; raises ConnectorError, or OSError of the local file."""
         peer = self.connector
         self._stops = peer.stops
         target = peer.at(self.remote_path)
@@ -136,7 +136,7 @@ class Upload:
             self.on_bytes(size)
 
     def _offset(self, session: FileSession, source: BinaryIO, size: int, part: str) -> int:
-        """Where to go on: the length of what an earlier attempt left, if it is the beginning of this file."""
+        """The offset to continue at: the length of an earlier attempt's file if it matches this file, otherwise 0."""
         if (self.key is None or not self.resume) and not self._touched:
             return 0
         found = _or_none(self.connector, lambda: session.stat(part, follow=False))
@@ -148,23 +148,23 @@ class Upload:
         return found.size if piece(session, part, begin, len(expected)) == expected else 0
 
     def _arrived(self, session: FileSession, size: int, part: str, target: str) -> bool:
-        """After a rename whose answer was lost: was it done?"""
+        """Whether a rename whose answer was lost took effect."""
         if _or_none(self.connector, lambda: session.stat(part, follow=False)) is not None:
             return False
         found = _or_none(self.connector, lambda: session.stat(target))
         return found is not None and found.size == size
 
     def _drop(self, part: str) -> None:
-        """Take away what was begun; the error that led here is the one to tell."""
+        """Remove the unfinished file; errors are ignored, because the first error is the one to raise."""
         try:
             with self.connector.a_session() as session:
                 session.remove(part)
-        except Exception:  # noqa: BLE001 a later delivery of the same file meets it again
+        except Exception:  # noqa: BLE001 - a later delivery of the same file removes it
             return
 
 
 def _facts(file: BinaryIO) -> tuple[int, float | None]:
-    """Size and time of the last change; content in memory has no time."""
+    """Size and time of the last change; the time is None for content in memory."""
     try:
         found = os.fstat(file.fileno())
     except (OSError, AttributeError):  # content in memory
@@ -173,7 +173,7 @@ def _facts(file: BinaryIO) -> tuple[int, float | None]:
 
 
 def _hash_prefix(file: BinaryIO, length: int, digest: Any) -> None:
-    """Hash the first bytes; the file then stands behind them."""
+    """Hash the first `length` bytes; the file's position is then after them."""
     file.seek(0)
     while length > 0 and (chunk := file.read(min(length, 1 << 20))):
         digest.update(chunk)
@@ -181,7 +181,7 @@ def _hash_prefix(file: BinaryIO, length: int, digest: Any) -> None:
 
 
 def piece(session: FileSession, path: str, offset: int, length: int) -> bytes:
-    """A piece of a file at the peer."""
+    """Read `length` bytes of a file on the server."""
     found: list[bytes] = []
     session.fetch(path, offset, length, found.append)
     return b"".join(found)
@@ -199,7 +199,7 @@ def _remote_sha256(session: FileSession, path: str, step: Callable[[int], None])
 
 
 def _or_none(connector: PeerConnector[Any, Any], look: Callable[[], RemoteEntry]) -> RemoteEntry | None:
-    """What `look` finds, None if nothing is there."""
+    """The result of `look`, None if there is nothing."""
     try:
         return look()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Small files on their way together."""
+"""Uploads small files together in one batch."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.paths import part_name
 
 LARGEST = 256 << 10
-"""Bytes of a file that is small."""
+"""Maximum size of a small file in bytes."""
 MOST_BYTES, MOST_FILES = 1 << 20, 64
-"""Of one batch: it is held in memory, and after a cut all of it is sent again."""
+"""Limits of one batch: it is held in memory, and is sent again as a whole after a lost connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallFile:
-    """A small local file, where it goes, and whose the unfinished file is."""
+    """A small local file, its remote path, and the owner in the name of its unfinished file."""
 
     local: Path
     remote_path: str
@@ -30,8 +30,10 @@ class SmallFile:
 
 @dataclass
 class BatchUpload:
-    """Small files on their way to the peer. Their unfinished files have new names: those that go alone take up
-    nothing of what a batch left behind, so a request of a broken connection that comes late does them no harm.
+    """One batch of small files. Their unfinished files have new random names.
+
+    A file that is later sent alone does not continue an unfinished file of a batch, so a late request of a broken
+    connection cannot damage it.
     """
 
     connector: PeerConnector[Any, Any]
@@ -41,7 +43,10 @@ class BatchUpload:
     overwrite: bool = True
 
     def run(self) -> list[TransferResult | None]:
-        """Bring them there; None for those that have to be sent alone. A ConnectorError: for all it is unknown."""
+        """Upload the batch; None for a file that must be sent alone.
+
+        After a ConnectorError the outcome is unknown for all.
+        """
         peer = self.connector
         found = [self._read(file) for file in self.files]
         wholes = [each[0] for each in found if each is not None]
@@ -58,7 +63,7 @@ class BatchUpload:
         return [None if each is None or not next(arrived) else each[1] for each in found]
 
     def _read(self, file: SmallFile) -> tuple[PreparedFile, TransferResult] | None:
-        """The file in memory, None if it is not what it was taken for."""
+        """Read the file into memory; None if it is too large, changes meanwhile, or cannot be read."""
         peer = self.connector
         try:
             with file.local.open("rb", buffering=0) as source:

@@ -1,4 +1,4 @@
-"""Ends sessions in which nothing has happened for too long, whatever their library waits for."""
+"""Aborts sessions without activity, independent of the time limits of their library."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ _LOOK_SECONDS = 0.25
 
 
 class Watched(Protocol):
-    """What can be watched: a session, or a connection on which one is being opened."""
+    """An object to watch: a session, or a connection on which a session is being opened."""
 
     beat: Callable[[], None]
 
@@ -18,10 +18,10 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """Watches sessions at work. Each chunk and each answer is a beat; without one for `limit` seconds the session is
-    aborted, and the thread that waits in it sees an error.
+    """Watches working sessions. Each chunk and each answer is a beat; after `limit` seconds without a beat the session
+    is aborted, and the thread that waits in it gets an error.
 
-    The libraries' own limits do not reach everywhere: none of them notices a peer that takes no more bytes.
+    The libraries' own time limits are not sufficient: none of them notices a server that accepts no more bytes.
     """
 
     def __init__(self, limit: float) -> None:
@@ -32,7 +32,7 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def beat(self) -> None:
-        """Something happened in the session of this thread."""
+        """Record activity in the session of this thread."""
         me = threading.get_ident()
         if me in self._beats:
             self._beats[me] = time.monotonic()
@@ -42,7 +42,7 @@ class Watchdog:
         """Watch a session while this thread uses it."""
         me = threading.get_ident()
         with self._lock:
-            outer = self._sessions.get(me)  # one piece of work may need another one
+            outer = self._sessions.get(me)  # work in one session may use a second one
             self._beats[me], self._sessions[me] = time.monotonic(), session
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="transfer-watchdog", daemon=True)
@@ -69,5 +69,5 @@ class Watchdog:
                     self._thread = None
                     return
             for session in late:
-                with suppress(Exception):  # it is broken: how it ends is of no interest
+                with suppress(Exception):  # the session is broken, so errors on abort do not matter
                     session.abort()

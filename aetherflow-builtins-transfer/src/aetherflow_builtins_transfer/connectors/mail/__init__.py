@@ -1,1 +1,1 @@
-"""Mail drivers: an SMTP server, and a folder of files in its place."""
+"""Mail drivers: an SMTP server, and a folder of files instead of one."""

@@ -1,4 +1,4 @@
-"""What the mail connectors do in the same way: the methods of the contract, sizes, recipients."""
+"""The base class of the mail connectors: contract methods, size limit, sender and recipients."""
 
 import time
 import uuid
@@ -19,31 +19,31 @@ OptionsT = TypeVar("OptionsT", bound="MailOptions")
 
 
 class MailConfig(ConnectorConfig):
-    from_addr: OneAddress | None = Field(
-        None, description='Sender of mails that name none: `"Reports" <r@example.com>`.'
-    )
+    from_addr: OneAddress | None = Field(None, description='Default sender: `"Reports" <r@example.com>`.')
 
 
 class MailOptions(ConnectorOptions):
     max_bytes: int = Field(
-        25 * 1024**2, ge=1, description="The largest mail, attachments included; they grow by a third on the way."
+        25 * 1024**2,
+        ge=1,
+        description="Maximum size of a mail in bytes; its encoding makes attachments a third larger.",
     )
 
 
 class MailBase(ConnectorBase[ConfigT, OptionsT]):
-    """The methods that follow from `send`."""
+    """Implements the contract methods on top of `send` of a subclass."""
 
     @abstractmethod
     def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
-        """Hand a mail over.
+        """Send a mail.
 
-        MailError: nobody got it. MailUnknownError: the server may have taken it. With `all_or_none` one refused
-        recipient is enough that nobody gets it; else those that are refused are in the result.
+        MailError: it was not sent. MailUnknownError: the server may have accepted it. With `all_or_none`, one refused
+        recipient prevents the delivery to all; otherwise refused recipients are listed in the result.
         """
 
     @property
     def sender(self) -> str | None:
-        """The sender of mails that name none."""
+        """The default sender; None if there is none."""
         return self.conf.from_addr
 
     def send_plaintext(
@@ -69,18 +69,18 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         cc: str | Sequence[str] = (),
         bcc: str | Sequence[str] = (),
     ) -> MailReceipt:
-        """Send HTML, with a text for programs that show none."""
+        """Send HTML with an alternative text, by default one derived from the HTML."""
         return self._send(to, subject, Body(text or text_of_html(html), html), from_addr, cc, bcc)
 
     def sender_of(self, from_addr: str | None) -> str:
-        """Who writes; ConnectorError if nobody is named."""
+        """The sender of a mail; ConnectorError if neither the mail nor the resource names one."""
         sender = from_addr or self.sender
         if sender is None:
             raise self.refuse("no sender is named", "set config.from_addr, or from_addr in the step")
         return sender
 
     def built(self, mail: Mail) -> Any:
-        """The message, within its limits; MailError if it cannot be."""
+        """Build the message; MailError if an address is invalid, a recipient is missing, or the mail is too large."""
         try:
             message = build(mail)
             recipients = mail.recipients
@@ -98,11 +98,11 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
 
     @property
     def label(self) -> str:
-        """How messages name this resource."""
+        """The name of this resource in messages."""
         return f"resource {self.name} ({self.kind}:{self.driver})"
 
     def refuse(self, message: str, fix: str = "") -> ConnectorError:
-        """An error that names the resource."""
+        """A ConnectorError that names the resource, for the caller to raise."""
         return ConnectorError(f"{self.label}: {message}", fix=fix)
 
     def _send(

@@ -1,4 +1,4 @@
-"""Mail as files: nothing is sent, everything can be looked at."""
+"""The mail driver `file`: writes mails to files instead of sending them."""
 
 import os
 import re
@@ -25,17 +25,17 @@ class Config(MailConfig):
 
 
 class FileMailConnector(MailBase[Config, MailOptions]):
-    """Writes each mail as an .eml file, which mail programs open: for tests, and to try a flow out.
+    """Writes each mail to an .eml file, which mail programs can open: for tests and trials.
 
-    The name has the subject and a part of the Message-ID, so the same mail twice is one file. Whom it would have gone
-    to, Bcc included, stands in its headers X-Envelope-From and X-Envelope-To.
+    The file name contains the subject and a part of the Message-ID, so a repeated mail replaces its file. The headers
+    X-Envelope-From and X-Envelope-To hold the sender and all recipients, Bcc included.
 
         resources:
           post: {kind: mail, driver: file, config: {path: outbox, from_addr: reports@example.com}}
     """
 
     def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
-        """Write the file, whole or not at all."""
+        """Write the mail to a file, which appears under its name only when it is complete; MailError if that fails."""
         del all_or_none  # a file refuses nobody
         message = self.built(mail)
         recipients = tuple(wire_form(address) for address in mail.recipients)
@@ -54,7 +54,7 @@ class FileMailConnector(MailBase[Config, MailOptions]):
         return Path(self.ctx.database_path(path) if self.ctx else path).expanduser().absolute()
 
     def probe(self) -> None:
-        """Look whether the folder is there, or could be made."""
+        """ConnectorError if the folder neither exists nor can be created."""
         folder = next(each for each in (self.folder, *self.folder.parents) if each.exists())
         if not folder.is_dir():
             raise self.refuse(f"{folder} is not a folder", "correct config.path")

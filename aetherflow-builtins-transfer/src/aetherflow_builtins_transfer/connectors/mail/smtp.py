@@ -1,4 +1,4 @@
-"""Mail by an SMTP server."""
+"""The mail driver `smtp`: an SMTP server (RFC 5321)."""
 
 import smtplib
 import ssl
@@ -31,9 +31,9 @@ _IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
 
 
 class Config(MailConfig):
-    """Where the server is, and who we are."""
+    """Address of the server, and account."""
 
-    host: str = Field(min_length=1, description="Name of the server; its certificate has to be for this name.")
+    host: str = Field(min_length=1, description="Name of the server; its certificate must be for this name.")
     port: int = Field(_SUBMISSION_PORT, ge=1, le=65535, description="Its port.")
     username: str | None = Field(
         None,
@@ -44,15 +44,15 @@ class Config(MailConfig):
     password: SecretStr | None = Field(None, description="Its password.")
     tls: Annotated[Tls | None, InsecureWhen("none")] = Field(
         None,
-        description="`starttls`: the connection is encrypted after the greeting, or not used; `implicit`: from the "
-        "first byte; `none`. Default: implicit on port 465, starttls on 587, else none.",
+        description="`starttls`: encryption after the greeting, required; `implicit`: encryption from the first byte; "
+        "`none`. Default: implicit on port 465, starttls on 587, else none.",
     )
     starttls: Annotated[Flag | None, InsecureWhen(False)] = Field(
-        None, description="The older spelling of `tls`: true is `starttls`, false `none`."
+        None, description="Older key for `tls`: true is `starttls`, false `none`."
     )
     verify: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the server's certificate and name.")
     ca_file: str | None = Field(
-        None, min_length=1, description="Certificates to trust in place of the system's, relative to the flow file."
+        None, min_length=1, description="Certificates to trust instead of the system's, relative to the flow file."
     )
     allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(
         False, description="Log in on a connection that is not encrypted."
@@ -79,14 +79,16 @@ class Config(MailConfig):
 
 
 class MailRetry(StepInputs):
-    """When a mail that nobody got is tried again."""
+    """Attempts after a mail was certainly not accepted."""
 
-    max_attempts: int = Field(1, ge=1, description="Tries in all.")
-    backoff_seconds: float = Field(1.0, ge=0, description="Wait before the second try; doubled each time, at most 5 s.")
+    max_attempts: int = Field(1, ge=1, description="Maximum number of attempts.")
+    backoff_seconds: float = Field(
+        1.0, ge=0, description="Wait before the second attempt; doubled each time up to 5 s."
+    )
 
     @property
     def backoff(self) -> Backoff:
-        """These two keys, with the rest that a mail server needs no keys for."""
+        """These settings as a Backoff that doubles up to 5 s."""
         return Backoff(**self.model_dump(), backoff_multiplier=2, max_backoff_seconds=5)
 
 
@@ -95,14 +97,14 @@ class Options(MailOptions):
         30.0,
         gt=0,
         validation_alias=AliasChoices("timeout", "timeout_seconds"),
-        description="Seconds that the server may take for one answer. Also spelt `timeout_seconds`.",
+        description="Seconds to wait for each answer of the server. Also spelt `timeout_seconds`.",
     )
     retry: MailRetry = Field(
         default_factory=MailRetry,
-        description="After a failed connection or a temporary refusal (4xx). Never once the server may have taken the "
-        "mail, never after a permanent refusal.",
+        description="Attempts after a failed connection or a temporary refusal (4xx); never after a permanent refusal, "
+        "nor if the server may have accepted the mail.",
     )
-    retries: int | None = Field(None, ge=0, description="The older spelling of `retry`: tries after the first one.")
+    retries: int | None = Field(None, ge=0, description="Older key: number of further attempts after the first.")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -119,9 +121,8 @@ class Options(MailOptions):
 class SmtpConnector(MailBase[Config, Options]):
     """A mail server.
 
-    One connection serves the run, and is made anew if the server closed it meanwhile. The certificate is checked, and a
-    password never goes over a connection that is not encrypted, unless a setting that `explain` shows as INSECURE says
-    so.
+    One connection serves the whole run and is opened again if the server closed it. The certificate is checked, and a
+    password is never sent over an unencrypted connection, except with settings that `explain` shows as INSECURE.
 
         resources:
           post:
@@ -142,18 +143,18 @@ class SmtpConnector(MailBase[Config, Options]):
 
     @property
     def sender(self) -> str | None:
-        """`from_addr`, else the user name where it is an address."""
+        """`from_addr`, or else the user name if it is an address."""
         if self.conf.from_addr or not self.conf.username or "@" not in self.conf.username:
             return self.conf.from_addr
         return self.conf.username
 
     def client(self) -> smtplib.SMTP:
-        """The connection, logged in; made anew if it was closed meanwhile."""
+        """The open connection, logged in; opened again if the server closed it. MailError if that fails."""
         with self._lock:
             return self._client("connecting")
 
     def probe(self) -> None:
-        """Connect, log in, and ask for a sign of life."""
+        """Connect, log in, and check that the server answers; MailError if that fails."""
         with self._lock:
             if not is_alive(self._client("connecting")):
                 self._drop()
@@ -169,13 +170,13 @@ class SmtpConnector(MailBase[Config, Options]):
             self._drop()
 
     def interrupt(self) -> None:
-        """Break the connection that another thread may be waiting on."""
+        """Cut the connection, so that a thread that waits on it gets an error; called from another thread."""
         self._interrupts += 1
         if (smtp := self._smtp) is not None:
             cut(smtp)
 
     def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
-        """Hand a mail over; see the base class."""
+        """Send a mail; see MailBase.send."""
         message = self.built(mail)
         sender = wire_form(parse_addresses(mail.sender)[0])
         recipients = [wire_form(address) for address in mail.recipients]
@@ -208,7 +209,7 @@ class SmtpConnector(MailBase[Config, Options]):
 
     def _client(self, what: str) -> smtplib.SMTP:
         if self._smtp is not None:
-            if is_alive(self._smtp):  # the server may have hung up meanwhile
+            if is_alive(self._smtp):  # the server may have closed it meanwhile
                 return self._smtp
             self._drop()
         conf = self.conf
@@ -230,7 +231,7 @@ class SmtpConnector(MailBase[Config, Options]):
         return self._smtp
 
     def _tls_context(self) -> ssl.SSLContext:
-        """At least TLS 1.2, certificate and name checked unless told otherwise."""
+        """An SSL context for TLS 1.2 or newer; certificate and name are checked if `verify` is true."""
         ca_file = self.conf.ca_file
         path = self.ctx.asset_path(ca_file) if ca_file and self.ctx else ca_file
         try:
@@ -259,13 +260,13 @@ class SmtpConnector(MailBase[Config, Options]):
 
 
 def _is_temporary(error: BaseException | None) -> bool:
-    """Whether the same may go well next time. Certificates and logins do not become right by themselves."""
+    """Whether another attempt may succeed; refused certificates and logins stay refused."""
     if isinstance(error, RefusedError):
         return error.temporary
     if isinstance(error, smtplib.SMTPResponseException):
         if isinstance(error, smtplib.SMTPAuthenticationError):
             return False
-        return error.smtp_code in TEMPORARY or error.smtp_code not in CODES  # a code that broke off
+        return error.smtp_code in TEMPORARY or error.smtp_code not in CODES  # an incomplete code
     if isinstance(error, ssl.SSLCertVerificationError):
         return False
     return isinstance(error, OSError | smtplib.SMTPServerDisconnected)

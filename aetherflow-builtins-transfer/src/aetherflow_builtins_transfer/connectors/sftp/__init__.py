@@ -1,1 +1,1 @@
-"""The SFTP driver over paramiko."""
+"""The SFTP driver `paramiko`."""

@@ -1,4 +1,4 @@
-"""Many small files over one SFTP channel: a handful of bursts for all of them, not six round trips for each."""
+"""Uploads many small files over one SFTP channel with a few bursts of requests instead of six round trips each."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -15,20 +15,20 @@ from aetherflow_builtins_transfer.connectors.sftp.client import (
     text,
 )
 
-# Further numbers of the protocol, draft-ietf-secsh-filexfer-02.
+# Packet types of the protocol, draft-ietf-secsh-filexfer-02.
 OPEN, FSETSTAT, REMOVE, STAT, RENAME, EXTENDED = 3, 10, 13, 17, 18, 200
 HANDLE, ATTRS = 102, 105
 OK = 0
 OPEN_NEW = struct.pack(">II", 0x02 | 0x08 | 0x20, 0)
-"""To write, made by this very request, with no attributes."""
+"""Flags of OPEN (write, create, exclusive), and no attributes."""
 HAS_SIZE, HAS_PERMISSIONS, HAS_TIMES = 0x01, 0x04, 0x08
 POSIX_RENAME = text(b"posix-rename@openssh.com")
 
 
 class Batch:
-    """Files on their way together, each as it would go alone: temporary name, content, time, size compared, rename.
+    """One batch of files, each uploaded like a single file: temporary name, content, time, size check, rename.
 
-    A file is renamed only after the answers to everything before have come and are good.
+    A file is renamed only after all earlier requests for it were answered with success.
     """
 
     def __init__(self, client: Client, files: Sequence[PreparedFile], chunk: int, beat: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class Batch:
         self._targets = [text(each.target.encode()) for each in files]
 
     def store(self, *, replace: bool, mode: int | None) -> list[bool]:
-        """Of each file whether it is there under its final name; False if an answer said no."""
+        """Upload the batch; return for each file whether it has its final name."""
         handles = self._opened()
         whole = self._written(handles, mode)
         arrived = self._renamed(whole, replace=replace)
@@ -51,7 +51,7 @@ class Batch:
         return {number: answers[request][1] for number, request in asked.items() if answers[request][0] == HANDLE}
 
     def _written(self, handles: dict[int, bytes], mode: int | None) -> set[int]:
-        """Numbers of the files of which all content was taken and the size is right."""
+        """Numbers of the files whose content was written completely and whose size is right."""
         burst = Burst(self._client)
         asked: dict[int, tuple[list[int], int]] = {}
         for number, handle in handles.items():
@@ -76,12 +76,12 @@ class Batch:
         if not replace:
             return self._rename(whole, RENAME)[0]
         renamed, unknown = self._rename(whole, EXTENDED, POSIX_RENAME)
-        if unknown:  # a server without the extension can do this only where nothing has the name
+        if unknown:  # without the extension a server can only rename to a free name
             renamed |= self._rename(unknown, RENAME)[0]
         return renamed
 
     def _rename(self, numbers: set[int], kind: int, *before: bytes) -> tuple[set[int], set[int]]:
-        """Numbers of the files that have their names, and of those for which the server does not know the request."""
+        """Numbers of the renamed files, and of the files for which the server does not support the request."""
         burst = Burst(self._client)
         asked = {
             number: burst.ask(kind, *before, self._parts[number], self._targets[number]) for number in sorted(numbers)
@@ -91,7 +91,7 @@ class Batch:
         return done, {number for number, request in asked.items() if _status(answers[request]) == UNSUPPORTED}
 
     def _remove(self, left: set[int]) -> None:
-        """Take away what was begun and did not arrive; each file is then sent alone, and tells what is wrong."""
+        """Remove unfinished files that did not arrive; each is later sent alone, which reports what is wrong."""
         burst = Burst(self._client)
         for number in left:
             burst.ask(REMOVE, self._parts[number])

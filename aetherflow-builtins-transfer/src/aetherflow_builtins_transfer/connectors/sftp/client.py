@@ -1,10 +1,9 @@
-"""All that we need of paramiko's private parts: its SFTP client, fed and read in larger pieces, with requests and
-answers of our own, and bursts of them.
+"""All uses of paramiko's private names: an SFTP client with larger reads and writes, and with pipelined requests.
 
-Why: `SFTPFile` acknowledges what it writes ahead only in part, so that a full disk goes unnoticed; its read-ahead runs
-in a thread whose errors appear on stderr; `listdir` decodes names strictly, so that one odd name hides a whole folder;
-and errors of the protocol but two have no code. Without these parts: `SFTPFile.read` and `write`, which wait for each
-answer, and one file at a time; slower, and without the other mends. Tried with paramiko 3.5 to 5.1.
+Why: `SFTPFile` checks the acknowledgements of pipelined writes only in part, so that a full disk goes unnoticed; its
+prefetch runs in a thread whose errors appear on stderr; `listdir` decodes names strictly, so that one odd name hides a
+whole folder; and most errors of the protocol have no errno. Without these names, `SFTPFile.read` and `write` would
+remain, which wait for each answer: slower, and without the corrections. Tried with paramiko 3.5 to 5.1.
 """
 
 import contextlib
@@ -17,34 +16,35 @@ from typing import Any
 from paramiko import Message, SFTPAttributes, SFTPClient, SFTPError
 from paramiko.sftp import int64
 
-# Numbers of the protocol, draft-ietf-secsh-filexfer-02; the library does not export them.
+# Packet types and statuses of the protocol, draft-ietf-secsh-filexfer-02; the library does not export them.
 OPENDIR, READDIR, CLOSE, READ, WRITE = 11, 12, 4, 5, 6
 DATA, STATUS, UNSUPPORTED = 103, 101, 8
 
 PIECE = 32_000
-"""Bytes for one packet; OpenSSH takes no larger ones."""
+"""Maximum number of bytes in one packet; OpenSSH accepts no larger ones."""
 READ_AHEAD = 1 << 18
-"""Bytes to take from the channel at once, if so many are there."""
+"""Bytes to receive from the channel at once, if available."""
 LARGEST_ANSWER = 1 << 24
 
 Answer = tuple[int, bytes]
-"""The kind of an answer, and what it says."""
+"""The packet type of an answer, and its content."""
 
 
 class Receiver(ABC):
-    """Takes the answers to requests that were sent by `Client.ask`; the library holds it by a weak reference."""
+    """Receives the answers to `Client.ask_read` and `ask_write`; paramiko holds it by a weak reference."""
 
     @abstractmethod
     def take(self, kind: int, message: Message, number: int) -> None:
-        """Called from `Client.wait` with the kind of an answer, what it says, and the number of its request."""
+        """Called from `Client.wait` with an answer's packet type and content, and the number of its request."""
 
     def _async_response(self, kind: int, message: Message, number: int) -> None:
         self.take(kind, message, number)
 
 
 class Client(SFTPClient):
-    """The library's client takes each answer from the channel in two parts, under three locks each; here one look
-    takes all the answers that are there, which is what small requests cost most.
+    """An SFTP client that receives all available answers at once.
+
+    paramiko's own client receives each answer in two parts with three locks each, which dominates small requests.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -53,7 +53,7 @@ class Client(SFTPClient):
         super().__init__(sock)
 
     def folder(self, path: str) -> list[tuple[str, SFTPAttributes]]:
-        """Names in a folder, `.` and `..` too, with their attributes; bytes that are no UTF-8 as surrogates."""
+        """Names in a folder, including `.` and `..`, with attributes; bytes that are no UTF-8 become surrogates."""
         found: list[tuple[str, SFTPAttributes]] = []
         library: Any = self._library
         _, message = library._request(OPENDIR, path.encode())
@@ -66,7 +66,7 @@ class Client(SFTPClient):
                     return found
                 for _ in range(message.get_int()):
                     name = message.get_string().decode("utf-8", "surrogateescape")
-                    message.get_string()  # a line for people
+                    message.get_string()  # longname, a line for display
                     attributes: Any = SFTPAttributes
                     found.append((name, attributes._from_msg(message)))
         finally:
@@ -74,20 +74,20 @@ class Client(SFTPClient):
                 library._request(CLOSE, handle)
 
     def ask_read(self, receiver: Receiver, handle: bytes, offset: int, length: int) -> int:
-        """Ask for a piece of an open file; the number under which the answer is given to `receiver`."""
+        """Request a piece of an open file; return the number with which the answer is passed to `receiver`."""
         number: int = self._library._async_request(receiver, READ, handle, int64(offset), length)
         return number
 
     def ask_write(self, receiver: Receiver, handle: bytes, offset: int, data: bytes) -> None:
-        """Send a piece of an open file."""
+        """Send a piece of an open file; its acknowledgement is passed to `receiver`."""
         self._library._async_request(receiver, WRITE, handle, int64(offset), data)
 
     def wait(self) -> None:
-        """Wait for one answer, and give it to its receiver."""
+        """Wait for one answer and pass it to its receiver."""
         self._library._read_response()
 
     def check(self, status: Message) -> None:
-        """Raise what a status says: EOFError at the end of a file, OSError for a refusal."""
+        """Raise the error of a status: EOFError at the end of a file, OSError for a refusal."""
         self._convert_status(status)
 
     def _convert_status(self, message: Message) -> None:
@@ -127,7 +127,7 @@ class Client(SFTPClient):
             try:
                 sent = self.sock.send(bytes(rest[:PIECE]))
             except OSError as error:
-                if error.errno is None and not isinstance(error, TimeoutError):  # so the library says that it is closed
+                if error.errno is None and not isinstance(error, TimeoutError):  # paramiko's error for a closed channel
                     raise EOFError from error
                 raise
             if sent <= 0:
@@ -136,7 +136,7 @@ class Client(SFTPClient):
 
 
 class Burst:
-    """Requests that go out together. The server works on them one after the other, without waiting for us."""
+    """Requests that are sent together; the server processes them without waiting for the client."""
 
     def __init__(self, client: Client) -> None:
         self._client: Any = client
@@ -144,7 +144,7 @@ class Burst:
         self._open: set[int] = set()
 
     def ask(self, kind: int, *fields: bytes) -> int:
-        """Add a request of fields in the protocol's form; the number under which its answer comes."""
+        """Add a request with encoded fields; return its number, the key of its answer."""
         number: int = self._client.request_number
         self._client.request_number = number + 1
         body = b"".join(fields)
@@ -154,7 +154,7 @@ class Burst:
         return number
 
     def answers(self, beat: Callable[[], None]) -> dict[int, Answer]:
-        """Send them, and wait for every answer; `beat` is called whenever something has moved."""
+        """Send the requests and wait for all answers; `beat` is called at every progress."""
         for begin in range(0, len(self._out), PIECE):
             self._client._write_all(self._out[begin : begin + PIECE])
             beat()
@@ -164,12 +164,12 @@ class Burst:
             kind, body = self._client._read_packet()
             beat()
             number = int.from_bytes(body[:4], "big")
-            if number in self._open:  # else it answers a request of earlier work that was broken off
+            if number in self._open:  # otherwise it answers a request of earlier, aborted work
                 self._open.remove(number)
                 found[number] = kind, body[4:]
         return found
 
 
 def text(value: bytes) -> bytes:
-    """Text, a handle or content as a field."""
+    """A string field of the protocol: length and bytes."""
     return len(value).to_bytes(4, "big") + value

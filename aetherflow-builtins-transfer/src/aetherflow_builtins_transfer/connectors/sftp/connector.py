@@ -1,4 +1,4 @@
-"""The connector `sftp:paramiko`: files on an SSH server."""
+"""The connector `sftp:paramiko`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Opening:
-    """A connection on which a channel is being opened: the library waits for some of its answers without a limit."""
+    """A connection on which a channel is being opened, for the watchdog: paramiko waits for it without a limit."""
 
     def __init__(self, transport: "paramiko.Transport") -> None:
         self._transport = transport
@@ -31,8 +31,8 @@ class _Opening:
 class SftpConnector(FileConnector[Config, Options]):
     """Files on an SSH server.
 
-    Paths are absolute, or relative to the folder in which a login lands. The server's host key is checked before
-    anything is told to it: `options.host_key_policy`. One connection serves the run, with a channel for each thread.
+    Paths are absolute, or relative to the login folder. The server's host key is checked before anything is sent to
+    it: `options.host_key_policy`. One connection serves the whole run, with a channel for each thread.
 
         resources:
           partner:
@@ -64,14 +64,14 @@ class SftpConnector(FileConnector[Config, Options]):
         return f"{self.conf.host}:{self.conf.port}"
 
     def at(self, path: str) -> str:
-        """The path without needless slashes; empty is the login folder."""
+        """The path without redundant slashes; an empty path is the login folder."""
         if "\0" in path:
             raise self.error("other", f"not a usable path: {path!r}", "take the zero byte out")
         parts = [part for part in path.split("/") if part not in ("", ".")]
         return ("/" if path.startswith("/") else "") + "/".join(parts) or "."
 
     def open_session(self) -> FileSession:
-        """A channel on the one connection."""
+        """Open a channel on the shared connection."""
         from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 
         transport = self._connected()
@@ -85,16 +85,16 @@ class SftpConnector(FileConnector[Config, Options]):
 
     @contextmanager
     def session(self) -> "Iterator[paramiko.SFTPClient]":
-        """The library's own client on a channel of the pool, for what the other methods lack.
+        """Lend paramiko's own client on a channel of the pool, for operations that the other methods lack.
 
-        Its errors are its own, and no watchdog ends it.
+        It raises paramiko's errors, and no watchdog limits it.
         """
         with self.pool.borrow(self.keeps) as session:
             client: paramiko.SFTPClient = session.client  # type: ignore[attr-defined]  # open_session makes no others
             yield client
 
     def mkdir_recursive(self, remote_dir: str, *, sftp: Any = None) -> None:
-        """Make a folder and those above it; existing ones are fine. `sftp` is for callers of old, and not needed."""
+        """Create a folder and its missing parents. `sftp` is ignored; older callers pass it."""
         del sftp
         super().mkdir_recursive(remote_dir)
 
@@ -117,12 +117,12 @@ class SftpConnector(FileConnector[Config, Options]):
         return self.ctx.asset_path(str(found))
 
     def close(self) -> None:
-        """Close the connection; twice is fine."""
+        """Close the connection; more calls have no effect."""
         self._hang_up()
         super().close()
 
     def interrupt(self) -> None:
-        """Close the connection under the transfers that use it."""
+        """Close the connection, so that transfers that use it fail; called from another thread."""
         self.count_stop()
         self._hang_up()
         self.pool.close()
@@ -136,7 +136,7 @@ class SftpConnector(FileConnector[Config, Options]):
             transport = getattr(transport, "below", None)
 
     def explain(self, error: BaseException) -> Fault:
-        """What paramiko raises, in our kinds."""
+        """Classify an error of paramiko or the operating system."""
         import paramiko
 
         text = one_line(error)

@@ -1,4 +1,4 @@
-"""Private keys, from files and from secrets, and the checks on a server's host key."""
+"""Loads private keys from files and secrets, and checks host keys."""
 
 import base64
 import binascii
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def fingerprint(key: "paramiko.PKey") -> str:
-    """`SHA256:…`, as OpenSSH shows it."""
+    """The fingerprint of a key as OpenSSH shows it: `SHA256:…`."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
 
 
 def load_key(text: str, passphrase: str | None, where: str) -> "paramiko.PKey":
-    """A private key of any type, from its text; RemoteError that says what is wrong with it."""
+    """A private key of any supported type, from its text; RemoteError if it cannot be read."""
     import paramiko
 
     types: tuple[type[Any], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
@@ -48,7 +48,7 @@ def load_key(text: str, passphrase: str | None, where: str) -> "paramiko.PKey":
 
 
 def own_key(host: SshHost, path_of: Any) -> "paramiko.PKey | None":
-    """The key of the configuration, with its certificate; None if there is none. `path_of` makes paths absolute."""
+    """The configured private key with its certificate, None if there is none. `path_of` makes paths absolute."""
     if host.private_key is not None:
         text, where = host.private_key.get_secret_value(), "config.private_key"
     elif host.pkey_path is not None:
@@ -76,7 +76,7 @@ def own_key(host: SshHost, path_of: Any) -> "paramiko.PKey | None":
 
 
 class HostKeys:
-    """The keys that a server may show."""
+    """The accepted host keys of one server: pinned ones, or those of known_hosts."""
 
     def __init__(self, host: SshHost, known_hosts: Path, policy: Policy) -> None:
         self._name = host.host if host.port == 22 else f"[{host.host}]:{host.port}"
@@ -85,13 +85,13 @@ class HostKeys:
         self._policy = policy
 
     def types(self) -> list[str]:
-        """Types of the keys that are known, so that the server is asked for one of them."""
+        """Types of the known keys, to request one of them from the server."""
         if self._pinned:
             return [each.split()[0] for each in self._pinned if not each.startswith("SHA256:")]
         return [key.get_name() for key, _ in self._known()]
 
     def check(self, key: "paramiko.PKey", log: Any) -> None:
-        """Accept the server's key, or raise; called before anything of ours is told to the server."""
+        """Accept the server's key, or raise RemoteError; called before anything confidential is sent to the server."""
         shown = f"{key.get_name()} {fingerprint(key)}"
         if self._pinned:
             if not any(_is_pinned(each, key) for each in self._pinned):
@@ -116,14 +116,14 @@ class HostKeys:
             self._remember(key, shown)
 
     def _known(self) -> "list[tuple[paramiko.PKey, bool]]":
-        """Keys for this server, and whether they are revoked; lines that cannot be read are passed over."""
+        """The keys of this server, and whether they are revoked; unreadable lines are skipped."""
         from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
         found = []
         for number, line in enumerate(self._lines()):
             marker, _, rest = line.partition(" ") if line.startswith("@") else ("", "", line)
             if marker not in ("", "@revoked"):
-                continue  # @cert-authority: host certificates are not known to the library
+                continue  # @cert-authority: paramiko does not support host certificates
             with contextlib.suppress(InvalidHostKey, ValueError):
                 entry = HostKeyEntry.from_line(rest.strip(), number)
                 if entry is not None and _matches(self._name, entry.hostnames or []):
@@ -149,7 +149,7 @@ class HostKeys:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "r+b", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                if known := [other for other, _ in self._known()]:  # another run was faster
+                if known := [other for other, _ in self._known()]:  # another run has written meanwhile
                     if key not in known:
                         raise self._changed(shown, str(self._file))
                     return
@@ -175,7 +175,7 @@ class HostKeys:
 
 
 def _matches(name: str, patterns: "list[str]") -> bool:
-    """Does a line of known_hosts speak of this server? Its names may be hashed, have wildcards, or exclude by `!`."""
+    """Whether a line of known_hosts applies to this server. Names may be hashed, have wildcards, or exclude by `!`."""
     from paramiko.hostkeys import HostKeys as Hashes
 
     if any(pattern.startswith("!") and _like(name, pattern[1:]) for pattern in patterns):
@@ -187,7 +187,9 @@ def _matches(name: str, patterns: "list[str]") -> bool:
 
 
 def _like(name: str, pattern: str) -> bool:
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))  # the bracket of [host]:port is no class
+    return fnmatchcase(
+        name.lower(), pattern.lower().replace("[", "[[]")
+    )  # the bracket of [host]:port is no character class
 
 
 def _is_pinned(pin: str, key: "paramiko.PKey") -> bool:

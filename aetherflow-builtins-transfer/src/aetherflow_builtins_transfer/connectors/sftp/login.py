@@ -1,4 +1,4 @@
-"""From an address to a connection that may be used: socket, greeting, host key, login. In this order."""
+"""Opens an SSH connection: socket, greeting, host key check, login, in this order."""
 
 import logging
 import socket
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("aetherflow.transfer")
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-"""Put first: they need no separate checksum in Python, and are the fastest by far."""
+"""Preferred ciphers: they need no separate MAC in Python and are by far the fastest."""
 PathOf = Callable[[str], str]
 
 
 class SshLogin:
-    """Makes connections to one server, through another one if the configuration says so."""
+    """Opens connections to one server, through a jump host if configured."""
 
     def __init__(self, conf: Config, opts: Options, timeout: float, path_of: PathOf) -> None:
         self._conf, self._opts, self._timeout, self._path_of = conf, opts, timeout, path_of
 
     def connect(self) -> "paramiko.Transport":
-        """A connection that is logged in. Its attribute `below` is the one that it goes through, or None."""
+        """Open a connection and log in. Its attribute `below` is the connection to the jump host, or None."""
         silence("paramiko")
         jump = self._conf.jump
         if jump is None:
@@ -51,7 +51,7 @@ class SshLogin:
         found = socket.create_connection((host.host, host.port), timeout=self._timeout)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # the library would wait for ever to get rid of bytes that a dead peer does not take
+            # without it paramiko would wait for ever while a dead server accepts no bytes
             milliseconds = int(self._opts.idle_timeout_seconds * 1000)
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         return found
@@ -63,7 +63,7 @@ class SshLogin:
         transport: Any = Transport(sock)
         transport.below = below
         transport.banner_timeout = transport.handshake_timeout = opts.banner_timeout_seconds
-        transport.auth_timeout = None  # what the library raises then is no different from a refusal: see _limited
+        transport.auth_timeout = None  # its error cannot be told from a refusal; _limited limits the time instead
         transport.channel_timeout = opts.channel_timeout_seconds
         transport.clear_to_send_timeout = opts.idle_timeout_seconds
         try:
@@ -74,7 +74,7 @@ class SshLogin:
             self._authenticate(transport, host)
         except BaseException:
             transport.close()
-            sock.close()  # the library leaves it open if nothing was said yet
+            sock.close()  # paramiko leaves the socket open if nothing was sent yet
             raise
         if opts.keepalive_seconds:
             transport.set_keepalive(opts.keepalive_seconds)
@@ -82,7 +82,7 @@ class SshLogin:
         return checked
 
     def _authenticate(self, transport: "paramiko.Transport", host: SshHost) -> None:
-        """Log in by key, by password, or by both where the server asks for both."""
+        """Log in by key, by password, or by both if the server requires both."""
         with self._agent() as keys:
             self._try_all(transport, host, keys + self._home_keys())
 
@@ -115,7 +115,7 @@ class SshLogin:
             except BadAuthenticationType as error:
                 tried[-1] += f" (the server takes {', '.join(error.allowed_types)})"
             except AuthenticationException:
-                pass  # told below; many servers hang up after a refusal
+                pass  # reported below; many servers close the connection after a refusal
         if not transport.is_authenticated():
             what = " and ".join(tried) or "nothing: the resource has neither password nor key"
             raise RemoteError(
@@ -126,7 +126,7 @@ class SshLogin:
 
     @contextmanager
     def _limited(self, transport: "paramiko.Transport") -> Iterator[None]:
-        """LostError if a login is not answered in time: the connection is closed then."""
+        """Close the connection and raise LostError if a login is not answered in time."""
         late = threading.Event()
 
         def give_up() -> None:
@@ -148,7 +148,7 @@ class SshLogin:
 
     @contextmanager
     def _agent(self) -> "Iterator[list[paramiko.PKey]]":
-        """Keys of the agent, which signs as long as this lasts, if the resource asks for them."""
+        """The keys of the SSH agent, usable inside the block; empty unless `use_agent`."""
         if not self._opts.use_agent:
             yield []
             return
@@ -161,7 +161,7 @@ class SshLogin:
             agent.close()
 
     def _home_keys(self) -> "list[paramiko.PKey]":
-        """Keys of the user's folder, if the resource asks for them."""
+        """The keys in ~/.ssh; empty unless `look_for_keys`."""
         found: list[paramiko.PKey] = []
         for name in ("id_ed25519", "id_ecdsa", "id_rsa") if self._opts.look_for_keys else ():
             path = Path("~/.ssh").expanduser() / name
@@ -177,7 +177,7 @@ class SshLogin:
 
 
 def _prefer(transport: "paramiko.Transport", types: list[str]) -> None:
-    """Ask the server for a host key of a type that is known, and for ciphers that are fast here."""
+    """Prefer host keys of the known types, and the fast ciphers."""
     security = transport.get_security_options()
     wanted = [name for each in types for name in (("rsa-sha2-512", "rsa-sha2-256") if each == "ssh-rsa" else (each,))]
     offered = list(security.key_types)

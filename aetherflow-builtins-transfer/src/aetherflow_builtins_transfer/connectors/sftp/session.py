@@ -1,4 +1,4 @@
-"""SFTP sessions: the requests of one channel, many of them under way at once where a file's content is moved."""
+"""SFTP sessions on one channel, with pipelined requests for the content of files."""
 
 import contextlib
 import errno
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import paramiko
 
 WINDOW = 8 << 20
-"""Bytes that the peer may send before we have taken them; the library's 2 MB are used up before the answer is there."""
+"""Receive window of a channel in bytes; paramiko's default of 2 MB limits the throughput."""
 PACKET = 1 << 18
-"""Largest piece in which the peer may send; each one costs time in Python."""
+"""Largest packet that the server may send; each packet costs time in Python."""
 REQUEST_OPENSSH = 224 * 1024
-"""Bytes of one read or write request: OpenSSH takes messages of up to 256 KiB."""
+"""Bytes of one read or write request with OpenSSH, which accepts messages of up to 256 KiB."""
 REQUEST_PLAIN = 32 * 1024
-"""What every server has to take."""
+"""Bytes of one read or write request that every server must accept."""
 IN_FLIGHT = 8 << 20
-"""Bytes of read or write requests under way at once; they are also what memory is used for."""
+"""Bytes of all read or write requests in flight; this is also the memory that a transfer uses."""
 
 
 class SftpSession(FileSession):
@@ -79,7 +79,7 @@ class SftpSession(FileSession):
             self._rename_aside(old, new)
 
     def _rename_aside(self, old: str, new: str) -> None:
-        """For servers that cannot replace: the old file makes room, and comes back if the new one does not come."""
+        """Replace a file on servers without atomic replace: rename the old file aside, and back if the rename fails."""
         self._check_kinds(old, new)
         aside = _aside(old, new)
         moved = self._make_room(new, aside)
@@ -93,7 +93,7 @@ class SftpSession(FileSession):
             self.client.remove(aside)
 
     def _check_kinds(self, old: str, new: str) -> None:
-        """A file takes the place of a file, never of a folder with all that is in it; nor a folder that of a file."""
+        """OSError if a file would replace a folder, or a folder a file."""
         try:
             found = self.stat(new, follow=False)
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class SftpSession(FileSession):
             raise
         except OSError as error:
             try:
-                self.client.remove(aside)  # an attempt that was cut may have left it
+                self.client.remove(aside)  # an interrupted attempt may have left it
             except OSError:
                 raise error from None
             self.client.rename(new, aside)
@@ -125,7 +125,10 @@ class SftpSession(FileSession):
         self._if_it_exists(path, lambda: self.client.mkdir(path))
 
     def _if_it_exists(self, path: str, action: Callable[[], object]) -> None:
-        """Do what an existing path forbids. "Failure" is all that the protocol says then; this says that it exists."""
+        """Run `action`; if it fails because `path` exists, raise FileExistsError.
+
+        The protocol only reports "Failure".
+        """
         try:
             action()
         except OSError as error:
@@ -153,14 +156,15 @@ class SftpSession(FileSession):
         self.client.close()
 
     def abort(self) -> None:
-        # the whole connection: closing a channel sends a message, which a dead peer does not take
+        # close the whole connection: closing a channel sends a message, which would block with a dead server
         self._transport.close()
 
 
 def _aside(old: str, new: str) -> str:
-    """Where a file makes room: a hidden name, which the next delivery or move to that name takes for a leftover.
+    """The hidden name under which an old file is moved aside.
 
-    So that it does, should the connection break in between, it is the same each time.
+    It is the same each time, so that after a lost connection the next delivery to this name recognizes it as a
+    leftover.
     """
     folder, slash, name = new.rpartition("/")
     part = old.rpartition("/")[2]
@@ -171,7 +175,7 @@ def _aside(old: str, new: str) -> str:
 
 
 class _Reader(Receiver):
-    """Keeps read requests under way; they are answered in any order and handed on in theirs."""
+    """Keeps several read requests in flight and passes the answers on in the order of the requests."""
 
     def __init__(self, session: SftpSession, file: Any) -> None:
         self._session, self._file = session, file
@@ -181,7 +185,7 @@ class _Reader(Receiver):
         self._answers[number] = (kind, message)
 
     def fetch(self, offset: int, limit: int | None, write: Write) -> None:
-        """Hand on the content from `offset` on."""
+        """Call `write` with the content from `offset` on."""
         size = self._session.chunk
         end = None if limit is None else offset + limit
         asked: deque[tuple[int, int, int]] = deque()
@@ -196,11 +200,13 @@ class _Reader(Receiver):
             number, at, length = asked.popleft()
             data = self._answer(number)
             if data is None:
-                last = True  # the end of the file; what is asked beyond it is answered likewise
+                last = True  # the end of the file; the remaining requests get the same answer
                 continue
             write(data)
-            depth = min(depth * 2, self._session.depth)  # small files do not pay for requests beyond their end
-            while len(data) < length:  # fewer bytes than asked: the end, or a server that gives less at once
+            depth = min(
+                depth * 2, self._session.depth
+            )  # grows slowly, so that small files need few requests beyond their end
+            while len(data) < length:  # a short answer: the end of the file, or a server with a smaller limit
                 at, length = at + len(data), length - len(data)
                 part = self._answer(self._ask(at, length))
                 if part is None:
@@ -211,7 +217,7 @@ class _Reader(Receiver):
         return self._session.client.ask_read(self, self._file.handle, offset, length)
 
     def _answer(self, number: int) -> bytes | None:
-        """The bytes that answer a request, None beyond the end."""
+        """The bytes that answer a request; None beyond the end of the file."""
         while number not in self._answers:
             self._session.client.wait()
             self._session.beat()
@@ -227,7 +233,7 @@ class _Reader(Receiver):
 
 
 class _Writer(Receiver):
-    """Keeps write requests under way, and looks at the answer to each."""
+    """Keeps several write requests in flight and checks the answer to each."""
 
     def __init__(self, session: SftpSession, file: Any, offset: int) -> None:
         self._session, self._file, self._offset = session, file, offset
@@ -267,6 +273,6 @@ def _entry(name: str, attributes: Any) -> RemoteEntry:
         kind = "folder"
     elif modes.S_ISLNK(mode):
         kind = "link"
-    elif modes.S_ISREG(mode) or not modes.S_IFMT(mode):  # a server that tells no type has files
+    elif modes.S_ISREG(mode) or not modes.S_IFMT(mode):  # a server that reports no type
         kind = "file"
     return RemoteEntry(name, kind, attributes.st_size, attributes.st_mtime)

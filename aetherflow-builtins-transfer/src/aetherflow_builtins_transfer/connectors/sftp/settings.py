@@ -1,4 +1,4 @@
-"""Settings of SFTP resources: which server, who asks, and how its host key is checked."""
+"""Settings of SFTP resources: server, login, and host key check."""
 
 from typing import Annotated, Literal, Self
 
@@ -18,13 +18,13 @@ class SshHost(ConnectorConfig):
     user: str | None = Field(None, min_length=1, description="The account.")
     username: str | None = Field(None, min_length=1, description="The same.")
     password: SecretStr | None = Field(
-        None, description="Its password; where a key is given too, only for servers that ask for both."
+        None, description="Its password; if a key is given too, only for servers that require both."
     )
     pkey_path: str | None = Field(
         None, min_length=1, description="File of the private key, relative to the flow's folder: Ed25519, ECDSA or RSA."
     )
     private_key: SecretStr | None = Field(
-        None, description="The private key itself, as text, from a secret; wins over `pkey_path`."
+        None, description="The private key as text, from a secret; wins over `pkey_path`."
     )
     passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
     certificate: str | None = Field(
@@ -34,7 +34,7 @@ class SshHost(ConnectorConfig):
         [],
         description="The server's host key, one or several: `SHA256:…` as ssh-keygen -l shows it, or "
         "`ssh-ed25519 AAAA…`. "
-        "What is given here counts alone, known_hosts is not read.",
+        "With this, known_hosts is not read.",
     )
 
     @field_validator("host_key", mode="before", json_schema_input_type=list[str] | str)
@@ -60,12 +60,12 @@ class SshHost(ConnectorConfig):
 
     @property
     def login(self) -> str:
-        """The account, whichever key gave it."""
+        """The account name, from `user` or `username`."""
         return self.user or self.username or ""
 
 
 class Config(SshHost):
-    """The server, and the one between, if there is one."""
+    """The server, and optionally a jump host."""
 
     known_hosts: str = Field(
         "~/.ssh/known_hosts",
@@ -73,7 +73,7 @@ class Config(SshHost):
         description="File of known host keys, in OpenSSH's form, relative to the flow's folder.",
     )
     jump: SshHost | None = Field(
-        None, description="A server to go through, with a login of its own; its host key is checked in the same way."
+        None, description="Jump host, with its own login; its host key is checked in the same way."
     )
     timeout: float | None = Field(None, gt=0, description="The same as `options.timeout`.")
 
@@ -82,17 +82,18 @@ class Options(FileOptions):
     host_key_policy: Annotated[Policy, InsecureWhen("insecure")] = Field(
         "strict",
         description="`strict`: only a known key. `accept-new`: an unknown server's key is written to known_hosts, a "
-        "changed one refused. `insecure`: an unknown server's key is not checked: who sits between gets the password.",
+        "changed key is refused. `insecure`: an unknown server's key is accepted, so that an attacker in between gets "
+        "the password.",
     )
     banner_timeout_seconds: float = Field(15, gt=0, description="Seconds to wait for the server's greeting.")
     auth_timeout_seconds: float = Field(30, gt=0, description="Seconds to wait for the answer to a login.")
     channel_timeout_seconds: float = Field(30, gt=0, description="Seconds to wait for a channel.")
-    keepalive_seconds: int = Field(15, ge=0, description="A sign of life after so many quiet seconds; 0: none.")
+    keepalive_seconds: int = Field(15, ge=0, description="Seconds of silence after which a keepalive is sent; 0: none.")
     use_agent: Flag = Field(False, description="Offer the keys of the SSH agent too.")
     look_for_keys: Flag = Field(False, description="Offer the keys in ~/.ssh too: id_ed25519, id_ecdsa, id_rsa.")
     request_bytes: int | None = Field(
         None,
         ge=1024,
         le=261120,
-        description="Bytes of one read or write. Default: 224 KiB with OpenSSH, else 32 KiB, which every server takes.",
+        description="Bytes of one read or write. Default: 224 KiB with OpenSSH, else 32 KiB, which all servers accept.",
     )

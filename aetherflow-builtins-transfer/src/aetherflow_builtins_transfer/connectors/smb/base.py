@@ -1,4 +1,4 @@
-"""Settings, paths and errors that the SMB drivers share."""
+"""Settings and the base class of the SMB drivers, with the mapping of their errors."""
 
 import random
 import time
@@ -32,7 +32,7 @@ NTSTATUS: dict[int, Kind] = {
     0xC000020D: "lost",  # CONNECTION_RESET
     0xC00000B5: "lost",  # IO_TIMEOUT
 }
-"""Answers of a server by their number, [MS-ERREF] 2.3."""
+"""Kinds of errors by NTSTATUS code, [MS-ERREF] 2.3."""
 WORDS: dict[int, str] = {
     0xC0000043: "the file is open elsewhere",
     0xC0000056: "the file is being deleted, and is still open elsewhere",
@@ -45,10 +45,10 @@ WORDS: dict[int, str] = {
 
 
 class SmbConfig(ConnectorConfig):
-    """The server, and who asks."""
+    """Address of the server, share, and account."""
 
     server: str = Field(min_length=1, description="Name or address of the server.")
-    share: str | None = Field(None, min_length=1, description="Default share: where paths without one are.")
+    share: str | None = Field(None, min_length=1, description="Default share, for paths that name none.")
     username: str | None = Field(None, min_length=1, description="The account.")
     user: str | None = Field(None, min_length=1, description="The same.")
     password: SecretStr = Field(SecretStr(""), description="Its password.")
@@ -63,13 +63,13 @@ class SmbConfig(ConnectorConfig):
 
     @property
     def account(self) -> str:
-        """The account, whichever key gave it; empty: anonymous."""
+        """The account, from `username` or `user`; empty: anonymous."""
         return self.username or self.user or ""
 
 
 class SmbOptions(FileOptions):
     signing: Annotated[Flag, InsecureWhen(False)] = Field(
-        True, description="Every message is signed, so that nobody between can change one; false: as the server wants."
+        True, description="Require signed messages, which nobody in between can change; false: the server decides."
     )
 
 
@@ -96,11 +96,12 @@ def patiently(
     *,
     looks: int = 1,
 ) -> T:
-    """Repeat an action that the server refuses while another handle has the file open, for PATIENCE_SECONDS.
+    """Repeat an action that the server refuses while another handle has the file open, for up to PATIENCE_SECONDS.
 
-    Only for actions that happen as a whole or not at all. The other handle may be our own: a server
-    keeps the handles of a broken connection until it notices. `looks` says how often a name that is not there is
-    asked for: Samba answers so, too, if a file is replaced while it opens it.
+    Only for atomic actions. The other handle may be our own: a server keeps the handles of a broken connection until it
+    notices. `status_of` returns the NTSTATUS of an error; statuses outside `refusals` are raised at once.
+    `looks` is how often a missing name is asked for: Samba also answers "not found" when a file is replaced while it is
+    being opened.
     """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, 0.002
     while True:
@@ -113,8 +114,8 @@ def patiently(
                 continue  # at once: each look is one of its own, and many files may really be missing
             if status not in refusals or time.monotonic() > deadline:
                 raise
-        beat()  # it answers, so it is not silent
-        time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 so as not to keep in step with who reads
+        beat()  # the server answers, so the session is not idle
+        time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, so as not to keep in step with a reader
         wait = min(wait * 1.1, 0.02)
 
 
@@ -124,7 +125,7 @@ SmbOptionsT = TypeVar("SmbOptionsT", bound=SmbOptions)
 
 
 class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
-    """What both drivers do in the same way. Paths in the drivers' form are UNC."""
+    """The base class of both drivers. Paths in the drivers' form are UNC paths."""
 
     SEPARATOR = "\\"
 
@@ -134,11 +135,11 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         return f"{self.conf.server}:{self.conf.port}"
 
     def at(self, path: str) -> str:
-        """The UNC path of what a user wrote; smb_paths tells the forms."""
+        """The UNC path for a user's path; `smb.paths` lists the accepted forms."""
         return parse(path, self.conf.share, self.conf.server, self.label).unc(self.conf.server)
 
     def probe(self) -> None:
-        """Connect and log in, and look at the share, if the resource names one."""
+        """Connect and log in, and query the share if the resource names one; RemoteError if that fails."""
         if self.conf.share is not None:
             super().probe()
         else:
@@ -146,22 +147,22 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
 
     @staticmethod
     def can_name(name: str) -> bool:
-        """False for names that SMB does not have."""
+        """False for names that are not valid in SMB."""
         return is_name(name)
 
     def identity(self, path: str) -> str:
-        """SMB servers take upper and lower case for the same."""
+        """The path in folded case: SMB servers ignore case."""
         return self.at(path).casefold()
 
     def is_top(self, path: str) -> bool:
-        """True for a share: that is never made."""
+        """Whether the path is a share, which is never created."""
         return path.count("\\") <= 3
 
     def parent(self, path: str) -> str:
         return path.rpartition("\\")[0]
 
     def advise(self, kind: Kind, cause: Cause = "") -> str:
-        """What to do about an error."""
+        """The advice for an error, by its cause or its kind."""
         if cause == "protection":
             return "let the server allow it, or change options.encrypt and options.signing"
         if cause == "login":
@@ -169,12 +170,12 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         return super().advise(kind, cause)
 
     def from_status(self, status: int, text: str) -> Fault:
-        """An answer with this number."""
+        """The Fault for an NTSTATUS code; `text` is used for unknown codes."""
         cause: Cause = "login" if status == LOGON_FAILURE else ""
         return Fault(NTSTATUS.get(status, "other"), WORDS.get(status, text), cause)
 
     def explain(self, error: BaseException) -> Fault:
-        """What the libraries have in common."""
+        """Classify an error, as far as both libraries report it in the same way."""
         text = one_line(error)
         if isinstance(error, RemoteError):
             return Fault(error.kind, str(error))

@@ -1,8 +1,9 @@
-"""All that we need of smbprotocol's private parts: its connection, its socket, the state of its file handles.
+"""All uses of smbprotocol's private names: its connection, its socket, the state of its file handles.
 
-Why: the library takes a message without a signature where one was agreed upon, copies what it receives three times, has
-no setting for how long it waits for an answer, and no way to end a connection under a send that a silent peer holds up.
-Without the copies saved large files are slower; the rest has no public way. Tried with smbprotocol 1.16.1 to 1.17.
+Why: the library accepts an unsigned message where signing was agreed upon, copies received data three times, has no
+setting for the time that it waits for an answer, and cannot end a connection while a send is blocked by a silent
+server. Without the saved copies large files are slower; the rest has no public interface. Tried with smbprotocol 1.16.1
+to 1.17.
 """
 
 import select
@@ -22,26 +23,26 @@ from smbprotocol.header import Commands, NtStatus, Smb2Flags
 from smbprotocol.transport import Tcp
 
 LARGE = 256 << 10
-"""Bytes of a message from which on it is decrypted into a buffer that is used again."""
+"""Size in bytes from which on a message is decrypted into a reused buffer."""
 UNSOLICITED = 0xFFFFFFFFFFFFFFFF
-"""Number of a message that answers no request; it is never signed, [MS-SMB2] 3.2.5.1.3."""
+"""Message id of a message that answers no request; it is never signed, [MS-SMB2] 3.2.5.1.3."""
 NONCE_BYTES, BLOCK_BYTES = 12, 16
 ASSOCIATED = ("nonce", "original_message_size", "reserved", "flags", "session_id")
-"""Fields of an encrypted message's header that its signature covers, [MS-SMB2] 2.2.41."""
+"""Header fields of an encrypted message that its signature covers, [MS-SMB2] 2.2.41."""
 
 
 class UntrustedAnswerError(SMBException):  # type: ignore[misc]  # the library has no types
-    """An answer is not what the request asked for, or not protected as it has to be; it was not taken."""
+    """An answer does not belong to its request, or lacks the agreed protection; it was discarded."""
 
 
 class UnprotectedError(SMBException):  # type: ignore[misc]  # the library has no types
-    """The server does not sign or encrypt as the options ask for."""
+    """The server does not sign or encrypt as the options require."""
 
 
 class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
-    """The library takes what comes piece by piece and copies it twice; the system can fill one buffer.
+    """Receives a whole message into one buffer; the library receives piece by piece and copies twice.
 
-    A message that stops half-way is the watchdog's matter: it ends the connection.
+    If a message stops halfway, the watchdog ends the connection.
     """
 
     def _recv(self, length: int, timeout: float) -> tuple[bytes | None, float]:
@@ -62,31 +63,31 @@ class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
 
 
 class SmbConnection(Connection):  # type: ignore[misc]  # the library has no types
-    """A connection whose large messages are received and decrypted with fewer copies, and none is taken unsigned."""
+    """A connection that copies large messages less often and accepts no unsigned message."""
 
     _plain = bytearray()
-    """The last large message; the library's one thread that receives takes out of it what it needs, by copying."""
+    """The last large message; the library's single receiving thread copies what it needs from it."""
 
     def limit_silence(self, seconds: float) -> None:
-        """Give the connection up once nothing came for so long."""
-        # half: the library asks once whether the server is still there before it gives up
+        """End the connection after `seconds` without an answer."""
+        # half: the library sends one echo request before it gives up
         self._receive_timeout = max(1, int(seconds / 2))
 
     def cut(self) -> None:
-        """End the connection at once, whoever waits in it."""
-        # the library's own close waits for the lock of a send that a silent peer may hold up for ever
+        """End the connection at once, even while another thread waits in it."""
+        # the library's close() waits for the lock of a send, which a silent server may block for ever
         with suppress(Exception):
             self._transport._sock.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def forget(file: Any) -> None:
-        """Have a file of a broken connection not reported as left open."""
+        """Prevent the library from reporting a file of a broken connection as left open."""
         file.fd._connected = False
 
     @staticmethod
     @contextmanager
     def logging_in() -> Iterator[None]:
-        """UnprotectedError for what the library refuses at a login: it has no class of its own for that."""
+        """Convert the library's refusals at login, which have no own class, to UnprotectedError."""
         try:
             yield
         except SMBException as error:
@@ -95,7 +96,7 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
             raise
 
     def receive(self, request: Any, wait: bool = True, timeout: Any = None, resolve_symlinks: bool = True) -> Any:
-        """The answer to a request; SMBConnectionClosed if none came in time, for which the library has no class."""
+        """The answer to a request; SMBConnectionClosed if none arrives in time, for which the library has no class."""
         try:
             return super().receive(request, wait, timeout, resolve_symlinks)
         except SMBException as error:
@@ -105,7 +106,7 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
 
     @property
     def transport(self) -> Any:
-        """The socket; the library makes it, of its own class."""
+        """The library's socket, whose class is replaced by _Socket."""
         return self._transport
 
     @transport.setter
@@ -115,10 +116,10 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         self._transport = made
 
     def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:
-        """The library passes over a message without a signature, which is what a forger would send.
+        """Raise UntrustedAnswerError for an unsigned answer, which the library would accept, or a wrong signature.
 
-        What has to be signed goes by the request: the command and the session of an answer are the forger's to say.
-        With `force` the library itself insists on the signature, at the end of a login whose request is done with.
+        Whether an answer must be signed is decided by its request: a forger can choose the command and the session of
+        an answer. With `force`, at the end of a login, the library itself requires the signature.
         """
         message_id = header["message_id"].get_value()
         if not force and message_id != UNSOLICITED:

@@ -1,4 +1,4 @@
-"""The content of files over SMB, several requests under way at once: one side works while the other does."""
+"""Reads and writes the content of files over SMB with pipelined requests."""
 
 import time
 from collections import deque
@@ -8,21 +8,21 @@ from typing import Any
 from aetherflow_builtins_transfer.connectors.files.session import Read, Write
 
 DEPTH = 4
-"""Requests under way; more gain nothing on a fast line, and on a slow one each has to be answered in time."""
+"""Requests in flight; more gain nothing on a fast line, and on a slow line each must be answered in time."""
 SMALLEST, LARGEST = 256 << 10, 4 << 20
-"""Bytes of one request: few at first, so that a slow line answers in time, more as long as answers come at once."""
+"""Bytes of one request: small at first, so that a slow line answers in time, doubled while answers are quick."""
 QUICK_SECONDS = 0.5
 CREDIT = 65536
-"""Bytes that one credit pays for, [MS-SMB2] 3.1.5.2."""
+"""Bytes of payload per credit, [MS-SMB2] 3.1.5.2."""
 HEADER_BYTES = 64
-"""Of a message; the place of the content in the answer to a read counts from its beginning, [MS-SMB2] 2.2.20."""
+"""Length of a message header; the data offset of a READ answer is relative to the header, [MS-SMB2] 2.2.20."""
 Beat = Callable[[], None]
 
 
 class Pipe:
-    """Reads or writes an open file by requests that are sent before the answers to earlier ones are there.
+    """Reads or writes an open file with pipelined requests.
 
-    The library offers this by `send=False`; its own file objects wait for each answer.
+    The library supports this with `send=False`; its own file objects wait for each answer.
     """
 
     def __init__(self, file: Any, beat: Beat) -> None:
@@ -33,7 +33,7 @@ class Pipe:
         self._asked: deque[tuple[Any, Callable[[Any], Any], int, int, float]] = deque()
 
     def fetch(self, offset: int, limit: int | None, write: Write) -> None:
-        """Hand on the content from `offset` to the end, as it was when the file was opened, or `limit` bytes of it."""
+        """Call `write` with the content from `offset` to the end at the time of opening, or `limit` bytes of it."""
         end = self._open.end_of_file if limit is None else min(self._open.end_of_file, offset + limit)
         while True:
             while offset < end and len(self._asked) < DEPTH:
@@ -46,12 +46,12 @@ class Pipe:
                 return
             data, at, length = self._receive()
             write(data)
-            while 0 < len(data) < length:  # the server gave less than it was asked for
+            while 0 < len(data) < length:  # the server returned less than requested
                 at, length = at + len(data), length - len(data)
                 write(data := self._open.read(at, length))
 
     def store(self, offset: int, read: Read) -> None:
-        """Write what `read` gives, from `offset` on, until every byte is acknowledged."""
+        """Write the bytes from `read`, from `offset` on; returns when every byte is acknowledged."""
         while data := read(min(self._chunk, self._connection.max_write_size)):
             while data:
                 while len(self._asked) >= DEPTH:
@@ -65,11 +65,11 @@ class Pipe:
             self._acknowledge()
 
     def _affordable(self, length: int) -> int:
-        """As much of `length` as the server's credits allow now; 0 if an answer has to be waited for."""
+        """The part of `length` that the server's credits allow now; 0 if an answer must be awaited first."""
         window = self._connection.sequence_window
         available = window["high"] - window["low"]
         if self._asked and available * CREDIT < length:
-            return 0  # answers bring credits
+            return 0  # answers grant credits
         return int(min(length, max(1, available) * CREDIT))
 
     def _send(self, prepared: Any, offset: int, length: int) -> None:
@@ -91,7 +91,7 @@ class Pipe:
         return answer, offset, length
 
     def _content(self, request: Any) -> memoryview:
-        """What a read brought, where it is: the library would copy it once more."""
+        """The data of a READ answer as a view, without the library's extra copy."""
         message = memoryview(self._connection.receive(request)["data"].get_value())
         begin, size = message[2] - HEADER_BYTES, int.from_bytes(message[4:8], "little")
         return message[begin : begin + size]

@@ -1,11 +1,11 @@
-r"""Every way to write the path of a file on an SMB share, read in one place.
+r"""Parses all accepted forms of a path on an SMB share.
 
 | Form | Share |
 |---|---|
 | `dir/f`, `/dir/f`, `\dir\f` | the default share |
-| `SHARE:/dir/f`, `SHARE:\dir\f`, `SHARE:` | SHARE, a name of two characters at least |
-| `C:\dir\f`, `C:/dir/f` | the default share, the letter dropped |
-| `\\host\SHARE\dir\f`, `//host/SHARE/dir/f` | SHARE; another host than the resource's is an error |
+| `SHARE:/dir/f`, `SHARE:\dir\f`, `SHARE:` | SHARE, a name of at least two characters |
+| `C:\dir\f`, `C:/dir/f` | the default share; the drive letter is ignored |
+| `\\host\SHARE\dir\f`, `//host/SHARE/dir/f` | SHARE; a host other than the resource's is an error |
 """
 
 import re
@@ -31,12 +31,12 @@ class SharePath:
 
 
 def is_name(name: str) -> bool:
-    """True for a name that means itself in a path: SMB has no other ones, a folder of this machine may."""
+    """Whether a name is valid in SMB; local folders may contain names that are not."""
     return not (_FORBIDDEN.search(name) or _SLASH.search(name))
 
 
 def parse(path: str, default_share: str | None, server: str | None, label: str) -> SharePath:
-    """Read a path; RemoteError that names the resource for one that cannot be. `server` None: any host will do."""
+    """Parse a path; RemoteError that names the resource if it is not valid. `server` None accepts any host."""
 
     def refuse(reason: str, fix: str) -> RemoteError:
         return RemoteError(f"{reason}: {shown(path)!r}", fix=fix, resource=label)
@@ -52,7 +52,9 @@ def parse(path: str, default_share: str | None, server: str | None, label: str) 
             raise refuse(f"the path names the host {shown(host)}, the resource {server}", "use a resource of that host")
     elif (found := _PREFIX.match(text)) is not None:
         name, rest = found.groups()
-        is_drive = len(name) == 1 and name.isascii() and name.isalpha()  # as people paste it: it says nothing here
+        is_drive = (
+            len(name) == 1 and name.isascii() and name.isalpha()
+        )  # pasted from Windows; a drive letter has no meaning here
         share = default_share if is_drive else name
     else:
         share, rest = default_share, text

@@ -1,4 +1,4 @@
-"""The connector `smb:pysmb`: files on servers that know nothing newer than SMB 1 or 2.1."""
+"""The connector `smb:pysmb`, for servers that support only SMB 1 or 2."""
 
 import io
 import select
@@ -25,22 +25,22 @@ from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, 
 NO_MORE_FILES = 0x80000006
 ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE = 0x10, 0x400
 ECHO_AFTER_SECONDS = 20.0
-"""A connection that was idle for so long is asked whether it is still there before it is used."""
+"""Seconds of idleness after which a connection is checked by an echo before it is used."""
 
 
 class Config(SmbConfig):
-    """The server, and who asks."""
+    """Address of the server, account, and NetBIOS names."""
 
     server_name: str | None = Field(None, min_length=1, description="Its NetBIOS name; default: `server`.")
     client_name: str = Field("aetherflow", min_length=1, max_length=15, description="NetBIOS name of this side.")
 
 
 class Options(SmbOptions):
-    """How it behaves. This driver cannot encrypt; smb:smbclient can."""
+    """Options of the driver. It cannot encrypt; smb:smbclient can."""
 
 
 class PysmbSession(FileSession):
-    """One connection of pysmb, which is for one thread."""
+    """One connection of pysmb, used by one thread at a time."""
 
     def __init__(self, conf: Config, opts: Options) -> None:
         from aetherflow_builtins_transfer.connectors.smb.pysmb_connection import PysmbConnection
@@ -81,7 +81,7 @@ class PysmbSession(FileSession):
         return [_entry(each) for each in found if each.filename not in (".", "..")]
 
     def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
-        del follow  # the server follows
+        del follow  # the server always follows links
         share, rest = _split(path)
         found = patiently(
             lambda: self._smb.getAttributes(share, rest or "/", timeout=self._wait),
@@ -139,12 +139,12 @@ class PysmbSession(FileSession):
         self._used = now
         sock = self._smb.sock
         if sock is None or select.select([sock], [], [], 0)[0]:
-            return False  # nobody was asked, so what is there to be read is the end
+            return False  # no request is open, so readable data mean that the server closed the connection
         if now - idle_since < ECHO_AFTER_SECONDS:
             return True
         try:
             self._smb.echo(b"x", timeout=5)
-        except Exception:  # noqa: BLE001 whatever it is, the connection is of no use
+        except Exception:  # noqa: BLE001 - after any error the connection is unusable
             return False
         return True
 
@@ -154,7 +154,7 @@ class PysmbSession(FileSession):
             self._smb.close()
 
     def abort(self) -> None:
-        # no more than this: the library's close() takes the socket away from under a thread that reads from it
+        # only shut the socket down: the library's close() would remove it while another thread reads from it
         sock = self._smb.sock
         if sock is not None:
             with suppress(OSError):
@@ -176,14 +176,14 @@ class PysmbConnector(SmbConnector[Config, Options]):
     requires = ("smb",)
 
     def open_session(self) -> FileSession:
-        """A connection of its own."""
+        """Open a new connection and log in."""
         session = PysmbSession(self.conf, self.opts)
         with self.watchdog.watch(session):
             session.connect()
         return session
 
     def explain(self, error: BaseException) -> Fault:
-        """What pysmb raises, in our kinds."""
+        """Classify an error of pysmb, or one that SmbConnector classifies."""
         from smb.base import NotConnectedError, NotReadyError, SMBTimeout
         from smb.smb_structs import OperationFailure
 
@@ -196,14 +196,14 @@ class PysmbConnector(SmbConnector[Config, Options]):
 
 
 def _status_of(error: Exception) -> int:
-    """Number of the answer that made a request fail, 0 if there was none."""
+    """NTSTATUS of the answer that made a request fail; 0 if there was none."""
     messages = reversed(getattr(error, "smb_messages", ()))
     found = (int(each.status) for each in messages if isinstance(getattr(each, "status", None), int))
     return next((status for status in found if status not in (0, NO_MORE_FILES)), 0)
 
 
 def _split(path: str) -> tuple[str, str]:
-    r"""Share and path on it, of `\\server\share\dir\f`."""
+    r"""Split `\\server\share\dir\f` into the share and the path below it."""
     _, _, _, share, *parts = path.split("\\")
     return share, "/".join(parts)
 
@@ -217,7 +217,7 @@ def _entry(found: Any, name: str | None = None) -> RemoteEntry:
 
 
 class _Taker(io.RawIOBase):
-    """A file to the library, a function to us."""
+    """A file object for pysmb that passes downloaded bytes to a function; `began` tells whether any arrived."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

@@ -1,9 +1,10 @@
-"""All that we need of pysmb's private parts: its requests are corrected before they go out.
+"""All uses of pysmb's private names: corrects its requests before they are sent.
 
-Why: the library never asks to replace, counts letters of a name where bytes count, shares what it reads with nobody
-who renames, and reads answers that were errors again with every later one. Without it: a name that exists has to be
-deleted before it is given anew, so that for a moment nothing has it, names beyond ASCII cannot be given, our reading
-stands in the way of others, and thousands of files that are missing take minutes. Tried with pysmb 1.2.14 to 1.2.15.
+Why: the library never requests to replace a file, counts the characters of a name instead of its bytes, opens files for
+reading so that others cannot rename them, and decodes every earlier error answer again with each new one. Without the
+corrections, an existing file must be deleted before another can get its name, so that the name is missing for a moment;
+non-ASCII names fail; reading blocks other programs; and thousands of missing files take minutes. Tried with pysmb
+1.2.14 to 1.2.15.
 """
 
 import struct
@@ -17,7 +18,7 @@ FILE_WRITE_DATA, SHARE_ALL = 0x02, 0x07
 
 
 class PysmbConnection(SMBConnection):  # type: ignore[misc]  # the library has no types
-    """The library's connection. `replacing` says what a rename does with a name that exists."""
+    """pysmb's connection with corrected requests; `replacing`: whether a rename replaces an existing file."""
 
     replacing = False
 
@@ -28,7 +29,7 @@ class PysmbConnection(SMBConnection):  # type: ignore[misc]  # the library has n
     def _sendSMBMessage_SMB2(self, message: Any) -> None:  # noqa: N802 the library's name
         payload = message.payload
         if isinstance(payload, SMB2SetInfoRequest) and payload.file_info_class == RENAME_INFO:
-            name = payload.data[20:]  # behind flag, padding, root folder and the length of the name
+            name = payload.data[20:]  # after flag, padding, root directory and name length
             payload.data = struct.pack("<?15xI", self.replacing, len(name)) + name
         if isinstance(payload, SMB2CreateRequest) and not payload.access_mask & FILE_WRITE_DATA:
             payload.share_access = SHARE_ALL

@@ -1,4 +1,4 @@
-"""The connector `smb:smbclient`: files on an SMB 2 or 3 server, by smbprotocol."""
+"""The connector `smb:smbclient`, by smbprotocol, for SMB 2 and 3."""
 
 import stat as modes
 import uuid
@@ -25,25 +25,25 @@ from aetherflow_builtins_transfer.failures import Fault, one_line, os_fault, sil
 
 REPARSE_POINT, DIRECTORY = 0x400, 0x10
 SHARED = "rwd"
-"""Others may read, write, rename and delete a file while we read it: our reading must not stand in their way."""
+"""Share mode for reading: other programs may read, write, rename and delete the file meanwhile."""
 
 
 class Config(SmbConfig):
-    """The server, and who asks."""
+    """Address of the server, share, and account."""
 
 
 class Options(SmbOptions):
     encrypt: Flag = Field(
-        False, description="Refuse a server that does not encrypt. Without it the server decides; most do not."
+        False, description="Refuse a server that does not encrypt; false: the server decides, and most do not encrypt."
     )
-    auth: Auth = Field("negotiate", description="How to log in: `ntlm`, `kerberos`, or what both sides know.")
+    auth: Auth = Field("negotiate", description="Login method: `ntlm`, `kerberos`, or one that both sides support.")
 
 
 class SmbSession(FileSession):
-    """One connection with one login, and a connection cache of its own.
+    """One connection with one login and its own connection cache.
 
-    The library finds connections by server and port, and the first login of a server serves all; so each session here
-    has its own cache, and account and port go with every call.
+    The library looks connections up by server and port and uses the first login of a server for all. Therefore each
+    session has its own cache, and every call gets account and port.
     """
 
     def __init__(self, conf: Config, opts: Options) -> None:
@@ -53,8 +53,8 @@ class SmbSession(FileSession):
 
         silence("smbprotocol", "smbclient")
         self._api = smbclient
-        # Each connection is a client of its own. Samba hands a connection of a client that it knows over to the
-        # process that serves this client already; if that one is just ending, nobody ever answers.
+        # Each connection has its own client GUID. Samba passes a connection of a known client to the process that
+        # already serves this client; if that process is just ending, no answer ever arrives.
         self._connection = SmbConnection(uuid.uuid4(), conf.server, conf.port, require_signing=opts.signing)
         self._connection.limit_silence(opts.idle_timeout_seconds)
         self._keys: dict[str, Any] = {
@@ -68,7 +68,7 @@ class SmbSession(FileSession):
         self._server, self._encrypt, self._timeout = conf.server, opts.encrypt or None, opts.connect_timeout
 
     def connect(self) -> None:
-        """Connect and log in. Watch it: for the answers to a login the library waits without a limit."""
+        """Connect and log in; call it under a watchdog, because the library waits for login answers without limit."""
         try:
             self._connection.connect(timeout=int(max(1, self._timeout)))
             with self._connection.logging_in():
@@ -80,7 +80,7 @@ class SmbSession(FileSession):
     def entries(self, folder: str) -> list[RemoteEntry]:
         found = []
         for each in self._api.scandir(folder, **self._keys):
-            info = each.smb_info  # not each.stat(): it forgets the port
+            info = each.smb_info  # not each.stat(), which ignores the port
             mtime = info.last_write_time.timestamp() if info.last_write_time else None
             found.append(RemoteEntry(each.name, _kind(info.file_attributes), info.end_of_file, mtime))
         return found
@@ -104,7 +104,7 @@ class SmbSession(FileSession):
 
     @contextmanager
     def _open(self, path: str, mode: str, **keys: Any) -> Iterator[Any]:
-        """An open file; if its use fails, that is what is told, and not that closing it failed too."""
+        """Open a file for the block; an error in the block is raised even if closing fails, too."""
         file = patiently(
             lambda: self._api.open_file(path, mode, buffering=0, **keys, **self._keys),
             _status_of,
@@ -142,7 +142,7 @@ class SmbSession(FileSession):
         return bool(self._connection.transport.connected)
 
     def close(self) -> None:
-        # without a logoff: the server ends the session with its connection, and a stalled one would not answer
+        # without a logoff, which a stalled server would not answer; the session ends with its connection
         with suppress(Exception):
             self._connection.disconnect(close=False)
 
@@ -152,7 +152,7 @@ class SmbSession(FileSession):
 
 
 class SmbClientConnector(SmbConnector[Config, Options]):
-    r"""Files on an SMB server, versions 2 and 3, signed, encrypted where the server asks for it.
+    r"""Files on an SMB server, versions 2 and 3: signed, and encrypted if the server requires it.
 
         resources:
           finance:
@@ -171,14 +171,14 @@ class SmbClientConnector(SmbConnector[Config, Options]):
     requires = ("smbclient",)
 
     def open_session(self) -> FileSession:
-        """A connection of its own."""
+        """Open a new connection and log in."""
         session = SmbSession(self.conf, self.opts)
         with self.watchdog.watch(session):
             session.connect()
         return session
 
     def explain(self, error: BaseException) -> Fault:
-        """What smbprotocol raises, in our kinds."""
+        """Classify an error of smbprotocol, or one that SmbConnector classifies."""
         from smbprotocol.exceptions import SMBAuthenticationError, SMBConnectionClosed
 
         from aetherflow_builtins_transfer.connectors.smb.connection import UnprotectedError
@@ -190,13 +190,13 @@ class SmbClientConnector(SmbConnector[Config, Options]):
                 return Fault("denied", f"the login is refused: {one_line(error)}", "login")
             case UnprotectedError():
                 return Fault("other", one_line(error), "protection")
-            case ValueError(__cause__=OSError() as below):  # so the library says that it could not connect
+            case ValueError(__cause__=OSError() as below):  # the library's error for a failed connect
                 return Fault("lost", one_line(error), os_fault(below).cause)
         return super().explain(error)
 
 
 def _status_of(error: Exception) -> int:
-    """Number of the answer that made a request fail, 0 if there was none."""
+    """NTSTATUS of the answer that made a request fail; 0 if there was none."""
     return int(getattr(error, "ntstatus", 0) or 0)
 
 

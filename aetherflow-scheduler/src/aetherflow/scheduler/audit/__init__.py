@@ -1,1 +1,1 @@
-"""What the ledger says about a schedule: gaps, and how each item stands."""
+"""Reports from the ledger: unaccounted slots (`audit`) and the state of each item (`status`)."""

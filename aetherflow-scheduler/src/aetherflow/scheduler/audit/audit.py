@@ -1,4 +1,4 @@
-"""Whether every expected slot is accounted for."""
+"""Compares the slots that a schedule expects with those that the ledger has recorded."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 GRACE_MS = 300_000
-"""Milliseconds after which a slot is missing, for items that are no longer in the schedule."""
+"""Milliseconds after which an unrecorded slot is a gap, for items that are no longer in the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An expected slot that is not in the ledger, or any slot that waits or runs and whose process has ended."""
+    """An expected slot that the ledger lacks, or a WAITING or RUNNING slot whose owner process has ended."""
 
     item: str
     slot: int
@@ -58,19 +58,19 @@ class Audit:
 
     expected: int = 0
     counts: dict[str, int] = field(default_factory=dict)
-    """Status to the number of expected slots that have it; those with a gap are left out."""
+    """Number of expected slots by status; slots with a gap are not counted."""
     gaps: list[Gap] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     pending: int = 0
-    """Expected slots whose time has just come: not entered yet, and not late either."""
+    """Expected slots that the ledger lacks, but whose grace time has not passed yet."""
     pruned: dict[str, int] = field(default_factory=dict)
-    """Items of which slots were asked for that the ledger has forgotten, those before the instant."""
+    """Item id to the instant before which its slots were pruned, where the audited span begins earlier."""
     never_seen: list[str] = field(default_factory=list)
-    """Enabled items without `since` that nobody has seen yet: of these nothing can be expected."""
+    """Enabled items without `since` that no scheduler has seen yet: they have no expected slots."""
 
 
 def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
-    """The slots in [start, end) that the epochs of one item expect, in order, each once."""
+    """The slots in [start, end) that the epochs of one item expect, ascending and without duplicates."""
     last = start - 1
     for epoch in epochs:
         first = max(start, epoch.since, last + 1)
@@ -82,11 +82,11 @@ def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
 
 
 def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: dt.datetime, *, led: bool) -> Audit:
-    """Compare what was expected with the ledger; `start` None: since each item was first seen. Reads only.
+    """Compare the expected slots in [start, end) with the ledger. Changes nothing.
 
-    Of an item that was never seen the slots since its `since` are expected, if it has one.
+    With `start` None the span begins where each item was first seen. An item that was never seen is expected to run
 
-    `led`: a scheduler runs, so that slots that wait for nobody in particular are its business.
+    from its `since` on, if it has one. `led`: a scheduler is running, so waiting slots without an owner are no gap.
     """
     comparison = _Comparison(schedule, ledger, None if start is None else to_ms(start), to_ms(end), led=led)
     for name, begin in sorted(comparison.begins().items()):
@@ -98,7 +98,7 @@ def audit(schedule: "Schedule", ledger: Ledger, start: dt.datetime | None, end: 
 
 
 class _Comparison:
-    """The slots in [start, end), up to now, that were expected, compared with those of the ledger."""
+    """Collects an `Audit` for the slots in [start, end), at most up to now."""
 
     def __init__(self, schedule: "Schedule", ledger: Ledger, start: int | None, end: int, *, led: bool) -> None:
         self._ledger, self._led, self._start, self._truth = ledger, led, start, truth_of(schedule)
@@ -115,15 +115,15 @@ class _Comparison:
         self.found = Audit(never_seen=[name for name, item in self._unseen.items() if item.since is None])
 
     def begins(self) -> dict[str, int]:
-        """Since when slots of an item are expected."""
+        """Item id to the instant (epoch ms) from which its slots are expected."""
         seen = {name: own[0].since for name, own in self._epochs.items()}
         return seen | {name: to_ms(item.since) for name, item in self._unseen.items() if item.since is not None}
 
     def compare(self, name: str, begin: int) -> None:
-        """Compare the expected slots of an item."""
+        """Add the expected slots of an item, from `begin` on, to the result."""
         first = begin if self._start is None else self._start
         forgotten = self._pruned.get(name, first)
-        if first < forgotten <= self._now:  # if it lies ahead, by no means all is forgotten
+        if first < forgotten <= self._now:  # an instant in the future comes from a wrong clock and proves nothing
             self.found.pruned[name] = first = forgotten
         rows = {row.slot: row for row in self._truth.told(list(self._slots.between(name, first, self._end).values()))}
         for slot in self._expected(name, first, begin):
@@ -131,7 +131,7 @@ class _Comparison:
             self._add(name, slot, rows.get(slot))
 
     def add_left(self) -> None:
-        """Add the other slots whose process has died: slots run by hand from before the item was first seen, say."""
+        """Add gaps for other slots whose process died, such as manual runs from before the item was first seen."""
         for row in self._slots.active():
             inside = (self._start is None or self._start <= row.slot) and row.slot < self._end
             if inside and (row.item, row.slot) not in self._compared:
@@ -184,5 +184,5 @@ def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: 
     if not row.active or led or not ledger.is_gone(row.owner):
         return None
     if now - max(row.claimed_at, row.slot) <= grace and row.owner is None:
-        return None  # it waits for the next pass
+        return None  # the next `tick` starts it
     return f"{row.status}, and the process that had it has ended" if row.owner else f"{row.status}, and nobody runs it"

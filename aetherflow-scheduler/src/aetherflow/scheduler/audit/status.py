@@ -1,4 +1,4 @@
-"""How a schedule stands: who leads, and of each item its last run, its next slot, what waits, what is late."""
+"""The state of a schedule: the leader, and for each item its last run, next slot, and waiting and late slots."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """How an item stands: its last slots, the next one, and whether it is paused."""
+    """The state of one item: its last slots, the next one, its active slots, and whether it is paused."""
 
     item: "Item"
     last: SlotRow | None
     """The slot that was started last."""
     latest: SlotRow | None
-    """The latest slot that is accounted for, started or not."""
+    """The latest slot in the ledger, started or not."""
     next: int | None
     pause: Pause | None
     active: list[SlotRow]
-    """Slots that wait or run."""
+    """Its WAITING and RUNNING slots."""
     seen: bool
-    """False until a scheduler, a `tick` or a trigger has seen the item: no slots are expected until then."""
+    """False until `run`, `tick` or a trigger has first processed the item; it has no expected slots before."""
     held_until: int | None
-    """Nothing starts until then: slots up to there were pruned by a clock that was ahead."""
+    """Instant until which nothing starts, because a clock that was ahead pruned slots up to it; None: no such hold."""
 
     @property
     def state(self) -> str:
-        """disabled, running, paused, waiting or idle."""
+        """One of `disabled`, `running`, `paused`, `waiting` and `idle`; the first that applies."""
         if not self.item.spec.enabled:
             return "disabled"
         if any(row.status == Status.RUNNING for row in self.active):
@@ -51,13 +51,13 @@ class ItemStatus:
 
     @property
     def late(self) -> bool:
-        """Whether a slot that is not over is marked as late."""
+        """Whether an active slot is marked as late."""
         return any(row.late for row in self.active)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleStatus:
-    """How all items of a schedule stand."""
+    """The state of all items of a schedule, the leader, and the interrupted slots."""
 
     leader: Holder | None
     items: list[ItemStatus]
@@ -85,7 +85,7 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
             active.setdefault(row.item, []).append(row)
     items = []
     for item in schedule.items:
-        after = max(cursors.get(item.id, now), now - 86_400_000)  # what is due and not entered shows as next
+        after = max(cursors.get(item.id, now), now - 86_400_000)  # a due slot that is not recorded yet is shown as next
         following = next_slot(item, from_ms(after)) if item.spec.enabled else None
         items.append(
             ItemStatus(

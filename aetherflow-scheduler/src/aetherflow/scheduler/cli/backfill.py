@@ -24,12 +24,12 @@ def backfill(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run slots of the past here, one after the other, the oldest first.
+    """Run past slots in this process, one after the other, the oldest first.
 
-    `missing`: slots that are not in the ledger, were missed or skipped; those that the calendar or a blackout leaves
-    out stay so. `failed`: failed and interrupted slots, whose runs go on where they stopped. `all`: every slot anew,
-    under run ids of their own; the slot stays the same, and so do the names of loads, so that no row is doubled. Ends
-    with 1 if one of them has not ended in SUCCESS. Ctrl-C: the slot that runs is interrupted, the rest stays as it was.
+    `missing`: slots that are not in the ledger, were missed or skipped, except those that a calendar or a blackout
+    leaves out. `failed`: failed and interrupted slots, whose runs are resumed. `all`: every slot again, under a new
+    run id; the slot and the names of loads stay the same, so that no row is duplicated. Ends with 1 if one of the
+    slots has not ended in SUCCESS. Ctrl-C interrupts the running slot; the others stay unchanged.
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """

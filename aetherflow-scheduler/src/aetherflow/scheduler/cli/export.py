@@ -1,4 +1,4 @@
-"""`aetherflow-scheduler export`: the same slots, started by cron, systemd or Kubernetes."""
+"""`aetherflow-scheduler export`: files for cron, systemd or Kubernetes that start the slots of a schedule."""
 
 import os
 from pathlib import Path
@@ -70,8 +70,8 @@ def crontab(
     Without --user it is the crontab of an account, to be installed by `crontab FILE`, which replaces the one that is
     there. With --user it is a file for /etc/cron.d.
 
-    Cron runs in one zone. Items of other zones are looked after every minute by `tick`. What is different from
-    `aetherflow-scheduler run` stands at the top of the file and on stderr.
+    Cron runs in one zone. Items of other zones are started by a `tick` every minute. The differences from
+    `aetherflow-scheduler run` are listed at the top of the file and on stderr.
 
     Example: aetherflow-scheduler export crontab scheduler.yaml --user etl --out /etc/cron.d/etl
     """
@@ -111,8 +111,8 @@ def systemd(
     """Write a service and a timer for each item; the service starts `run-item`, and the ledger accounts for the slot.
 
     Timers fire in the zone of their item. Where systemd treats changes of the clock differently from cron, the timer
-    has further lines. What is different from `aetherflow-scheduler run` stands at the top of each service and on
-    stderr.
+    has further lines. The differences from `aetherflow-scheduler run` are listed at the top of each service and
+    on stderr.
 
     Example: aetherflow-scheduler export systemd scheduler.yaml --user etl --out /etc/systemd/system
     """
@@ -168,7 +168,7 @@ def kubernetes(
     """Write a CronJob for each item; its pod starts `run-item`, so that the ledger accounts for the slot.
 
     The document and its flows are expected in the image. The ledger and the state files need a volume that outlives
-    the pods: --claim. What is different from `aetherflow-scheduler run` stands at the top of the file and on stderr.
+    the pods: --claim. The differences from `aetherflow-scheduler run` are listed at the top of the file and on stderr.
 
     Example: aetherflow-scheduler export kubernetes scheduler.yaml --image registry.example.com/flows:1.4 --claim
     etl-state:/state --out cronjobs.yaml
@@ -208,7 +208,7 @@ def _give(
     folder: bool = False,
     whole: bool = True,
 ) -> None:
-    """Write or print it; the differences on stderr, too."""
+    """Write the exported files, or print them without `out`; also print the notes on stderr."""
     import json
 
     from aetherflow.scheduler.cli.app import SCHEMA

@@ -1,4 +1,4 @@
-"""Instants and ledgers of commands."""
+"""Shared helpers of the commands: parsing instants and opening ledgers."""
 
 import contextlib
 import datetime as dt
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | None" = None) -> dt.datetime | None:
-    """The instant that an option names; UsageError for none.
+    """Parse the instant of an option; None if the option was omitted. Raises UsageError for invalid text.
 
-    Where it has no offset it is one of the item's zone, or if none is meant of the document's.
+    Text without an offset is in the item's zone, or without `item` in the document's zone.
     """
     from aetherflow.scheduler.time.parsing import read_begin, read_zone
 
@@ -30,7 +30,7 @@ def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | N
 
 
 def check_span(start: dt.datetime | None, end: dt.datetime | None, option: str = "--to") -> None:
-    """UsageError for a span without an instant in it; without an end it is up to now."""
+    """Raise UsageError for an empty span; without an end, the span ends now."""
     last = end or dt.datetime.now(dt.UTC)
     if start is not None and start >= last:
         shown = f"{option} {end.isoformat()}" if end is not None else "now"
@@ -42,9 +42,9 @@ def check_span(start: dt.datetime | None, end: dt.datetime | None, option: str =
 
 @contextlib.contextmanager
 def ledger_of(schedule: "Schedule", *, read_only: bool) -> "Iterator[Ledger]":
-    """The ledger of a schedule while the block runs; one that is only read is not created.
+    """Open the ledger of a schedule for a `with` block; with `read_only`, a missing file is not created.
 
-    Faults of its file are StateErrors, also those of single reads.
+    Errors of the file inside the block are raised as StateError.
     """
     from aetherflow.scheduler.ledger.store import Ledger
     from aetherflow.scheduler.time.clock import Clock

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     """List the items of a scheduler document, with what they run and their next slot.
 
-    Says nothing of what has run: see `status`. Warnings of the document go to stderr.
+    For what has run, see `status`. Warnings of the document go to stderr.
 
     Example: aetherflow-scheduler list scheduler.yaml
     """

@@ -1,4 +1,4 @@
-"""The document of a command, its warnings on stderr."""
+"""Loads the scheduler document of a command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load(file: Path) -> "Schedule":
-    """The schedule of a document. Raises SpecError; what it only warns of goes to stderr."""
+    """Load a scheduler document and print its warnings on stderr. Raises SpecError if it has errors."""
     from aetherflow.scheduler.document.reading import load_schedule
 
     schedule = load_schedule(file)

@@ -34,9 +34,9 @@ def next_slots(
 ) -> None:
     """Show the next slots, in the item's zone and in UTC.
 
-    The notes say what a change of the clock does to a slot, and which slots the item's calendar and blackouts will
-    skip, and why. Times without an offset are those of the document's zone, or if one item is named of its own. Slots
-    of items that are not enabled are shown only if the item is named.
+    The notes say how a clock change affects a slot, and which slots the item's calendar and blackouts will
+    skip, and why. Times without an offset are in the zone of the item if one is named, else of the document. Slots
+    of disabled items are shown only if the item is named.
 
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """

@@ -13,9 +13,9 @@ def pause(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="End of the pause; omitted: `resume`.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let no slot of an item start until `resume`, or until a time; slots meanwhile are SKIPPED, with the reason.
+    """Start no slots of an item until `resume`, or until a time; its due slots are SKIPPED, with the reason.
 
-    What runs goes on. A scheduler that runs sees it with the next slot.
+    Runs that have started go on. A running scheduler notices the pause at the next slot.
 
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """

@@ -14,11 +14,11 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget old slots, so that the ledger does not grow for ever.
+    """Delete old slots, so that the ledger does not grow without limit.
 
-    What waits, runs, is to be resumed or ended within the last day stays, and of each item the latest slot and run.
-    The ledger keeps in mind up to where it was pruned: `audit` begins there and says so, `backfill` goes back no
-    further. A scheduler may run meanwhile. The file does not shrink; its room is used again.
+    Slots that wait, run, can be resumed or ended within the last day are kept, and each item's latest slot and run.
+    The ledger records up to where it was pruned: `audit` begins there and says so, `backfill` goes back no
+    further. A scheduler may run meanwhile. The file does not shrink; the space is reused.
 
     Example: aetherflow-scheduler prune scheduler.yaml --before 2026-01-01 --dry-run
     """

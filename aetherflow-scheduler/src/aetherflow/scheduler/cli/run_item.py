@@ -23,10 +23,10 @@ def run_item(
 ) -> None:
     """Run one slot of an item here and now, and end with the exit code of its run.
 
-    The slot is claimed in the ledger first. One that has ended is not run again, whatever triggers it a second time;
-    named by --slot, one that did not end in SUCCESS goes on under its run id. With a --trigger other than manual the
-    item's policies hold as in the scheduler: grace, calendar, pause, overlap; slots that no trigger came for are
-    entered as missed. What exports call.
+    The slot is claimed in the ledger first. A slot that has ended is not run again if it is triggered a second time;
+    if it is named by --slot and did not end in SUCCESS, its run is resumed. With a --trigger other than manual the
+    item's policies apply as in the scheduler: grace, calendar, pause, overlap; slots that no trigger came for are
+    entered as missed. Exported crontabs, timers and CronJobs call this command.
 
     Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
-    """Show how a schedule stands: who leads, and of each item its last run, its next slot, what waits, what is late.
+    """Show the state of a schedule: the leader, and each item's last run, next slot, and waiting and late slots.
 
     Then what needs a person: slots that failed, were stopped or missed, and that nothing has healed, settled or
     acknowledged since, each with the command that goes on. Ends with 1 if there is one. Changes nothing.

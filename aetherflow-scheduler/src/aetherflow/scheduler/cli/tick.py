@@ -23,10 +23,10 @@ def tick(
 ) -> None:
     """Do one pass: start what is due, wait for it, end.
 
-    For a host where cron, and not a scheduler of its own, is to stay: call it every minute. Passes may overlap; each
-    slot is started by one of them. What has no room, or is not to start before some time, waits for the next pass;
-    --wait stays for it instead, as the line @reboot of an exported crontab does. Ends with 1 if a slot failed; does
-    nothing while `aetherflow-scheduler run` works on the same ledger.
+    For hosts that use cron instead of a running scheduler: call it every minute. Passes may overlap; each
+    slot is started by one of them. Slots that have no room, or a time before which they must not start, wait for the
+    next pass; --wait stays for them instead, as the line @reboot of an exported crontab does. Ends with 1 if a slot
+    failed; does nothing while `aetherflow-scheduler run` works on the same ledger.
 
     Example: aetherflow-scheduler tick scheduler.yaml
     """
@@ -42,7 +42,7 @@ def one_pass(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Do it, and tell what came of it."""
+    """Run one pass, print its result, and exit with its code."""
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.loop.tick import tick as do_pass

@@ -1,1 +1,1 @@
-"""Reading scheduler.yaml: every mistake at its place."""
+"""Reads scheduler.yaml and reports every mistake with its line and column."""

@@ -1,4 +1,4 @@
-"""The key `after`: unknown ids, circles, and whose cron an item without `cron` goes by."""
+"""Checks the key `after`: unknown ids, cycles, and whose `cron` an item without one uses."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 
 class Chains:
-    """The `after` of all items, checked."""
+    """The checked `after` references of all items."""
 
     def __init__(self, items: Mapping[int, SchedulerItemSpec], index_of: Mapping[str, int], found: Findings) -> None:
         self._items = items
@@ -20,7 +20,7 @@ class Chains:
                 self._check(index, item.after)
 
     def source_of(self, index: int) -> int | None:
-        """The index of the item whose cron an item goes by; None if that cannot be told."""
+        """The index of the item whose `cron` an item uses: its own, or the first along `after`; None if undecidable."""
         while index in self._items and self._items[index].cron is None:
             after = self._items[index].after
             if after is None or index in self._broken:
@@ -46,7 +46,7 @@ class Chains:
         return index not in self._items or self._items[index].enabled
 
     def _circle(self, start: int) -> list[str]:
-        """The ids on the way from an item back to itself; empty if no way leads back."""
+        """The ids of the cycle through an item; empty if it is in none."""
         way, index = [self._items[start].id], start
         for _ in self._items:
             after = self._items[index].after if index in self._items else None

@@ -1,4 +1,4 @@
-"""All checks of a scheduler document: its own, and those of the flows and manifests that it names."""
+"""All checks of a scheduler document, including the flows and manifests that it names."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ _ITEM = re.compile(r"items\[(\d+)\]")
 
 
 def check_schedule(path: str | Path, environment: Environment | None = None) -> Read:
-    """Read a document and check it whole; never raises for a bad one."""
+    """Read a document and check it with its flows and manifests; mistakes are findings, never exceptions."""
     read = read_schedule(path)
     if read.document is not None:
         _Flows(read, read.document, environment or Environment()).check()
@@ -35,7 +35,7 @@ def check_schedule(path: str | Path, environment: Environment | None = None) -> 
 
 
 def item_of(problem: Problem, document: Document | None) -> str | None:
-    """The id of the item that a finding is about, if it is about one."""
+    """The id of the item that a finding is about; None if it concerns no single item."""
     match = _ITEM.match(problem.loc)
     if match is None or document is None:
         return None
@@ -55,7 +55,7 @@ class _Flows:
         self.checked: dict[tuple[Path, str], Checked] = {}
 
     def check(self) -> None:
-        """Every item: what it names exists and is right, and takes what the item gives."""
+        """Check for every item that its flow or manifest exists and is valid, and accepts the item's params and job."""
         for each in self.read.named:
             self._item(("items", each.number), each)
 
@@ -104,7 +104,7 @@ class _Flows:
             self.found.add("AF8013", f"the flow has no job {item.flow_job!r}", path, "unknown_job", fix)
 
     def _at(self, at: DocPath, *keys: str) -> DocPath:
-        """Where the value of a key stands: in the item, else in `defaults`, else the item."""
+        """The path of a key's value: in the item, else in `defaults`, else the path of the item."""
         source = self.found.document.source
         places: list[DocPath] = [*((*at, key) for key in keys), *(("defaults", key) for key in keys)]
         return next((place for place in places if place in source.values), at)

@@ -1,4 +1,4 @@
-"""Calendars and blackouts of an item, read."""
+"""Parses the calendars and blackouts of items."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from aetherflow.scheduler.time.parsing import read_daily, read_instant
 
 
 def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: Findings) -> Days:
-    """The days that a calendar leaves in."""
+    """Parse a calendar; mistakes are added to `found`."""
     if spec is None:
         return Days()
     if not spec.business_days and spec.holidays is None:
@@ -44,7 +44,7 @@ def _listed(texts: list[str], path: DocPath, found: Findings) -> list[dt.date]:
 
 
 def read_blackout(spec: BlackoutSpec, path: DocPath, zone: ZoneInfo, found: Findings) -> Window | None:
-    """The window of a blackout; None if it is wrong."""
+    """Parse a blackout; None, with a finding in `found`, if it is invalid."""
     if (spec.daily is not None) == (spec.from_ is not None or spec.until is not None):
         message = f"{format_path(path)} is neither one span nor a daily one"
         found.add("AF8010", message, path, "blackout", 'write `from:` and `until:`, or `daily: "22:00-23:30"`')

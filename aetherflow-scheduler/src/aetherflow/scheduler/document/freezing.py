@@ -1,4 +1,4 @@
-"""From the bound document to items: defaults laid under, times and paths read, every mistake at its place."""
+"""Makes the frozen items of a document: applies defaults, and parses times and paths."""
 
 import re
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from aetherflow.scheduler.time.cron import EITHER_DAY, Cron
 from aetherflow.scheduler.time.parsing import read_begin, read_zone
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
-"""What can begin a run id and leaves room for the slot."""
+"""Valid item ids: they start run ids, whose limit of 128 characters must leave room for the slot."""
 UTC = ZoneInfo("UTC")
 
 
 class Named(NamedTuple):
-    """What an item runs, known also where its times could not be read."""
+    """What an item runs; known even if its times are invalid."""
 
     number: int
     """Its index in the document."""
@@ -33,7 +33,7 @@ class Named(NamedTuple):
 
 
 class Freezer:
-    """Freezes the items of a document; `items` are those that could be bound, by index."""
+    """Freezes the items of a document. `items` are the items that the model accepted, by index."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Freezer:
         self.zone = self._file_zone()
 
     def items(self) -> list[Item]:
-        """The items that could be frozen; all of them, if nothing was found wrong."""
+        """The items that could be frozen; mistakes in the others are added to the findings."""
         specs = {index: self._with_defaults(item) for index, item in self.bound.items()}
         ids = self._ids()
         crons = {index: self._cron(index, item) for index, item in specs.items()}
@@ -66,7 +66,7 @@ class Freezer:
         return items
 
     def at(self, index: int, key: str) -> DocPath:
-        """Where an item's value of a key stands: in the item, else in `defaults`."""
+        """The path of an item's value of a key: in the item, else in `defaults`."""
         return ("items", index, key) if key in self.bound[index].model_fields_set else ("defaults", key)
 
     def _file_zone(self) -> ZoneInfo:
@@ -110,7 +110,7 @@ class Freezer:
         return item.model_copy(update=laid) if laid else item
 
     def _ids(self) -> dict[str, int]:
-        """Every id to its first index, those of items that could not be bound included."""
+        """Every id to its first index, including items that the model rejected."""
         first: dict[str, int] = {}
         for index, data in enumerate(self.found.document.data.get("items", ())):
             name = data.get("id") if isinstance(data, dict) else None

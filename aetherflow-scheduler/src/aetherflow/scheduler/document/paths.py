@@ -1,4 +1,4 @@
-"""The paths of a document: relative to its folder; a file in the working directory alone is taken with a warning."""
+"""Resolves the paths of a document: relative to its folder, else, with a warning, to the working directory."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,14 @@ _ENDINGS = (".yaml", ".yml")
 
 
 class Paths:
-    """Finds the files that a document names."""
+    """Resolves the file names of a document, and adds findings for them."""
 
     def __init__(self, folder: Path, found: Findings) -> None:
         self.folder = folder
         self._found = found
 
     def file(self, name: str, path: DocPath) -> Path:
-        """The file of a name, absolute, whether it exists or not."""
+        """The absolute path of a file, whether it exists or not."""
         given = expanded(name)
         beside = (self.folder / given).absolute()
         if given.is_absolute() or exists(beside):
@@ -34,7 +34,7 @@ class Paths:
     def of_item(
         self, item: SchedulerItemSpec, at: DocPath, manifest_at: DocPath
     ) -> tuple[Path | None, Path | None, str | None]:
-        """Flow, manifest and the flow's path in the bundle, of which an item has the first or the second."""
+        """The flow, the manifest, and the flow's path in the bundle; either the flow or the manifest is None."""
         if item.bundle_manifest is not None:
             return None, self.file(item.bundle_manifest, manifest_at), item.flow_yaml
         if item.flow_yaml is None:
@@ -49,7 +49,7 @@ class Paths:
         found = self.file(name, path)
         if "/" in name or name.endswith(_ENDINGS) or exists(found):
             return found
-        # the id of a flow instead of a path
+        # the name may be the id of a flow instead of a path
         for each in (
             f"{name}.yaml",
             f"{name}.yml",
@@ -64,7 +64,7 @@ class Paths:
 
 
 def expanded(name: str) -> Path:
-    """The path of a name, `~` being the home of this or another user."""
+    """The path of a name with a leading `~` or `~user` expanded."""
     try:
         return Path(name).expanduser()
     except RuntimeError:  # no such user
@@ -72,7 +72,7 @@ def expanded(name: str) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have is one that does not exist."""
+    """Whether a file exists; False for an invalid file name."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Reading `scheduler.yaml`: strict YAML, every mistake at its place, then the frozen schedule."""
+"""Reads `scheduler.yaml`: strict YAML, findings with line and column, then the frozen schedule."""
 
 import hashlib
 import os
@@ -18,23 +18,23 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Read(NamedTuple):
-    """A document that was read: its findings, and the schedule as far as it could be frozen."""
+    """The result of reading a document: its findings and, without errors, the schedule."""
 
     document: Document | None
     schedule: Schedule | None
     """None if the findings hold an error."""
     problems: Problems
     named: tuple[Named, ...] = ()
-    """What each item runs, as far as the item could be bound."""
+    """What each item runs, for the items that the model accepted."""
 
     @property
     def folder(self) -> Path:
-        """The folder of the document."""
+        """The folder of the document, to which its paths are relative."""
         return Path(self.document.file).absolute().parent if self.document else Path.cwd()
 
 
 def read_schedule(path: str | Path) -> Read:
-    """Read a document and check all that can be told without its flows; never raises for a bad document."""
+    """Read a document and check it without opening its flows; mistakes are findings, never exceptions."""
     problems = Problems()
     try:
         document = load_document(path)
@@ -42,7 +42,7 @@ def read_schedule(path: str | Path) -> Read:
         problems.extend(error.problems)
         return Read(None, None, problems)
     _check_text(document.data, (), document, problems)
-    # parameters are handed over as text, as it is written
+    # parameters are passed to the run as the text that the document has
     words = document.source.words.items()
     document.source.texts.update({path: word for path, word in words if "params" in path[-2:-1]})
     document = document.bound()
@@ -61,7 +61,7 @@ def read_schedule(path: str | Path) -> Read:
 
 
 def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) -> None:
-    """Text that no program can be given is refused wherever it stands."""
+    """Add a finding for every text with the character NUL, which no program argument can contain."""
     if isinstance(data, dict):
         for key, value in data.items():
             _check_text(key, at, document, problems)
@@ -77,7 +77,7 @@ def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) 
 
 
 def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | None, dict[int, SchedulerItemSpec]]:
-    """The document with its items bound one by one: a mistake in one must not hide those in others."""
+    """Validate the document and each of its items separately: a mistake in one item must not hide those of others."""
     data, source = document.data, document.source
     if not isinstance(data, dict) or not isinstance(data.get("items", []), list):
         problems.extend(bind(SchedulerFileSpec, data, source)[1])
@@ -96,7 +96,7 @@ def _bind(document: Document, problems: Problems) -> tuple[SchedulerFileSpec | N
 
 
 def _right_part(model: type[ModelT], data: Any) -> ModelT | None:
-    """The model without the keys that are wrong, so that the others can be checked further; None if none is left."""
+    """Validate data without its invalid keys, so that the others can be checked further; None if that is impossible."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -107,9 +107,9 @@ def _right_part(model: type[ModelT], data: Any) -> ModelT | None:
 
 
 def load_schedule(path: str | Path) -> Schedule:
-    """The schedule of a document; its `warnings` hold what does not forbid to run it.
+    """Load a schedule; findings that do not prevent it from running are in its `warnings`.
 
-    Raises SpecError with every mistake. Flows and manifests that are not there are warnings: their slots will fail.
+    Raises SpecError with all errors. A missing flow or manifest is a warning: the slots of the item will fail.
     """
     found = read_schedule(path)
     if found.problems.errors:
@@ -128,7 +128,7 @@ def _state(path: Path, spec: SchedulerFileSpec) -> Path:
 
 
 def show_path(path: str | None, folder: Path) -> str:
-    """A path as people read it: relative to the document's folder where it lies below."""
+    """A path for messages: relative to the document's folder if it is inside, else absolute."""
     if path is None:
         return ""
     given = Path(path)

@@ -1,1 +1,1 @@
-"""Schedules for other triggers: cron, systemd and Kubernetes start `run-item`, the ledger stays the one of the file."""
+"""Exports a schedule to cron, systemd or Kubernetes, which start `run-item`; the ledger stays the document's."""

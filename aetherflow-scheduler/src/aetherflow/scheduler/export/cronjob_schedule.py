@@ -1,4 +1,4 @@
-"""The schedule of a CronJob: what Kubernetes reads out of five fields is not all that cron reads out of them."""
+"""Schedules of CronJobs: Kubernetes interprets the five cron fields differently from Debian's cron."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from aetherflow.scheduler.time.cron import Cron
 
 @dataclass(frozen=True, slots=True)
 class CronJobTimes:
-    """When the CronJobs of an item start."""
+    """The cron schedules of the CronJobs of one item."""
 
     schedule: str
     exact: bool
-    """False if it has more instants than the item has slots."""
+    """False if the schedules fire more often than the item has slots."""
     clock: str | None
-    """In UTC: instants around changes of the clock, some of which are slots that the schedule leaves out."""
+    """A schedule in UTC that covers the slots at clock changes that the other one misses; None if not needed."""
 
 
 def cronjob_times(cron: Cron, zone: ZoneInfo, now: dt.datetime, years: int) -> CronJobTimes:
-    """The schedules for an expression in a zone.
+    """The CronJob schedules for an expression in a zone, correct for `years` years from `now`.
 
-    Kubernetes takes a day if either field fits it, unless one is exactly `*`; cron, unless one begins with `*`. And it
-    leaves out times that the clock passes over, which cron makes up for. (It starts a time that comes twice, twice; the
-    ledger runs it once.)
+    Kubernetes fires if either day field matches, unless one is exactly `*`; cron, unless one begins with `*`.
+    Kubernetes also skips local times that do not exist in spring, which cron makes up for. (It fires twice at local
+    times that occur twice in autumn; the ledger runs the slot once.)
     """
     times = times_of(cron)
     exact = times.either or times.days == ALL_DAYS or times.weekdays == ALL_WEEKDAYS
@@ -38,12 +38,12 @@ def _schedule(times: Times) -> str:
     if times.either and (days == ALL_DAYS or weekdays == ALL_WEEKDAYS):
         days, weekdays = ALL_DAYS, ALL_WEEKDAYS
     if not times.either and days != ALL_DAYS and weekdays != ALL_WEEKDAYS:
-        weekdays = ALL_WEEKDAYS  # more days than meant
+        weekdays = ALL_WEEKDAYS  # fires on too many days; the ledger decides
     return _fields(times.minutes, times.hours, days, times.months, weekdays)
 
 
 def _covering(instants: list[dt.datetime]) -> str | None:
-    """The least schedule in UTC that has all of these instants."""
+    """The narrowest UTC schedule that matches all given instants; None without instants."""
     if not instants:
         return None
     parts = zip(*((at.minute, at.hour, at.day, at.month) for at in instants), strict=True)

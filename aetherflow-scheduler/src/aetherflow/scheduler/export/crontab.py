@@ -1,4 +1,4 @@
-"""A crontab: one line per item, in the zone that cron runs in."""
+"""Exports a crontab: one line per item, in the zone that cron runs in."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
 _LONGEST = 998
-"""Characters of a command that cron takes."""
+"""Maximum length of a command that cron accepts."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EVERY_MINUTE = "* * * * *"
 
@@ -22,10 +22,10 @@ EVERY_MINUTE = "* * * * *"
 def crontab(
     items: Sequence["Item"], command: Command, *, zone: str, user: str | None, mail_to: str | None, notes: Sequence[str]
 ) -> Exported:
-    """The crontab of an account, or with `user` a file for /etc/cron.d.
+    """Make the crontab of an account, or with `user` a file for /etc/cron.d.
 
-    Debian's cron knows one zone, the machine's: items of other zones are looked after every minute by `tick`, which
-    starts them when the ledger says that they are due.
+    Debian's cron only knows the zone of the machine. Items of other zones get a line that calls `tick` every minute,
+    which starts their slots when they are due.
     """
     elsewhere = [item for item in items if not same_rules(item.zone.key, zone)]
     here = [item for item in items if item not in elsewhere]
@@ -69,7 +69,7 @@ def _path(command: Command) -> str:
 
 
 def _escaped(words: Sequence[str]) -> str:
-    """A command for sh, in which cron reads `%` as the end of a line."""
+    """Quote a command for sh, and escape `%`, which cron would read as a line end."""
     plain_words(words, "crontab")
     text = shlex.join(words).replace("%", r"\%")
     if len(text) > _LONGEST:
@@ -81,7 +81,7 @@ def _escaped(words: Sequence[str]) -> str:
 
 
 def check_file_name(path: Path, user: str | None) -> list[str]:
-    """What is wrong with the name of a file for /etc/cron.d: cron passes over some names without a word."""
+    """Notes on a file name for /etc/cron.d: cron silently ignores some names."""
     if (user or path.absolute().parent.name == "cron.d") and not re.fullmatch(r"[A-Za-z0-9_-]+", path.name):
         return [f"cron reads no file named {path.name!r} in /etc/cron.d: only letters, digits, _ and - may stand in it"]
     return []

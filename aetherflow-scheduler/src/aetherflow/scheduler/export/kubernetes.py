@@ -1,4 +1,4 @@
-"""CronJobs for Kubernetes: one per item, and a second one where a change of the clock needs it."""
+"""Exports Kubernetes CronJobs: one per item, and a second one where clock changes need it."""
 
 import json
 import posixpath
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CLOCK_SUFFIX = "-clock"
 _SHORTEST_DEADLINE = 10
-"""The controller looks every ten seconds; a shorter deadline would never be kept."""
+"""Seconds. The CronJob controller checks every ten seconds; a shorter deadline could never be met."""
 _MARGIN_SECONDS = 120
 _CONCURRENCY = {"skip": "Forbid", "queue": "Allow", "allow": "Allow", "kill_old": "Replace"}
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -27,11 +27,11 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where the jobs run: image, volume and namespace of their pods."""
+    """Image, volume and namespace of the pods that run the jobs."""
 
     image: str
     claim: str | None
-    """PersistentVolumeClaim of the ledger and the state files; None: they end with each pod."""
+    """PersistentVolumeClaim for the ledger and the state files; None: they are lost with each pod."""
     mount: str
     """Path in the pod at which the claim is mounted; empty without a claim."""
     namespace: str | None = None
@@ -47,7 +47,7 @@ def kubernetes(
     now: "dt.datetime",
     notes: Sequence[str],
 ) -> Exported:
-    """One YAML file with a CronJob per item."""
+    """Make one YAML file with the CronJobs of all given items."""
     plain_words([command.file, *command.program], "kubernetes")
     longest = CRONJOB_MAX - len(CLOCK_SUFFIX)
     names = distinct([item.id for item in items], lambda item_id: resource_name(prefix, item_id), longest, "CronJob")
@@ -59,7 +59,7 @@ def kubernetes(
     documents = []
     for item in items:
         found = times[item.id]
-        # a schedule that has more instants than the item has slots must ask the ledger whether one is due
+        # a schedule that fires more often than the item has slots calls `tick`, which asks the ledger what is due
         words = command.run_item(item) if found.exact else command.tick([item])
         documents.append(_manifest(item, names[item.id], found.schedule, item.zone.key, words, cluster))
         if found.clock is not None:
@@ -70,7 +70,7 @@ def kubernetes(
 
 
 def cluster_of(image: str, claim: str | None, namespace: str | None, *, ephemeral: bool) -> Cluster:
-    """What the options say about the cluster; UsageError where they cannot be meant."""
+    """Parse the cluster options of the command. Raises UsageError for invalid combinations."""
     if not re.fullmatch(r"\w[\w./:@-]*", image, re.ASCII):
         raise UsageError(f"--image {image!r} is no name of an image", fix="--image registry.example.com/flows:1.4")
     _check_label("--namespace", namespace)
@@ -90,7 +90,7 @@ def cluster_of(image: str, claim: str | None, namespace: str | None, *, ephemera
 
 
 def check_places(document: str, state: str | None, cluster: Cluster) -> None:
-    """Refuse a document that is not named in full, and a ledger outside of the claim."""
+    """Raise UsageError for a relative document path, and for a ledger that is outside of the claim's mount."""
     if not document.startswith("/"):
         raise UsageError(
             f"--path-in-image {document!r} is not a full path", fix="--path-in-image /flows/scheduler.yaml"
@@ -138,7 +138,7 @@ def _manifest(item: "Item", name: str, schedule: str, zone: str, words: Sequence
 
 
 def _active_seconds(item: "Item") -> int | None:
-    """How long a pod may take if its runs keep their time limits; None where it may wait for something else first."""
+    """The longest time of a pod, from the item's limits; None if it may first wait for other slots, or has no limit."""
     spec = item.spec
     if spec.timeout_seconds is None or spec.after or spec.pool or spec.overlap == "queue" or spec.misfire == "all":
         return None

@@ -1,4 +1,4 @@
-"""Names that the targets accept, made from item ids; two items that would share one are an error."""
+"""Makes names that the targets accept from item ids; two items with the same name are an error."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from aetherflow.core.api import UsageError
 
 UNIT_MAX = 255 - len(".service")
-"""systemd's limit for the name of a unit, with its suffix."""
+"""systemd's limit for the name of a unit, without the suffix `.service`."""
 CRONJOB_MAX = 52
-"""Kubernetes appends 11 characters to the name of a CronJob, and jobs may have 63."""
+"""Names of jobs have at most 63 characters, and Kubernetes appends 11 to the name of the CronJob."""
 
 
 def unit_name(prefix: str, item_id: str) -> str:
-    """`aetherflow-etl-nightly`; signs that systemd does not take are written in hexadecimal."""
+    """A unit name such as `aetherflow-etl-nightly`; characters that systemd does not accept become hexadecimal."""
     return re.sub(r"[^A-Za-z0-9:_.-]", _hexadecimal, f"{prefix}-{item_id}")
 
 
@@ -21,13 +21,13 @@ def _hexadecimal(letter: re.Match[str]) -> str:
 
 
 def resource_name(prefix: str, item_id: str) -> str:
-    """A DNS-1123 label: lower case, digits and hyphens."""
+    """A DNS-1123 label for an item: lower-case letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", f"{prefix}-{item_id}".lower())
     return name.strip("-")
 
 
 def distinct(ids: Iterable[str], name_of: Callable[[str], str], longest: int, what: str) -> dict[str, str]:
-    """The name of every item; refuses two items with one name, and names that are too long."""
+    """Item id to name. Raises UsageError if two items share a name, or a name is longer than `longest`."""
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     for item_id in ids:

@@ -1,13 +1,13 @@
-"""Sets of numbers as calendars write them: `*`, `1..5`, `0,15,30`."""
+"""Writes sets of numbers in the notation of calendars: `*`, `1..5`, `0,15,30`."""
 
 from collections.abc import Collection
 
 
 def written(values: Collection[int], low: int, high: int, *, span: str = "-", width: int = 0) -> str:
-    """All of `low` to `high` is `*`; three or more neighbours are a range.
+    """Write a set of numbers: `*` for all from `low` to `high`; three or more consecutive numbers are a range.
 
-    :param span: what stands between the ends of a range
-    :param width: numbers are padded with zeros to it
+    :param span: separator between the ends of a range
+    :param width: numbers are padded with zeros to this width
     """
     ordered = sorted(values)
     if ordered == list(range(low, high + 1)):
@@ -22,7 +22,7 @@ def written(values: Collection[int], low: int, high: int, *, span: str = "-", wi
 
 
 def _runs(ordered: list[int]) -> list[tuple[int, int]]:
-    """Neighbours together: 1, 2, 3, 7 is 1 to 3 and 7 to 7."""
+    """First and last number of each consecutive run: 1, 2, 3, 7 gives (1, 3) and (7, 7)."""
     runs: list[tuple[int, int]] = []
     for value in ordered:
         if runs and runs[-1][1] == value - 1:

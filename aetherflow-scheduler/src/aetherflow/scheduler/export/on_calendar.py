@@ -1,4 +1,4 @@
-"""systemd's calendar expressions: `Mon..Fri *-*-* 02:30:00 Europe/Berlin`."""
+"""Writes cron expressions as systemd calendar expressions: `Mon..Fri *-*-* 02:30:00 Europe/Berlin`."""
 
 import datetime as dt
 from collections import defaultdict
@@ -18,14 +18,14 @@ _ENOUGH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class OnCalendar:
-    """The lines of a timer."""
+    """The `OnCalendar=` lines of a timer."""
 
     usual: tuple[str, ...]
-    """By the clock of the zone."""
+    """Lines in local time of the zone."""
     added: tuple[str, ...]
-    """In UTC, at changes of the clock: what systemd would leave out."""
+    """Lines in UTC, at clock changes: the slots that systemd would skip."""
     exact: bool = True
-    """False if they have more instants than the item has slots."""
+    """False if the lines fire more often than the item has slots."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -33,10 +33,10 @@ class OnCalendar:
 
 
 def on_calendar(cron: Cron, zone: ZoneInfo, now: dt.datetime, years: int) -> OnCalendar:
-    """The lines for an expression in a zone, right until so many years from now.
+    """The timer lines for an expression in a zone, correct for `years` years from `now`.
 
-    systemd 257, asked for the next time after a clock that goes forward, leaves out the rest of the day if the first
-    time of that day is one that does not exist, and fails if the clock does so at no full hour (Pacific/Chatham).
+    After the clock goes forward, systemd 257 skips the rest of the day if the first time of that day does not exist,
+    and fails if the change is not at a full hour (Pacific/Chatham).
     """
     ahead = list(changes_ahead(zone, now, years))
     if any(change.skipped and change.first.minute for change in ahead):
@@ -51,7 +51,7 @@ def on_calendar(cron: Cron, zone: ZoneInfo, now: dt.datetime, years: int) -> OnC
 
 
 def _by_clock(times: Times, zone: str) -> Iterator[str]:
-    """Two lines where a day of the month or a weekday is enough."""
+    """The local-time lines; two sets of them if either the day of the month or the weekday must match."""
     hours, minutes = _two_digits(times.hours, 0, 23), _two_digits(times.minutes, 0, 59)
     months = _two_digits(times.months, 1, 12)
     for days, weekdays in times.day_lines:
@@ -59,7 +59,7 @@ def _by_clock(times: Times, zone: str) -> Iterator[str]:
 
 
 def _superset(cron: Cron, zone: ZoneInfo, now: dt.datetime) -> tuple[str, ...]:
-    """Hours and minutes in UTC of all slots."""
+    """Daily UTC times that include all slots, and more; for zones that systemd cannot handle."""
     hours: dict[int, set[int]] = defaultdict(set)
     for number, slot in enumerate(cron.between(now, now + _SAMPLE, zone)):
         hours[slot.hour].add(slot.minute)
@@ -77,7 +77,7 @@ def _instants(moments: Iterable[dt.datetime]) -> Iterator[str]:
 
 
 def _hours(hours: dict[int, set[int]]) -> Iterator[str]:
-    """Hours that have the same minutes, together."""
+    """Times of the day, with hours that share the same minutes combined."""
     alike: dict[frozenset[int], set[int]] = defaultdict(set)
     for hour in sorted(hours):
         alike[frozenset(hours[hour])].add(hour)

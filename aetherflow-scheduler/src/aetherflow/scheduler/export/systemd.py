@@ -1,4 +1,4 @@
-"""Timers and services for systemd: a pair of files per item."""
+"""Exports systemd timers and services: one pair of files per item."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -52,10 +52,10 @@ def systemd(
     now: dt.datetime,
     notes: Sequence[str],
 ) -> Exported:
-    """A service and a timer for each item.
+    """Make a service and a timer for each item.
 
-    systemd reads the wall clock otherwise than cron does when clocks are set. Timers get the instants that it would
-    leave out as lines of their own; what it fires twice, the ledger runs once.
+    At clock changes systemd treats local times differently from cron. The slots that it would skip are extra lines of
+    the timer; where it fires twice, the ledger runs the slot once.
     """
     if user is not None and scope == "user":
         raise UsageError("--user and --scope user exclude each other", fix="units of a user run as that user")
@@ -90,12 +90,12 @@ def systemd(
 
 
 def _start(item: "Item", command: Command, user: str | None, scope: Scope, *, exact: bool) -> list[str]:
-    # a timer that has more instants than the item has slots must ask the ledger whether one is due
+    # a timer that fires more often than the item has slots calls `tick`, which asks the ledger what is due
     run = command.run_item(item) if exact else command.tick([item])
     if item.spec.overlap == "skip":
         return run
     plain_words(run, "systemd-run")
-    # systemd starts no unit a second time while it runs; a unit of its own for each slot leaves overlap to the ledger
+    # systemd does not start a unit that is running; a separate unit per slot leaves overlaps to the item's policy
     account = [f"--uid={user}"] if user else []
     manager = ["--user"] if scope == "user" else []
     properties = ["--property=KillMode=mixed", "--property=TimeoutStopSec=90"]
@@ -139,7 +139,7 @@ def _words(words: Sequence[str]) -> str:
 
 
 def _word(word: str) -> str:
-    """One word of ExecStart: `%` and `$` stand for themselves, blanks and signs are quoted."""
+    """Quote one word of `ExecStart=`: `%` and `$` are escaped, blanks and special characters quoted."""
     return _quoted(_specifiers(word).replace("$", "$$"))
 
 

@@ -1,4 +1,4 @@
-"""What the exports share: the items, the command that every target starts, and what a target does differently."""
+"""Shared by all exports: the chosen items, the command that a target starts, and checks of its words."""
 
 import re
 import shutil
@@ -22,40 +22,43 @@ _PLACES = (
     "AETHERFLOW_WORK_ROOT",
 )
 _NOT_IN = {"crontab": "\\", "systemd-run": "$"}
-"""Signs that these take for their own; systemd-run would have them expanded a second time."""
+"""Characters that a target cannot be given even quoted; systemd-run would expand `$` a second time."""
 YEARS = 10
-"""How far ahead changes of the clock are written down; the zones' rules are not known for longer either."""
+"""How many years of clock changes an export covers; the rules of zones are not reliable for longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written for a target."""
+    """The result of an export."""
 
     files: dict[str, str]
-    """Name of a file to its text."""
+    """File name to content."""
     notes: tuple[str, ...]
-    """What the target does differently from `aetherflow-scheduler run`; also in the files, as comments."""
+    """How the target differs from `aetherflow-scheduler run`; also written into the files as comments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The command of every item."""
+    """The command line that the target starts for items."""
 
     program: tuple[str, ...]
     file: str
-    """The scheduler document, as an absolute path where the command runs."""
+    """Absolute path of the scheduler document on the host that runs the command."""
     trigger: str
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that the command needs."""
     quiet: bool = False
-    """Nothing is printed while all is well: cron mails what is."""
+    """Whether the command prints nothing on success: cron mails any output."""
 
     def run_item(self, item: "Item") -> list[str]:
-        """Run the item's current slot."""
+        """The words of a command that runs the current slot of an item."""
         return [*self.program, "run-item", self.file, item.id, "--trigger", self.trigger, *self._quiet]
 
     def tick(self, items: Iterable["Item"], *, wait: bool = False) -> list[str]:
-        """Run whatever is due of some items: nothing, most of the time. `wait`: also what may start only later."""
+        """The words of a `tick` command for some items.
+
+        With `wait`, it also waits for slots that may start only later.
+        """
         chosen = [part for item in items for part in ("--item", item.id)]
         return [*self.program, "tick", self.file, *chosen, *(["--wait"] if wait else []), *self._quiet]
 
@@ -65,12 +68,12 @@ class Command:
 
 
 def places_here(env: Mapping[str, str]) -> dict[str, str]:
-    """The settings of this shell that say where state and work are: another trigger does not have them by itself."""
+    """The environment variables that locate state and work folders; the target would not inherit them."""
     return {name: env[name] for name in _PLACES if env.get(name)}
 
 
 def program_here(given: str | None) -> tuple[str, ...]:
-    """The program as a target on this machine has to call it: with its full path, since PATH is another one there."""
+    """The words that start the program on this machine, with its full path: cron and systemd have another PATH."""
     if given is not None:
         return (given,)
     beside = Path(sys.executable).with_name(PROGRAM)
@@ -81,21 +84,21 @@ def program_here(given: str | None) -> tuple[str, ...]:
 
 
 def plain_words(words: Sequence[str], target: str) -> None:
-    """Refuse what no quoting of a target carries."""
+    """Raise UsageError for words that cannot be quoted for the target."""
     for word in words:
         if any(letter in word for letter in _NOT_IN.get(target, "") + "\n\r\0"):
             raise UsageError(f"{target} cannot hold the name {word!r}", fix="rename the file or folder")
 
 
 def one_word(text: str, option: str) -> str:
-    """The name of an account or an address; UsageError for what a target would read as something else."""
+    """Return an account name or address unchanged; raise UsageError if the target would misread it."""
     if not re.fullmatch(r"[A-Za-z0-9_][\w.@+,-]*\$?", text, re.ASCII):
         raise UsageError(f"{option} {text!r} is no account or address", fix="write it without blanks and signs")
     return text
 
 
 def chosen_items(schedule: "Schedule", wanted: Sequence[str]) -> list["Item"]:
-    """The enabled items, or those of them that are wanted."""
+    """The enabled items, restricted to the ids in `wanted` if there are any."""
     for name in wanted:
         schedule.item(name)
     found = [item for item in schedule.items if item.spec.enabled and (not wanted or item.id in wanted)]
@@ -105,7 +108,7 @@ def chosen_items(schedule: "Schedule", wanted: Sequence[str]) -> list["Item"]:
 
 
 def disabled_note(items: Sequence["Item"], wanted: Sequence[str]) -> list[str]:
-    """Items that are left out because they are switched off."""
+    """A note on the items that are left out because they are disabled; empty without any."""
     names = [item.id for item in items if not item.spec.enabled and (not wanted or item.id in wanted)]
     return [f"not exported, `enabled: false`: {', '.join(names)}"] if names else []
 
@@ -114,7 +117,7 @@ _MARK = f"# Written by `{PROGRAM} export` from "
 
 
 def comment(title: str, document: str, notes: Iterable[str]) -> str:
-    """The head of a file that was written from a document."""
+    """The comment at the head of an exported file, with its document and the notes."""
     lines = [
         f"# {title}",
         f"{_MARK}{document}",
@@ -127,6 +130,6 @@ def comment(title: str, document: str, notes: Iterable[str]) -> str:
 
 
 def written_for(head: str) -> str | None:
-    """The document that a file was written from, by its first two lines; None for a file that is not ours."""
+    """The document that a file was exported from, by its first two lines; None for a file that no export wrote."""
     _, mark, rest = head.partition(_MARK)
     return rest.rstrip("\n") if mark else None

@@ -1,4 +1,4 @@
-"""The zone of the machine that cron runs on, and whether two names mean the same zone."""
+"""The time zone of this machine, and comparison of zones."""
 
 import os
 import zoneinfo
@@ -11,9 +11,9 @@ _LOCALTIME = Path("/etc/localtime")
 
 
 def machine_zone() -> str:
-    """The name of the zone that cron runs in on this machine.
+    """The name of the time zone in which cron runs on this machine.
 
-    TZ of this shell is not asked: cron is started by the system, not from here.
+    Ignores TZ of this process: cron is started by the system and does not inherit it.
     """
     target = os.path.realpath(_LOCALTIME)
     for root in (*zoneinfo.TZPATH, "/usr/share/zoneinfo"):
@@ -26,7 +26,7 @@ def machine_zone() -> str:
 
 
 def is_zone(name: str) -> bool:
-    """Whether there is such a zone."""
+    """Whether a name is a known IANA time zone."""
     try:
         ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -35,7 +35,7 @@ def is_zone(name: str) -> bool:
 
 
 def same_rules(one: str, other: str) -> bool:
-    """Whether two names stand for the same zone, as UTC and Etc/UTC do."""
+    """Whether two names have the same rules, as UTC and Etc/UTC have."""
     return one == other or ((rules := _rules(one)) is not None and rules == _rules(other))
 
 

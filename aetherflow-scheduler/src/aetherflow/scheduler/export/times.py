@@ -1,4 +1,4 @@
-"""The times of an item as sets of numbers, the form that targets other than cron are written from."""
+"""The times of a cron expression as sets of numbers, from which targets other than cron are written."""
 
 import datetime as dt
 from collections.abc import Collection, Iterator
@@ -12,12 +12,12 @@ from aetherflow.scheduler.time.zones import Change, changes
 ALL_DAYS = frozenset(range(1, 32))
 ALL_WEEKDAYS = frozenset(range(7))
 _AROUND = dt.timedelta(hours=4)
-"""No clock is set by more than that, other than by the days that Samoa left out in 2011."""
+"""The largest clock change, except for the day that Samoa skipped in 2011."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What a cron expression means, without its spelling; Sunday is 0."""
+    """The sets of numbers that a cron expression matches; Sunday is 0."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -25,11 +25,11 @@ class Times:
     months: frozenset[int]
     weekdays: frozenset[int]
     either: bool
-    """A day counts if it fits the day of the month or the weekday; else it must fit both."""
+    """Whether matching the day of the month or the weekday is enough; if False, both must match."""
 
     @property
     def day_lines(self) -> list[tuple[Collection[int], Collection[int]]]:
-        """Days of the month and weekdays that must both fit; where cron takes either, two such pairs."""
+        """Pairs of days of the month and weekdays that must both match; two pairs if either one is enough."""
         if not self.either:
             return [(self.days, self.weekdays)]
         if self.days == ALL_DAYS or self.weekdays == ALL_WEEKDAYS:
@@ -38,17 +38,17 @@ class Times:
 
 
 def times_of(cron: Cron) -> Times:
-    """The times of an expression."""
+    """The sets of numbers that an expression matches."""
     found = read(cron.text)
     minutes, hours, days, months, weekdays = map(frozenset, found.values)
     return Times(minutes, hours, days, months, weekdays, either=not (found.stars[2] or found.stars[4]))
 
 
 def unusual(cron: Cron, zone: ZoneInfo, start: dt.datetime, years: int) -> Iterator[tuple[dt.datetime, bool]]:
-    """Slots that a plain reading of the wall clock does not give, with True where the clock had passed them over.
+    """Slots that do not follow from matching local times alone, with True if their local time was skipped.
 
-    Those are the ones that cron makes up for at the end of the hour that is left out in spring, and the second pass of
-    an hour that comes twice in autumn.
+    These are the slots that cron makes up for after the skipped hour in spring, and the second pass of the repeated
+    hour in autumn.
     """
     for change in changes_ahead(zone, start, years):
         at = change.at.replace(tzinfo=dt.UTC)
@@ -61,7 +61,7 @@ def unusual(cron: Cron, zone: ZoneInfo, start: dt.datetime, years: int) -> Itera
 
 
 def changes_ahead(zone: ZoneInfo, start: dt.datetime, years: int) -> Iterator[Change]:
-    """The changes of a zone's clock after an instant."""
+    """The offset changes of a zone in the given number of years after an instant."""
     first = start.astimezone(dt.UTC).replace(tzinfo=None)
     for year in range(first.year, first.year + years + 1):
         yield from (change for change in changes(zone, year) if change.at > first)

@@ -1,4 +1,4 @@
-"""Exported files on disk: only our own are replaced, and those that are no longer exported are told."""
+"""Writes exported files; only files that an export wrote are replaced, and leftover ones are reported."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from aetherflow.scheduler.export.target import Exported, written_for
 
 
 def write_file(exported: Exported, path: Path, document: str) -> list[Path]:
-    """Write an export that is one file."""
+    """Write an export that is one file; returns its path."""
     (text,) = exported.files.values()
     _refuse_foreign(path, document)
     _write(path, text)
@@ -16,7 +16,7 @@ def write_file(exported: Exported, path: Path, document: str) -> list[Path]:
 
 
 def write_folder(exported: Exported, folder: Path, document: str) -> tuple[list[Path], list[Path]]:
-    """Write an export of several files; returns them, and what an earlier export of the same document left there."""
+    """Write an export of several files; returns their paths, and those left by an earlier export of the document."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder", fix="name a folder: --out units")
     paths = [folder / name for name in exported.files]

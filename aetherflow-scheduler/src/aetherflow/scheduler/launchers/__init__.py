@@ -9,7 +9,7 @@ from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Runnin
 __all__ = ["GROUP", "Launcher", "Order", "Outcome", "RunRequest", "Running", "launcher_names", "load_launcher"]
 
 Order = RunRequest
-"""Its name in version 1.0, which launchers of others import."""
+"""Name of `RunRequest` in version 1.0; kept for third-party launchers."""
 
 
 @cache
@@ -23,13 +23,13 @@ def _installed() -> dict[str, list[EntryPoint]]:
 
 
 def launcher_names() -> list[str]:
-    """The names of all installed launchers; nothing is imported."""
+    """The names of all installed launchers, without importing them."""
     return sorted(_installed())
 
 
 @cache
 def load_launcher(name: str) -> Launcher:
-    """The launcher of a name. Raises PluginNotFoundError, PluginConflictError or PluginLoadError."""
+    """Import and create a launcher by its name. Raises PluginNotFoundError, PluginConflictError or PluginLoadError."""
     points = _installed().get(name, [])
     if not points:
         fix = f"write one of: {', '.join(launcher_names())}; or install the distribution that provides it"

@@ -1,4 +1,4 @@
-"""What a launcher is: it starts the run of a slot somewhere, and tells how it ended."""
+"""The interface of launchers, which start the run of a slot and report how it ended."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,60 +11,60 @@ GROUP = "aetherflow.launchers"
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run to be started."""
+    """What a launcher needs to start one run."""
 
     item: str
     run_id: str
     slot: str
-    """The instant in UTC, written `2026-11-25T01:00:00Z`."""
+    """The slot's instant in UTC, such as `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
-    """Those of `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters."""
+    """Arguments of the program `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters."""
     folder: Path
-    """Working directory of the run: that of the schedule."""
+    """Working directory of the run: the folder of the scheduler document."""
     log: Path
-    """File for what the run writes to stderr; what it prints goes to the file of that name that ends in `.json`."""
+    """File for the run's stderr; its stdout goes to the file of the same name with the suffix `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables beside those of this process."""
+    """Environment variables in addition to those of this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a start ended: the exit code of `aetherflow run`, or minus the signal that killed it."""
+    """How a run ended: the exit code of `aetherflow run`, or the negative number of the signal that killed it."""
 
     exit_code: int
     summary: Mapping[str, Any] | None = None
-    """What `run --json` printed, if it could be read."""
+    """The JSON document that `run --json` printed; None if it could not be read."""
 
 
 class Running(ABC):
-    """A run that was started."""
+    """Handle of a run that a launcher has started. All methods return at once."""
 
     pid: int | None = None
-    """Its process, where it has one on this host."""
+    """Process id of the run; None if it has no process on this host."""
     birth: str | None = None
-    """What tells this process from a later one of the same number."""
+    """Start time of the process, as `birth_of` returns it; it distinguishes reused process ids."""
 
     @abstractmethod
     def poll(self) -> Outcome | None:
-        """How it ended; None while it goes on."""
+        """The outcome of the run; None while it is running."""
 
     @abstractmethod
     def terminate(self) -> None:
-        """Ask it to stop, so that it can be resumed: SIGTERM."""
+        """Ask the run to stop in a resumable way, as SIGTERM does."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End it at once, with all that belongs to it."""
+        """Kill the run and all its processes at once."""
 
 
 class Launcher(ABC):
-    """Starts runs. One object serves all items that name it; it may be called for many runs at a time."""
+    """Starts runs. One object serves all items that name it, and has many runs at a time."""
 
     @abstractmethod
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        """Start a run and return at once; `ended` is called, from any thread, when `poll` has an outcome.
+        """Start a run and return at once. The launcher calls `ended`, from any thread, when `poll` has an outcome.
 
-        Raises OSError if it cannot be started, which `retry` tries again; anything else fails the slot. It must be
-        given the run id of the request: an earlier process of the same run may still be there, and `--if-busy wait`
-        among the arguments waits for it.
+        Raises OSError if the run cannot be started, which the item's `retry` repeats; any other exception fails the
+        slot. The run must get the run id of the request: an earlier process of the same run may still exist, and
+        `--if-busy wait` among the arguments makes the new one wait for it.
         """

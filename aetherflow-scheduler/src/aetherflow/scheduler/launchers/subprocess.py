@@ -1,4 +1,4 @@
-"""The launcher `subprocess`: each run is a process of its own on this host, `aetherflow run`."""
+"""The launcher `subprocess`: each run is a separate `aetherflow run` process on this host."""
 
 import contextlib
 import fcntl
@@ -16,13 +16,13 @@ from aetherflow.scheduler.launchers.base import Launcher, Outcome, Running, RunR
 from aetherflow.scheduler.launchers.orphans import birth_of
 
 MAX_SUMMARY = 16 << 20
-"""Bytes; a summary beyond it is not read, the exit code counts all the same."""
+"""Bytes; a longer summary is not read, and only the exit code counts."""
 
 
 class SubprocessLauncher(Launcher):
-    """Starts `python -m aetherflow.core run …` in a process group of its own.
+    """Starts `python -m aetherflow.core run …` in a new process group.
 
-    The process writes into files, so it goes on when the scheduler dies.
+    The process writes to files, not pipes, so it keeps running when the scheduler dies.
     """
 
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
@@ -45,7 +45,7 @@ class _Child(Running):
         self._process = process
         self._log = request.log
         self._ended = ended
-        # the thread sleeps in the kernel until the process ends; its stack is next to nothing
+        # one thread per run waits for the process to end; its small stack costs little memory
         threading.Thread(target=self._watch, name=f"run {request.run_id}", daemon=True).start()
 
     def _watch(self) -> None:
@@ -57,20 +57,20 @@ class _Child(Running):
         return None if code is None else Outcome(code, _read_summary(summary_file(self._log)))
 
     def terminate(self) -> None:
-        # only the runner: it ends its programs itself, and in order
+        # signal only the runner: it stops its programs itself, in order
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        # its programs have groups of their own; the guard of the run ends those
+        # its programs have their own process groups; the guard process of the run kills those
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def summary_file(log: Path) -> Path:
-    """Where what the run prints goes: its summary."""
+    """The file for the run's stdout, which holds its summary."""
     return log.with_suffix(".json")
 
 

@@ -1,1 +1,1 @@
-"""The ledger: what became of every slot. One SQLite file, written through the kernel's durable parts."""
+"""The ledger: one SQLite file that records every slot and its result, written with the core's durable I/O."""

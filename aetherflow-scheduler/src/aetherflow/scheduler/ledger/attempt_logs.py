@@ -1,4 +1,4 @@
-"""The logs of starts are kept for a while: the newest of each item, and those of the last weeks."""
+"""Deletes old log files of starts; the newest of each item and those of the last weeks are kept."""
 
 import contextlib
 import time
@@ -9,13 +9,13 @@ from aetherflow.core.embedding import durable
 
 KEEP_DAYS = 30
 KEEP_FILES = 40
-"""Per item, whatever their age; each start has two."""
+"""Newest files per item that are kept at any age; each start has two."""
 MOST_FILES = 2000
-"""Per item, however young: an item that runs every minute writes three thousand a day."""
+"""Maximum number of files per item at any age: an item that runs every minute writes about 2880 a day."""
 
 
 def prune_logs(side: Path, *, items: Collection[str] | None = None) -> int:
-    """Delete logs beside a ledger that are old enough, of all items or of some; returns how many."""
+    """Delete old logs in the side folder of a ledger, of all or the given items; returns the number of files."""
     folder = side / "logs"
     limit = time.time() - KEEP_DAYS * 86400
     if items is None:

@@ -1,4 +1,4 @@
-"""Which document owns the items of a ledger: for another one they are neither removed nor its own."""
+"""Records which document owns the items of a ledger, so that another document does not end them by mistake."""
 
 import errno
 import shlex
@@ -11,11 +11,11 @@ from aetherflow.scheduler.ledger.store import Ledger
 
 SHOWN = 3
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
-"""Faults that say that a file is not there; after any other one it may be."""
+"""Error numbers that prove that a file does not exist; after any other error it may exist."""
 
 
 def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
-    """StateError if a ledger expects slots of items that come from another document than the one at `path`.
+    """Raise StateError if a ledger expects slots of items that another document than the one at `path` owns.
 
     One that was moved or deleted since has no say: its items go on here, or were removed. Where nobody knows the
     document, as in a ledger of an older scheduler, only items that are not `enabled` here are another's.
@@ -41,7 +41,7 @@ def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
 
 
 def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:
-    """Write down that items are read from a document, inside a transaction.
+    """Record the document at `path` as the owner of items. Call it inside a transaction.
 
     The name that it was read by, and not where links lead: behind `current/scheduler.yaml` is another file after a
     deployment, and still the same document.
@@ -55,13 +55,13 @@ def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:
 
 
 def unnoted(ledger: Ledger, path: Path, items: Collection[str]) -> list[str]:
-    """The items of which the ledger says another document, or another name of this one."""
+    """The items for which the ledger has another document, or another path of this one."""
     files = Epochs(ledger).files()
     return [name for name in items if name in files and files[name] != str(path)]
 
 
 def is_same(one: str | Path, other: str | Path) -> bool:
-    """Whether two names lead to one file that is there."""
+    """Whether two paths lead to the same existing file."""
     try:
         return Path(one).samefile(other)
     except (OSError, ValueError):
@@ -69,7 +69,7 @@ def is_same(one: str | Path, other: str | Path) -> bool:
 
 
 def may_exist(path: str | Path) -> bool:
-    """False if a file is not there; True also where that cannot be told, as in a folder that is not ours to read."""
+    """Whether a file may exist: False only if it certainly does not, True also if its folder cannot be read."""
     try:
         Path(path).stat()
     except ValueError:

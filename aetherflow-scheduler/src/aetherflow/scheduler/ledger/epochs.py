@@ -1,4 +1,4 @@
-"""Which slots are expected, and up to where they are accounted for; and pauses. Writes happen inside a transaction."""
+"""Epochs, cursors and pauses of items in the ledger. Methods that write must be called inside a transaction."""
 
 import json
 from typing import Any
@@ -11,38 +11,38 @@ from aetherflow.scheduler.time.cron import Cron
 
 
 class Epochs:
-    """The definitions that items had over time, and the cursor of each: its slots up to there are accounted for."""
+    """The definitions of items over time, and their cursors: all slots up to the cursor are in the ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.db = ledger.db
 
     def cursor(self, item: str) -> int | None:
-        """The instant up to which, itself included, all slots of an item are accounted for; None: it was never seen."""
+        """The instant up to and including which all slots of an item are recorded; None if it was never seen."""
         rows = self.ledger.read("SELECT cursor FROM items WHERE item=?", (item,))
         return int(rows[0][0]) if rows else None
 
     def cursors(self) -> dict[str, int]:
-        """The cursor of every item that was seen."""
+        """Item id to cursor, for every item that was seen."""
         return {row[0]: row[1] for row in self.ledger.read("SELECT item, cursor FROM items ORDER BY item")}
 
     def set_cursor(self, item: str, instant: int) -> None:
-        """Account for all slots up to an instant, or, when the clock went back, only up to an earlier one."""
+        """Set the cursor of an item; an earlier instant than before is allowed, for a clock that went back."""
         self.db.execute(
             "INSERT INTO items (item, cursor) VALUES (?, ?) ON CONFLICT (item) DO UPDATE SET cursor=excluded.cursor",
             (item, instant),
         )
 
     def files(self) -> dict[str, str | None]:
-        """The document that each item was last read from; None for those of an older scheduler."""
+        """Item id to the document that it was last read from; None for items that an older scheduler entered."""
         return dict(self.ledger.read("SELECT item, file FROM items ORDER BY item"))
 
     def set_file(self, item: str, file: str) -> None:
-        """Write down the document that an item is read from."""
+        """Record the document that an item is read from."""
         self.db.execute("UPDATE items SET file=? WHERE item=?", (file, item))
 
     def all(self, item: str | None = None) -> list[Epoch]:
-        """All epochs, or those of an item, in order."""
+        """All epochs, or those of one item, ordered by item and time."""
         where, values = ("WHERE item=?", (item,)) if item is not None else ("", ())
         query = f"SELECT item, definition, since, until FROM epochs {where} ORDER BY item, since, id"  # noqa: S608 ours
         return [
@@ -50,7 +50,7 @@ class Epochs:
         ]
 
     def _definition(self, item: str, text: str) -> dict[str, Any]:
-        """Raises StateError for one that was edited by hand, or whose zone this system does not know."""
+        """Parse a stored definition. Raises StateError if it is invalid, or its zone is unknown on this system."""
         try:
             found: dict[str, Any] = json.loads(text)
             Cron.parse(found["cron"])
@@ -63,41 +63,41 @@ class Epochs:
         return found
 
     def present(self) -> dict[str, Epoch]:
-        """The epoch of each item that still lasts."""
+        """Item id to its current epoch, the one without an end."""
         return {epoch.item: epoch for epoch in self.all() if epoch.until is None}
 
     def begin(self, item: str, definition: dict[str, Any], since: int) -> None:
-        """Let a new epoch of an item begin, in the place of the one before."""
+        """Start a new epoch of an item, and end the present one at `since`."""
         self.end(item, since)
         text = json.dumps(definition, sort_keys=True)
         insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": None})
 
     def precede(self, item: str, definition: dict[str, Any], since: int, until: int) -> None:
-        """Enter an epoch from before all others."""
+        """Insert an epoch that ends at or before the begin of all others of the item."""
         text = json.dumps(definition, sort_keys=True)
         insert(self.db, "epochs", {"item": item, "definition": text, "since": since, "until": until})
 
     def move(self, item: str, since: int, now: int) -> None:
-        """Let the present epoch begin at another time, and earlier ones end by now: a clock was ahead."""
+        """Correct epochs after a clock was ahead: the current one begins at `since`, the others end by `now`."""
         self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until>?", (now, item, now))
         self.db.execute("UPDATE epochs SET since=? WHERE item=? AND until IS NULL", (since, item))
 
     def end_by(self, now: int) -> int:
-        """Let what was ended by a clock that was ahead end by now; returns how many epochs that were.
+        """End epochs by `now` whose end a clock that was ahead put into the future; returns their number.
 
-        Those that begin later are left alone: it is the present clock that is wrong, or they expect nothing.
+        Epochs that begin after `now` are not changed: either the present clock is wrong, or they expect nothing yet.
         """
         return self.db.execute("UPDATE epochs SET until=? WHERE until>? AND since<=?", (now, now, now)).rowcount
 
     def end(self, item: str, until: int) -> None:
-        """Let the present epoch of an item end: no slots are expected from then on."""
-        # also those that a clock which was ahead let end later
+        """End the current epoch of an item: no slots are expected from `until` on."""
+        # includes epochs whose later end was set by a clock that was ahead
         where = "item=? AND (until IS NULL OR until>?)"
         self.db.execute(f"UPDATE epochs SET until=max(since, ?) WHERE {where}", (until, item, until))  # noqa: S608 ours
 
 
 class Pauses:
-    """Spans during which nothing of an item starts."""
+    """The pauses of items: spans during which none of their slots start."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -113,17 +113,17 @@ class Pauses:
         return [Pause(*row) for row in rows]
 
     def at(self, item: str, instant: int) -> Pause | None:
-        """The pause that covers an instant."""
+        """The pause of an item that covers an instant, or None."""
         return next((pause for pause in self.of(item, instant, instant) if pause.covers(instant)), None)
 
     def begin(self, item: str, since: int, until: int | None, reason: str, actor: str) -> None:
-        """Pause an item; what was paused already is paused anew."""
+        """Pause an item from `since` on; pauses that have not ended by then end there."""
         self.end(item, since)
         values = {"item": item, "since": since, "until": until, "reason": reason, "actor": actor}
         insert(self.db, "pauses", values)
 
     def end(self, item: str, now: int) -> int:
-        """End the pauses of an item that last; returns how many there were."""
+        """End the pauses of an item that have not ended by `now`; returns their number."""
         done = self.db.execute(
             "UPDATE pauses SET until=max(since, ?) WHERE item=? AND (until IS NULL OR until>?)", (now, item, now)
         )

@@ -1,4 +1,4 @@
-"""Who leads: of several schedulers on one ledger, the one that holds the lease."""
+"""Leader election: of several schedulers on one ledger, the one that holds the lease leads."""
 
 import os
 from pathlib import Path
@@ -27,21 +27,21 @@ class Leadership:
         self._tries = 0
 
     def leads(self) -> bool:
-        """Whether this process leads, as far as it is known here."""
+        """Whether this process leads, by its own knowledge; the ledger may already know a later leader."""
         return self._lease is not None and not self._lease.lost
 
     def lost(self) -> bool:
-        """Whether it has led, and another one took over."""
+        """Whether this process held the lease and has lost it."""
         return self._lease is not None and self._lease.lost
 
     def retake(self) -> bool:
-        """Take a lost lead again, if nobody has led meanwhile: the disk of the leases was full for too long, say."""
+        """Take a lost lease again if nobody else has led since, for example after a full disk; returns success."""
         return self._ledger.fence() == self._ledger.token and self.take(again=True)
 
     def take(self, *, again: bool = False) -> bool:
-        """Take the lead if nobody has it; the ledger refuses the writes of earlier leaders from then on.
+        """Become the leader if there is none; returns success. The ledger then refuses writes of earlier leaders.
 
-        `again`: only if the last one who led was this process.
+        `again`: only if this process was the last leader.
         """
         self._tries += 1
         owner = LockOwner("scheduler", f"{self._ledger.host}-{os.getpid()}", self._tries)
@@ -80,26 +80,26 @@ class Leadership:
         self._ledger.clock.wake()
 
     def give_up(self) -> None:
-        """Give the lease back; writes of this process are no longer those of a leader."""
+        """Release the lease, and write to the ledger without a leader's token from now on."""
         self._ledger.token = None
         if self._lease is not None:
             lease, self._lease = self._lease, None
             lease.release()
 
     def close(self) -> None:
-        """Give the lease back: a standby takes over at its next look."""
+        """Release the lease and close the lock store; a standby takes over at its next attempt."""
         self.give_up()
         self._store.close()
 
 
 def store_path(ledger: Ledger) -> Path:
-    """The lock store beside a ledger."""
+    """The path of the lock store in the side folder of a ledger."""
     durable.make_dir(ledger.side)
     return ledger.side / "leader.sqlite"
 
 
 def current_leader(ledger: Ledger) -> Holder | None:
-    """The process that holds the lease now; None if nobody does."""
+    """The process that currently holds the lease; None if there is no leader."""
     path = ledger.side / "leader.sqlite"
     if not path.exists():
         return None

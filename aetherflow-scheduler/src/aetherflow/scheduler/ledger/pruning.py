@@ -1,4 +1,4 @@
-"""Forgetting old slots. The ledger keeps in mind up to where, so that an audit tells what it can no longer know."""
+"""Deletes old slots. The ledger records up to which instant, so that an audit does not report them as gaps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +7,11 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.time.clock import iso
 
 BATCH = 5000
-"""Slots per transaction: a scheduler that runs meanwhile waits for none for long."""
+"""Slots per transaction; small, so that a running scheduler never waits long for the database."""
 LEAST_MS = 86_400_000
-"""What ended a shorter time ago may still be looked at by the process that ran it."""
+"""Slots that ended less than this ago are kept: the process that ran them may still read them."""
 SECOND_MS = 1000
-"""Slots are whole seconds: the instant after one that is shown without fractions, and that `--from` can name."""
+"""Granularity of slots, so that the recorded instant has no fraction and can be given as `--from`."""
 PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
 PRUNED_AHEAD_FIX = (
     "set the clock right; if it is, `aetherflow-scheduler prune FILE --before TIME` takes that back, with the "
@@ -24,7 +24,7 @@ AND slot<>coalesce((SELECT max(slot) FROM slots WHERE item=:item AND started_at 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What is forgotten, or would be, of an item."""
+    """How many slots of an item are deleted, or would be."""
 
     item: str
     slots: int
@@ -33,21 +33,21 @@ class Pruned:
 
 
 def pruned_until(ledger: Ledger) -> dict[str, int]:
-    """The instant of each item before which slots were forgotten; items without one are left out.
+    """Item id to the instant before which its slots were pruned; items that were never pruned are missing.
 
-    It lies ahead where a clock was, or where the present one is behind.
+    The instant is in the future if the clock was ahead when pruning, or is behind now.
     """
     return dict(ledger.read("SELECT item, pruned FROM items WHERE pruned IS NOT NULL ORDER BY item"))
 
 
 def find_old(ledger: Ledger, before: int) -> list[Pruned]:
-    """Slots from before an instant that are over.
+    """Count the slots before an instant that `prune` would delete.
 
     What waits, runs or is to be resumed stays, what ended within the last day, and of each item the latest slot and the
     one that ran last.
     """
     found = []
-    # also of items that nobody but a person has run, of which nothing is expected yet
+    # includes items that were only run by hand and have no expected slots yet
     for (item,) in ledger.read("SELECT DISTINCT item FROM slots ORDER BY item"):
         query = f"SELECT count(*), min(slot), max(slot) FROM slots WHERE {_OLD}"  # noqa: S608 ours
         ((number, oldest, newest),) = ledger.db.execute(query, _values(ledger, item, before)).fetchall()
@@ -57,10 +57,10 @@ def find_old(ledger: Ledger, before: int) -> list[Pruned]:
 
 
 def prune(ledger: Ledger, before: int) -> list[Pruned]:
-    """Forget them, with their starts; and what the journal and ended pauses say of that time.
+    """Delete the slots that `find_old` counts, their attempts, and journal entries and ended pauses of that time.
 
-    Up to where is kept in mind for each item by what is forgotten of it, and never by `before`: a clock that is ahead
-    must not say of slots to come that they were forgotten. Where one did, this sets it right.
+    The recorded instant of each item follows from its deleted slots, and never from `before`: with a clock that is
+    ahead, future slots must not count as pruned. A recorded instant that is wrong in this way is corrected.
     """
     ahead = {item: at for item, at in pruned_until(ledger).items() if at > ledger.clock.now_ms()}
     if ahead:

@@ -1,4 +1,4 @@
-"""Rows of the ledger as programs read them. Times are UTC epoch milliseconds."""
+"""Records for the rows of the ledger. All times are UTC epoch milliseconds."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ from aetherflow.scheduler.schedule.policy import ACTIVE, Status
 
 @dataclass(frozen=True, slots=True)
 class SlotRow:
-    """One slot of one item and what became of it."""
+    """One slot of one item, with its status."""
 
     item: str
     slot: int
@@ -20,15 +20,15 @@ class SlotRow:
     reason_code: str | None
     run_id: str
     batch: int
-    """1; higher for each run of its own that a backfill gave the slot."""
+    """1 for the slot's first run; a backfill that starts a new run adds 1."""
     attempts: int
-    """Starts of the slot, in all batches."""
+    """Number of starts of the slot, over all batches."""
     failures: int
-    """Attempts of the present run that failed: what `retry` counts."""
+    """Failed starts of the present run, which `retry` limits."""
     trigger: str
     host: str
     owner: str | None
-    """The process that runs the slot, or keeps it for itself; None while nobody has taken it."""
+    """Name of the process that runs or has reserved the slot; None if no process has."""
     claimed_at: int
     started_at: int | None
     finished_at: int | None
@@ -51,7 +51,7 @@ class SlotRow:
 
     @property
     def why(self) -> Reason | None:
-        """Its reason with its code."""
+        """The reason with its code; None without a reason."""
         return read_reason(self.reason_code, self.reason)
 
     @property
@@ -71,18 +71,21 @@ class SlotRow:
         return self.started_at is not None
 
     def from_the_future(self, now: int) -> bool:
-        """True if it was missed at a time that lies ahead, by a clock that went back since: it is decided anew."""
+        """Whether it was recorded as MISSED at a time after `now`, by a clock that was ahead.
+
+        Then it is decided again.
+        """
         return self.status == Status.MISSED and self.attempts == 0 and self.claimed_at > now
 
     @classmethod
     def read(cls, row: tuple[Any, ...]) -> Self:
-        """The record of a row of `COLUMNS`."""
+        """Make a record from a row of `COLUMNS`. Raises ValueError for an unknown status."""
         values = dict(zip(NAMES, row, strict=True))
         values |= {name: bool(values[name]) for name in ("queued", "late", "overdue")}
         return cls(**values | {"status": Status(values["status"]), "params": _params(values["params"])})
 
     def as_json(self) -> dict[str, Any]:
-        """The slot for machines: instants as ISO 8601."""
+        """The slot as a JSON object; instants are ISO 8601 text."""
         from aetherflow.scheduler.time.clock import from_ms
 
         shown: dict[str, Any] = {name: getattr(self, name) for name in NAMES if name not in _PRIVATE}
@@ -109,7 +112,7 @@ _PRIVATE = frozenset({"owner", "birth", "waits_since", "queued"})
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A span during which an item had one definition; its slots in [since, until) are expected."""
+    """A span during which an item has one definition; its slots in [since, until) are expected."""
 
     item: str
     definition: dict[str, Any]
@@ -128,18 +131,18 @@ class Pause:
     actor: str
 
     def covers(self, instant: int) -> bool:
-        """Whether an instant lies in it."""
+        """Whether the pause includes an instant."""
         return self.since <= instant and (self.until is None or instant < self.until)
 
     @property
     def why(self) -> Reason:
-        """The reason of a slot that it holds up."""
+        """The reason for slots that the pause delays or skips."""
         return said(SlotReason.PAUSED, why=f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that runs slots."""
+    """A process that can own slots."""
 
     name: str
     kind: str
@@ -175,7 +178,7 @@ ATTEMPT_COLUMNS = ", ".join(field.name for field in fields(Attempt))
 
 
 def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], *, otherwise: str = "ABORT") -> None:
-    """Insert one row; table and columns are names in our code, values always parameters."""
+    """Insert one row. `table` and the column names must be constants, as they become part of the statement."""
     marks = ", ".join("?" * len(values))
     db.execute(
         f"INSERT OR {otherwise} INTO {table} ({', '.join(values)}) VALUES ({marks})",  # noqa: S608 names are ours

@@ -1,4 +1,4 @@
-"""The id of a slot's run: the same whenever the slot is triggered again, so that a run is resumed, never doubled."""
+"""Run ids of slots. A slot that is triggered again gets the same id, so its run is resumed and never duplicated."""
 
 import re
 
@@ -6,15 +6,15 @@ from aetherflow.scheduler.time.clock import from_ms
 
 
 def run_id_of(item: str, slot: int, batch: int = 1) -> str:
-    """`nightly-20261125T010000Z`; the n-th run of its own that a backfill gives the slot ends in `-b<n>`.
+    """A run id such as `nightly-20261125T010000Z`; from the second batch of a slot on it ends in `-b<batch>`.
 
-    Ids of items have 100 characters at most, those of runs 128.
+    Item ids have at most 100 characters, so that run ids have at most 128.
     """
     instant = from_ms(slot).strftime("%Y%m%dT%H%M%SZ")
     return f"{item}-{instant}" + (f"-b{batch}" if batch > 1 else "")
 
 
 def batch_of(run_id: str) -> int:
-    """Which run of its slot a run id names; 1 for the slot's own."""
+    """The batch of a run id; 1 without a suffix `-b<batch>`."""
     found = re.search(r"Z-b(\d+)\Z", run_id)
     return int(found[1]) if found else 1

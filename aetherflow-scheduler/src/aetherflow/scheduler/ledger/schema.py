@@ -133,7 +133,7 @@ UPDATE attempts SET reason_code=CASE
     WHEN status='UNKNOWN' AND reason='a step has to be decided' THEN 'undecided'
     ELSE 'run' END WHERE reason IS NOT NULL;
 """
-"""The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
+"""Migration that derives `reason_code` from the reason texts of version 1.0.0; no other code parses them."""
 _MIGRATIONS: dict[int, str] = {
     1: "ALTER TABLE items ADD COLUMN file TEXT; ALTER TABLE items ADD COLUMN pruned INTEGER",
     2: f"""
@@ -147,14 +147,14 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 {_INDEXES_OF_3}
 {_CODES_OF_1_0}""",
 }
-"""Version to the statements that make the next one of it."""
+"""Schema version to the statements that migrate it to the next one."""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *, read_only: bool = False) -> None:
-    """Create the tables in a new file, migrate an older one after a backup, refuse any other with a StateError.
+    """Create the tables of a new file, or migrate an older one after a backup; raise StateError for any other file.
 
     `living` names the processes that have entered the ledger: an older file is not migrated under them.
-    `read_only`: an older file is refused too, as nothing may be written.
+    `read_only`: an older file also raises StateError, as it may not be migrated.
     """
     version = _version(connection)
     if version == SCHEMA_VERSION:
@@ -195,7 +195,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: L
 
 
 def _require_idle(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
-    """An older scheduler goes on with the ledger that it has opened: it would not write the codes."""
+    """Raise StateError while other processes use the ledger: an older scheduler would go on without reason codes."""
     if names := living():
         known = {name: f"{kind}, pid {pid} on {host}" for name, kind, pid, host in connection.execute(_OWNERS)}
         shown = ", ".join(known.get(name, "another process") for name in names[:3])

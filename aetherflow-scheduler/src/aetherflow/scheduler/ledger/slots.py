@@ -1,4 +1,4 @@
-"""Slots in the ledger: found, claimed, started, ended. Methods that write are called inside a transaction."""
+"""Reads and writes slots in the ledger. Methods that write must be called inside a transaction."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _UNWELL = "status IN ('FAILED', 'UNKNOWN', 'MISSED')"  # likewise
 
 
 class Slots:
-    """The table of slots, and that of their attempts."""
+    """Access to the tables `slots` and `attempts`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -27,19 +27,19 @@ class Slots:
     # Reading
 
     def find(self, item: str, slot: int) -> SlotRow | None:
-        """The row of a slot; None if nobody has accounted for it."""
+        """The row of a slot; None if the ledger has none."""
         return next(iter(self._select("item=? AND slot=?", (item, slot))), None)
 
     def active(self) -> list[SlotRow]:
-        """All that wait or run, in the order of their time."""
+        """All slots that are WAITING or RUNNING, ordered by time."""
         return self._select(f"{_OPEN} AND status<>'INTERRUPTED' ORDER BY slot, item")
 
     def active_of(self, item: str) -> list[SlotRow]:
-        """Slots of an item that wait or run, in the order of their time."""
+        """The WAITING and RUNNING slots of an item, ordered by time."""
         return self._select(f"{_OPEN} AND status<>'INTERRUPTED' AND item=? ORDER BY slot", (item,))
 
     def interrupted(self) -> list[SlotRow]:
-        """All that were stopped before their end."""
+        """All INTERRUPTED slots, ordered by time."""
         return self._select(f"{_OPEN} AND status='INTERRUPTED' ORDER BY slot, item")
 
     def unwell(self, most: int, item: str | None = None) -> list[SlotRow]:
@@ -65,33 +65,33 @@ class Slots:
         return bool(self.ledger.read(query, (item, first, other, last)))
 
     def between(self, item: str, start: int, end: int) -> dict[int, SlotRow]:
-        """Slots of an item in [start, end], in order."""
+        """Instant to row, for the slots of an item in [start, end], ordered by time."""
         rows = self._select("item=? AND slot BETWEEN ? AND ? ORDER BY slot", (item, start, end))
         return {row.slot: row for row in rows}
 
     def latest(self, item: str, before: int | None = None) -> SlotRow | None:
-        """The latest slot, or the latest at or before an instant."""
+        """The latest slot of an item, or the latest one at or before an instant; None if there is none."""
         limit = (1 << 62) if before is None else before
         return next(iter(self._select("item=? AND slot<=? ORDER BY slot DESC LIMIT 1", (item, limit))), None)
 
     def last_run(self, item: str) -> SlotRow | None:
-        """The slot of an item that was started last."""
+        """The latest slot of an item that was ever started; None if there is none."""
         query = "item=? AND started_at IS NOT NULL ORDER BY slot DESC LIMIT 1"
         return next(iter(self._select(query, (item,))), None)
 
     def attempts(self, item: str, slot: int) -> list[Attempt]:
-        """The starts of a slot, in order."""
+        """The starts of a slot, oldest first."""
         query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE item=? AND slot=? ORDER BY attempt"  # noqa: S608 ours
         return [Attempt(*row) for row in self.ledger.read(query, (item, slot))]
 
     def was_started_as(self, row: SlotRow) -> bool:
-        """Whether an earlier start of a slot had the run id that it has now."""
+        """Whether an earlier start of the slot had its present run id."""
         return any(
             each.run_id == row.run_id and each.attempt < row.attempts for each in self.attempts(row.item, row.slot)
         )
 
     def room(self, max_running: int, pools: Mapping[str, int]) -> Room:
-        """How much goes on, whichever process started it."""
+        """The limits, and the number of running slots of all processes."""
         rows = self.ledger.read(
             f"SELECT pool, count(*) FROM slots WHERE {_OPEN} AND status='RUNNING' GROUP BY pool"  # noqa: S608 ours
         )
@@ -124,7 +124,7 @@ class Slots:
         pool: str | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> list[Verdict]:
-        """Enter slots with what was decided about them; returns those that are new.
+        """Insert slots with their verdicts; returns the verdicts of new slots.
 
         A slot that is known stays as it is. One that was missed at a time which now lies ahead, by a clock that went
         back since, is decided anew: nothing has run.
@@ -158,7 +158,7 @@ class Slots:
         return new
 
     def update(self, row: SlotRow, **values: Any) -> bool:
-        """Change a slot that is still as `row` says: same status, same owner, same start; False if it is not."""
+        """Change a slot if its status, owner and attempt number still match `row`; returns False if not."""
         sets = ", ".join(f"{name}=?" for name in values)
         done = self.db.execute(
             f"UPDATE slots SET {sets} WHERE item=? AND slot=? AND status=? AND owner IS ? AND attempts=?",  # noqa: S608
@@ -167,7 +167,7 @@ class Slots:
         return bool(done.rowcount)
 
     def begin(self, row: SlotRow, trigger: str, log: str) -> SlotRow | None:
-        """Let a waiting slot run, under this process; None if it is not as `row` says any more."""
+        """Mark a waiting slot as RUNNING in this process and add an attempt; None if it no longer matches `row`."""
         now, attempt, me = self.ledger.clock.now_ms(), row.attempts + 1, self.ledger.me
         started = self.update(
             row,
@@ -192,7 +192,7 @@ class Slots:
         return self.find(row.item, row.slot)
 
     def note_process(self, row: SlotRow, pid: int | None, birth: str | None) -> None:
-        """Write down which process does it, so that it can be found after this one has died."""
+        """Record the process of a run, so that it can be found after this process has died."""
         self.update(row, pid=pid, birth=birth)
         key = (pid, row.item, row.slot, row.attempts)
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
@@ -200,7 +200,10 @@ class Slots:
     def end(
         self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None, into: Mapping[str, Any]
     ) -> bool:
-        """Write down how an attempt ended, and what else becomes of the slot; False if it is no longer ours."""
+        """Record the end of an attempt and the columns `into` of its slot.
+
+        False if the slot no longer matches `row`.
+        """
         values = {"status": status, **columns(reason), "exit_code": exit_code, "owner": None, "pid": None}
         values |= {"birth": None, "finished_at": self.ledger.clock.now_ms(), **into}
         if not self.update(row, **values):
@@ -218,7 +221,7 @@ class Slots:
         return True
 
     def end_attempt(self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None) -> None:
-        """Close the record of the last start."""
+        """Record the end of the last start of a slot, unless it has one."""
         self.db.execute(
             "UPDATE attempts SET status=?, reason=?, reason_code=?, exit_code=?, finished_at=? "
             "WHERE item=? AND slot=? AND attempt=? AND finished_at IS NULL",

@@ -1,4 +1,4 @@
-"""The file of a ledger: opened, changed in transactions that only its rightful writers may make."""
+"""The file of a ledger: opening it, fenced transactions, and the owners of slots."""
 
 import contextlib
 import getpass
@@ -24,32 +24,35 @@ Fault = tuple[type[BaseException] | None, int | None]
 
 
 def fault_of(error: StateError) -> Fault:
-    """What went wrong with a ledger, so that the same is told once."""
+    """A comparable key of an error, so that a repeated error is reported only once."""
     cause = error.__cause__
     number = getattr(cause, "sqlite_errorcode", getattr(cause, "errno", None))
     return None if cause is None else type(cause), number
 
 
 class DeposedError(LostOwnershipError):
-    """Another scheduler leads by now; this one may write nothing more."""
+    """Another scheduler has become the leader; this process must not write to the ledger."""
 
 
 class Ledger:
-    """One ledger file; created with its folder when it is missing, unless it is only read.
+    """One ledger file. It is created with its folder if it is missing, unless `read_only`.
 
-    Raises StateError when the file cannot be opened or written, is not ours, or is of a newer scheduler.
+    Raises StateError if the file cannot be opened or written, is not a ledger, or has a newer schema.
     """
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
         self.path = path
         self.side = durable.side_folder(path)
-        """Folder beside the file: logs of attempts, signs of life, the lease of the leader."""
+        """Folder next to the file for the logs of attempts, the alive files of owners and the leader's lease."""
         self.clock = clock
         self.host = socket.gethostname()
         self.me: str | None = None
-        """The name of this process as an owner of slots, once it has entered."""
+        """The name of this process as an owner of slots; None before `enter`."""
         self.token: int | None = None
-        """Set for a leader: every transaction checks that nobody leads under a later token."""
+        """The leader's token, which every transaction compares with the ledger's.
+
+        None if this process does not lead.
+        """
         self._alive: AliveFile | None = None
         with self.reported():
             self.db = self._open(read_only)
@@ -71,7 +74,7 @@ class Ledger:
         return db
 
     def enter(self, kind: str) -> None:
-        """Become an owner of slots; others see at once when this process ends, however it does."""
+        """Register this process as an owner of slots; other processes notice its end at once, even if it is killed."""
         with self.transaction("enter"):
             self._alive = AliveFile(self._owners)
             self.me = self._alive.name
@@ -81,7 +84,7 @@ class Ledger:
             self._bury()
 
     def leave(self) -> None:
-        """Own nothing any more: what still waits is for whoever comes next."""
+        """Unregister this process; its waiting slots lose their owner, so another process can start them."""
         if self._alive is None:
             return
         try:
@@ -93,37 +96,40 @@ class Ledger:
             self._alive = None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and release the alive file of this process."""
         if self._alive is not None:
             self._alive.drop()
         self.db.close()
 
     @contextlib.contextmanager
     def transaction(self, name: str, *, fenced: bool = True) -> Iterator[None]:
-        """One transaction. Raises DeposedError if another scheduler leads by now, StateError on a fault of the file."""
+        """Run the block in one transaction.
+
+        Raises DeposedError if another scheduler leads, StateError if the file fails.
+        """
         with self.reported(), durable.transaction(self.db, name):
             if fenced and self.token is not None and self.fence() != self.token:
                 raise DeposedError("another scheduler has taken the lead", fix="nothing; this one stands by")
             yield
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query. Raises StateError on a fault of the file."""
+        """All rows of a query. Raises StateError if the file cannot be read."""
         with self.reported():
             return self.db.execute(query, values).fetchall()
 
     def fence(self) -> int:
-        """The token of the last leader; 0 if there was none."""
+        """The token of the latest leader; 0 if there was none."""
         rows = self.read("SELECT token FROM fence")
         return int(rows[0][0]) if rows else 0
 
     def journal(self, event: str, item: str | None = None, slot: int | None = None, **detail: Any) -> None:
-        """Write down who changed what, inside the transaction that does it."""
+        """Add an entry to the journal, in the same transaction as the change that it describes."""
         text = json.dumps(detail, ensure_ascii=False)
         values = {"at": self.clock.now_ms(), "event": event, "item": item, "slot": slot, "actor": actor()}
         insert(self.db, "journal", {**values, "detail": text})
 
     def changes(self) -> int:
-        """A number that differs once another connection has changed the file."""
+        """A number that changes when another connection commits a change to the file (`PRAGMA data_version`)."""
         with self.reported():
             durable.require_files(self.db)
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
@@ -135,18 +141,18 @@ class Ledger:
         return self.side / "owners"
 
     def owners(self) -> dict[str, Owner]:
-        """All that have entered and not left, the dead ones too."""
+        """Name to owner, for all processes that have entered and not left, including dead ones."""
         rows = self.read("SELECT name, kind, host, pid, since FROM owners ORDER BY since")
         return {row[0]: Owner(*row) for row in rows}
 
     def is_gone(self, name: str | None) -> bool:
-        """True if the process of that name has ended; also for no name."""
+        """Whether the owner process of this name has ended; True for None."""
         if name is None:
             return True
         return name != self.me and (not (self._owners / name).exists() or is_dead(self._owners, name))
 
     def _bury(self) -> None:
-        """Forget the dead. A slot whose owner has no file any more is one of a dead process all the same."""
+        """Remove dead owners. Their slots still count as those of a dead process, as the alive file is missing."""
         for path in sorted(self._owners.glob("*.alive")) if self._owners.is_dir() else ():
             if path.name != self.me and is_dead(self._owners, path.name):
                 with contextlib.suppress(OSError):
@@ -157,7 +163,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
-        """Faults of the file inside the block are StateErrors that name it."""
+        """Raise errors of SQLite and the file system inside the block as StateError with the path of the ledger."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -165,7 +171,7 @@ class Ledger:
 
 
 def actor() -> str:
-    """The account that this process runs under: by name, or by number where it has none."""
+    """The account name of this process, or the user id as text if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in many containers

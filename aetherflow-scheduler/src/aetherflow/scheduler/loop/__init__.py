@@ -1,1 +1,1 @@
-"""Processes that run slots: the scheduler, one pass, one slot, slots of the past."""
+"""The processes that run slots: `run`, `tick`, `run-item` and `backfill`."""

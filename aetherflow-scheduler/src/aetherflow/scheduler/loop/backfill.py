@@ -1,4 +1,4 @@
-"""Running slots of the past: those that were missed, that failed, or all of them anew."""
+"""Runs past slots: those that were missed, those that failed, or all of them again."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -32,19 +32,19 @@ Include = Literal["missing", "failed", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A slot that is to be run."""
+    """A past slot to be run, and the id of its run."""
 
     slot: int
     run_id: str
     was: str
-    """Its status so far; `-` for one that is not in the ledger."""
+    """The status before the backfill; `-` if the slot is not in the ledger."""
     reason: Reason | None = None
 
 
 def choose(
     item: "Item", ledger: Ledger, truth: Truth, start: dt.datetime, end: dt.datetime, include: Include
 ) -> tuple[list[Wanted], list[SlotRow]]:
-    """The slots in [start, end) up to now that `include` means, and those left out because they wait or run.
+    """The slots in [start, end), up to now, that `include` selects, and those left out as they wait or run.
 
     What waits or runs for a process that has died is wanted, whatever `include` says: the same run goes on. Before the
     item was first seen, its present cron says which slots there were. UsageError for a span that was pruned.
@@ -79,7 +79,7 @@ def choose(
 
 
 def _is_busy(ledger: Ledger, row: SlotRow) -> bool:
-    """Whether somebody has a slot that waits or runs, or will see to it: what nobody has yet is a scheduler's."""
+    """Whether a living process owns an active slot, or a scheduler will start it."""
     if not ledger.is_gone(row.owner):
         return row.owner != ledger.me
     return row.status == Status.WAITING and current_leader(ledger) is not None
@@ -98,9 +98,9 @@ def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -
 def backfill(
     here: Session, item: "Item", wanted: list[Wanted], reason: str | None, each: Callable[[SlotRow], None]
 ) -> list[SlotRow]:
-    """Run slots one after the other, the oldest first; returns what became of them.
+    """Run slots one after the other, the oldest first; returns the rows of those that were run.
 
-    A slot is claimed when its turn comes, so that those that are left by a stop stay as they were.
+    A slot is claimed only when its turn comes, so that a stop leaves the remaining slots unchanged.
     """
     done: list[SlotRow] = []
     for want in wanted:

@@ -1,4 +1,4 @@
-"""The loop of `aetherflow-scheduler run`: leads or stands by, plans, starts, watches, drains."""
+"""The main loop of `aetherflow-scheduler run`: leader election, planning, starting, watching and draining."""
 
 import os
 from collections.abc import Callable
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 NAP_SECONDS = 1.0
-"""Longest wait: a clock that is set, a machine that slept and a changed file are noticed within it."""
+"""Longest wait of the loop; a set clock, a machine that slept and a changed file are noticed within this time."""
 ADOPT_SECONDS = 5.0
-"""Between two checks for slots whose process has died."""
+"""Interval of the checks for slots whose process has died."""
 PRUNE_SECONDS = 86400.0
 DRAIN_SECONDS = 30.0
 DEPOSED = "another scheduler has taken the lead; this one stands by"
@@ -62,13 +62,13 @@ class Scheduler:
         self._dispatcher = self._new_dispatcher()
         self._reloading = Reloading(schedule.path, load or _load, self.clock, self._events)
         self._left: list[Dispatcher] = []
-        """Those whose slots another scheduler has taken over: their runs are waited for, nothing is written."""
+        """Dispatchers from before this process was deposed: their runs are reaped, and nothing is written for them."""
         self._standby_told = False
         self._fault: Fault | None = None
         self._next: dict[str, float] = {}
 
     def run(self) -> int:
-        """Work until a signal asks for the end; returns the exit code."""
+        """Run until a signal asks to stop; returns the exit code."""
         try:
             with self.stop.handling_signals(reloads=True):
                 self._enter()
@@ -102,7 +102,7 @@ class Scheduler:
         self._events.info("scheduler_end", "scheduler ended")
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Call `work`; a ledger that cannot be written is reported once, and tried again with the next pass."""
+        """Call `work`. A ledger that cannot be written is reported once, and the next pass tries again."""
         try:
             work()
         except DeposedError:
@@ -196,7 +196,7 @@ class Scheduler:
         return planner
 
     def _step_down(self) -> None:
-        """Stand by: another scheduler leads and has the runs; this one writes nothing more."""
+        """Become a standby: another scheduler leads and has taken over the runs."""
         assert self._leadership is not None  # noqa: S101 made when it entered
         self._events.warning("deposed", DEPOSED)
         self._leadership.give_up()
@@ -232,7 +232,7 @@ class Scheduler:
     # The end
 
     def _drain(self) -> None:
-        """Start nothing more; give what runs some time, then stop it so that it can be resumed."""
+        """Start nothing more, let runs end for the drain time, then stop the rest so that they can be resumed."""
         live = self._dispatcher.live
         message = f"stopping: {len(live)} runs have {self._drain_seconds:g} s to end"
         self._events.info("draining", message if live else "stopping", runs=len(live), signal=self.stop.signal)
@@ -249,7 +249,7 @@ class Scheduler:
 
 
 def run_scheduler(path: str | Path) -> int:
-    """Run the scheduler of a file until a signal ends it; returns the exit code.
+    """Run the scheduler of a document until a signal stops it; returns the exit code.
 
     Raises SpecError for a file that is not valid, StateError for a ledger that cannot be used.
     """

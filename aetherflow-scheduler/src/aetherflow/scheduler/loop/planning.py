@@ -1,4 +1,4 @@
-"""Finding out what is due: from the ledger's cursors, never from the clock alone."""
+"""Enters due slots in the ledger. What is due follows from the cursors of the ledger, never from the clock alone."""
 
 import heapq
 from collections import Counter
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
 STEP_BACK_MS = 2000
-"""A clock that goes back by less is being kept in time; nothing is looked at anew."""
+"""Smaller steps back of the clock are normal time synchronisation and ignored."""
 MOST_AT_ONCE = 20_000
-"""Slots of one item that are looked at together."""
+"""Maximum number of slots of one item that are decided together."""
 BATCH = 5000
-"""Slots per transaction, give or take one item's."""
+"""Slots per transaction; the last item of a batch may exceed it."""
 
 
 def definition_of(item: "Item") -> dict[str, Any]:
-    """What decides at which times an item is expected to run; a change of it begins a new epoch."""
+    """The properties that determine the slots of an item; a change of them begins a new epoch."""
     return {"cron": item.cron.normal, "timezone": item.zone.key, "after": item.after}
 
 
 class _Changes(NamedTuple):
-    """Items that the ledger knows otherwise than the schedule."""
+    """Items whose epoch in the ledger differs from the schedule."""
 
     fresh: list["Item"]
-    """New ones, and those with another definition."""
+    """New items, and items with a changed definition."""
     later: list["Item"]
-    """Those whose `since` was set to a later time."""
+    """Items whose `since` was moved to a later time."""
     gone: list[str]
 
 
 class Planner:
-    """The next instants of all items in a heap; `plan` enters in the ledger what is due."""
+    """Keeps the next slot of each item in a heap; `plan` enters the due ones in the ledger."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Planner:
         self._last = 0
 
     def sync(self, *, whole: bool = True, first: Mapping[str, int] | None = None) -> None:
-        """Let epochs begin and end as the schedule says, and fill the heap.
+        """Begin and end epochs as the schedule requires, and fill the heap.
 
         `whole`: items that are not in the schedule have been removed from it. `first`: the first slot of items that
         are seen for the first time; omitted, slots are expected from now on.
@@ -102,11 +102,11 @@ class Planner:
         return item.id in present and present[item.id].definition == definition_of(item)
 
     def _begins_later(self, item: "Item", present: Mapping[str, Any], cursors: Mapping[str, int]) -> bool:
-        """Whether `since` was set to a time up to which slots are not accounted for yet."""
+        """Whether `since` lies after the cursor and after the begin of the current epoch."""
         return item.since is not None and to_ms(item.since) > max(cursors[item.id] + 1, present[item.id].since)
 
     def _begin_later(self, item: "Item", until: int) -> None:
-        """Nothing is expected from `until` to the item's `since`."""
+        """End the epoch at `until` and begin a new one at the item's `since`: no slots are expected between."""
         assert item.since is not None  # noqa: S101 that is why
         since = to_ms(item.since)
         self._epochs.end(item.id, until)
@@ -115,7 +115,7 @@ class Planner:
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
 
     def _extend(self) -> None:
-        """Where `since` was set to a time before all that is known of an item: slots from there on were missed."""
+        """Enter the slots since the item's `since` as MISSED where it lies before the first epoch of the item."""
         known: dict[str, int] = {}
         for epoch in self._epochs.all():
             known.setdefault(epoch.item, epoch.since)
@@ -164,7 +164,7 @@ class Planner:
         self._ledger.journal("epoch", item.id, since=iso(since), **definition_of(item))
 
     def _close(self, name: str, now: int, reason: Reason, item: "Item | None" = None) -> list[Slot]:
-        """End the present epoch; slots of it that nobody has accounted for were missed.
+        """End the current epoch; its due slots that are not in the ledger become MISSED.
 
         But for those that `item`, its new definition, has as well: they are returned, its policies decide about them.
         """
@@ -182,7 +182,7 @@ class Planner:
         return [kept[slot] for slot in left if slot in kept]
 
     def _rewind(self, now: int) -> None:
-        """Where the clock went back, look again from now on; slots that are known stay as they are.
+        """After the clock went back, move cursors and epochs back to `now`; recorded slots stay unchanged.
 
         Definitions that begin in the future, though no `since` says so, were entered by a clock that was ahead.
         """
@@ -242,11 +242,11 @@ class Planner:
             heapq.heappush(self._heap, (to_ms(following.at), item.id))
 
     def next_due(self) -> int | None:
-        """The next instant at which something is due."""
+        """The instant (epoch ms) of the next slot; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
     def plan(self) -> bool:
-        """Enter all slots that are due with what becomes of them; True if there was one."""
+        """Enter all due slots in the ledger with their verdicts; True if there was any."""
         now = self._ledger.clock.now_ms()
         if now < self._last - STEP_BACK_MS:
             self._rewind(now)

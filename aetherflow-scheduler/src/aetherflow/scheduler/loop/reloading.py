@@ -1,4 +1,4 @@
-"""Noticing that the scheduler file was changed, and reading it beside the loop, which must not be late for that."""
+"""Notices changes of the scheduler document, and reads it in a thread so that the loop is not delayed."""
 
 import threading
 from collections.abc import Callable
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 QUIET_SECONDS = 1.0
-"""A file that is still being written changes again within this time."""
+"""A changed file is read after it has not changed for this time."""
 Facts = tuple[int, int, int] | None
 
 
 class Reloading:
-    """Reads the file again when it has changed and stayed so for a moment, or when it is asked to."""
+    """Reads the document again after a change, once it is stable for `QUIET_SECONDS`, or after `ask`."""
 
     def __init__(self, path: Path, load: "Callable[[Path], Schedule]", clock: Clock, events: Events) -> None:
         self._path = path
@@ -32,11 +32,11 @@ class Reloading:
         self._asked = False
 
     def ask(self) -> None:
-        """Read the file, changed or not: SIGHUP."""
+        """Read the file at the next `look`, changed or not; called after SIGHUP."""
         self._asked = True
 
     def look(self) -> "Schedule | None":
-        """The schedule that was read since the last look; None if there is none, or the file is not valid."""
+        """The schedule that was read since the last call; None if there is none or the document is invalid."""
         if self._thread is not None:
             if self._thread.is_alive():
                 return None

@@ -1,4 +1,4 @@
-"""A process that runs some slots and ends: what `tick`, `run-item` and `backfill` share."""
+"""Shared by `tick`, `run-item` and `backfill`: a process that runs some slots and ends."""
 
 import contextlib
 import datetime as dt
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 RELEASE_SECONDS = 5.0
-"""Between two checks for slots of processes that have died."""
+"""Interval of the checks for slots whose process has died."""
 _OF_ATTEMPT = ("run_id", "status", "reason", "reason_code", "trigger", "host", "finished_at", "exit_code", "log")
 
 
 class Session:
-    """A ledger that this process has entered, and the runs that it starts."""
+    """An owner entry in a ledger for this process, with the runs that it starts."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Session:
         self._fault: Fault | None = None
 
     def work(self, goes_on: Callable[[], bool]) -> None:
-        """Start and watch until `goes_on` is False and nothing of this process runs; a signal interrupts what runs."""
+        """Start and watch slots until `goes_on` returns False and no run is left; a signal interrupts the runs."""
         self.dispatcher.changed()
         look_at = 0.0
         while True:
@@ -71,7 +71,7 @@ class Session:
             self.clock.wait(LOOK_SECONDS)
 
     def _give_up_waiting(self) -> None:
-        """End the waiting slots of a command that was stopped: nobody else is to start them."""
+        """End the waiting slots of this process after a signal, so that no other process starts them."""
         now = self.clock.now_ms()
         with self.ledger.transaction("give up"):
             for row in self.slots.active():
@@ -81,7 +81,7 @@ class Session:
                     self.slots.update(row, **given_up | self._before(row), owner=None)
 
     def _before(self, row: SlotRow) -> dict[str, Any]:
-        """How a slot had ended before, if it was to run again and did not start: that run still counts."""
+        """The columns of a slot's previous result, for a slot that was reopened but not started; else empty."""
         if row.begun or not row.attempts:
             return {}
         starts = self.slots.attempts(row.item, row.slot)
@@ -97,7 +97,7 @@ class Session:
         self.dispatcher.reread(list(self.slots.between(item, to_ms(start), to_ms(end)).values()))
 
     def release(self) -> None:
-        """Release the slots of dead processes, which would hold up those of this one."""
+        """Release the slots of dead processes, which would block those of this process."""
         if release(self.ledger, self.events):
             self.dispatcher.changed()
 
@@ -106,7 +106,7 @@ class Session:
         self.dispatcher.check_late()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do it; a ledger that cannot be written for a while is waited for as long as something runs."""
+        """Call `work`; while a run is live, a StateError is reported once and tried again instead of raised."""
         try:
             work()
         except StateError as error:
@@ -117,7 +117,7 @@ class Session:
                 self.events.error("ledger_error", f"{error}; trying again", fix=error.fix)
 
     def tidy(self) -> None:
-        """Delete logs that are old enough, of the items that ran."""
+        """Delete old logs of the items that this process started."""
         prune_logs(self.ledger.side, items={item for item, _ in self.dispatcher.started or ()})
 
 
@@ -132,9 +132,9 @@ def session(
     clock: Clock | None = None,
     events: Events | None = None,
 ) -> Iterator[Session]:
-    """Enter the ledger of a schedule as `kind` while the block runs; signals are requests to stop meanwhile.
+    """Enter the ledger of a schedule as `kind` for a `with` block; signals become requests to stop.
 
-    `stopped` is the reason of slots that a signal interrupts.
+    `stopped` is the reason recorded for slots that a signal interrupts.
     """
     told = events or events_for(schedule.path.parent, quiet=quiet)
     ledger = Ledger(schedule.state, clock or Clock())

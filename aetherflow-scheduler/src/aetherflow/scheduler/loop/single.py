@@ -1,4 +1,4 @@
-"""Running one slot of one item in the foreground: what crontabs, timers and people call."""
+"""Runs one slot of one item in the foreground; called by crontabs, timers and users (`run-item`)."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.time.clock import Clock
 
 EARLY_MS = 60_000
-"""Milliseconds that a trigger may come too early, from a clock that runs ahead."""
+"""Milliseconds by which a trigger may fire early because its clock is ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """How the slot stands when the command ends."""
+    """The result of `run_item`."""
 
     row: SlotRow | None
-    """None if no slot is expected yet: `since` lies ahead."""
+    """The slot's row; None if the item's `since` lies in the future."""
     ran: bool
-    """False if it had ended before, or is left out."""
+    """False if the slot had already ended, or was skipped or missed."""
     signal: int | None = None
 
     @property
     def exit_code(self) -> int:
-        """That of the run; 0 for a slot that is left out."""
+        """The exit code of the run, 128 + n after signal n; 0 for a slot that was not run."""
         if self.row is None:
             return 0
         if self.signal is not None and self.row.status in (Status.INTERRUPTED, Status.WAITING, Status.MISSED):
@@ -59,7 +59,7 @@ def run_item(
     clock: "Clock | None" = None,
     events: "Events | None" = None,
 ) -> Single:
-    """Claim a slot of an item and run it here: the one that is current, or `slot`.
+    """Claim a slot of an item and run it in this process: the current slot, or `slot`.
 
     A slot that has ended is not run again; only by its name one that did not succeed is: the same run goes on.
     A trigger that comes before the item's `since` does nothing.
@@ -99,7 +99,7 @@ def run_item(
 
 
 def _take_waiting(here: Session, name: str) -> None:
-    """Keep what waits of the item, and is nobody's, for this process: no scheduler may be there to run it."""
+    """Reserve the item's waiting slots without a living owner for this process: perhaps no scheduler is running."""
     ledger = here.ledger
 
     def free() -> list[SlotRow]:
@@ -134,7 +134,7 @@ def _ms(slot: Slot | None) -> int | None:
 
 
 def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, reason: str | None) -> bool:
-    """Keep the slot for this process; False if there is nothing to be done."""
+    """Reserve the slot for this process; False if it has ended and is not to run again."""
     ledger = here.ledger
     with ledger.transaction("claim slot"):
         row = here.slots.find(item.id, at)
@@ -159,9 +159,9 @@ def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, r
 
 
 def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **values: Any) -> bool:
-    """Let a slot that has ended, or that nobody has, wait for this process; inside a transaction.
+    """Make an ended or unowned slot WAITING for this process. Call it inside a transaction.
 
-    `values`: what else changes, as the run id of a backfill that begins anew.
+    `values`: further columns to set, such as a new run id. Returns False if the slot no longer matches `row`.
     """
     into: dict[str, Any] = {"owner": here.ledger.me}
     if row.status != Status.WAITING:

@@ -1,4 +1,4 @@
-"""Signals of the scheduler: INT and TERM let it drain, a second one interrupts at once, HUP reads the file again."""
+"""Signals: SIGINT and SIGTERM drain, a second one interrupts the runs at once, SIGHUP reads the document again."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from aetherflow.scheduler.time.clock import Clock
 
 
 class StopRequest:
-    """What was asked for, by signals or by a program."""
+    """Requests to stop or reload, from signals or from other code."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,18 +20,18 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """True once the scheduler is to end."""
+        """Whether a stop was requested."""
         return self.times > 0
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask the scheduler to end; a second time, to interrupt its runs at once."""
+        """Request a stop; a second request interrupts the runs at once. Safe in signal handlers."""
         self.signal = self.signal or number
         self.times += 1
         self._clock.wake()
 
     @contextlib.contextmanager
     def handling_signals(self, *, reloads: bool = False) -> Iterator[None]:
-        """Turn signals into requests while the block runs; only in the main thread."""
+        """Turn signals into requests inside the block; does nothing outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""One pass over a schedule: what is due is started, and waited for. For cron, where no scheduler is to stay."""
+"""One pass over a schedule, for hosts where cron calls `tick` and no scheduler runs: starts what is due."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ BAD = (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Which slots a pass started, and which it left to the next one."""
+    """The result of one pass."""
 
     rows: list[SlotRow]
     """The slots that this process started."""
     waiting: list[SlotRow]
-    """Slots that it could not start; the next pass does."""
+    """Slots that still wait; the next pass starts them."""
     leader: "Holder | None" = None
-    """The scheduler that leads; then the pass did nothing."""
+    """The leading scheduler, if there is one; then the pass did nothing."""
     signal: int | None = None
 
     @property
@@ -51,7 +51,7 @@ def tick(
     clock: "Clock | None" = None,
     events: "Events | None" = None,
 ) -> Ticked:
-    """Do one pass. While a scheduler runs on the same ledger, nothing: all is its business.
+    """Do one pass. Does nothing while a scheduler runs on the same ledger.
 
     `items`: look only at what is due of these; something else triggers the others. `take_over`: items of another
     document have been removed.
@@ -93,5 +93,5 @@ def tick(
 
 
 def _is_free(ledger: "Ledger", row: SlotRow, names: Container[str]) -> bool:
-    """Whether a slot of some items waits, and no living process has it."""
+    """Whether a slot belongs to one of the items, waits, and has no living owner."""
     return row.item in names and row.status == Status.WAITING and ledger.is_gone(row.owner)

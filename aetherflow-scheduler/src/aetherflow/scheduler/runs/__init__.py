@@ -1,1 +1,1 @@
-"""The runs of slots: requested, started, watched, ended, taken over from processes that have died."""
+"""The runs of slots: requesting, starting, watching and ending them, and taking over those of dead processes."""

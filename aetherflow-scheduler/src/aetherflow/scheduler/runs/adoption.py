@@ -1,4 +1,4 @@
-"""Taking over what processes left that have died: their runs are started again under the same ids, and go on."""
+"""Takes over the slots of dead processes: their runs are started again under the same ids, and resume."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from aetherflow.scheduler.time.clock import iso
 
 
 def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = None, slot: int | None = None) -> int:
-    """Let RUNNING slots of dead processes wait for a new start, or those of an item; returns how many there were.
+    """Make RUNNING slots of dead processes WAITING, of all items or of one; returns their number.
 
     `leading`: other schedulers that still live have been deposed, their slots are taken as well.
     """
@@ -37,7 +37,7 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
 
 
 def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
-    """Release waiting slots that earlier leaders had reserved, for a next attempt say."""
+    """Release waiting slots that deposed leaders had reserved, for example for their next attempt."""
     rows = [row for row in Slots(ledger).active() if row.status == Status.WAITING and row.owner in deposed]
     if rows:
         with ledger.transaction("take waiting"):
@@ -46,7 +46,7 @@ def _take_waiting(ledger: Ledger, deposed: list[str]) -> None:
 
 
 def resume_interrupted(ledger: Ledger, events: Events, *, drained_only: bool, item: str | None = None) -> int:
-    """Let INTERRUPTED slots wait for a new start, but for those of paused items; returns how many there were.
+    """Make INTERRUPTED slots WAITING, except those of paused items; returns their number.
 
     `drained_only`: only those that were stopped with their scheduler, not those that somebody stopped by hand.
     """
@@ -78,7 +78,7 @@ def _restart(
 
 
 def release(ledger: Ledger, events: Events) -> int:
-    """Let RUNNING slots of dead processes be INTERRUPTED where no scheduler is there to adopt them; returns how many.
+    """Make RUNNING slots of dead processes INTERRUPTED if no scheduler can adopt them; returns their number.
 
     For processes that see to some slots only: what nobody sees to would hold up theirs, and take up room, without end.
     A run that goes on without its process is waited for. The next scheduler, or pass, resumes them.
@@ -100,7 +100,7 @@ def release(ledger: Ledger, events: Events) -> int:
 
 
 def is_over(ledger: Ledger, row: SlotRow) -> bool:
-    """Whether both have ended, the process that had a slot and the run that it started."""
+    """Whether both the owner process of a slot and the run that it started have ended."""
     if row.owner == ledger.me or not ledger.is_gone(row.owner):
         return False
     if row.pid is None or row.birth is None:  # it ended before it could write down what it had started
@@ -111,7 +111,7 @@ def is_over(ledger: Ledger, row: SlotRow) -> bool:
 def _take(
     ledger: Ledger, find: Callable[[], list[SlotRow]], event: str, reason: Reason, into: dict[str, Any]
 ) -> list[SlotRow]:
-    """Change the slots that are found, once more inside the transaction; their last starts are over."""
+    """Set columns of the slots that `find` returns inside a transaction, and end their last attempts."""
     if not find():
         return []
     with ledger.transaction("adopt"):

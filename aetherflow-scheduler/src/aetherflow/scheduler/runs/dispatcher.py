@@ -1,4 +1,4 @@
-"""Starting slots when their turn has come; the ledger is told before anything is done."""
+"""Starts waiting slots when they may run; every step is recorded in the ledger before it is done."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 LOOK_SECONDS = 1.0
-"""Between two checks of waiting slots, while no change is reported."""
+"""Interval of the checks of waiting slots while the ledger does not change."""
 
 
 class Dispatcher:
-    """The runs of this process, and the waiting slots that it may start.
+    """Starts the waiting slots that this process may start, and watches its runs.
 
-    `only_mine`: no other slots than those that this process keeps for itself.
+    `only_mine`: start only slots that this process has reserved.
     """
 
     def __init__(
@@ -57,27 +57,27 @@ class Dispatcher:
         self.use(schedule)
 
     def use(self, schedule: "Schedule") -> None:
-        """Use another schedule from now on; runs that have started keep the item that they began with."""
+        """Replace the schedule; runs that have started keep their item."""
         self._schedule = schedule
         self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
         self._watch.truth, self._watch.dependants = truth_of(schedule), Dependants(self._ledger, schedule.items)
         self._changed = True
 
     def changed(self) -> None:
-        """The ledger has new slots: the next step checks what waits."""
+        """Make the next step check the waiting slots."""
         self._changed = True
 
     @property
     def live(self) -> list[Live]:
-        """The runs of this process."""
+        """The runs of this process that have not ended."""
         return self._watch.live
 
     def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
-        """Ask a run to stop, once; it is killed if it does not."""
+        """Ask a run to stop; it is killed if it does not. Further calls do nothing."""
         self._watch.stop(live, reason, drained=drained)
 
     def reap_only(self) -> None:
-        """Forget what has ended, without a word in the ledger: another scheduler has taken the slots over."""
+        """Drop ended runs without writing to the ledger: another scheduler has taken over the slots."""
         self._watch.reap_only()
 
     def reread(self, rows: Sequence[SlotRow] | None = None) -> None:
@@ -91,11 +91,11 @@ class Dispatcher:
             self._changed = True
 
     def check_late(self) -> None:
-        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included."""
+        """Warn once for each slot that takes longer than `late_after_seconds`, waiting included."""
         self._watch.check_late(self._turns.item)
 
     def step(self, *, start: bool = True) -> None:
-        """One pass: what has ended, what takes too long, what may start. Raises StateError; then ask again later."""
+        """Record ended runs, stop runs past their limit, and start slots. After a StateError, call it again later."""
         before = len(self.live)
         try:
             self._watch.look()
@@ -125,7 +125,7 @@ class Dispatcher:
 
     @property
     def waiting(self) -> bool:
-        """Whether slots wait that this process may start."""
+        """Whether there are waiting slots that this process may start."""
         return self._waiting
 
     # Starting
@@ -159,7 +159,7 @@ class Dispatcher:
         self._look_at = self._ledger.clock.monotonic() + LOOK_SECONDS
 
     def _tell_waiting(self, told: list[tuple[SlotRow, Reason | None]]) -> None:
-        """Report what its slots wait for, where a person waits for this process."""
+        """Report why slots wait, if a command runs its own slots in the foreground."""
         for row, reason in told:
             if self._only_mine and reason:
                 message = f"{row.item} {iso(row.slot)}: waits; {reason}"
@@ -171,7 +171,7 @@ class Dispatcher:
         return not self._only_mine and self._ledger.is_gone(row.owner)
 
     def _act(self, row: SlotRow, turn: Turn) -> None:
-        """Do what was decided, if it still holds inside the transaction."""
+        """Judge the slot again inside a transaction, and do what is decided there."""
         started: SlotRow | None = None
         stop: list[SlotRow] = []
         with self._watch.noting(f"slot {turn.action}"):
@@ -207,7 +207,7 @@ class Dispatcher:
         self._slots.update(row, status=status, **columns(turn.reason), finished_at=now, owner=None)
 
     def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
-        """Keep the catch-up runs behind this one apart, also where they waited for longer than their spacing."""
+        """Delay the catch-up runs behind this one by their spacing, even if they have waited longer than that."""
         item = self._turns.item(row.item)
         if item is None or not row.queued or row.begun or row.trigger in BY_HAND:
             return
@@ -218,7 +218,7 @@ class Dispatcher:
                 self._slots.update(other, not_before=earliest, waits_since=now)
 
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
-        """End the slots before this one; those that run are stopped by the caller."""
+        """End the earlier waiting slots; returns the running ones, which the caller must stop."""
         now, why = self._ledger.clock.now_ms(), columns(said(SlotReason.REPLACED, slot=iso(row.slot)))
         for other in others:
             if other.status == Status.WAITING and other.slot < row.slot and self._is_free(other):

@@ -1,4 +1,4 @@
-"""What the scheduler tells while it works: lines on stderr, as text or JSON, as the settings of the core say."""
+"""The log lines of the scheduler on stderr, as text or JSON by the settings of the core."""
 
 import json
 import os
@@ -11,7 +11,7 @@ _RANKS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
 class Events:
-    """Writes one line per event; a stream that is gone ends nothing."""
+    """Writes one line per event; errors of the stream are ignored."""
 
     def __init__(self, level: str = "INFO", log_format: str = "text", stream: IO[str] | None = None) -> None:
         self._least = _RANKS.get(level.upper(), 20)
@@ -36,20 +36,20 @@ class Events:
             return
 
     def info(self, event: str, message: str, **fields: Any) -> None:
-        """Something happened as it should."""
+        """Write an event of normal operation."""
         self.tell("INFO", event, message, **fields)
 
     def warning(self, event: str, message: str, **fields: Any) -> None:
-        """Something that a person should know."""
+        """Write an event that a user should know about."""
         self.tell("WARNING", event, message, **fields)
 
     def error(self, event: str, message: str, **fields: Any) -> None:
-        """Something that a person should see to."""
+        """Write an event that a user has to act on."""
         self.tell("ERROR", event, message, **fields)
 
 
 def events_for(folder: Path, *, quiet: bool = False) -> Events:
-    """Events as the environment and the project file near a folder want them; `quiet`: from WARNING on."""
+    """Events configured by the environment and the project file of a folder; `quiet`: WARNING and above only."""
     from aetherflow.core.embedding import build_snapshot
 
     settings = build_snapshot(folder, ambient=dict(os.environ)).settings

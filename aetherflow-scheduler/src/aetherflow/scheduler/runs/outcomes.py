@@ -1,4 +1,4 @@
-"""What an outcome of a run means for its slot."""
+"""Maps the outcome of a run to the result of its slot."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _STOPPED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a start ended, for the ledger."""
+    """How a start ended, as the ledger records it."""
 
     status: Status
     reason: Reason | None
@@ -92,7 +92,7 @@ def _by_exit_code(outcome: Outcome, stopped: Reason | None, *, drained: bool) ->
 
 
 def _found_ended(summary: Mapping[str, Any] | None) -> Reason | None:
-    """The remark where a start did nothing, since its run is recorded as SUCCESS already; else None."""
+    """The reason of a start that did nothing because its run already is a SUCCESS; else None."""
     if summary is None or summary.get("nothing_to_do") is not True:
         return None
     at = summary.get("finished_at")
@@ -108,5 +108,5 @@ def _name(number: int) -> str:
 
 
 def retries(spec: "SchedulerItemSpec", failures: int) -> float | None:
-    """Seconds until the next start of a run that failed so often; None if there is none."""
+    """Seconds until the next start after this many failures; None if there is no further start."""
     return None if spec.retry is None else spec.retry.wait_after(failures)

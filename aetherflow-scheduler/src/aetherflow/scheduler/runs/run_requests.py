@@ -1,4 +1,4 @@
-"""What is started for a slot: the arguments of `aetherflow run`, and where its output goes."""
+"""Builds the `aetherflow run` command of a slot, and names its log file."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
-    """The run of a slot. It waits if busy: a process that an earlier scheduler left may still run it."""
+    """The request to run a slot, with `--if-busy wait`: a process of an earlier scheduler may still run it."""
     spec = item.spec
     arguments = ["run"]
     if item.manifest is not None:
@@ -37,12 +37,12 @@ def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunReque
 
 
 def as_text(value: Any) -> str:
-    """A parameter's value as `--param` takes it."""
+    """The text of a parameter's value for `--param`: text unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def log_of(side: Path, item: str, run_id: str, attempt: int) -> Path:
-    """The log of one start, beside the ledger."""
+    """The log file of one start, in the side folder of the ledger."""
     return side / "logs" / item / f"{run_id}.{attempt}.log"
 
 
@@ -52,7 +52,7 @@ def was_refused(summary: Mapping[str, Any] | None) -> bool:
 
 
 def reason_of(summary: Mapping[str, Any] | None) -> str | None:
-    """Why a run did not succeed, in one line, from its summary."""
+    """Why a run did not succeed, as one line from its summary; None if the summary has no error."""
     error = (summary or {}).get("error")
     if not isinstance(error, Mapping):
         return None

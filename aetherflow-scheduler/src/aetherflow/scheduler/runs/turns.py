@@ -1,4 +1,4 @@
-"""Whether a waiting slot may start now, judged by the ledger."""
+"""Decides by the ledger whether a waiting slot may start now."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 BY_HAND = ("manual", "backfill")
-"""Triggers of people: pauses and other items do not hold them up."""
+"""Triggers by users; pauses and `after` do not apply to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is to be done with a waiting slot now."""
+    """What to do with a waiting slot now, and why."""
 
     action: Literal["start", "wait", "skip", "replace", "drop"]
     reason: Reason | None = None
     again: int | None = None
-    """For a wait: the instant at which to look again, if it is known."""
+    """For `wait`: the instant (epoch ms) of the next check, if it is known."""
 
 
 class Turns:
-    """Judges waiting slots. Reads the ledger only; to be asked again inside the transaction that acts on the answer.
+    """Judges waiting slots. Only reads the ledger; judge again inside the transaction that acts on the result.
 
-    `only_mine`: for a process that starts no other slots than its own.
+    `only_mine`: this process only starts slots that it has reserved.
     """
 
     def __init__(self, ledger: Ledger, schedule: "Schedule", *, only_mine: bool = False) -> None:
@@ -45,15 +45,15 @@ class Turns:
         self._items: dict[str, Item] = {item.id: item for item in schedule.items}
 
     def item(self, name: str) -> "Item | None":
-        """The item of a slot, if the schedule still has it."""
+        """The item of an id; None if the schedule no longer has it."""
         return self._items.get(name)
 
     def room(self) -> Room:
-        """How much room there is."""
+        """The limits of the schedule and the number of running slots."""
         return self._slots.room(self._schedule.spec.max_running, self._schedule.spec.pools)
 
     def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Room) -> Turn:
-        """Judge a slot; `others` are the slots of its item that wait or run."""
+        """Decide whether a slot may start; `others` are the active slots of its item."""
         item = self.item(row.item)
         by_hand = row.trigger in BY_HAND
         if item is None or not (item.spec.enabled or by_hand):
@@ -88,7 +88,7 @@ class Turns:
         return Turn(turn, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
 
     def _is_left(self, row: SlotRow) -> bool:
-        """Whether a slot waits for a process that may never come: this one does not start it, no scheduler runs."""
+        """Whether a waiting slot may never be started: this process does not start it, and no scheduler runs."""
         if not self._only_mine or row.status != Status.WAITING or row.owner == self._ledger.me:
             return False
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None

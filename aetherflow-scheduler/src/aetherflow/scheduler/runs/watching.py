@@ -1,4 +1,4 @@
-"""The runs of a process: watching them, stopping those that take too long, entering how they ended in the ledger."""
+"""Watches the runs of this process: stops those that take too long, and records in the ledger how they ended."""
 
 import contextlib
 import os
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
 
 KILL_AFTER_SECONDS = 12.0
-"""From SIGTERM to SIGKILL, where AETHERFLOW_STOP_GRACE_SECONDS is not higher: a run has 8 seconds by itself."""
+"""Least time from SIGTERM to SIGKILL; a run itself needs 8 seconds by default to stop its step."""
 ELSEWHERE = "if that was not this schedule, set another AETHERFLOW_STATE_ROOT or flow.state.path for one of the two"
 
 
 def kill_after_seconds() -> float:
-    """From SIGTERM to SIGKILL: a little more than the time that a run gives its step."""
+    """Seconds from SIGTERM to SIGKILL: 4 more than AETHERFLOW_STOP_GRACE_SECONDS, and at least KILL_AFTER_SECONDS."""
     try:
         grace = float(os.environ.get("AETHERFLOW_STOP_GRACE_SECONDS") or 0)
     except ValueError:
@@ -42,24 +42,24 @@ def kill_after_seconds() -> float:
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """A run of this process."""
+    """A run of this process that has not ended."""
 
     row: SlotRow
     item: "Item"
     running: Running
     since: float
-    """When it was started, by the monotonic clock."""
+    """Monotonic time of the start, in seconds."""
     orphan: tuple[int | None, str | None] = (None, None)
-    """A process of the same run that an earlier scheduler left, which this one waits for."""
+    """Process id and birth of the same run from an earlier scheduler, which the new run waits for."""
     stopped: Reason | None = None
-    """Why it is being ended."""
+    """Why this process is stopping the run; None if it is not."""
     drained: bool = False
     kill_at: float | None = None
     fault: BaseException | None = None
-    """The exception that its launcher raised; the run is over for this process."""
+    """The exception that the launcher raised; the run then counts as ended."""
 
     def ask(self, name: Literal["terminate", "kill"]) -> None:
-        """Call a method of a plugin, which may raise anything; `end` reports it."""
+        """Call a method of the launcher's `Running`; an exception is kept in `fault` and reported by `end`."""
         try:
             getattr(self.running, name)()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault is that of its slot alone
@@ -83,14 +83,14 @@ class Live:
 
 
 def fault_end(error: BaseException, launcher: str) -> End:
-    """How a start ended whose launcher raised; another one helps only against faults that launchers may have."""
+    """The end of a start whose launcher raised; retried only for OSError and AetherflowError, which it may raise."""
     expected = isinstance(error, (OSError, AetherflowError))
     shown = str(error) if expected else f"the launcher {launcher!r} has a fault: {type(error).__name__}: {error}"
     return End(Status.FAILED, said(SlotReason.LAUNCHER, error=one_line(shown)), 1, retry=expected)
 
 
 class Watch:
-    """The runs that this process has started and that have not ended."""
+    """The live runs of this process, and their records in the ledger."""
 
     truth: Truth
     dependants: Dependants
@@ -105,14 +105,14 @@ class Watch:
         self._unnoted: list[Live] = []
 
     def add(self, row: SlotRow, item: "Item", running: Running, orphan: tuple[int | None, str | None]) -> None:
-        """Watch a run that was started just now."""
+        """Add a run that was just started."""
         live = Live(row, item, running, self._ledger.clock.monotonic(), orphan)
         self.live.append(live)
         self._unnoted.append(live)
 
     @contextlib.contextmanager
     def noting(self, name: str) -> Iterator[None]:
-        """A transaction that also writes down which processes were started since the last one."""
+        """A ledger transaction that also records the processes that were started since the last one."""
         noted = list(self._unnoted)
         with self._ledger.transaction(name):
             for live in noted:
@@ -121,17 +121,17 @@ class Watch:
         self._unnoted = [live for live in self._unnoted if live not in noted]
 
     def note_processes(self) -> None:
-        """Write down the processes that no later start has written down already."""
+        """Record the processes that `noting` has not recorded yet."""
         if self._unnoted:
             with self.noting("slot processes"):
                 pass
 
     def find(self, row: SlotRow) -> Live | None:
-        """The run of a slot."""
+        """The live run of a slot; None if this process has none."""
         return next((live for live in self.live if (live.row.item, live.row.slot) == (row.item, row.slot)), None)
 
     def look(self) -> bool:
-        """See what has ended, and what takes too long; True if something has ended."""
+        """Record the runs that have ended, and stop those past their limit; True if any has ended."""
         ended = False
         for live in list(self.live):
             end = live.end(self.truth)
@@ -213,7 +213,7 @@ class Watch:
     # Stopping
 
     def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
-        """Ask a run to stop, once; it is killed if it does not."""
+        """Ask a run to stop; it is killed if it does not. Further calls do nothing."""
         if live.kill_at is None:
             live.stopped, live.drained = reason, drained
             live.kill_at = self._ledger.clock.monotonic() + self._kill_after
@@ -223,7 +223,7 @@ class Watch:
             self._events.warning("stopping", message, item=live.row.item, run_id=live.row.run_id)
 
     def obey(self) -> None:
-        """Stop the runs that another process, which can signal nothing here, has replaced by a later slot."""
+        """Stop the runs whose slots another process has marked as replaced by a later slot."""
         for live in self.live:
             if live.kill_at is None and live.item.spec.overlap == "kill_old":
                 row = self._slots.find(live.row.item, live.row.slot)
@@ -231,7 +231,7 @@ class Watch:
                     self.stop(live, row.why)
 
     def restart_forgotten(self, rows: list[SlotRow]) -> bool:
-        """Let slots wait again that are ours and run nowhere: a disk that failed between two steps leaves them so."""
+        """Make RUNNING slots of this process without a run WAITING again; they remain after a failed write."""
         mine = [row for row in rows if row.status == Status.RUNNING and row.owner == self._ledger.me]
         lost = [row for row in mine if self.find(row) is None]
         if lost:

@@ -1,1 +1,1 @@
-"""The schedule of a document: its model, items, slots, and the rules for slots that are due."""
+"""The frozen schedule: its pydantic model, items and slots, and the rules for due slots."""

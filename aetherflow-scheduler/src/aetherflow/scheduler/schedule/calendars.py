@@ -1,4 +1,4 @@
-"""Which slots are skipped, and why: days that a calendar leaves out, and blackouts."""
+"""Calendars and blackouts: which slots are skipped, and why."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The days on which slots run."""
+    """A calendar: the days on which slots run."""
 
     business_days: bool = False
     holidays: frozenset[dt.date] = frozenset()
 
     def excluded(self, day: dt.date) -> Reason | None:
-        """Why a day is left out, or None."""
+        """The reason why slots of a day are skipped; None if they run."""
         if day in self.holidays:
             return said(SlotReason.CALENDAR, day=day, kind="holiday")
         if self.business_days and day.weekday() >= SATURDAY:
@@ -27,19 +27,19 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A blackout: once, from an instant to another one, or every day from a time of day to another one."""
+    """A blackout: either one span (`start`, `end`) or a daily span of local time (`daily`, `days`)."""
 
     reason: str
     """Recorded with each slot that it skips."""
     start: dt.datetime | None = None
     end: dt.datetime | None = None
     daily: tuple[int, int] | None = None
-    """Minutes of the day: the begin, and the end, which is beyond 1440 if it passes midnight."""
+    """Begin and end in minutes of the day; the end is greater than 1440 if it is on the next day."""
     days: frozenset[int] = frozenset(range(7))
     """Weekdays on which `daily` begins; Monday is 0."""
 
     def covers(self, at: dt.datetime, local: dt.datetime) -> bool:
-        """Whether an instant lies in it; `local` is the instant in the item's zone."""
+        """Whether an instant lies in the blackout; `local` is the same instant in the item's zone."""
         if self.start is not None and self.end is not None:
             return self.start <= at < self.end
         if self.daily is None:

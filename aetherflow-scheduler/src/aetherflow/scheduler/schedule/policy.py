@@ -1,4 +1,4 @@
-"""What becomes of slots that are due: pure decisions, without clock, ledger or processes."""
+"""The rules for due and waiting slots, as pure functions without clock, ledger or processes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ Misfire = Literal["skip", "last", "all"]
 
 class Status(StrEnum):
     WAITING = "WAITING"
-    """Due: waits for its turn, for the slot it follows, for room, or for its next attempt."""
+    """Due, and waiting for an overlapping run, for the slot that it follows, for room, or for its next attempt."""
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
-    """A step that must not be repeated unasked was interrupted; a person has to decide."""
+    """A step that must not be repeated automatically was interrupted; a user has to decide."""
     INTERRUPTED = "INTERRUPTED"
-    """Stopped before its end; it is resumed."""
+    """Stopped before its end; the run can be resumed."""
     SKIPPED = "SKIPPED"
-    """Not run, on purpose: a calendar, a blackout, a pause, the overlap policy, or the item it follows."""
+    """Not run on purpose: because of a calendar, a blackout, a pause, the overlap policy, or the item it follows."""
     MISSED = "MISSED"
-    """Nobody was there to start it in time."""
+    """Not started in time, for example because no scheduler was running."""
 
 
 ACTIVE = (Status.WAITING, Status.RUNNING)
@@ -32,7 +32,7 @@ ACTIVE = (Status.WAITING, Status.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A slot whose time has come; `excluded` says why it is left out: calendar, blackout, pause."""
+    """A due slot; `excluded` is the reason why it is skipped: calendar, blackout or pause."""
 
     slot: int
     excluded: Reason | None = None
@@ -40,25 +40,25 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a slot becomes: WAITING, SKIPPED or MISSED, with the reason."""
+    """The decision about a due slot: WAITING, SKIPPED or MISSED, with the reason."""
 
     slot: int
     status: Status
     reason: Reason | None = None
     delay_ms: int = 0
-    """How long a WAITING slot waits at least."""
+    """Least time for which a WAITING slot waits."""
     catch_up: bool = False
-    """True if it is one of several that run one after the other."""
+    """Whether it is one of several slots that run one after the other."""
 
 
 def decide_due(
     due: Sequence[Due], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
 ) -> list[Verdict]:
-    """Decide what becomes of the slots of one item that are due at `now`, in order of time; one verdict for each.
+    """Decide about the slots of one item that are due at `now`, ordered by time; returns one verdict for each.
 
-    Slots later than `grace_ms` are misfires. `skip` misses them; `last` lets only the latest slot of all run; `all`
-    runs all in order, `spacing_ms` apart, at most `max_catch_up`, and misses the oldest beyond. Of several slots within
-    the grace, `skip` and `last` run the latest.
+    Slots later than `grace_ms` are misfires. `skip` makes them MISSED; `last` runs only the latest of all slots; `all`
+    runs the newest `max_catch_up` slots in order, `spacing_ms` apart, and misses the older ones. Of several slots
+    within the grace, `skip` and `last` run only the latest.
     """
     fates: dict[int, Verdict] = {}
     wanted: list[int] = []
@@ -88,20 +88,20 @@ def _late(span_ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another slot of the same item that is not over."""
+    """Another active slot of the same item."""
 
     slot: int
     run_id: str
     running: bool
     begun: bool
-    """True once its run was started for the first time."""
+    """Whether its run was started before."""
 
 
 Turn = Literal["start", "wait", "skip", "replace"]
 
 
 def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
-    """Whether a waiting slot may start while other slots of its item are not over.
+    """Decide whether a waiting slot may start while other slots of its item are active.
 
     `begun`: its run was started before, it is only resumed or tried again. `queued`: it waits for those before it
     whatever the policy says, as catch-up runs and backfills do. `replace`: those before it are to be ended first.
@@ -120,7 +120,7 @@ def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, be
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many runs may go on at a time, and how many do."""
+    """The limits for concurrent runs, and the number of running ones."""
 
     max_running: int
     pools: Mapping[str, int]
@@ -128,7 +128,7 @@ class Room:
     in_pool: Mapping[str, int]
 
     def full(self, pool: str | None) -> str | None:
-        """What there is no room in for one more run; None if there is."""
+        """The name of the limit that does not allow one more run in a pool; None if there is room."""
         if self.running >= self.max_running:
             return "max_running"
         if pool is not None and self.in_pool.get(pool, 0) >= self.pools.get(pool, self.max_running):
@@ -137,7 +137,7 @@ class Room:
 
 
 def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], Reason | None]:
-    """Whether a slot may start, by the status of the slot that it follows; None: there is no such slot."""
+    """Decide whether a slot may start, by the status of the slot that it follows; None if there is no such slot."""
     if status == Status.SUCCESS:
         return "start", None
     if status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
@@ -146,15 +146,18 @@ def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "w
 
 
 def is_ready(now: int, not_before: int | None, waits_since: int | None) -> bool:
-    """Whether a wait is over. A clock that went back before the wait began ends it: it would last for too long."""
+    """Whether a wait is over.
+
+    A clock that went back to before the wait began also ends it, or it would last too long.
+    """
     return not_before is None or now >= not_before or (waits_since is not None and now < waits_since)
 
 
 def current_slot(now: int, before: int | None, following: int | None, tolerance_ms: int) -> int | None:
-    """The slot that a trigger stands for: the latest before it, or the next one if the trigger came a little early.
+    """The slot that a trigger means: the latest one before it, or the next one if the trigger fired a little early.
 
-    A clock that runs ahead of another one fires early. A pod may as well start late: so early means by no more than
-    `tolerance_ms`, and by no more than a tenth of the way from slot to slot.
+    Clocks of hosts differ, so triggers may fire early; but pods may also start late. Early therefore means by at most
+    `tolerance_ms`, and by at most a tenth of the time between the two slots.
     """
     if following is None or following - now > tolerance_ms:
         return before

@@ -1,4 +1,4 @@
-"""A schedule that is read and frozen: what the loop, the commands and the exports work with."""
+"""The frozen schedule that the loop, the commands and the exports use."""
 
 import datetime as dt
 import os
@@ -18,25 +18,25 @@ from aetherflow.scheduler.time.cron import Cron
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One item with its defaults laid under it, its paths absolute, its times read."""
+    """One item with defaults applied, absolute paths and parsed times."""
 
     spec: SchedulerItemSpec
     cron: Cron
-    """Its own; of an item with `after` and without `cron` that of the other item."""
+    """The item's cron expression; for an item with `after` and without `cron`, that of the other item."""
     zone: ZoneInfo
-    """Likewise that of the item whose cron it goes by."""
+    """The zone of the item whose cron expression is used."""
     flow: Path | None
-    """The flow's file, absolute; None if it stands in a bundle."""
+    """The flow's file, absolute; None if the flow is in a bundle."""
     manifest: Path | None
     """The file of the bundle's manifest, absolute; None if the flow is a file."""
     bundle_flow: str | None
     """The flow's path in the bundle; None for its entry flow."""
     since: dt.datetime | None
-    """First instant whose slots are expected, in UTC; None: when the item is first seen."""
+    """First instant from which slots are expected, in UTC; None: from when the item is first seen."""
     days: Days
     blackouts: tuple[Window, ...]
     line: int
-    """Line of the document on which it begins."""
+    """Line of the document on which the item begins."""
 
     @property
     def id(self) -> str:
@@ -54,15 +54,15 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A scheduler document with all of it read and checked."""
+    """A scheduler document that was read and has no errors."""
 
     path: Path
-    """Path of the document, absolute."""
+    """Absolute path of the document."""
     spec: SchedulerFileSpec
     items: tuple[Item, ...]
-    """In the order of the document, those that are not enabled included."""
+    """All items in the order of the document, including disabled ones."""
     state: Path
-    """File of the ledger, absolute."""
+    """Absolute path of the ledger."""
     warnings: tuple[Problem, ...] = ()
 
     @cached_property
@@ -76,7 +76,7 @@ class Schedule:
         return frozenset(item.id for item in self.items if item.spec.enabled)
 
     def item(self, name: str) -> Item:
-        """The item of an id; UsageError for an unknown one."""
+        """The item of an id. Raises UsageError for an unknown id."""
         found = next((item for item in self.items if item.id == name), None)
         if found is None:
             fix = did_you_mean(name, [item.id for item in self.items], what="items of this file")

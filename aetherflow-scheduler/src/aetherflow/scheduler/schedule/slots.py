@@ -28,30 +28,30 @@ class Slot:
 
     @property
     def remark(self) -> str | None:
-        """What a change of the clock does to it, or None."""
+        """A note on how a clock change affects the slot, or None."""
         from aetherflow.scheduler.time.dst import remark_of  # for people only
 
         return remark_of(self.item.cron, self.item.zone, self.at)
 
 
 def expected(item: "Item", start: dt.datetime, end: dt.datetime) -> Iterator[Slot]:
-    """The slots of an item in [start, end), by its cron alone; epochs and pauses are the ledger's."""
+    """The slots of an item in [start, end) by its cron expression alone, without regard to epochs and pauses."""
     return (Slot(item, at) for at in item.cron.between(start, end, item.zone))
 
 
 def due(item: "Item", after: dt.datetime, now: dt.datetime) -> Iterator[Slot]:
-    """The slots of an item after the instant `after`, up to `now`, which is included."""
+    """The slots of an item after `after`, up to and including `now`."""
     return expected(item, after + _MICROSECOND, now + _MICROSECOND)
 
 
 def next_slot(item: "Item", after: dt.datetime) -> Slot | None:
-    """The first slot of an item after an instant; None if there is none until the year 9999."""
+    """The first slot of an item after an instant; None if there is none before the year 10000."""
     at = item.cron.after(after, item.zone)
     return None if at is None else Slot(item, at)
 
 
 def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
-    """The latest slot of an item at or before an instant, of the forty years before it; None if there is none."""
+    """The latest slot of an item at or before an instant; None if there is none within forty years."""
     at = item.cron.before(until, item.zone)
     return None if at is None else Slot(item, at)
 

@@ -1,4 +1,4 @@
-"""The document `scheduler.yaml`: what starts when, and what happens to slots that cannot start."""
+"""The pydantic models of the document `scheduler.yaml`."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,13 +9,13 @@ from aetherflow.scheduler.schedule.policy import Misfire, Overlap
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 MOST = 10**9
-"""Largest number of any key; what lies beyond it, infinity included, overflows a clock."""
+"""Largest value of any number; larger ones, including infinity, overflow time arithmetic."""
 Number = Annotated[float, Field(le=MOST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class SchedulerModel(BaseModel):
-    """Base of the models of this document: unknown keys are refused."""
+    """Base of the models of this document; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
@@ -30,7 +30,7 @@ class RetrySpec(Backoff):
 
     @property
     def longest(self) -> float:
-        """Seconds that no wait exceeds."""
+        """Upper limit of a wait, in seconds."""
         return 86400.0 if self.max_backoff_seconds is None else self.max_backoff_seconds
 
 

@@ -1,1 +1,1 @@
-"""Clocks, zones, cron expressions, and times as they are written."""
+"""Clocks, time zones, cron expressions, and parsing of times."""

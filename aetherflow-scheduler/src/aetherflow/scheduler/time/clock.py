@@ -1,4 +1,4 @@
-"""The clocks of the scheduler: the wall clock that slots are due by, and one that nobody sets, for spans."""
+"""The clocks of the scheduler: the wall clock for slots, and the monotonic clock for durations."""
 
 import datetime as dt
 import time
@@ -6,22 +6,22 @@ from queue import Empty, SimpleQueue
 
 
 class Clock:
-    """What time it is, and waiting. Tests bring one of their own."""
+    """Reads the clocks, and waits. Tests replace it."""
 
     def __init__(self) -> None:
-        # put() may be called by a signal handler while the same thread waits in get(), which Event.set() may not
+        # unlike Event.set(), put() is safe in a signal handler while the same thread waits in get()
         self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def now(self) -> dt.datetime:
-        """The wall clock, in UTC; it may jump."""
+        """The wall clock in UTC; it can jump forward and back."""
         return dt.datetime.now(dt.UTC)
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start; they only grow."""
+        """Seconds since an arbitrary start; never decreases."""
         return time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        """Wait, but not after `wake()` was called; what was called meanwhile counts once."""
+        """Wait for at most `seconds`; `wake` ends the wait, also if it was called before. Clears all pending wakes."""
         try:
             self._wakes.get(timeout=max(0.0, seconds))
             while True:
@@ -30,7 +30,7 @@ class Clock:
             return
 
     def wake(self) -> None:
-        """End the wait, from any thread or from a signal handler."""
+        """End the current or next wait; safe in any thread and in signal handlers."""
         self._wakes.put(None)
 
     def now_ms(self) -> int:
@@ -39,7 +39,7 @@ class Clock:
 
 
 def to_ms(instant: dt.datetime) -> int:
-    """UTC epoch milliseconds of an aware instant; what is below a millisecond is cut."""
+    """UTC epoch milliseconds of an aware datetime, rounded down."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
@@ -48,7 +48,7 @@ def from_ms(epoch_ms: int) -> dt.datetime:
 
 
 def iso(epoch_ms: int) -> str:
-    """`2026-11-25T01:00:00Z`, for people and for `--slot`."""
+    """Format epoch milliseconds as `2026-11-25T01:00:00Z`, the form that `--slot` accepts."""
     return from_ms(epoch_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,8 +1,8 @@
-"""When a cron expression fires in a zone, by the rule of Debian's cron at both DST changes.
+"""When a cron expression fires in a zone; at DST changes it follows the rules of Debian's cron.
 
-An expression whose minute or hour field begins with `*` goes by elapsed time: it fires at every matching wall, in both
-passes of an hour that comes twice; walls that are left out do not exist. Any other names fixed times: those that are
-left out fire once, when the clock has jumped; those that come twice fire the first time.
+An expression whose minute or hour field begins with `*` goes by elapsed time: it fires at every matching local time,
+in both passes of a repeated hour, and not for skipped local times. Any other expression names fixed times: skipped
+ones fire once, right after the clock change; repeated ones fire in the first pass. A "wall" is a local time.
 """
 
 import datetime as dt
@@ -19,21 +19,21 @@ from aetherflow.scheduler.time.zones import last_change, offset_at, span
 
 _MINUTE = dt.timedelta(minutes=1)
 _FORTY_YEARS = dt.timedelta(days=40 * 366)
-"""The longest wait is that for the 29th of February on a given weekday, around 2100."""
+"""Longest possible gap between two slots: 29 February on a given weekday, around the year 2100."""
 EITHER_DAY = "fires on the days of month and on the days of week, not only where both match"
 _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cron:
-    """A cron expression; make it with `Cron.parse`."""
+    """A parsed cron expression; create it with `Cron.parse`."""
 
     text: str
-    """The expression as the document has it."""
+    """The expression as written in the document."""
     normal: str
-    """Five fields of numbers that every cron reads alike, for exports."""
+    """The expression as five numeric fields that all cron implementations read alike, for exports."""
     remarks: tuple[str, ...]
-    """What a reader should know about how it was read."""
+    """Notes for users on how the expression is interpreted."""
     wildcard: bool
     """Whether it goes by elapsed time when the clock changes: minute or hour begins with `*`."""
     _times: "array[int]"
@@ -45,15 +45,15 @@ class Cron:
     _both: bool
     """Whether day of month and day of week must both match: one of them begins with `*`."""
     _tables: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
-    """Days that match in a month of this length that begins on this weekday."""
+    """Cache: weekday of the first of a month and its length to the matching days."""
 
     @staticmethod
     def parse(text: str) -> "Cron":
-        """Read an expression. Raises CronError, with a fix; NeverError for a day that never comes."""
+        """Parse an expression. Raises CronError with a fix; NeverError for an expression that never fires."""
         return _parse(text.strip())
 
     def after(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
-        """The first time it fires after an instant, in UTC; None beyond the year 9999."""
+        """The first time the expression fires after an instant, in UTC; None if that is after the year 9999."""
         start = instant.astimezone(dt.UTC).replace(tzinfo=None)
         try:
             found = self._after_wildcard(start, zone) if self.wildcard else self._after_fixed(start, zone)
@@ -62,22 +62,22 @@ class Cron:
         return found.replace(tzinfo=dt.UTC)
 
     def between(self, start: dt.datetime, end: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
-        """Every time it fires from `start`, included, to `end`, left out; in UTC."""
+        """All times in [start, end) at which the expression fires, in UTC."""
         found = self.after(start - dt.timedelta(microseconds=1), zone)
         while found is not None and found < end:
             yield found
             found = self.after(found, zone)
 
     def before(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
-        """The last time it fires at or before an instant, in UTC; None if it did not in forty years."""
+        """The last time the expression fires at or before an instant, in UTC; None if not within forty years."""
         back = _MINUTE
         if instant.year <= dt.MINYEAR + 100:
-            return None  # there is no room to look back
+            return None  # the search below would go before the first year of datetime
         while (found := self.after(instant - back, zone)) is None or found > instant:
             if back > _FORTY_YEARS:
                 return None
             back *= 2
-        low, high = instant - back, instant  # it fires after the one, not after the other, up to the instant
+        low, high = instant - back, instant  # invariant: it fires after `low`, at or before the instant
         while high - low > _MINUTE:
             middle = low + (high - low) / 2
             later = self.after(middle, zone)
@@ -103,12 +103,12 @@ class Cron:
             offset = wall.replace(tzinfo=zone).utcoffset() or dt.timedelta()
             found = wall - offset
             if offset_at(zone, found) != offset and (change := last_change(zone, found)) is not None:
-                found = change.at  # the wall is left out
+                found = change.at  # the local time does not exist
             if found > start:
                 return found
 
     def first(self, wall: dt.datetime) -> dt.datetime:
-        """The first wall that matches, this one included. OverflowError beyond the year 9999."""
+        """The first matching local time at or after `wall`. Raises OverflowError after the year 9999."""
         year, month = wall.year, wall.month
         day, minute = wall.day, wall.hour * 60 + wall.minute
         while True:

@@ -1,4 +1,4 @@
-"""The text of a cron expression: checked field by field, so that a mistake is named, then read by croniter."""
+"""Checks the text of a cron expression field by field, for precise messages, and expands it with croniter."""
 
 import platform
 import re
@@ -26,7 +26,7 @@ _MAX_LENGTH = 1_000
 
 
 class Field(NamedTuple):
-    """One of the five fields."""
+    """Limits and names of one of the five fields."""
 
     name: str
     low: int
@@ -44,19 +44,19 @@ FIELDS = (
 
 
 class Expression(NamedTuple):
-    """A cron expression that every cron reads alike, and what it means."""
+    """A checked cron expression in normal form, with the values that it matches."""
 
     normal: str
-    """Five fields of numbers: without names, aliases, and steps behind a single number."""
+    """Five numeric fields without names, aliases, and steps after a single number."""
     values: tuple[tuple[int, ...], ...]
-    """What each field matches, ascending; Sunday is 0."""
+    """The values that each field matches, ascending; Sunday is 0."""
     stars: tuple[bool, ...]
-    """Which fields begin with `*`: cron goes by that, not by what they match."""
+    """Which fields begin with `*`; cron's rules depend on that, not on the values."""
     remarks: tuple[str, ...]
 
 
 def read(text: str) -> Expression:
-    """Read an expression; CronError says what is wrong with which field, and what to write."""
+    """Parse an expression. Raises CronError that names the invalid field and what to write instead."""
     parts = _split(text)
     remarks: list[str] = []
     normal = [_normal(field, part, remarks) for field, part in zip(FIELDS, parts, strict=True)]
@@ -124,7 +124,7 @@ def _element(field: Field, part: str, whole: str, remarks: list[str]) -> str:
         ends = [_span(low, most), _span(field.low, high)]
         raise CronError(f"{field.name} {whole!r} runs backwards", fix=f"write {','.join(ends)}")
     if low == high:
-        return str(low)  # croniter takes it for the whole field
+        return str(low)  # croniter would read n-n as the whole field
     return f"{low}-{high}" + (f"/{int(step)}" if step is not None else "")
 
 
@@ -189,7 +189,7 @@ def _expand(normal: list[str]) -> tuple[tuple[int, ...], ...]:
     croniter = _croniter()
     try:
         lists, _ = croniter.expand(" ".join(normal))
-    except ValueError as error:  # nothing that passed the checks above; a newer croniter may differ
+    except ValueError as error:  # impossible after the checks above, unless a newer croniter differs
         raise CronError(f"{' '.join(normal)!r} cannot be read: {error}", fix='write five fields: "0 2 * * *"') from None
     found = []
     for field, values in zip(FIELDS, lists, strict=True):

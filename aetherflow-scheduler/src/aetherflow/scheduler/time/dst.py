@@ -1,4 +1,4 @@
-"""What a change of the clock does to a slot, in words."""
+"""Describes how clock changes affect slots."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from aetherflow.scheduler.time.zones import Change, last_change, span
 
 
 def remark_of(cron: Cron, zone: ZoneInfo, at: dt.datetime) -> str | None:
-    """What a change of the clock does to the slot at an instant, or None."""
+    """A note on how a clock change affects the slot at an instant; None if it does not."""
     instant = at.astimezone(dt.UTC).replace(tzinfo=None)
     wall = instant + span(zone, instant)[1]
     change = last_change(zone, instant)

@@ -1,4 +1,4 @@
-"""Times as they are written in the document: instants, days, times of day, zones."""
+"""Parses times of the document and the command line: instants, days, times of day, zones."""
 
 import datetime as dt
 import re
@@ -13,7 +13,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 9998
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name. ValueError, whose second argument is a fix, for anything else."""
+    """The zone of an IANA name. Raises ValueError, whose second argument is the fix, for any other text."""
     if name not in _NO_ZONES and not name.startswith(("posix/", "right/")):
         try:
             return ZoneInfo(name)
@@ -23,9 +23,9 @@ def read_zone(name: str) -> ZoneInfo:
 
 
 def read_instant(text: str, zone: ZoneInfo, *, last: bool = False) -> dt.datetime:
-    """An instant in UTC, of a day or a time in the zone, or of a time with an offset. ValueError for other text.
+    """Parse a day or a time, in the zone unless it has an offset; returns UTC. Raises ValueError (message, fix).
 
-    Of a time that comes twice it is the first one, or with `last` the second.
+    A local time that occurs twice means the first one, or with `last` the second.
     """
     try:
         found = dt.datetime.fromisoformat(text.strip())
@@ -39,7 +39,7 @@ def read_instant(text: str, zone: ZoneInfo, *, last: bool = False) -> dt.datetim
 
 
 def read_begin(text: str, zone: ZoneInfo) -> dt.datetime:
-    """Like `read_instant`, from 1900 to 9998: looking for slots on both sides needs years that calendars have."""
+    """Like `read_instant`, but only from 1900 to 9998, so that slots can be searched on both sides of it."""
     found = read_instant(text, zone)
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError(f"{text!r} is too far away", f"write a year from {FIRST_YEAR} to {LAST_YEAR}")
@@ -47,7 +47,9 @@ def read_begin(text: str, zone: ZoneInfo) -> dt.datetime:
 
 
 def read_daily(text: str) -> tuple[int, int]:
-    """Begin and end of `22:00-23:30` in minutes of the day; an end that is not later is of the next day."""
+    """Parse `22:00-23:30` into minutes of the day; an end before the begin is on the next day (+1440).
+    Raises ValueError (message, fix).
+    """
     match = _DAILY.match(text.strip())
     fix = "write 22:00-23:30; an end before the begin is of the next day"
     if match is None:

@@ -1,7 +1,7 @@
-"""When a zone's offset from UTC changes: found once per zone and year, looked up ever after.
+"""Finds the offset changes of time zones; results are cached per zone and year.
 
-Instants are naive datetimes in UTC here, walls naive datetimes of the zone: aware arithmetic costs several times as
-much.
+In this module instants are naive datetimes in UTC, and "walls" are naive local times of the zone: arithmetic with
+aware datetimes is several times slower.
 """
 
 import datetime as dt
@@ -11,42 +11,42 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 _STEP = dt.timedelta(hours=6)
-"""No zone changes its offset and changes it back within this time."""
+"""Search step; no zone changes its offset and changes it back within this time."""
 _SECOND = dt.timedelta(seconds=1)
 
 
 class Change(NamedTuple):
-    """A change of a zone's offset."""
+    """A change of a zone's offset from UTC."""
 
     at: dt.datetime
-    """The instant, naive UTC: the first that has the new offset."""
+    """The first instant with the new offset, in naive UTC."""
     before: dt.timedelta
     after: dt.timedelta
 
     @property
     def skipped(self) -> bool:
-        """True if walls are left out, as in spring; else they come twice."""
+        """True if local times are skipped, as in spring; False if they occur twice."""
         return self.after > self.before
 
     @property
     def first(self) -> dt.datetime:
-        """The first wall that is left out or comes twice."""
+        """The first local time that is skipped or occurs twice."""
         return self.at + min(self.before, self.after)
 
     @property
     def end(self) -> dt.datetime:
-        """The first wall after those."""
+        """The first local time after the skipped or repeated ones."""
         return self.at + max(self.before, self.after)
 
 
 def offset_at(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
-    """The zone's offset at a naive UTC instant."""
+    """The offset of a zone at a naive UTC instant."""
     return zone.fromutc(instant.replace(tzinfo=zone)).utcoffset() or dt.timedelta()
 
 
 @cache
 def changes(zone: ZoneInfo, year: int) -> tuple[Change, ...]:
-    """The changes of a zone in a year of UTC, in order."""
+    """The offset changes of a zone in a UTC year, in order."""
     found: list[Change] = []
     at, end = dt.datetime(year, 1, 1), _new_year(year)
     before = offset_at(zone, at)
@@ -60,7 +60,7 @@ def changes(zone: ZoneInfo, year: int) -> tuple[Change, ...]:
 
 
 def span(zone: ZoneInfo, instant: dt.datetime) -> tuple[dt.datetime, dt.timedelta]:
-    """The offset at an instant, and until when it holds at least: the next change, or the end of the year."""
+    """Until when the offset at an instant holds at least (next change or end of the year), and the offset."""
     found = changes(zone, instant.year)
     index = bisect_right(found, instant, key=_instant)
     end = found[index].at if index < len(found) else _new_year(instant.year)
@@ -70,7 +70,7 @@ def span(zone: ZoneInfo, instant: dt.datetime) -> tuple[dt.datetime, dt.timedelt
 
 
 def last_change(zone: ZoneInfo, instant: dt.datetime) -> Change | None:
-    """The change at or before an instant, if it was in that year or the one before."""
+    """The latest change at or before an instant, in its year or the one before; else None."""
     for year in (instant.year, instant.year - 1):
         found = changes(zone, year)
         if index := bisect_right(found, instant, key=_instant):
