@@ -64,7 +64,7 @@ class PickUp(Step[Any]):
             raise StepError("before the source is changed")
         for each in taken:
             if self.inputs.get("after") == "move":
-                (inbox / each["key"]).unlink(missing_ok=True)
+                (inbox / str(each["key"])).unlink(missing_ok=True)
         if self.ctx.env.get("FAIL") == "moved":
             raise StepError("after the source was changed")
         output = {"files": taken, "busy": busy, "taken_over_from": sorted({t["from"] for t in taken if t["from"]})}
