@@ -111,6 +111,11 @@ class LiveObserver:
                 self._line(
                     f"CHANGED     {fields['job_id']}.{fields.get('step_id', '')}".rstrip(".") + f"  {fields['note']}"
                 )
+            elif event == "claimed" and "taken_over_from" in fields:
+                of = f"{fields['count']} of run {fields['taken_over_from']}, ledger {fields['ledger']}"
+                self._line(f"TAKEN OVER  {_name(fields)}  {of}")
+            elif event == "claims_open":
+                self._line(f"CLAIMED     {fields['count']} stay open: {fields['note']}")
             elif event == "job_end" and fields["status"] in ("SKIPPED", "BLOCKED", "FAILED", "UNKNOWN"):
                 note = fields.get("error") or fields.get("skip_reason") or f"blocked by {fields.get('blocked_by')}"
                 self._line(f"{fields['status']:<11} {fields['job_id']}  {note}")

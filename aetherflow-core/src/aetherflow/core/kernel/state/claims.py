@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aetherflow.core.base.errors import ClaimBusyError, RunBusyError
+from aetherflow.core.base.claim_errors import ClaimBusyError
+from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
 from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord, now_ms
