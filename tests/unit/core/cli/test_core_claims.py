@@ -195,6 +195,6 @@ def test_a_key_has_one_open_claim(project: "Project", inbox: Path) -> None:
     change(
         project,
         "INSERT INTO claims SELECT flow_id, namespace, key, 'two', value, job_id, step_id, item_key, state, "
-        "identity, artifact, taken_from, at, ended_at FROM claims WHERE key='a.txt'",
+        "identity, artifact, taken_from, taken_by, at, ended_at FROM claims WHERE key='a.txt'",
     )
     assert "f/one: picked a.txt: a key with two open claims" in project.cli("state", "check", "flow.yaml").out
