@@ -1,10 +1,16 @@
 """Steps that claim, for the tests of claims: a pick-up from a folder, and a load that notes what it was given."""
 
+import contextlib
 import json
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aetherflow.core.api import ClaimBusyError, Step, StepError, StepResult, register_step
+from aetherflow.core.kernel.state.ownership import RunLock
 
 FLOW = """\
 version: 1
@@ -35,7 +41,7 @@ class PickUp(Step[Any]):
     def run(self) -> StepResult:
         """Do it: copy, claim, commit, and only then move away."""
         ledger = self.ctx.ledger("picked")
-        inbox = Path(self.ctx.env["INBOX"])
+        inbox = Path(str(self.ctx.env["INBOX"]))
         others, own = ledger.open_claims(), ledger.own_claims()
         left = {**{key: claim for key, claim in others.items() if not claim.alive}, **own}
         busy = sorted(key for key, claim in others.items() if claim.alive)
@@ -58,7 +64,7 @@ class PickUp(Step[Any]):
             raise StepError("before the source is changed")
         for each in taken:
             if self.inputs.get("after") == "move":
-                (inbox / each["key"]).unlink(missing_ok=True)
+                (inbox / str(each["key"])).unlink(missing_ok=True)
         if self.ctx.env.get("FAIL") == "moved":
             raise StepError("after the source was changed")
         output = {"files": taken, "busy": busy, "taken_over_from": sorted({t["from"] for t in taken if t["from"]})}
@@ -73,7 +79,7 @@ class Load(Step[Any]):
         """Do it."""
         if self.ctx.env.get("FAIL") == "load":
             raise StepError("the load failed")
-        effects = Path(self.ctx.env["EFFECTS"])
+        effects = Path(str(self.ctx.env["EFFECTS"]))
         done = effects.read_text().splitlines() if effects.exists() else []
         folder = self.ctx.artifacts_dir(self.inputs["job"])
         for file in sorted(folder.glob("*.txt")):
@@ -83,6 +89,28 @@ class Load(Step[Any]):
                     out.write(line + "\n")
         if self.ctx.env.get("FAIL") == "loaded":
             raise StepError("after the load")
+        return StepResult()
+
+
+@register_step("test_fail_after")
+class FailAfter(Step[Any]):
+    """Fails if FAIL is `after`."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        if self.ctx.env.get("FAIL") == "after":
+            raise StepError("after all that")
+        return StepResult()
+
+
+@register_step("test_two_flows")
+class TwoFlows(Step[Any]):
+    """Runs child.yaml and another.yaml."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        for name in ("child.yaml", "another.yaml"):
+            self.ctx.call_flow(self.ctx.asset_path(name))
         return StepResult()
 
 
@@ -96,7 +124,7 @@ class Watermark(Step[Any]):
         if any(claim.alive for claim in ledger.open_claims("lines").values()):
             raise ClaimBusyError("another run reads")
         before = ledger.get("lines", 0)
-        rows = Path(self.ctx.env["INBOX"], "rows").read_text().split()
+        rows = Path(str(self.ctx.env["INBOX"]), "rows").read_text().split()
         claim = ledger.claim("lines", len(rows))
         if self.ctx.env.get("FAIL"):
             ledger.commit_claims()
@@ -135,3 +163,38 @@ def claims(project: Any) -> list[tuple[str, str, str, str | None]]:
 def ledger(project: Any) -> dict[str, Any]:
     """What is final."""
     return {key: json.loads(value) for key, value in project.rows("SELECT key, value FROM ledger ORDER BY key")}
+
+
+def run(project: Any, run_id: str, *more: str, fail: str = "", code: int = 0) -> str:
+    """Run flow.yaml; with FAIL it has to end with 1, else with `code`. Returns all that it says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIL", fail)
+        done = project.cli("run", "flow.yaml", "--run-id", run_id, *more)
+    assert done.code == (1 if fail else code), done.err
+    return str(done.out + done.err)
+
+
+@contextlib.contextmanager
+def running(project: Any, run_id: str) -> Iterator[None]:
+    """As if a process executed the run."""
+    lock = RunLock(project.states / "f.sqlite.d" / "runs" / "f" / f"{run_id}.lock")
+    lock.acquire(run_id)
+    yield
+    lock.release()
+
+
+def change(project: Any, sql: str) -> None:
+    """Change the state of flow `f`."""
+    with contextlib.closing(sqlite3.connect(project.state)) as db, db:
+        db.execute(sql)
+
+
+@pytest.fixture
+def inbox(project: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the partner, with two files."""
+    folder: Path = project.folder / "inbox"
+    folder.mkdir()
+    monkeypatch.setenv("INBOX", str(folder))
+    (folder / "a.txt").write_text("1")
+    (folder / "b.txt").write_text("2")
+    return folder

@@ -9,8 +9,8 @@ import pytest
 
 import aetherflow.core
 from aetherflow.core import api, exception, runner, validation
-from aetherflow.core.base import errors
 from aetherflow.core.kernel.sequencing import run_errors
+from aetherflow.core.base import claim_errors, errors
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -25,6 +25,10 @@ NAMES = [
     "BundleSourceConfig",
     "BundleSourceInit",
     "ChangedDefinitionError",
+    "Claim",
+    "ClaimBusyError",
+    "ClaimedFileError",
+    "ClaimsLostError",
     "CleanupPolicy",
     "ConnectorBase",
     "ConnectorConfig",
@@ -138,9 +142,10 @@ def test_the_documented_names_elsewhere() -> None:
         aetherflow.core.nonsense  # noqa: B018
 
 
-def classes() -> list[type[errors.AetherflowError]]:
-    known = {**vars(errors), **vars(run_errors)}
-    return [value for value in known.values() if inspect.isclass(value) and issubclass(value, errors.AetherflowError)]
+def classes(*modules: Any) -> list[type[errors.AetherflowError]]:
+    found = [(value, module) for module in modules or (errors, run_errors) for value in vars(module).values()]
+    own = [value for value, module in found if inspect.isclass(value) and value.__module__ == module.__name__]
+    return [each for each in own if issubclass(each, errors.AetherflowError)]
 
 
 def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
@@ -165,7 +170,7 @@ def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
 
 def test_codes_are_unique() -> None:
     codes: dict[str, list[str]] = {}
-    for cls in classes():
+    for cls in [*classes(), *classes(claim_errors)]:
         assert re.fullmatch(r"AF\d{4}", cls.code)
         codes.setdefault(cls.code, []).append(cls.__name__)
     shared = {code: names for code, names in codes.items() if len(names) > 1}

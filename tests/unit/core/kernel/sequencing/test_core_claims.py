@@ -1,52 +1,16 @@
 """Claims: taken before the source is changed, final with the outermost run, taken over from a run that ended badly."""
 
-import contextlib
 import json
-import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import now_ms
-from claiming import claims, flow, ledger
+from claiming import change, claims, flow, ledger, run, running
 
 if TYPE_CHECKING:
     from core_project import Project
-
-
-@pytest.fixture
-def inbox(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = project.folder / "inbox"
-    folder.mkdir()
-    monkeypatch.setenv("INBOX", str(folder))
-    (folder / "a.txt").write_text("1")
-    (folder / "b.txt").write_text("2")
-    return folder
-
-
-def run(project: "Project", run_id: str, *more: str, fail: str = "", code: int = 0) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FAIL", fail)
-        done = project.cli("run", "flow.yaml", "--run-id", run_id, *more)
-    assert done.code == (1 if fail else code), done.err
-    return done.out + done.err
-
-
-@contextlib.contextmanager
-def running(project: "Project", run_id: str) -> Iterator[None]:
-    """As if a process executed the run."""
-    lock = RunLock(project.states / "f.sqlite.d" / "runs" / "f" / f"{run_id}.lock")
-    lock.acquire(run_id)
-    yield
-    lock.release()
-
-
-def change(project: "Project", sql: str) -> None:
-    with contextlib.closing(sqlite3.connect(project.state)) as db, db:
-        db.execute(sql)
 
 
 def with_key(project: "Project", run_id: str) -> None:
