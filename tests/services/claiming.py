@@ -1,10 +1,16 @@
 """Steps that claim, for the tests of claims: a pick-up from a folder, and a load that notes what it was given."""
 
+import contextlib
 import json
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aetherflow.core.api import ClaimBusyError, Step, StepError, StepResult, register_step
+from aetherflow.core.kernel.state.ownership import RunLock
 
 FLOW = """\
 version: 1
@@ -86,6 +92,17 @@ class Load(Step[Any]):
         return StepResult()
 
 
+@register_step("test_fail_after")
+class FailAfter(Step[Any]):
+    """Fails if FAIL is `after`."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        if self.ctx.env.get("FAIL") == "after":
+            raise StepError("after all that")
+        return StepResult()
+
+
 @register_step("test_watermark")
 class Watermark(Step[Any]):
     """Reads the lines of a file from a watermark on, and claims its new value."""
@@ -104,6 +121,29 @@ class Watermark(Step[Any]):
         return StepResult(output={"rows": rows[before:], "before": before, "identity": claim.identity})
 
 
+@register_step("test_claim")
+class OneClaim(Step[Any]):
+    """Claims a key, asking nobody before; what it sees are its outputs."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        ledger = self.ctx.ledger("marks")
+        before = ledger.get("k")
+        claim = ledger.claim("k", self.inputs.get("value", 1))
+        seen = [ledger.get("k"), ledger.scan()["k"], ledger.own_claims()["k"].value, [*ledger.open_claims()]]
+        return StepResult(output={"before": before, "seen": seen, "from": claim.taken_from})
+
+    def plan(self) -> list[str]:
+        """Claiming is not for plans."""
+        ledger = self.ctx.ledger("marks")
+        found = [*ledger.open_claims(), *ledger.own_claims()]
+        if self.inputs.get("plan") == "claim":
+            ledger.claim("k", 1)
+        if self.inputs.get("plan") == "commit":
+            ledger.commit_claims()
+        return [f"open: {found}"]
+
+
 def claims(project: Any) -> list[tuple[str, str, str, str | None]]:
     """Key, run, state and predecessor of every claim."""
     return [tuple(row) for row in project.rows("SELECT key, run_id, state, taken_from FROM claims ORDER BY at, run_id")]
@@ -112,3 +152,38 @@ def claims(project: Any) -> list[tuple[str, str, str, str | None]]:
 def ledger(project: Any) -> dict[str, Any]:
     """What is final."""
     return {key: json.loads(value) for key, value in project.rows("SELECT key, value FROM ledger ORDER BY key")}
+
+
+def run(project: Any, run_id: str, *more: str, fail: str = "", code: int = 0) -> str:
+    """Run flow.yaml; with FAIL it has to end with 1, else with `code`. Returns all that it says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIL", fail)
+        done = project.cli("run", "flow.yaml", "--run-id", run_id, *more)
+    assert done.code == (1 if fail else code), done.err
+    return str(done.out + done.err)
+
+
+@contextlib.contextmanager
+def running(project: Any, run_id: str) -> Iterator[None]:
+    """As if a process executed the run."""
+    lock = RunLock(project.states / "f.sqlite.d" / "runs" / "f" / f"{run_id}.lock")
+    lock.acquire(run_id)
+    yield
+    lock.release()
+
+
+def change(project: Any, sql: str) -> None:
+    """Change the state of flow `f`."""
+    with contextlib.closing(sqlite3.connect(project.state)) as db, db:
+        db.execute(sql)
+
+
+@pytest.fixture
+def inbox(project: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the partner, with two files."""
+    folder: Path = project.folder / "inbox"
+    folder.mkdir()
+    monkeypatch.setenv("INBOX", str(folder))
+    (folder / "a.txt").write_text("1")
+    (folder / "b.txt").write_text("2")
+    return folder

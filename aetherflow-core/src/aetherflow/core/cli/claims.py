@@ -98,9 +98,8 @@ def next_of(claim: "PastClaim") -> str:
     if claim.state == "lost":
         return f"taken over by run {claim.taken_by}" if claim.taken_by else "given back: its key is new again"
     if claim.state == "final":
-        if not claim.job_id and claim.run_status not in ("SUCCESS", None):
-            return f"taken by 1.0 in a run that never ended well, not offered again: aetherflow runs show {run}"
-        return "taken for good"
+        in_vain = f"taken by 1.0 in a run that never ended well, not offered again: aetherflow runs show {run}"
+        return in_vain if claim.in_vain else "taken for good"
     if claim.alive:
         return f"final when run {claim.outermost or claim.run_id} ends well"
     if claim.outermost is not None and claim.run_status == "SUCCESS":

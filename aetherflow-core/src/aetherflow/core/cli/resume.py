@@ -27,6 +27,7 @@ def resume(
         list[str] | None,
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
     ] = None,
+    from_step: arguments.FromOption = None,
     accept_changes: arguments.AcceptChangesOption = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
@@ -36,13 +37,14 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted or failed, where it stopped.
 
-    The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
-    steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
-    whether it had its effect, then say done or again.
+        The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
+        steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
+        whether it had its effect, then say done or again. What a step had claimed may have been taken over by another run
+    since: then it is refused, unless --from does that again with what is new now.
 
-    Example: aetherflow resume nightly-2026-11-24
+        Example: aetherflow resume nightly-2026-11-24
 
-    Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
+        Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
     """
     from aetherflow.core.cli.execution import execute
 
@@ -53,6 +55,7 @@ def resume(
     source, run_id = found
     source = source._replace(allow_stale=allow_stale_bundle)
     given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
+    given["from_step"] = from_step
     execute(source, config=config, quiet=quiet, as_json=as_json, given=given)
 
 

@@ -151,7 +151,7 @@ class Run:
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note = time.monotonic(), Status.RUNNING, None
         circumstances = circumstances_of(opened.flow)
-        phases = _Phases(opened, facts, self._workspace, self._events, self._run)
+        phases = _Phases(opened, self._store, facts, self._workspace, self._events, self._run)
         try:
             with self._alive():
                 status = self._run.execute(facts, opened.frozen, circumstances, phases, wait=if_busy == "wait")
@@ -210,8 +210,17 @@ class Run:
 class _Phases:
     """What a run does on this machine before it begins, when it has begun, and when its jobs have ended."""
 
-    def __init__(self, opened: Opened, facts: RunFacts, workspace: Workspace, events: Events, run: KernelRun) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        store: StateStore,
+        facts: RunFacts,
+        workspace: Workspace,
+        events: Events,
+        run: KernelRun,
+    ) -> None:
         self._opened = opened
+        self._store = store
         self._facts = facts
         self._workspace = workspace
         self._events = events
@@ -235,10 +244,14 @@ class _Phases:
             kept = "its result is kept" if change.finished else "the new text counts"
             step_id = change.key.step or None
             emit("definition_changed", job_id=change.key.job, step_id=step_id, note=kept, diff=change.diff)
-        if self._warning is not None:
-            emit("log", level="WARNING", logger="aetherflow", message=self._warning)
-        for error, _ in opened.flow.catalog.notices:
-            emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error.message}")
+        warnings = [self._warning] if self._warning is not None else []
+        warnings += [f"{error.code} {error.message}" for error, _ in opened.flow.catalog.notices]
+        if self._store.migrated:  # once in the life of a state file
+            from aetherflow.core.kernel.state.claim_history import taken_in_vain
+
+            warnings += taken_in_vain(self._store.path)
+        for message in warnings:
+            emit("log", level="WARNING", logger="aetherflow", message=message)
 
     def jobs_ended(self, *, failed: bool) -> None:
         """Remove the folders of the run as the flow asks, but for those with files that its open claims need.

@@ -16,8 +16,8 @@ _QUERY = (
     "c.artifact, c.taken_from, c.at, c.ended_at, (SELECT t.run_id FROM claims AS t WHERE t.flow_id=c.flow_id AND "
     "t.namespace=c.namespace AND t.key=c.key AND t.taken_from=c.run_id) AS taken_by, "
     "r.status, r.reason_code, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r "
-    "USING (flow_id, run_id) WHERE (? IS NULL OR c.state=?) AND (? IS NULL OR c.flow_id=?) AND (? IS NULL OR c.run_id=?) "
-    "ORDER BY c.at, c.flow_id, c.namespace, c.key"
+    "USING (flow_id, run_id) WHERE (? IS NULL OR c.state=?) AND (? IS NULL OR c.flow_id=?) "
+    "AND (? IS NULL OR c.run_id=?) ORDER BY c.at, c.flow_id, c.namespace, c.key"
 )
 
 
@@ -53,6 +53,11 @@ class PastClaim:
     outermost: str | None
     """The run around its run in which it becomes final."""
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether 1.0 took it, for good, in a run that has never ended well."""
+        return not self.job_id and not self.alive and (self.run_status != Status.SUCCESS or self.partial)
+
 
 def list_claims(
     state_path: Path, state: str | None = None, *, flow_id: str | None = None, run_id: str | None = None
@@ -81,3 +86,13 @@ def list_claims(
             )
         )  # fmt: skip
     return found
+
+
+def taken_in_vain(state_path: Path) -> list[str]:
+    """What 1.0 took for good in runs that never ended well, a line each: final, and for a person to judge."""
+    return [
+        f"1.0 took {claim.key!r} of ledger {claim.namespace} in run {claim.run_id} of flow {claim.flow_id}, which "
+        "never ended well: it is final, and no run is offered it again; look whether it was worked up"
+        for claim in list_claims(state_path, "final")
+        if claim.in_vain
+    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.family import Family, Member
+from aetherflow.core.kernel.state.family import Family, Member, holds_claims
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert
@@ -75,7 +75,7 @@ def end_elsewhere(outermost: Member, family: Family, state: str) -> tuple[int, l
     """
     total, kept = 0, list[KeptFolder]()
     for path in sorted({member.state for member in family} - {outermost.state}):
-        if Path(path).exists():
+        if holds_claims(path):
             members = [member for member in family if member.state == path]
             with closing(StateStore(Path(path))) as store, durable.transaction(store.connection, f"claims {state}"):
                 total += end_claims(store.connection, members, state)
@@ -90,7 +90,7 @@ def lost_claims(db: sqlite3.Connection, outermost: Member, family: Family) -> li
         members = {member: step for member, step in family.items() if member.state == path}
         if path == outermost.state:
             found += _lost(members, family, db)
-        elif Path(path).exists():
+        elif holds_claims(path):
             found += read(Path(path), partial(_lost, members, family))
     return found
 

@@ -6,18 +6,21 @@ starts a run of another id: the one it had started before does not belong to the
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.ownership import RunLock, is_live
-from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.reading import read, read_any, unreadable
 from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
+
+T = TypeVar("T")
 
 
 class Member(NamedTuple):
@@ -70,12 +73,18 @@ def family_of(outermost: Member) -> Family:
         for state in dict.fromkeys(member.state for member in level):
             if Path(state).exists():  # else its runs are gone, and what they had claimed with them
                 parents = [member for member in level if member.state == state]
-                for parent, key, member in read(Path(state), partial(_started, parents)):
+                for parent, key, member in _read(Path(state), partial(_started, parents)):
                     if member not in found:
                         found[member] = found[parent] or key
                         following.append(member)
         level = following
     return found
+
+
+def holds_claims(state: str) -> bool:
+    """Whether there is such a state file, and not one that only older versions have written."""
+    path = Path(state)
+    return path.exists() and _read(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]) >= SCHEMA_VERSION
 
 
 def has_started_runs(db: sqlite3.Connection, member: Member) -> bool:
@@ -98,6 +107,14 @@ def is_executed(member: Member, status: str | None, host: str | None, heartbeat_
     """The same, of a run whose row is known; None for one that has none."""
     beat = heartbeat_at if status == Status.RUNNING else None
     return is_live(Path(member.state), member.flow_id, member.run_id, host or "", beat)
+
+
+def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    """As `read`, of a file of any schema."""
+    try:
+        return read_any(path, query)
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
 
 
 def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Member, StepKey, Member]]:

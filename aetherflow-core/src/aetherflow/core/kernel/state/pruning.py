@@ -92,6 +92,8 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
         if (store.find_run(*key) is not None) is not require_row:
             return False
         if require_row:
+            if db.execute(f"{_CLAIMING} AND run_id=?", key).fetchone() is not None:
+                return False
             with durable.transaction(db, "delete run"):
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
