@@ -21,10 +21,13 @@ class Nights:
 
     peer: Peer
     after: str = "keep"
+    folder: Path | None = None
+    """Where the database is; without one, the work root of the peer's project."""
 
     @property
     def database(self) -> Path:
-        return self.peer.project.work / "warehouse.sqlite"
+        """The file of the database."""
+        return (self.folder or self.peer.project.work) / "warehouse.sqlite"
 
     def prepare(self) -> None:
         """Make the table, and write the flow."""
