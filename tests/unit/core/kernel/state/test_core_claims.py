@@ -53,7 +53,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
 
 
 def staged(run: RunState, *keys: str, value: Any = 1) -> StepEffects:
-    claims = {("n", key): run.steps.claims.stage("n", key, value, None) for key in keys}
+    claims = {("n", key): run.steps.claims.stage("n", key, value, None, {}) for key in keys}
     return StepEffects(claims=claims)
 
 
@@ -76,6 +76,20 @@ def test_of_two_at_once_the_later_one_fails_and_has_claimed_nothing(night: Night
     assert two.steps.start(start()) == 2
     finish(two, staged(two, "a"))
     assert [row[:2] for row in night.rows()] == [("b", "one"), ("c", "one"), ("a", "two")]
+
+
+def test_what_was_read_has_to_be_there_still(night: Night) -> None:
+    one, two, three = night.begin("one"), night.begin("two"), night.begin("three")
+    unseen = {"": dict[str, str]()}  # both have listed everything, and found nothing
+    first, late = staged(one, "a"), two.steps.claims
+    finish(one, first)
+    one.finish(Status.SUCCESS)
+    effects = StepEffects(claims={("n", "a"): late.stage("n", "a", 1, None, unseen)})
+    with pytest.raises(ClaimBusyError, match="claimed by run one"):
+        late.commit(KEY, effects)
+    marks = {key: mark for key, (_, mark) in three.steps.entries("n", "").items()}
+    again = three.steps.claims.stage("n", "a", 2, None, {"": dict[str, str](), "a": marks})
+    assert three.steps.claims.commit(KEY, StepEffects(claims={("n", "a"): again})) == [again]
 
 
 def test_of_two_that_take_over_at_once_the_later_one_fails(night: Night) -> None:

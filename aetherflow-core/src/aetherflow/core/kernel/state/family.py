@@ -118,7 +118,9 @@ def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Member, StepKey, Member]]:
-    found = []
+    found: list[tuple[Member, StepKey, Member]] = []
+    if not db.execute("PRAGMA user_version").fetchone()[0]:
+        return found  # whoever was about to create it was killed
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
     for parent in parents:
         latest: dict[StepKey, Member] = {}
