@@ -148,6 +148,10 @@ class Told:
             self._log.info("%s: %s%s", what, ", ".join(paths[:SHOWN]), more)
 
 
+UNFINISHED = "unfinished"
+"""The reason code of a step that has nothing to do but what is left to a person."""
+
+
 def left_to_a_person(left: Sequence[Taken]) -> str:
     """Why a step has nothing to do, with `on_unfinished: leave`."""
     runs = sorted({each.run_id for each in left})

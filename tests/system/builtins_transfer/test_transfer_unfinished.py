@@ -158,6 +158,8 @@ def test_left_to_a_person(local_peer: Peer) -> None:
     listed = quiet.steps["take.list"]
     assert listed.status == "SKIPPED"
     assert listed.reason == f"1 left to a person: taken by {bad.summary.run_id}, not finished"
+    codes = "SELECT reason_code FROM step_runs WHERE status = 'SKIPPED' AND step_id = 'list'"
+    assert local_peer.project.rows(codes)[0] == ("unfinished",)
     nights.put("b.csv", "2")
     assert names(nights.run()) == ["b.csv"]
     assert nights.loaded() == {"b.csv 2": 1}

@@ -25,7 +25,7 @@ from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import private_folder, safe_relative
-from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, OnUnfinished, PickUps, left_to_a_person
+from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, UNFINISHED, OnUnfinished, PickUps, left_to_a_person
 from aetherflow_builtins_transfer.records import (
     After,
     ControlFile,
@@ -174,7 +174,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         }
         left = [each for item in items if item.wanted.verdict == "unfinished" and (each := item.wanted.taken)]
         if left and not taken:
-            return StepResult(STEP_SKIPPED, output, left_to_a_person(left))
+            return StepResult(STEP_SKIPPED, output, left_to_a_person(left), UNFINISHED)
         return StepResult(output=output)
 
     def _items(self, folder: Path) -> list[_Item]:
