@@ -44,7 +44,7 @@ def resume(
 
     Example: aetherflow resume nightly-2026-11-24
 
-        Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
+    Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
     """
     from aetherflow.core.cli.execution import execute
 

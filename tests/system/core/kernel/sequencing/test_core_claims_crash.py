@@ -102,9 +102,9 @@ class Case:
             assert checked.code == 0, (point, checked.out)
 
 
-@pytest.fixture(params=["keep", "move"])
+@pytest.fixture
 def case(project: "Project", inbox: Path, request: pytest.FixtureRequest) -> Case:
-    project.write(flow("on_success", request.param))
+    project.write(flow("on_success", getattr(request, "param", "move")))
     found = Case(project, inbox)
     assert project.cli("run", "flow.yaml").code == 0  # imports everything once, so that the forks are warm
     found.forget()
@@ -119,7 +119,11 @@ def test_the_points_of_claims_are_among_them(case: Case) -> None:
     assert names.index("committed run SUCCESS") < names.index("rmtree one", names.index("committed run SUCCESS"))
 
 
-@pytest.mark.parametrize("then", ["a new run", "a resume", "a new run that is killed too"])
+@pytest.mark.parametrize(
+    ("case", "then"),
+    [("keep", "a new run"), ("move", "a new run"), ("move", "a resume"), ("move", "a new run that is killed too")],
+    indirect=["case"],
+)
 def test_kill_9_at_every_point(case: Case, then: str) -> None:
     names = case.points()
     for point, name in enumerate(names, 1) if then == "a new run" else chosen(names, len(then)):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetherflow.core.base.errors import ClaimBusyError, LostOwnershipError
+from aetherflow.core.base.claim_errors import ClaimBusyError
+from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.kernel.state.claims import identity_of
 from aetherflow.core.kernel.state.records import Intervention, StepEffects, StepEnd
 from aetherflow.core.kernel.state.run_state import RunState

@@ -13,8 +13,7 @@ from aetherflow.core.kernel.state.transitions import Status
 
 _QUERY = (
     "SELECT c.flow_id, c.namespace, c.key, c.run_id, c.value, c.job_id, c.step_id, c.item_key, c.state, c.identity, "
-    "c.artifact, c.taken_from, c.at, c.ended_at, (SELECT t.run_id FROM claims AS t WHERE t.flow_id=c.flow_id AND "
-    "t.namespace=c.namespace AND t.key=c.key AND t.taken_from=c.run_id) AS taken_by, "
+    "c.artifact, c.taken_from, c.at, c.ended_at, c.taken_by, "
     "r.status, r.reason_code, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r "
     "USING (flow_id, run_id) WHERE (? IS NULL OR c.state=?) AND (? IS NULL OR c.flow_id=?) "
     "AND (? IS NULL OR c.run_id=?) ORDER BY c.at, c.flow_id, c.namespace, c.key"
@@ -36,7 +35,7 @@ class PastClaim:
     step_id: str
     item_key: str
     state: str
-    """`open`, `final` or `lost`."""
+    """It is `open`, `final` or `lost`."""
     identity: str | None
     artifact: str | None
     """Path of the file in which the run has what it took."""

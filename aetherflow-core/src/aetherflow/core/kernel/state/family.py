@@ -27,7 +27,7 @@ class Member(NamedTuple):
     """A run and its state file."""
 
     state: str
-    """Absolute, links followed."""
+    """Its absolute path, with links followed."""
     flow_id: str
     run_id: str
 
@@ -38,7 +38,7 @@ class Member(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """A member as `text` has it."""
+        """The member that a text of `text` stands for."""
         return cls(*json.loads(text))
 
     @property

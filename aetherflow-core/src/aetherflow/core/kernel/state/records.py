@@ -166,7 +166,7 @@ class StepEffects:
     claims: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
     """For the transaction that ends the attempt well, unless the step commits them before."""
     claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
-    """Those that are committed."""
+    """Those that it has committed already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import ClaimedFileError, StepError
+from aetherflow.core.base.claim_errors import ClaimedFileError
+from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.sequencing.attempt import Attempt
