@@ -9,7 +9,7 @@ import pytest
 from nights import Nights
 from torture_bench import Bench
 from torture_invariants import check_command
-from torture_peers import KilledNights
+from torture_peers import KilledExtracts, KilledNights
 from torture_tier import SEED, sample, sized, suite
 from transfer_peers import Peer, build_peer
 
@@ -88,3 +88,27 @@ def test_nights_that_fail_and_are_killed_in_any_order(bench: Bench, peer: Peer, 
                         assert killed.night(fail=what) in (0, 1), bench.error_text()
                 assert killed.night() == 0, bench.error_text()
                 check(killed)
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_the_extract_after_a_kill_at_any_point(bench: Bench, mode: str) -> None:
+    how: dict[str, object] = {"mode": "merge", "keys": ["id"]}
+    if mode == "append":
+        how = {"mode": "append", "load_id": "{{steps.new.claim}}", "load_id_column": "load_id"}
+    killed = KilledExtracts(bench, how)
+    killed.begin()
+    assert killed.night() == 0, bench.error_text()
+    killed.begin()
+    log = bench.folder / "points"
+    assert killed.night(f"log:{log}") == 0, bench.error_text()
+    names = log.read_text().splitlines()
+    numbers = sample(list(range(1, len(names) + 1)), sized(12, len(names)), f"R1-extract-{mode}")
+    with suite(f"R1 extract after kill {mode}", 1, 3) as counted:
+        for point in numbers:
+            with counted.case(f"kill at {point}, {names[point - 1]}"):
+                killed.begin()
+                assert killed.night(f"{point}") == KILLED
+                for night in (2, 3):
+                    assert killed.night() == 0, bench.error_text()
+                    assert killed.copied() == list(range(1, 2 * night + 1))
+                assert bench.rows("SELECT run_id, key FROM claims WHERE state = 'open'") == []

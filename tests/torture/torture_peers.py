@@ -4,7 +4,10 @@ import functools
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.durable.failpoint import hit
@@ -68,3 +71,55 @@ class KilledNights:
         run = ("run", "flow.yaml", "--run-id", f"night-{self.number}", "--param", f"fail={fail}")
         child = self.bench.fork(*run, failpoint=failpoint, before=points_at_the_peer)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@dataclass
+class KilledExtracts:
+    """The same for an extract behind a watermark, and a load of its rows that can be repeated."""
+
+    bench: Bench
+    load: dict[str, Any]
+    """How: inputs of `db_load`."""
+    number: int = 0
+
+    @property
+    def database(self) -> Path:
+        """Orders, and the table that they are loaded into."""
+        return self.bench.work / "shop.sqlite"
+
+    def begin(self) -> None:
+        """No run yet, two orders."""
+        self.number = 0
+        self.bench.forget()
+        self.bench.work.mkdir(exist_ok=True)
+        self.database.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.database)) as db:
+            db.execute("CREATE TABLE orders (id INTEGER)")
+            db.execute("CREATE TABLE copy (id INTEGER, load_id TEXT)")
+        extract = {"sql": "SELECT id FROM orders WHERE id > :watermark ORDER BY id", "output": "new.csv"}
+        extract |= {"watermark": {"column": "id", "initial": 0}}  # type: ignore[dict-item]  # inputs are of all types
+        load = {"table": "copy", "path": "new.csv", "columns": ["id"], **self.load}
+        steps = [
+            {"id": "new", "type": "db_extract", "inputs": {"resource": "shop", **extract}},
+            {"id": "load", "type": "db_load", "inputs": {"resource": "shop", **load}},
+        ]
+        flow = {
+            "version": 1,
+            "flow": {"id": "f", "workspace": {"cleanup_policy": "on_success"}},
+            "resources": {"shop": {"kind": "db", "driver": "sqlite3", "config": {"path": str(self.database)}}},
+            "jobs": [{"id": "main", "steps": steps}],
+        }
+        self.bench.write(json.dumps(flow))
+
+    def night(self, failpoint: str = "") -> int:
+        """Two more orders, and one more run; its exit code, or minus its signal."""
+        self.number += 1
+        with closing(sqlite3.connect(self.database)) as db, db:
+            db.executemany("INSERT INTO orders VALUES (?)", [(2 * self.number - 1,), (2 * self.number,)])
+        child = self.bench.fork("run", "flow.yaml", "--run-id", f"night-{self.number}", failpoint=failpoint)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def copied(self) -> list[int]:
+        """The orders in the copy."""
+        with closing(sqlite3.connect(self.database)) as db:
+            return [number for (number,) in db.execute("SELECT id FROM copy ORDER BY id")]
