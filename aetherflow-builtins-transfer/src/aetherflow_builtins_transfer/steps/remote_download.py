@@ -37,7 +37,7 @@ from aetherflow_builtins_transfer.records import (
 )
 from aetherflow_builtins_transfer.steps.remote_change import changed, counted, some, unique
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
-from aetherflow_builtins_transfer.taking import Taking, Wanted, copy_of
+from aetherflow_builtins_transfer.taking import Requested, Taking, copy_of
 
 
 class DownloadInputs(StepInputs):
@@ -89,7 +89,7 @@ class DownloadOutputs(StepOutputs):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    wanted: Wanted
+    wanted: Requested
     local: Path
 
     @property
