@@ -21,10 +21,13 @@ class Nights:
 
     peer: Peer
     after: str = "keep"
+    folder: Path | None = None
+    """Where the database is; without one, the work root of the peer's project."""
 
     @property
     def database(self) -> Path:
-        return self.peer.project.work / "warehouse.sqlite"
+        """The file of the database."""
+        return (self.folder or self.peer.project.work) / "warehouse.sqlite"
 
     def prepare(self) -> None:
         """Make the table, and write the flow."""
@@ -43,7 +46,12 @@ class Nights:
         peer, base = self.peer, self.peer.base
         to = {"move_to": f"{base}/done"} if self.after == "move" else {}
         listing = peer.step("list", remote_dir=f"{base}/in", pattern="*.csv", new_only=True, **inputs)
-        fetching = {"files": "{{steps.list.files}}", "dest_dir": "got", "new_only": True, "after": self.after}
+        fetching: dict[str, Any] = {
+            "files": "{{steps.list.files}}",
+            "dest_dir": "got",
+            "new_only": True,
+            "after": self.after,
+        }
         load = {"resource": "warehouse", "table": TABLE, "path": "{{item.file}}", "load_id": "{{item.claim}}"}
         take = [listing | {"on_no_data": "skip_job"}, peer.step("download", **fetching, **to, **inputs)]
         take[1]["outputs"] = {"files": "{{result.taken}}"}

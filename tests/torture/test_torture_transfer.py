@@ -1,7 +1,6 @@
 """R1, on F9 (SFTP) and F10 (SMB): killed at every failpoint and around every request to the peer; R2: network cuts."""
 
 import contextlib
-import functools
 import json
 import re
 import shutil
@@ -14,24 +13,21 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow.core.base.durable.failpoint import hit
-from aetherflow_builtins_transfer import journal
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
-from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
-from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector, SmbSession
+from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from proxy import How, Proxy
 from services import Smbd, Sshd
 from torture_bench import Bench, warm_up
 from torture_invariants import check_command, facts, work_files
+from torture_peers import points_at_the_peer
 from torture_tier import sample, sized, suite
 from transfer_peers import sftp_resource, smb_resource
 
 pytestmark = pytest.mark.slow
 
 KILLED = -signal.SIGKILL
-REQUESTS = ("entries", "stat", "fetch", "store", "store_all", "rename", "remove", "mkdir", "set_mtime")
 FLOW = """\
 version: 1
 flow: {{id: f, workspace: {{cleanup_policy: never}}}}
@@ -73,30 +69,13 @@ def peer(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, Path]]:
     shutil.rmtree(disk, ignore_errors=True)
 
 
-def points_at_the_peer() -> None:
-    """Make every request to the peer, and every local step of a transfer, pass a failpoint before and after."""
-
-    def around(owner: Any, name: str) -> None:
-        original = getattr(owner, name)
-
-        @functools.wraps(original)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            hit(f"before {name}")
-            result = original(*args, **kwargs)
-            hit(f"after {name}")
-            return result
-
-        setattr(owner, name, wrapped)
-
-    for session in (SftpSession, SmbSession):
-        for name in REQUESTS:
-            around(session, name)
-    around(journal.Journal, "put_all")
+TIMED = re.compile(r"""("mtime\\*": ?)[\d.]+|("claim\\*": ?\\*")[0-9a-f]{32}|(take peer \S+ \d+ )[\d.]+""")
+"""What has the time of a file in it: the time, the identity of its claim, its key in the ledger."""
 
 
 def without_times(value: Any) -> str:
     """Rows as text, without the time at which a file was made."""
-    return re.sub(r'("mtime\\*": ?)[\d.]+', r"\1T", json.dumps(value, default=str))
+    return TIMED.sub(lambda found: f"{found[1] or found[2] or found[3]}T", json.dumps(value, default=str))
 
 
 def end_state(bench: Bench, disk: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import Claim, ClaimBusyError, RunContext
+from aetherflow.core.api import Claim, RunContext
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.ledger import NAME, Seen
 
@@ -88,20 +88,12 @@ class PickUps:
             if self.standing(each.path, each.seen.size, each.seen.mtime)[0] in ("ours", "unfinished")
         ]
 
-    def require_free(self, path: str, size: int | None, mtime: float | None) -> None:
-        """ClaimBusyError if another run was faster, and perhaps is through with it by now."""
-        standing, taken = self.standing(path, size, mtime)
-        if standing in ("known", "claimed"):
-            who = f"run {taken.run_id}" if taken else "another run"
-            message = f"{who} has taken {shown(path)} meanwhile"
-            raise ClaimBusyError(message, run_id=taken.run_id if taken else "", fix="list again")
-
     def claim(self, path: str, seen: Seen, local: Path) -> Claim:
-        """Take a file for this run; it counts from `commit` on."""
+        """Take a file for this run; it counts from `commit` on. ClaimBusyError if another run was faster."""
         return self._ledger.claim(self._key(path, seen), self._value(path, seen), artifact=local)
 
     def commit(self) -> None:
-        """Make the claims hold, before anything is changed at the peer."""
+        """Make the claims hold, before anything is changed at the peer; ClaimBusyError likewise."""
         self._ledger.commit_claims()
 
     def whole(self, taken: Taken) -> Path:
@@ -154,6 +146,10 @@ class Told:
         for what, paths in self._paths.items():
             more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
             self._log.info("%s: %s%s", what, ", ".join(paths[:SHOWN]), more)
+
+
+UNFINISHED = "unfinished"
+"""The reason code of a step that has nothing to do but what is left to a person."""
 
 
 def left_to_a_person(left: Sequence[Taken]) -> str:

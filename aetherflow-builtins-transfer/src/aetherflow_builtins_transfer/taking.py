@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Requested:
     """A file that was given, and what is to become of it."""
 
     file: RemoteFile
@@ -52,7 +52,7 @@ class Taking:
         self._ctx, self._peer, self._picks, self._journal = ctx, peer, picks, journal
         self._once, self._clears, self._leaves = once, clears, on_unfinished == "leave"
 
-    def plan(self, files: Sequence[RemoteFile]) -> list[Wanted]:
+    def plan(self, files: Sequence[RemoteFile]) -> list[Requested]:
         """What is to become of each; a path alone may stand for several versions of its file."""
         every = [version for file in files for version in self._versions(file)]
         paths = Counter(file.path for file in every)
@@ -85,31 +85,31 @@ class Taking:
     def _claims(self, file: RemoteFile) -> bool:
         return self._once or file.new or self._clears
 
-    def _wanted(self, file: RemoteFile, key: str) -> Wanted:
+    def _wanted(self, file: RemoteFile, key: str) -> Requested:
         claims, path = self._claims(file), file.path
         if not claims:
-            return Wanted(file, key, "bring", claims)
+            return Requested(file, key, "bring", claims)
         exact = file
         if not _is_exact(file):
             found = self._peer.find(path)
             if found is None and self._picks.is_known(path) and self._journal.get(key) is None:
-                return Wanted(file, key, "known" if self._is_once(file) else "bring", claims)
+                return Requested(file, key, "known" if self._is_once(file) else "bring", claims)
             if found is not None:
                 exact = file.model_copy(update={"size": found.size, "mtime": found.mtime})
         standing, taken = self._picks.standing(path, exact.size, exact.mtime)
         if standing == "known" and self._is_once(file):
-            return Wanted(file, key, "known", claims)
+            return Requested(file, key, "known", claims)
         if standing == "claimed":
-            return Wanted(file, key, self._busy(file, taken), claims)
+            return Requested(file, key, self._busy(file, taken), claims)
         if taken is None or (taken.is_ours and self._journal.get(key) is not None):
-            return Wanted(file, key, "bring", claims, taken)
+            return Requested(file, key, "bring", claims, taken)
         if standing == "unfinished" and self._leaves:
-            return Wanted(file, key, "unfinished", claims, taken)
+            return Requested(file, key, "unfinished", claims, taken)
         there = self._peer.find(path)
         is_there = there is not None and taken.seen.same_as(there.size, there.mtime)
         if not taken.is_ours:
             self._told.add(f"taken over from run {taken.run_id}, which did not finish", path)
-        return Wanted(file, key, "bring", claims, taken, None if is_there else self._picks.whole(taken))
+        return Requested(file, key, "bring", claims, taken, None if is_there else self._picks.whole(taken))
 
     def _is_once(self, file: RemoteFile) -> bool:
         return self._once or file.new

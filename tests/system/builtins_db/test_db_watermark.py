@@ -38,11 +38,11 @@ def shop(postgres: Database, tmp_path: Path) -> Project:
 
 def night(shop: Project, fail: str | None, mode: str) -> Any:
     """Extract what is new, load it; fail before or after the load."""
-    how: dict[str, Any] = {
+    modes: dict[str, dict[str, Any]] = {
         "append": {"mode": "append", "load_id": "{{steps.new.claim}}", "load_id_column": "load_id"},
         "ledger": {"mode": "append", "load_id": "{{steps.new.claim}}"},
         "merge": {"mode": "merge", "keys": ["id"]},
-    }[mode]
+    }
     bad = {"type": "db_execute", "sql": "SELECT no_such_column"}
     steps: dict[str, Any] = {
         "new": {
@@ -55,7 +55,7 @@ def night(shop: Project, fail: str | None, mode: str) -> Any:
     }
     if fail == "early":
         steps["early"] = bad
-    steps["load"] = {"type": "db_load", "table": "target", "path": "new.csv", "columns": ["id", "s"]} | how
+    steps["load"] = {"type": "db_load", "table": "target", "path": "new.csv", "columns": ["id", "s"]} | modes[mode]
     if fail == "late":
         steps["late"] = bad
     return shop.run(**steps)

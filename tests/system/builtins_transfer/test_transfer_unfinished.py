@@ -1,5 +1,6 @@
 """What a night that failed had taken: the next one takes it over, and everything is done once."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_three_bad_nights_and_a_good_one(local_peer: Peer, after: str) -> None:
     nights = made(local_peer, after)
     for number, fail in enumerate(["early", "late", "early", "never"]):
         nights.put(f"f{number}.csv", str(number))
-        nights.run(fail)
+        nights.run(fail, slot=f"2026-11-{20 + number}T01:00:00Z")
     assert nights.loaded() == {f"f{number}.csv {number}": 1 for number in range(4)}
     assert nights.open_claims() == []
 
@@ -127,6 +128,27 @@ def test_of_two_runs_that_take_one_file_the_slower_one_fails_and_then_finds_it_t
     assert nights.open_claims() == []
 
 
+def test_what_a_flow_inside_a_flow_took_is_good_with_the_outermost_run(local_peer: Peer) -> None:
+    """The child's run has ended well each time; what is around it fails behind it."""
+    nights = made(local_peer, "move")
+    project = local_peer.project
+    (project.folder / "flow.yaml").rename(project.folder / "child.yaml")
+    child = {"id": "child", "type": "run_flow", "inputs": {"flow": "child.yaml"}}
+    bad = {"id": "bad", "type": "fail", "inputs": {"message": "a bad night"}}
+    nights.put("a.csv", "1")
+    for steps, status in (([child, bad], "FAILED"), ([child], "SUCCESS")):
+        head = {"id": "outer", "workspace": {"root": str(project.work), "cleanup_policy": "never"}}
+        document = {"version": 1, "flow": head, "jobs": [{"id": "main", "steps": steps}]}
+        (project.folder / "outer.yaml").write_text(json.dumps(document))
+        assert project.run("outer.yaml").status == status
+        assert nights.loaded() == {"a.csv 1": 1}
+        assert len(nights.open_claims()) == (1 if status == "FAILED" else 0)
+    taken = project.rows("SELECT state, taken_from IS NOT NULL FROM claims ORDER BY at")
+    assert taken == [("lost", 0), ("final", 1)]
+    project.run("outer.yaml")
+    assert len(project.rows("SELECT 1 FROM claims")) == 2, "nothing was new"
+
+
 def test_left_to_a_person(local_peer: Peer) -> None:
     nights = made(local_peer, "move")
     nights.put("a.csv", "1")
@@ -136,6 +158,8 @@ def test_left_to_a_person(local_peer: Peer) -> None:
     listed = quiet.steps["take.list"]
     assert listed.status == "SKIPPED"
     assert listed.reason == f"1 left to a person: taken by {bad.summary.run_id}, not finished"
+    codes = "SELECT reason_code FROM step_runs WHERE status = 'SKIPPED' AND step_id = 'list'"
+    assert local_peer.project.rows(codes)[0] == ("unfinished",)
     nights.put("b.csv", "2")
     assert names(nights.run()) == ["b.csv"]
     assert nights.loaded() == {"b.csv 2": 1}

@@ -44,9 +44,9 @@ _LINES = {
         judge pages tls client async_client connectors bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
-        archives failures mail paths records parallel ledger journal local_folder afterwards
+        archives failures mail paths records parallel ledger pickups journal local_folder afterwards
         connectors.files connectors.sftp connectors.smb connectors.local connectors.mail connectors.archive
-        control batches clearing delivery bundle_sources steps
+        control batches clearing taking delivery bundle_sources steps
     """,
 }
 ROWS = {package: text.split() for package, text in _LINES.items()}

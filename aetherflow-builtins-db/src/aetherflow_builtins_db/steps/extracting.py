@@ -157,7 +157,7 @@ class ExtractStep(Step[Inputs]):
                 if args.watermark.if_claimed != "skip":
                     raise
                 self._columns = []
-                return StepResult(STEP_SKIPPED, self._output(None, None), str(error))
+                return StepResult(STEP_SKIPPED, self._output(None, None), error.message, "claimed")
             params = {**(params or {}), "watermark": tracker.before}
         spec = FileSpec(
             format=args.file_format,

@@ -59,9 +59,8 @@ class Tracker:
         self._ledger = ctx.ledger(LEDGER)
         self._key = wanted.name or f"{ctx.job_id}.{ctx.step_id}"
         unfinished = self._wait_until_free()
-        self._stored = self._ledger.get(self._key)
-        kind, value = (None, None) if self._stored is None else (self._stored["kind"], self._stored["value"])
-        self.before: Any = wanted.initial if kind is None else _READERS[kind](value)
+        stored = self._ledger.get(self._key)
+        self.before: Any = wanted.initial if stored is None else _READERS[stored["kind"]](stored["value"])
         self.value: Any = None
         self._index = 0
         self._claim: Claim | None = None
@@ -118,8 +117,6 @@ class Tracker:
         if self.value is None or (after := self._after) is self.before:
             return
         kind = _kind_of(self.value, self._wanted.column)
-        if self._ledger.get(self._key) != self._stored:
-            raise ClaimBusyError(f"another run has moved the watermark {self._key} meanwhile", fix="read again")
         self._claim = self._ledger.claim(self._key, {"kind": kind, "value": json_value(after)})
 
     @property

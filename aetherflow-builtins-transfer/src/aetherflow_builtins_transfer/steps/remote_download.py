@@ -25,7 +25,7 @@ from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Seen
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import private_folder, safe_relative
-from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, OnUnfinished, PickUps, left_to_a_person
+from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, UNFINISHED, OnUnfinished, PickUps, left_to_a_person
 from aetherflow_builtins_transfer.records import (
     After,
     ControlFile,
@@ -37,7 +37,7 @@ from aetherflow_builtins_transfer.records import (
 )
 from aetherflow_builtins_transfer.steps.remote_change import changed, counted, some, unique
 from aetherflow_builtins_transfer.steps.remote_step import RemoteStep
-from aetherflow_builtins_transfer.taking import Taking, Wanted, copy_of
+from aetherflow_builtins_transfer.taking import Requested, Taking, copy_of
 
 
 class DownloadInputs(StepInputs):
@@ -89,7 +89,7 @@ class DownloadOutputs(StepOutputs):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    wanted: Wanted
+    wanted: Requested
     local: Path
 
     @property
@@ -153,10 +153,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
     def _take(self, done: list[tuple[_Item, dict[str, Any]]]) -> None:
         """Claim what was brought, before anything of it is changed at the peer."""
         self._claims: dict[Path, Claim] = {}
-        now = PickUps(self.ctx, self.resource)
         for item, facts in done:
-            if self.args.new_only or item.file.new:
-                now.require_free(item.file.path, facts["size"], facts["mtime"])
             seen = Seen(facts["size"], facts["mtime"], facts["sha256"])
             if item.wanted.claims:
                 self._claims[item.local] = self._picks.claim(item.file.path, seen, item.local)
@@ -177,7 +174,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         }
         left = [each for item in items if item.wanted.verdict == "unfinished" and (each := item.wanted.taken)]
         if left and not taken:
-            return StepResult(STEP_SKIPPED, output, left_to_a_person(left))
+            return StepResult(STEP_SKIPPED, output, left_to_a_person(left), UNFINISHED)
         return StepResult(output=output)
 
     def _items(self, folder: Path) -> list[_Item]:

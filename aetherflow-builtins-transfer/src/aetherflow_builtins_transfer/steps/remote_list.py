@@ -13,6 +13,7 @@ from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.pickups import (
     ON_UNFINISHED,
+    UNFINISHED,
     OnUnfinished,
     PickUps,
     Taken,
@@ -85,13 +86,14 @@ class ListFiles(RemoteStep[ListT]):
         output = {"has_data": enough and bool(files), "count": len(files), "files": files if enough else []}
         if enough or args.on_empty == "ok":
             return StepResult(output=output | {"files": files})
-        few = f"count({len(files)}) < min_count({args.min_count})"
-        reason = left_to_a_person(left) if left and not files else few
+        reason, code = f"count({len(files)}) < min_count({args.min_count})", None
+        if left and not files:
+            reason, code = left_to_a_person(left), UNFINISHED
         if args.on_empty == "fail":
             raise StepInputError(
                 f"too few files in {args.remote_dir}: {reason}", fix="lower min_count, or wait for them"
             )
-        return StepResult("SKIPPED", output, reason)
+        return StepResult("SKIPPED", output, reason, code)
 
     def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[Taken]]:
         """What is to be taken, by this run or anew, and what is left to a person."""

@@ -81,8 +81,13 @@ def test_left_to_a_person(flow_project: FlowProject, inbox: Path) -> None:
     left = run(flow_project, find(inbox, on_unfinished="leave"))["find"]
     assert left.status == "SKIPPED"
     assert left.reason == f"1 left to a person: taken by {bad.summary.run_id}, not finished"
+    assert codes(flow_project) == [("unfinished",)]
     (inbox / "b.csv").write_text("2")
     assert found(run(flow_project, find(inbox, on_unfinished="leave"))) == {"b.csv": None}
+
+
+def codes(project: FlowProject) -> list[tuple[Any, ...]]:
+    return project.rows("SELECT reason_code FROM step_runs WHERE status = 'SKIPPED' AND step_id = 'find'")
 
 
 def archive(inbox: Path) -> dict[str, Any]:

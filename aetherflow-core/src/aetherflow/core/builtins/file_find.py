@@ -102,9 +102,8 @@ class FileFind(Step[Inputs]):
         result = self._judge(len(new), [record(each.found) for each in wanted])
         if result.status == STEP_SKIPPED and left and not new:
             runs = ", ".join(sorted({claim.run_id for claim in left}))
-            return StepResult(
-                STEP_SKIPPED, result.output, f"{len(left)} left to a person: taken by {runs}, not finished"
-            )
+            told = f"{len(left)} left to a person: taken by {runs}, not finished"
+            return StepResult(STEP_SKIPPED, result.output, told, "unfinished")
         if result.status == STEP_SKIPPED:
             return result
         return self._judge(len(new), [self._taken(picked, each) for each in wanted])

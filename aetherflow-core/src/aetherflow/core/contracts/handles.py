@@ -16,6 +16,8 @@ class StepResult:
     status: str = STEP_SUCCESS
     output: Mapping[str, Any] | None = None
     reason: str | None = None
+    reason_code: str | None = None
+    """What programs decide on where they know the step: recorded beside the reason."""
 
     def as_output(self) -> dict[str, Any]:
         """A copy of the outputs, with `reason` added if it is not there."""

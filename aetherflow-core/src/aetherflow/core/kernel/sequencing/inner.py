@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aetherflow.core.base.errors import StepCancelledError
-from aetherflow.core.base.said import said
+from aetherflow.core.base.said import code_of, said
 from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import Attempt
@@ -41,7 +41,7 @@ class InnerSteps:
         record = state.latest.get(key)
         if record is not None and record.status in DONE_STEP:
             if record.def_hash == def_hash and not record.secret_keys:
-                return StepResult(str(record.status), state.outputs(key), record.reason)
+                return StepResult(str(record.status), state.outputs(key), record.reason, code_of(record.reason))
             state.set_aside(key)
         if record is not None and _is_undecided(record):
             raise undecided(key, record.attempt, services.run_id)
@@ -55,7 +55,7 @@ class InnerSteps:
         try:
             result = services.wrapper.call(info, lambda: call(cls, step_id, inputs, ctx, key.job))
             outputs = json_safe(result.as_output())
-            reason = step_reason(result.reason, services.redactor)
+            reason = step_reason(result, services.redactor)
             stored, secret, _ = self._values.without_secrets(key, outputs, None)
             outer.control.check_open()  # the result of an abandoned thread is ignored
             Handover(key, StepEnd(Status(result.status), stored, reason, attempt.effects, secret)).write(state)

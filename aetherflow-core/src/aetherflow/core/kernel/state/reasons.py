@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.said import Reason, ReasonCode, code_of, said
+from aetherflow.core.base.said import Reason, ReasonCode, code_of
 
 if TYPE_CHECKING:
     from aetherflow.core.base.redact import Redactor
+    from aetherflow.core.contracts.handles import StepResult
 
 
 class StateReason(ReasonCode):
@@ -41,6 +42,8 @@ def reason_columns(reason: Reason | None) -> dict[str, str | None]:
     return {"reason": reason, "reason_code": code_of(reason)}
 
 
-def step_reason(text: str | None, redactor: "Redactor") -> Reason | None:
+def step_reason(result: "StepResult", redactor: "Redactor") -> Reason | None:
     """The reason that a step gives for its end, with secrets masked; None if it gives none."""
-    return None if text is None else said(StateReason.STEP, text=redactor.mask(text))
+    if result.reason is None:
+        return None
+    return Reason(result.reason_code or StateReason.STEP.value, redactor.mask(result.reason))
