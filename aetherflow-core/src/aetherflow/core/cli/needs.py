@@ -45,7 +45,7 @@ class Cause(ReasonCode):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A run under way."""
+    """A run that a process executes."""
 
     flow_id: str
     run_id: str
@@ -53,7 +53,7 @@ class Running:
     process: str
     progress: str | None
     waits_for: str | None
-    """Key of a lock."""
+    """Key of the lock that it is queued for."""
 
 
 @dataclass(slots=True)

@@ -81,7 +81,7 @@ class Registered:
     settled: str | None = None
     """Why it needs nobody although it did not end well: `resolve`, `ack`, or `before` the upgrade to schema 3."""
     manifest: str | None = None
-    """That of the bundle."""
+    """That of the bundle, absolute; None without one."""
 
 
 _COLUMNS = tuple(field.name for field in fields(Registered))
