@@ -551,3 +551,31 @@ def test_a_migration_that_is_cut_off_is_done_anew(data: OldData, file: str, acti
         for copy in copies:
             shown_version = data.rows(str(copy.relative_to(data.folder)), "PRAGMA user_version")
             assert shown_version == [{"user_version": old}], point
+
+
+def test_what_failed_runs_took_is_final_and_told_once(data: OldData) -> None:
+    state = data.states / "pickup.sqlite"
+    rows = data.state("pickup", "SELECT namespace, key, value FROM ledger ORDER BY key")
+    done = aetherflow("state", "migrate", str(state))
+    assert done.code == 0, done.err
+    told = [line for line in done.out.splitlines() if "never ended well" in line]
+    assert ["a.csv" in told[0], "b.csv" in told[1], len(told)] == [True, True, 2]
+    assert "never ended well" not in aetherflow("state", "migrate", str(state)).out
+    assert data.state("pickup", "SELECT namespace, key, value FROM ledger ORDER BY key") == rows
+    assert shown(aetherflow("claims", "list", "--flow", "pickup", "--json"))["claims"] == []
+    listed = shown(aetherflow("claims", "list", "--flow", "pickup", "--state", "final", "--json"))["claims"]
+    assert [(claim["key"], claim["run_id"]) for claim in listed] == [
+        ("down partner outbox/a.csv", "pickup-1"),
+        ("down partner outbox/b.csv", "pickup-1"),
+    ]
+    assert all("not offered again" in claim["next"] for claim in listed)
+    assert aetherflow("state", "check", str(state)).code == 0
+
+
+def test_a_run_that_migrates_tells_what_failed_runs_took(data: OldData) -> None:
+    data.mend()
+    flow = str(data.documents / "pickup.yaml")
+    first = aetherflow("run", flow, "--run-id", "later")
+    assert first.err.count("which never ended well") == 2, first.err
+    assert "never ended well" not in aetherflow("run", flow, "--run-id", "latest").err
+    assert aetherflow("state", "check", flow).code == 0

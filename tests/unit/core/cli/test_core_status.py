@@ -11,6 +11,7 @@ import pytest
 from core_history import OK, flow, status
 
 from aetherflow.core.kernel.state.registry import forget
+from aetherflow.core.kernel.state.trouble import trouble_of
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -393,14 +394,21 @@ def test_a_state_that_knows_more_than_the_registry_decides(project: "Project") -
     assert not (project.states / "registry.sqlite").exists()
 
 
-def test_a_thousand_good_flows_open_no_state_file(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flows_that_are_well_open_no_state_file(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         flow(project, f"f{number}", OK)
         assert project.cli("run", f"f{number}.yaml").code == 0
-    opened: list[Path] = []
-    monkeypatch.setattr("aetherflow.core.cli.needs.trouble_of", lambda path, _: opened.append(path) or [])
-    assert project.cli("status").code == 0
-    assert opened == []
+    flow(project, "bad", BAD)
+    assert project.cli("run", "bad.yaml").code == 1
+    opened: list[str] = []
+
+    def counted(path: Path, runs: Any) -> Any:
+        opened.append(path.name)
+        return trouble_of(path, runs)
+
+    monkeypatch.setattr("aetherflow.core.cli.needs.trouble_of", counted)
+    assert project.cli("status").code == 1
+    assert opened == ["bad.sqlite"]
 
 
 # Text
