@@ -88,7 +88,11 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
     if trouble is None:
         return found
     stored = trouble.run
-    found |= {"status": _WORDS[stored.status], "reason": stored.reason or stored.error or trouble.error}
+    found |= {
+        "started_at": stored.started_at,
+        "status": _WORDS[stored.status],
+        "reason": stored.reason or stored.error or trouble.error,
+    }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
         found["next"] = resume_command(root, stored)
