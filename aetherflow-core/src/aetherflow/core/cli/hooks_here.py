@@ -26,7 +26,7 @@ def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[Nee
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
-    snapshot = build_snapshot(Path.cwd(), config=config)
+    snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=True)
     from aetherflow.core.runtime.environment.allowed import status_hooks
 
     for hooks in (snapshot.hooks, status_hooks(snapshot.settings, snapshot.project.spec.plugins)):
