@@ -109,14 +109,15 @@ jobs:
 """
     flow(project, "one", locked)
     flow(project, "two", locked)
-    begin(project, wait_for, reap, "one.yaml", "--run-id", "holds")
+    holding = begin(project, wait_for, reap, "one.yaml", "--run-id", "holds")
     waiting = project.start("run", "two.yaml", "--run-id", "waits")
     reap.append(waiting.pid)
     wait_for(lambda: "waits for lock warehouse" in project.command("status").out)
     found = {run["run_id"]: run["waits_for"] for run in document(project)["running"]}
     assert found == {"holds": None, "waits": "warehouse"}
-    waiting.terminate()
-    waiting.communicate()
+    for process in (waiting, holding):
+        process.terminate()
+        process.communicate()
 
 
 def test_a_start_beside_a_living_run_is_refused_until_that_has_ended(
