@@ -1,8 +1,8 @@
 """The cost of looking at the past: `runs list` over a million step rows, `status` over 1,000 flows.
 
 A tenth of the flows needs a person in the second picture of `status`. All are measured against a command that looks at
-nothing (`aetherflow --version`), in turn with it, so that a drifting machine hits all alike; the shortest elapsed time of
-each, which is the one that others disturbed least.
+nothing (`aetherflow --version`), in turn with it, so that a drifting machine hits all alike; the shortest elapsed time
+of each, which is the one that others disturbed least.
 
     make bench
 """
