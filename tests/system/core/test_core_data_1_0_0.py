@@ -4,6 +4,7 @@ import datetime as dt
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -135,15 +136,31 @@ def test_every_run_is_listed_and_shown(data: OldData) -> None:
 
 
 def test_every_flow_has_a_status(data: OldData) -> None:
-    before = json.loads(aetherflow("status", "--json").out)["flows"]
-    assert {(flow["status"], flow["next"]) for flow in before} == {
-        ("unreadable", f"aetherflow state migrate {data.states / flow}.sqlite") for flow in STATES
+    before = aetherflow("status", "--json")
+    assert before.code == 0, "the next run of each migrates it"
+    assert {(flow["status"], flow["next"]) for flow in json.loads(before.out)["flows"]} == {
+        ("older", f"aetherflow state migrate {data.states / flow}.sqlite") for flow in STATES
     }
     migrate(data)
     found = aetherflow("status", "--json")
-    assert found.code == 1, "not all is well"
-    assert "unreadable" not in found.out
-    assert [flow["flow_id"] for flow in json.loads(found.out)["flows"]] == STATES
+    document = json.loads(found.out)
+    assert (found.code, document["needs_person"]) == (0, []), "counting starts with the upgrade"
+    assert [flow["flow_id"] for flow in document["flows"]] == STATES
+    assert len(document["before"]) > 1
+    command = "aetherflow runs ack --before"
+    (line,) = (line for line in aetherflow("status").out.splitlines() if command in line)
+    assert line.startswith(f"before   {len(document['before'])} runs of before the upgrade did not end well; ")
+    assert aetherflow(*shlex.split(line.partition("; aetherflow ")[2])).code == 0
+    assert command not in aetherflow("status").out
+
+
+def test_a_failure_after_the_upgrade_counts(data: OldData) -> None:
+    migrate(data)
+    (old, *_) = json.loads(aetherflow("status", "--json").out)["before"]
+    failed = aetherflow("resume", old["run_id"], "--flow", old["flow_id"])
+    document = json.loads(aetherflow("status", "--json").out)
+    assert old not in document["before"]
+    assert (old["run_id"] in {need["run_id"] for need in document["needs_person"]}) == (failed.code != 0)
 
 
 def test_the_lock_of_a_dead_process_is_free(data: OldData) -> None:

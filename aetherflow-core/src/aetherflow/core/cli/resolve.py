@@ -38,14 +38,17 @@ def resolve(
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state import resolving
     from aetherflow.core.kernel.state.claim_history import list_claims
+    from aetherflow.core.kernel.state.registry import settle
     from aetherflow.core.runtime.workspace.workspace import remove_job_folder
 
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
-    run = find_run(state_root_here(config), run_id, flow, "aetherflow runs resolve")
+    root = state_root_here(config)
+    run = find_run(root, run_id, flow, "aetherflow runs resolve")
     path = Path(run.state_path)
     given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
+    settle(root, run.flow_id, run.run_id, "resolve")
     for flow_of, run_of, folder in found.released:
         remove_job_folder(Path(folder), flow_of, run_of)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []

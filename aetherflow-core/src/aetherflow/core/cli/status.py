@@ -7,6 +7,8 @@ from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture
+    from aetherflow.core.contracts.needs_person import NeedsPerson
+    from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.registry_file import KnownFlow
 
 STATUS_SCHEMA = 1
@@ -88,13 +90,22 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
     if trouble is None:
         return found
     stored = trouble.run
-    found |= {"status": _WORDS[stored.status], "reason": stored.reason or stored.error or trouble.error}
+    found |= {
+        "started_at": stored.started_at,
+        "status": _WORDS[stored.status],
+        "reason": stored.reason or stored.error or trouble.error,
+    }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
-        found["next"] = resume_command(root, stored)
+        told = (need.commands[0] for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored))
+        found["next"] = next(told, None) or resume_command(root, stored)
     elif found["status"] == "running":
         found["reason"] = f"pid {stored.pid} on {stored.host}"
     return found
+
+
+def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
+    return (need.run_id, need.flow_id, bool(need.commands)) == (run.run_id, run.flow_id, True)
 
 
 def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:
@@ -165,12 +176,11 @@ def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]],
     talked_of |= {run.flow_id for run in picture.running}
     ok = [flow for flow in shown if flow["status"] == "ok" and flow["flow_id"] not in talked_of]
     never = [flow for flow in shown if flow["status"] == "never"]
-    rest = [f"{'ok':<8} {len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}"] if ok else []
+    rest = [("ok", f"{len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}")] if ok else []
     if never:
-        rest.append(f"{'never':<8} {len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)")
-    if every and shown:
-        rest += ["", _every(shown)]
-    return Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+        rest.append(("never", f"{len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)"))
+    lines = Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+    return f"{lines}\n\n{_every(shown)}" if every and shown else lines
 
 
 def _every(shown: list[dict[str, Any]]) -> str:

@@ -92,6 +92,16 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
         return _runs_once(run for run in scan(root) if run.run_id == run_id)
 
 
+def flow_ids_of(root: Path, run_id: str) -> set[str]:
+    """Which flows have a run of an id. Writes nothing."""
+    query = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?"
+    try:
+        rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
+    except (sqlite3.Error, OSError):
+        return {run.flow_id for run in find_runs(root, run_id)}
+    return {flow_id for (flow_id,) in rows}
+
+
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
     """Registered runs whose id starts with `prefix`, the last started first. Raises sqlite3.Error, OSError."""
     query = (
@@ -158,7 +168,7 @@ def look(root: Path, query: Callable[[sqlite3.Connection], T]) -> T:
     """
     path = root / NAME
     unknown = "SELECT DISTINCT state_path FROM runs WHERE status IS NULL"
-    memory = sqlite3.connect(":memory:", isolation_level=None)
+    memory = durable.memory_database()
     with closing(memory):
         for statement in TABLES:
             memory.execute(statement)

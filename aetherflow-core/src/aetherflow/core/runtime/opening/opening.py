@@ -33,7 +33,7 @@ class Opened(NamedTuple):
     generation: int
     """How many processes will have owned the run, the next one included."""
     inputs: RunInputs
-    """As they were given."""
+    """As they were given to this process, without what the flow adds."""
     frozen: Frozen
     constants: Mapping[str, Any]
     places: Places
