@@ -11,8 +11,12 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, Place, RecordedRun, RunRecords, WantedRun
+    from aetherflow.core.embedding import Act, RunRecords, Trouble, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
+
+
+PARTIAL = "partial"
+"""What the core says of a run that ended well without some of its jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Fate:
     status: Status
     reason: Reason | None
     finished_at: int | None
-    place: "Place"
+    place: tuple[str, str]
+    """Flow id and state file."""
 
 
 class Truth:
@@ -42,7 +47,7 @@ class Truth:
 
         return RunRecords(self._root)
 
-    def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], RecordedRun]":
+    def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], Trouble]":
         """The runs of slots, by item and slot."""
         asked = {row.run_id: row for row in rows}
         found = self._records.find(self._wanted(row) for row in asked.values())
@@ -50,10 +55,10 @@ class Truth:
 
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
         """Run id to what persons did about runs that did not end well, and about starts that were refused."""
-        found = {run.run_id: run.acts for run in self.runs(rows).values()}
+        found = {each.run.run_id: tuple(each.acts) for each in self.runs(rows).values()}
         return self._records.refused() | found
 
-    def run(self, row: SlotRow) -> "RecordedRun | None":
+    def run(self, row: SlotRow) -> "Trouble | None":
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
@@ -93,25 +98,30 @@ def truth_of(schedule: "Schedule") -> Truth:
     return Truth(schedule.items, schedule.state_root)
 
 
-def fate_of(row: SlotRow, run: "RecordedRun", *, partial: bool) -> Fate | None:
+def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
     """What a slot is by its run; None if that is what the ledger says. `partial`: a part of the flow is all of it.
 
     A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
     """
-    if run.status == Status.SUCCESS and (run.whole or partial):
-        return Fate(Status.SUCCESS, said(SlotReason.HEALED, was=row.status), run.finished_at, run.place)
-    if row.status == Status.RUNNING:
+    run = found.run
+    if run.status == Status.SUCCESS and (partial or run.reason_code != PARTIAL):
+        status, reason = Status.SUCCESS, said(SlotReason.HEALED, was=row.status)
+    elif row.status == Status.RUNNING:
         return None  # its process died: the next scheduler goes on
-    if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
-        return Fate(Status.UNKNOWN, error_of(run) or said(SlotReason.UNDECIDED), run.finished_at, run.place)
-    if run.status == Status.FAILED and (_may_fail(row) or row.told_by):
-        return Fate(Status.FAILED, error_of(run) or row.why, run.finished_at, run.place)
-    return None
+    elif run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
+        status, reason = Status.UNKNOWN, said(SlotReason.UNDECIDED)
+    elif run.status == Status.FAILED and (_may_fail(row) or row.told_by):
+        status, reason = Status.FAILED, error_of(found)
+    else:
+        return None
+    return Fate(status, reason, run.finished_at, (run.flow_id, run.state_path))
 
 
-def error_of(run: "RecordedRun") -> Reason | None:
-    """The error of a run in one line."""
-    return said(SlotReason.RUN, error=one_line(run.error)) if run.error else None
+def error_of(found: "Trouble") -> Reason:
+    """The error of a run that failed, in one line."""
+    where = ".".join(name for name in (found.job, found.step) if name)
+    error = one_line(found.error or found.run.error or "FAILED")
+    return said(SlotReason.RUN, error=one_line(f"{where}: {error}") if where else error)
 
 
 def _may_fail(row: SlotRow) -> bool:
@@ -124,4 +134,4 @@ def _as(row: SlotRow, fate: Fate | None) -> SlotRow:
     if fate is None:
         return row
     changed = {"reason": fate.reason, "reason_code": code_of(fate.reason), "finished_at": fate.finished_at}
-    return replace(row, status=fate.status, told_by=None, flow_id=fate.place.flow_id, **changed)  # type: ignore[arg-type]
+    return replace(row, status=fate.status, told_by=None, flow_id=fate.place[0], **changed)  # type: ignore[arg-type]
