@@ -39,6 +39,8 @@ class WantedRun(NamedTuple):
     """Absolute; of a flow that stands in no bundle."""
     manifest: str | None = None
     """That of the bundle, absolute."""
+    unless: frozenset[str] = frozenset()
+    """Statuses that say nothing new: where the registry has one of them, the state is not asked."""
 
 
 def acknowledged(acts: Sequence[Act]) -> Act | None:
@@ -50,6 +52,13 @@ def resolved(acts: Sequence[Act]) -> Act | None:
     """The act that settles a run, or a start that was refused, for good."""
     found, ack = standing(list(acts), Verb.RESOLVE, now_ms()), standing(list(acts), Verb.ACK, now_ms())
     return ack if found is None and ack is not None and ack.value is not None and ack.until is None else found
+
+
+class _Known(NamedTuple):
+    place: Place
+    flow_path: str
+    status: str | None
+    """As the run registered last; None if that is not known."""
 
 
 def run_record(root: Path, wanted: WantedRun) -> Trouble | None:
@@ -64,7 +73,7 @@ class RunRecords:
         """`root` is the state root."""
         self._registry = root / NAME
         self._registered: _Facts = ()
-        self._places: dict[str, list[tuple[Place, str]]] = {}
+        self._known: dict[str, list[_Known]] = {}
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}
 
     def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
@@ -91,25 +100,32 @@ class RunRecords:
     def _look_up(self, run_ids: Iterable[str]) -> None:
         facts = _facts(self._registry)
         if not facts or facts != self._registered:
-            self._places = {run_id: places for run_id, places in self._places.items() if places}
-            self._registered = facts
-        missing = [run_id for run_id in run_ids if run_id not in self._places]
-        query = "SELECT flow_id, state_path, flow_path FROM runs WHERE run_id=? ORDER BY started_at"
+            self._known, self._registered = {}, facts
+        missing = [run_id for run_id in run_ids if run_id not in self._known]
+        query = "SELECT flow_id, state_path, flow_path, status FROM runs WHERE run_id=? ORDER BY started_at"
 
-        def select(db: sqlite3.Connection) -> dict[str, list[tuple[Place, str]]]:
+        def select(db: sqlite3.Connection) -> dict[str, list[_Known]]:
             return {
-                run_id: [(Place(flow_id, path), flow) for flow_id, path, flow in db.execute(query, (run_id,))]
+                run_id: [_Known(Place(*row[:2]), *row[2:]) for row in db.execute(query, (run_id,))]
                 for run_id in missing
             }
 
         with suppress(sqlite3.Error, OSError):  # without an index there is still what the runs have told
-            self._places |= read_any(self._registry, select) if missing else {}
+            self._known |= read_any(self._registry, select) if missing else {}
 
     def _place(self, wanted: WantedRun) -> Place | None:
-        known = self._places.get(wanted.run_id, ())
-        fits = [place for place, flow_path in known if wanted.manifest is not None or flow_path == wanted.flow_path]
-        told = [wanted.place] if wanted.place is not None else []
-        return next((place for place in (*told, *reversed(fits)) if Path(place.state_path).exists()), None)
+        """Where to ask for a run; None where that is not known, or where it would say nothing new."""
+        known = self._known.get(wanted.run_id, [])
+        told = [each for each in known if each.place == wanted.place]
+        if wanted.place is not None and not told:
+            told = [_Known(wanted.place, "", None)]
+        fits = [each for each in known if wanted.manifest is not None or each.flow_path == wanted.flow_path]
+        for each in (*told, *reversed(fits)):
+            if each.status in wanted.unless:
+                return None
+            if Path(each.place.state_path).exists():
+                return each.place
+        return None
 
     def _in_file(self, path: str, keys: list[tuple[str, str]]) -> list[Trouble]:
         facts = _facts(Path(path))

@@ -47,10 +47,13 @@ class Truth:
 
         return RunRecords(self._root)
 
-    def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], Trouble]":
-        """The runs of slots, by item and slot."""
+    def runs(self, rows: Iterable[SlotRow], *, changed: bool = False) -> "dict[tuple[str, int], Trouble]":
+        """The runs of slots, by item and slot; `changed`: without those that the registry has as the ledger has them.
+
+        The registry is behind where a run could not write it, so that is not for commands of people.
+        """
         asked = {row.run_id: row for row in rows}
-        found = self._records.find(self._wanted(row) for row in asked.values())
+        found = self._records.find(self._wanted(row, changed=changed) for row in asked.values())
         return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
 
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
@@ -62,10 +65,10 @@ class Truth:
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
-    def changes(self, rows: Sequence[SlotRow]) -> list[tuple[SlotRow, Fate]]:
+    def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
         """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so."""
         rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
-        runs = self.runs(rows) if rows else {}
+        runs = self.runs(rows, changed=quick) if rows else {}
         found = []
         for row in rows:
             run = runs.get((row.item, row.slot))
@@ -82,15 +85,16 @@ class Truth:
         """Whether runs of an item execute a part of their flow."""
         return item in self._items and self._items[item].spec.flow_job is not None
 
-    def _wanted(self, row: SlotRow) -> "WantedRun":
+    def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
         from aetherflow.core.embedding import Place, WantedRun
 
         place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
         item = self._items.get(row.item)
+        unless = _as_known(row) if changed else frozenset[str]()
         if item is None:
-            return WantedRun(row.run_id, place)
+            return WantedRun(row.run_id, place, unless=unless)
         flow, manifest = (str(path) if path is not None else None for path in (item.flow, item.manifest))
-        return WantedRun(row.run_id, place, flow, manifest)
+        return WantedRun(row.run_id, place, flow, manifest, unless)
 
 
 def truth_of(schedule: "Schedule") -> Truth:
@@ -122,6 +126,16 @@ def error_of(found: "Trouble") -> Reason:
     where = ".".join(name for name in (found.job, found.step) if name)
     error = one_line(found.error or found.run.error or "FAILED")
     return said(SlotReason.RUN, error=one_line(f"{where}: {error}") if where else error)
+
+
+def _as_known(row: SlotRow) -> frozenset[str]:
+    """The statuses of its run that make nothing else of a slot: see `fate_of`."""
+    found = {Status.INTERRUPTED}
+    if row.status == Status.UNKNOWN and not row.told_by:
+        found.add(Status.UNKNOWN)
+    if row.status == Status.RUNNING or not (_may_fail(row) or row.told_by):
+        found.add(Status.FAILED)
+    return frozenset(map(str, found))
 
 
 def _may_fail(row: SlotRow) -> bool:
