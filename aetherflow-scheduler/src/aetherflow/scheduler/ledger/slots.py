@@ -44,8 +44,9 @@ class Slots:
 
     def unwell(self, most: int, item: str | None = None) -> list[SlotRow]:
         """The latest slots that did not end in SUCCESS although they should have, at most so many."""
-        where = f"{_UNWELL} AND item=coalesce(?, item)"
-        return self._select(f"{where} ORDER BY slot DESC, item LIMIT ?", (item, most)) + self.interrupted()
+        where = f"{_UNWELL} AND item=coalesce(?, item) ORDER BY slot DESC, item LIMIT ?"
+        stopped = [row for row in self.interrupted() if item in (None, row.item)]
+        return self._select(where, (item, most)) + stopped
 
     def held(self) -> list[SlotRow]:
         """Those that were skipped for a slot which is healed now."""
