@@ -7,7 +7,7 @@ killed; where a file FOLDER/go stands, that step ends. The rooms of the core tha
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -138,6 +138,9 @@ class Nothing:
         """Nothing."""
 
     def jobs_ended(self, *, failed: bool) -> None:
+        """Nothing."""
+
+    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
         """Nothing."""
 
 

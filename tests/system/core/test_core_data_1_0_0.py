@@ -4,6 +4,7 @@ import datetime as dt
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -135,15 +136,31 @@ def test_every_run_is_listed_and_shown(data: OldData) -> None:
 
 
 def test_every_flow_has_a_status(data: OldData) -> None:
-    before = json.loads(aetherflow("status", "--json").out)["flows"]
-    assert {(flow["status"], flow["next"]) for flow in before} == {
-        ("unreadable", f"aetherflow state migrate {data.states / flow}.sqlite") for flow in STATES
+    before = aetherflow("status", "--json")
+    assert before.code == 0, "the next run of each migrates it"
+    assert {(flow["status"], flow["next"]) for flow in json.loads(before.out)["flows"]} == {
+        ("older", f"aetherflow state migrate {data.states / flow}.sqlite") for flow in STATES
     }
     migrate(data)
     found = aetherflow("status", "--json")
-    assert found.code == 1, "not all is well"
-    assert "unreadable" not in found.out
-    assert [flow["flow_id"] for flow in json.loads(found.out)["flows"]] == STATES
+    document = json.loads(found.out)
+    assert (found.code, document["needs_person"]) == (0, []), "counting starts with the upgrade"
+    assert [flow["flow_id"] for flow in document["flows"]] == STATES
+    assert len(document["before"]) > 1
+    command = "aetherflow runs ack --before"
+    (line,) = (line for line in aetherflow("status").out.splitlines() if command in line)
+    assert line.startswith(f"before   {len(document['before'])} runs of before the upgrade did not end well; ")
+    assert aetherflow(*shlex.split(line.partition("; aetherflow ")[2])).code == 0
+    assert command not in aetherflow("status").out
+
+
+def test_a_failure_after_the_upgrade_counts(data: OldData) -> None:
+    migrate(data)
+    (old, *_) = json.loads(aetherflow("status", "--json").out)["before"]
+    failed = aetherflow("resume", old["run_id"], "--flow", old["flow_id"])
+    document = json.loads(aetherflow("status", "--json").out)
+    assert old not in document["before"]
+    assert (old["run_id"] in {need["run_id"] for need in document["needs_person"]}) == (failed.code != 0)
 
 
 def test_the_lock_of_a_dead_process_is_free(data: OldData) -> None:
@@ -551,3 +568,31 @@ def test_a_migration_that_is_cut_off_is_done_anew(data: OldData, file: str, acti
         for copy in copies:
             shown_version = data.rows(str(copy.relative_to(data.folder)), "PRAGMA user_version")
             assert shown_version == [{"user_version": old}], point
+
+
+def test_what_failed_runs_took_is_final_and_told_once(data: OldData) -> None:
+    state = data.states / "pickup.sqlite"
+    rows = data.state("pickup", "SELECT namespace, key, value FROM ledger ORDER BY key")
+    done = aetherflow("state", "migrate", str(state))
+    assert done.code == 0, done.err
+    told = [line for line in done.out.splitlines() if "never ended well" in line]
+    assert ["a.csv" in told[0], "b.csv" in told[1], len(told)] == [True, True, 2]
+    assert "never ended well" not in aetherflow("state", "migrate", str(state)).out
+    assert data.state("pickup", "SELECT namespace, key, value FROM ledger ORDER BY key") == rows
+    assert shown(aetherflow("claims", "list", "--flow", "pickup", "--json"))["claims"] == []
+    listed = shown(aetherflow("claims", "list", "--flow", "pickup", "--state", "final", "--json"))["claims"]
+    assert [(claim["key"], claim["run_id"]) for claim in listed] == [
+        ("down partner outbox/a.csv", "pickup-1"),
+        ("down partner outbox/b.csv", "pickup-1"),
+    ]
+    assert all("not offered again" in claim["next"] for claim in listed)
+    assert aetherflow("state", "check", str(state)).code == 0
+
+
+def test_a_run_that_migrates_tells_what_failed_runs_took(data: OldData) -> None:
+    data.mend()
+    flow = str(data.documents / "pickup.yaml")
+    first = aetherflow("run", flow, "--run-id", "later")
+    assert first.err.count("which never ended well") == 2, first.err
+    assert "never ended well" not in aetherflow("run", flow, "--run-id", "latest").err
+    assert aetherflow("state", "check", flow).code == 0

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.base.errors import (
     AetherflowError,
     ChangedDefinitionError,
+    ClaimBusyError,
+    ClaimedFileError,
+    ClaimsLostError,
     ConnectorError,
     LeaseLostError,
     LockBusyError,
@@ -56,6 +59,7 @@ from aetherflow.core.contracts.fields import (
 from aetherflow.core.contracts.handles import (
     STEP_SKIPPED,
     STEP_SUCCESS,
+    Claim,
     FlowResult,
     HeldLock,
     Ledger,
@@ -102,6 +106,10 @@ __all__ = [
     "BundleSourceConfig",
     "BundleSourceInit",
     "ChangedDefinitionError",
+    "Claim",
+    "ClaimBusyError",
+    "ClaimedFileError",
+    "ClaimsLostError",
     "CleanupPolicy",
     "ConnectorBase",
     "ConnectorConfig",

@@ -280,5 +280,6 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
         parent=outer.run if outer is not None else parent,
         owner=redactor.mask(places.owner) if places.owner else None,
         runbook=redactor.mask(places.runbook_url) if places.runbook_url else None,
+        outermost=outer.outermost if outer is not None else None,
         **_origin(flow),
     )

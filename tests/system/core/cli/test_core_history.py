@@ -40,14 +40,13 @@ def test_one_line_per_flow(project: "Project") -> None:
     for flow_id, jobs in (("good", OK), ("bad", BAD)):
         flow(project, flow_id, jobs)
         project.cli("run", f"{flow_id}.yaml", "--run-id", f"{flow_id}-1")
-    result = project.cli("status")
+    result = project.cli("status", "--all")
     assert result.code == 1, "somebody has to look at the failed one"
-    lines = result.out.splitlines()
+    lines = result.out.partition("\n\n")[2].splitlines()
     assert lines[0].split() == ["status", "flow", "run", "started", "took", "note"]
     assert lines[1].split()[:3] == ["failed", "bad", "bad-1"]
     assert lines[1].endswith("next: aetherflow resume bad-1")
     assert lines[2].split()[:3] == ["ok", "good", "good-1"]
-    assert lines[-1] == "2 flows: 1 ok, 1 failed"
     flow(project, "bad", OK)
     assert project.cli("resume", "bad-1").code == 0
     assert project.cli("status").code == 0

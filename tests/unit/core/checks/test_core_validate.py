@@ -71,7 +71,7 @@ def test_what_is_no_flow_at_all(project: "Project", make: Any, af: str, command:
     assert "Traceback" not in result.err
     if command == "run":
         assert result.out == ""
-        assert not project.states.exists(), "nothing may be touched for a flow that cannot run"
+        assert not project.state.exists(), "nothing may be touched for a flow that cannot run"
 
 
 def test_json_of_one_and_of_several_files(project: "Project") -> None:

@@ -37,6 +37,7 @@ class Commands(LazyGroup):
             "bundle": "bundle:app",
             "plugins": "plugins:app",
             "locks": "locks:app",
+            "claims": "claims:app",
             "state": "state:app",
             "completion": "completion:completion",
         }.items()

@@ -8,6 +8,7 @@ from aetherflow.core.cli.since import iso
 from aetherflow.core.console.table import table
 
 if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.claim_history import PastClaim
     from aetherflow.core.kernel.state.history import JournalEntry, PastRun, RunDetails
 
 
@@ -62,8 +63,8 @@ def note_of(run: "PastRun") -> str:
     return ", ".join(notes + [first_line(text) for text in (run.reason, run.error) if text])
 
 
-def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
-    """A run with its jobs, steps, artifacts and what persons decided."""
+def details_json(found: "RunDetails", claims: list["PastClaim"], journal: bool) -> dict[str, Any]:
+    """A run with its jobs, steps, artifacts, claims and what persons decided."""
     import dataclasses
 
     def rows(items: list[Any]) -> list[dict[str, Any]]:
@@ -79,6 +80,8 @@ def details_json(found: "RunDetails", journal: bool) -> dict[str, Any]:
         "artifacts": rows(found.artifacts),
         "interventions": rows(found.interventions),
         "flows": rows(found.flows),
+        "claims": rows(claims),
+        "taken_over_from": sorted({claim.taken_from for claim in claims if claim.taken_from}),
         "circumstances": _circumstances(found.run),
     }
     return document | ({"journal": rows(found.journal)} if journal else {})
@@ -90,7 +93,7 @@ def _circumstances(run: "PastRun") -> dict[str, Any]:
     return {name: value for name, value in circumstances(run).items() if name != "generation"}
 
 
-def details_text(found: "RunDetails", journal: bool) -> str:
+def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) -> str:
     """What is known of a run, as text for a terminal."""
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
@@ -118,6 +121,8 @@ def details_text(found: "RunDetails", journal: bool) -> str:
         for artifact in found.artifacts:
             gone = f" (gone: {artifact.gone_by})" if artifact.gone_by else ""
             lines.append(f"  {artifact.path}  {artifact.size:,} bytes{gone}")
+    if claims:
+        lines += ["", "claims", *_claim_lines(claims)]
     if found.interventions:
         lines += ["", "interventions", *(f"  {_entry(entry)}" for entry in found.interventions)]
     if journal:
@@ -146,6 +151,17 @@ def _flow_table(found: "RunDetails") -> list[str]:
         name = f"{flow.job_id}.{flow.step_id}" + (f"[{flow.item_key}]" if flow.item_key else "")
         rows.append([name, flow.flow_id, flow.run_id, flow.status or "not recorded"])
     return [table(["started by", "flow", "run", "status"], rows)]
+
+
+def _claim_lines(claims: list["PastClaim"]) -> list[str]:
+    """By ledger and fate: there may be as many claims as files."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for claim in claims:
+        fate = f", taken over by run {claim.taken_by}" if claim.taken_by else ""
+        fate += f", taken over from run {claim.taken_from}" if claim.taken_from else ""
+        key = (claim.namespace, claim.state, fate)
+        counts[key] = counts.get(key, 0) + 1
+    return [f"  {ledger}  {count:,} {state}{fate}" for (ledger, state, fate), count in sorted(counts.items())]
 
 
 def _entry(entry: "JournalEntry") -> str:

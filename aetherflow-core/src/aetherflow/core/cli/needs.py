@@ -15,6 +15,7 @@ from aetherflow.core.cli.lookup import outer_run, resume_command, words_again
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
+from aetherflow.core.kernel.state.checking import check_schema
 from aetherflow.core.kernel.state.overview import Overview, overview
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -45,7 +46,7 @@ class Cause(ReasonCode):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A run under way."""
+    """A run that a process executes."""
 
     flow_id: str
     run_id: str
@@ -53,7 +54,7 @@ class Running:
     process: str
     progress: str | None
     waits_for: str | None
-    """Key of a lock."""
+    """Key of the lock that it is queued for."""
 
 
 @dataclass(slots=True)
@@ -130,20 +131,20 @@ def _wanted(name: str, pattern: str | None) -> bool:
 def _files(picture: Picture) -> None:
     """Which state files cannot be asked; thousands are looked at without opening them as databases."""
     for path in dict.fromkeys(flow.state_path for flow in picture.flows):
-        schema = None
         try:
-            if (schema := schema_of(Path(path))) != SCHEMA_VERSION:
-                trouble_of(Path(path), [])  # the head may be behind the log: SQLite knows
+            if schema_of(Path(path)) == SCHEMA_VERSION:
+                continue
+            if check_schema(Path(path)) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows
+                picture.older.append(path)
+            else:
+                trouble_of(Path(path), [])
         except (FileNotFoundError, NotADirectoryError):
             picture.gone.append(path)
         except OSError as error:
             fix = "check the disk and the permissions"
             picture.unreadable[path] = StateError(f"state file {path}: {error.strerror}", fix=fix)
         except StateError as error:
-            if schema is not None and 0 < schema < SCHEMA_VERSION:
-                picture.older.append(path)
-            else:
-                picture.unreadable[path] = error
+            picture.unreadable[path] = error
 
 
 def _read(picture: Picture, found: Overview, usable: set[str]) -> dict[Key, tuple[str | None, int]]:

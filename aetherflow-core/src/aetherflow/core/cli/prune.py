@@ -31,7 +31,8 @@ def prune(
 ) -> None:
     """Delete old runs: their history, their logs, their stored outputs.
 
-    Only runs that ended with SUCCESS or FAILED, never a running one. The last run of each flow stays unless
+    Only runs that ended with SUCCESS or FAILED, never a running one, nor one whose claims are open (`claims list`). The
+    last run of each flow stays unless
     --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched. Exit code 4 if a state file could
     not be pruned; the others are all the same.
 

@@ -65,7 +65,7 @@ class NotedStart:
     manifest: Path | None = None
     flow_id: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments of `run_flow`."""
+    """The arguments of `run_flow` as they stand on the command line."""
     goes_on: bool = False
     """True for `resume`: the run has its inputs already."""
     trigger: str = "cli"
@@ -139,13 +139,14 @@ def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
 
 def _reason(error: AetherflowError | OSError) -> Reason:
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), RefusedReason.REFUSED)
-    text, fix = str(error).partition("\n")[0], getattr(error, "fix", "")
+    text, fix = str(error), getattr(error, "fix", "")
     if isinstance(error, SpecError):
         errors = [problem for problem in error.problems if problem.severity == "error"]
         if errors:
-            text, fix = f"{errors[0].location}: {errors[0].message}".partition("\n")[0], errors[0].fix
+            text, fix = f"{errors[0].location}: {errors[0].message}", errors[0].fix
         if len(errors) > 1:
             text += f" (and {len(errors) - 1} more)"
+    text = next(iter(text.splitlines()), "")
     return said(code, text=f"{text}; {fix}" if fix else text)
 
 

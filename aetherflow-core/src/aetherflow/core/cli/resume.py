@@ -28,6 +28,7 @@ def resume(
         list[str] | None,
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
     ] = None,
+    from_step: arguments.FromOption = None,
     accept_changes: arguments.AcceptChangesOption = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; written down with your decision.")] = None,
     allow_stale_bundle: AllowStaleOption = False,
@@ -39,7 +40,8 @@ def resume(
 
     The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
     steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
-    whether it had its effect, then say done or again.
+    whether it had its effect, then say done or again. What a step had claimed may have been taken over by another run
+    since: then it is refused, unless --from does that again with what is new now.
 
     Example: aetherflow resume nightly-2026-11-24
 
@@ -57,6 +59,7 @@ def resume(
         source, run_id = found
         source = source._replace(allow_stale=allow_stale_bundle)
         noting.given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
+        noting.given["from_step"] = from_step
         execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting)
 
 

@@ -27,13 +27,14 @@ class _Runs(LazyGroup):
         "show": "aetherflow.core.cli.runs:show",
         "ack": "aetherflow.core.cli.ack:ack",
         "logs": "aetherflow.core.cli.run_logs:logs",
+        "resolve": "aetherflow.core.cli.resolve:resolve",
         "prune": "aetherflow.core.cli.prune:prune",
     }
 
 
 app = typer.Typer(
     cls=_Runs,
-    help="The history of runs: list, show, acknowledge, read logs, delete old ones.",
+    help="The history of runs: list, show, acknowledge, settle, read logs, delete old ones.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -110,6 +111,7 @@ def show(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import details_json, details_text
     from aetherflow.core.cli.lookup import find_run, resume_command, state_root_here
+    from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
 
     root = state_root_here(config)
@@ -118,8 +120,9 @@ def show(
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     following = resume_command(root, found.run) if goes_on else None
+    claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
     if as_json:
-        document = {"schema": RUNS_SCHEMA, **details_json(found, journal), "next": following}
+        document = {"schema": RUNS_SCHEMA, **details_json(found, claims, journal), "next": following}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(details_text(found, journal) + (f"\nnext: {following}" if following else ""))
+        typer.echo(details_text(found, claims, journal) + (f"\nnext: {following}" if following else ""))

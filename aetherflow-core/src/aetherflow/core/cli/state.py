@@ -173,6 +173,7 @@ def migrate(
     import json
 
     from aetherflow.core.cli.state_files import migrate_file, state_file
+    from aetherflow.core.kernel.state.claim_history import taken_in_vain
 
     path = state_file(which, flow, config)
     before, after, copy = migrate_file(path)
@@ -183,6 +184,8 @@ def migrate(
         typer.echo(f"nothing to do: {path} has schema {after}")
     else:
         typer.echo(f"migrated {path} from schema {before} to {after}\nbackup: {copy}")
+        for line in taken_in_vain(path):
+            typer.echo(line)
 
 
 def forget(

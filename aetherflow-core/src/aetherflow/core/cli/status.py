@@ -88,7 +88,11 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
     if trouble is None:
         return found
     stored = trouble.run
-    found |= {"status": _WORDS[stored.status], "reason": stored.reason or stored.error or trouble.error}
+    found |= {
+        "started_at": stored.started_at,
+        "status": _WORDS[stored.status],
+        "reason": stored.reason or stored.error or trouble.error,
+    }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
         found["next"] = resume_command(root, stored)
@@ -165,12 +169,11 @@ def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]],
     talked_of |= {run.flow_id for run in picture.running}
     ok = [flow for flow in shown if flow["status"] == "ok" and flow["flow_id"] not in talked_of]
     never = [flow for flow in shown if flow["status"] == "never"]
-    rest = [f"{'ok':<8} {len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}"] if ok else []
+    rest = [("ok", f"{len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}")] if ok else []
     if never:
-        rest.append(f"{'never':<8} {len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)")
-    if every and shown:
-        rest += ["", _every(shown)]
-    return Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+        rest.append(("never", f"{len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)"))
+    lines = Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+    return f"{lines}\n\n{_every(shown)}" if every and shown else lines
 
 
 def _every(shown: list[dict[str, Any]]) -> str:

@@ -24,8 +24,8 @@ class Lines:
         self._status = 8
         self._name = 0
 
-    def text(self, picture: "Picture", count: int, ok: Sequence[str], every: bool) -> str:
-        """All of it. `count` is how many need a person, `ok` the lines for what is well; `every` cuts nothing."""
+    def text(self, picture: "Picture", count: int, rest: Sequence[tuple[str, str]], every: bool) -> str:
+        """All of it. `count` is how many need a person, `rest` the lines for what is well; `every` cuts nothing."""
         shown = [*picture.needs, *picture.in_hand]
         names = [need.name for need in shown] + [run.flow_id for run in picture.running]
         self._status = max([8, *(len(need.status) for need in picture.needs)])
@@ -45,12 +45,12 @@ class Lines:
         for need in picture.in_hand:
             lines += self._in_hand(need)
         lines += [self._running(run) for run in picture.running]
-        return "\n".join([*lines, *ok])
+        return "\n".join([*lines, *(f"{word:<{self._status}} {text}" for word, text in rest)])
 
     def _head(self, count: int) -> str:
         here = dt.datetime.fromtimestamp(self._now / 1000).astimezone()
         utc = here.astimezone(dt.UTC)
-        zone = here.tzname() or "local"
+        zone = f"{here:%Z}"
         time = f"{here:%a %d %b %H:%M} {zone}" + ("" if zone == "UTC" else f" ({utc:%H:%M}Z)")
         told = f"{count or 'nobody'} need{'s' * (count < 2)} a person" if count else "nothing needs a person"
         return time + told.rjust(max(len(told) + 2, min(self._width, 72) - len(time)))

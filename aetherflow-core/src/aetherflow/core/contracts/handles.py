@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 STEP_SUCCESS = "SUCCESS"
@@ -24,16 +25,40 @@ class StepResult:
         return output
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key of a ledger that a run has taken, for good once its outermost run ends with SUCCESS, whole."""
+
+    key: str
+    value: Any
+    run_id: str
+    """The run that holds it; of the same flow."""
+    identity: str
+    """Names what is claimed: 32 hex digits of flow, ledger, key and value, equal in every run that claims these."""
+    artifact: str | None
+    """Absolute path of the file in which that run has what it took; `Ledger.artifact_of` looks whether it is whole."""
+    taken_from: str | None
+    """The run that held the key before and did not end well."""
+    alive: bool
+    """Whether a process executes its run, or the run around that: then nobody else may claim the key."""
+
+
 class Ledger(Protocol):
     """A small durable map of one flow, for watermarks, load ids and deliveries.
 
     Writes are staged and committed in the transaction that records the step's SUCCESS, facts in the one that records
     its end, whichever that is; reads see staged writes.
+    Claims are for what is to be taken once, whichever run takes it: committed before the source is changed, final when
+    the outermost run ends with SUCCESS and no job of it was left out. Until then the key is claimed by this run, and
+    once the run has ended badly the next one that claims the key takes it over.
     Values are JSON-safe.
     """
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Value of `key`, or `default`."""
+        """Value of `key`, or `default`: what this run has claimed in a step whose result stands, else what is final.
+
+        What an earlier attempt of this step has claimed does not count: its result was not recorded.
+        """
 
     def put(self, key: str, value: Any) -> None:
         """Set `key`; it is stored when the step ends with SUCCESS."""
@@ -45,7 +70,42 @@ class Ledger(Protocol):
         """Set `key` unless it exists; True if it was set."""
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        """All keys that start with `prefix`, sorted."""
+        """All keys that start with `prefix`, sorted, with values as `get` gives them."""
+
+    def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
+        """Stage a claim of this run: committed by `commit_claims`, or else with the step's SUCCESS.
+
+        One that this run holds already gets the new value. One of a run that has ended is taken over: `taken_from` of
+        the result names that run, which cannot be resumed past the step that made it. `artifact` is a file of this
+        attempt (as of `ctx.artifact`) for the run that may have to take over; it is kept until the claim is final.
+        Raises ClaimBusyError, which names the run, if another run holds the key and lives; StepError if there is no
+        such file.
+        """
+
+    def commit_claims(self) -> None:
+        """Commit what this attempt has claimed in all ledgers: before the source is changed.
+
+        Raises ClaimBusyError, and commits nothing, if another run was first with one of the keys: list again.
+        """
+
+    def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        """Open claims of other runs on keys that start with `prefix`, by key, sorted; read anew with each call.
+
+        `alive` ones are to be left alone, the others may be claimed: their runs have ended and were not good.
+        """
+
+    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        """Open claims of this run, by key, sorted: staged, and committed by any step and attempt of it.
+
+        Also those of a step that is done again, which `get` leaves out: where the source was changed since, what was
+        taken is the artifact of the claim.
+        """
+
+    def artifact_of(self, claim: Claim) -> Path:
+        """The file in which the run that holds the claim has what it took: whole, as its size and sha256 say.
+
+        To be copied before the key is claimed. Raises ClaimedFileError, naming run and file, if it is gone or damaged.
+        """
 
 
 @dataclass(frozen=True, slots=True)

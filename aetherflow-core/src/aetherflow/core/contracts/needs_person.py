@@ -14,7 +14,7 @@ class Acknowledged:
 
     by: str
     at: int
-    """UTC epoch milliseconds."""
+    """When it was said, in UTC epoch milliseconds."""
     reason: str
     until: int | None = None
     """UTC epoch milliseconds; after that it is shown again. None: until it is healed."""

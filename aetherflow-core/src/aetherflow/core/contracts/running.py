@@ -3,7 +3,7 @@
 `aetherflow.core.runtime` implements them for this machine; the tests of the kernel alone have small fakes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -123,3 +123,6 @@ class RunPhases(Protocol):
 
     def jobs_ended(self, *, failed: bool) -> None:
         """All jobs of the flow have ended; the end of the run is not recorded yet."""
+
+    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
+        """Flow id, run id and folder of what was kept for claims that are final now."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.base.errors import RunBusyError, RunFailedError, RunInterruptedError, RunUnknownError
-from aetherflow.core.base.summary import RunSummary
+from aetherflow.core.base.summary import ArtifactSummary, RunSummary
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
 from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
@@ -37,7 +37,7 @@ from aetherflow.core.runtime.processes.signals import stopped_by_signals
 from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, Outer
 from aetherflow.core.runtime.workspace.places import lock_store, state_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
-from aetherflow.core.runtime.workspace.workspace import Workspace
+from aetherflow.core.runtime.workspace.workspace import Workspace, remove_job_folder
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.event_file import EventFile
@@ -152,7 +152,7 @@ class Run:
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note = time.monotonic(), Status.RUNNING, None
         circumstances = circumstances_of(opened.flow)
-        phases = _Phases(opened, facts, self._workspace, self._events, self._run)
+        phases = _Phases(opened, self._store, facts, self._workspace, self._events, self._run)
         try:
             with self._alive():
                 status = self._run.execute(facts, opened.frozen, circumstances, phases, wait=if_busy == "wait")
@@ -213,8 +213,17 @@ class Run:
 class _Phases:
     """What a run does on this machine before it begins, when it has begun, and when its jobs have ended."""
 
-    def __init__(self, opened: Opened, facts: RunFacts, workspace: Workspace, events: Events, run: KernelRun) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        store: StateStore,
+        facts: RunFacts,
+        workspace: Workspace,
+        events: Events,
+        run: KernelRun,
+    ) -> None:
         self._opened = opened
+        self._store = store
         self._facts = facts
         self._workspace = workspace
         self._events = events
@@ -265,13 +274,17 @@ class _Phases:
             kept = "its result is kept" if change.finished else "the new text counts"
             step_id = change.key.step or None
             emit("definition_changed", job_id=change.key.job, step_id=step_id, note=kept, diff=change.diff)
-        if self._warning is not None:
-            emit("log", level="WARNING", logger="aetherflow", message=self._warning)
-        for error, _ in opened.flow.catalog.notices:
-            emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error.message}")
+        warnings = [self._warning] if self._warning is not None else []
+        warnings += [f"{error.code} {error.message}" for error, _ in opened.flow.catalog.notices]
+        if self._store.migrated:  # once in the life of a state file
+            from aetherflow.core.kernel.state.claim_history import taken_in_vain
+
+            warnings += taken_in_vain(self._store.path)
+        for message in warnings:
+            emit("log", level="WARNING", logger="aetherflow", message=message)
 
     def jobs_ended(self, *, failed: bool) -> None:
-        """Remove the folders of the run as the flow asks.
+        """Remove the folders of the run as the flow asks, but for those with files that its open claims need.
 
         Before the run is recorded as finished: a crash in between leaves a run that is resumed and cleaned again.
         """
@@ -279,14 +292,30 @@ class _Phases:
         if policy == "never" or (policy == "on_success" and failed):
             return
         jobs = [job.job_id for job in self._run.jobs]
-        folders = self._workspace.removable(jobs)
-        artifacts = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]
-        doomed = [item for item in artifacts if any(Path(item.path).is_relative_to(folder) for folder in folders)]
+        needed = [Path(path) for path in self._opened.state.steps.claims.files()]
+        folders = {job: self._workspace.job_path(job) for job in jobs}
+        kept = [job for job, folder in folders.items() if any(path.is_relative_to(folder) for path in needed)]
+        if kept:
+            self._opened.state.keep_folders([str(folders[job]) for job in kept], policy)
+            jobs = [job for job in jobs if job not in kept]
+        doomed = self._artifacts_in(self._workspace.removable(jobs))
         if doomed:
             self._opened.state.mark_removed([item.path for item in doomed], f"cleanup {policy}")
         self._workspace.cleanup(jobs)
         for item in doomed:
             item.removed = policy
+
+    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
+        """Remove what was kept for claims that are final now; a crash before leaves the folders."""
+        paths = [Path(folder) for _, _, folder in folders]
+        for item in self._artifacts_in(paths):
+            item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
+        for flow_id, run_id, folder in folders:
+            remove_job_folder(Path(folder), flow_id, run_id)
+
+    def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
+        found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]
+        return [item for item in found if any(Path(item.path).is_relative_to(folder) for folder in folders)]
 
 
 def _summary_event(summary: RunSummary) -> dict[str, Any]:

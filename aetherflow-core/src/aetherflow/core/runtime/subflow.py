@@ -39,6 +39,8 @@ class Outer:
 
     run: str
     """Flow id and run id of the outer run, `FLOW/RUN`."""
+    outermost: str
+    """The first of the runs around it, as `Member.text`."""
     files: tuple[Path, ...]
     """The flow files under way around it, outermost first."""
     control: Control
@@ -99,6 +101,7 @@ class FlowCalls:
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
             run=self._run,
+            outermost=self._state.outermost.text,
             files=self._files,
             control=attempt.control,
             locks=self._locks,

@@ -243,7 +243,7 @@ def test_run_ids_that_are_none(project: "Project", run_id: str) -> None:
     result = project.cli("run", "flow.yaml", f"--run-id={run_id}")
     assert result.code == 2
     assert result.err.startswith("AF0002 ")
-    assert not project.states.exists()
+    assert not project.state.exists()
 
 
 def test_the_default_run_id_is_twelve_hex_characters(project: "Project") -> None:

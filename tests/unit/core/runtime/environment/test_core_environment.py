@@ -225,7 +225,7 @@ def test_hostile_project_files_are_refused(project: "Project", text: str) -> Non
     result = project.cli("run", "flow.yaml")
     assert result.code == 2
     assert re.match(r".*aetherflow\.yaml:\d+:\d+: AF1\d\d\d ", result.err)
-    assert not project.states.exists()
+    assert not project.state.exists()
 
 
 def test_limits_of_the_project_file_hold(project: "Project") -> None:

@@ -81,5 +81,20 @@ class KernelRun:
         whole = status is not Status.SUCCESS or sequence.complete
         left = [job.job_id for job in self._flow.plan.jobs if job.verdict is Verdict.LEAVE]
         partial = None if whole else said(StateReason.PARTIAL, jobs=", ".join(left))
-        self._services.state.finish(status, reason=partial)
+        end = self._services.state.finish(status, reason=partial)
+        if end.final:
+            self._services.emit("claims_final", count=end.final)
+        if end.open:
+            self._services.emit("claims_open", count=end.open, note=_goes_on(self._services, status))
+        if end.released:
+            phases.released(end.released)
         return status
+
+
+def _goes_on(services: RunServices, status: Status) -> str:
+    """What becomes of claims that stay open."""
+    if (around := services.state.outermost).run_id != services.run_id and status is Status.SUCCESS:
+        return f"they become final when run {around.run_id} ends well"
+    if status is Status.SUCCESS:
+        return f"they become final when all of the run has ended well: aetherflow resume {services.run_id}"
+    return f"aetherflow resume {services.run_id}, or the next run takes them over"

@@ -40,6 +40,7 @@ from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Control, RunStoppedError
 from aetherflow.core.kernel.sequencing.values import StepValues
 from aetherflow.core.kernel.sequencing.worker import call, run_attempt
+from aetherflow.core.kernel.state.claims import told_of
 from aetherflow.core.kernel.state.reasons import StateReason, step_reason
 from aetherflow.core.kernel.state.records import StepEffects, StepEnd, StepKey, StoredArtifact
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
@@ -266,6 +267,8 @@ class StepRunner:
         effects = attempt.effects if attempt is not None else StepEffects()
         end = StepEnd(done.status, stored, done.reason, effects, secret, shown)
         started = Handover(work.key, end, following).write(self.state)
+        for told in told_of(effects.claims.values()):
+            self._say(work, "claimed", **told)
         if promoted is not None:
             work.job.outputs = promoted
         return dataclasses.replace(done, next=started)

@@ -16,7 +16,7 @@ class Verb(StrEnum):
     """What a person may do to a run that ended badly."""
 
     ACK = "ack"
-    """It is in hand."""
+    """Somebody has it in hand."""
     RESOLVE = "resolve"
     """It is settled outside of the run; the value says how: `done`, `abandoned`."""
 

@@ -40,6 +40,22 @@ _RULES = {
         "SELECT flow_id, run_id, job_id || '.' || step_id FROM step_runs JOIN job_runs USING (flow_id, run_id, job_id) "
         "WHERE step_runs.status='RUNNING' AND job_runs.status='SUCCESS'"
     ),
+    "an open claim of a run that ended well": (
+        "SELECT c.flow_id, c.run_id, c.namespace || ' ' || c.key FROM claims AS c JOIN runs USING (flow_id, run_id) "
+        "WHERE c.state='open' AND status='SUCCESS' AND reason_code IS NULL AND outermost IS NULL"
+    ),
+    "a final claim that is not in its ledger": (
+        "SELECT flow_id, run_id, namespace || ' ' || key FROM claims AS c WHERE state='final' AND NOT EXISTS (SELECT 1 "
+        "FROM ledger AS l WHERE l.flow_id=c.flow_id AND l.namespace=c.namespace AND l.key=c.key)"
+    ),
+    "an open claim without its run": (
+        "SELECT flow_id, run_id, namespace || ' ' || key FROM claims AS c WHERE state='open' AND NOT EXISTS "
+        "(SELECT 1 FROM runs AS r WHERE r.flow_id=c.flow_id AND r.run_id=c.run_id)"
+    ),
+    "a key with two open claims": (
+        "SELECT flow_id, min(run_id), namespace || ' ' || key FROM claims NOT INDEXED WHERE state='open' "
+        "GROUP BY flow_id, namespace, key HAVING count(*) > 1"
+    ),
     "an end without its time": (
         "SELECT flow_id, run_id, '' FROM runs WHERE status<>'RUNNING' AND finished_at IS NULL UNION ALL "
         "SELECT flow_id, run_id, job_id || '.' || step_id FROM step_runs "

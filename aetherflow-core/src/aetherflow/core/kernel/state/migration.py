@@ -26,6 +26,12 @@ UPDATE step_runs SET reason_code=CASE error WHEN 'the process that ran it ended'
     'the run is being stopped') OR error LIKE 'signal %');
 """
 """The words that 1.0.0 wrote as reasons are read here, and nowhere else."""
+_CLAIMS_OF_1_0 = """
+INSERT INTO claims (flow_id, namespace, key, run_id, value, job_id, step_id, state, at, ended_at)
+    SELECT flow_id, namespace, key, run_id, value, '', '', 'final', at, at FROM ledger JOIN runs USING (flow_id, run_id)
+    WHERE status<>'SUCCESS' OR reason LIKE 'without %';
+"""
+"""What it wrote into ledgers is final, with the step; what runs took that never ended well is listed, to be judged."""
 _MIGRATIONS = {
     1: """
 ALTER TABLE runs ADD COLUMN parent TEXT;
@@ -49,6 +55,7 @@ ALTER TABLE runs ADD COLUMN owner TEXT;
 ALTER TABLE runs ADD COLUMN runbook TEXT;
 ALTER TABLE runs ADD COLUMN progress TEXT;
 ALTER TABLE runs ADD COLUMN chain TEXT;
+ALTER TABLE runs ADD COLUMN outermost TEXT;
 ALTER TABLE job_runs ADD COLUMN reason_code TEXT;
 ALTER TABLE job_runs ADD COLUMN error_code TEXT;
 ALTER TABLE step_runs ADD COLUMN reason_code TEXT;
@@ -57,33 +64,35 @@ ALTER TABLE step_runs ADD COLUMN label TEXT;
 ALTER TABLE step_runs ADD COLUMN def_version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE journal ADD COLUMN chain TEXT;
 {ADDED_IN_3}
-{_CODES_OF_1_0}""",
+{_CODES_OF_1_0}
+{_CLAIMS_OF_1_0}""",
 }
 """What leads from one version to the next; a migrated file and a new one have the same columns."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
+def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
 
-    Raises StateError for a file of a newer engine, for a database that is not ours, and for an older file in use.
+    True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an
+    older file in use.
     """
     version = _version(connection)
     if version == SCHEMA_VERSION:
-        return
+        return False
     if version > SCHEMA_VERSION:
         raise StateError(
             f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}",
             fix="update aetherflow-core, or name another state file",
         )
     if version:
-        migrate(connection, path)
-        return
+        return migrate(connection, path) is not None
     with durable.transaction(connection, "create schema"):
         if _version(connection) == SCHEMA_VERSION:
-            return  # another process was first
+            return False  # another process was first
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
         durable.execute_all(connection, TABLES, SCHEMA_VERSION)
+    return False
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:

@@ -22,6 +22,10 @@ _LATEST = f"""SELECT {_COLUMNS} FROM flows f JOIN runs r ON r.flow_id=f.flow_id 
     ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
 
 
+_SETTLE = f"""UPDATE runs AS r SET settled='healed' WHERE r.status NOT IN ('SUCCESS', 'RUNNING') AND r.settled IS NULL
+    AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"""  # noqa: S608 names are ours
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """One consistent look at the registry."""
@@ -38,14 +42,11 @@ class Overview:
 
 def settle_healed(db: sqlite3.Connection) -> None:
     """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller."""
-    db.execute(
-        "UPDATE runs AS r SET settled='healed' WHERE r.status NOT IN ('SUCCESS', 'RUNNING') AND r.settled IS NULL "
-        f"AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"
-    )
+    db.execute(_SETTLE)
 
 
 def overview(db: sqlite3.Connection) -> Overview:
-    """For `registry.look`."""
+    """All of it, as a query for `registry.look`."""
     return Overview(
         [(Registered(*row[:-1]), row[-1] or 0) for row in db.execute(_OPEN)],
         [Registered(*row[:-1]) for row in db.execute(_BEFORE)],

@@ -13,12 +13,14 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.history import PastRun, list_runs
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
-TABLES = ("journal", "artifacts", "step_runs", "job_runs", "runs")
+TABLES = ("journal", "artifacts", "claims", "step_runs", "job_runs", "runs")
+_CLAIMING = "SELECT DISTINCT run_id FROM claims WHERE flow_id=? AND state='open'"
 
 
 @dataclass(slots=True)
@@ -38,13 +40,16 @@ def doomed_runs(
 ) -> list[PastRun]:
     """Runs of a flow that may go, the oldest first.
 
-    Those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished; never a running one.
+    Those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished; never a running one,
+    nor one with open claims: the run that takes them over needs what it left, and a person may have to settle it.
     """
+    claiming = {row[0] for row in read(state_path, lambda db: db.execute(_CLAIMING, (flow_id,)).fetchall())}
     runs = list_runs(state_path, flow_id=flow_id)[keep_last:]
     return [
         run
         for run in reversed(runs)
-        if (before is None or run.started_at < before)
+        if run.run_id not in claiming
+        and (before is None or run.started_at < before)
         and (run.status in FINISHED or (include_unfinished and run.status != Status.RUNNING))
     ]
 
@@ -87,6 +92,8 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
         if (store.find_run(*key) is not None) is not require_row:
             return False
         if require_row:
+            if db.execute(f"{_CLAIMING} AND run_id=?", key).fetchone() is not None:
+                return False
             with durable.transaction(db, "delete run"):
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours

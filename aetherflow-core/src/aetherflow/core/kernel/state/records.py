@@ -42,6 +42,8 @@ class RunFacts:
     owner: str | None = None
     """As the flow says, for `status`; `runbook` likewise."""
     runbook: str | None = None
+    outermost: str | None = None
+    """Of a run that another one waits for: the first of these, as `Member.text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,19 @@ class StepStart:
     """The frozen list of a `for_each`."""
 
 
+@dataclass(frozen=True, slots=True)
+class StagedClaim:
+    """A key of a ledger that an attempt claims."""
+
+    namespace: str
+    key: str
+    value: Any
+    identity: str
+    artifact: Artifact | None
+    taken_from: str | None
+    """The run that holds the key still."""
+
+
 @dataclass(slots=True)
 class StepEffects:
     """What an attempt leaves behind, committed with its SUCCESS or SKIPPED."""
@@ -147,6 +162,10 @@ class StepEffects:
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
     facts: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Entries of the ledger that are committed with whatever end the attempt comes to."""
+    claims: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
+    """For the transaction that ends the attempt well, unless the step commits them before."""
+    claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
+    """Those that are committed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def look(root: Path, query: Callable[[sqlite3.Connection], T]) -> T:
     """
     path = root / NAME
     unknown = "SELECT DISTINCT state_path FROM runs WHERE status IS NULL"
-    memory = sqlite3.connect(":memory:", isolation_level=None)
+    memory = durable.memory_database()
     with closing(memory):
         for statement in TABLES:
             memory.execute(statement)

@@ -81,7 +81,7 @@ class Registered:
     settled: str | None = None
     """Why it needs nobody although it did not end well: `resolve`, `ack`, or `before` the upgrade to schema 3."""
     manifest: str | None = None
-    """That of the bundle."""
+    """That of the bundle, absolute; None without one."""
 
 
 _COLUMNS = tuple(field.name for field in fields(Registered))
@@ -193,7 +193,7 @@ def runs_in(path: Path) -> list[Registered]:
 _STORED = (
     "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, manifest, "
     "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts WHERE acts.flow_id=runs.flow_id AND "
-    "acts.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value='before' AND until IS NULL)) FROM runs"
+    "acts.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)) FROM runs"
 )
 
 

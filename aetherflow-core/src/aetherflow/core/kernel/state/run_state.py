@@ -6,9 +6,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.acts import end_acts
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.claims_end import (
+    KeptFolder,
+    LostClaim,
+    count_open,
+    end_claims,
+    end_elsewhere,
+    lost_claims,
+    release_folders,
+)
+from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert, update
@@ -19,6 +30,18 @@ from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
 
 
+@dataclasses.dataclass(slots=True)
+class RunEnd:
+    """What became of the claims of a run that has ended."""
+
+    final: int = 0
+    """So many are final now, those of runs inside it among them."""
+    open: int = 0
+    """So many of its own stay open."""
+    released: list[KeptFolder] = dataclasses.field(default_factory=list)
+    """Folders that were kept for claims, and may be removed now."""
+
+
 class RunState:
     """One run; every transition is one transaction that also checks that the run is still ours."""
 
@@ -26,6 +49,11 @@ class RunState:
         self._unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
         self.steps = StepStates(self._unit)
+
+    @property
+    def outermost(self) -> Member:
+        """The run in which this one ends well: itself, or the outermost of those around it."""
+        return self._unit.outermost
 
     @property
     def path(self) -> Path:
@@ -77,6 +105,8 @@ class RunState:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
                 ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code"))
+                if facts.outermost is None:  # resumed by hand: it belongs to the run around it all the same
+                    del entered["outermost"]
                 update(unit.db, "runs", {**entered, **ended}, unit.key)
             end_acts(unit, facts.actor)
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
@@ -84,13 +114,39 @@ class RunState:
             self.steps.interrupt_all()
             self._intervene(intervention)
 
-    def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> None:
-        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours."""
-        with self._unit.transaction(f"run {status}"):
-            require_legal(RUN, f"run {self._unit.run_id}", Status.RUNNING, status)
+    def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> RunEnd:
+        """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours.
+
+        With the outermost run, SUCCESS and whole, its claims and those of the runs inside it become final.
+        """
+        unit, end = self._unit, RunEnd()
+        whole = status is Status.SUCCESS and reason is None and unit.outermost == unit.member
+        family = self.family() if whole else {}
+        if len(family) > 1:
+            end.final, end.released = end_elsewhere(unit.member, family, "final")
+        with unit.transaction(f"run {status}"):
+            require_legal(RUN, f"run {unit.run_id}", Status.RUNNING, status)
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
-            update(self._unit.db, "runs", values, self._unit.key)
-            self._unit.journal("run_end", status=status)
+            update(unit.db, "runs", values, unit.key)
+            unit.journal("run_end", status=status)
+            if whole:
+                if lost := lost_claims(unit.db, unit.member, family):
+                    raise LostOwnershipError(f"run {unit.run_id} has lost its claims to run {lost[0].taken_by}")
+                here = [member for member in family if member.state == unit.member.state]
+                end.final += end_claims(unit.db, here, "final")
+                end.released += release_folders(unit.db, here)
+            else:
+                end.open = count_open(unit.db, unit.member)
+        return end
+
+    def family(self) -> Family:
+        """The run and those that its steps started, at any depth."""
+        member = self._unit.member
+        return family_of(member) if has_started_runs(self._unit.db, member) else {member: None}
+
+    def lost_claims(self) -> list[LostClaim]:
+        """What this run, or one that a step of it started, had claimed and lost to a run outside."""
+        return lost_claims(self._unit.db, self._unit.member, self.family())
 
     def ended(self) -> tuple[int | None, str | None]:
         """When the run ended, as recorded, and the code of the reason."""
@@ -109,6 +165,11 @@ class RunState:
         with self._unit.transaction("artifacts removed"):
             query = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND path=? AND gone_by IS NULL"
             self._unit.db.executemany(query, [(by, *self._unit.key.values(), path) for path in paths])
+
+    def keep_folders(self, folders: Iterable[str], policy: str) -> None:
+        """Note that the cleanup leaves folders for open claims, to be removed when these are final."""
+        with self._unit.transaction("folders kept"):
+            self._unit.journal("folders_kept", folders=list(folders), policy=policy)
 
     def definition(self, def_hash: str) -> str | None:
         """Text of a definition by its hash; None if it is not known."""

@@ -1,10 +1,15 @@
 """Tables of a state file. Times are UTC epoch milliseconds; JSON is stored as text.
 
-Schema 3 holds what 1.1 and the versions after it need, so that a state is migrated once. Not written yet:
+Schema 3 holds what 1.1 and the versions after it need, so that a state is migrated once.
 
 - `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
-  is claimed, the same in every run; `artifact` is the copy that a run which takes over needs; `taken_from` is the run
-  before. At most one open claim of a key.
+  is claimed, the same in every run; `artifact` is the copy that a run which takes over needs, with size and sha256;
+  `taken_from` is the run before. At most one open claim of a key.
+- `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
+- `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
+
+Not written yet:
+
 - `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
@@ -65,7 +70,7 @@ CREATE TABLE runs (
     started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT,
     parent TEXT, heartbeat_at INTEGER,
     reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, owner TEXT, runbook TEXT,
-    progress TEXT, chain TEXT,
+    progress TEXT, chain TEXT, outermost TEXT,
     PRIMARY KEY (flow_id, run_id)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE job_runs (

@@ -1,6 +1,7 @@
 """INSERT and UPDATE from maps. Tables and columns are names in our code, values always parameters."""
 
 import sqlite3
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -14,6 +15,15 @@ def insert(db: sqlite3.Connection, table: str, values: Mapping[str, Any], *, oth
 def update(db: sqlite3.Connection, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
     """Update the rows that equal `where`."""
     db.execute(_update(table, tuple(values), tuple(where)), (*values.values(), *where.values()))
+
+
+def keys_from(prefix: str) -> tuple[str, str | bytes]:
+    """Bounds of the keys that start with `prefix`, for `key>=? AND key<?`, which an index serves."""
+    cut = prefix.rstrip(chr(sys.maxunicode))
+    if not cut:
+        return prefix, b""  # greater than any text
+    following = ord(cut[-1]) + 1
+    return prefix, cut[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 @cache

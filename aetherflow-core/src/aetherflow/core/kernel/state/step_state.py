@@ -8,6 +8,7 @@ from typing import Any
 
 from aetherflow.core.base.said import Reason, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.claims import Claims
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import (
     StepEffects,
@@ -19,7 +20,7 @@ from aetherflow.core.kernel.state.records import (
     now_ms,
 )
 from aetherflow.core.kernel.state.schema import DEF_VERSION
-from aetherflow.core.kernel.state.sql import insert, update
+from aetherflow.core.kernel.state.sql import insert, keys_from, update
 from aetherflow.core.kernel.state.transitions import STEP, Status, require_legal
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
@@ -40,6 +41,7 @@ class StepStates:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._latest: dict[StepKey, StepRecord] = {}
+        self.claims = Claims(unit, self._latest)
 
     # Reading
 
@@ -93,10 +95,10 @@ class StepStates:
         return [StoredArtifact(StepKey(*row[:3]), *row[3:]) for row in rows]
 
     def ledger(self, namespace: str, prefix: str) -> dict[str, Any]:
-        """Committed entries of one ledger of the flow whose key starts with `prefix`, sorted by key."""
+        """Final entries of one ledger of the flow whose key starts with `prefix`, sorted by key."""
         rows = self._unit.db.execute(
-            "SELECT key, value FROM ledger WHERE flow_id=? AND namespace=? AND substr(key, 1, ?)=? ORDER BY key",
-            (self._unit.flow_id, namespace, len(prefix), prefix),
+            "SELECT key, value FROM ledger WHERE flow_id=? AND namespace=? AND key>=? AND key<? ORDER BY key",
+            (self._unit.flow_id, namespace, *keys_from(prefix)),
         )
         return {key: json.loads(value) for key, value in rows}
 
@@ -117,7 +119,9 @@ class StepStates:
         text, blob = dump_outputs(end.outputs, self._unit.blobs)
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
-        with self._unit.transaction(f"step {end.status}"):
+        staged = list(end.effects.claims.values())
+        with self.claims.taking(staged), self._unit.transaction(f"step {end.status}"):
+            self.claims.store(key, staged)  # first: it may fail, and the attempt with it
             self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
@@ -179,6 +183,7 @@ class StepStates:
     def discard(self, key: StepKey) -> None:
         """Set a result aside, so that the step runs again."""
         self._change(key, Status.DISCARDED)
+        self.claims.forget_lost(key)
 
     def accept(self, key: StepKey, def_hash: str) -> None:
         """Keep a result under a new definition."""

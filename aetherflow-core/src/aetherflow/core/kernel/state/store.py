@@ -26,12 +26,14 @@ class StateStore:
         self.path = path
         self.side = durable.side_folder(path)
         """Folder beside the state: run locks, logs, large outputs."""
+        self.migrated = False
+        """Whether the file was of an older version before."""
         if connection is not None:
             self.connection = connection
             return
         try:
             self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            prepare_schema(self.connection, path)
+            self.migrated = prepare_schema(self.connection, path)
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 

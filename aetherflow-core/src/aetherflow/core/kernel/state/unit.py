@@ -8,6 +8,7 @@ from typing import Any
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError, StateError
 from aetherflow.core.kernel.state.blobs import Blobs
+from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.store import StateStore
@@ -24,6 +25,21 @@ class Unit:
         self.flow_id = flow_id
         self.run_id = run_id
         self.generation = 0
+        self._outermost: Member | None = None
+
+    @property
+    def member(self) -> Member:
+        """The run itself."""
+        return Member.of(self.store.path, self.flow_id, self.run_id)
+
+    @property
+    def outermost(self) -> Member:
+        """The run in which this one ends well: itself, or the outermost of those around it."""
+        if self._outermost is None:
+            query = "SELECT outermost FROM runs WHERE flow_id=? AND run_id=?"
+            row = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
+            self._outermost = Member.read(row[0]) if row is not None and row[0] else self.member
+        return self._outermost
 
     @property
     def key(self) -> dict[str, str]:
@@ -52,7 +68,12 @@ class Unit:
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""
-        insert(self.db, "journal", {**self.key, "at": now_ms(), "event": event, "detail": to_json(detail)})
+        self.journal_of(self.run_id, event, **detail)
+
+    def journal_of(self, run_id: str, event: str, **detail: Any) -> None:
+        """The same, for another run of the flow that the transition concerns."""
+        row = {"flow_id": self.flow_id, "run_id": run_id, "at": now_ms(), "event": event, "detail": to_json(detail)}
+        insert(self.db, "journal", row)
 
     def _require_ownership(self) -> None:
         query = "SELECT generation FROM runs WHERE flow_id=? AND run_id=?"

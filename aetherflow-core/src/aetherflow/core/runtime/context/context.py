@@ -171,7 +171,8 @@ class StepContext(RunContext):
     # What is told and asked
 
     def ledger(self, name: str) -> Ledger:
-        return StagedLedger(name, self._services.state, self._attempt)
+        services = self._services
+        return StagedLedger(name, self.run_id, services.state, self._attempt, services.events)
 
     def holds(self, condition: str) -> bool:
         services = self._services

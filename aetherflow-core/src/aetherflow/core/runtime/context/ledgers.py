@@ -1,35 +1,78 @@
 """Ledgers as one attempt sees them: what it writes is staged for the transaction that ends it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import ClaimedFileError, StepError
+from aetherflow.core.contracts.handles import Claim
+from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.state.claims import told_of
+from aetherflow.core.kernel.state.records import Artifact, StagedClaim
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe
 
 
-class StagedLedger:
-    """The contract's `Ledger` for one attempt."""
+class ReadLedger:
+    """What can be read of a ledger, by a run or by one who only asks."""
 
-    def __init__(self, name: str, state: RunState, attempt: Attempt) -> None:
+    def __init__(self, name: str, state: RunState) -> None:
         self._name = name
-        self._state = state
-        self._control = attempt.control
-        self._staged = attempt.effects.ledger
-        self._facts = attempt.effects.facts
+        self._state = state.steps
+        self._claims = state.steps.claims
 
     def get(self, key: str, default: Any = None) -> Any:
-        if (self._name, key) in self._staged:
-            return self._staged[self._name, key]
-        return self._state.steps.ledger(self._name, key).get(key, default)
+        return self.scan(key).get(key, default)
+
+    def scan(self, prefix: str = "") -> Mapping[str, Any]:
+        found = self._state.ledger(self._name, prefix) | self._claims.standing(self._name, prefix)
+        return dict(sorted(found.items()))
+
+    def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        return self._claims.others(self._name, prefix)
+
+    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        return self._claims.own(self._name, prefix)
+
+    def artifact_of(self, claim: Claim) -> Path:
+        where = f"what run {claim.run_id} took as {claim.key!r}"
+        fix = f"decide about it: aetherflow runs resolve {claim.run_id} --as done|abandoned --reason TEXT"
+        artifact = self._claims.artifact(self._name, claim)
+        if artifact is None:
+            raise ClaimedFileError(f"{where} was recorded without a file", fix=fix)
+        try:
+            facts = durable.file_facts(Path(artifact.path))
+        except OSError as error:
+            raise ClaimedFileError(f"{where} is gone: {artifact.path}: {error.strerror}", fix=fix) from error
+        if facts != (artifact.size, artifact.sha256):
+            raise ClaimedFileError(f"{where} is not what that run left: {artifact.path}", fix=fix)
+        return Path(artifact.path)
+
+
+class StagedLedger(ReadLedger):
+    """The contract's `Ledger` for one attempt."""
+
+    def __init__(self, name: str, run_id: str, state: RunState, attempt: Attempt, events: EventSink) -> None:
+        super().__init__(name, state)
+        self._run_id = run_id
+        self._attempt = attempt
+        self._control = attempt.control
+        self._effects = attempt.effects
+        self._events = events
+
+    def get(self, key: str, default: Any = None) -> Any:
+        staged = self._staged(key)
+        return staged[key] if key in staged else super().get(key, default)
 
     def put(self, key: str, value: Any) -> None:
         self._control.check_open()
-        self._staged[self._name, key] = json_safe(value, f"ledger {self._name}.{key}")
+        self._effects.ledger[self._name, key] = self._safe(key, value)
 
     def put_fact(self, key: str, value: Any) -> None:
         self.put(key, value)
-        self._facts[self._name, key] = self._staged[self._name, key]
+        self._effects.facts[self._name, key] = self._effects.ledger[self._name, key]
 
     def put_if_absent(self, key: str, value: Any) -> bool:
         missing = object()
@@ -39,8 +82,47 @@ class StagedLedger:
         return True
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        found = self._state.steps.ledger(self._name, prefix)
-        found.update(
-            {key: value for (name, key), value in self._staged.items() if name == self._name and key.startswith(prefix)}
-        )
-        return dict(sorted(found.items()))
+        return dict(sorted({**super().scan(prefix), **self._staged(prefix)}.items()))
+
+    def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
+        self._control.check_open()
+        file = None if artifact is None else self._artifact(str(artifact))
+        staged = self._claims.stage(self._name, key, self._safe(key, value), file)
+        self._effects.claims[self._name, key] = staged
+        return self._of(staged)
+
+    def commit_claims(self) -> None:
+        self._control.check_open()
+        key = self._attempt.key
+        for told in told_of(self._claims.commit(key, self._effects)):
+            self._events.emit("claimed", job_id=key.job, step_id=key.step, item=key.item or None, **told)
+
+    def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
+        staged = (self._of(claim) for claim in self._mine(prefix))
+        return dict(sorted({**super().own_claims(prefix), **{claim.key: claim for claim in staged}}.items()))
+
+    def _safe(self, key: str, value: Any) -> Any:
+        return json_safe(value, f"ledger {self._name}.{key}")
+
+    def _mine(self, prefix: str) -> list[StagedClaim]:
+        claims = {**self._effects.claimed, **self._effects.claims}
+        return [claim for (name, key), claim in claims.items() if name == self._name and key.startswith(prefix)]
+
+    def _staged(self, prefix: str) -> dict[str, Any]:
+        """What this attempt has written and claimed."""
+        written = self._effects.ledger.items()
+        found = {key: value for (name, key), value in written if name == self._name and key.startswith(prefix)}
+        return found | {claim.key: claim.value for claim in self._mine(prefix)}
+
+    def _of(self, staged: StagedClaim) -> Claim:
+        path = staged.artifact.path if staged.artifact else None
+        return Claim(staged.key, staged.value, self._run_id, staged.identity, path, staged.taken_from, alive=True)
+
+    def _artifact(self, path: str) -> Artifact:
+        """A file that this attempt, or an earlier step of the job, has recorded."""
+        if (found := self._effects.artifacts.get(path)) is not None:
+            return found
+        stored = (each for each in self._state.artifacts(self._attempt.key.job) if each.path == path)
+        if (old := next(stored, None)) is None:
+            raise StepError(f"{path} is no artifact of this run", fix="record it before: ctx.artifact(path)")
+        return Artifact(old.path, old.size, old.sha256)

@@ -11,9 +11,9 @@ from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.context import RunContext, StreamName
 from aetherflow.core.kernel.sequencing.execution import idempotency_key
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.runtime.connectors.connections import RunConnectors
 from aetherflow.core.runtime.context.context import work_id
+from aetherflow.core.runtime.context.ledgers import ReadLedger
 from aetherflow.core.runtime.context.synced_files import memory_path, read_memory
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
@@ -72,8 +72,8 @@ class ReadingContext(RunContext):
     def asset_path(self, path: str) -> Path:
         return self._sandbox.to_read(path, self._folder)
 
-    def ledger(self, name: str) -> "_ReadLedger":
-        return _ReadLedger(name, self._state)
+    def ledger(self, name: str) -> "_AskedLedger":
+        return _AskedLedger(name, self._state)
 
     def remembered(self) -> Any:
         manifests = self.manifests_dir(self.job_id)
@@ -164,17 +164,7 @@ class ReadingContext(RunContext):
         _refuse(f"run {step_type}")
 
 
-class _ReadLedger:
-    def __init__(self, name: str, state: RunState) -> None:
-        self._name = name
-        self._state = state
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.scan(key).get(key, default)
-
-    def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        return self._state.steps.ledger(self._name, prefix)
-
+class _AskedLedger(ReadLedger):
     def put(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
 
@@ -182,6 +172,12 @@ class _ReadLedger:
 
     def put_if_absent(self, key: str, value: Any) -> NoReturn:
         _refuse(f"write {self._name}.{key} into the ledger")
+
+    def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> NoReturn:
+        _refuse(f"claim {self._name}.{key}")
+
+    def commit_claims(self) -> NoReturn:
+        _refuse("commit claims")
 
 
 def _refuse(what: str) -> NoReturn:

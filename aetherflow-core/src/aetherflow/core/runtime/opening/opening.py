@@ -12,6 +12,7 @@ from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
+from aetherflow.core.kernel.sequencing.taken import refuse_lost_claims
 from aetherflow.core.kernel.sequencing.verdicts import check_jobs, make_plan
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState
@@ -34,7 +35,7 @@ class Opened:
     generation: int
     """How many processes will have owned the run, the next one included."""
     inputs: RunInputs
-    """As they were given."""
+    """As they were given to this process, without what the flow adds."""
     frozen: Frozen
     constants: Mapping[str, Any]
     places: Places
@@ -70,7 +71,7 @@ class Opened:
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
     """Freeze the inputs of a run, new or known, and make its plan; changes nothing.
 
-    Raises SpecError, UsageError, ChangedDefinitionError.
+    Raises SpecError, UsageError, ChangedDefinitionError, ClaimsLostError.
     """
     check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
@@ -93,6 +94,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     if found is not None and (found.status is not Status.SUCCESS or found.partial or options.from_step):
         state.load()
         plan = make_plan(flow.spec, state, definitions, options, _exists)
+        refuse_lost_claims(state, plan, run_id)
         plan.plugins = plugin_changes(state.circumstances(), flow)
     elif found is not None:  # it has ended well: whatever the flow says now, that is what happened
         plan = Plan([], [], options.nothing())

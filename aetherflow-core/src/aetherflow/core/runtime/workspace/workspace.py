@@ -85,9 +85,7 @@ class Workspace:
     def cleanup(self, job_ids: list[str]) -> None:
         """Delete the folders of these jobs."""
         for path in map(self._path, job_ids):
-            if self._is_ours(path):
-                durable.remove_tree(path, last=MARKER)
-            elif path.is_dir() and not any(path.iterdir()):
+            if not remove_job_folder(path, self._flow_id, self._run_id) and path.is_dir() and not any(path.iterdir()):
                 durable.remove_empty_dir(path)  # an earlier cleanup ended between the marker and its folder
 
     def job_path(self, job_id: str) -> Path:
@@ -106,8 +104,20 @@ class Workspace:
         return self.root / self._flow_id / job_id / self._run_id
 
     def _is_ours(self, path: Path) -> bool:
-        try:
-            found = json.loads((path / MARKER).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
-        return bool(found == {"flow_id": self._flow_id, "run_id": self._run_id})
+        return _is_of(path, self._flow_id, self._run_id)
+
+
+def remove_job_folder(path: Path, flow_id: str, run_id: str) -> bool:
+    """Delete a job's folder of that run; False, and nothing is done, if it is none."""
+    if not _is_of(path, flow_id, run_id):
+        return False
+    durable.remove_tree(path, last=MARKER)
+    return True
+
+
+def _is_of(path: Path, flow_id: str, run_id: str) -> bool:
+    try:
+        found = json.loads((path / MARKER).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False  # any other error is one: a folder that cannot be judged must not be passed over in silence
+    return bool(found == {"flow_id": flow_id, "run_id": run_id})

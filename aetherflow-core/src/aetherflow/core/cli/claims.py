@@ -1,0 +1,132 @@
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.console.commands import LazyGroup
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.claim_history import PastClaim
+
+CLAIMS_SCHEMA = 1
+
+
+class ClaimState(StrEnum):
+    open = "open"
+    final = "final"
+    lost = "lost"
+
+
+class _Claims(LazyGroup):
+    lazy: ClassVar = {"list": "aetherflow.core.cli.claims:list_claims"}
+
+
+app = typer.Typer(
+    cls=_Claims,
+    help="What runs took from the world, and what becomes of it.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+def list_claims(
+    state: Annotated[ClaimState, typer.Option("--state", help="Only claims of this state.")] = ClaimState.open,
+    flow: FlowIdOption = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN_ID", help="Only claims of this run.", autocompletion=complete_run_id),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what runs have claimed, the oldest first: with the run that holds it, and what becomes of it.
+
+    open: the run is under way, or ended badly and goes on, is taken over, or is resolved. final: taken for good.
+    lost: taken over by another run, or given back. Exit code 4 if a state file could not be read; the others are
+    listed all the same.
+
+    Example: aetherflow claims list --flow pickup
+    """
+    import json
+
+    from aetherflow.core.base import durable
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.kernel.state import claim_history
+
+    root = state_root_here(config)
+    found: list[PastClaim] = []
+    unreadable: list[dict[str, str]] = []
+    for path in {
+        durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)
+    }.values():
+        try:
+            found += claim_history.list_claims(Path(path), state, flow_id=flow, run_id=run)
+        except StateError as error:
+            unreadable.append({"state_path": path, "error": str(error), "fix": error.fix})
+    found.sort(key=lambda claim: (claim.at, claim.flow_id, claim.namespace, claim.key))
+    if as_json:
+        document = {"schema": CLAIMS_SCHEMA, "claims": [claim_json(each) for each in found], "unreadable": unreadable}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(_text(found) if found else f"no claim is {state} under {root}")
+        for each in unreadable:
+            typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
+    raise typer.Exit(4 if unreadable else 0)
+
+
+def claim_json(claim: "PastClaim") -> dict[str, Any]:
+    """A claim as a JSON object; times are UTC epoch milliseconds."""
+    import dataclasses
+
+    return {**dataclasses.asdict(claim), "next": next_of(claim)}
+
+
+def next_of(claim: "PastClaim") -> str:
+    """What becomes of a claim, or became of it."""
+    import shlex
+
+    run = shlex.quote(claim.run_id)
+    if claim.state == "lost":
+        return f"taken over by run {claim.taken_by}" if claim.taken_by else "given back: its key is new again"
+    if claim.state == "final":
+        in_vain = f"taken by 1.0 in a run that never ended well, not offered again: aetherflow runs show {run}"
+        return in_vain if claim.in_vain else "taken for good"
+    if claim.alive:
+        return f"final when run {claim.outermost or claim.run_id} ends well"
+    if claim.outermost is not None and claim.run_status == "SUCCESS":
+        run = shlex.quote(claim.outermost)
+    return f"the next run takes it over; or: aetherflow resume {run}"
+
+
+def _text(claims: list["PastClaim"]) -> str:
+    from aetherflow.core.cli.history_text import took
+    from aetherflow.core.console.table import table
+    from aetherflow.core.kernel.state.records import now_ms
+
+    now = now_ms()
+    rows = []
+    for claim in claims:
+        step = f"{claim.job_id}.{claim.step_id}" if claim.job_id else ""
+        status = (claim.run_status or "") + (" (partial)" if claim.partial else "")
+        rows.append(
+            [
+                claim.flow_id,
+                claim.namespace,
+                claim.key,
+                claim.run_id,
+                status,
+                step,
+                took(now - claim.at),
+                next_of(claim),
+            ]
+        )
+    return table(["flow", "ledger", "key", "run", "status", "step", "age", "next"], rows)

@@ -1,0 +1,71 @@
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+
+RESOLVE_SCHEMA = 1
+SHOWN = 10
+
+
+class Answer(StrEnum):
+    done = "done"
+    abandoned = "abandoned"
+
+
+def resolve(
+    run_id: RunIdArgument,
+    answer: Annotated[Answer, typer.Option("--as", help="done: what it took is settled; abandoned: it is given back.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")],
+    flow: FlowIdOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Settle a run that ended badly, and that nobody will resume.
+
+    done makes what it had claimed final: no run takes it again. abandoned gives it back: the next run finds it new, as
+    far as it is still there. The status of the run stays what it is. A run that goes on cannot be resolved.
+
+    Example: aetherflow runs resolve nightly-2026-11-24 --as done --reason "loaded by hand, ticket 4711"
+    """
+    import json
+    import socket
+
+    from aetherflow.core.base.actor import actor
+    from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.kernel.state import resolving
+    from aetherflow.core.kernel.state.claim_history import list_claims
+    from aetherflow.core.kernel.state.registry import settle
+    from aetherflow.core.runtime.workspace.workspace import remove_job_folder
+
+    if not reason.strip():
+        raise UsageError("--reason is empty", fix="say why, for those who read it later")
+    root = state_root_here(config)
+    run = find_run(root, run_id, flow, "aetherflow runs resolve")
+    path = Path(run.state_path)
+    given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
+    found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
+    settle(root, run.flow_id, run.run_id, "resolve")
+    for flow_of, run_of, folder in found.released:
+        remove_job_folder(Path(folder), flow_of, run_of)
+    lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []
+    files = [claim.artifact for claim in lost if claim.artifact and claim.taken_by is None]
+    if as_json:
+        document = {"schema": RESOLVE_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id, "as": answer}
+        document |= {"claims": found.claims, "changed": found.before is None, "files": files}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    if found.before is not None:
+        typer.echo(f"run {run_id} was resolved as {answer} by {found.before.actor} before: {found.before.reason}")
+        return
+    claims = f"{found.claims} claim{'s' * (found.claims != 1)} {'is' if found.claims == 1 else 'are'}"
+    typer.echo(f"run {run_id} is resolved as {answer}; {claims} {'final' if answer is Answer.done else 'given back'}")
+    if files:
+        typer.echo("what it had taken; a file that was moved or deleted at its source has to be put back there:")
+        for file in files[:SHOWN]:
+            typer.echo(f"  {file}")
+        if len(files) > SHOWN:
+            typer.echo(f"  and {len(files) - SHOWN} more: aetherflow claims list --state lost --run {run_id}")

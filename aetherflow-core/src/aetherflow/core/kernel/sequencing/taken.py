@@ -1,0 +1,42 @@
+"""A run whose claims were taken over, or given back: where it must not go on."""
+
+import shlex
+
+from aetherflow.core.base.errors import ClaimsLostError
+from aetherflow.core.kernel.sequencing.plan import Plan
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.transitions import Status
+
+
+def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
+    """Raise ClaimsLostError if the run would use what a step had claimed, and another run has now.
+
+    Not for steps whose results are set aside, now (`--from`) or before.
+    """
+    again = {(key.job, _outer(key)) for key in plan.intervention.discard_steps}
+    latest = state.steps.latest
+    found = [
+        lost
+        for lost in state.lost_claims()
+        if (lost.step.job, _outer(lost.step)) not in again
+        and (record := latest.get(lost.step)) is not None
+        and record.status is not Status.DISCARDED
+    ]
+    if not found:
+        return
+    first = found[0]
+    step = f"{first.step.job}.{_outer(first.step)}"
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    what = f"{first.key!r} of ledger {first.namespace}{more}"
+    how = f"run {first.taken_by} took over" if first.taken_by else "a person gave back"
+    again_from = shlex.join(["aetherflow", "resume", run_id, "--from", first.step.job])
+    leave = f"aetherflow runs resolve {shlex.quote(run_id)} --as abandoned --reason TEXT"
+    raise ClaimsLostError(
+        f"run {run_id} cannot go on: {how} what it had claimed in {step}: {what}",
+        fix=f"do it again with what is new now: {again_from}; or close it: {leave}",
+    )
+
+
+def _outer(key: StepKey) -> str:
+    return key.step.partition(".")[0]

@@ -1,0 +1,267 @@
+"""Claims of a run: what it took from the world, final once the outermost run has ended well and whole.
+
+A key has at most one open claim, whoever comes; the unique index of the table decides between two that come at once.
+A run that takes a claim over holds the lock of the run that had it, and that of the outermost run around that one,
+while it commits; a resume looks for lost claims after it has its lock: so one of the two sees the other.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from aetherflow.core.base.errors import ClaimBusyError, RunBusyError
+from aetherflow.core.contracts.handles import Claim
+from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
+from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord, now_ms
+from aetherflow.core.kernel.state.sql import keys_from
+from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.kernel.state.values import to_json
+
+SHOWN_KEYS = 10
+"""So many keys of one commit stand in its journal entry; the table has all."""
+_OPEN = (
+    "SELECT c.key, c.value, c.run_id, c.identity, c.artifact, c.taken_from, c.job_id, c.step_id, c.item_key, "
+    "r.status, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r USING (flow_id, run_id) "
+    "WHERE c.flow_id=? AND c.namespace=? AND c.state='open' AND c.key>=? AND c.key<? ORDER BY c.key"
+)
+_INSERT = (
+    "INSERT INTO claims (flow_id, namespace, key, run_id, value, job_id, step_id, item_key, state, identity, artifact, "
+    "taken_from, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?) "
+    "ON CONFLICT (flow_id, namespace, key, run_id) DO UPDATE SET value=excluded.value, job_id=excluded.job_id, "
+    "step_id=excluded.step_id, item_key=excluded.item_key, state='open', identity=excluded.identity, "
+    "artifact=excluded.artifact, taken_from=coalesce(excluded.taken_from, taken_from), at=excluded.at, ended_at=NULL"
+)
+_LOSE = (
+    "UPDATE claims SET state='lost', ended_at=? WHERE flow_id=? AND namespace=? AND key=? AND run_id=? AND state='open'"
+)
+
+
+def identity_of(flow_id: str, namespace: str, key: str, value: Any) -> str:
+    """What names a claim, in whichever run."""
+    text = "\0".join((flow_id, namespace, key, json.dumps(value, sort_keys=True)))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClaim:
+    """An open claim as stored, and what is known of its run."""
+
+    key: str
+    value: str
+    run_id: str
+    identity: str
+    artifact: str | None
+    taken_from: str | None
+    job_id: str
+    step_id: str
+    item_key: str
+    status: str | None
+    host: str | None
+    heartbeat_at: int | None
+    outermost: str | None
+
+
+class Claims:
+    """The claims of one run, and those of other runs of its flow as it meets them."""
+
+    def __init__(self, unit: Unit, steps: Mapping[StepKey, StepRecord]) -> None:
+        """`steps` are the latest attempts of the run's steps."""
+        self._unit = unit
+        self._steps = steps
+
+    # Reading
+
+    def standing(self, namespace: str, prefix: str) -> dict[str, Any]:
+        """Values of open claims that count for this run as if they were final.
+
+        Its own, of steps that have ended well; those of runs of its family that have ended well.
+        """
+        look = _Look(self._unit)
+        return {
+            found.key: json.loads(found.value)
+            for found in self._open(namespace, prefix)
+            if (self._is_done(found) if found.run_id == self._unit.run_id else look.is_standing(found))
+        }
+
+    def own(self, namespace: str, prefix: str) -> dict[str, Claim]:
+        """Open claims of this run."""
+        mine = (found for found in self._open(namespace, prefix) if found.run_id == self._unit.run_id)
+        return {found.key: _claim(found, alive=True) for found in mine}
+
+    def others(self, namespace: str, prefix: str) -> dict[str, Claim]:
+        """Open claims of other runs, but for those that count as this one's."""
+        look = _Look(self._unit)
+        found = [each for each in self._open(namespace, prefix) if each.run_id != self._unit.run_id]
+        return {each.key: _claim(each, alive=look.lives(each)) for each in found if not look.is_standing(each)}
+
+    def files(self) -> list[str]:
+        """Files that the open claims of this run need."""
+        query = "SELECT artifact FROM claims WHERE flow_id=? AND run_id=? AND state='open' AND artifact IS NOT NULL"
+        rows = self._unit.db.execute(query, tuple(self._unit.key.values()))
+        return [json.loads(text)["path"] for (text,) in rows]
+
+    def artifact(self, namespace: str, claim: Claim) -> Artifact | None:
+        """The file of an open claim as it was recorded with it."""
+        query = "SELECT artifact FROM claims WHERE flow_id=? AND namespace=? AND key=? AND run_id=?"
+        row = self._unit.db.execute(query, (self._unit.flow_id, namespace, claim.key, claim.run_id)).fetchone()
+        return _artifact(row[0]) if row else None
+
+    def stage(self, namespace: str, key: str, value: Any, artifact: Artifact | None) -> StagedClaim:
+        """A claim that this run may make. ClaimBusyError if a run that lives holds the key."""
+        unit, look = self._unit, _Look(self._unit)
+        before = next((found for found in self._open(namespace, key) if found.key == key), None)
+        taken_from = None
+        if before is not None and before.run_id != unit.run_id:
+            if not look.is_standing(before) and look.lives(before):
+                raise busy(namespace, key, before.run_id)
+            taken_from = before.run_id
+        identity = identity_of(unit.flow_id, namespace, key, value)
+        return StagedClaim(namespace, key, value, identity, artifact, taken_from)
+
+    # Transitions
+
+    def commit(self, key: StepKey, effects: StepEffects) -> list[StagedClaim]:
+        """Commit what an attempt has staged; ClaimBusyError if another run was first. Returns what was committed."""
+        staged = list(effects.claims.values())
+        if staged:
+            with self.taking(staged), self._unit.transaction("claims"):
+                self.store(key, staged)
+            effects.claimed |= effects.claims
+            effects.claims.clear()
+        return staged
+
+    @contextmanager
+    def taking(self, staged: Iterable[StagedClaim]) -> Iterator[None]:
+        """Hold the locks of the runs that claims are taken from, and of those around them; ClaimBusyError."""
+        unit = self._unit
+        query = "SELECT outermost FROM runs WHERE flow_id=? AND run_id=?"
+        members: set[Member] = set()
+        for run_id in {claim.taken_from for claim in staged if claim.taken_from}:
+            members.add(Member.of(unit.store.path, unit.flow_id, run_id))
+            rows = unit.db.execute(query, (unit.flow_id, run_id)).fetchall()
+            members |= {Member.read(text) for (text,) in rows if text}
+        with ExitStack() as stack:
+            for member in sorted(members - {unit.outermost}):
+                try:
+                    stack.enter_context(member.held())
+                except RunBusyError as error:
+                    fix = "run it again once that run has ended"
+                    raise ClaimBusyError(str(error), run_id=member.run_id, fix=fix) from error
+            yield
+
+    def store(self, key: StepKey, staged: Iterable[StagedClaim]) -> None:
+        """Within a transaction, and `taking`: write claims of a step. ClaimBusyError if another run was first."""
+        unit, at = self._unit, now_ms()
+        for claim in staged:
+            place = (unit.flow_id, claim.namespace, claim.key)
+            if claim.taken_from and not unit.db.execute(_LOSE, (at, *place, claim.taken_from)).rowcount:
+                raise busy(claim.namespace, claim.key, self._holder(claim))
+            artifact = to_json(dataclasses.asdict(claim.artifact)) if claim.artifact else None
+            made = (claim.identity, artifact, claim.taken_from, at)
+            try:
+                unit.db.execute(_INSERT, (*place, unit.run_id, to_json(claim.value), *key, *made))
+            except sqlite3.IntegrityError as error:  # at most one open claim of a key
+                raise busy(claim.namespace, claim.key, self._holder(claim)) from error
+        for told in told_of(staged):
+            named = {"job": key.job, "step": key.step, "item": key.item or None}
+            unit.journal("claimed", **named, **told)
+            if (before := told["taken_over_from"]) is not None:
+                lost = {"taken_over_by": unit.run_id, **{name: told[name] for name in ("ledger", "count", "keys")}}
+                unit.journal_of(before, "claims_lost", **lost)
+
+    def forget_lost(self, key: StepKey) -> None:
+        """Within the transaction that sets a step's result aside: what it had claimed in vain is no matter any more."""
+        unit = self._unit
+        query = "DELETE FROM claims WHERE flow_id=? AND run_id=? AND job_id=? AND step_id=? AND item_key=?"
+        unit.db.execute(query + " AND state='lost'", (*unit.key.values(), *key))
+
+    # Helpers
+
+    def _open(self, namespace: str, prefix: str) -> list[OpenClaim]:
+        values = (self._unit.flow_id, namespace, *keys_from(prefix))
+        return [OpenClaim(*row) for row in self._unit.db.execute(_OPEN, values)]
+
+    def _is_done(self, found: OpenClaim) -> bool:
+        record = self._steps.get(StepKey(found.job_id, found.step_id, found.item_key))
+        return record is not None and record.status in DONE_STEP
+
+    def _holder(self, claim: StagedClaim) -> str:
+        query = "SELECT run_id FROM claims WHERE flow_id=? AND namespace=? AND key=? AND state='open'"
+        row = self._unit.db.execute(query, (self._unit.flow_id, claim.namespace, claim.key)).fetchone()
+        return row[0] if row else claim.taken_from or ""
+
+
+class _Look:
+    """What one look at claims finds out about their runs, each once."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._known: dict[str, bool] = {}
+        self._family: Family | None = None
+
+    def is_standing(self, found: OpenClaim) -> bool:
+        """A run of this family that has ended well: what it claimed is as good as this run's own."""
+        return self._is_related(found) and found.status == Status.SUCCESS and self._is_member(found.run_id)
+
+    def lives(self, found: OpenClaim) -> bool:
+        """Whether the run of a claim, or the run around it, is executed."""
+        if (known := self._known.get(found.run_id)) is None:
+            known = self._known[found.run_id] = self._lives(found)
+        return known
+
+    def _lives(self, found: OpenClaim) -> bool:
+        unit = self._unit
+        member = Member.of(unit.store.path, unit.flow_id, found.run_id)
+        if is_executed(member, found.status, found.host, found.heartbeat_at):
+            return True
+        if self._is_related(found):
+            return self._is_member(found.run_id)
+        return found.outermost is not None and lives(Member.read(found.outermost))
+
+    def _is_related(self, found: OpenClaim) -> bool:
+        return found.outermost == self._unit.outermost.text
+
+    def _is_member(self, run_id: str) -> bool:
+        unit = self._unit
+        if self._family is None:
+            self._family = family_of(unit.outermost)
+        return Member.of(unit.store.path, unit.flow_id, run_id) in self._family
+
+
+def told_of(staged: Iterable[StagedClaim]) -> Iterator[dict[str, Any]]:
+    """What is told of claims: one entry for each ledger and run that they were taken from."""
+
+    def place(claim: StagedClaim) -> tuple[str, str]:
+        return claim.namespace, claim.taken_from or ""
+
+    for (namespace, before), group in groupby(sorted(staged, key=place), place):
+        keys = sorted(claim.key for claim in group)
+        yield {
+            "ledger": namespace,
+            "count": len(keys),
+            "keys": keys[:SHOWN_KEYS],
+            "taken_over_from": before or None,
+        }
+
+
+def busy(namespace: str, key: str, run_id: str) -> ClaimBusyError:
+    """The error of a key that another run holds."""
+    message = f"{key!r} of ledger {namespace} is claimed by run {run_id}"
+    return ClaimBusyError(message, run_id=run_id, fix=f"wait for it: aetherflow runs show {run_id}")
+
+
+def _claim(found: OpenClaim, *, alive: bool) -> Claim:
+    artifact = _artifact(found.artifact)
+    path = artifact.path if artifact else None
+    return Claim(found.key, json.loads(found.value), found.run_id, found.identity, path, found.taken_from, alive)
+
+
+def _artifact(text: str | None) -> Artifact | None:
+    return Artifact(**json.loads(text)) if text else None

@@ -1,0 +1,119 @@
+"""How claims end: final with the outermost run, given back by a person, or lost to a run that took them over."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.family import Family, Member, holds_claims
+from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.records import StepKey, now_ms
+from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.values import to_json
+
+_FINAL = (
+    "INSERT OR REPLACE INTO ledger (flow_id, namespace, key, value, run_id, at) "
+    "SELECT flow_id, namespace, key, value, run_id, ? FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
+)
+_LOST = (
+    "SELECT namespace, key, job_id, step_id, item_key, (SELECT t.run_id FROM claims AS t WHERE t.flow_id=c.flow_id AND "
+    "t.namespace=c.namespace AND t.key=c.key AND t.taken_from=c.run_id) "
+    "FROM claims AS c WHERE flow_id=? AND run_id=? AND state='lost' ORDER BY namespace, key"
+)
+
+
+class LostClaim(NamedTuple):
+    """A claim that its run does not have any more."""
+
+    member: Member
+    step: StepKey
+    """Of the outermost run."""
+    namespace: str
+    key: str
+    taken_by: str | None
+    """None if a person gave it back."""
+
+
+class KeptFolder(NamedTuple):
+    """A folder that the cleanup of a run left for the sake of its open claims."""
+
+    flow_id: str
+    run_id: str
+    path: str
+
+
+def count_open(db: sqlite3.Connection, member: Member) -> int:
+    """How many claims of a run are open."""
+    query = "SELECT count(*) FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
+    return int(db.execute(query, (member.flow_id, member.run_id)).fetchone()[0])
+
+
+def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str) -> int:
+    """Within a transaction: the open claims of runs of this file become `final`, with the ledger, or `lost`."""
+    total, at = 0, now_ms()
+    for member in members:
+        key = (member.flow_id, member.run_id)
+        if state == "final":
+            db.execute(_FINAL, (at, *key))
+        query = "UPDATE claims SET state=?, ended_at=? WHERE flow_id=? AND run_id=? AND state='open'"
+        if count := db.execute(query, (state, at, *key)).rowcount:
+            row = {"flow_id": member.flow_id, "run_id": member.run_id, "at": at, "event": f"claims_{state}"}
+            insert(db, "journal", {**row, "detail": to_json({"count": count})})
+        total += count
+    return total
+
+
+def end_elsewhere(outermost: Member, family: Family, state: str) -> tuple[int, list[KeptFolder]]:
+    """The same for all runs of a family that stand in other files than the outermost, each file by itself.
+
+    Before that is done for the outermost: what ends in between leaves a run that is not good yet, and is done again.
+    """
+    total, kept = 0, list[KeptFolder]()
+    for path in sorted({member.state for member in family} - {outermost.state}):
+        if holds_claims(path):
+            members = [member for member in family if member.state == path]
+            with closing(StateStore(Path(path))) as store, durable.transaction(store.connection, f"claims {state}"):
+                total += end_claims(store.connection, members, state)
+                kept += release_folders(store.connection, members) if state == "final" else []
+    return total, kept
+
+
+def lost_claims(db: sqlite3.Connection, outermost: Member, family: Family) -> list[LostClaim]:
+    """What the runs of a family have lost to runs outside of it; `db` is the file of the outermost."""
+    found: list[LostClaim] = []
+    for path in dict.fromkeys(member.state for member in family):
+        members = {member: step for member, step in family.items() if member.state == path}
+        if path == outermost.state:
+            found += _lost(members, family, db)
+        elif holds_claims(path):
+            found += read(Path(path), partial(_lost, members, family))
+    return found
+
+
+def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[KeptFolder]:
+    """Within a transaction, once claims of this file have ended: the folders that may go now, noted as gone."""
+    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='folders_kept'"
+    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
+    found = []
+    for member in members:
+        key = (member.flow_id, member.run_id)
+        for (text,) in db.execute(query, key).fetchall():
+            kept = json.loads(text)
+            for folder in kept["folders"]:
+                db.execute(gone, (f"cleanup {kept['policy']}", *key, len(folder) + 1, f"{folder}/"))
+                found.append(KeptFolder(*key, folder))
+    return found
+
+
+def _lost(members: Mapping[Member, StepKey | None], family: Family, db: sqlite3.Connection) -> list[LostClaim]:
+    found = []
+    for member, step in members.items():
+        for namespace, key, job, own, item, taken_by in db.execute(_LOST, (member.flow_id, member.run_id)):
+            if taken_by is None or Member(member.state, member.flow_id, taken_by) not in family:
+                found.append(LostClaim(member, step or StepKey(job, own, item), namespace, key, taken_by))
+    return found

@@ -1,0 +1,130 @@
+"""A run and the runs that its steps started, which are good only together; they may stand in several state files.
+
+The run in whose process all of them run is the outermost one; each row of another names it. A step that is done again
+starts a run of another id: the one it had started before does not belong to the family any more.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.ownership import RunLock, is_live
+from aetherflow.core.kernel.state.reading import read, read_any, unreadable
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.transitions import Status
+
+T = TypeVar("T")
+
+
+class Member(NamedTuple):
+    """A run and its state file."""
+
+    state: str
+    """Absolute, links followed."""
+    flow_id: str
+    run_id: str
+
+    @classmethod
+    def of(cls, path: Path, flow_id: str, run_id: str) -> Self:
+        """The run of a state file that is named in any way."""
+        return cls(str(durable.real_file(path.absolute())), flow_id, run_id)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """A member as `text` has it."""
+        return cls(*json.loads(text))
+
+    @property
+    def text(self) -> str:
+        """What the rows of the others name it by."""
+        return json.dumps(self)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every process from executing the run; RunBusyError if one does. Nothing if its state file is gone."""
+        if not Path(self.state).exists():
+            yield
+            return
+        lock = RunLock(durable.side_folder(Path(self.state)) / "runs" / self.flow_id / f"{self.run_id}.lock")
+        lock.acquire(self.run_id)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+Family = Mapping[Member, StepKey | None]
+"""The runs, the outermost first, each with the step of the outermost that it belongs to."""
+
+
+def family_of(outermost: Member) -> Family:
+    """The run and all that its steps started, as their journals say. StateError for a file that cannot be read."""
+    found: dict[Member, StepKey | None] = {outermost: None}
+    level = [outermost]
+    while level:
+        following: list[Member] = []
+        for state in dict.fromkeys(member.state for member in level):
+            if Path(state).exists():  # else its runs are gone, and what they had claimed with them
+                parents = [member for member in level if member.state == state]
+                for parent, key, member in _read(Path(state), partial(_started, parents)):
+                    if member not in found:
+                        found[member] = found[parent] or key
+                        following.append(member)
+        level = following
+    return found
+
+
+def holds_claims(state: str) -> bool:
+    """Whether there is such a state file, and not one that only older versions have written."""
+    path = Path(state)
+    return path.exists() and _read(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]) >= SCHEMA_VERSION
+
+
+def has_started_runs(db: sqlite3.Connection, member: Member) -> bool:
+    """Whether a step of the run started another one."""
+    query = "SELECT 1 FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' LIMIT 1"
+    return db.execute(query, (member.flow_id, member.run_id)).fetchone() is not None
+
+
+def lives(member: Member) -> bool:
+    """Whether a process executes the run; one whose state file cannot be read, is as its lock says."""
+    query = "SELECT status, host, heartbeat_at FROM runs WHERE flow_id=? AND run_id=?"
+    try:
+        row = read(Path(member.state), lambda db: db.execute(query, (member.flow_id, member.run_id)).fetchone())
+    except StateError:
+        row = None
+    return is_executed(member, *(row or (None, None, None)))
+
+
+def is_executed(member: Member, status: str | None, host: str | None, heartbeat_at: int | None) -> bool:
+    """The same, of a run whose row is known; None for one that has none."""
+    beat = heartbeat_at if status == Status.RUNNING else None
+    return is_live(Path(member.state), member.flow_id, member.run_id, host or "", beat)
+
+
+def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    """As `read`, of a file of any schema."""
+    try:
+        return read_any(path, query)
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Member, StepKey, Member]]:
+    found = []
+    query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
+    for parent in parents:
+        latest: dict[StepKey, Member] = {}
+        for (text,) in db.execute(query, (parent.flow_id, parent.run_id)):
+            detail = json.loads(text)
+            key = StepKey(detail["job"], detail["step"], detail.get("item") or "")
+            latest[key] = Member.of(Path(detail["state"]), detail["flow"], detail["run"])
+        found += [(parent, key, member) for key, member in latest.items()]
+    return found
