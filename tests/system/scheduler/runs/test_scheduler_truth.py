@@ -282,6 +282,30 @@ def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "B
     assert needs(night, code=0) == []
 
 
+def test_missed_slots_that_nobody_will_make_up_for(night: "Bench") -> None:
+    since = (TODAY - dt.timedelta(days=3)).isoformat()
+    night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1), item("sales"))
+    night.command("tick", "scheduler.yaml", code=1)
+    why = ("--reason", "prices of yesterday")
+    told = night.command("ack", "scheduler.yaml", "report", "--before", TODAY.isoformat(), *why)
+    assert told == "3 missed slots of report need nobody: prices of yesterday\n"
+    assert [(need["item"], len(need["slots"])) for need in needs(night, code=1)] == [("report", 1), ("sales", 1)]
+    slot = ("--slot", TODAY.isoformat())
+    night.command("ack", "scheduler.yaml", "report", *slot, *why)
+    assert json.loads(night.command("ack", "scheduler.yaml", "report", *slot, *why, "--json"))["slots"] == []
+    assert [need["item"] for need in needs(night, code=1)] == ["sales"]
+    assert "report" not in aetherflow(night, "status", code=1)
+    night.command("audit", "scheduler.yaml", "--fail-on", "missed")
+    found = json.loads(night.command("audit", "scheduler.yaml", "--json", code=1))
+    assert [each["settled"] for each in found["findings"]] == ["acknowledged"] * 4 + [None]
+    assert night.rows("SELECT count(*) FROM journal WHERE event='ack'") == [(4,)]
+    night.command("ack", "scheduler.yaml", "sales", *slot, *why, code=2)
+    assert "aetherflow runs ack RUN_ID" in night.errors
+    night.command("ack", "scheduler.yaml", "sales", *why, code=2)
+    night.command("backfill", "scheduler.yaml", "report", "--from", since, "--to", TODAY.isoformat(), "-q")
+    assert night.rows("SELECT count(*) FROM slots WHERE item='report' AND status='SUCCESS'") == [(3,)]
+
+
 def test_a_late_slot_fails_an_audit_that_asks_for_it(night: "Bench") -> None:
     (night.folder / "good").touch()
     night.schedule_of(item("sales", late_after_seconds=1))

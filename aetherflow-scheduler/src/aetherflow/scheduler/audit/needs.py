@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -98,11 +99,15 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     slots, epochs = Slots(ledger), Epochs(ledger)
     migrated = ledger.read("SELECT value FROM meta WHERE name='migrated_at'")
     begin = int(migrated[0][0]) if migrated else 0
+    acked = acknowledged_slots(ledger)
     known, present = {epoch.item for epoch in epochs.all()}, epochs.present()
     rows = [
         row
         for row in truth.told(slots.unwell(MOST)) + slots.held()
-        if kind_of(row) and (row.finished_at or 0) >= begin and (row.item in present or row.item not in known)
+        if (kind := kind_of(row)) is not None
+        and not (kind == "missed" and (row.item, row.slot) in acked)
+        and (row.finished_at or 0) >= begin
+        and (row.item in present or row.item not in known)
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
         rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
