@@ -197,6 +197,10 @@ _NEUTRAL = [
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),
         (r"(?m)^(bash: line \d+:) +\d+ ", r"\1 PID "),
+        (r"(?m)^\w{3} \d\d \w{3} \d\d:\d\d \w+( \(\d\d:\d\dZ\))?", "NOW"),
+        (r"(\w{3} \d\d \w{3} )?\d\d:\d\d, \d+ (s|min)( \d+ min)? ago", "AGO"),
+        (r"\backs? by \S+ until (\w{3} \d\d \w{3} )?\d\d:\d\d", "ack by ACTOR until TIME"),
+        (r"\bactor=\S+ host=\S+", "actor=ACTOR host=HOST"),
         (r"  +", "  "),
     )
 ]

@@ -41,7 +41,7 @@ class PickUp(Step[Any]):
     def run(self) -> StepResult:
         """Do it: copy, claim, commit, and only then move away."""
         ledger = self.ctx.ledger("picked")
-        inbox = Path(self.ctx.env["INBOX"])
+        inbox = Path(str(self.ctx.env["INBOX"]))
         others, own = ledger.open_claims(), ledger.own_claims()
         left = {**{key: claim for key, claim in others.items() if not claim.alive}, **own}
         busy = sorted(key for key, claim in others.items() if claim.alive)
@@ -64,7 +64,7 @@ class PickUp(Step[Any]):
             raise StepError("before the source is changed")
         for each in taken:
             if self.inputs.get("after") == "move":
-                (inbox / each["key"]).unlink(missing_ok=True)
+                (inbox / str(each["key"])).unlink(missing_ok=True)
         if self.ctx.env.get("FAIL") == "moved":
             raise StepError("after the source was changed")
         output = {"files": taken, "busy": busy, "taken_over_from": sorted({t["from"] for t in taken if t["from"]})}
@@ -79,7 +79,7 @@ class Load(Step[Any]):
         """Do it."""
         if self.ctx.env.get("FAIL") == "load":
             raise StepError("the load failed")
-        effects = Path(self.ctx.env["EFFECTS"])
+        effects = Path(str(self.ctx.env["EFFECTS"]))
         done = effects.read_text().splitlines() if effects.exists() else []
         folder = self.ctx.artifacts_dir(self.inputs["job"])
         for file in sorted(folder.glob("*.txt")):
@@ -113,7 +113,7 @@ class Watermark(Step[Any]):
         if any(claim.alive for claim in ledger.open_claims("lines").values()):
             raise ClaimBusyError("another run reads")
         before = ledger.get("lines", 0)
-        rows = Path(self.ctx.env["INBOX"], "rows").read_text().split()
+        rows = Path(str(self.ctx.env["INBOX"]), "rows").read_text().split()
         claim = ledger.claim("lines", len(rows))
         if self.ctx.env.get("FAIL"):
             ledger.commit_claims()

@@ -30,6 +30,7 @@ PROMISES = (
     "Nothing outside the roots is read, written or deleted.",
     "No secret reaches any sink.",
     "Schedules follow cron's rules; each due time fires once or is recorded as missed.",
+    "What a run claims is taken for good only by a good run: a new run instead of a resume loses and doubles nothing.",
 )
 SUITES = {
     "A1": "kill -9 at every failpoint",

@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.claim_errors import ClaimBusyError, ClaimedFileError, ClaimsLostError
 from aetherflow.core.base.errors import (
     AetherflowError,
     ChangedDefinitionError,
-    ClaimBusyError,
-    ClaimedFileError,
-    ClaimsLostError,
     ConnectorError,
     LeaseLostError,
     LockBusyError,

@@ -9,7 +9,7 @@ import pytest
 
 import aetherflow.core
 from aetherflow.core import api, exception, runner, validation
-from aetherflow.core.base import errors
+from aetherflow.core.base import claim_errors, errors
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -24,6 +24,10 @@ NAMES = [
     "BundleSourceConfig",
     "BundleSourceInit",
     "ChangedDefinitionError",
+    "Claim",
+    "ClaimBusyError",
+    "ClaimedFileError",
+    "ClaimsLostError",
     "CleanupPolicy",
     "ConnectorBase",
     "ConnectorConfig",
@@ -137,10 +141,9 @@ def test_the_documented_names_elsewhere() -> None:
         aetherflow.core.nonsense  # noqa: B018
 
 
-def classes() -> list[type[errors.AetherflowError]]:
-    return [
-        value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.AetherflowError)
-    ]
+def classes(module: Any = errors) -> list[type[errors.AetherflowError]]:
+    found = [value for value in vars(module).values() if inspect.isclass(value)]
+    return [each for each in found if issubclass(each, errors.AetherflowError) and each.__module__ == module.__name__]
 
 
 def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
@@ -165,7 +168,7 @@ def test_every_error_stands_in_the_tree_with_its_base_and_exit_code() -> None:
 
 def test_codes_are_unique() -> None:
     codes: dict[str, list[str]] = {}
-    for cls in classes():
+    for cls in [*classes(), *classes(claim_errors)]:
         assert re.fullmatch(r"AF\d{4}", cls.code)
         codes.setdefault(cls.code, []).append(cls.__name__)
     shared = {code: names for code, names in codes.items() if len(names) > 1}

@@ -112,6 +112,8 @@ SAMPLE: dict[str, Any] = {
     "version": 1,
     "flow": {
         "id": "f",
+        "owner": "ops",
+        "runbook_url": "https://wiki/f",
         "description": "text",
         "workspace": {"root": "w", "cleanup_policy": "never", "layout": {"artifacts": "a"}},
         "state": {"backend": "sqlite", "path": "s"},

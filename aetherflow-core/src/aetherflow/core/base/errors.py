@@ -24,7 +24,6 @@
     │   ├── RunUnknownError                       a step that must not be repeated unasked was interrupted
     │   └── RunInterruptedError          exit 128+signal
     ├── ChangedDefinitionError           exit 2   a finished step is not what it was when it ran
-    ├── ClaimsLostError                  exit 2   what a run had claimed was taken over by another run
     ├── RunBusyError                     exit 3   another live process owns the run
     ├── StateError                       exit 4   the state store cannot be used
     │   └── LostOwnershipError                    another process took the run over
@@ -38,12 +37,10 @@
         ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
         ├── LockBusyError (RuntimeError)          another run holds the lock
         ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
-        ├── ClaimBusyError (RuntimeError)         another run, which lives, has claimed the key
-        ├── ClaimedFileError (RuntimeError)       what an ended run had taken is gone
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
-Each class has a stable code (its section in docs/reference/errors.md) and an exit code; the command line is the
-only place that turns one into the other.
+Those of claims stand in `claim_errors`. Each class has a stable code (its section in docs/reference/errors.md) and an
+exit code; the command line is the only place that turns one into the other.
 """
 
 import textwrap
@@ -267,13 +264,6 @@ class ChangedDefinitionError(AetherflowError):
         super().__init__("\n".join(lines), fix=fix)
 
 
-class ClaimsLostError(AetherflowError):
-    """What a run had claimed was taken over, or given back: its results are not to be used any more."""
-
-    code = "AF3005"
-    exit_code = 2
-
-
 class RunBusyError(AetherflowError):
     """Another live process owns the run."""
 
@@ -352,22 +342,6 @@ class LeaseLostError(StepError, RuntimeError):
     """A lock was lost while the step worked under it; another run may have taken it since."""
 
     code = "AF5302"
-
-
-class ClaimBusyError(StepError, RuntimeError):
-    """Another run has claimed the key and lives, or was a moment faster; `run_id` is that run."""
-
-    code = "AF5303"
-
-    def __init__(self, message: str = "", *, run_id: str = "", fix: str = "") -> None:
-        super().__init__(message, fix=fix)
-        self.run_id = run_id
-
-
-class ClaimedFileError(StepError, RuntimeError):
-    """The file of a claim, which a run that takes over needs, is gone or damaged."""
-
-    code = "AF5304"
 
 
 class ConnectorError(StepError, RuntimeError):

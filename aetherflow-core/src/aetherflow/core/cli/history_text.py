@@ -165,7 +165,8 @@ def _claim_lines(claims: list["PastClaim"]) -> list[str]:
 
 
 def _entry(entry: "JournalEntry") -> str:
-    detail = " ".join(f"{name}={_plain(value)}" for name, value in entry.detail.items() if value is not None)
+    told = {**entry.detail, "until": iso(entry.detail["until"])} if entry.detail.get("until") else entry.detail
+    detail = " ".join(f"{name}={_plain(value)}" for name, value in told.items() if value is not None)
     return f"{iso(entry.at)}  {entry.event}  {detail}".rstrip()
 
 

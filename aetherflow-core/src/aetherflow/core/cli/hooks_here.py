@@ -1,7 +1,7 @@
 """What the hooks of this folder say about what needs a person."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[Nee
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
-    snapshot = build_snapshot(Path.cwd(), config=config)
+    snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=True)
     from aetherflow.core.runtime.environment.allowed import status_hooks
 
     for hooks in (snapshot.hooks, status_hooks(snapshot.settings, snapshot.project.spec.plugins)):
@@ -40,15 +40,24 @@ def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[Nee
 
 
 def _answers(hooks: "Hooks | None", root: Path) -> Iterator[tuple[str, list[NeedsPerson] | AetherflowError]]:
-    for name in hooks.names(HOOK) if hooks is not None else ():
-        assert hooks is not None  # noqa: S101 else there is no name
+    if hooks is None:
+        return
+    from aetherflow.core.host.hooks import hook_failed
+
+    for name in hooks.names(HOOK):
         try:
             for _, found in hooks.decide(HOOK, only=name, state_root=root):
-                answer = list(found)
-                if strange := next((each for each in answer if not isinstance(each, NeedsPerson)), None):
-                    kind = type(strange).__name__
-                    yield name, AetherflowError(f"hook {name}: needs_person gave a {kind}, no NeedsPerson")
-                else:
-                    yield name, answer
+                yield name, _checked(found)
         except AetherflowError as error:
             yield name, error
+        except Exception as error:  # noqa: BLE001 foreign code, while it is asked for one after the other
+            yield name, hook_failed(name, HOOK, error)
+
+
+def _checked(answer: Iterable[object]) -> list[NeedsPerson]:
+    found = []
+    for each in answer:
+        if not isinstance(each, NeedsPerson):
+            raise TypeError(f"it gave a {type(each).__name__}, no NeedsPerson")
+        found.append(each)
+    return found

@@ -103,14 +103,8 @@ class LiveObserver:
                 self._step = None
                 note = fields.get("error") or fields.get("reason") or ""
                 self._line(f"{fields['status']:<11} {_name(fields)}  {seconds(fields['duration_ms'])}  {note}".rstrip())
-            elif event == "step_retry":
-                self._line(f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s")
-            elif event == "plugin_changed":
-                self._line(f"PLUGIN      {fields['plugin']} {fields['before']} -> {fields['now']}")
-            elif event == "definition_changed":
-                self._line(
-                    f"CHANGED     {fields['job_id']}.{fields.get('step_id', '')}".rstrip(".") + f"  {fields['note']}"
-                )
+            elif line := _remarkable(event, fields):
+                self._line(line)
             elif event == "job_end" and fields["status"] in ("SKIPPED", "BLOCKED", "FAILED", "UNKNOWN"):
                 note = fields.get("error") or fields.get("skip_reason") or f"blocked by {fields.get('blocked_by')}"
                 self._line(f"{fields['status']:<11} {fields['job_id']}  {note}")
@@ -142,6 +136,22 @@ class LiveObserver:
     def _erase(self) -> None:
         self._stream.write("\r\x1b[2K")
         self._stream.flush()
+
+
+def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
+    """The line of an event that most runs do not have."""
+    if event == "step_retry":
+        return f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s"
+    if event == "plugin_changed":
+        return f"PLUGIN      {fields['plugin']} {fields['before']} -> {fields['now']}"
+    if event == "definition_changed":
+        return f"CHANGED     {fields['job_id']}.{fields.get('step_id', '')}".rstrip(".") + f"  {fields['note']}"
+    if event == "claimed" and "taken_over_from" in fields:
+        of = f"{fields['count']} of run {fields['taken_over_from']}, ledger {fields['ledger']}"
+        return f"TAKEN OVER  {_name(fields)}  {of}"
+    if event == "claims_open":
+        return f"CLAIMED     {fields['count']} stay open: {fields['note']}"
+    return None
 
 
 def _name(fields: dict[str, Any]) -> str:

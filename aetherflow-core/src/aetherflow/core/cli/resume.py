@@ -40,8 +40,8 @@ def resume(
 
     The flow file, the parameters and the dates are those that the run started with; a bundle is synced again. Finished
     steps are not repeated. A step that must not be repeated unasked and was interrupted waits for your decision: look
-    whether it had its effect, then say done or again. What a step had claimed may have been taken over by another run
-    since: then it is refused, unless --from does that again with what is new now.
+    whether it had its effect, then say done or again. If another run has taken over what a step had claimed, this is
+    refused; --from then does the step again, with what is new now.
 
     Example: aetherflow resume nightly-2026-11-24
 

@@ -2,7 +2,7 @@
 
 import shlex
 
-from aetherflow.core.base.errors import ClaimsLostError
+from aetherflow.core.base.claim_errors import ClaimsLostError
 from aetherflow.core.kernel.sequencing.plan import Plan
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState

@@ -36,7 +36,7 @@ class PastClaim:
     step_id: str
     item_key: str
     state: str
-    """`open`, `final` or `lost`."""
+    """It is `open`, `final` or `lost`."""
     identity: str | None
     artifact: str | None
     """Path of the file in which the run has what it took."""

@@ -1,6 +1,7 @@
 """Claims of a run: what it took from the world, final once the outermost run has ended well and whole.
 
-A key has at most one open claim, whoever comes; the unique index of the table decides between two that come at once.
+A key has at most one open claim, whoever comes; the unique index of the table decides between two that come at once,
+and what an attempt has read of the ledger has to be there still when its claims are committed.
 A run that takes a claim over holds the lock of the run that had it, and that of the outermost run around that one,
 while it commits; a resume looks for lost claims after it has its lock: so one of the two sees the other.
 """
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aetherflow.core.base.errors import ClaimBusyError, RunBusyError
+from aetherflow.core.base.claim_errors import ClaimBusyError
+from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
 from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord, now_ms
@@ -113,8 +115,13 @@ class Claims:
         row = self._unit.db.execute(query, (self._unit.flow_id, namespace, claim.key, claim.run_id)).fetchone()
         return _artifact(row[0]) if row else None
 
-    def stage(self, namespace: str, key: str, value: Any, artifact: Artifact | None) -> StagedClaim:
-        """A claim that this run may make. ClaimBusyError if a run that lives holds the key."""
+    def stage(
+        self, namespace: str, key: str, value: Any, artifact: Artifact | None, seen: Mapping[str, Mapping[str, str]]
+    ) -> StagedClaim:
+        """A claim that this run may make. ClaimBusyError if a run that lives holds the key.
+
+        `seen` are the marks of what was read of the ledger, by the prefix that was asked for.
+        """
         unit, look = self._unit, _Look(self._unit)
         before = next((found for found in self._open(namespace, key) if found.key == key), None)
         taken_from = None
@@ -123,7 +130,9 @@ class Claims:
                 raise busy(namespace, key, before.run_id)
             taken_from = before.run_id
         identity = identity_of(unit.flow_id, namespace, key, value)
-        return StagedClaim(namespace, key, value, identity, artifact, taken_from)
+        read = next((seen[key[:n]] for n in range(len(key), -1, -1) if key[:n] in seen), None)
+        mark = self._mark(namespace, key) if read is None else read.get(key)
+        return StagedClaim(namespace, key, value, identity, artifact, taken_from, mark)
 
     # Transitions
 
@@ -161,7 +170,8 @@ class Claims:
         unit, at = self._unit, now_ms()
         for claim in staged:
             place = (unit.flow_id, claim.namespace, claim.key)
-            if claim.taken_from and not unit.db.execute(_LOSE, (at, *place, claim.taken_from)).rowcount:
+            is_left = not claim.taken_from or unit.db.execute(_LOSE, (at, *place, claim.taken_from)).rowcount
+            if not is_left or self._mark(claim.namespace, claim.key) != claim.seen:
                 raise busy(claim.namespace, claim.key, self._holder(claim))
             artifact = to_json(dataclasses.asdict(claim.artifact)) if claim.artifact else None
             made = (claim.identity, artifact, claim.taken_from, at)
@@ -193,9 +203,16 @@ class Claims:
         return record is not None and record.status in DONE_STEP
 
     def _holder(self, claim: StagedClaim) -> str:
-        query = "SELECT run_id FROM claims WHERE flow_id=? AND namespace=? AND key=? AND state='open'"
-        row = self._unit.db.execute(query, (self._unit.flow_id, claim.namespace, claim.key)).fetchone()
+        """The run that was first."""
+        query = "SELECT run_id FROM claims WHERE flow_id=? AND namespace=? AND key=? AND run_id<>? AND state<>'lost'"
+        place = (self._unit.flow_id, claim.namespace, claim.key, self._unit.run_id)
+        row = self._unit.db.execute(f"{query} ORDER BY at DESC LIMIT 1", place).fetchone()
         return row[0] if row else claim.taken_from or ""
+
+    def _mark(self, namespace: str, key: str) -> str | None:
+        query = "SELECT run_id, at FROM ledger WHERE flow_id=? AND namespace=? AND key=?"
+        row = self._unit.db.execute(query, (self._unit.flow_id, namespace, key)).fetchone()
+        return mark_of(*row) if row else None
 
 
 class _Look:
@@ -233,6 +250,11 @@ class _Look:
         if self._family is None:
             self._family = family_of(unit.outermost)
         return Member.of(unit.store.path, unit.flow_id, run_id) in self._family
+
+
+def mark_of(run_id: str, at: int) -> str:
+    """What tells one writing of a ledger's key from another."""
+    return f"{run_id}@{at}"
 
 
 def told_of(staged: Iterable[StagedClaim]) -> Iterator[dict[str, Any]]:

@@ -32,7 +32,7 @@ class LostClaim(NamedTuple):
 
     member: Member
     step: StepKey
-    """Of the outermost run."""
+    """That of the outermost run which led to it."""
     namespace: str
     key: str
     taken_by: str | None

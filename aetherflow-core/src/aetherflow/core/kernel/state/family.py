@@ -27,7 +27,7 @@ class Member(NamedTuple):
     """A run and its state file."""
 
     state: str
-    """Absolute, links followed."""
+    """Its absolute path, with links followed."""
     flow_id: str
     run_id: str
 
@@ -38,7 +38,7 @@ class Member(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """A member as `text` has it."""
+        """The member that a text of `text` stands for."""
         return cls(*json.loads(text))
 
     @property
@@ -118,7 +118,9 @@ def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Member, StepKey, Member]]:
-    found = []
+    found: list[tuple[Member, StepKey, Member]] = []
+    if not db.execute("PRAGMA user_version").fetchone()[0]:
+        return found  # whoever was about to create it was killed
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
     for parent in parents:
         latest: dict[StepKey, Member] = {}

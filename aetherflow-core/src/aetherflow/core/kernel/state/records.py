@@ -151,6 +151,8 @@ class StagedClaim:
     artifact: Artifact | None
     taken_from: str | None
     """The run that holds the key still."""
+    seen: str | None
+    """The mark of the final value that the attempt saw; None if there was none."""
 
 
 @dataclass(slots=True)
@@ -162,10 +164,12 @@ class StepEffects:
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
     facts: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Entries of the ledger that are committed with whatever end the attempt comes to."""
+    seen: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """By ledger, and prefix of the keys that were read: the marks of what was there."""
     claims: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
     """For the transaction that ends the attempt well, unless the step commits them before."""
     claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
-    """Those that are committed."""
+    """Those that it has committed already."""
 
 
 @dataclass(frozen=True, slots=True)

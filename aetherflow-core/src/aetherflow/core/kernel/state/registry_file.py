@@ -192,8 +192,8 @@ def runs_in(path: Path) -> list[Registered]:
 
 _STORED = (
     "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, manifest, "
-    "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts WHERE acts.flow_id=runs.flow_id AND "
-    "acts.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)) FROM runs"
+    "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts a WHERE a.flow_id=runs.flow_id AND "
+    "a.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)) FROM runs"
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aetherflow.core.base.said import Reason, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
-from aetherflow.core.kernel.state.claims import Claims
+from aetherflow.core.kernel.state.claims import Claims, mark_of
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import (
     StepEffects,
@@ -95,12 +95,17 @@ class StepStates:
         return [StoredArtifact(StepKey(*row[:3]), *row[3:]) for row in rows]
 
     def ledger(self, namespace: str, prefix: str) -> dict[str, Any]:
-        """Final entries of one ledger of the flow whose key starts with `prefix`, sorted by key."""
+        """Final values of one ledger of the flow by their keys, which start with `prefix`, sorted."""
+        return {key: value for key, (value, _) in self.entries(namespace, prefix).items()}
+
+    def entries(self, namespace: str, prefix: str) -> dict[str, tuple[Any, str]]:
+        """The same, each with the mark of its writing: another one if it is written again."""
         rows = self._unit.db.execute(
-            "SELECT key, value FROM ledger WHERE flow_id=? AND namespace=? AND key>=? AND key<? ORDER BY key",
+            "SELECT key, value, run_id, at FROM ledger WHERE flow_id=? AND namespace=? AND key>=? AND key<? "
+            "ORDER BY key",
             (self._unit.flow_id, namespace, *keys_from(prefix)),
         )
-        return {key: json.loads(value) for key, value in rows}
+        return {key: (json.loads(value), mark_of(run_id, at)) for key, value, run_id, at in rows}
 
     # Transitions
 

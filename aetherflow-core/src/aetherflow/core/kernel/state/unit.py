@@ -29,7 +29,7 @@ class Unit:
 
     @property
     def member(self) -> Member:
-        """The run itself."""
+        """The run, as others may name it."""
         return Member.of(self.store.path, self.flow_id, self.run_id)
 
     @property

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import ClaimedFileError, StepError
+from aetherflow.core.base.claim_errors import ClaimedFileError
+from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.sequencing.attempt import Attempt
@@ -27,8 +28,8 @@ class ReadLedger:
         return self.scan(key).get(key, default)
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        found = self._state.ledger(self._name, prefix) | self._claims.standing(self._name, prefix)
-        return dict(sorted(found.items()))
+        found = {key: value for key, (value, _) in self._read(prefix).items()}
+        return dict(sorted({**found, **self._claims.standing(self._name, prefix)}.items()))
 
     def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
         return self._claims.others(self._name, prefix)
@@ -49,6 +50,9 @@ class ReadLedger:
         if facts != (artifact.size, artifact.sha256):
             raise ClaimedFileError(f"{where} is not what that run left: {artifact.path}", fix=fix)
         return Path(artifact.path)
+
+    def _read(self, prefix: str) -> dict[str, tuple[Any, str]]:
+        return self._state.entries(self._name, prefix)
 
 
 class StagedLedger(ReadLedger):
@@ -87,7 +91,8 @@ class StagedLedger(ReadLedger):
     def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
         self._control.check_open()
         file = None if artifact is None else self._artifact(str(artifact))
-        staged = self._claims.stage(self._name, key, self._safe(key, value), file)
+        seen = self._effects.seen.get(self._name, {})
+        staged = self._claims.stage(self._name, key, self._safe(key, value), file, seen)
         self._effects.claims[self._name, key] = staged
         return self._of(staged)
 
@@ -100,6 +105,11 @@ class StagedLedger(ReadLedger):
     def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
         staged = (self._of(claim) for claim in self._mine(prefix))
         return dict(sorted({**super().own_claims(prefix), **{claim.key: claim for claim in staged}}.items()))
+
+    def _read(self, prefix: str) -> dict[str, tuple[Any, str]]:
+        found = super()._read(prefix)
+        self._effects.seen.setdefault(self._name, {})[prefix] = {key: mark for key, (_, mark) in found.items()}
+        return found
 
     def _safe(self, key: str, value: Any) -> Any:
         return json_safe(value, f"ledger {self._name}.{key}")

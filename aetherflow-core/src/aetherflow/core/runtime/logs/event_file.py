@@ -9,7 +9,7 @@ from aetherflow.core.base.errors import UsageError
 from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
 
 _ERRORS = ("FAILED", "UNKNOWN")
-_WARNINGS = ("step_retry", "lock_lost", "definition_changed")
+_WARNINGS = ("step_retry", "lock_lost", "definition_changed", "claims_open")
 
 
 class EventFile:

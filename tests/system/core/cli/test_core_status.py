@@ -1,0 +1,203 @@
+"""`status` beside living, killed and waiting processes, on a terminal, and with hooks of other distributions."""
+
+import json
+import os
+import pty
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from core_history import OK, flow
+
+import warm
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+SLEEPS = """\
+jobs:
+  - id: main
+    steps:
+      - id: pay
+        type: external.process
+        inputs: {shell: true, command: 'echo $$ > $EFFECTS.pid; exec sleep 60'}
+"""
+HOOK = """
+from aetherflow.core.api import Acknowledged, NeedsPerson, hookimpl
+
+@hookimpl
+def aetherflow_needs_person(state_root):
+    assert (state_root / "registry.sqlite").exists()
+    yield NeedsPerson("MISSED", "hr", 1_000_000, "host down", slot="2026-11-24T00:15:00Z", commands=("run hr",))
+    yield NeedsPerson("FAILED", "item", 2_000_000, run_id="r", flow_id="f", holds_up=("report (due 06:00)",), owner="x")
+    yield NeedsPerson("LATE", "slow", 3_000_000, acknowledged=Acknowledged("ada", 1, "known", 99_999_999_999_999))
+"""
+
+
+def begin(project: "Project", wait_for: Callable[..., None], reap: list[int], *arguments: str) -> Any:
+    """A run that has begun its step, which leads its own process."""
+    process = project.start("run", *arguments)
+    pid = project.effects.with_name("effects.pid")
+    wait_for(lambda: pid.exists() and pid.read_text().strip())
+    reap += [process.pid, int(pid.read_text())]
+    pid.unlink()
+    return process
+
+
+def document(project: "Project") -> dict[str, Any]:
+    result = project.command("status", "--json")
+    found: dict[str, Any] = json.loads(result.out)
+    assert result.code == (0 if found["ok"] else 1)
+    return found
+
+
+def test_a_run_under_way_is_shown_and_a_killed_one_needs_a_person(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "slow", SLEEPS)
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    text = project.command("status")
+    assert text.code == 0
+    (line,) = (line for line in text.out.splitlines() if line.startswith("running"))
+    assert f"pid {process.pid} on " in line
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["reason_code"]) == ("INTERRUPTED", "gone")
+    assert need["cause"] == "its process is gone, in main.pay"
+    assert need["commands"] == ["aetherflow resume r"]
+
+
+def test_a_stopped_run_says_by_what(project: "Project", wait_for: Callable[..., None], reap: list[int]) -> None:
+    flow(project, "slow", SLEEPS)
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["cause"]) == ("INTERRUPTED", "main.pay: stopped by signal 15")
+
+
+def test_an_open_question_says_look_then_decide(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "payments", SLEEPS.replace("id: pay\n", "id: pay\n        effect: once\n"))
+    process = begin(project, wait_for, reap, "payments.yaml", "--run-id", "r")
+    process.kill()
+    process.communicate()
+    assert project.command("resume", "r").code == 1
+    lines = project.command("status").out.splitlines()
+    assert lines[1].startswith("UNKNOWN  payments ")
+    assert "main.pay was interrupted; whether it had its effect is not known" in " ".join(" ".join(lines).split())
+    assert "         look, then: aetherflow resume r --decide 'main.pay=done|again'" in lines
+    assert project.command("resume", "r", "--decide", "main.pay=done", "--reason", "the bank has it").code == 0
+    assert document(project)["needs_person"] == []
+
+
+def test_a_run_that_waits_for_a_lock_says_for_which(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    locked = """\
+jobs:
+  - id: main
+    steps:
+      - id: pay
+        type: with_lock
+        inputs:
+          lock_key: warehouse
+          wait_seconds: 60
+          step: {type: external.process, inputs: {shell: true, command: 'echo $$ > $EFFECTS.pid; exec sleep 60'}}
+"""
+    flow(project, "one", locked)
+    flow(project, "two", locked)
+    holding = begin(project, wait_for, reap, "one.yaml", "--run-id", "holds")
+    waiting = project.start("run", "two.yaml", "--run-id", "waits")
+    reap.append(waiting.pid)
+    wait_for(lambda: "waits for lock warehouse" in project.command("status").out)
+    found = {run["run_id"]: run["waits_for"] for run in document(project)["running"]}
+    assert found == {"holds": None, "waits": "warehouse"}
+    for process in (waiting, holding):
+        process.terminate()
+        process.communicate()
+
+
+def test_a_start_beside_a_living_run_is_refused_until_that_has_ended(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "slow", SLEEPS, ", locks: {scope: flow}")
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    assert project.command("run", "slow.yaml", "--run-id", "s").code == 3
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["reason_code"], need["run_id"]) == ("REFUSED", "busy", "s")
+    assert project.command("run", "slow.yaml", "--run-id", "r").code == 3
+    assert len(document(project)["needs_person"]) == 1, "a run that goes on needs nobody"
+    process.kill()
+    process.communicate()
+    flow(project, "slow", OK.replace("id: a", "id: main").replace("id: s", "id: pay"), ", locks: {scope: flow}")
+    wait_for(lambda: project.command("resume", "r", "--accept-changes").code == 0)
+    assert document(project)["needs_person"] == []
+
+
+def test_on_a_terminal_a_typing_error_is_no_refused_start(project: "Project") -> None:
+    flow(project, "f", OK)
+    project.write("version: [", "broken.yaml")
+    for arguments in (["run", "no-such.yaml"], ["run", "f.yaml", "--param", "colour=red"], ["run", "broken.yaml"]):
+        master, terminal = pty.openpty()
+        done = warm.run(
+            project.argv(*arguments), cwd=project.folder, env=project.env, stderr=terminal, check=False, timeout=60
+        )
+        os.close(terminal)
+        os.close(master)
+        assert done.returncode == 2
+    found = document(project)["needs_person"]
+    assert [need["name"] for need in found] == ["broken.yaml"], "that flow is broken for all, and only one saw it"
+    assert project.command("run", "no-such.yaml").code == 2
+    assert {need["name"] for need in document(project)["needs_person"]} == {"broken.yaml", "no-such.yaml"}
+
+
+def test_the_command_of_a_refused_start_works_from_anywhere(project: "Project") -> None:
+    flow(project, "f", OK.replace("check_items", "chek_items"))
+    assert project.command("run", "f.yaml", "--param", "a=b c").code == 2
+    elsewhere = project.folder / "else where"
+    elsewhere.mkdir()
+    done = warm.run(
+        project.argv("status", "--json"), cwd=elsewhere, env=project.env, capture_output=True, text=True, check=False
+    )
+    (command,) = json.loads(done.stdout)["needs_person"][0]["commands"]
+    assert command == f"cd {project.folder} && aetherflow run f.yaml --param 'a=b c'"
+
+
+def test_hooks_add_what_they_know(project: "Project") -> None:
+    project.module("acme_status", HOOK)
+    project.plugin("acme", "[aetherflow.hooks.status]\nx = acme_status\n")
+    flow(project, "f", OK.replace("items: [1]", "items: ['{{env.NOT_THERE}}']"))
+    assert project.command("run", "f.yaml", "--run-id", "r").code == 1
+    found = document(project)
+    assert [(need["status"], need["name"], need["holds_up"], need["owner"]) for need in found["needs_person"]] == [
+        ("FAILED", "f", ["report (due 06:00)"], "x"),
+        ("MISSED", "hr", [], None),
+    ]
+    assert [need["name"] for need in found["in_hand"]] == ["slow"]
+    text = project.command("status").out
+    assert "         holds up report (due 06:00) · owner x" in text
+    assert "MISSED   hr    slot Tue 24 Nov 00:15" in text
+    assert json.loads(project.command("status", "--json", "--flow", "h*").out)["needs_person"][0]["name"] == "hr"
+
+
+def test_a_hook_that_fails_is_shown_and_hides_nothing(project: "Project") -> None:
+    project.module(
+        "acme_status", HOOK.replace("    assert (state_root", "    raise OSError('no ledger')\n    assert (state_root")
+    )
+    project.plugin("acme", "[aetherflow.hooks]\nx = acme_status\n")
+    flow(project, "f", OK)
+    assert project.command("run", "f.yaml").code == 0
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["name"], need["error_code"]) == ("UNREADABLE", "acme:x", "AF2111")
+    assert "no ledger" in need["cause"]
+
+
+def test_a_run_does_not_import_what_only_status_asks(project: "Project") -> None:
+    project.module("acme_status", "raise SystemExit('imported')\n")
+    project.plugin("acme", "[aetherflow.hooks.status]\nx = acme_status\n")
+    flow(project, "f", OK)
+    assert project.command("run", "f.yaml").code == 0
+    assert "AF2102" in project.command("status").out + project.command("status").err

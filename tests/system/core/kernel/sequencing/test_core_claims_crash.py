@@ -1,0 +1,204 @@
+"""Runs that claim are killed at every lasting effect; a new run, or a resume, finds everything, and takes it once."""
+
+import contextlib
+import io
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.durable import failpoint
+from aetherflow.core.cli import main
+from claiming import flow
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+STRIDE = 1 if os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS") else 5
+"""All but the kill of a run that a new one follows is tried at every fifth point, and where claims are written or their
+files removed; with this variable at every point."""
+TELLING = ("claims", "run SUCCESS", "run RUNNING", "folders kept", "flow started", "rmtree")
+FILES = {"a.txt": "1", "b.txt": "2"}
+PARENT = """\
+version: 1
+flow: {id: f}
+jobs:
+  - {id: take, steps: [{id: sub, type: run_flow, inputs: {flow: child.yaml}}]}
+  - {id: again, depends_on: [take], steps: [{id: sub, type: run_flow, inputs: {flow: child.yaml}}]}
+"""
+"""The second run of the child finds nothing new, as a second step of the outermost run should."""
+
+
+def attempt(run_id: str, setting: str) -> int:
+    """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        code = 99
+        try:
+            failpoint.setting = setting
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+                code = main(["run", "flow.yaml", "--run-id", run_id])
+            Path("stderr").write_text(err.getvalue())
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def chosen(names: list[str], offset: int) -> Iterator[tuple[int, str]]:
+    """The points that are tried."""
+    for point, name in enumerate(names, 1):
+        if point % STRIDE == offset % STRIDE or any(word in name for word in TELLING):
+            yield point, name
+
+
+class Case:
+    """A flow over an inbox, to be killed and begun afresh."""
+
+    def __init__(self, project: "Project", inbox: Path) -> None:
+        self.project = project
+        self.inbox = inbox
+
+    def forget(self) -> None:
+        for folder in (self.project.states, self.project.work):
+            if folder.exists():
+                durable.remove_tree(folder)
+        self.project.effects.unlink(missing_ok=True)
+        for name, text in FILES.items():
+            (self.inbox / name).write_text(text)
+
+    def points(self) -> list[str]:
+        names = self.project.folder / "points"
+        names.unlink(missing_ok=True)
+        self.forget()
+        assert attempt("one", f"log:{names}") == 0, Path("stderr").read_text()
+        found = names.read_text().splitlines()
+        self.forget()
+        return found
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        found = []
+        for state in sorted(self.project.states.glob("[a-z].sqlite")):
+            with contextlib.closing(sqlite3.connect(state)) as db:
+                found += db.execute(sql).fetchall()
+        return found
+
+    def check(self, point: str) -> None:
+        """Every file was worked up; what good runs took is final, once; nothing else is open."""
+        assert self.project.lines() == [f"{name} {text}" for name, text in FILES.items()], point
+        assert self.rows("SELECT state FROM claims WHERE state='open'") == [], point
+        assert self.rows("SELECT key, json_extract(value, '$.text') FROM ledger ORDER BY key") == [*FILES.items()], (
+            point
+        )
+        assert [row[0] for row in self.rows("SELECT key FROM claims WHERE state='final' ORDER BY key")] == [*FILES], (
+            point
+        )
+        for state in self.project.states.glob("[a-z].sqlite"):
+            checked = self.project.cli("state", "check", str(state))
+            assert checked.code == 0, (point, checked.out)
+
+
+@pytest.fixture
+def case(project: "Project", inbox: Path, request: pytest.FixtureRequest) -> Case:
+    project.write(flow("on_success", getattr(request, "param", "move")))
+    found = Case(project, inbox)
+    assert project.cli("run", "flow.yaml").code == 0  # imports everything once, so that the forks are warm
+    found.forget()
+    return found
+
+
+def test_the_points_of_claims_are_among_them(case: Case) -> None:
+    names = case.points()
+    assert {"begin claims", "commit claims", "committed claims", "commit folders kept", "commit run SUCCESS"} <= set(
+        names
+    )
+    assert names.index("committed run SUCCESS") < names.index("rmtree one", names.index("committed run SUCCESS"))
+
+
+@pytest.mark.parametrize(
+    ("case", "then"),
+    [("keep", "a new run"), ("move", "a new run"), ("move", "a resume"), ("move", "a new run that is killed too")],
+    indirect=["case"],
+)
+def test_kill_9_at_every_point(case: Case, then: str) -> None:
+    names = case.points()
+    for point, name in enumerate(names, 1) if then == "a new run" else chosen(names, len(then)):
+        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        if then == "a resume":
+            assert attempt("one", "") == 0, (point, name, Path("stderr").read_text())
+        if then == "a new run that is killed too":
+            assert attempt("two", f"{20 + point % 40}") in (0, -signal.SIGKILL)
+        assert attempt("three", "") == 0, (point, name, Path("stderr").read_text())
+        case.check(f"kill at {point}: {name}")
+        case.forget()
+
+
+@pytest.mark.parametrize("kind", ["enospc", "eio"])
+def test_errors_at_the_points(case: Case, kind: str) -> None:
+    for point, name in chosen(case.points(), len(kind)):
+        assert attempt("one", f"{point}:{kind}") in (0, 1, 4), (point, name)
+        assert attempt("three", "") == 0, (point, name, Path("stderr").read_text())
+        case.check(f"{kind} at {point}: {name}")
+        case.forget()
+
+
+@pytest.fixture(params=["own", "shared"])
+def family(project: "Project", inbox: Path, request: pytest.FixtureRequest) -> Case:
+    """A run inside a run, with a state of its own or in that of the run around it."""
+    state = f"state: {{path: {project.state}}}, " if request.param == "shared" else ""
+    project.write(flow("on_success", "move").replace("{id: f, ", f"{{id: c, {state}"), "child.yaml")
+    project.write(PARENT)
+    found = Case(project, inbox)
+    assert project.cli("run", "flow.yaml").code == 0
+    found.forget()
+    return found
+
+
+def test_the_run_around_makes_them_final_first(family: Case) -> None:
+    names = family.points()
+    if (family.project.states / "c.sqlite").exists() or "commit claims final" in names:
+        assert names.index("commit claims final") < len(names) - 1 - names[::-1].index("commit run SUCCESS")
+
+
+@pytest.mark.parametrize("then", ["a new run", "a resume"])
+def test_kill_9_at_every_point_of_a_family(family: Case, then: str) -> None:
+    for point, name in chosen(family.points(), len(then)):
+        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        if then == "a resume":
+            assert attempt("one", "") == 0, (point, name, Path("stderr").read_text())
+        assert attempt("three", "") == 0, (point, name, Path("stderr").read_text())
+        family.check(f"kill at {point}: {name}")
+        family.forget()
+
+
+def test_many_at_once_take_every_file_once(project: "Project", inbox: Path) -> None:
+    project.write(flow("never", "move"))
+    names = [f"{number:02}.txt" for number in range(30)]
+    for path in inbox.iterdir():
+        path.unlink()
+    for name in names:
+        (inbox / name).write_text(name)
+    children = []
+    for number in range(6):
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            code = 99
+            try:
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    code = main(["run", "flow.yaml", "--run-id", f"r{number}"])
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert set(codes) <= {0, 1}
+    assert project.cli("run", "flow.yaml", "--run-id", "last").code == 0
+    assert sorted(project.lines()) == [f"{name} {name}" for name in names]
+    final = project.rows("SELECT key, run_id FROM claims WHERE state='final' ORDER BY key")
+    assert [key for key, _ in final] == names
+    good = {row[0] for row in project.rows("SELECT run_id FROM runs WHERE status='SUCCESS'")}
+    assert {run for _, run in final} <= good
+    assert project.cli("state", "check", "flow.yaml").code == 0
