@@ -107,18 +107,18 @@ def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
 
     A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
     """
-    run = found.run
+    run, place = found.run, (found.run.flow_id, found.run.state_path)
     if run.status == Status.SUCCESS and (partial or run.reason_code != PARTIAL):
-        status, reason = Status.SUCCESS, said(SlotReason.HEALED, was=row.status)
-    elif row.status == Status.RUNNING:
+        # one that its scheduler left RUNNING was never anything else
+        healed = None if row.status == Status.RUNNING else said(SlotReason.HEALED, was=row.status)
+        return Fate(Status.SUCCESS, healed, run.finished_at, place)
+    if row.status == Status.RUNNING:
         return None  # its process died: the next scheduler goes on
-    elif run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
-        status, reason = Status.UNKNOWN, said(SlotReason.UNDECIDED)
-    elif run.status == Status.FAILED and (_may_fail(row) or row.told_by):
-        status, reason = Status.FAILED, error_of(found)
-    else:
-        return None
-    return Fate(status, reason, run.finished_at, (run.flow_id, run.state_path))
+    if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
+        return Fate(Status.UNKNOWN, said(SlotReason.UNDECIDED), run.finished_at, place)
+    if run.status == Status.FAILED and (_may_fail(row) or row.told_by):
+        return Fate(Status.FAILED, error_of(found), run.finished_at, place)
+    return None
 
 
 def error_of(found: "Trouble") -> Reason:
