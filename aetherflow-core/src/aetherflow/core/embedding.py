@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.resolver.params import as_given as as_given
     from aetherflow.core.kernel.resolver.params import settle_params as settle_params
     from aetherflow.core.kernel.state.acts import Act as Act
+    from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.runtime.environment.documents import load_document as load_document
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.run_record import Place as Place
-    from aetherflow.core.runtime.run_record import RecordedRun as RecordedRun
     from aetherflow.core.runtime.run_record import RunRecords as RunRecords
     from aetherflow.core.runtime.run_record import WantedRun as WantedRun
     from aetherflow.core.runtime.run_record import acknowledged as acknowledged
@@ -78,12 +78,13 @@ _HOMES = {
     "kernel.locks.store": "LockStore",
     "kernel.resolver.params": "ParamError as_given settle_params",
     "kernel.state.acts": "Act",
+    "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document",
     "runtime.environment.documents": "load_document",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.opening.calendars": "FIX read_calendar",
-    "runtime.run_record": "Place RecordedRun RunRecords WantedRun acknowledged resolved run_record",
+    "runtime.run_record": "Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",
 }
 """Module, relative to `aetherflow.core`, to the names that are re-exported from it."""

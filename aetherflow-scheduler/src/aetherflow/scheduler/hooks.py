@@ -38,20 +38,20 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
 
 
 def _told(need: "Need") -> NeedsPerson:
-    row, act, run = need.row, need.acknowledged, need.run
+    row, act, found = need.row, need.acknowledged, need.trouble
     return NeedsPerson(
         status=need.status,
         name=row.item,
         since=need.since,
         cause=need.cause,
         reason_code=row.reason_code,
-        error_code=run.error_code if run is not None else None,
+        error_code=found.error_code if found is not None else None,
         flow_id=row.flow_id,
         slot=iso(row.slot),
         run_id=row.run_id if row.attempts else None,
         holds_up=need.holds_up,
-        owner=run.owner if run is not None else None,
-        runbook_url=run.runbook if run is not None else None,
+        owner=found.run.owner if found is not None else None,
+        runbook_url=found.run.runbook if found is not None else None,
         commands=(need.command,),
         acknowledged=None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until),
         times=len(need.rows),

@@ -39,7 +39,7 @@ def test_what_only_a_person_has_run_goes_too(bench: "Bench") -> None:
     bench.command("tick", "scheduler.yaml", "-q")
     first = int(dt.datetime(2026, 3, 4, tzinfo=dt.UTC).timestamp()) * 1000
     assert bench.rows("SELECT min(slot) FROM slots") == [(first,)]
-    assert json.loads(bench.command("audit", "scheduler.yaml", "--json"))["gaps"] == []
+    assert json.loads(bench.command("audit", "scheduler.yaml", "--json", code=1))["gaps"] == []
 
 
 DAY = 86_400_000
@@ -145,10 +145,10 @@ def stuck(known: "Bench") -> "Bench":
 
 def test_slots_to_come_that_were_forgotten_are_told_of(stuck: "Bench") -> None:
     assert "a starts nothing until" in stuck.told.getvalue()
-    found = json.loads(stuck.command("status", "scheduler.yaml", "--json"))
+    found = json.loads(stuck.command("status", "scheduler.yaml", "--json", code=1))
     until = found["items"][0]["held_until"]
     assert until > "2026-03-02"
-    assert f"starts nothing until {until}" in stuck.command("status", "scheduler.yaml")
+    assert f"starts nothing until {until}" in stuck.command("status", "scheduler.yaml", code=1)
     assert "aetherflow-scheduler prune FILE" in stuck.errors
     assert f"nothing starts until {until}" in stuck.command("audit", "scheduler.yaml", code=1)
     assert "pruned, so nothing can be said" not in stuck.errors
@@ -162,5 +162,5 @@ def test_a_prune_by_the_right_clock_takes_it_back(stuck: "Bench") -> None:
     started = len(stuck.launcher.started())
     stuck.minutes(121)
     assert len(stuck.launcher.started()) == started + 2
-    assert json.loads(stuck.command("status", "scheduler.yaml", "--json"))["items"][0]["held_until"] is None
+    assert json.loads(stuck.command("status", "scheduler.yaml", "--json", code=1))["items"][0]["held_until"] is None
     assert json.loads(stuck.command("audit", "scheduler.yaml", "--json", code=1))["pruned"] == {"a": before}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.base.durable import failpoint
+from aetherflow.scheduler.ledger.known import note_schedule
 from torture_tier import sample, sized
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def finish(bench: "Bench", start: int) -> None:
 @pytest.fixture
 def prepared(bench: "Bench") -> "Bench":
     prepare(bench)
+    note_schedule(bench.load())  # once for all lives, so that the points of each are the same
     return bench
 
 

@@ -4,25 +4,22 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.acts import Act, Verb, acts_of, standing
-from aetherflow.core.kernel.state.ownership import is_live
-from aetherflow.core.kernel.state.reading import read, read_any
-from aetherflow.core.kernel.state.reasons import StateReason
+from aetherflow.core.kernel.state.acts import Act, Verb, standing
+from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import open_refusals
 from aetherflow.core.kernel.state.registry_file import NAME
-from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
 _Facts = tuple[tuple[int, int, int] | None, ...]
-_FIELDS = "status, reason, reason_code, finished_at, error, error_code, manifest, owner, runbook"
 
 
 class Place(NamedTuple):
@@ -42,30 +39,8 @@ class WantedRun(NamedTuple):
     """Absolute; of a flow that stands in no bundle."""
     manifest: str | None = None
     """That of the bundle, absolute."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedRun:
-    """A run as its state file has it; times are UTC epoch milliseconds."""
-
-    place: Place
-    run_id: str
-    acts: tuple[Act, ...]
-    status: str
-    """INTERRUPTED too where the row says RUNNING and no process is left."""
-    reason: str | None
-    reason_code: str | None
-    finished_at: int | None
-    error: str | None
-    error_code: str | None
-    manifest: str | None
-    owner: str | None
-    runbook: str | None
-
-    @property
-    def whole(self) -> bool:
-        """Whether it was to execute all of its jobs."""
-        return self.reason_code != StateReason.PARTIAL
+    unless: frozenset[str] = frozenset()
+    """Statuses that say nothing new: where the registry has one of them, the state is not asked."""
 
 
 def acknowledged(acts: Sequence[Act]) -> Act | None:
@@ -79,7 +54,14 @@ def resolved(acts: Sequence[Act]) -> Act | None:
     return ack if found is None and ack is not None and ack.value is not None and ack.until is None else found
 
 
-def run_record(root: Path, wanted: WantedRun) -> RecordedRun | None:
+class _Known(NamedTuple):
+    place: Place
+    flow_path: str
+    status: str | None
+    """As the run registered last; None if that is not known."""
+
+
+def run_record(root: Path, wanted: WantedRun) -> Trouble | None:
     """The run under the state root; None where its state cannot be reached, or no run of that id is recorded."""
     return RunRecords(root).find([wanted]).get(wanted.run_id)
 
@@ -91,10 +73,10 @@ class RunRecords:
         """`root` is the state root."""
         self._registry = root / NAME
         self._registered: _Facts = ()
-        self._places: dict[str, list[tuple[Place, str]]] = {}
-        self._files: dict[str, tuple[_Facts, dict[tuple[str, str], RecordedRun | None]]] = {}
+        self._known: dict[str, list[_Known]] = {}
+        self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}
 
-    def find(self, wanted: Iterable[WantedRun]) -> dict[str, RecordedRun]:
+    def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
         """Run id to the run; left out are those that are not recorded, and those whose state cannot be reached."""
         asked = {each.run_id: each for each in wanted}
         self._look_up(asked)
@@ -102,11 +84,11 @@ class RunRecords:
         for each in asked.values():
             if (place := self._place(each)) is not None:
                 by_file.setdefault(place.state_path, []).append((place.flow_id, each.run_id))
-        found: list[RecordedRun] = []
+        found: list[Trouble] = []
         for path, keys in by_file.items():
             with suppress(StateError):
                 found += self._in_file(path, keys)
-        return {run.run_id: run for run in found if _is_meant(asked[run.run_id], run)}
+        return {each.run.run_id: each for each in found if _is_meant(asked[each.run.run_id], each.run)}
 
     def refused(self) -> dict[str, tuple[Act, ...]]:
         """Run id to what persons did, of starts that were refused before the state was opened."""
@@ -118,52 +100,49 @@ class RunRecords:
     def _look_up(self, run_ids: Iterable[str]) -> None:
         facts = _facts(self._registry)
         if not facts or facts != self._registered:
-            self._places = {run_id: places for run_id, places in self._places.items() if places}
-            self._registered = facts
-        missing = [run_id for run_id in run_ids if run_id not in self._places]
-        query = "SELECT flow_id, state_path, flow_path FROM runs WHERE run_id=? ORDER BY started_at"
+            self._known, self._registered = {}, facts
+        missing = [run_id for run_id in run_ids if run_id not in self._known]
+        query = "SELECT flow_id, state_path, flow_path, status FROM runs WHERE run_id=? ORDER BY started_at"
 
-        def select(db: sqlite3.Connection) -> dict[str, list[tuple[Place, str]]]:
+        def select(db: sqlite3.Connection) -> dict[str, list[_Known]]:
             return {
-                run_id: [(Place(flow_id, path), flow) for flow_id, path, flow in db.execute(query, (run_id,))]
+                run_id: [_Known(Place(*row[:2]), *row[2:]) for row in db.execute(query, (run_id,))]
                 for run_id in missing
             }
 
         with suppress(sqlite3.Error, OSError):  # without an index there is still what the runs have told
-            self._places |= read_any(self._registry, select) if missing else {}
+            self._known |= read_any(self._registry, select) if missing else {}
 
     def _place(self, wanted: WantedRun) -> Place | None:
-        known = self._places.get(wanted.run_id, ())
-        fits = [place for place, flow_path in known if wanted.manifest is not None or flow_path == wanted.flow_path]
-        told = [wanted.place] if wanted.place is not None else []
-        return next((place for place in (*told, *reversed(fits)) if Path(place.state_path).exists()), None)
+        """Where to ask for a run; None where that is not known, or where it would say nothing new."""
+        known = self._known.get(wanted.run_id, [])
+        told = [each for each in known if each.place == wanted.place]
+        if wanted.place is not None and not told:
+            told = [_Known(wanted.place, "", None)]
+        fits = [each for each in known if wanted.manifest is not None or each.flow_path == wanted.flow_path]
+        for each in (*told, *reversed(fits)):
+            if each.status in wanted.unless:
+                return None
+            if Path(each.place.state_path).exists():
+                return each.place
+        return None
 
-    def _in_file(self, path: str, keys: list[tuple[str, str]]) -> list[RecordedRun]:
+    def _in_file(self, path: str, keys: list[tuple[str, str]]) -> list[Trouble]:
         facts = _facts(Path(path))
         before, known = self._files.get(path, ((), {}))
         if not facts or facts != before:
             known = {}
         missing = [key for key in keys if key not in known]
         if missing:
-            known |= read(Path(path), lambda db: {key: _run(db, path, *key) for key in missing})
-        self._files[path] = facts, {key: run for key, run in known.items() if run is None or run.finished_at}
-        return [run for key in keys if (run := known[key]) is not None]
+            found = {(each.run.flow_id, each.run.run_id): each for each in trouble_of(Path(path), missing)}
+            known |= {key: found.get(key) for key in missing}
+        self._files[path] = facts, {key: each for key, each in known.items() if each is None or each.run.finished_at}
+        return [each for key in keys if (each := known[key]) is not None]
 
 
-def _run(db: sqlite3.Connection, path: str, flow_id: str, run_id: str) -> RecordedRun | None:
-    query = f"SELECT host, heartbeat_at, {_FIELDS} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
-    row = db.execute(query, (flow_id, run_id)).fetchone()
-    if row is None:
-        return None
-    host, heartbeat_at, *fields = row
-    run = RecordedRun(Place(flow_id, path), run_id, tuple(acts_of(db, flow_id, run_id)), *fields)
-    if run.status == Status.RUNNING and not is_live(Path(path), flow_id, run_id, host, heartbeat_at):
-        return replace(run, status=str(Status.INTERRUPTED))
-    return run
-
-
-def _is_meant(wanted: WantedRun, run: RecordedRun) -> bool:
-    return run.place == wanted.place or wanted.manifest is None or run.manifest == wanted.manifest
+def _is_meant(wanted: WantedRun, run: PastRun) -> bool:
+    told = wanted.place == (run.flow_id, run.state_path)
+    return told or wanted.manifest is None or wanted.manifest == run.manifest
 
 
 def _facts(path: Path) -> _Facts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.audit.needs import kind_of, settled_by
+from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
@@ -143,11 +144,15 @@ class _Comparison:
         """Say what is wrong with slots that are accounted for, and what a person has done about it."""
         begun = [row for row in self._unwell if row.attempts]
         acts = self._truth.acts(begun) if begun else {}
+        acked = acknowledged_slots(self._ledger)
         for row in self._unwell:
             kind = kind_of(row)
             if kind is not None:
-                how = settled_by(acts.get(row.run_id, ()))
-                self.found.findings.append(Finding(kind, row, how[0] if how else None))
+                if kind == "missed":
+                    settled = "acknowledged" if (row.item, row.slot) in acked else None
+                else:
+                    settled = (settled_by(acts.get(row.run_id, ())) or (None,))[0]
+                self.found.findings.append(Finding(kind, row, settled))
             if row.late:
                 self.found.findings.append(Finding("late", row, None))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -16,7 +17,7 @@ from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
-    from aetherflow.core.embedding import Act, RecordedRun
+    from aetherflow.core.embedding import Act, Trouble
     from aetherflow.scheduler.ledger.truth import Truth
 
 MOST = 1000
@@ -33,7 +34,7 @@ class Need:
     kind: Kind
     rows: tuple[SlotRow, ...]
     """In the order of their time."""
-    run: "RecordedRun | None"
+    trouble: "Trouble | None"
     acknowledged: "Act | None"
     """A person has it in hand."""
     holds_up: tuple[str, ...]
@@ -90,18 +91,23 @@ def settled_by(acts: "Sequence[Act]") -> "tuple[Literal['resolved', 'acknowledge
 
 
 def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
-    """What of a ledger needs a person, the latest first; resolved ones are left out, those that are in hand are not.
+    """What of a ledger needs a person, the latest first; what somebody has in hand is not left out.
 
-    What ended before the ledger was migrated is left out, and so are items that were removed.
+    Left out is what a person has resolved, or goes on with at this moment; what ended before the ledger was migrated;
+    items that were removed.
     """
     slots, epochs = Slots(ledger), Epochs(ledger)
     migrated = ledger.read("SELECT value FROM meta WHERE name='migrated_at'")
     begin = int(migrated[0][0]) if migrated else 0
+    acked = acknowledged_slots(ledger)
     known, present = {epoch.item for epoch in epochs.all()}, epochs.present()
     rows = [
         row
         for row in truth.told(slots.unwell(MOST)) + slots.held()
-        if kind_of(row) and (row.finished_at or 0) >= begin and (row.item in present or row.item not in known)
+        if (kind := kind_of(row)) is not None
+        and not (kind == "missed" and (row.item, row.slot) in acked)
+        and (row.finished_at or 0) >= begin
+        and (row.item in present or row.item not in known)
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
         rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
@@ -114,11 +120,12 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     found = []
     for group in _grouped(rows):
         last = group[-1]
+        trouble = runs.get((last.item, last.slot))
         how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
-        if how == "resolved":
-            continue
-        run, held = runs.get((last.item, last.slot)), _held_up(slots, group, followers)
-        found.append(Need(kind_of(last) or "failed", group, run, act, held, command_for(document, group)))
+        if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
+            continue  # a person goes on with it
+        held = _held_up(slots, group, followers)
+        found.append(Need(kind_of(last) or "failed", group, trouble, act, held, command_for(document, group)))
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 

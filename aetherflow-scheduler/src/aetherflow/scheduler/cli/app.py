@@ -34,6 +34,7 @@ class Commands(LazyGroup):
             "audit": "audit:audit",
             "backfill": "backfill:backfill",
             "prune": "prune:prune",
+            "ack": "ack:ack",
             "pause": "pause:pause",
             "resume": "resume:resume",
             "export": "export:app",

@@ -41,6 +41,7 @@ def backfill(
     from aetherflow.scheduler.loop.session import session
     from aetherflow.scheduler.reasons import SlotReason
     from aetherflow.scheduler.schedule.policy import Status
+    from aetherflow.scheduler.time.clock import to_ms
 
     _check(include, reason, dry_run=dry_run)
     schedule = load(file)
@@ -55,7 +56,7 @@ def backfill(
         _show_plan(item, wanted, busy, as_json=as_json)
         return
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
-        here.reread(item, first, last)
+        here.reread(item, to_ms(first), to_ms(last))
         wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")

@@ -54,7 +54,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 def _need(need: "Need") -> dict[str, Any]:
     from aetherflow.scheduler.time.clock import iso
 
-    run = need.run
+    run = need.trouble.run if need.trouble is not None else None
     return {
         "status": need.status,
         "item": need.row.item,
@@ -120,8 +120,8 @@ def _need_lines(need: "Need") -> list[str]:
     facts = [need.cause]
     if need.holds_up:
         facts.append(f"holds up {', '.join(need.holds_up)}")
-    if need.run is not None:
-        facts += [fact for fact in (need.run.owner, need.run.runbook) if fact]
+    if need.trouble is not None:
+        facts += [fact for fact in (need.trouble.run.owner, need.trouble.run.runbook) if fact]
     if (act := need.acknowledged) is not None:
         facts.append(f"in hand: {act.actor}, {act.reason}")
     return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", f"  next: {need.command}"]

@@ -76,9 +76,9 @@ def summary_file(log: Path) -> Path:
 
 def _read_summary(path: Path) -> dict[str, Any] | None:
     try:
-        if path.stat().st_size > MAX_SUMMARY:
-            return None
-        found = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(MAX_SUMMARY + 1)  # a device that stands there has no end
+        found = json.loads(data) if len(data) <= MAX_SUMMARY else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -2,7 +2,7 @@
 
 Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once. Not written yet:
 
-- `acts`: what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
+- of `acts`, what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
 - `outbox` and `deliveries`: what is to be told of a slot, as in a state file.
 - `journal.chain`: the hash chain of the journal.
 

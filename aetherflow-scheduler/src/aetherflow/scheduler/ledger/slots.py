@@ -44,8 +44,9 @@ class Slots:
 
     def unwell(self, most: int, item: str | None = None) -> list[SlotRow]:
         """The latest slots that did not end in SUCCESS although they should have, at most so many."""
-        where = f"{_UNWELL} AND item=coalesce(?, item)"
-        return self._select(f"{where} ORDER BY slot DESC, item LIMIT ?", (item, most)) + self.interrupted()
+        where = f"{_UNWELL} AND item=coalesce(?, item) ORDER BY slot DESC, item LIMIT ?"
+        stopped = [row for row in self.interrupted() if item in (None, row.item)]
+        return self._select(where, (item, most)) + stopped
 
     def held(self) -> list[SlotRow]:
         """Those that were skipped for a slot which is healed now."""
@@ -214,7 +215,7 @@ class Slots:
     def settle(self, row: SlotRow, fate: Fate) -> bool:
         """Let a slot be what its run is; its starts stay as they ended. False if it is not as `row` says any more."""
         values = {"status": fate.status, **columns(fate.reason), "finished_at": fate.finished_at, "told_by": None}
-        values |= {"flow_id": fate.place.flow_id, "state_path": fate.place.state_path}
+        values |= dict(zip(("flow_id", "state_path"), fate.place, strict=True))
         if not self.update(row, **values, owner=None, pid=None, birth=None):
             return False
         self.end_attempt(row, fate.status, fate.reason, None)  # of one that was RUNNING

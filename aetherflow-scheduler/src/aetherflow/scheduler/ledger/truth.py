@@ -11,8 +11,12 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, Place, RecordedRun, RunRecords, WantedRun
+    from aetherflow.core.embedding import Act, RunRecords, Trouble, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
+
+
+PARTIAL = "partial"
+"""What the core says of a run that ended well without some of its jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Fate:
     status: Status
     reason: Reason | None
     finished_at: int | None
-    place: "Place"
+    place: tuple[str, str]
+    """Flow id and state file."""
 
 
 class Truth:
@@ -42,25 +47,28 @@ class Truth:
 
         return RunRecords(self._root)
 
-    def runs(self, rows: Iterable[SlotRow]) -> "dict[tuple[str, int], RecordedRun]":
-        """The runs of slots, by item and slot."""
+    def runs(self, rows: Iterable[SlotRow], *, changed: bool = False) -> "dict[tuple[str, int], Trouble]":
+        """The runs of slots, by item and slot; `changed`: without those that the registry has as the ledger has them.
+
+        The registry is behind where a run could not write it, so that is not for commands of people.
+        """
         asked = {row.run_id: row for row in rows}
-        found = self._records.find(self._wanted(row) for row in asked.values())
+        found = self._records.find(self._wanted(row, changed=changed) for row in asked.values())
         return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
 
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
         """Run id to what persons did about runs that did not end well, and about starts that were refused."""
-        found = {run.run_id: run.acts for run in self.runs(rows).values()}
+        found = {each.run.run_id: tuple(each.acts) for each in self.runs(rows).values()}
         return self._records.refused() | found
 
-    def run(self, row: SlotRow) -> "RecordedRun | None":
+    def run(self, row: SlotRow) -> "Trouble | None":
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
-    def changes(self, rows: Sequence[SlotRow]) -> list[tuple[SlotRow, Fate]]:
+    def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
         """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so."""
         rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
-        runs = self.runs(rows) if rows else {}
+        runs = self.runs(rows, changed=quick) if rows else {}
         found = []
         for row in rows:
             run = runs.get((row.item, row.slot))
@@ -77,15 +85,16 @@ class Truth:
         """Whether runs of an item execute a part of their flow."""
         return item in self._items and self._items[item].spec.flow_job is not None
 
-    def _wanted(self, row: SlotRow) -> "WantedRun":
+    def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
         from aetherflow.core.embedding import Place, WantedRun
 
         place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
         item = self._items.get(row.item)
+        unless = _as_known(row) if changed else frozenset[str]()
         if item is None:
-            return WantedRun(row.run_id, place)
+            return WantedRun(row.run_id, place, unless=unless)
         flow, manifest = (str(path) if path is not None else None for path in (item.flow, item.manifest))
-        return WantedRun(row.run_id, place, flow, manifest)
+        return WantedRun(row.run_id, place, flow, manifest, unless)
 
 
 def truth_of(schedule: "Schedule") -> Truth:
@@ -93,25 +102,40 @@ def truth_of(schedule: "Schedule") -> Truth:
     return Truth(schedule.items, schedule.state_root)
 
 
-def fate_of(row: SlotRow, run: "RecordedRun", *, partial: bool) -> Fate | None:
+def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
     """What a slot is by its run; None if that is what the ledger says. `partial`: a part of the flow is all of it.
 
     A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
     """
-    if run.status == Status.SUCCESS and (run.whole or partial):
-        return Fate(Status.SUCCESS, said(SlotReason.HEALED, was=row.status), run.finished_at, run.place)
+    run, place = found.run, (found.run.flow_id, found.run.state_path)
+    if run.status == Status.SUCCESS and (partial or run.reason_code != PARTIAL):
+        # one that its scheduler left RUNNING was never anything else
+        healed = None if row.status == Status.RUNNING else said(SlotReason.HEALED, was=row.status)
+        return Fate(Status.SUCCESS, healed, run.finished_at, place)
     if row.status == Status.RUNNING:
         return None  # its process died: the next scheduler goes on
     if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
-        return Fate(Status.UNKNOWN, error_of(run) or said(SlotReason.UNDECIDED), run.finished_at, run.place)
+        return Fate(Status.UNKNOWN, said(SlotReason.UNDECIDED), run.finished_at, place)
     if run.status == Status.FAILED and (_may_fail(row) or row.told_by):
-        return Fate(Status.FAILED, error_of(run) or row.why, run.finished_at, run.place)
+        return Fate(Status.FAILED, error_of(found), run.finished_at, place)
     return None
 
 
-def error_of(run: "RecordedRun") -> Reason | None:
-    """The error of a run in one line."""
-    return said(SlotReason.RUN, error=one_line(run.error)) if run.error else None
+def error_of(found: "Trouble") -> Reason:
+    """The error of a run that failed, in one line."""
+    where = ".".join(name for name in (found.job, found.step) if name)
+    error = one_line(found.error or found.run.error or "FAILED")
+    return said(SlotReason.RUN, error=one_line(f"{where}: {error}") if where else error)
+
+
+def _as_known(row: SlotRow) -> frozenset[str]:
+    """The statuses of its run that make nothing else of a slot: see `fate_of`."""
+    found = {Status.INTERRUPTED}
+    if row.status == Status.UNKNOWN and not row.told_by:
+        found.add(Status.UNKNOWN)
+    if row.status == Status.RUNNING or not (_may_fail(row) or row.told_by):
+        found.add(Status.FAILED)
+    return frozenset(map(str, found))
 
 
 def _may_fail(row: SlotRow) -> bool:
@@ -124,4 +148,4 @@ def _as(row: SlotRow, fate: Fate | None) -> SlotRow:
     if fate is None:
         return row
     changed = {"reason": fate.reason, "reason_code": code_of(fate.reason), "finished_at": fate.finished_at}
-    return replace(row, status=fate.status, told_by=None, flow_id=fate.place.flow_id, **changed)  # type: ignore[arg-type]
+    return replace(row, status=fate.status, told_by=None, flow_id=fate.place[0], **changed)  # type: ignore[arg-type]

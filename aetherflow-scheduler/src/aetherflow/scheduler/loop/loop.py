@@ -131,7 +131,7 @@ class Scheduler:
         if not leads:
             return
         if self._is_time("adopt", ADOPT_SECONDS):
-            self._dispatcher.reread()  # first: what has ended needs no new start
+            self._dispatcher.reread(quick=True)  # first: what has ended needs no new start
             self._dispatcher.wake()
             adopt(self._ledger, self._events, leading=True)
             resume_interrupted(self._ledger, self._events, drained_only=True)

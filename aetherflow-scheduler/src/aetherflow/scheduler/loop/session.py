@@ -1,7 +1,6 @@
 """Shared by `tick`, `run-item` and `backfill`: a process that runs some slots and ends."""
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from aetherflow.scheduler.reasons import SlotReason, columns, said
 from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
+from aetherflow.scheduler.runs.healing import MOST
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import Clock, to_ms
+from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -92,9 +92,13 @@ class Session:
         found = {name: getattr(last, name) for name in _OF_ATTEMPT}
         return found | {"batch": batch_of(last.run_id), "started_at": own[0].started_at, "queued": 0}
 
-    def reread(self, item: str, start: dt.datetime, end: dt.datetime) -> None:
-        """Let the slots of an item in a span be what their runs have become since they ended."""
-        self.dispatcher.reread(list(self.slots.between(item, to_ms(start), to_ms(end)).values()))
+    def reread(self, item: str, first: int, last: int | None = None) -> None:
+        """Let the slots of an item be what their runs have become since they ended: those that did not succeed, and
+        those in [first, last], whatever they are.
+        """
+        asked = self.slots.between(item, first, first if last is None else last)
+        known = {row.slot: row for row in self.slots.unwell(MOST, item)}
+        self.dispatcher.reread(list((known | asked).values()))
 
     def release(self) -> None:
         """Release the slots of dead processes, which would block those of this process."""

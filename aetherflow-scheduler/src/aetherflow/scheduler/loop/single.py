@@ -78,7 +78,7 @@ def run_item(
     }
     with session(schedule, "run-item", only_mine=True, **told) as here:  # type: ignore[arg-type]
         at = _slot_of(item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
-        here.dispatcher.reread([row] if (row := here.slots.find(name, at)) is not None else [])
+        here.reread(name, at)
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
         if item.spec.enabled and slot is None and machine:
             # it stands in for the scheduler, whose policies hold

@@ -68,7 +68,7 @@ def tick(
             return Ticked([], [], leader)
         if not take_over:
             check_owner(here.ledger, schedule.path, schedule.enabled)
-        here.dispatcher.reread()
+        here.dispatcher.reread(quick=True)
         adopt(here.ledger, here.events, leading=False)
         resume_interrupted(here.ledger, here.events, drained_only=True)
         chosen = [schedule.item(name) for name in items] or schedule.items

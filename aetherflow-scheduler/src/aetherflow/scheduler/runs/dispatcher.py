@@ -80,9 +80,9 @@ class Dispatcher:
         """Drop ended runs without writing to the ledger: another scheduler has taken over the slots."""
         self._watch.reap_only()
 
-    def reread(self, rows: Sequence[SlotRow] | None = None) -> None:
+    def reread(self, rows: Sequence[SlotRow] | None = None, *, quick: bool = False) -> None:
         """Let slots be what their runs have become since they ended: all that did not succeed, or some."""
-        if reread(self._ledger, self._watch.truth, self._watch.dependants, self._events, rows):
+        if reread(self._ledger, self._watch.truth, self._watch.dependants, self._events, rows, quick=quick):
             self._changed = True
 
     def wake(self, items: Collection[str] | None = None) -> None:

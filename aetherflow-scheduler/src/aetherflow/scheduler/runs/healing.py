@@ -16,16 +16,23 @@ MOST = 5000
 
 
 def reread(
-    ledger: Ledger, truth: Truth, dependants: Dependants, events: Events, rows: Sequence[SlotRow] | None = None
+    ledger: Ledger,
+    truth: Truth,
+    dependants: Dependants,
+    events: Events,
+    rows: Sequence[SlotRow] | None = None,
+    *,
+    quick: bool = False,
 ) -> int:
     """Let slots be what their runs have become since they ended; returns how many have changed.
 
     Omitted, `rows` are those that run, and the latest that did not end in SUCCESS although they should have. One that
-    runs is that of its process, unless it died.
+    runs is that of its process, unless it died. `quick`: the registry says which states are worth to be asked.
     """
     slots = Slots(ledger)
     rows = slots.active() + slots.unwell(MOST) if rows is None else rows
-    changes = truth.changes([row for row in rows if row.status != Status.RUNNING or _is_left(ledger, row)])
+    rows = [row for row in rows if row.status != Status.RUNNING or _is_left(ledger, row)]
+    changes = truth.changes(rows, quick=quick)
     if not changes:
         return 0
     done = []

@@ -13,7 +13,7 @@ from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
-    from aetherflow.core.embedding import RecordedRun
+    from aetherflow.core.embedding import Trouble
     from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 EXIT_CODE = "exit_code"
@@ -36,7 +36,7 @@ class End:
 
 
 def decide_end(
-    outcome: Outcome, stopped: Reason | None, *, drained: bool, recorded: "Callable[[], RecordedRun | None]"
+    outcome: Outcome, stopped: Reason | None, *, drained: bool, recorded: "Callable[[], Trouble | None]"
 ) -> End:
     """Judge an outcome: by what the run tells of itself, else by what is `recorded` of it, else by its exit code.
 
@@ -48,16 +48,17 @@ def decide_end(
         if isinstance(flow_id, str) and isinstance(state_path, str):
             end = replace(end, place=(flow_id, state_path))
         return _succeeded(end) if summary["status"] == Status.SUCCESS else end
-    run = recorded()
-    if run is None:
+    found = recorded()
+    if found is None:
         return replace(end, told_by=EXIT_CODE)
-    end = replace(end, place=run.place)
-    if run.status == Status.SUCCESS:
+    end = replace(end, place=(found.run.flow_id, found.run.state_path))
+    if found.run.status == Status.SUCCESS:
         return _succeeded(end)
-    if run.status == Status.UNKNOWN:
-        return replace(end, status=Status.UNKNOWN, reason=error_of(run) or said(SlotReason.UNDECIDED), retry=False)
-    if run.status == Status.FAILED and (end.status == Status.SUCCESS or code_of(end.reason) == SlotReason.EXIT_CODE):
-        return replace(end, status=Status.FAILED, reason=error_of(run) or end.reason, retry=end.exit_code != 2)
+    if found.run.status == Status.UNKNOWN:
+        return replace(end, status=Status.UNKNOWN, reason=said(SlotReason.UNDECIDED), retry=False)
+    unsaid = end.status == Status.SUCCESS or code_of(end.reason) == SlotReason.EXIT_CODE
+    if found.run.status == Status.FAILED and unsaid:
+        return replace(end, status=Status.FAILED, reason=error_of(found), retry=end.exit_code != 2)
     return end
 
 

@@ -1,0 +1,55 @@
+import json
+from typing import Annotated
+
+import typer
+
+from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
+
+
+def ack(
+    file: ScheduleArgument,
+    item: ItemArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")],
+    slot: Annotated[str | None, typer.Option("--slot", metavar="TIME", help="The slot.")] = None,
+    before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="All before a time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that missed slots of an item need nobody: they stay MISSED, and neither `status` nor `audit` counts them.
+
+    For slots that nobody will make up for. A run that failed is acknowledged by `aetherflow runs ack`.
+
+    Example: aetherflow-scheduler ack scheduler.yaml prices --before 2026-11-24 --reason "too late"
+    """
+    from aetherflow.core.api import UsageError
+    from aetherflow.scheduler.audit.needs import kind_of
+    from aetherflow.scheduler.cli.app import SCHEMA
+    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.ledger.acks import acknowledge, acknowledged_slots
+    from aetherflow.scheduler.ledger.slots import Slots
+    from aetherflow.scheduler.time.clock import iso, to_ms
+
+    schedule = load(file)
+    found = schedule.item(item)
+    if (slot is None) == (before is None):
+        raise UsageError("which slots are meant is not said", fix="give one of --slot TIME and --before TIME")
+    one, end = instant(schedule, slot, "--slot", found), instant(schedule, before, "--before", found)
+    with ledger_of(schedule, read_only=False) as ledger, ledger.transaction("ack"):
+        first, last = (to_ms(one), to_ms(one)) if one is not None else (0, to_ms(end) - 1 if end is not None else 0)
+        known = acknowledged_slots(ledger)
+        rows = [
+            row
+            for row in Slots(ledger).between(item, first, last).values()
+            if kind_of(row) == "missed" and (item, row.slot) not in known
+        ]
+        if not rows and one is not None and (item, first) not in known:
+            fix = (
+                "of a run that failed, say so by `aetherflow runs ack RUN_ID`; `aetherflow-scheduler status` names both"
+            )
+            raise UsageError(f"{iso(first)} of {item} is no missed slot", fix=fix)
+        acknowledge(ledger, rows, reason)
+    if as_json:
+        report = {"schema": SCHEMA, "item": item, "slots": [iso(row.slot) for row in rows], "reason": reason}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"{len(rows)} missed slots of {item} need nobody: {reason}")

@@ -1,0 +1,354 @@
+"""A slot's fate is its run's: what a person does to a run counts for its slot, and for those that follow it."""
+
+import datetime as dt
+import json
+import shlex
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import warm
+
+if TYPE_CHECKING:
+    from scheduler_bench import Bench
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAY = 86_400
+NOON = "T00:00:00Z"
+
+
+def item(name: str, **more: Any) -> Mapping[str, Any]:
+    """One slot, of the last midnight; what follows it may wait for a week."""
+    given = {"cron": "0 0 * * *", "since": TODAY.isoformat(), "misfire": "last", "misfire_grace_time": 7 * DAY}
+    return {"id": name, "flow": f"{name}.yaml", **given, **more}
+
+
+def follower(**more: Any) -> Mapping[str, Any]:
+    return {**item("report"), "after": "sales", **more}
+
+
+@pytest.fixture
+def night(bench: "Bench") -> "Bench":
+    """The item `sales`, which fails until the file `good` is there; `report` follows it."""
+    bench.flow(["sh", "-c", f"echo sales >> {bench.folder}/ran; test -e {bench.folder}/good"], "sales")
+    bench.flow(["sh", "-c", f"echo report >> {bench.folder}/ran"], "report")
+    bench.schedule_of(item("sales"), follower())
+    return bench
+
+
+PROGRAMS = {"aetherflow": "aetherflow.core", "aetherflow-scheduler": "aetherflow.scheduler"}
+
+
+def typed(bench: "Bench", command: str, code: int = 0, folder: str = "/") -> str:
+    """Type a command as it was printed, in another folder."""
+    program, *arguments = shlex.split(command)
+    done = warm.run(
+        [sys.executable, "-m", PROGRAMS[program], *arguments],
+        cwd=folder,
+        env=bench.env(HOME=str(bench.folder)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == code, (command, done.returncode, done.stdout, done.stderr)
+    return str(done.stdout)
+
+
+def aetherflow(bench: "Bench", *arguments: str, code: int = 0) -> str:
+    return typed(bench, shlex.join(["aetherflow", *arguments]), code, str(bench.folder))
+
+
+def fates(bench: "Bench") -> list[tuple[Any, ...]]:
+    return bench.rows("SELECT item, status, reason_code FROM slots ORDER BY item DESC")
+
+
+def run_id(bench: "Bench", name: str = "sales") -> str:
+    (found,) = bench.rows("SELECT run_id FROM slots WHERE item=?", name)[0]
+    return str(found)
+
+
+def ran(bench: "Bench") -> list[str]:
+    return (bench.folder / "ran").read_text().split()
+
+
+def needs(bench: "Bench", code: int) -> list[dict[str, Any]]:
+    found = json.loads(bench.command("status", "scheduler.yaml", "--json", code=code))
+    assert found["ok"] is (code == 0)
+    return list(found["needs_person"])
+
+
+def fail(bench: "Bench") -> None:
+    bench.command("tick", "scheduler.yaml", "-q", code=1)
+    assert fates(bench) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")]
+    (bench.folder / "good").touch()
+
+
+def test_a_resume_by_hand_heals_the_slot_and_what_follows_it_runs(night: "Bench") -> None:
+    fail(night)
+    (need,) = needs(night, code=1)
+    assert (need["status"], need["item"], need["holds_up"]) == ("FAILED", "sales", ["report"])
+    aetherflow(night, "resume", run_id(night))
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+    assert ran(night) == ["sales", "sales", "report"]
+    assert needs(night, code=0) == []
+    assert night.rows("SELECT json_extract(detail, '$.was') FROM journal WHERE event='reread'") == [("FAILED",)]
+    assert night.rows("SELECT status FROM attempts WHERE item='sales'") == [("FAILED",)]  # that start did fail
+
+
+def test_a_scheduler_that_runs_sees_it_too(night: "Bench", until: Any) -> None:
+    fail(night)
+    process = night.start("run", "scheduler.yaml")
+    until(lambda: "this scheduler leads" in night.told_so_far())
+    aetherflow(night, "resume", run_id(night))
+    until(lambda: fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)])
+    assert night.stop(process) == 0
+    assert ran(night) == ["sales", "sales", "report"]
+
+
+def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench") -> None:
+    fail(night)
+    aetherflow(night, "resume", run_id(night))
+    before = night.rows("SELECT * FROM slots")
+    assert night.command("audit", "scheduler.yaml") == "no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n"
+    assert needs(night, code=0) == []
+    day = TODAY.isoformat(), (TODAY + dt.timedelta(days=1)).isoformat()
+    backfill = ("backfill", "scheduler.yaml", "sales", "--from", day[0], "--to", day[1], "--include", "failed")
+    assert night.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
+    assert night.rows("SELECT * FROM slots") == before
+    assert night.command(*backfill) == "0 of 0 slots have run, 0 of them failed\n"
+    assert fates(night)[0] == ("sales", "SUCCESS", "healed")
+    assert ran(night) == ["sales", "sales"]
+
+
+def test_a_trigger_finds_the_slot_healed(night: "Bench") -> None:
+    fail(night)
+    aetherflow(night, "resume", run_id(night))
+    told = night.command("run-item", "scheduler.yaml", "sales", "--slot", TODAY.isoformat() + NOON)
+    assert "ended before with SUCCESS" in told
+    assert ran(night) == ["sales", "sales"]
+
+
+def test_later_than_the_grace_it_is_listed_with_the_command(night: "Bench") -> None:
+    night.schedule_of(item("sales"), follower(misfire_grace_time=1))
+    fail(night)
+    aetherflow(night, "resume", run_id(night))
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SKIPPED", "after_healed")]
+    (need,) = needs(night, code=1)
+    assert (need["status"], need["item"], need["cause"]) == (
+        "MISSED",
+        "report",
+        "after sales, which has succeeded since",
+    )
+    assert f"next: {need['command']}" in night.command("status", "scheduler.yaml", code=1)
+    night.command("audit", "scheduler.yaml", code=1)
+    assert need["command"] in aetherflow(night, "status", code=1)
+    typed(night, need["command"])
+    assert fates(night)[1] == ("report", "SUCCESS", None)
+    assert needs(night, code=0) == []
+    night.command("audit", "scheduler.yaml")
+    aetherflow(night, "status")
+
+
+def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:
+    fail(night)
+    (need,) = needs(night, code=1)
+    typed(night, need["command"])
+    assert fates(night) == [("sales", "SUCCESS", None), ("report", "SKIPPED", "after_healed")]
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "SUCCESS", None), ("report", "SUCCESS", None)]
+
+
+def test_a_run_that_is_still_bad_stays_so(night: "Bench") -> None:
+    fail(night)
+    (night.folder / "good").unlink()
+    aetherflow(night, "resume", run_id(night), code=1)
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")]
+    assert len(needs(night, code=1)) == 1
+    assert night.rows("SELECT * FROM journal WHERE event='reread'") == []
+
+
+def to_full_disk(bench: "Bench", name: str) -> None:
+    """Let what the run of today prints go to a device that is full."""
+    stamp = f"{name}-{TODAY:%Y%m%d}T000000Z"
+    folder = bench.folder / "ledger.sqlite.d/logs" / name
+    folder.mkdir(parents=True)
+    (folder / f"{stamp}.1.json").symlink_to("/dev/full")
+
+
+def test_a_run_whose_output_is_lost_is_what_its_state_says(night: "Bench") -> None:
+    (night.folder / "good").touch()
+    to_full_disk(night, "sales")
+    night.command("tick", "scheduler.yaml")
+    assert [row[:2] for row in fates(night)] == [("sales", "SUCCESS"), ("report", "SUCCESS")]
+    assert night.rows("SELECT told_by, flow_id, state_path FROM slots WHERE item='sales'") == [
+        (None, "sales", f"{night.folder}/state/sales.sqlite")
+    ]
+
+
+def test_one_that_failed_is_told_by_its_state(night: "Bench") -> None:
+    to_full_disk(night, "sales")
+    night.command("tick", "scheduler.yaml", code=1)
+    ((status, code, reason, told_by),) = night.rows(
+        "SELECT status, reason_code, reason, told_by FROM slots WHERE item='sales'"
+    )
+    assert (status, code, told_by) == ("FAILED", "run", None)
+    assert "exit code" in reason
+
+
+def test_without_a_state_the_exit_code_counts(night: "Bench") -> None:
+    lost = f"rm -f {night.folder}/state/*.sqlite*; kill -9 $PPID"
+    night.flow(["sh", "-c", lost], "sales")
+    night.command("tick", "scheduler.yaml", code=1)
+    assert night.rows("SELECT status, reason_code, told_by FROM slots WHERE item='sales'") == [
+        ("FAILED", "killed", "exit_code")
+    ]
+    assert "killed by SIGKILL (told by exit code)" in night.command("status", "scheduler.yaml", code=1)
+    assert "FAILED, told by exit code, killed by SIGKILL" in night.command("audit", "scheduler.yaml", code=1)
+
+
+def test_a_refused_start_needs_a_person_once(night: "Bench") -> None:
+    night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
+    night.command("tick", "scheduler.yaml", code=1)
+    assert fates(night) == [("sales", "FAILED", "refused"), ("report", "SKIPPED", "after")]
+    (need,) = needs(night, code=1)
+    assert (need["status"], need["run_id"]) == ("REFUSED", run_id(night))
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    assert [each["status"] for each in found["needs_person"]] == ["REFUSED"]
+    night.flow(["true"], "sales")
+    typed(night, need["command"])
+    assert fates(night)[0] == ("sales", "SUCCESS", None)
+
+
+def test_status_of_the_core_shows_a_slot_once(night: "Bench") -> None:
+    night.schedule_of(item("sales"), follower(), item("hr", misfire="skip", misfire_grace_time=1, flow="report.yaml"))
+    night.command("tick", "scheduler.yaml", code=1)
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    shown = {(each["status"], each["name"]): each for each in found["needs_person"]}
+    assert set(shown) == {("FAILED", "sales"), ("MISSED", "hr")}
+    assert shown["FAILED", "sales"]["holds_up"] == ["report"]
+    (night.folder / "good").touch()
+    for need in found["needs_person"]:
+        for command in need["commands"]:
+            typed(night, command)
+    assert json.loads(aetherflow(night, "status", "--json"))["needs_person"] == []
+    night.command("tick", "scheduler.yaml")
+    assert night.rows("SELECT DISTINCT status FROM slots") == [("SUCCESS",)]
+
+
+def test_what_is_in_hand_does_not_fail_the_audit_and_is_shown(night: "Bench") -> None:
+    fail(night)
+    aetherflow(night, "runs", "ack", run_id(night), "--reason", "ticket 4711")
+    told = night.command("audit", "scheduler.yaml")
+    assert "acknowledged" in told
+    (need,) = needs(night, code=0)
+    assert need["in_hand"] is True
+    assert "ticket 4711" in night.command("status", "scheduler.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [(None, 1), ("failed", 1), ("missed", 0), ("late", 0), ("missed,failed", 1), ("none", 0), ("nothing", 2), ("", 2)],
+)
+def test_what_fails_an_audit_is_asked_for(night: "Bench", fail_on: str | None, code: int) -> None:
+    fail(night)
+    given = [] if fail_on is None else ["--fail-on", fail_on]
+    night.command("audit", "scheduler.yaml", *given, code=code)
+    found = json.loads(night.command("audit", "scheduler.yaml", "--json", *given, code=code))
+    assert found["ok"] is (code == 0)
+    if code != 2:
+        (finding,) = found["findings"]
+        assert (finding["kind"], finding["item"], finding["status"]) == ("failed", "sales", "FAILED")
+
+
+@pytest.mark.parametrize(("misfire", "code"), [("skip", 1), ("last", 0)])
+def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "Bench", misfire: str, code: int) -> None:
+    since = (TODAY - dt.timedelta(days=3)).isoformat()
+    night.schedule_of(item("report", since=since, misfire=misfire, misfire_grace_time=1))
+    night.command("tick", "scheduler.yaml")
+    night.command("audit", "scheduler.yaml", code=code)
+    night.command("audit", "scheduler.yaml", "--fail-on", "failed")
+    found = needs(night, code=code)
+    assert [len(need["slots"]) for need in found] == [4] * code
+    for need in found:
+        typed(night, need["command"])
+    assert needs(night, code=0) == []
+
+
+def test_missed_slots_that_nobody_will_make_up_for(night: "Bench") -> None:
+    since = (TODAY - dt.timedelta(days=3)).isoformat()
+    night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1), item("sales"))
+    night.command("tick", "scheduler.yaml", code=1)
+    why = ("--reason", "prices of yesterday")
+    told = night.command("ack", "scheduler.yaml", "report", "--before", TODAY.isoformat(), *why)
+    assert told == "3 missed slots of report need nobody: prices of yesterday\n"
+    assert {need["item"]: len(need["slots"]) for need in needs(night, code=1)} == {"report": 1, "sales": 1}
+    slot = ("--slot", TODAY.isoformat())
+    night.command("ack", "scheduler.yaml", "report", *slot, *why)
+    assert json.loads(night.command("ack", "scheduler.yaml", "report", *slot, *why, "--json"))["slots"] == []
+    assert [need["item"] for need in needs(night, code=1)] == ["sales"]
+    assert "report" not in aetherflow(night, "status", code=1)
+    night.command("audit", "scheduler.yaml", "--fail-on", "missed")
+    found = json.loads(night.command("audit", "scheduler.yaml", "--json", code=1))
+    assert [each["settled"] for each in found["findings"]] == ["acknowledged"] * 4 + [None]
+    assert night.rows("SELECT count(*) FROM journal WHERE event='ack'") == [(4,)]
+    night.command("ack", "scheduler.yaml", "sales", *slot, *why, code=2)
+    assert "aetherflow runs ack RUN_ID" in night.errors
+    night.command("ack", "scheduler.yaml", "sales", *why, code=2)
+    night.command("backfill", "scheduler.yaml", "report", "--from", since, "--to", TODAY.isoformat(), "-q")
+    assert night.rows("SELECT count(*) FROM slots WHERE item='report' AND status='SUCCESS'") == [(3,)]
+
+
+def test_a_late_slot_fails_an_audit_that_asks_for_it(night: "Bench") -> None:
+    (night.folder / "good").touch()
+    night.schedule_of(item("sales", late_after_seconds=1))
+    night.command("tick", "scheduler.yaml")
+    assert night.rows("SELECT late FROM slots") == [(1,)]
+    night.command("audit", "scheduler.yaml")
+    night.command("audit", "scheduler.yaml", "--fail-on", "late", code=1)
+
+
+def test_a_question_that_a_person_answers_heals_the_slot(night: "Bench") -> None:
+    night.flow(["sh", "-c", "kill -9 $PPID; sleep 5"], "sales", effect="once")
+    night.command("tick", "scheduler.yaml", code=1)
+    run = run_id(night)
+    aetherflow(night, "resume", run, code=1)
+    night.command("tick", "scheduler.yaml")
+    assert fates(night)[0][:2] == ("sales", "UNKNOWN")
+    (need,) = needs(night, code=1)
+    assert need["command"] == f"aetherflow resume {run}"
+    aetherflow(night, "resume", run, "--decide", "job.step=done", "--reason", "looked")
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+
+
+def test_a_run_of_another_flow_with_the_same_id_heals_nothing(night: "Bench") -> None:
+    """Two schedules of one state root have items of one name: the first is refused, and the other one has run."""
+    night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
+    night.command("tick", "scheduler.yaml", code=1)
+    other = night.folder / "other"
+    other.mkdir()
+    night.flow(["true"], "hr")
+    (night.folder / "hr.yaml").rename(other / "hr.yaml")
+    items = [{**item("sales"), "flow": "hr.yaml"}]
+    night.write(json.dumps({"timezone": "UTC", "state": "other.sqlite", "items": items}), "other/scheduler.yaml")
+    night.command("tick", "other/scheduler.yaml")
+    night.command("tick", "scheduler.yaml")
+    assert fates(night)[0] == ("sales", "FAILED", "refused")
+
+
+def test_a_ledger_of_the_first_version_is_healed_too(night: "Bench") -> None:
+    fail(night)
+    with closing(sqlite3.connect(night.folder / "ledger.sqlite")) as db:
+        db.execute("UPDATE slots SET flow_id=NULL, state_path=NULL")
+        db.commit()
+    aetherflow(night, "resume", run_id(night))
+    night.command("tick", "scheduler.yaml")
+    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]

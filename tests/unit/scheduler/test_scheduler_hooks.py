@@ -1,0 +1,131 @@
+"""What the scheduler tells `aetherflow status`, and that it only looks."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aetherflow.core.testing import HookSuite
+from aetherflow.scheduler.hooks import StatusHook
+from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
+
+if TYPE_CHECKING:
+    from scheduler_bench import Bench
+
+ONCE = {"id": "f", "cron": "1 12 * * *"}
+
+
+class TestStatusHook(HookSuite):
+    plugin = StatusHook
+
+
+@pytest.fixture
+def root(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> Path:
+    found = bench.folder / "state"
+    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(found))
+    return found
+
+
+def files(folder: Path) -> dict[str, str]:
+    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal"))]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def test_slots_that_need_a_person(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE, {"id": "g", "after": "f"}, {**ONCE, "id": "m", "misfire_grace_time": 5})
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(0.2)
+    bench.clock.pass_time(60)
+    bench.minutes(1)
+    before = files(bench.folder)
+    found = {need.name: need for need in StatusHook().aetherflow_needs_person(root)}
+    assert files(bench.folder) == before
+    assert {name: (need.status, need.holds_up, need.times) for name, need in found.items()} == {
+        "f": ("FAILED", ("g",), 1),
+        "m": ("MISSED", (), 1),
+    }
+    assert found["f"].run_id == "f-20260302T120100Z"
+    assert found["m"].run_id is None
+    for name, need in found.items():
+        slot = "2026-03-02T12:01:00Z"
+        assert need.commands == (f"aetherflow-scheduler run-item {bench.file} {name} --slot {slot}",)
+        assert need.slot == slot
+
+
+def test_missed_slots_of_an_item_are_one(bench: "Bench", root: Path) -> None:
+    bench.schedule_of({"id": "m", "cron": "* * * * *", "misfire_grace_time": 5})
+    bench.minutes(1)
+    bench.clock.pass_time(600)
+    bench.minutes(0.2)
+    (need,) = StatusHook().aetherflow_needs_person(root)
+    assert (need.status, need.times, need.reason_code) == ("MISSED", 10, "misfire")
+    span = "--from 2026-03-02T12:02:00Z --to 2026-03-02T12:11:01Z"
+    assert need.commands == (f"aetherflow-scheduler backfill {bench.file} m {span}",)
+
+
+def test_removed_items_need_nobody(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(1)
+    assert len(StatusHook().aetherflow_needs_person(root)) == 1
+    bench.schedule_of({**ONCE, "id": "other"})
+    bench.minutes(1)
+    assert StatusHook().aetherflow_needs_person(root) == []
+
+
+def test_what_was_before_the_ledger_was_migrated_is_left_out(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(1)
+    with bench.ledger() as ledger, ledger.transaction("as a migration leaves it"):
+        at = str(bench.clock.now_ms() + 1)
+        ledger.db.execute("INSERT INTO meta (name, value) VALUES ('migrated_at', ?)", (at,))
+    assert StatusHook().aetherflow_needs_person(root) == []
+
+
+def test_what_goes_on_by_itself_needs_nobody_for_a_while(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.seconds = {"f": 60}
+    bench.minutes(1, drain_seconds=0)
+    assert bench.slots() == {"f 12:01": "INTERRUPTED"}
+    # by the clock of the system, which is the hook's, all that was months ago, and nobody came
+    (need,) = StatusHook().aetherflow_needs_person(root)
+    assert (need.status, need.reason_code) == ("INTERRUPTED", "drained")
+
+
+def test_a_ledger_that_is_gone_is_left_out_and_not_made_anew(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE)
+    bench.minutes(1)
+    assert known_schedules(root) == [KnownSchedule(bench.file, bench.folder / "ledger.sqlite")]
+    for path in bench.folder.glob("ledger.sqlite*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert StatusHook().aetherflow_needs_person(root) == []
+    assert not (bench.folder / "ledger.sqlite").exists()
+
+
+def test_a_ledger_that_cannot_be_read_is_told_of(bench: "Bench", root: Path) -> None:
+    bench.schedule_of(ONCE)
+    bench.minutes(1)
+    (bench.folder / "ledger.sqlite").write_bytes(b"no database" * 100)
+    (need,) = StatusHook().aetherflow_needs_person(root)
+    assert need.status == "UNREADABLE"
+    assert str(bench.folder / "ledger.sqlite") in need.cause
+
+
+def test_notes_that_are_damaged_are_left_out(root: Path) -> None:
+    folder = root / "scheduler/schedules"
+    folder.mkdir(parents=True)
+    for name, text in {"a": "{", "b": "[]", "c": json.dumps({"document": 1}), "d": "\0"}.items():
+        (folder / f"{name}.json").write_text(text)
+    assert known_schedules(root) == []
+
+
+def test_where_it_cannot_be_noted_the_schedule_runs(bench: "Bench", root: Path) -> None:
+    root.write_text("a file, and no folder")
+    bench.schedule_of(ONCE)
+    bench.minutes(1)
+    assert bench.slots() == {"f 12:01": "SUCCESS"}
+    assert "where the ledger is cannot be noted" in bench.told.getvalue()
