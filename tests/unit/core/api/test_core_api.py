@@ -9,8 +9,8 @@ import pytest
 
 import aetherflow.core
 from aetherflow.core import api, exception, runner, validation
-from aetherflow.core.kernel.sequencing import run_errors
 from aetherflow.core.base import claim_errors, errors
+from aetherflow.core.kernel.sequencing import run_errors
 
 if TYPE_CHECKING:
     from core_project import Project
