@@ -193,13 +193,19 @@ def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
         return
     if run.trigger == "flow" and _part_of_another(root, trouble):
         return
-    if standing(trouble.acts, Verb.RESOLVE, now) is not None:
+    times = next((place for place, each in enumerate(same) if _is_settled(each, now)), len(same))
+    if times == 0:
         return
     ack = standing(trouble.acts, Verb.ACK, now)
-    if ack is not None and ack.value is not None and ack.until is None:
-        return  # written off, with all that was before a date
-    need = dataclasses.replace(_need(root, trouble, ack), times=len(same))
+    need = dataclasses.replace(_need(root, trouble, ack), times=times)
     (picture.needs if ack is None else picture.in_hand).append(need)
+
+
+def _is_settled(trouble: Trouble, now: int) -> bool:
+    """Whether a person has resolved the run, or written it off with all that was before a date."""
+    ack = standing(trouble.acts, Verb.ACK, now)
+    written_off = ack is not None and ack.value is not None and ack.until is None
+    return written_off or standing(trouble.acts, Verb.RESOLVE, now) is not None
 
 
 def _part_of_another(root: Path, trouble: Trouble) -> bool:
