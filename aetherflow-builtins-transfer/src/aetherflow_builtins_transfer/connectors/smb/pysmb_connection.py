@@ -3,8 +3,8 @@
 Why: the library never requests to replace a file, counts the characters of a name instead of its bytes, opens files for
 reading so that others cannot rename them, and decodes every earlier error answer again with each new one. Without the
 corrections, an existing file must be deleted before another can get its name, so that the name is missing for a moment;
-non-ASCII names fail; reading blocks other programs; and thousands of missing files take minutes. Tried with pysmb
-1.2.14 to 1.2.15.
+non-ASCII names fail; reading blocks other programs; and thousands of missing files take minutes.
+Tried with pysmb 1.2.14 to 1.2.15.
 """
 
 import struct
