@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
-from aetherflow.core.kernel.state import claims_end, resolving
+from aetherflow.core.kernel.state import resolving
 from aetherflow.core.kernel.state.claims import identity_of
+from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.records import Intervention, StepEffects, StepEnd
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.sql import keys_from
@@ -128,7 +129,7 @@ def test_a_run_that_is_being_resolved_cannot_go_on_meanwhile(night: Night, monke
     old = night.begin("old")
     old.steps.claims.commit(KEY, staged(old, "a"))
     old.finish(Status.FAILED)
-    ended, lock = claims_end.end_claims, night.stores[0].run_lock("flow", "old")
+    ended, lock = end_claims, night.stores[0].run_lock("flow", "old")
 
     def end(*given: Any) -> int:
         with pytest.raises(RunBusyError):

@@ -25,11 +25,10 @@ class ReadLedger:
         self._claims = state.steps.claims
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self.scan(key).get(key, default)
+        return self._stored(key).get(key, default)
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        found = {key: value for key, (value, _) in self._read(prefix).items()}
-        return dict(sorted({**found, **self._claims.standing(self._name, prefix)}.items()))
+        return dict(sorted(self._stored(prefix).items()))
 
     def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
         return self._claims.others(self._name, prefix)
@@ -51,6 +50,10 @@ class ReadLedger:
             raise ClaimedFileError(f"{where} is not what that run left: {artifact.path}", fix=fix)
         return Path(artifact.path)
 
+    def _stored(self, prefix: str) -> dict[str, Any]:
+        found = {key: value for key, (value, _) in self._read(prefix).items()}
+        return found | self._claims.standing(self._name, prefix)
+
     def _read(self, prefix: str) -> dict[str, tuple[Any, str]]:
         return self._state.entries(self._name, prefix)
 
@@ -67,8 +70,10 @@ class StagedLedger(ReadLedger):
         self._events = events
 
     def get(self, key: str, default: Any = None) -> Any:
-        staged = self._staged(key)
-        return staged[key] if key in staged else super().get(key, default)
+        effects, place = self._effects, (self._name, key)
+        if (claim := effects.claims.get(place) or effects.claimed.get(place)) is not None:
+            return claim.value
+        return effects.ledger[place] if place in effects.ledger else super().get(key, default)
 
     def put(self, key: str, value: Any) -> None:
         self._control.check_open()
@@ -86,7 +91,7 @@ class StagedLedger(ReadLedger):
         return True
 
     def scan(self, prefix: str = "") -> Mapping[str, Any]:
-        return dict(sorted({**super().scan(prefix), **self._staged(prefix)}.items()))
+        return dict(sorted({**self._stored(prefix), **self._staged(prefix)}.items()))
 
     def claim(self, key: str, value: Any, *, artifact: str | Path | None = None) -> Claim:
         self._control.check_open()
