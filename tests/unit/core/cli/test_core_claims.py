@@ -147,6 +147,7 @@ def test_a_run_of_one_job_can_be_resolved(project: "Project", inbox: Path) -> No
 def test_pruning_keeps_what_open_claims_need(project: "Project", inbox: Path) -> None:
     project.write(flow())
     run(project, "one", fail="load")
+    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == "0 runs would be deleted\n"
     assert "deleted 0 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
     run(project, "two")
     assert "deleted 2 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
