@@ -276,12 +276,16 @@ class _Phases:
             item.removed = policy
 
     def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
-        """Remove what was kept for claims that are final now; a crash before leaves the folders."""
+        """Remove what was kept for claims that are final now; the run has ended, so what cannot be removed stays."""
         paths = [Path(folder) for _, _, folder in folders]
         for item in self._artifacts_in(paths):
             item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
         for flow_id, run_id, folder in folders:
-            remove_job_folder(Path(folder), flow_id, run_id)
+            try:
+                remove_job_folder(Path(folder), flow_id, run_id)
+            except OSError as error:
+                message = f"{folder} is not needed any more, and cannot be removed: {error}"
+                self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
 
     def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
         found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]
