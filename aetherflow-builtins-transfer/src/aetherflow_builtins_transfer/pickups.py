@@ -1,7 +1,7 @@
 """What the runs of a flow pick up from one resource: claimed by the run that takes it, final once that run is good."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ ON_UNFINISHED: Any = Field(
     description="What a run that did not end well has taken is new again with `take_over`; `leave` leaves it to a "
     "person (`aetherflow runs resolve`, or a resume of that run).",
 )
+FEW = 100
+"""So many paths are looked up one by one."""
 SHOWN = 5
 """Files that a line of the log names."""
 Standing = Literal["new", "known", "claimed", "ours", "unfinished"]
@@ -43,24 +45,28 @@ class Taken:
 class PickUps:
     """What was picked up from one resource. A file that has another size or time than before is another one."""
 
-    def __init__(self, ctx: RunContext, resource: str) -> None:
+    def __init__(self, ctx: RunContext, resource: str, paths: Sequence[str] = ()) -> None:
+        """Read what is known of these paths, or with no or many paths of all: the ledger may be large."""
         self._ledger = ctx.ledger(NAME)
-        self._prefix = f"take {resource} "
+        self._prefix, by_path = f"take {resource} ", f"down {resource} "  # 1.0 knew the last version of each path
+        few = list(dict.fromkeys(paths)) if 0 < len(paths) <= FEW else None
+        prefixes = [self._prefix] if few is None else [f"{self._prefix}{path} " for path in few]
         self._final: dict[str, list[Seen]] = defaultdict(list)
-        for path, seen in self._known(resource):
-            self._final[path].append(seen)
         self._open: dict[str, list[Taken]] = defaultdict(list)
-        for is_ours, claims in ((False, self._ledger.open_claims), (True, self._ledger.own_claims)):
-            for claim in claims(self._prefix).values():
-                path, seen = _read(claim.value)
-                self._open[path].append(Taken(path, seen, claim, is_ours))
+        for prefix in prefixes:
+            for value in self._ledger.scan(prefix).values():
+                self._know(value)
+            for is_ours, claims in ((False, self._ledger.open_claims), (True, self._ledger.own_claims)):
+                for claim in claims(prefix).values():
+                    path, seen = _read(claim.value)
+                    self._open[path].append(Taken(path, seen, claim, is_ours))
+        for prefix in [by_path] if few is None else [f"{by_path}{path}" for path in few]:
+            for key, value in self._ledger.scan(prefix).items():
+                self._know({"path": key.removeprefix(by_path)} | value)
 
-    def _known(self, resource: str) -> Iterator[tuple[str, Seen]]:
-        for value in self._ledger.scan(self._prefix).values():
-            yield _read(value)
-        by_path = f"down {resource} "  # 1.0 knew the last version of each path
-        for key, value in self._ledger.scan(by_path).items():
-            yield _read({"path": key.removeprefix(by_path)} | value)
+    def _know(self, value: Any) -> None:
+        path, seen = _read(value)
+        self._final[path].append(seen)
 
     def standing(self, path: str, size: int | None, mtime: float | None) -> tuple[Standing, Taken | None]:
         """What has become of a version of a file, and who has taken it if that is not final."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from aetherflow.core.api import ClaimBusyError, ResumableWriter, RunContext
+from aetherflow.core.api import ClaimBusyError, ResumableWriter, RunContext, StepError
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
@@ -122,13 +122,16 @@ class Taking:
         raise ClaimBusyError(f"run {run_id} is taking {shown(file.path)}", run_id=run_id, fix="wait for that run")
 
 
-def copy_of(kept: Path, sink: ResumableWriter, progress: Progress) -> None:
-    """Copy what an earlier run has brought."""
+def copy_of(kept: Path, sha256: str | None, sink: ResumableWriter, progress: Progress) -> None:
+    """Copy what an earlier run has brought; StepError if it has changed since it was looked at."""
     sink.restart()
     with kept.open("rb") as file:
         while data := file.read(CHUNK):
             sink.write(data)
             progress.tick(len(data))
+    if sink.sha256 != sha256:
+        sink.discard()
+        raise StepError(f"{kept} changed while it was copied", fix="try again")
 
 
 def _is_exact(file: RemoteFile) -> bool:

@@ -87,6 +87,21 @@ def test_a_name_that_the_partner_uses_again_hides_nothing(local_peer: Peer, afte
     assert nights.open_claims() == []
 
 
+def test_one_folder_for_all_runs_keeps_both_versions(local_peer: Peer) -> None:
+    """The second version gets the place where the failed run has the first one."""
+    folder = local_peer.project.work / "inbox"
+    fetch = local_peer.step(
+        "download", files=[f"{local_peer.base}/a.csv"], dest_dir=str(folder), after="delete", new_only=True
+    )
+    local_peer.put("a.csv", "one")
+    local_peer.run(fetch, {"id": "bad", "type": "fail", "inputs": {"message": "a bad night"}})
+    local_peer.put("a.csv", "another")
+    ran = local_peer.run(fetch)
+    assert ran.error is None, ran.error
+    assert (folder / "earlier-1/a.csv").read_text() == "one"
+    assert (folder / "a.csv").read_text() == "another"
+
+
 def test_a_failed_night_can_be_resumed_and_then_everything_is_final(local_peer: Peer) -> None:
     nights = made(local_peer, "move")
     nights.put("a.csv", "1")

@@ -124,7 +124,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         if not args.files:
             output = {"local_files": [], "dest_dir": str(folder), "count": 0, "files": [], "taken": []}
             return empty_result(args.on_empty, output, "files")
-        self._picks = PickUps(self.ctx, self.resource)
+        self._picks = PickUps(self.ctx, self.resource, [file.path for file in args.files])
         self._journal = Journal(self.ctx)
         items = self._items(folder)
         self._brought: set[Path] = set()
@@ -135,6 +135,10 @@ class DownloadFiles(RemoteStep[DownloadT]):
         if args.move_to is not None:
             self._check_move([item.file for item in wanted if item.wanted.kept is None], clearing)
             self.peer.mkdir_recursive(args.move_to)
+        for item in wanted:
+            if item.wanted.kept is not None:  # first: what is downloaded may get the place of the copy
+                self.ctx.check_cancelled()
+                self._bring(item, Progress())
         sizes = [item.file.size for item in wanted]
         total = sum(size for size in sizes if size is not None) if None not in sizes else None
         outcome = run_all(self.ctx, wanted, self._bring, args.parallelism, total)
@@ -236,7 +240,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
     def _copy(self, item: _Item, seen: Seen, kept: Path, progress: Progress) -> dict[str, Any]:
         """What is gone at the peer is taken from the run that had it."""
         with self.ctx.resume_file(item.local) as sink:
-            copy_of(kept, sink, progress)
+            copy_of(kept, seen.sha256, sink, progress)
         if self.args.preserve_mtime and seen.mtime is not None:
             os.utime(item.local, (seen.mtime, seen.mtime))
         return {"size": seen.size, "mtime": seen.mtime, "sha256": seen.sha256, "copied": True}
