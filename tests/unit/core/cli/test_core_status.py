@@ -501,3 +501,14 @@ def test_the_keys_of_the_document_are_pinned(project: "Project") -> None:
         "state_path", "next", "parent",
     ]  # fmt: skip
     assert (document["counts"], document["left_out"]) == ({"failed": 1, "ok": 1}, 0)
+
+
+def test_a_row_of_an_older_registry_is_brought_up_to_date_by_the_next_run(project: "Project") -> None:
+    flow(project, "f", BAD)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    registry(project, "UPDATE runs SET status=NULL")
+    assert needs(project) == [("FAILED", "f")], "the state file is asked"
+    assert project.cli("run", "f.yaml", "--run-id", "s").code == 1
+    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+        rows = db.execute("SELECT run_id, status FROM runs ORDER BY 1").fetchall()
+    assert rows == [("r", "FAILED"), ("s", "FAILED")], "and need not be asked after the next run"
