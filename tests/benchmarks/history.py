@@ -1,7 +1,8 @@
-"""The cost of looking at the past: `runs list` over a million step rows, `status` over 200 flows.
+"""The cost of looking at the past: `runs list` over a million step rows, `status` over 1,000 flows.
 
-Both are measured against a command that looks at nothing (`aetherflow --version`), in turn with it, so that a drifting
-machine hits all alike; the shortest elapsed time of each, which is the one that others disturbed least.
+A tenth of the flows needs a person in the second picture of `status`. All are measured against a command that looks at
+nothing (`aetherflow --version`), in turn with it, so that a drifting machine hits all alike; the shortest elapsed time
+of each, which is the one that others disturbed least.
 
     make bench
 """
@@ -21,7 +22,7 @@ from aetherflow.core.kernel.state.migration import prepare_schema
 
 ROUNDS = 11
 RUNS, STEPS = 1_000, 1_000
-FLOWS = 200
+FLOWS = 1_000
 LIST_LIMIT_MS, STATUS_LIMIT_MS = 50.0, 1000.0
 RUN_COLUMNS = (
     "flow_id, run_id, generation, status, engine_version, flow_path, fingerprint, params, run_date, data_date, actor, "
@@ -29,15 +30,15 @@ RUN_COLUMNS = (
 )
 
 
-def run_row(flow_id: str, number: int) -> tuple[object, ...]:
-    """A run that ended well."""
+def run_row(flow_id: str, number: int, status: str = "SUCCESS") -> tuple[object, ...]:
+    """A run that has ended."""
     at = 1_700_000_000_000 + number * 60_000
     frozen = ("1.0.0", f"/flows/{flow_id}.yaml", "0" * 64, "{}", "2026-11-24", "2026-11-24")
-    return (flow_id, f"run{number}", 1, "SUCCESS", *frozen, "me", "here", 1, "cli", "run", at, at + 30_000)
+    return (flow_id, f"run{number}", 1, status, *frozen, "me", "here", 1, "cli", "run", at, at + 30_000)
 
 
-def make_state(path: Path, flow_id: str, runs: int, steps: int) -> None:
-    """A state file with so many runs of so many steps."""
+def make_state(path: Path, flow_id: str, runs: int, steps: int, last: str = "SUCCESS") -> None:
+    """A state file with so many runs of so many steps; `last` is how the last one ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode=WAL")
@@ -45,7 +46,7 @@ def make_state(path: Path, flow_id: str, runs: int, steps: int) -> None:
         prepare_schema(db, path)
         db.execute("BEGIN")
         marks = ", ".join("?" * len(RUN_COLUMNS.split(",")))
-        rows = (run_row(flow_id, number) for number in range(runs))
+        rows = (run_row(flow_id, number, last if number == runs - 1 else "SUCCESS") for number in range(runs))
         db.executemany(f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({marks})", rows)
         db.executemany(
             "INSERT INTO step_runs (flow_id, run_id, job_id, step_id, attempt, status, effect, idem_key, outputs, "
@@ -63,11 +64,11 @@ def step_rows(flow_id: str, runs: int, steps: int) -> Iterator[tuple[str, str, s
 
 
 def elapsed_ms(command: list[str], env: dict[str, str], folder: Path) -> float:
-    """Wall time of one command."""
+    """Wall time of one command; 1 as an exit code is an answer of `status`."""
     started = time.perf_counter()
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     taken = (time.perf_counter() - started) * 1000
-    if done.returncode != 0:
+    if done.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} failed: {done.stderr}")
     return taken
 
@@ -80,13 +81,16 @@ def main() -> int:
         root = Path(folder)
         make_state(root / "million/f.sqlite", "f", RUNS, STEPS)
         for number in range(FLOWS):
-            make_state(root / f"many/flow{number:03}.sqlite", f"flow{number:03}", 3, 2)
-        for name in ("million", "many"):
+            name = f"flow{number:04}"
+            make_state(root / f"many/{name}.sqlite", name, 3, 2)
+            make_state(root / f"bad/{name}.sqlite", name, 3, 2, "SUCCESS" if number % 10 else "FAILED")
+        for name in ("million", "many", "bad"):
             registry.rebuild(root / name)
         commands = {
             "--version": (["--version"], "million"),
             f"runs list, {RUNS * STEPS:,} steps": (["runs", "list"], "million"),
-            f"status, {FLOWS} flows": (["status"], "many"),
+            f"status, {FLOWS:,} flows": (["status"], "many"),
+            f"status, {FLOWS // 10} of them bad": (["status"], "bad"),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for round_number in range(ROUNDS + 1):
@@ -95,9 +99,9 @@ def main() -> int:
                 taken = elapsed_ms([aetherflow, *arguments], env, root)
                 if round_number:  # the first round warms caches and bytecode
                     times[name].append(taken)
-    floor, listing, status = (min(found) for found in times.values())
+    floor, listing, status, bad = (min(found) for found in times.values())
     limits = [("floor", floor, 0.0, 0.0), ("over the floor", listing, listing - floor, LIST_LIMIT_MS)]
-    limits.append(("in all", status, status, STATUS_LIMIT_MS))
+    limits += [("in all", each, each, STATUS_LIMIT_MS) for each in (status, bad)]
     failed = False
     for name, (what, shortest, counted, limit) in zip(commands, limits, strict=True):
         over = counted > limit

@@ -103,6 +103,17 @@ class FailAfter(Step[Any]):
         return StepResult()
 
 
+@register_step("test_two_flows")
+class TwoFlows(Step[Any]):
+    """Runs child.yaml and another.yaml."""
+
+    def run(self) -> StepResult:
+        """Do it."""
+        for name in ("child.yaml", "another.yaml"):
+            self.ctx.call_flow(self.ctx.asset_path(name))
+        return StepResult()
+
+
 @register_step("test_watermark")
 class Watermark(Step[Any]):
     """Reads the lines of a file from a watermark on, and claims its new value."""

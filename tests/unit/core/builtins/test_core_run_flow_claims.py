@@ -157,3 +157,30 @@ def test_resolving_the_run_around_settles_them_too(project: "Project", inbox: Pa
     assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
     run(project, "two")
     assert project.lines() == ["a.txt 1", "b.txt 2"]
+
+
+def test_a_step_may_start_runs_of_several_flows(project: "Project", inbox: Path) -> None:
+    lay(project)
+    project.write(PARENT.replace("type: run_flow, inputs: {flow: child.yaml}", "type: test_two_flows"))
+    one = "version: 1\nflow: {id: another}\njobs: [{id: a, steps: [{id: s, type: test_claim}]}]\n"
+    project.write(one, "another.yaml")
+    run(project, "one", fail="after")
+    assert project.cli("resume", "one").code == 0
+    assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
+    listed = json.loads(project.cli("claims", "list", "--state", "final", "--json").out)["claims"]
+    assert sorted(each["flow_id"] for each in listed) == ["another", "c", "c"]
+    assert project.cli("resume", "one", "--from", "take").code == 0
+    assert json.loads(project.cli("claims", "list", "--json").out)["claims"] == []
+
+
+def test_what_a_step_no_longer_runs_is_not_final_with_the_run_around(project: "Project", inbox: Path) -> None:
+    lay(project)
+    run(project, "one", fail="after")
+    one = "version: 1\nflow: {id: another}\njobs: [{id: a, steps: [{id: s, type: test_claim}]}]\n"
+    project.write(one, "another.yaml")
+    project.write(PARENT.replace("child.yaml", "another.yaml"))
+    again = project.cli("resume", "one", "--from", "take")
+    assert again.code == 0, again.err
+    assert claims(project) == [("a.txt", "open"), ("b.txt", "open")], "for the next run of that flow"
+    assert project.cli("run", "child.yaml", "--run-id", "later").code == 0
+    assert final(project) == {"a.txt": "1", "b.txt": "2"}

@@ -147,11 +147,22 @@ def test_a_run_of_one_job_can_be_resolved(project: "Project", inbox: Path) -> No
 def test_pruning_keeps_what_open_claims_need(project: "Project", inbox: Path) -> None:
     project.write(flow())
     run(project, "one", fail="load")
+    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == "0 runs would be deleted\n"
     assert "deleted 0 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
     run(project, "two")
     assert "deleted 2 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
     assert claims(project) == []
     assert ledger(project) == {"a.txt": {"text": "1"}, "b.txt": {"text": "2"}}
+
+
+def test_a_lost_claim_names_a_run_that_is_pruned(project: "Project", inbox: Path) -> None:
+    project.write(flow())
+    run(project, "one", fail="load")
+    run(project, "two")
+    change(project, "DELETE FROM claims WHERE run_id='two'")
+    change(project, "DELETE FROM runs WHERE run_id='two'")
+    assert {each["next"] for each in listed(project, "--state", "lost")} == {"taken over by run two"}
+    assert "run two took over what it had claimed" in project.cli("resume", "one").err
 
 
 @pytest.mark.parametrize(
@@ -185,6 +196,6 @@ def test_a_key_has_one_open_claim(project: "Project", inbox: Path) -> None:
     change(
         project,
         "INSERT INTO claims SELECT flow_id, namespace, key, 'two', value, job_id, step_id, item_key, state, "
-        "identity, artifact, taken_from, at, ended_at FROM claims WHERE key='a.txt'",
+        "identity, artifact, taken_from, taken_by, at, ended_at FROM claims WHERE key='a.txt'",
     )
     assert "f/one: picked a.txt: a key with two open claims" in project.cli("state", "check", "flow.yaml").out

@@ -446,3 +446,69 @@ def test_times_are_told_in_the_zone_of_the_machine(project: "Project", monkeypat
         time.tzset()
     assert " CET (" in text.splitlines()[0] or " CEST (" in text.splitlines()[0]
     assert "slot Fri 02 Jan 00:30" in text
+
+
+# Beside other commands
+
+
+def test_a_resolved_run_needs_nobody_until_it_goes_on(project: "Project") -> None:
+    flow(project, "f", BAD)
+    for run_id in ("one", "two"):
+        assert project.cli("run", "f.yaml", "--run-id", run_id).code == 1
+    assert project.cli("runs", "resolve", "two", "--as", "done", "--reason", "by hand").code == 0
+    assert needs(project) == [], "an earlier failure of the same thing is settled with it"
+    (project.states / "registry.sqlite").unlink()
+    assert needs(project) == []
+    assert project.cli("resume", "two").code == 1
+    assert needs(project) == [("FAILED", "f")]
+
+
+def test_a_run_inside_a_run_is_told_by_that(project: "Project") -> None:
+    flow(project, "child", BAD)
+    flow(project, "f", "jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml}}]}]\n")
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    assert needs(project) == [("FAILED", "f")]
+    flow(project, "f", OK)
+    assert project.cli("run", "f.yaml", "--run-id", "again").code == 0
+    assert needs(project) == [], "the child is healed with the run around it"
+
+
+def test_owner_and_runbook_may_be_templates(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM", "ops")
+    flow(project, "f", BAD, ", owner: '{{env.TEAM}}', runbook_url: 'https://wiki/{{run.id}}'")
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    (need,) = status(project)["needs_person"]
+    assert (need["owner"], need["runbook_url"]) == ("ops", "https://wiki/r")
+    assert "owner" in project.cli("explain", "f.yaml").out
+
+
+def test_the_keys_of_the_document_are_pinned(project: "Project") -> None:
+    flow(project, "f", BAD)
+    flow(project, "g", OK)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    assert project.cli("run", "g.yaml").code == 0
+    document = status(project)
+    assert list(document) == [
+        "schema", "ok", "state_root", "at", "needs_person", "in_hand", "running", "gone", "older", "before", "counts",
+        "flows", "left_out",
+    ]  # fmt: skip
+    assert list(document["needs_person"][0]) == [
+        "status", "name", "since", "cause", "reason_code", "error_code", "flow_id", "slot", "run_id", "holds_up",
+        "owner", "runbook_url", "commands", "acknowledged", "times", "handle",
+    ]  # fmt: skip
+    assert list(document["flows"][0]) == [
+        "flow_id", "status", "run_id", "started_at", "finished_at", "duration_ms", "reason", "reason_code", "flow_yaml",
+        "state_path", "next", "parent",
+    ]  # fmt: skip
+    assert (document["counts"], document["left_out"]) == ({"failed": 1, "ok": 1}, 0)
+
+
+def test_a_row_of_an_older_registry_is_brought_up_to_date_by_the_next_run(project: "Project") -> None:
+    flow(project, "f", BAD)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    registry(project, "UPDATE runs SET status=NULL")
+    assert needs(project) == [("FAILED", "f")], "the state file is asked"
+    assert project.cli("run", "f.yaml", "--run-id", "s").code == 1
+    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as db:
+        rows = db.execute("SELECT run_id, status FROM runs ORDER BY 1").fetchall()
+    assert rows == [("r", "FAILED"), ("s", "FAILED")], "and need not be asked after the next run"

@@ -82,16 +82,17 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
 def resume_command(root: Path, run: "PastRun") -> str:
     """The literal command that goes on with a run; of one that a step started, with the run around it."""
     from aetherflow.core.kernel.state.history import open_questions
-    from aetherflow.core.kernel.state.registry import find_runs
+    from aetherflow.core.kernel.state.registry import flow_ids_of
 
     if stands_in_no_file(run):
         return command_again(run)
-    if not open_questions(run) and (outer := outer_run(root, run)) is not None:
+    questions = open_questions(run)
+    if not questions and (outer := outer_run(root, run)) is not None:
         return resume_command(root, outer)
     words = ["aetherflow", "resume", run.run_id]
-    if len(find_runs(root, run.run_id)) > 1:
+    if flow_ids_of(root, run.run_id) - {run.flow_id}:
         words += ["--flow", run.flow_id]
-    for step in open_questions(run):
+    for step in questions:
         words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
     return shlex.join(words)
 

@@ -205,7 +205,7 @@ def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
 def _part_of_another(root: Path, trouble: Trouble) -> bool:
     """Whether the run around it speaks for it: it stands in the list itself, or needs nobody."""
     flow_id, _, run_id = (trouble.run.parent or "").partition("/")
-    if not any(run.flow_id == flow_id for run in registry.find_runs(root, run_id)):
+    if flow_id not in registry.flow_ids_of(root, run_id):
         return False
     outer = outer_run(root, trouble.run)
     return outer is None or trouble.run.status != Status.UNKNOWN

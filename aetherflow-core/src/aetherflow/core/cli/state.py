@@ -172,11 +172,16 @@ def migrate(
     """
     import json
 
+    from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.state_files import migrate_file, state_file
     from aetherflow.core.kernel.state.claim_history import taken_in_vain
+    from aetherflow.core.kernel.state.registry import adopt
 
     path = state_file(which, flow, config)
     before, after, copy = migrate_file(path)
+    root = state_root_here(config)
+    if copy is not None and str(path) in {known.state_path for known in flows_of(root, None)}:
+        adopt(root, path)
     if as_json:
         document = {"schema": STATE_SCHEMA, "state_path": str(path), "from": before, "to": after}
         typer.echo(json.dumps({**document, "backup": str(copy) if copy else None}, indent=2))

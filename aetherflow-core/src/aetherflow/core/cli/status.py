@@ -7,6 +7,8 @@ from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture
+    from aetherflow.core.contracts.needs_person import NeedsPerson
+    from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.registry_file import KnownFlow
 
 STATUS_SCHEMA = 1
@@ -95,10 +97,15 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
     }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
-        found["next"] = resume_command(root, stored)
+        told = (need.commands[0] for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored))
+        found["next"] = next(told, None) or resume_command(root, stored)
     elif found["status"] == "running":
         found["reason"] = f"pid {stored.pid} on {stored.host}"
     return found
+
+
+def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
+    return (need.run_id, need.flow_id, bool(need.commands)) == (run.run_id, run.flow_id, True)
 
 
 def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
-from aetherflow.core.base.errors import LostOwnershipError
+from aetherflow.core.base.errors import LostOwnershipError, RunBusyError
+from aetherflow.core.kernel.state import resolving
 from aetherflow.core.kernel.state.claims import identity_of
+from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.records import Intervention, StepEffects, StepEnd
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.sql import keys_from
@@ -119,6 +121,24 @@ def test_who_takes_over_keeps_the_old_run_from_going_on_meanwhile(night: Night) 
     with new.steps.claims.taking(list(effects.claims.values())), pytest.raises(Exception, match="being executed"):
         lock.acquire("old")
     new.steps.claims.commit(KEY, effects)
+    lock.acquire("old")
+    lock.release()
+
+
+def test_a_run_that_is_being_resolved_cannot_go_on_meanwhile(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = night.begin("old")
+    old.steps.claims.commit(KEY, staged(old, "a"))
+    old.finish(Status.FAILED)
+    ended, lock = end_claims, night.stores[0].run_lock("flow", "old")
+
+    def end(*given: Any) -> int:
+        with pytest.raises(RunBusyError):
+            lock.acquire("old")
+        return ended(*given)
+
+    monkeypatch.setattr(resolving, "end_claims", end)
+    found = resolving.resolve(night.path, "flow", "old", "done", actor="ann", host="here", reason="by hand")
+    assert (found.claims, night.ledger()) == (1, {"a": "1"})
     lock.acquire("old")
     lock.release()
 

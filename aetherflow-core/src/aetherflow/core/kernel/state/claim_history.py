@@ -13,8 +13,7 @@ from aetherflow.core.kernel.state.transitions import Status
 
 _QUERY = (
     "SELECT c.flow_id, c.namespace, c.key, c.run_id, c.value, c.job_id, c.step_id, c.item_key, c.state, c.identity, "
-    "c.artifact, c.taken_from, c.at, c.ended_at, (SELECT t.run_id FROM claims AS t WHERE t.flow_id=c.flow_id AND "
-    "t.namespace=c.namespace AND t.key=c.key AND t.taken_from=c.run_id) AS taken_by, "
+    "c.artifact, c.taken_from, c.at, c.ended_at, c.taken_by, "
     "r.status, r.reason_code, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r "
     "USING (flow_id, run_id) WHERE (? IS NULL OR c.state=?) AND (? IS NULL OR c.flow_id=?) "
     "AND (? IS NULL OR c.run_id=?) ORDER BY c.at, c.flow_id, c.namespace, c.key"

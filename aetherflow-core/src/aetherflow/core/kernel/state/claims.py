@@ -38,10 +38,12 @@ _INSERT = (
     "taken_from, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?) "
     "ON CONFLICT (flow_id, namespace, key, run_id) DO UPDATE SET value=excluded.value, job_id=excluded.job_id, "
     "step_id=excluded.step_id, item_key=excluded.item_key, state='open', identity=excluded.identity, "
-    "artifact=excluded.artifact, taken_from=coalesce(excluded.taken_from, taken_from), at=excluded.at, ended_at=NULL"
+    "artifact=excluded.artifact, taken_from=coalesce(excluded.taken_from, taken_from), "
+    "taken_by=NULL, at=excluded.at, ended_at=NULL"
 )
 _LOSE = (
-    "UPDATE claims SET state='lost', ended_at=? WHERE flow_id=? AND namespace=? AND key=? AND run_id=? AND state='open'"
+    "UPDATE claims SET state='lost', taken_by=?, ended_at=? "
+    "WHERE flow_id=? AND namespace=? AND key=? AND run_id=? AND state='open'"
 )
 
 
@@ -170,7 +172,8 @@ class Claims:
         unit, at = self._unit, now_ms()
         for claim in staged:
             place = (unit.flow_id, claim.namespace, claim.key)
-            is_left = not claim.taken_from or unit.db.execute(_LOSE, (at, *place, claim.taken_from)).rowcount
+            lose = (unit.run_id, at, *place, claim.taken_from)
+            is_left = not claim.taken_from or unit.db.execute(_LOSE, lose).rowcount
             if not is_left or self._mark(claim.namespace, claim.key) != claim.seen:
                 raise busy(claim.namespace, claim.key, self._holder(claim))
             artifact = to_json(dataclasses.asdict(claim.artifact)) if claim.artifact else None

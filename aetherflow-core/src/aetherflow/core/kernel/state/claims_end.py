@@ -21,9 +21,8 @@ _FINAL = (
     "SELECT flow_id, namespace, key, value, run_id, ? FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
 )
 _LOST = (
-    "SELECT namespace, key, job_id, step_id, item_key, (SELECT t.run_id FROM claims AS t WHERE t.flow_id=c.flow_id AND "
-    "t.namespace=c.namespace AND t.key=c.key AND t.taken_from=c.run_id) "
-    "FROM claims AS c WHERE flow_id=? AND run_id=? AND state='lost' ORDER BY namespace, key"
+    "SELECT namespace, key, job_id, step_id, item_key, taken_by FROM claims "
+    "WHERE flow_id=? AND run_id=? AND state='lost' ORDER BY namespace, key"
 )
 
 

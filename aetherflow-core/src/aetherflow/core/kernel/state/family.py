@@ -123,10 +123,14 @@ def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Me
         return found  # whoever was about to create it was killed
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
     for parent in parents:
-        latest: dict[StepKey, Member] = {}
+        latest: dict[StepKey, dict[str, Member]] = {}
         for (text,) in db.execute(query, (parent.flow_id, parent.run_id)):
             detail = json.loads(text)
             key = StepKey(detail["job"], detail["step"], detail.get("item") or "")
-            latest[key] = Member.of(Path(detail["state"]), detail["flow"], detail["run"])
-        found += [(parent, key, member) for key, member in latest.items()]
+            member = Member.of(Path(detail["state"]), detail["flow"], detail["run"])
+            same = latest.setdefault(key, {})  # a step has one run of each flow that it calls, all of one id
+            if any(other.run_id != member.run_id for other in same.values()):
+                same.clear()
+            same[member.flow_id] = member
+        found += [(parent, key, member) for key, same in latest.items() for member in same.values()]
     return found

@@ -11,19 +11,19 @@ _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
     "r.reason_code, r.settled, r.manifest"
 )
-_HEALED = """(SELECT max(coalesce(s.ended_at, s.started_at)) FROM runs s WHERE s.flow_id=r.flow_id
-    AND s.subject=r.subject AND (s.status='SUCCESS' AND s.reason_code IS NOT 'partial' OR s.settled<>'before'))"""
-_OPEN = f"""SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r WHERE r.status<>'SUCCESS' AND r.settled IS NULL
-    AND (r.status='RUNNING' OR healed IS NULL OR healed < coalesce(r.ended_at, r.started_at))"""  # noqa: S608
-_BEFORE = f"""SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r WHERE r.settled='before' AND r.status<>'SUCCESS'
-    AND (healed IS NULL OR healed < coalesce(r.ended_at, r.started_at))"""  # noqa: S608
-_LATEST = f"""SELECT {_COLUMNS} FROM flows f JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
+_HEALED = """coalesce((SELECT s.ended_at FROM runs s WHERE s.flow_id=r.flow_id AND s.subject=r.subject
+    AND (s.status='SUCCESS' AND s.reason_code IS NOT 'partial' OR s.settled<>'before')
+    ORDER BY s.ended_at DESC LIMIT 1), 0)"""
+_FOUND = f"WITH found AS MATERIALIZED (SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
+_OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL)
+    SELECT * FROM found WHERE status='RUNNING' OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
+_BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
+    SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
+_LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
     ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
-
-
-_SETTLE = f"""UPDATE runs AS r SET settled='healed' WHERE r.status NOT IN ('SUCCESS', 'RUNNING') AND r.settled IS NULL
-    AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"""  # noqa: S608 names are ours
+_SETTLE = f"""UPDATE runs AS r SET settled='healed' WHERE r.status<>'SUCCESS' AND r.settled IS NULL
+    AND r.status<>'RUNNING' AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"""  # noqa: S608 names are ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def settle_healed(db: sqlite3.Connection) -> None:
 def overview(db: sqlite3.Connection) -> Overview:
     """All of it, as a query for `registry.look`."""
     return Overview(
-        [(Registered(*row[:-1]), row[-1] or 0) for row in db.execute(_OPEN)],
+        [(Registered(*row[:-1]), row[-1]) for row in db.execute(_OPEN)],
         [Registered(*row[:-1]) for row in db.execute(_BEFORE)],
         {(run.flow_id, run.state_path): run for run in (Registered(*row) for row in db.execute(_LATEST))},
         open_refusals(db),

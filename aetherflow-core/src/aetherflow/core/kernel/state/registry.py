@@ -17,6 +17,7 @@ from typing import TypeVar
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.overview import settle_healed
 from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import forget_healed
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
@@ -92,6 +93,16 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
         return _runs_once(run for run in scan(root) if run.run_id == run_id)
 
 
+def flow_ids_of(root: Path, run_id: str) -> set[str]:
+    """Which flows have a run of an id. Writes nothing."""
+    query = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?"
+    try:
+        rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
+    except (sqlite3.Error, OSError):
+        return {run.flow_id for run in find_runs(root, run_id)}
+    return {flow_id for (flow_id,) in rows}
+
+
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
     """Runs whose id starts so, the last started first, as the registry has them. Raises sqlite3.Error, OSError."""
     query = (
@@ -136,7 +147,10 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 def settle(root: Path, flow_id: str, run_id: str, verb: str | None) -> None:
     """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may."""
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "settle run"):
-        db.execute("UPDATE runs SET settled=? WHERE flow_id=? AND run_id=?", (verb, flow_id, run_id))
+        # of one whose process is gone nobody has written down an end: from now on it has one
+        ended = now_ms() if verb is not None else None
+        query = "UPDATE runs SET settled=?, ended_at=coalesce(ended_at, ?) WHERE flow_id=? AND run_id=?"
+        db.execute(query, (verb, ended, flow_id, run_id))
 
 
 def forget_files(root: Path, state_paths: Iterable[str]) -> int:
@@ -196,9 +210,11 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
 
 
 def _enter(path: Path, run: Registered) -> None:
-    unknown = "SELECT 1 FROM runs WHERE state_path=? AND status IS NULL LIMIT 1"
+    unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
     with closing(open_registry(path)) as db, durable.transaction(db, "register run"):
-        if db.execute(unknown, (run.state_path,)).fetchone():  # entered by 1.0: from now on the file need not be asked
+        if db.execute(
+            unknown, (run.flow_id, run.state_path)
+        ).fetchone():  # entered by 1.0: from now on the file need not be asked
             add_runs(db, runs_in(Path(run.state_path)))
         add_runs(db, [run])
 

@@ -45,6 +45,7 @@ _ADDED_IN_2 = (
     "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
     "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
     "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
+    "CREATE INDEX runs_before ON runs (flow_id) WHERE settled='before'",
     "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
 )
 TABLES = (
@@ -199,20 +200,7 @@ _STORED = (
 
 def _as_stored(path: Path, row: Sequence[Any], upgraded: int) -> Registered:
     flow_id, run_id, flow_path, started, status, ended, slot, params, parent, code, manifest, last_seen, verb = row
-    before = "before" if last_seen < upgraded else None
-    subject = subject_of(slot, json.loads(params))
-    return Registered(
-        flow_id,
-        run_id,
-        str(path),
-        flow_path,
-        started,
-        status,
-        ended,
-        subject,
-        None,
-        parent,
-        code,
-        verb or before,
-        manifest,
-    )
+    settled = verb or ("before" if last_seen < upgraded else None)
+    ended = last_seen if settled else ended
+    named, subject = (flow_id, run_id, str(path), flow_path, started), subject_of(slot, json.loads(params))
+    return Registered(*named, status, ended, subject, None, parent, code, settled, manifest)

@@ -98,6 +98,7 @@ class RunState:
             found = unit.store.find_run(unit.flow_id, unit.run_id)
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1
+            unit.known_outermost = None
             at = now_ms()
             entered = {"generation": unit.generation, "status": Status.RUNNING, **dataclasses.asdict(facts)}
             entered |= {**dataclasses.asdict(frozen), "params": to_json(frozen.params), "heartbeat_at": at}

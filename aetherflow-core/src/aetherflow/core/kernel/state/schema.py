@@ -4,7 +4,7 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 
 - `claims`: what a run took from the world, final when the run is good (`open`, `final`, `lost`); `identity` names what
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs, with size and sha256;
-  `taken_from` is the run before. At most one open claim of a key.
+  `taken_from` is the run before, `taken_by` the one that took it over. At most one open claim of a key.
 - `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 
@@ -34,7 +34,7 @@ CREATE TABLE claims (
     flow_id TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, value TEXT NOT NULL,
     job_id TEXT NOT NULL, step_id TEXT NOT NULL, item_key TEXT NOT NULL DEFAULT '',
     state TEXT NOT NULL CHECK (state IN ('open', 'final', 'lost')), identity TEXT, artifact TEXT, taken_from TEXT,
-    at INTEGER NOT NULL, ended_at INTEGER,
+    taken_by TEXT, at INTEGER NOT NULL, ended_at INTEGER,
     PRIMARY KEY (flow_id, namespace, key, run_id)
 ) WITHOUT ROWID, STRICT;
 CREATE UNIQUE INDEX open_claims ON claims (flow_id, namespace, key) WHERE state='open';

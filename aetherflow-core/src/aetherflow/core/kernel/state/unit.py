@@ -25,7 +25,8 @@ class Unit:
         self.flow_id = flow_id
         self.run_id = run_id
         self.generation = 0
-        self._outermost: Member | None = None
+        self.known_outermost: Member | None = None
+        """What `outermost` has read of the run's row."""
 
     @property
     def member(self) -> Member:
@@ -35,11 +36,11 @@ class Unit:
     @property
     def outermost(self) -> Member:
         """The run in which this one ends well: itself, or the outermost of those around it."""
-        if self._outermost is None:
+        if self.known_outermost is None:
             query = "SELECT outermost FROM runs WHERE flow_id=? AND run_id=?"
             row = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
-            self._outermost = Member.read(row[0]) if row is not None and row[0] else self.member
-        return self._outermost
+            self.known_outermost = Member.read(row[0]) if row is not None and row[0] else self.member
+        return self.known_outermost
 
     @property
     def key(self) -> dict[str, str]:
