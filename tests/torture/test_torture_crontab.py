@@ -60,7 +60,7 @@ def test_debians_cron_runs_an_exported_crontab(tmp_path: Path, system: bool) -> 
             log = cron.log()
         with counted.case("cron has started every line"):
             assert ended >= wanted, (ended, log)
-        done = command(tmp_path, env | clock, "audit", "scheduler.yaml", "--json", code=None)
+        done = command(tmp_path, env | clock, "audit", "scheduler.yaml", "--fail-on", "none", "--json", code=None)
         with counted.case("audit"):
             assert done.returncode == 0, done.stdout
         report = json.loads(done.stdout)

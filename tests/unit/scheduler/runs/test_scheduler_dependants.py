@@ -4,8 +4,6 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from scheduler_bench import Bench
 
@@ -20,21 +18,27 @@ def failed(bench: "Bench", **more: Any) -> None:
     assert bench.slots() == {"f 12:01": "FAILED", "g 12:01": "SKIPPED", "h 12:01": "SKIPPED"}
 
 
-def heal(bench: "Bench", code: str | None = None) -> None:
+def heal(bench: "Bench", code: str = "after_healed", status: str = "SUCCESS") -> None:
     with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db:
-        db.execute("UPDATE slots SET status='SUCCESS', reason=NULL, reason_code=NULL WHERE item='f'")
-        db.execute("UPDATE slots SET reason_code=coalesce(?, reason_code) WHERE item='g'", (code,))
+        db.execute("UPDATE slots SET status=?, reason=NULL, reason_code=NULL WHERE item='f'", (status,))
+        db.execute("UPDATE slots SET reason_code=? WHERE item='g'", (code,))
         db.commit()
 
 
-@pytest.mark.parametrize("code", ["after", "after_healed"])
-def test_within_the_grace_they_run_one_after_the_other(bench: "Bench", code: str) -> None:
+def test_within_the_grace_they_run_one_after_the_other(bench: "Bench") -> None:
     failed(bench)
-    heal(bench, code)
+    heal(bench)
     bench.minutes(0.5)
     assert set(bench.slots().values()) == {"SUCCESS"}
     assert bench.launcher.started() == [f"{name}-20260302T120100Z" for name in "fgh"]
     assert "g 2026-03-02T12:01:00Z: waits again" in bench.told.getvalue()
+
+
+def test_not_as_long_as_the_other_one_has_not_succeeded(bench: "Bench") -> None:
+    failed(bench)
+    heal(bench, status="FAILED")
+    bench.minutes(0.5)
+    assert bench.slots() == {"f 12:01": "FAILED", "g 12:01": "SKIPPED", "h 12:01": "SKIPPED"}
 
 
 def test_after_it_they_stay(bench: "Bench") -> None:

@@ -96,11 +96,12 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     Left out is what a person has resolved, or goes on with at this moment; what ended before the ledger was migrated;
     items that were removed.
     """
-    slots, epochs = Slots(ledger), Epochs(ledger)
+    slots, epochs = Slots(ledger), Epochs(ledger).all()
     migrated = ledger.read("SELECT value FROM meta WHERE name='migrated_at'")
     begin = int(migrated[0][0]) if migrated else 0
     acked = acknowledged_slots(ledger)
-    known, present = {epoch.item for epoch in epochs.all()}, epochs.present()
+    known = {epoch.item for epoch in epochs}
+    present = {epoch.item: epoch for epoch in epochs if epoch.until is None}
     rows = [
         row
         for row in truth.told(slots.unwell(MOST)) + slots.held()

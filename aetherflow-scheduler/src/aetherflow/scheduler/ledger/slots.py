@@ -54,7 +54,7 @@ class Slots:
 
     def skipped_after(self, item: str, start: int, end: int) -> list[SlotRow]:
         """Slots of an item in [start, end) that were skipped for the slot that they follow."""
-        where = "item=? AND slot>=? AND slot<? AND status='SKIPPED' AND reason_code IN ('after', 'after_healed')"
+        where = "item=? AND slot>=? AND slot<? AND status='SKIPPED' AND reason_code='after'"
         return self._select(f"{where} ORDER BY slot", (item, start, end))
 
     def is_held_up(self, item: str, first: int, last: int, other: str) -> bool:

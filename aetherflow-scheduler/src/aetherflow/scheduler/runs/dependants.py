@@ -40,19 +40,15 @@ class Dependants:
         why = columns(said(SlotReason.AFTER_HEALED, other=row.item))
         for item in self._of[row.item]:
             for each in self._slots.skipped_after(item.id, row.slot, end):
-                if each.reason_code == SlotReason.AFTER:
-                    self._slots.update(each, **why)
+                self._slots.update(each, **why)
 
     def wake(self, turns: Turns, events: Events, items: Collection[str] | None = None) -> bool:
         """Let those wait again whose `misfire_grace_time` is not over, of some items or of all; True if there are any.
 
         For processes that start whatever waits: where none does, nobody would come for them.
         """
-        now, found = self._ledger.clock.now_ms(), []
-        for item in (each for known in self._of.values() for each in known if items is None or each.id in items):
-            since = now - round(item.spec.misfire_grace_time * 1000)
-            rows = self._slots.skipped_after(item.id, since, now + 1)
-            found += [row for row in rows if turns.follows(item, row).action == "start"]
+        found = [row for row in self._slots.held() if items is None or row.item in items]
+        found = [row for row in found if self._may_wait(row, turns)]
         if found:
             with self._ledger.transaction("wake dependants"):
                 into = {"status": Status.WAITING, **columns(None), "finished_at": None}
@@ -61,3 +57,10 @@ class Dependants:
             message = f"{row.item} {iso(row.slot)}: waits again; what it follows has succeeded since"
             events.info("woken", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
         return bool(found)
+
+    def _may_wait(self, row: SlotRow, turns: Turns) -> bool:
+        item = self._items.get(row.item)
+        if item is None or item.after is None or not item.spec.enabled:
+            return False
+        late = self._ledger.clock.now_ms() - row.slot
+        return late <= item.spec.misfire_grace_time * 1000 and turns.follows(item, row).action == "start"
