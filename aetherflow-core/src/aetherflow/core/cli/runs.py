@@ -35,9 +35,6 @@ class _Runs(LazyGroup):
 app = typer.Typer(
     cls=_Runs,
     help="The history of runs: list, show, acknowledge, settle, read logs, prune.",
-=======
-    help="The history of runs: list, show, ack, read logs, settle, prune.",
->>>>>>> theirs
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
