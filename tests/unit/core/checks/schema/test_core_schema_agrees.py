@@ -29,7 +29,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapsho
 
 CHECKS = Path(__file__).parents[1]
 BY_SCHEMA = {"AF1101", "AF1102", "AF1103", "AF1104", "AF1206", "AF2101"}
-BY_CODE = {"schema:value_error", "semantic:inputs", "semantic:setting"}
+BY_CODE = {"schema:value_error", "semantic:external_process_log_file", "semantic:inputs", "semantic:setting"}
 TEMPLATE = "{{env.HOME}}"
 STRIDE = 4 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 1
 """Each so many-th mutation is tried; no divisor of the number of values, so that every kind of value has its turn."""

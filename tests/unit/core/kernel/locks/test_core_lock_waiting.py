@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +139,22 @@ def test_a_lock_that_is_taken_between_the_look_and_the_take_is_busy(
     assert len(looks) == 2
 
 
+def test_a_waiter_that_comes_between_the_look_and_the_take_is_named(
+    stores: Callable[[], LockStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, me = stores(), stores()
+    first._enqueue("k", A)
+    original, looks = LockTable.busy, []
+
+    def busy(table: LockTable, key: str, ticket: int | None) -> Busy | None:
+        looks.append(key)
+        return None if len(looks) == 1 else original(table, key, ticket)
+
+    monkeypatch.setattr(LockTable, "busy", busy)
+    with pytest.raises(LockBusyError, match=r"k; run a of flow load, .* waits for it"):
+        me.acquire("k", B)
+
+
 def test_the_error_names_the_holder_of_this_key(stores: Callable[[], LockStore]) -> None:
     holder, me = stores(), stores()
     for key, owner in (("a", A), ("k", B), ("z", A)):
@@ -188,3 +205,40 @@ def test_closing_gives_all_back_and_ends_the_thread(tmp_path: Path) -> None:
     assert lease.release(), "it was given back already"
     with LockStore(tmp_path / "locks.sqlite") as other:
         assert other.holders() == []
+
+
+def replace(path: Path) -> None:
+    """Put a copy in the place of a store, as a backup that is copied back does."""
+    copy = path.with_name("copy")
+    with sqlite3.connect(path) as db, sqlite3.connect(copy) as other:
+        db.backup(other)
+    db.close()
+    other.close()
+    copy.replace(path)
+
+
+def test_a_lock_whose_store_is_replaced_is_lost_and_free_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "locks.sqlite"
+    store = LockStore(path)
+    early, late = store.acquire("early", A), store.acquire("late", A)
+    replace(path)
+    assert early.lost
+    assert not late.release()
+    assert "was replaced by another file" in str(late.why_lost)
+    store.close()
+    with LockStore(path) as other:
+        assert other.acquire("early", B).token == 2, "its row is in the copy, and its holder is known to be gone"
+
+
+def test_who_waits_on_a_store_that_is_replaced_is_told(tmp_path: Path, sleeps: list[float]) -> None:
+    path = tmp_path / "locks.sqlite"
+    with LockStore(path) as holder, LockStore(path) as me:
+        holder.acquire("k", A)
+
+        def check() -> None:
+            if len(sleeps) == 2:
+                replace(path)
+
+        with pytest.raises(durable.ReplacedFileError):
+            me.acquire("k", B, wait_seconds=60, check=check)
+        assert len(sleeps) == 2
