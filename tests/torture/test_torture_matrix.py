@@ -10,7 +10,7 @@ import matrix
 PAGE = matrix.PAGE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", range(1, len(matrix.PROMISES) + 1))
 def test_every_promise_has_a_row(number: int) -> None:
     (row,) = re.findall(rf"^\| {number} \| (.*) \| ([^|]*) \| ([\d,]*) ?\| (\d*) ?\|$", PAGE, re.MULTILINE)
     promise, tests, cases, violations = row
@@ -43,7 +43,7 @@ def test_the_table_says_what_the_results_say() -> None:
     text = matrix.tables(results)
     assert "| A1 | 15 | 2 |" in text
     assert "| T1 | 15 | 2 | 3 | 7 |" in text
-    assert text.count(matrix.NOT_BUILT) == 10
+    assert text.count(matrix.NOT_BUILT) == len(matrix.PROMISES) - 2
     assert matrix.write(f"head\n{matrix.BEGIN}old{matrix.END}\ntail", "new") == (
         f"head\n{matrix.BEGIN}\n\nnew\n\n{matrix.END}\ntail"
     )

@@ -37,7 +37,7 @@ def points_of(nights: Nights) -> list[str]:
 def test_killed_and_then_a_new_run(nights: Nights) -> None:
     names = points_of(nights)
     chosen = sample(range(1, len(names) + 1), sized(3, 60), f"C1-{nights.kind.name}")
-    with suite(f"C1 {nights.kind.name}", 1, 3) as counted:
+    with suite(f"C1 {nights.kind.name}", 1, 13) as counted:
         for point in chosen:
             with counted.case(f"killed at {point}, {names[point - 1]}"):
                 world(nights)
@@ -50,7 +50,7 @@ def test_killed_and_then_a_new_run(nights: Nights) -> None:
 def test_killed_and_then_resumed(nights: Nights) -> None:
     names = points_of(nights)
     chosen = sample(range(1, len(names) + 1), sized(3, 60), f"A1-{nights.kind.name}")
-    with suite(f"A1 {nights.kind.name}", 1, 2, 3) as counted:
+    with suite(f"A1 {nights.kind.name}", 1, 2, 13) as counted:
         for point in chosen:
             with counted.case(f"killed at {point}, {names[point - 1]}"):
                 world(nights)
@@ -68,7 +68,7 @@ def test_five_hundred_nights(nights: Nights) -> None:
     world(nights)
     number = sized(5, -(-500 // len(KINDS)))
     chance = random.Random(f"{SEED}-C2-{nights.kind.name}")
-    with suite(f"C2 {nights.kind.name}", 1, 3) as counted:
+    with suite(f"C2 {nights.kind.name}", 13) as counted:
         history = History(nights, chance, len(names))
         for night in range(number):
             with counted.case(f"night {night}"):
