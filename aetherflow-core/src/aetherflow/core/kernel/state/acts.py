@@ -4,8 +4,8 @@ An act stands until it is ended: by a later one of the same verb, by `until`, or
 """
 
 import sqlite3
-from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import NamedTuple
 
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.sql import insert
@@ -21,8 +21,7 @@ class Verb(StrEnum):
     """It is settled outside of the run; the value says how: `done`, `abandoned`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """A row of `acts`; times are UTC epoch milliseconds."""
 
     run_id: str
@@ -41,7 +40,7 @@ class Act:
         return self.ended_at is None and (self.until is None or self.until > at)
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Act))
+_COLUMNS = ", ".join(Act._fields)
 
 
 def record_act(

@@ -11,9 +11,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import RunBusyError
@@ -52,8 +51,7 @@ def identity_of(flow_id: str, namespace: str, key: str, value: Any) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenClaim:
+class OpenClaim(NamedTuple):
     """An open claim as stored, and what is known of its run."""
 
     key: str

@@ -1,7 +1,7 @@
 """What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
 
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aetherflow.core.kernel.state.acts import Act
 from aetherflow.core.kernel.state.refused import Refused, open_refusals
@@ -26,8 +26,7 @@ _SETTLE = f"""UPDATE runs AS r SET settled='healed' WHERE r.status<>'SUCCESS' AN
     AND r.status<>'RUNNING' AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"""  # noqa: S608 names are ours
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(NamedTuple):
     """One consistent look at the registry."""
 
     open: list[tuple[Registered, int]]

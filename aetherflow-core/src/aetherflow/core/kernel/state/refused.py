@@ -7,8 +7,8 @@ manifest and its path in the bundle.
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -17,8 +17,7 @@ from aetherflow.core.kernel.state.registry_file import NAME, open_registry
 from aetherflow.core.kernel.state.sql import insert, update
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A refused start; times are UTC epoch milliseconds."""
 
     flow_id: str | None
@@ -51,7 +50,7 @@ class Refused:
     """Whether a run of that id is registered."""
 
 
-_STORED = tuple(field.name for field in fields(Refused) if field.name not in ("id", "known"))
+_STORED = tuple(name for name in Refused._fields if name not in ("id", "known"))
 _COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
 _HEALED = """EXISTS (SELECT 1 FROM runs s
     WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at

@@ -5,9 +5,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
@@ -60,8 +59,7 @@ TABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Registered:
+class Registered(NamedTuple):
     """A run and where it is recorded."""
 
     flow_id: str
@@ -85,11 +83,10 @@ class Registered:
     """That of the bundle, absolute; None without one."""
 
 
-_COLUMNS = tuple(field.name for field in fields(Registered))
+_COLUMNS = Registered._fields
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class KnownFlow:
+class KnownFlow(NamedTuple):
     """A flow that has run, and the state file of its runs."""
 
     flow_id: str
@@ -127,7 +124,7 @@ def add_runs(db: sqlite3.Connection, runs: Iterable[Registered]) -> None:
         f"ON CONFLICT DO UPDATE SET {changes}, given=coalesce(excluded.given, given)"
     )
     for run in runs:
-        db.execute(enter, asdict(run))
+        db.execute(enter, run._asdict())
         add_flow(db, KnownFlow(run.flow_id, run.state_path, run.flow_path, run.started_at))
 
 
