@@ -48,7 +48,7 @@ def resolve(
     path = Path(run.state_path)
     given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
-    settle(root, run.flow_id, run.run_id, "resolve")
+    settle(root, run.flow_id, run.run_id, "resolve", run.finished_at or run.heartbeat_at or run.started_at)
     for flow_of, run_of, folder in found.released:
         remove_job_folder(Path(folder), flow_of, run_of)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []

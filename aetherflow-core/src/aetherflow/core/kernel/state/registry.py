@@ -17,7 +17,6 @@ from typing import TypeVar
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.overview import settle_healed
 from aetherflow.core.kernel.state.reading import read_any
-from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import forget_healed
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
@@ -144,11 +143,14 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
         )
 
 
-def settle(root: Path, flow_id: str, run_id: str, verb: str | None) -> None:
-    """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may."""
+def settle(root: Path, flow_id: str, run_id: str, verb: str | None, last_seen: int) -> None:
+    """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may.
+
+    `last_seen` is the last sign of life in UTC epoch milliseconds: the end of a run whose process recorded none. What
+    failed since then is not settled with it.
+    """
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "settle run"):
-        # of one whose process is gone nobody has written down an end: from now on it has one
-        ended = now_ms() if verb is not None else None
+        ended = last_seen if verb is not None else None
         query = "UPDATE runs SET settled=?, ended_at=coalesce(ended_at, ?) WHERE flow_id=? AND run_id=?"
         db.execute(query, (verb, ended, flow_id, run_id))
 
