@@ -1,5 +1,6 @@
 """The public API for plugins and embedding programs; `core.runner` and `core.testing` are documented beside it."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.claim_errors import ClaimBusyError, ClaimedFileError, ClaimsLostError
@@ -62,7 +63,6 @@ from aetherflow.core.contracts.handles import (
     StepResult,
 )
 from aetherflow.core.contracts.kinds import DbResource
-from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import (
     get_connector,
@@ -74,7 +74,6 @@ from aetherflow.core.host.catalog import (
 )
 from aetherflow.core.host.installing import install_command
 from aetherflow.core.host.require import require, require_attr
-from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 from aetherflow.core.kernel.yaml.flow import (
     CleanupPolicy,
     FlowMetaSpec,
@@ -91,6 +90,8 @@ from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
+    from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
     "STEP_SKIPPED",
@@ -182,9 +183,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "hookimpl":  # brings pluggy along, which no step needs
-        from aetherflow.core.contracts.hookspecs import hookimpl
+_LATE = {
+    "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
+    **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
+    **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
+}
+"""Modules of names that few plugins use, imported on first access."""
 
-        return hookimpl
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(f"aetherflow.core.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -148,7 +148,7 @@ def test_many_slots_of_one_flow_do_not_bury_the_others(project: "Project") -> No
 # What persons do
 
 
-def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project") -> None:
+def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     flow(project, "f", BAD)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
     result = project.cli("runs", "ack", "r", "--until", "2h", "--reason", "ticket 4711")
@@ -159,6 +159,7 @@ def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project") -> N
     ack = held["acknowledged"]
     assert ack["reason"] == "ticket 4711"
     assert 7_100_000 < ack["until"] - ack["at"] <= 7_200_000
+    monkeypatch.setenv("COLUMNS", "200")  # after 22:00 the end has a date, too
     shown = project.cli("status")
     assert shown.code == 0
     assert "nothing needs a person" in shown.out

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.said import Reason, ReasonCode, code_of
+from aetherflow.core.base.said import Reason, ReasonCode, code_of, said
 
 if TYPE_CHECKING:
     from aetherflow.core.base.redact import Redactor
@@ -46,4 +46,5 @@ def step_reason(result: "StepResult", redactor: "Redactor") -> Reason | None:
     """The reason that a step gives for its end, with secrets masked; None if it gives none."""
     if result.reason is None:
         return None
-    return Reason(result.reason_code or StateReason.STEP.value, redactor.mask(result.reason))
+    reason = said(StateReason.STEP, text=redactor.mask(result.reason))
+    return reason if result.reason_code is None else Reason(result.reason_code, reason)
