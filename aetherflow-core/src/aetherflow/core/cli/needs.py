@@ -16,7 +16,9 @@ from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, Ne
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
+from aetherflow.core.kernel.state.history import open_questions
 from aetherflow.core.kernel.state.overview import Overview, overview
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
@@ -214,14 +216,21 @@ def _part_of_another(root: Path, trouble: Trouble) -> bool:
     if flow_id not in registry.flow_ids_of(root, run_id):
         return False
     outer = outer_run(root, trouble.run)
-    return outer is None or trouble.run.status != Status.UNKNOWN
+    return outer is None or not (trouble.run.status == Status.UNKNOWN or _killed_in(trouble.run))
+
+
+def _killed_in(run: "PastRun") -> list[str]:
+    """The steps that must not be repeated unasked, in which the process of a run was killed."""
+    return open_questions(run) if run.reason_code == StateReason.GONE else []
 
 
 def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     run = trouble.run
-    cause, code = _cause(trouble)
+    killed_in = _killed_in(run)
+    status = Status.UNKNOWN if killed_in else run.status  # the next start would say so, and do nothing else
+    cause, code = _cause(trouble, killed_in)
     return NeedsPerson(
-        status=cast("NeedStatus", run.status),
+        status=cast("NeedStatus", str(status)),
         name=run.flow_id,
         since=_ended(run),
         cause=cause,
@@ -239,12 +248,12 @@ def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     )
 
 
-def _cause(trouble: Trouble) -> tuple[str, str]:
+def _cause(trouble: Trouble, killed_in: list[str]) -> tuple[str, str]:
     run, error = trouble.run, _short(trouble.error or trouble.run.error or trouble.run.reason)
     where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
-    if run.status == Status.UNKNOWN:
-        cause = said(Cause.UNDECIDED, where=where)
-    elif run.reason_code == "gone":
+    if run.status == Status.UNKNOWN or killed_in:
+        cause = said(Cause.UNDECIDED, where=", ".join(killed_in) or where)
+    elif run.reason_code == StateReason.GONE:
         cause = said(Cause.GONE, where=where)
     elif run.status == Status.INTERRUPTED:
         cause = said(Cause.STOPPED, where=where, error=error or "a signal")
