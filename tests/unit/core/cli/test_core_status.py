@@ -267,6 +267,17 @@ def test_a_file_that_cannot_be_read_is_named_by_its_path(project: "Project") -> 
     assert needs(project) == []
 
 
+@pytest.mark.parametrize(("ran_before", "name"), [(True, "f"), (False, "f.yaml")])
+def test_a_refused_start_is_found_by_the_name_that_is_shown(project: "Project", ran_before: bool, name: str) -> None:
+    flow(project, "f", OK)
+    if ran_before:
+        assert project.cli("run", "f.yaml").code == 0
+    project.write("version: [", "f.yaml")
+    assert refused(project, "f.yaml")["name"] == name
+    assert needs(project, "--flow", name) == [("REFUSED", name)]
+    assert needs(project, "--flow", "other*") == []
+
+
 def test_a_refused_start_is_healed_by_the_same_parameters_only(project: "Project") -> None:
     head = ", params: {day: {default: '1'}}"
     flow(project, "f", OK.replace("check_items", "chek_items"), head)

@@ -82,7 +82,8 @@ class Picture:
 def picture(root: Path, now: int, flow: str | None) -> Picture:
     """Look at the registry, and at the state files that it says somebody has to look at."""
     found = registry.look(root, overview)
-    picture = Picture(flows=[each for each in registry.known_flows(root) if _wanted(each.flow_id, flow)])
+    known = registry.known_flows(root)
+    picture = Picture(flows=[each for each in known if _wanted(each.flow_id, flow)])
     picture.latest = found.latest
     _files(picture)
     usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
@@ -90,9 +91,11 @@ def picture(root: Path, now: int, flow: str | None) -> Picture:
     rows = _read(picture, found, usable)
     for same in _of_one_thing(picture, rows):
         _sort(picture, root, same, now)
+    ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
-        if _wanted(refused.flow_id or refused.flow_path, flow):
-            _refused(picture, refused, acts, now)
+        flow_id = refused.flow_id or ids.get(refused.flow_path)
+        if _wanted(flow_id or Path(refused.flow_path).name, flow):
+            _refused(picture, refused, flow_id, acts, now)
     for path, error in picture.unreadable.items():
         picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
     return picture
@@ -272,7 +275,7 @@ def _acknowledged(act: Act | None) -> Acknowledged | None:
     return None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until)
 
 
-def _refused(picture: Picture, refused: "Refused", acts: list[Act], now: int) -> None:
+def _refused(picture: Picture, refused: "Refused", flow_id: str | None, acts: list[Act], now: int) -> None:
     if standing(acts, Verb.RESOLVE, now) is not None:
         return
     if refused.run_id is not None:
@@ -287,7 +290,6 @@ def _refused(picture: Picture, refused: "Refused", acts: list[Act], now: int) ->
     ack = standing(acts, Verb.ACK, now)
     if ack is not None and ack.value is not None and ack.until is None:
         return
-    flow_id = refused.flow_id or next((f.flow_id for f in picture.flows if f.flow_path == refused.flow_path), None)
     need = NeedsPerson(
         status="REFUSED",
         name=flow_id or Path(refused.flow_path).name,
