@@ -467,6 +467,16 @@ def test_a_message_cannot_speak_to_the_terminal(project: "Project") -> None:
     assert "\x1b" not in project.cli("status").out
 
 
+def test_words_of_persons_cannot_speak_to_the_terminal_either(project: "Project") -> None:
+    flow(project, "f", BAD, ', owner: "fin\\u001b[31mance\\nnext: rm"')
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    assert "\n         owner fin [31mance next: rm\n" in project.cli("status").out
+    assert project.cli("runs", "ack", "r", "--reason", "a\x1b[31mb\nFAILED   other").code == 0
+    out = project.cli("status").out
+    assert '"a [31mb FAILED   other"' in out
+    assert "\x1b" not in out
+
+
 def test_times_are_told_in_the_zone_of_the_machine(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     flow(project, "f", BAD)
     assert project.cli("run", "f.yaml", "--slot", "2026-01-01T23:30Z").code == 1

@@ -265,9 +265,14 @@ def _cause(trouble: Trouble, killed_in: list[str]) -> tuple[str, str]:
     return str(cause), cause.code or ""
 
 
+def printable(text: str) -> str:
+    """The text on one line, without anything that a terminal would take for itself."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def _short(text: str | None) -> str:
     """The first line, cut between two words; a terminal is not told what to do by it."""
-    line = "".join(char if char.isprintable() else " " for char in (text or "").partition("\n")[0])
+    line = printable((text or "").partition("\n")[0])
     return textwrap.shorten(line, CAUSE_WIDTH, placeholder=" …") if len(line) > CAUSE_WIDTH else line
 
 
