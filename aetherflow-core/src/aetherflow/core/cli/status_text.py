@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from aetherflow.core.cli.needs import printable
+
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture, Running
     from aetherflow.core.contracts.needs_person import NeedsPerson
@@ -107,14 +109,14 @@ class Lines:
         return f"{here:%H:%M}" if here.date() == today else f"{here:%a %d %b %H:%M}"
 
     def _line(self, status: str, name: str, text: str) -> str:
-        return f"{status:<{self._status}} {name:<{self._name}}  {text}".rstrip()
+        return printable(f"{status:<{self._status}} {name:<{self._name}}  {text}").rstrip()
 
     def _wrapped(self, status: str, name: str, text: str) -> list[str]:
         """One line, or several of which the later ones are indented; words stay whole."""
         first = f"{status:<{self._status}} {name:<{self._name}}  "
         indent = " " * (self._status + 1)
         return textwrap.wrap(
-            first + text,
+            printable(first + text),
             self._width,
             subsequent_indent=indent,
             break_long_words=False,
@@ -127,7 +129,12 @@ class Lines:
         indent = " " * (self._status + 1)
         width = self._width
         return textwrap.wrap(
-            text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            printable(text),
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
 
 

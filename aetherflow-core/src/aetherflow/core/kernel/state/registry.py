@@ -8,6 +8,7 @@ What stands only here are starts that were refused before their state was opened
 file as before; it is migrated while they run.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -213,12 +214,18 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
 
 def _enter(path: Path, run: Registered) -> None:
     unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
-    with closing(open_registry(path)) as db, durable.transaction(db, "register run"):
-        if db.execute(
-            unknown, (run.flow_id, run.state_path)
-        ).fetchone():  # entered by 1.0: from now on the file need not be asked
-            add_runs(db, runs_in(Path(run.state_path)))
-        add_runs(db, [run])
+    with closing(open_registry(path)) as db:
+        db.execute("PRAGMA synchronous=NORMAL")  # the last one that closes the file writes the log back, and syncs it
+        with durable.transaction(db, "register run"):
+            if db.execute(
+                unknown, (run.flow_id, run.state_path)
+            ).fetchone():  # entered by 1.0: from now on the file need not be asked
+                add_runs(db, runs_in(Path(run.state_path)))
+            add_runs(db, [run])
+    if run.ended_at is None:  # a run must be known from its first row on; its end is in its state too
+        real = durable.real_file(path)
+        with contextlib.suppress(FileNotFoundError):  # others have the file open, so that the log is still there
+            durable.sync_file(real.with_name(f"{real.name}-wal"))
 
 
 def _add_known_before(path: Path, damaged: Path) -> None:
