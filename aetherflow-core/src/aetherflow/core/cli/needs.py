@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import ReasonCode, said
-from aetherflow.core.cli.lookup import outer_run, resume_command, words_again
+from aetherflow.core.cli.lookup import outer_run, resolve_commands, resume_command, words_again
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
+from aetherflow.core.kernel.state.family import lives
 from aetherflow.core.kernel.state.overview import Overview, overview
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -40,6 +41,7 @@ class Cause(ReasonCode):
     UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
     STOPPED = "stopped", "{where}: stopped by {error}"
     GONE = "gone", "its process is gone, in {where}"
+    LEFT = "left", "later runs have left what it took to a person, {count} in all"
     REFUSED = "refused", "{reason}"
     RESUME_REFUSED = "resume_refused", "{cause}; to go on was refused: {reason}"
 
@@ -88,6 +90,9 @@ def picture(root: Path, now: int, flow: str | None) -> Picture:
     rows = _read(picture, found, usable)
     for same in _of_one_thing(picture, rows):
         _sort(picture, root, same, now)
+    for key, (_, healed) in rows.items():
+        if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= _ended(trouble.run):
+            _left(picture, root, trouble, now)
     for refused, acts in found.refused:
         if _wanted(refused.flow_id or refused.flow_path, flow):
             _refused(picture, refused, acts, now)
@@ -201,6 +206,25 @@ def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
     (picture.needs if ack is None else picture.in_hand).append(need)
 
 
+def _left(picture: Picture, root: Path, trouble: Trouble, now: int) -> None:
+    """A run that is healed, or needed no healing, and whose claims a later run that ended well did not take over."""
+    run, around = trouble.run, trouble.outermost
+    if run.status == Status.RUNNING or _is_settled(trouble, now) or (around is not None and lives(around)):
+        return
+    listed = {(need.flow_id, need.run_id) for need in (*picture.needs, *picture.in_hand)}
+    if around is not None and (around.flow_id, around.run_id) in listed:
+        return
+    left, ack = said(Cause.LEFT, count=trouble.open_claims), standing(trouble.acts, Verb.ACK, now)
+    need = _need(root, trouble, ack)
+    if run.status == Status.SUCCESS:
+        need = dataclasses.replace(need, status="UNFINISHED", cause=str(left), reason_code=left.code)
+    else:
+        need = dataclasses.replace(need, cause=f"{need.cause}; {left}")
+    if around is not None and outer_run(root, run) is None:  # nothing goes on with it that could end well for all
+        need = dataclasses.replace(need, commands=resolve_commands(root, run))
+    (picture.needs if ack is None else picture.in_hand).append(need)
+
+
 def _is_settled(trouble: Trouble, now: int) -> bool:
     """Whether a person has resolved the run, or written it off with all that was before a date."""
     ack = standing(trouble.acts, Verb.ACK, now)
@@ -234,9 +258,17 @@ def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
         holds_up=(run.parent,) if run.trigger == "flow" and run.parent else (),
         owner=run.owner,
         runbook_url=run.runbook,
-        commands=(resume_command(root, run),),
+        commands=(_going_on(root, trouble),),
         acknowledged=_acknowledged(ack),
     )
+
+
+def _going_on(root: Path, trouble: Trouble) -> str:
+    """The command that goes on; without what the run has lost it would be refused."""
+    run, command = trouble.run, resume_command(root, trouble.run)
+    if trouble.lost_in is None or run.status == Status.UNKNOWN or outer_run(root, run) is not None:
+        return command
+    return f"{command} --from {shlex.quote(trouble.lost_in)}"
 
 
 def _cause(trouble: Trouble) -> tuple[str, str]:

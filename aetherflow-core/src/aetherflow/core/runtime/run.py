@@ -244,11 +244,15 @@ class _Phases:
 
     def ended(self, status: Status) -> None:
         """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
-        found = self._opened.state.ended()
-        self._register(status, *found)
+        state = self._opened.state
+        self._register(status, *state.ended(), claiming=state.steps.claims.holders())
 
     def _register(
-        self, status: Status = Status.RUNNING, ended_at: int | None = None, reason_code: str | None = None
+        self,
+        status: Status = Status.RUNNING,
+        ended_at: int | None = None,
+        reason_code: str | None = None,
+        claiming: Sequence[str] | None = None,
     ) -> str | None:
         opened = self._opened
         flow, frozen, given = opened.flow, opened.frozen, opened.inputs
@@ -267,7 +271,7 @@ class _Phases:
             None,
             self._facts.manifest,
         )
-        return register(state_root(flow.snapshot.settings, flow.env), run)
+        return register(state_root(flow.snapshot.settings, flow.env), run, claiming)
 
     def entered(self) -> None:
         """Emit `run_start`, changes of plugins and definitions, and warnings."""

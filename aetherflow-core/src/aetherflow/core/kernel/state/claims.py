@@ -110,6 +110,11 @@ class Claims:
         rows = self._unit.db.execute(query, tuple(self._unit.key.values()))
         return [json.loads(text)["path"] for (text,) in rows]
 
+    def holders(self) -> list[str]:
+        """Runs of the flow that have open claims."""
+        query = "SELECT DISTINCT run_id FROM claims WHERE flow_id=? AND state='open'"
+        return [row[0] for row in self._unit.db.execute(query, (self._unit.flow_id,))]
+
     def artifact(self, namespace: str, claim: Claim) -> Artifact | None:
         """The file of an open claim as it was recorded with it."""
         query = "SELECT artifact FROM claims WHERE flow_id=? AND namespace=? AND key=? AND run_id=?"
