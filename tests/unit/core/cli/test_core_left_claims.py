@@ -141,3 +141,30 @@ def test_without_the_outer_run_a_person_settles_the_inner_one(project: "Project"
     assert commands == [f"{common} done", f"{common} abandoned"]
     assert project.cli(*commands[0].split()[1:]).code == 0
     assert told(project) == []
+
+
+def test_the_earliest_job_that_lost_something_is_named(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a later job has moved was taken by the earlier one."""
+    inbox = project.work / "inbox"
+    inbox.mkdir(parents=True)
+    monkeypatch.setenv("INBOX", str(inbox))
+    for name in ("a.txt", "b.txt"):
+        (inbox / name).write_text(name)
+    find = '{path: "{{env.INBOX}}", pattern: %s, new_only: true, on_empty: ok}'
+    project.write(
+        "version: 1\nflow: {id: f, workspace: {cleanup_policy: never}}\njobs:\n"
+        f"  - {{id: z, steps: [{{id: find, type: file_find, inputs: {find % '[b.txt]'}, outputs: {{files: '{{{{result.files}}}}'}}}}]}}\n"
+        f"  - {{id: a, depends_on: [z], steps: [{{id: find, type: file_find, inputs: {find % '[a.txt]'}}}]}}\n"
+        "  - id: archive\n    depends_on: [a]\n    steps:\n"
+        "      - {id: move, type: file_move, inputs: {src: '{{jobs.z.outputs.files}}', dest_dir: '{{env.INBOX}}/done', on_empty: ok}}\n"
+        "  - {id: after, depends_on: [archive], steps: [{id: s, type: test_fail_after}]}\n"
+    )
+    run(project, "one", "--slot", "2026-11-24T01:30Z", fail="after")
+    assert (inbox / "done/b.txt").exists()
+    run(project, "two", "--slot", "2026-11-25T01:30Z")
+    refused = project.cli("resume", "one")
+    assert "took over what it had claimed in z.find" in refused.err
+    assert told(project) == [("FAILED", "one", ["aetherflow resume one --from z"])]
+    again = project.cli("resume", "one", "--from", "z")
+    assert again.code == 0, again.err
+    assert told(project) == []

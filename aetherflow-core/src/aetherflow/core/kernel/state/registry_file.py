@@ -204,7 +204,22 @@ _STORED = (
 
 
 def _as_stored(path: Path, row: Sequence[Any], upgraded: int) -> Registered:
-    flow_id, run_id, flow_path, started, status, ended, slot, params, parent, code, manifest, last_seen, verb, claims = row
+    (
+        flow_id,
+        run_id,
+        flow_path,
+        started,
+        status,
+        ended,
+        slot,
+        params,
+        parent,
+        code,
+        manifest,
+        last_seen,
+        verb,
+        claims,
+    ) = row
     settled = verb or ("before" if last_seen < upgraded else None)
     ended = last_seen if settled else ended
     named, subject = (flow_id, run_id, str(path), flow_path, started), subject_of(slot, json.loads(params))
