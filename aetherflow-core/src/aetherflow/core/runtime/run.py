@@ -16,6 +16,7 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.worker import Worker
+from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered, subject_of
@@ -314,14 +315,18 @@ class _Phases:
         for item in doomed:
             item.removed = policy
 
-    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
         """Remove what was kept for claims that are final now; the run has ended, so what cannot be removed stays."""
-        paths = [Path(folder) for _, _, folder in folders]
+        paths = [Path(folder) for *_, folder in folders]
         for item in self._artifacts_in(paths):
             item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
-        for flow_id, run_id, folder in folders:
+        for *key, folder in folders:
+            member = Member(*key)
             try:
-                remove_job_folder(Path(folder), flow_id, run_id)
+                with nullcontext() if member == self._opened.state.outermost else member.held():
+                    remove_job_folder(Path(folder), member.flow_id, member.run_id)
+            except RunBusyError:
+                pass  # it is done again, and cleans up after itself
             except OSError as error:
                 message = f"{folder} is not needed any more, and cannot be removed: {error}"
                 self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
