@@ -180,6 +180,16 @@ def test_a_run_around_is_not_resolved_while_one_inside_is_executed(project: "Pro
     assert project.cli("runs", "resolve", "one", "--as", "done", "--reason", "yes").code == 0
 
 
+def test_pruning_keeps_the_run_around_them(project: "Project", inbox: Path) -> None:
+    """Only that can make them final."""
+    lay(project)
+    run(project, "one", fail="after")
+    done = project.cli("runs", "prune", "--keep-last", "0", "--yes")
+    assert done.out.endswith("kept 2 runs for claims that are open: aetherflow claims list\n")
+    assert project.cli("resume", "one").code == 0
+    assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
+
+
 def test_one_that_is_not_owned_any_more_makes_nothing_final(project: "Project", inbox: Path) -> None:
     """Its host was suspended; another process went on with it, and failed."""
     lay(project)

@@ -164,9 +164,12 @@ def test_a_run_of_one_job_can_be_resolved(project: "Project", inbox: Path) -> No
 def test_pruning_keeps_what_open_claims_need(project: "Project", inbox: Path) -> None:
     project.write(flow())
     run(project, "one", fail="load")
-    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == "0 runs would be deleted\n"
-    assert "deleted 0 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
+    kept = "kept 1 run for claims that are open: aetherflow claims list\n"
+    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == f"0 runs would be deleted\n{kept}"
+    assert project.cli("runs", "prune", "--keep-last", "0", "--yes").out.endswith(kept)
+    assert json.loads(project.cli("runs", "prune", "--keep-last", "0", "--json").out)["claiming"] == ["f/one"]
     run(project, "two")
+    assert "kept" not in project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out
     assert "deleted 2 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
     assert claims(project) == []
     assert ledger(project) == {"a.txt": {"text": "1"}, "b.txt": {"text": "2"}}

@@ -9,8 +9,8 @@ import pytest
 from core_history import status
 
 from aetherflow.core.kernel.state.registry import rebuild
-from claiming import flow as pick_up
 from claiming import change, run
+from claiming import flow as pick_up
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -150,13 +150,14 @@ def test_the_earliest_job_that_lost_something_is_named(project: "Project", monke
     monkeypatch.setenv("INBOX", str(inbox))
     for name in ("a.txt", "b.txt"):
         (inbox / name).write_text(name)
-    find = '{path: "{{env.INBOX}}", pattern: %s, new_only: true, on_empty: ok}'
+    find = "{type: file_find, id: find, inputs: {path: '{{env.INBOX}}', pattern: NAME, new_only: true, on_empty: ok}"
+    first = find.replace("NAME", "b.txt") + ", outputs: {files: '{{result.files}}'}}"
+    move = "{src: '{{jobs.z.outputs.files}}', dest_dir: '{{env.INBOX}}/done', on_empty: ok}"
     project.write(
         "version: 1\nflow: {id: f, workspace: {cleanup_policy: never}}\njobs:\n"
-        f"  - {{id: z, steps: [{{id: find, type: file_find, inputs: {find % '[b.txt]'}, outputs: {{files: '{{{{result.files}}}}'}}}}]}}\n"
-        f"  - {{id: a, depends_on: [z], steps: [{{id: find, type: file_find, inputs: {find % '[a.txt]'}}}]}}\n"
-        "  - id: archive\n    depends_on: [a]\n    steps:\n"
-        "      - {id: move, type: file_move, inputs: {src: '{{jobs.z.outputs.files}}', dest_dir: '{{env.INBOX}}/done', on_empty: ok}}\n"
+        f"  - {{id: z, steps: [{first}]}}\n"
+        f"  - {{id: a, depends_on: [z], steps: [{find.replace('NAME', 'a.txt')}}}]}}\n"
+        f"  - {{id: archive, depends_on: [a], steps: [{{id: move, type: file_move, inputs: {move}}}]}}\n"
         "  - {id: after, depends_on: [archive], steps: [{id: s, type: test_fail_after}]}\n"
     )
     run(project, "one", "--slot", "2026-11-24T01:30Z", fail="after")

@@ -30,18 +30,16 @@ def resolve(
 
     Example: aetherflow runs resolve nightly-2026-11-24 --as done --reason "loaded by hand, ticket 4711"
     """
-    import contextlib
     import json
     import socket
 
     from aetherflow.core.base.actor import actor
-    from aetherflow.core.base.errors import RunBusyError, UsageError
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state import resolving
     from aetherflow.core.kernel.state.claim_history import list_claims
-    from aetherflow.core.kernel.state.family import Member
     from aetherflow.core.kernel.state.registry import settle
-    from aetherflow.core.runtime.workspace.workspace import remove_job_folder
+    from aetherflow.core.runtime.workspace.workspace import remove_kept
 
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
@@ -51,10 +49,8 @@ def resolve(
     given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
     settle(root, run.flow_id, run.run_id, "resolve")
-    for *key, folder in found.released:
-        member = Member(*key)
-        with contextlib.suppress(RunBusyError), member.held():  # one that goes on cleans up after itself
-            remove_job_folder(Path(folder), member.flow_id, member.run_id)
+    for warning in remove_kept(found.released):
+        typer.echo(f"warning: {warning}", err=True)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []
     files = [claim.artifact for claim in lost if claim.artifact and claim.taken_by is None]
     if as_json:

@@ -16,7 +16,6 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.worker import Worker
-from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered, subject_of
@@ -39,7 +38,7 @@ from aetherflow.core.runtime.processes.signals import stopped_by_signals
 from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, Outer
 from aetherflow.core.runtime.workspace.places import lock_store, state_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
-from aetherflow.core.runtime.workspace.workspace import Workspace, remove_job_folder
+from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.event_file import EventFile
@@ -316,20 +315,12 @@ class _Phases:
             item.removed = policy
 
     def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
-        """Remove what was kept for claims that are final now; the run has ended, so what cannot be removed stays."""
+        """Remove what was kept for claims that are final now."""
         paths = [Path(folder) for *_, folder in folders]
         for item in self._artifacts_in(paths):
             item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
-        for *key, folder in folders:
-            member = Member(*key)
-            try:
-                with nullcontext() if member == self._opened.state.outermost else member.held():
-                    remove_job_folder(Path(folder), member.flow_id, member.run_id)
-            except RunBusyError:
-                pass  # it is done again, and cleans up after itself
-            except OSError as error:
-                message = f"{folder} is not needed any more, and cannot be removed: {error}"
-                self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
+        for message in remove_kept(folders, self._opened.state.outermost):
+            self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
 
     def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
         found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]

@@ -26,7 +26,8 @@ _LOST = (
 )
 
 
-_BEFORE = """WITH RECURSIVE before (flow_id, run_id) AS (SELECT ?1, taken_from FROM claims WHERE flow_id=?1 AND run_id=?2
+_BEFORE = """WITH RECURSIVE before (flow_id, run_id) AS (
+    SELECT ?1, taken_from FROM claims WHERE flow_id=?1 AND run_id=?2
     UNION SELECT c.flow_id, c.taken_from FROM before b JOIN claims c USING (flow_id, run_id))
     SELECT run_id FROM before JOIN runs r USING (flow_id, run_id) WHERE r.status<>'RUNNING' AND NOT EXISTS
     (SELECT 1 FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open')"""
@@ -57,6 +58,15 @@ def count_open(db: sqlite3.Connection, member: Member) -> int:
     """How many claims of a run are open."""
     query = "SELECT count(*) FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
     return int(db.execute(query, (member.flow_id, member.run_id)).fetchone()[0])
+
+
+def any_open(family: Family) -> bool:
+    """Whether a run of a family has open claims. StateError for a file that cannot be read."""
+    for path in dict.fromkeys(member.state for member in family):
+        members = [member for member in family if member.state == path]
+        if holds_claims(path) and read(Path(path), lambda db, found=members: any(count_open(db, m) for m in found)):
+            return True
+    return False
 
 
 def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str) -> int:
@@ -109,7 +119,7 @@ def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[K
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='folders_kept'"
     gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
     found = []
-    for member in dict.fromkeys(each for member in members for each in (member, *_taken_from(db, member))):
+    for member in dict.fromkeys(each for last in members for each in (last, *_taken_from(db, last))):
         key = (member.flow_id, member.run_id)
         for (text,) in db.execute(query, key).fetchall():
             kept = json.loads(text)
