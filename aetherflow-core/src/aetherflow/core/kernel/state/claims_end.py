@@ -64,7 +64,7 @@ def any_open(family: Family) -> bool:
     """Whether a run of a family has open claims. StateError for a file that cannot be read."""
     for path in dict.fromkeys(member.state for member in family):
         members = [member for member in family if member.state == path]
-        if holds_claims(path) and read(Path(path), lambda db, found=members: any(count_open(db, m) for m in found)):
+        if holds_claims(path) and any(read(Path(path), partial(_counts, members))):
             return True
     return False
 
@@ -133,6 +133,10 @@ def _taken_from(db: sqlite3.Connection, member: Member) -> list[Member]:
     """The runs before it, at any remove, that have ended and have no open claim any more."""
     rows = db.execute(_BEFORE, (member.flow_id, member.run_id))
     return [Member(member.state, member.flow_id, run_id) for (run_id,) in rows]
+
+
+def _counts(members: Iterable[Member], db: sqlite3.Connection) -> list[int]:
+    return [count_open(db, member) for member in members]
 
 
 def _lost(members: Mapping[Member, StepKey | None], family: Family, db: sqlite3.Connection) -> list[LostClaim]:
