@@ -95,8 +95,34 @@ def test_a_run_of_some_jobs_holds_what_it_took(project: "Project", inbox: Path) 
     assert told(project) == [("UNFINISHED", "part", ["aetherflow resume part"])]
     assert needs(project)[0]["cause"] == "later runs have left what it took to a person, 2 in all"
     assert "UNFINISHED f" in project.cli("status").out
+    assert needs(project)[0]["handle"] == "part"
+    assert project.cli("runs", "ack", "part", "--reason", "ticket 1").code == 0
+    assert [each["run_id"] for each in status(project)["in_hand"]] == ["part"]
+    assert told(project) == []
+    assert project.cli("runs", "ack", "two", "--reason", "ticket 1").code == 2
     assert project.cli("resume", "part").code == 0
     assert told(project) == []
+
+
+def test_it_is_written_off_with_all_that_was_before(project: "Project", inbox: Path) -> None:
+    project.write(FIND)
+    run(project, "part", "--flow-job", "take")
+    (inbox / "c.txt").write_text("3")
+    run(project, "one", fail="after")
+    run(project, "two")
+    assert sorted(each[1] for each in told(project)) == ["one", "part"]
+    assert project.cli("runs", "ack", "--before", "2999-01-01", "--reason", "old").code == 0
+    assert told(project) == []
+
+
+def test_only_the_flows_that_were_asked_for(project: "Project", inbox: Path) -> None:
+    """Several flows may have one state file."""
+    for name in ("f", "g"):
+        project.write(FIND.replace("{id: f,", f"{{id: {name}, state: {{path: {project.state}}},"), f"{name}.yaml")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FAIL", "after")
+            assert project.cli("run", f"{name}.yaml", "--run-id", f"{name}1").code == 1
+    assert [each["name"] for each in status(project, "--flow", "g")["needs_person"]] == ["g"]
 
 
 def test_of_a_run_inside_another_the_outer_one_is_gone_on_with(project: "Project", inbox: Path) -> None:

@@ -82,6 +82,9 @@ class Picture:
 def picture(root: Path, now: int, flow: str | None) -> Picture:
     """Look at the registry, and at the state files that it says somebody has to look at."""
     found = registry.look(root, overview)
+    # several flows may have one state file
+    found.open[:] = [each for each in found.open if _wanted(each[0].flow_id, flow)]
+    found.before[:] = [run for run in found.before if _wanted(run.flow_id, flow)]
     picture = Picture(flows=[each for each in registry.known_flows(root) if _wanted(each.flow_id, flow)])
     picture.latest = found.latest
     _files(picture)
