@@ -141,7 +141,7 @@ class Nothing:
     def jobs_ended(self, *, failed: bool) -> None:
         """Nothing."""
 
-    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
         """Nothing."""
 
 

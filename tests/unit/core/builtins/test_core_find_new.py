@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from aetherflow.core.base.durable import files
 from aetherflow.core.testing import FlowProject
 from aetherflow.core.testing.project import Ran
 
@@ -115,6 +116,46 @@ def test_what_a_failed_run_has_moved_is_found_where_it_is(flow_project: FlowProj
     assert run(flow_project, find(inbox), move)["find"].status == "SKIPPED"
 
 
+def test_what_was_moved_just_before_the_end_is_found_where_it_is(
+    flow_project: FlowProject, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run comes to nothing between the move and whatever it could note after that; nor does it end well later."""
+    (inbox / "a.csv").write_text("1")
+
+    def cut_off(point: str, *_: Any) -> None:
+        if point == "moved a.csv":
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "hit", cut_off)
+        bad = run(flow_project, find(inbox), archive(inbox))
+    assert bad.error is not None
+    assert "Input/output error" in bad.error.message
+    assert (inbox.parent / "archive/a.csv").exists()
+    good = run(flow_project, find(inbox), archive(inbox))
+    assert good.error is None, good.error
+    assert found(good) == {"a.csv": bad.summary.run_id}
+    assert run(flow_project, find(inbox), archive(inbox))["find"].status == "SKIPPED"
+
+
+def test_a_move_that_did_not_come_to_it_is_done_by_the_next_run(
+    flow_project: FlowProject, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox / "a.csv").write_text("1")
+
+    def cut_off(point: str, *_: Any) -> None:
+        if point == "move a.csv":
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "hit", cut_off)
+        bad = run(flow_project, find(inbox), archive(inbox))
+    assert (inbox / "a.csv").exists()
+    again = flow_project.run(run_id=bad.summary.run_id)
+    assert again.error is None, again.error
+    assert (inbox.parent / "archive/a.csv").read_text() == "1"
+
+
 def test_another_file_of_that_name_in_the_archive_stays_in_the_way(flow_project: FlowProject, inbox: Path) -> None:
     (inbox / "a.csv").write_text("1")
     run(flow_project, find(inbox), archive(inbox), BAD)
@@ -122,6 +163,22 @@ def test_another_file_of_that_name_in_the_archive_stays_in_the_way(flow_project:
     ran = run(flow_project, find(inbox), archive(inbox))
     assert ran.error is not None
     assert "is not what that run left" in ran.error.message
+
+
+def test_versions_of_one_file_are_told_apart(flow_project: FlowProject, inbox: Path) -> None:
+    """Each day has a file of the same name, and the first day failed after it had moved its own."""
+    move = archive(inbox)
+    move["inputs"]["dest_dir"] += "/{{run.id}}"
+    (inbox / "a.csv").write_text("1")
+    run(flow_project, find(inbox), move, BAD)
+    (inbox / "a.csv").write_text("22")
+    second = run(flow_project, find(inbox), move, BAD)
+    assert [each["rel_path"] for each in second["find"].outputs["files"]] == ["a.csv", "earlier-1/a.csv"]
+    (inbox / "a.csv").write_text("333")
+    third = run(flow_project, find(inbox), move)
+    assert third.error is None, third.error
+    rels = {each["rel_path"]: Path(each["path"]).read_text() for each in third["archive"].outputs["files"]}
+    assert rels == {"a.csv": "333", "earlier-1/a.csv": "22", "earlier-2/a.csv": "1"}
 
 
 def test_what_was_deleted_before_the_run_failed_is_told(flow_project: FlowProject, inbox: Path) -> None:

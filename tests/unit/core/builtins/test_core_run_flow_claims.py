@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.base.errors import LostOwnershipError
+from aetherflow.core.kernel.state.ownership import RunLock
+from aetherflow.core.kernel.state.records import Intervention
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.testing.state_base import FACTS, FROZEN
 from claiming import flow as pick_up
 from claiming import run, running
 
@@ -157,6 +164,44 @@ def test_resolving_the_run_around_settles_them_too(project: "Project", inbox: Pa
     assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
     run(project, "two")
     assert project.lines() == ["a.txt 1", "b.txt 2"]
+
+
+def test_a_run_around_is_not_resolved_while_one_inside_is_executed(project: "Project", inbox: Path) -> None:
+    """As by a person who resumes that one by hand."""
+    lay(project)
+    run(project, "one", fail="load")
+    ((child,),) = child_rows(project, "SELECT run_id FROM runs")
+    lock = RunLock(project.states / "c.sqlite.d" / "runs" / "c" / f"{child}.lock")
+    lock.acquire(child)
+    busy = project.cli("runs", "resolve", "one", "--as", "done", "--reason", "no")
+    lock.release()
+    assert (busy.code, f"run {child} goes on" in busy.err) == (3, True)
+    assert claims(project) == [("a.txt", "open"), ("b.txt", "open")]
+    assert project.cli("runs", "resolve", "one", "--as", "done", "--reason", "yes").code == 0
+
+
+def test_pruning_keeps_the_run_around_them(project: "Project", inbox: Path) -> None:
+    """Only that can make them final."""
+    lay(project)
+    run(project, "one", fail="after")
+    done = project.cli("runs", "prune", "--keep-last", "0", "--yes")
+    assert done.out.endswith("kept 2 runs for claims that are open: aetherflow claims list\n")
+    assert project.cli("resume", "one").code == 0
+    assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
+
+
+def test_one_that_is_not_owned_any_more_makes_nothing_final(project: "Project", inbox: Path) -> None:
+    """Its host was suspended; another process went on with it, and failed."""
+    lay(project)
+    run(project, "one", fail="after")
+    with contextlib.closing(StateStore(project.state)) as store:
+        state = RunState(store, "f", "one")
+        state.load()
+        state.begin(FACTS, FROZEN, {}, Intervention())
+        store.connection.execute("UPDATE runs SET generation=generation+1 WHERE run_id='one'")
+        with pytest.raises(LostOwnershipError):
+            state.finish(Status.SUCCESS)
+    assert claims(project) == [("a.txt", "open"), ("b.txt", "open")]
 
 
 def test_a_step_may_start_runs_of_several_flows(project: "Project", inbox: Path) -> None:

@@ -95,6 +95,23 @@ def test_a_run_is_resolved_as_done(project: "Project", inbox: Path) -> None:
     assert [each["event"] for each in shown(project, "one")["journal"]][-2:] == ["claims_final", "resolve"]
 
 
+def test_folders_go_with_the_run_that_took_over(project: "Project", inbox: Path) -> None:
+    """Also at some remove; but not while the run before is executed."""
+    project.write(flow("always", after="move"))
+    for run_id in ("one", "two", "three"):
+        run(project, run_id, fail="load")
+    folders = [project.artifacts("take", run_id) for run_id in ("one", "two", "three")]
+    assert [len(list(folder.glob("*.txt"))) for folder in folders] == [2, 2, 2]
+    with running(project, "three"):
+        run(project, "four")
+    assert [len(list(folder.glob("*.txt"))) for folder in folders] == [2, 2, 2], "three has its claims, and lives"
+    with running(project, "one"):
+        run(project, "five")
+    assert [folder.exists() for folder in folders] == [True, False, False], "one is done again just now"
+    assert project.rows("SELECT DISTINCT gone_by FROM artifacts WHERE run_id='two'") == [("cleanup always",)]
+    assert project.lines() == ["a.txt 1", "b.txt 2"]
+
+
 def test_a_run_is_resolved_as_abandoned(project: "Project", inbox: Path) -> None:
     project.write(flow())
     run(project, "one", fail="load")
@@ -147,9 +164,12 @@ def test_a_run_of_one_job_can_be_resolved(project: "Project", inbox: Path) -> No
 def test_pruning_keeps_what_open_claims_need(project: "Project", inbox: Path) -> None:
     project.write(flow())
     run(project, "one", fail="load")
-    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == "0 runs would be deleted\n"
-    assert "deleted 0 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
+    kept = "kept 1 run for claims that are open: aetherflow claims list\n"
+    assert project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out == f"0 runs would be deleted\n{kept}"
+    assert project.cli("runs", "prune", "--keep-last", "0", "--yes").out.endswith(kept)
+    assert json.loads(project.cli("runs", "prune", "--keep-last", "0", "--json").out)["claiming"] == ["f/one"]
     run(project, "two")
+    assert "kept" not in project.cli("runs", "prune", "--keep-last", "0", "--dry-run").out
     assert "deleted 2 runs" in project.cli("runs", "prune", "--keep-last", "0", "--yes").out
     assert claims(project) == []
     assert ledger(project) == {"a.txt": {"text": "1"}, "b.txt": {"text": "2"}}

@@ -1,4 +1,4 @@
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,13 +39,11 @@ class FileMove(FileTransfer):
                 )
             self.ctx.artifact(new)
             self.ctx.consume(old)
-            self._claims.moved(each.src, new)
             return
         # there now and not when all was looked at: a copy across file systems whose original was about to go
         if new.exists() and not self.args.overwrite and not (again and is_equal(old, new)) and not self.is_ours(each):
             raise StepError(f"exists already: {new}", fix="set overwrite: true, or give another place")
-        self.ctx.move_file(old, new)
-        self._claims.moved(each.src, new)
+        self.ctx.move_file(old, new, before=partial(self._claims.moving, each.src))
 
     def is_ours(self, each: Transfer) -> bool:
         """A run that this one takes over from has moved it there."""

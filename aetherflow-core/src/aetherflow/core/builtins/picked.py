@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,6 +11,8 @@ from aetherflow.core.api import Claim, RunContext
 from aetherflow.core.builtins.globbing import Found, is_meant
 
 LEDGER = "files"
+SHOWN = 5
+"""Files that a line of the log names."""
 OnUnfinished = Literal["take_over", "leave"]
 
 
@@ -23,6 +26,18 @@ class New(NamedTuple):
     """It is not where it was found any more: what the run has of it that had taken it."""
 
 
+def told_apart(new: list[New]) -> list[New]:
+    """All but the newest version of a file get a folder each in `rel`."""
+    versions = Counter[str]()
+    found = []
+    for each in sorted(new, key=lambda each: -each.found.mtime_ns):
+        rel = each.found.rel
+        earlier = f"earlier-{versions[rel]}/" if versions[rel] else ""
+        versions[rel] += 1
+        found.append(each._replace(found=each.found._replace(rel=earlier + rel)))
+    return found
+
+
 class Picked:
     """What was found below one folder. A file that has another size or time than before is another one."""
 
@@ -33,6 +48,7 @@ class Picked:
         self._known = self._ledger.scan(prefix)
         self._theirs = self._ledger.open_claims(prefix)
         self._ours = self._ledger.own_claims(prefix)
+        self._told: dict[str, list[str]] = defaultdict(list)
 
     def new(
         self, found: Iterable[Found], patterns: Sequence[str], exclude: Sequence[str], on_unfinished: OnUnfinished
@@ -52,7 +68,10 @@ class Picked:
             if self._is_free(key, on_unfinished, left):
                 gone = Found(Path(value["path"]), rel, value["size"], value["mtime_ns"], 0)
                 new.append(New(gone, key, value, self._ledger.artifact_of(claim)))
-        return new, left
+        for what, paths in self._told.items():
+            more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+            self._ctx.log.info("%s: %s%s", what, ", ".join(paths[:SHOWN]), more)
+        return told_apart(new), left
 
     def _is_free(self, key: str, on_unfinished: OnUnfinished, left: list[Claim]) -> bool:
         claim = self._theirs.get(key)
@@ -60,12 +79,12 @@ class Picked:
             return True
         path = claim.value["path"]
         if claim.alive:
-            self._ctx.log.info("left out, run %s is at it: %s", claim.run_id, path)
+            self._told[f"left out, run {claim.run_id} is at it"].append(path)
         elif on_unfinished == "leave":
-            self._ctx.log.info("left to a person, run %s has not finished with it: %s", claim.run_id, path)
+            self._told[f"left to a person, run {claim.run_id} has not finished with it"].append(path)
             left.append(claim)
         else:
-            self._ctx.log.info("taken over from run %s, which did not finish: %s", claim.run_id, path)
+            self._told[f"taken over from run {claim.run_id}, which did not finish"].append(path)
             return True
         return False
 
@@ -74,7 +93,7 @@ class Picked:
         """Whether the file still is where it was found, and what it was; then a filter has left it out."""
         try:
             status = Path(claim.value["path"]).stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return (status.st_size, status.st_mtime_ns) == (claim.value["size"], claim.value["mtime_ns"])
 
@@ -94,14 +113,16 @@ class Moving:
 
     def __init__(self, ctx: RunContext) -> None:
         self._ledger = ctx.ledger(LEDGER)
-        self._by_path = {each.artifact or each.value["path"]: each for each in self._ledger.own_claims().values()}
+        self._by_path: dict[str, Claim] = {}
+        for each in self._ledger.own_claims().values():  # at the second place, unless the move did not come to it
+            self._by_path |= {path: each for path in (each.value["path"], each.artifact) if path is not None}
 
     def is_repeated(self, src: str, target: str) -> bool:
         """Whether a run before this one has moved this very file to the same place."""
         return src in self._by_path and Path(target).is_file() and is_equal(Path(src), Path(target))
 
-    def moved(self, src: str, target: Path) -> None:
-        """Note where the file is now."""
+    def moving(self, src: str, target: Path) -> None:
+        """Note where the file will be: killed just after it was moved, this run cannot tell any more."""
         if (claim := self._by_path.get(src)) is not None:
             self._ledger.claim(claim.key, claim.value, artifact=target)
             self._ledger.commit_claims()

@@ -107,11 +107,14 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import find_run
     from aetherflow.core.cli.needs import NOT_WELL
+    from aetherflow.core.kernel.state.transitions import Status
+    from aetherflow.core.kernel.state.trouble import trouble_of
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
     run = find_run(root, run_id, flow_id, "aetherflow runs ack")
-    if run.status not in NOT_WELL:
+    (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
+    if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
         raise UsageError(message, fix="aetherflow status shows what needs a person")
     _write(root, run, act)

@@ -97,6 +97,16 @@ def resume_command(root: Path, run: "PastRun") -> str:
     return shlex.join(words)
 
 
+def resolve_commands(root: Path, run: "PastRun") -> tuple[str, str]:
+    """The two command lines that settle a run."""
+    from aetherflow.core.kernel.state.registry import flow_ids_of
+
+    words = ["aetherflow", "runs", "resolve", run.run_id, "--reason", "TEXT"]
+    if flow_ids_of(root, run.run_id) - {run.flow_id}:
+        words += ["--flow", run.flow_id]
+    return shlex.join([*words, "--as", "done"]), shlex.join([*words, "--as", "abandoned"])
+
+
 def stands_in_no_file(run: "PastRun") -> bool:
     """True for a run without a flow file: that of `aetherflow wrap`."""
     return run.trigger == "wrap"  # the value in states since 1.0

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import ReasonCode, said
-from aetherflow.core.cli.lookup import outer_run, resume_command, words_again
+from aetherflow.core.cli.lookup import outer_run, resolve_commands, resume_command, words_again
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
+from aetherflow.core.kernel.state.family import lives
 from aetherflow.core.kernel.state.history import open_questions
 from aetherflow.core.kernel.state.overview import Overview, overview
 from aetherflow.core.kernel.state.reasons import StateReason
@@ -42,6 +43,7 @@ class Cause(ReasonCode):
     UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
     STOPPED = "stopped", "{where}: stopped by {error}"
     GONE = "gone", "its process is gone, in {where}"
+    LEFT = "left", "later runs have left what it took to a person, {count} in all"
     REFUSED = "refused", "{reason}"
     RESUME_REFUSED = "resume_refused", "{cause}; to go on was refused: {reason}"
 
@@ -82,6 +84,9 @@ class Picture:
 def picture(root: Path, now: int, flow: str | None) -> Picture:
     """Look at the registry, and at the state files that it says somebody has to look at."""
     found = registry.look(root, overview)
+    # several flows may have one state file
+    found.open[:] = [each for each in found.open if _wanted(each[0].flow_id, flow)]
+    found.before[:] = [run for run in found.before if _wanted(run.flow_id, flow)]
     known = registry.known_flows(root)
     picture = Picture(flows=[each for each in known if _wanted(each.flow_id, flow)])
     picture.latest = found.latest
@@ -91,6 +96,9 @@ def picture(root: Path, now: int, flow: str | None) -> Picture:
     rows = _read(picture, found, usable)
     for same in _of_one_thing(picture, rows):
         _sort(picture, root, same, now)
+    for key, (_, healed) in rows.items():
+        if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= _ended(trouble.run):
+            _left(picture, root, trouble, now)
     ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
         flow_id = refused.flow_id or ids.get(refused.flow_path)
@@ -206,6 +214,25 @@ def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
     (picture.needs if ack is None else picture.in_hand).append(need)
 
 
+def _left(picture: Picture, root: Path, trouble: Trouble, now: int) -> None:
+    """A run that is healed, or needed no healing, and whose claims a later run that ended well did not take over."""
+    run, around = trouble.run, trouble.outermost
+    if run.status == Status.RUNNING or _is_settled(trouble, now) or (around is not None and lives(around)):
+        return
+    listed = {(need.flow_id, need.run_id) for need in (*picture.needs, *picture.in_hand)}
+    if around is not None and (around.flow_id, around.run_id) in listed:
+        return
+    left, ack = said(Cause.LEFT, count=trouble.open_claims), standing(trouble.acts, Verb.ACK, now)
+    need = _need(root, trouble, ack)
+    if run.status == Status.SUCCESS:
+        need = dataclasses.replace(need, status="UNFINISHED", cause=str(left), reason_code=left.code)
+    else:
+        need = dataclasses.replace(need, cause=f"{need.cause}; {left}")
+    if around is not None and outer_run(root, run) is None:  # nothing goes on with it that could end well for all
+        need = dataclasses.replace(need, commands=resolve_commands(root, run))
+    (picture.needs if ack is None else picture.in_hand).append(need)
+
+
 def _is_settled(trouble: Trouble, now: int) -> bool:
     """Whether a person has resolved the run, or written it off with all that was before a date."""
     ack = standing(trouble.acts, Verb.ACK, now)
@@ -246,9 +273,17 @@ def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
         holds_up=(run.parent,) if run.trigger == "flow" and run.parent else (),
         owner=run.owner,
         runbook_url=run.runbook,
-        commands=(resume_command(root, run),),
+        commands=(_going_on(root, trouble),),
         acknowledged=_acknowledged(ack),
     )
+
+
+def _going_on(root: Path, trouble: Trouble) -> str:
+    """The command that goes on; without what the run has lost it would be refused."""
+    run, command = trouble.run, resume_command(root, trouble.run)
+    if trouble.lost_in is None or run.status == Status.UNKNOWN or outer_run(root, run) is not None:
+        return command
+    return f"{command} --from {shlex.quote(trouble.lost_in)}"
 
 
 def _cause(trouble: Trouble, killed_in: list[str]) -> tuple[str, str]:

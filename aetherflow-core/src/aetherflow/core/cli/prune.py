@@ -31,10 +31,9 @@ def prune(
 ) -> None:
     """Delete old runs: their history, their logs, their stored outputs.
 
-    Only runs that ended with SUCCESS or FAILED, never a running one, nor one whose claims are open (`claims list`). The
-    last run of each flow stays unless
-    --keep-last 0. Artifacts and what a flow remembers in its ledger are not touched. Exit code 4 if a state file could
-    not be pruned; the others are all the same.
+    Only runs that ended with SUCCESS or FAILED, never a running one, nor one that has open claims, itself or in a run
+    inside it (`claims list`). The last run of each flow stays unless --keep-last 0. Artifacts and what a flow remembers
+    in its ledger are not touched. Exit code 4 if a state file could not be pruned; the others are all the same.
 
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """
@@ -55,17 +54,19 @@ def prune(
     rules: dict[str, Any] = {"keep_last": 1 if keep_last is None else keep_last, "before": before}
     flows: dict[str, list[str]] = {}
     doomed: dict[str, list[PastRun]] = {}
+    claiming: list[PastRun] = []
     errors: list[StateError] = []
     for known in flows_of(root, flow):
         path = Path(known.state_path)
         if path.exists():
             try:
-                found = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
+                found, held = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
             except StateError as error:  # other state files are still pruned
                 errors.append(error)
             else:
                 flows.setdefault(known.state_path, []).append(known.flow_id)
                 doomed.setdefault(known.state_path, []).extend(found)
+                claiming += held
     runs = [run for found in doomed.values() for run in found]
     if not as_json and runs and (dry_run or (not yes and sys.stdin.isatty())):
         typer.echo(runs_text(runs))
@@ -73,11 +74,14 @@ def prune(
         typer.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)}?", abort=True, err=True)
     total = _carry_out(root, flows, doomed, errors) if not dry_run else None
     if as_json:
-        typer.echo(json.dumps(_document(runs, total), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_document(runs, claiming, total), ensure_ascii=False, indent=2))
     elif total is None:
         typer.echo(f"{len(runs)} run{'s' * (len(runs) != 1)} would be deleted")
     else:
         typer.echo(_text(total))
+    if claiming and not as_json:
+        count = len(claiming)
+        typer.echo(f"kept {count} run{'s' * (count != 1)} for claims that are open: aetherflow claims list")
     for each in errors:
         typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
     raise typer.Exit(4 if errors else 0)
@@ -108,7 +112,7 @@ def _carry_out(
     return total
 
 
-def _document(runs: list["PastRun"], total: "Freed | None") -> dict[str, Any]:
+def _document(runs: list["PastRun"], claiming: list["PastRun"], total: "Freed | None") -> dict[str, Any]:
     shown = runs if total is None else total.runs
     document: dict[str, Any] = {"schema": PRUNE_SCHEMA, "dry_run": total is None}
     document["runs"] = [
@@ -121,6 +125,7 @@ def _document(runs: list["PastRun"], total: "Freed | None") -> dict[str, Any]:
         }
         for run in shown
     ]
+    document["claiming"] = [f"{run.flow_id}/{run.run_id}" for run in claiming]
     if total is not None:
         document |= {"rows": total.rows, "files": total.files, "bytes": total.bytes}
         document |= {"busy": [f"{run.flow_id}/{run.run_id}" for run in total.busy]}

@@ -48,7 +48,7 @@ def resolve(
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.kernel.state.registry import settle
-    from aetherflow.core.runtime.workspace.workspace import remove_job_folder
+    from aetherflow.core.runtime.workspace.workspace import remove_kept
 
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
@@ -66,8 +66,8 @@ def resolve(
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
     settle(root, run.flow_id, run.run_id, "resolve", run.finished_at or run.heartbeat_at or run.started_at)
-    for flow_of, run_of, folder in found.released:
-        remove_job_folder(Path(folder), flow_of, run_of)
+    for warning in remove_kept(found.released):
+        typer.echo(f"warning: {warning}", err=True)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []
     files = [claim.artifact for claim in lost if claim.artifact and claim.taken_by is None]
     if as_json:

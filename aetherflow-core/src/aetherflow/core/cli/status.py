@@ -33,9 +33,10 @@ def status(
     """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.
 
     FAILED, INTERRUPTED (stopped, or its process is gone), UNKNOWN (a step was interrupted that must not be repeated
-    unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule). Each
-    stays until a run of the same flow, slot and parameters is SUCCESS, or until `runs ack` or `runs resolve`. Exit code
-    1 if there is one that nobody has in hand.
+    unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule),
+    UNFINISHED (later runs have left alone what it took). Each stays until a run of the same flow, slot and parameters
+    is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`. Exit code 1 if there is one that
+    nobody has in hand.
 
     Example, at any hour: aetherflow status
     """

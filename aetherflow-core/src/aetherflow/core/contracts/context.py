@@ -1,7 +1,7 @@
 """The interface of a run for its steps. Built-in steps use nothing else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -136,10 +136,13 @@ class RunContext(ABC):
         """Create a folder, or delete everything in an existing one; returns its absolute path."""
 
     @abstractmethod
-    def move_file(self, source: str | Path, target: str | Path) -> Path:
+    def move_file(
+        self, source: str | Path, target: str | Path, *, before: Callable[[Path], None] | None = None
+    ) -> Path:
         """Move a file: by a rename, or across file systems by a copy that is complete before the source is deleted.
 
         The target is recorded as an artifact, the source as consumed. An existing file at `target` is replaced.
+        `before` is called with the target just before the file is moved: for a claim whose artifact it will be.
         """
 
     @abstractmethod

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNREADABLE"]
+NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE"]
 """How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule;
-UNREADABLE: a file that would have to say it."""
+UNFINISHED: one that ended well, but not finally, with claims that later runs have left alone; UNREADABLE: a file that
+would have to say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,5 +124,5 @@ class RunPhases(Protocol):
     def jobs_ended(self, *, failed: bool) -> None:
         """All jobs of the flow have ended; the end of the run is not recorded yet."""
 
-    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
-        """Flow id, run id and folder of what was kept for claims that are final now."""
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
+        """State file, flow id, run id and folder of what was kept for claims that are final now."""

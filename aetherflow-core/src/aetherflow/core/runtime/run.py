@@ -38,7 +38,7 @@ from aetherflow.core.runtime.processes.signals import stopped_by_signals
 from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, Outer
 from aetherflow.core.runtime.workspace.places import lock_store, state_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
-from aetherflow.core.runtime.workspace.workspace import Workspace, remove_job_folder
+from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.logs.event_file import EventFile
@@ -244,11 +244,15 @@ class _Phases:
 
     def ended(self, status: Status) -> None:
         """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
-        found = self._opened.state.ended()
-        self._register(status, *found)
+        state = self._opened.state
+        self._register(status, *state.ended(), claiming=state.steps.claims.holders())
 
     def _register(
-        self, status: Status = Status.RUNNING, ended_at: int | None = None, reason_code: str | None = None
+        self,
+        status: Status = Status.RUNNING,
+        ended_at: int | None = None,
+        reason_code: str | None = None,
+        claiming: Sequence[str] | None = None,
     ) -> str | None:
         opened = self._opened
         flow, frozen, given = opened.flow, opened.frozen, opened.inputs
@@ -267,7 +271,7 @@ class _Phases:
             None,
             self._facts.manifest,
         )
-        return register(state_root(flow.snapshot.settings, flow.env), run)
+        return register(state_root(flow.snapshot.settings, flow.env), run, claiming)
 
     def entered(self) -> None:
         """Emit `run_start`, changes of plugins and definitions, and warnings."""
@@ -310,17 +314,13 @@ class _Phases:
         for item in doomed:
             item.removed = policy
 
-    def released(self, folders: Sequence[tuple[str, str, str]]) -> None:
-        """Remove what was kept for claims that are final now; the run has ended, so what cannot be removed stays."""
-        paths = [Path(folder) for _, _, folder in folders]
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
+        """Remove what was kept for claims that are final now."""
+        paths = [Path(folder) for *_, folder in folders]
         for item in self._artifacts_in(paths):
             item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
-        for flow_id, run_id, folder in folders:
-            try:
-                remove_job_folder(Path(folder), flow_id, run_id)
-            except OSError as error:
-                message = f"{folder} is not needed any more, and cannot be removed: {error}"
-                self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
+        for message in remove_kept(folders, self._opened.state.outermost):
+            self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
 
     def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
         found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]

@@ -25,7 +25,8 @@ def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
     ]
     if not found:
         return
-    first = found[0]
+    order = {job.job_id: place for place, job in enumerate(plan.jobs)}
+    first = min(found, key=lambda lost: order.get(lost.step.job, 0))  # what comes after it is done again with it
     step = f"{first.step.job}.{_outer(first.step)}"
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     what = f"{first.key!r} of ledger {first.namespace}{more}"

@@ -68,6 +68,11 @@ class OpenClaim(NamedTuple):
     heartbeat_at: int | None
     outermost: str | None
 
+    @property
+    def step(self) -> StepKey:
+        """The step that claimed."""
+        return StepKey(self.job_id, self.step_id, self.item_key)
+
 
 class Claims:
     """The claims of one run, and those of other runs of its flow as it meets them."""
@@ -108,6 +113,11 @@ class Claims:
         rows = self._unit.db.execute(query, tuple(self._unit.key.values()))
         return [json.loads(text)["path"] for (text,) in rows]
 
+    def holders(self) -> list[str]:
+        """Runs of the flow that have open claims."""
+        query = "SELECT DISTINCT run_id FROM claims WHERE flow_id=? AND state='open'"
+        return [row[0] for row in self._unit.db.execute(query, (self._unit.flow_id,))]
+
     def artifact(self, namespace: str, claim: Claim) -> Artifact | None:
         """The file of an open claim as it was recorded with it."""
         query = "SELECT artifact FROM claims WHERE flow_id=? AND namespace=? AND key=? AND run_id=?"
@@ -131,7 +141,11 @@ class Claims:
         identity = identity_of(unit.flow_id, namespace, key, value)
         read = next((seen[key[:n]] for n in range(len(key), -1, -1) if key[:n] in seen), None)
         mark = self._mark(namespace, key) if read is None else read.get(key)
-        return StagedClaim(namespace, key, value, identity, artifact, taken_from, mark)
+        kept = None
+        if before is not None and before.run_id == unit.run_id and self._is_done(before):
+            # the same as before, but for its file: a later step has moved that, and what had taken it stays the same
+            kept = before.step if json.loads(before.value) == value else None
+        return StagedClaim(namespace, key, value, identity, artifact, taken_from, mark, kept)
 
     # Transitions
 
@@ -176,7 +190,7 @@ class Claims:
             artifact = to_json(claim.artifact._asdict()) if claim.artifact else None
             made = (claim.identity, artifact, claim.taken_from, at)
             try:
-                unit.db.execute(_INSERT, (*place, unit.run_id, to_json(claim.value), *key, *made))
+                unit.db.execute(_INSERT, (*place, unit.run_id, to_json(claim.value), *(claim.step or key), *made))
             except sqlite3.IntegrityError as error:  # at most one open claim of a key
                 raise busy(claim.namespace, claim.key, self._holder(claim)) from error
         for told in told_of(staged):
@@ -199,7 +213,7 @@ class Claims:
         return [OpenClaim(*row) for row in self._unit.db.execute(_OPEN, values)]
 
     def _is_done(self, found: OpenClaim) -> bool:
-        record = self._steps.get(StepKey(found.job_id, found.step_id, found.item_key))
+        record = self._steps.get(found.step)
         return record is not None and record.status in DONE_STEP
 
     def _holder(self, claim: StagedClaim) -> str:

@@ -26,6 +26,13 @@ _LOST = (
 )
 
 
+_BEFORE = """WITH RECURSIVE before (flow_id, run_id) AS (
+    SELECT ?1, taken_from FROM claims WHERE flow_id=?1 AND run_id=?2
+    UNION SELECT c.flow_id, c.taken_from FROM before b JOIN claims c USING (flow_id, run_id))
+    SELECT run_id FROM before JOIN runs r USING (flow_id, run_id) WHERE r.status<>'RUNNING' AND NOT EXISTS
+    (SELECT 1 FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open')"""
+
+
 class LostClaim(NamedTuple):
     """A claim that its run does not have any more."""
 
@@ -41,6 +48,7 @@ class LostClaim(NamedTuple):
 class KeptFolder(NamedTuple):
     """A folder that the cleanup of a run left for the sake of its open claims."""
 
+    state: str
     flow_id: str
     run_id: str
     path: str
@@ -50,6 +58,15 @@ def count_open(db: sqlite3.Connection, member: Member) -> int:
     """How many claims of a run are open."""
     query = "SELECT count(*) FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
     return int(db.execute(query, (member.flow_id, member.run_id)).fetchone()[0])
+
+
+def any_open(family: Family) -> bool:
+    """Whether a run of a family has open claims. StateError for a file that cannot be read."""
+    for path in dict.fromkeys(member.state for member in family):
+        members = [member for member in family if member.state == path]
+        if holds_claims(path) and any(read(Path(path), partial(_counts, members))):
+            return True
+    return False
 
 
 def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str) -> int:
@@ -95,18 +112,31 @@ def lost_claims(db: sqlite3.Connection, outermost: Member, family: Family) -> li
 
 
 def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[KeptFolder]:
-    """Within a transaction, once claims of this file have ended: the folders that may go now, noted as gone."""
+    """Within a transaction, once claims of this file have become final: the folders that may go now, noted as gone.
+
+    Those of runs that these were taken from are among them.
+    """
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='folders_kept'"
     gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
     found = []
-    for member in members:
+    for member in dict.fromkeys(each for last in members for each in (last, *_taken_from(db, last))):
         key = (member.flow_id, member.run_id)
         for (text,) in db.execute(query, key).fetchall():
             kept = json.loads(text)
             for folder in kept["folders"]:
                 db.execute(gone, (f"cleanup {kept['policy']}", *key, len(folder) + 1, f"{folder}/"))
-                found.append(KeptFolder(*key, folder))
+                found.append(KeptFolder(*member, folder))
     return found
+
+
+def _taken_from(db: sqlite3.Connection, member: Member) -> list[Member]:
+    """The runs before it, at any remove, that have ended and have no open claim any more."""
+    rows = db.execute(_BEFORE, (member.flow_id, member.run_id))
+    return [Member(member.state, member.flow_id, run_id) for (run_id,) in rows]
+
+
+def _counts(members: Iterable[Member], db: sqlite3.Connection) -> list[int]:
+    return [count_open(db, member) for member in members]
 
 
 def _lost(members: Mapping[Member, StepKey | None], family: Family, db: sqlite3.Connection) -> list[LostClaim]:

@@ -9,14 +9,16 @@ from aetherflow.core.kernel.state.registry_file import Registered
 
 _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
-    "r.reason_code, r.settled, r.manifest"
+    "r.reason_code, r.settled, r.manifest, r.open_claims"
 )
 _HEALED = """coalesce((SELECT s.ended_at FROM runs s WHERE s.flow_id=r.flow_id AND s.subject=r.subject
     AND (s.status='SUCCESS' AND s.reason_code IS NOT 'partial' OR s.settled<>'before')
     ORDER BY s.ended_at DESC LIMIT 1), 0)"""
-_FOUND = f"WITH found AS MATERIALIZED (SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
-_OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL)
-    SELECT * FROM found WHERE status='RUNNING' OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
+_RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
+_FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
+_OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL
+    UNION {_RUNS} WHERE r.open_claims AND (r.settled IS NULL OR r.settled='healed'))
+    SELECT * FROM found WHERE status='RUNNING' OR open_claims OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
     SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
@@ -30,8 +32,8 @@ class Overview(NamedTuple):
     """One consistent look at the registry."""
 
     open: list[tuple[Registered, int]]
-    """Runs that did not end well, or are RUNNING, each with the end of what heals it (or 0): the last SUCCESS of its
-    subject, or the last run of its subject that a person has settled."""
+    """Runs that did not end well, are RUNNING, or have open claims, each with the end of what heals it (or 0): the last
+    SUCCESS of its subject, or the last run of its subject that a person has settled."""
     before: list[Registered]
     """Those that ended badly before the upgrade, and that nothing has healed."""
     latest: dict[tuple[str, str], Registered]

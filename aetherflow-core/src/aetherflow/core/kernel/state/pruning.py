@@ -11,16 +11,16 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
+from aetherflow.core.kernel.state.claims_end import any_open, count_open
+from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, list_runs
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
-from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
 TABLES = ("journal", "artifacts", "claims", "step_runs", "job_runs", "runs")
-_CLAIMING = "SELECT DISTINCT run_id FROM claims WHERE flow_id=? AND state='open'"
 
 
 @dataclass(slots=True)
@@ -37,21 +37,26 @@ class Freed:
 
 def doomed_runs(
     state_path: Path, flow_id: str, *, keep_last: int, before: int | None, include_unfinished: bool
-) -> list[PastRun]:
-    """The runs of a flow that may be deleted, the oldest first; never a running one.
+) -> tuple[list[PastRun], list[PastRun]]:
+    """The runs of a flow that may be deleted, and those that only their open claims keep, the oldest first.
 
     Those beyond the last `keep_last`, started before `before` (epoch milliseconds), and finished; never a running one,
-    nor one with open claims: the run that takes them over needs what it left, and a person may have to settle it.
+    nor one with open claims, or with a run inside that has some: the run that takes them over needs what it left, and a
+    person may have to settle it.
     """
-    claiming = {row[0] for row in read(state_path, lambda db: db.execute(_CLAIMING, (flow_id,)).fetchall())}
-    runs = list_runs(state_path, flow_id=flow_id)[keep_last:]
-    return [
+    runs = [
         run
-        for run in reversed(runs)
-        if run.run_id not in claiming
-        and (before is None or run.started_at < before)
+        for run in reversed(list_runs(state_path, flow_id=flow_id)[keep_last:])
+        if (before is None or run.started_at < before)
         and (run.status in FINISHED or (include_unfinished and run.status != Status.RUNNING))
     ]
+    claiming = {
+        run.run_id
+        for run in runs
+        if (run.status != Status.SUCCESS or run.reason_code is not None or run.trigger == "flow")
+        and any_open(family_of(Member.of(state_path, flow_id, run.run_id)))
+    }
+    return [run for run in runs if run.run_id not in claiming], [run for run in runs if run.run_id in claiming]
 
 
 def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], done: Callable[[PastRun], None]) -> Freed:
@@ -92,7 +97,7 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
         if (store.find_run(*key) is not None) is not require_row:
             return False
         if require_row:
-            if db.execute(f"{_CLAIMING} AND run_id=?", key).fetchone() is not None:
+            if count_open(db, Member(str(store.path), *key)):
                 return False
             with durable.transaction(db, "delete run"):
                 for table in TABLES:

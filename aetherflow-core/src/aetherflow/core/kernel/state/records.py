@@ -146,6 +146,8 @@ class StagedClaim:
     """The run that holds the key still."""
     seen: str | None
     """The mark of the final value that the attempt saw; None if there was none."""
+    step: StepKey | None = None
+    """The step of this run that has claimed it before, if only the artifact changes."""
 
 
 @dataclass(slots=True)

@@ -8,9 +8,8 @@ What stands only here are starts that were refused before their state was opened
 file as before; it is migrated while they run.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -50,18 +49,21 @@ _NO_DAMAGE = frozenset(
 """SQLite error codes that do not mean damage: busy, no space, no permission."""
 
 
-def register(root: Path, run: Registered) -> str | None:
-    """Enter a run, or how it stands; returns a warning where that failed. Never an error: no run depends on it."""
+def register(root: Path, run: Registered, claiming: Sequence[str] | None = None) -> str | None:
+    """Enter a run, or how it stands; returns a warning where that failed. Never an error: no run depends on it.
+
+    `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends.
+    """
     path = root / NAME
     try:
         try:
-            _enter(path, run)
+            _enter(path, run, claiming)
         except sqlite3.Error as error:
             if error.sqlite_errorcode & 0xFF in _NO_DAMAGE:
                 raise
             aside = path.with_name(f"{NAME}.damaged")
             _move_aside(path, aside)
-            _enter(path, run)
+            _enter(path, run, claiming)
             _add_known_before(path, aside)
             return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
     except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
@@ -212,20 +214,20 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
     return sorted(found.values())
 
 
-def _enter(path: Path, run: Registered) -> None:
+def _enter(path: Path, run: Registered, claiming: Sequence[str] | None) -> None:
     unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
     with closing(open_registry(path)) as db:
-        db.execute("PRAGMA synchronous=NORMAL")  # the last one that closes the file writes the log back, and syncs it
+        if run.ended_at is not None:  # that is in its state, too; only the begin of a run must not be lost
+            db.execute("PRAGMA synchronous=NORMAL")
         with durable.transaction(db, "register run"):
-            if db.execute(
-                unknown, (run.flow_id, run.state_path)
-            ).fetchone():  # entered by 1.0: from now on the file need not be asked
+            here = (run.flow_id, run.state_path)
+            if db.execute(unknown, here).fetchone():  # entered by 1.0: from now on the file need not be asked
                 add_runs(db, runs_in(Path(run.state_path)))
             add_runs(db, [run])
-    if run.ended_at is None:  # a run must be known from its first row on; its end is in its state too
-        real = durable.real_file(path)
-        with contextlib.suppress(FileNotFoundError):  # others have the file open, so that the log is still there
-            durable.sync_file(real.with_name(f"{real.name}-wal"))
+            if claiming is not None:
+                db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims", here)
+                mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"
+                db.executemany(mark, [(*here, run_id) for run_id in claiming])
 
 
 def _add_known_before(path: Path, damaged: Path) -> None:

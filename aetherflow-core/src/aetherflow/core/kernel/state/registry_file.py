@@ -39,12 +39,14 @@ _ADDED_IN_2 = (
             "reason_code TEXT",
             "settled TEXT",
             "manifest TEXT",
+            "open_claims INTEGER",
         )
     ),
     "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
     "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
     "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
     "CREATE INDEX runs_before ON runs (flow_id) WHERE settled='before'",
+    "CREATE INDEX claiming_runs ON runs (flow_id) WHERE open_claims",
     "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
 )
 TABLES = (
@@ -81,6 +83,8 @@ class Registered(NamedTuple):
     """Why it needs nobody although it did not end well: `resolve`, `ack`, or `before` the upgrade to schema 3."""
     manifest: str | None = None
     """That of the bundle, absolute; None without one."""
+    open_claims: int | None = None
+    """1 if it has ended and had open claims when the last run of its flow ended; the state file knows how it is now."""
 
 
 _COLUMNS = Registered._fields
@@ -193,13 +197,29 @@ def runs_in(path: Path) -> list[Registered]:
 _STORED = (
     "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, manifest, "
     "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts a WHERE a.flow_id=runs.flow_id AND "
-    "a.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)) FROM runs"
+    "a.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)), "
+    "EXISTS (SELECT 1 FROM claims c WHERE c.flow_id=runs.flow_id AND c.run_id=runs.run_id AND state='open') FROM runs"
 )
 
 
 def _as_stored(path: Path, row: Sequence[Any], upgraded: int) -> Registered:
-    flow_id, run_id, flow_path, started, status, ended, slot, params, parent, code, manifest, last_seen, verb = row
+    (
+        flow_id,
+        run_id,
+        flow_path,
+        started,
+        status,
+        ended,
+        slot,
+        params,
+        parent,
+        code,
+        manifest,
+        last_seen,
+        verb,
+        claims,
+    ) = row
     settled = verb or ("before" if last_seen < upgraded else None)
     ended = last_seen if settled else ended
     named, subject = (flow_id, run_id, str(path), flow_path, started), subject_of(slot, json.loads(params))
-    return Registered(*named, status, ended, subject, None, parent, code, settled, manifest)
+    return Registered(*named, status, ended, subject, None, parent, code, settled, manifest, claims)

@@ -36,7 +36,7 @@ def resolve(path: Path, flow_id: str, run_id: str, answer: Answer, *, actor: str
     """
     with closing(StateStore(path)) as store, ExitStack() as stack:
         unit = Unit(store, flow_id, run_id)
-        for member in sorted({unit.outermost, unit.member}):
+        for member in sorted({unit.outermost, *family_of(unit.member)}):
             if lives(member):
                 message = f"run {member.run_id} goes on; one that lives is not settled"
                 raise RunBusyError(message, fix="wait for it, or stop it; then do the same again")

@@ -123,6 +123,8 @@ class RunState:
         whole = status is Status.SUCCESS and reason is None and unit.outermost == unit.member
         family = self.family() if whole else {}
         if len(family) > 1:
+            with unit.transaction("claims of inner runs"):  # not for one that is not ours any more
+                self._refuse_lost(family)
             end.final, end.released = end_elsewhere(unit.member, family, "final")
         with unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {unit.run_id}", Status.RUNNING, status)
@@ -130,14 +132,17 @@ class RunState:
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
             if whole:
-                if lost := lost_claims(unit.db, unit.member, family):
-                    raise LostOwnershipError(f"run {unit.run_id} has lost its claims to run {lost[0].taken_by}")
+                self._refuse_lost(family)
                 here = [member for member in family if member.state == unit.member.state]
                 end.final += end_claims(unit.db, here, "final")
                 end.released += release_folders(unit.db, here)
             else:
                 end.open = count_open(unit.db, unit.member)
         return end
+
+    def _refuse_lost(self, family: Family) -> None:
+        if lost := lost_claims(self._unit.db, self._unit.member, family):
+            raise LostOwnershipError(f"run {self._unit.run_id} has lost its claims to run {lost[0].taken_by}")
 
     def family(self) -> Family:
         """The run and those that its steps started, at any depth."""

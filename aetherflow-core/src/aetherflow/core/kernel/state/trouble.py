@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aetherflow.core.kernel.state.acts import Act, acts_of
+from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.history import PastRun, past_run
 from aetherflow.core.kernel.state.reading import read
 
@@ -14,6 +15,11 @@ _JOB = """SELECT job_id, error, error_code FROM job_runs WHERE flow_id=? AND run
     ORDER BY status='UNKNOWN' DESC, status='FAILED' DESC, finished_at LIMIT 1"""
 _STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=?
     AND status IN ('FAILED', 'INTERRUPTED', 'RUNNING') ORDER BY started_at DESC, attempt DESC LIMIT 1"""
+_MORE = """SELECT progress, outermost,
+    (SELECT count(*) FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open'),
+    (SELECT c.job_id FROM claims c JOIN job_runs j USING (flow_id, run_id, job_id) WHERE c.flow_id=r.flow_id
+    AND c.run_id=r.run_id AND c.state='lost' ORDER BY j.started_at, j.job_id LIMIT 1)
+    FROM runs r WHERE flow_id=? AND run_id=?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,11 @@ class Trouble:
     error_code: str | None
     progress: str | None
     acts: list[Act]
+    outermost: Member | None
+    """Of a run that a step started."""
+    open_claims: int
+    lost_in: str | None
+    """The first job of which claims were taken over, or given back."""
 
 
 def trouble_of(state_path: Path, runs: Iterable[tuple[str, str]]) -> list[Trouble]:
@@ -44,5 +55,6 @@ def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
     key = (run.flow_id, run.run_id)
     job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
     step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
-    (progress,) = db.execute("SELECT progress FROM runs WHERE flow_id=? AND run_id=?", key).fetchone()
-    return Trouble(run, job, step, error or own, code, progress, acts_of(db, *key))
+    progress, around, claims, lost_in = db.execute(_MORE, key).fetchone()
+    outermost = Member.read(around) if around else None
+    return Trouble(run, job, step, error or own, code, progress, acts_of(db, *key), outermost, claims, lost_in)

@@ -3,7 +3,7 @@
 import logging
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -111,8 +111,10 @@ class StepContext(RunContext):
     def empty_dir(self, path: str | Path) -> Path:
         return self.files.empty_dir(path)
 
-    def move_file(self, source: str | Path, target: str | Path) -> Path:
-        return self.files.move_file(source, target)
+    def move_file(
+        self, source: str | Path, target: str | Path, *, before: Callable[[Path], None] | None = None
+    ) -> Path:
+        return self.files.move_file(source, target, before)
 
     def remove(self, path: str | Path) -> bool:
         return self.files.remove(path)

@@ -1,5 +1,6 @@
 """Ledgers as one attempt sees them: what it writes is staged for the transaction that ends it."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class ReadLedger:
 
     def artifact_of(self, claim: Claim) -> Path:
         where = f"what run {claim.run_id} took as {claim.key!r}"
-        fix = f"decide about it: aetherflow runs resolve {claim.run_id} --as done|abandoned --reason TEXT"
+        settle = f"aetherflow runs resolve {shlex.quote(claim.run_id)} --reason TEXT --as"
+        fix = f"put it back, or settle that run, if it was dealt with: {settle} done; else: {settle} abandoned"
         artifact = self._claims.artifact(self._name, claim)
         if artifact is None:
             raise ClaimedFileError(f"{where} was recorded without a file", fix=fix)

@@ -127,7 +127,7 @@ class ReadingContext(RunContext):
     def consume(self, path: str | Path) -> NoReturn:
         _refuse(f"record that {path} is gone")
 
-    def move_file(self, source: str | Path, target: str | Path) -> NoReturn:
+    def move_file(self, source: str | Path, target: str | Path, **_: Any) -> NoReturn:
         _refuse(f"move {source}")
 
     def remove(self, path: str | Path) -> NoReturn:

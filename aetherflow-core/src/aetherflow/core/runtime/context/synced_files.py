@@ -1,7 +1,7 @@
 """The files of one attempt: paths in the sandbox, and files that are synced before its SUCCESS is recorded."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -127,15 +127,17 @@ class AttemptFiles:
         durable.make_dir(found)
         return found
 
-    def move_file(self, source: str | Path, target: str | Path) -> Path:
+    def move_file(self, source: str | Path, target: str | Path, before: Callable[[Path], None] | None) -> Path:
         self._attempt.control.check_open()
         old, new = self.write_path(str(source)), self.write_path(str(target))
         durable.sync_file(old)
         facts = durable.file_facts(old)
         self._clear_parts(new)
+        self._record(new, *facts)
+        if before is not None:
+            before(new)
         durable.move_file(old, new)
         self._attempt.effects.consumed.add(str(old))
-        self._record(new, *facts)
         return new
 
     def remove(self, path: str | Path) -> bool:

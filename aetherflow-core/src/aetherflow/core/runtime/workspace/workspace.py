@@ -1,11 +1,13 @@
 """The folders of a run, `<work root>/<flow>/<job>/<run>/{artifacts,scratch,manifests}`, and their cleanup."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import PathError, WorkspaceError
+from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
+from aetherflow.core.kernel.state.family import Member
 
 MARKER = ".aetherflow-run.json"
 """File in every job folder that names its run; a folder without it, or of another run, is never deleted."""
@@ -113,6 +115,24 @@ def remove_job_folder(path: Path, flow_id: str, run_id: str) -> bool:
         return False
     durable.remove_tree(path, last=MARKER)
     return True
+
+
+def remove_kept(folders: Iterable[tuple[str, str, str, str]], own: Member | None = None) -> list[str]:
+    """Delete job folders (state file, flow id, run id, path) that were kept for claims; tells which cannot be deleted.
+
+    One of a run that a process executes stays: that run cleans up after itself. The caller holds the lock of `own`.
+    """
+    failed = []
+    for *key, folder in folders:
+        member = Member(*key)
+        try:
+            with nullcontext() if member == own else member.held():
+                remove_job_folder(Path(folder), member.flow_id, member.run_id)
+        except RunBusyError:
+            pass
+        except (OSError, StateError) as error:
+            failed.append(f"{folder} is not needed any more, and cannot be removed: {error}")
+    return failed
 
 
 def _is_of(path: Path, flow_id: str, run_id: str) -> bool:
