@@ -18,7 +18,16 @@ def told(status: str | None, **more: Any) -> dict[str, Any]:
 def recorded(status: str) -> Trouble:
     none: dict[str, Any] = dict.fromkeys(PastRun.__dataclass_fields__)
     return Trouble(
-        PastRun(**none | {"status": status, "flow_id": "g", "state_path": "/g"}), "j", "s", "no", None, None, []
+        PastRun(**none | {"status": status, "flow_id": "g", "state_path": "/g"}),
+        "j",
+        "s",
+        "no",
+        None,
+        None,
+        [],
+        None,
+        0,
+        None,
     )
 
 
