@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from core_registry import flow, known, rows
 
-from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
@@ -126,23 +125,3 @@ def test_rebuild_adopt_and_forget(tmp_path: Path, project: "Project") -> None:
     registry.forget(tmp_path, [("f", "r", project.state)])
     assert [run.state_path for run in registry.find_runs(tmp_path, "r")] == [found.state_path]
     assert len(registry.known_flows(tmp_path)) == 2
-
-
-def test_a_run_that_begins_beside_others_is_known_after_a_power_cut(
-    project: "Project", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    flow(project, "f")
-    assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
-    points = tmp_path / "points"
-    monkeypatch.setattr(failpoint, "setting", f"log:{points}")
-    running, ended = (
-        Registered("f", "later", str(project.state), "f.yaml", 1, status, ended_at)
-        for status, ended_at in (("RUNNING", None), ("FAILED", 2))
-    )
-    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as other:
-        other.execute("SELECT count(*) FROM runs").fetchone()
-        assert registry.register(project.states, running) is None
-        assert points.read_text().splitlines()[-1] == "fsync registry.sqlite-wal"
-        points.unlink()
-        assert registry.register(project.states, ended) is None
-        assert "fsync" not in points.read_text(), "its end stands in its state file"
