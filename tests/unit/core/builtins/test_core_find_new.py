@@ -165,20 +165,23 @@ def test_another_file_of_that_name_in_the_archive_stays_in_the_way(flow_project:
     assert "is not what that run left" in ran.error.message
 
 
-def test_versions_of_one_file_are_told_apart(flow_project: FlowProject, inbox: Path) -> None:
+@pytest.mark.parametrize("contents", [("1", "22", "333"), ("333", "22", "1")])
+def test_versions_of_one_file_are_told_apart(
+    flow_project: FlowProject, inbox: Path, contents: tuple[str, str, str]
+) -> None:
     """Each day has a file of the same name, and the first day failed after it had moved its own."""
     move = archive(inbox)
     move["inputs"]["dest_dir"] += "/{{run.id}}"
-    (inbox / "a.csv").write_text("1")
+    (inbox / "a.csv").write_text(contents[0])
     run(flow_project, find(inbox), move, BAD)
-    (inbox / "a.csv").write_text("22")
+    (inbox / "a.csv").write_text(contents[1])
     second = run(flow_project, find(inbox), move, BAD)
     assert [each["rel_path"] for each in second["find"].outputs["files"]] == ["a.csv", "earlier-1/a.csv"]
-    (inbox / "a.csv").write_text("333")
+    (inbox / "a.csv").write_text(contents[2])
     third = run(flow_project, find(inbox), move)
     assert third.error is None, third.error
     rels = {each["rel_path"]: Path(each["path"]).read_text() for each in third["archive"].outputs["files"]}
-    assert rels == {"a.csv": "333", "earlier-1/a.csv": "22", "earlier-2/a.csv": "1"}
+    assert rels == dict(zip(("earlier-2/a.csv", "earlier-1/a.csv", "a.csv"), contents, strict=True))
 
 
 def test_what_was_deleted_before_the_run_failed_is_told(flow_project: FlowProject, inbox: Path) -> None:

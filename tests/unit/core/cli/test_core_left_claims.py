@@ -47,10 +47,12 @@ def test_a_run_whose_claims_are_left_stays_until_it_is_resumed(project: "Project
     run(project, "one", fail="after")
     (need,) = needs(project)
     assert need["cause"] == "after.s: after all that"
+    assert "the next run takes it over; or: aetherflow resume one" in project.cli("claims", "list").out
     for again in ("two", "three"):
         (inbox / f"{again}.txt").write_text("3")
         run(project, again)
         assert told(project) == [("FAILED", "one", ["aetherflow resume one"])]
+    assert "later runs have left it alone: aetherflow resume one, or" in project.cli("claims", "list").out
     (need,) = needs(project)
     assert need["cause"] == "after.s: after all that; later runs have left what it took to a person, 2 in all"
     assert need["since"] == project.rows("SELECT finished_at FROM runs WHERE run_id='one'")[0][0]

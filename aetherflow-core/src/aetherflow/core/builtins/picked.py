@@ -63,7 +63,9 @@ class Picked:
         for key, claim in {**self._theirs, **self._ours}.items():
             value = claim.value
             rel = str(Path(value["path"]).relative_to(self._folder))
-            if key in there or key in self._known or self._stands(claim) or not is_meant(rel, patterns, exclude):
+            if key in there or key in self._known or not is_meant(rel, patterns, exclude):
+                continue
+            if stands(claim):  # a filter has left it out
                 continue
             if self._is_free(key, on_unfinished, left):
                 gone = Found(Path(value["path"]), rel, value["size"], value["mtime_ns"], 0)
@@ -88,15 +90,6 @@ class Picked:
             return True
         return False
 
-    @staticmethod
-    def _stands(claim: Claim) -> bool:
-        """Whether the file still is where it was found, and what it was; then a filter has left it out."""
-        try:
-            status = Path(claim.value["path"]).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return (status.st_size, status.st_mtime_ns) == (claim.value["size"], claim.value["mtime_ns"])
-
     def take(self, each: New) -> tuple[Path, Claim]:
         """Claim a file, with the step's SUCCESS; where it is to be read."""
         path = each.found.path
@@ -108,14 +101,26 @@ class Picked:
         return path, self._ledger.claim(each.key, each.value, artifact=path)
 
 
+def stands(claim: Claim) -> bool:
+    """Whether the file still is where it was found, and what it was."""
+    try:
+        status = Path(claim.value["path"]).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return (status.st_size, status.st_mtime_ns) == (claim.value["size"], claim.value["mtime_ns"])
+
+
 class Moving:
     """What becomes of claims when their files are moved: the run that may have to take over finds them."""
 
     def __init__(self, ctx: RunContext) -> None:
         self._ledger = ctx.ledger(LEDGER)
         self._by_path: dict[str, Claim] = {}
-        for each in self._ledger.own_claims().values():  # at the second place, unless the move did not come to it
-            self._by_path |= {path: each for path in (each.value["path"], each.artifact) if path is not None}
+        for each in self._ledger.own_claims().values():
+            if stands(each):  # at its first place there may be another version by now
+                self._by_path[each.value["path"]] = each
+            if each.artifact is not None:
+                self._by_path[each.artifact] = each
 
     def is_repeated(self, src: str, target: str) -> bool:
         """Whether a run before this one has moved this very file to the same place."""

@@ -104,6 +104,8 @@ def next_of(claim: "PastClaim") -> str:
         return f"final when run {claim.outermost or claim.run_id} ends well"
     if claim.outermost is not None and claim.run_status == "SUCCESS":
         run = shlex.quote(claim.outermost)
+    if claim.left:
+        return f"later runs have left it alone: aetherflow resume {run}, or settle that run: aetherflow runs resolve"
     return f"the next run takes it over; or: aetherflow resume {run}"
 
 

@@ -14,6 +14,8 @@ from aetherflow.core.kernel.state.transitions import Status
 _QUERY = (
     "SELECT c.flow_id, c.namespace, c.key, c.run_id, c.value, c.job_id, c.step_id, c.item_key, c.state, c.identity, "
     "c.artifact, c.taken_from, c.at, c.ended_at, c.taken_by, "
+    "EXISTS (SELECT 1 FROM runs AS l WHERE l.flow_id=r.flow_id AND l.status='SUCCESS' AND l.reason_code IS NULL "
+    "AND l.started_at > coalesce(r.finished_at, r.heartbeat_at, r.started_at)), "
     "r.status, r.reason_code, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r "
     "USING (flow_id, run_id) WHERE (? IS NULL OR c.state=?) AND (? IS NULL OR c.flow_id=?) "
     "AND (? IS NULL OR c.run_id=?) ORDER BY c.at, c.flow_id, c.namespace, c.key"
@@ -44,6 +46,8 @@ class PastClaim:
     ended_at: int | None
     taken_by: str | None
     """The run that took it over."""
+    left: bool
+    """Whether a run that began after its run had ended was SUCCESS: if it is open still, that left it alone."""
     run_status: str | None
     """INTERRUPTED too where the row says RUNNING and no process is left; None if the run is not recorded any more."""
     partial: bool
@@ -69,7 +73,7 @@ def list_claims(
 
     known: dict[tuple[str, str], bool] = {}
     found = []
-    for *columns, taken_by, status, code, host, beat, around in read(state_path, select):
+    for *columns, taken_by, left, status, code, host, beat, around in read(state_path, select):
         flow, namespace, key, run, value, job, step, item, is_now, identity, artifact, taken_from, at, ended = columns
         if (alive := known.get((flow, run))) is None:
             member = Member.of(state_path, flow, run)
@@ -80,7 +84,7 @@ def list_claims(
         found.append(
             PastClaim(
                 str(state_path), flow, namespace, key, run, json.loads(value), job, step, item, is_now, identity,
-                json.loads(artifact)["path"] if artifact else None, taken_from, at, ended, taken_by, status,
+                json.loads(artifact)["path"] if artifact else None, taken_from, at, ended, taken_by, bool(left), status,
                 code == StateReason.PARTIAL, alive, Member.read(around).run_id if around else None,
             )
         )  # fmt: skip
