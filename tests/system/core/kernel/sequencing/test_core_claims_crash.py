@@ -33,6 +33,17 @@ jobs:
 """
 """The second run of the child finds nothing new, as a second step of the outermost run should."""
 
+CHORE = """\
+version: 1
+flow: {id: f, workspace: {cleanup_policy: %s}}
+jobs:
+  - id: take
+    steps:
+      - {id: find, type: file_find, inputs: {path: "{{env.INBOX}}", pattern: "*.txt", new_only: true, on_empty: ok}}
+      - {id: move, type: file_move, inputs: {src: "{{steps.find.files}}", dest_dir: %s, on_empty: ok}}
+"""
+"""Found where they are, and moved away."""
+
 
 def attempt(run_id: str, setting: str) -> int:
     """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
@@ -208,3 +219,38 @@ def test_many_at_once_take_every_file_once(project: "Project", inbox: Path) -> N
     good = {row[0] for row in project.rows("SELECT run_id FROM runs WHERE status='SUCCESS'")}
     assert {run for _, run in final} <= good
     assert project.cli("state", "check", "flow.yaml").code == 0
+
+
+@pytest.mark.parametrize("cleanup", ["never", "on_success"])
+def test_kill_9_at_every_point_of_finding_and_moving(
+    project: "Project", monkeypatch: pytest.MonkeyPatch, cleanup: str
+) -> None:
+    """The next run takes over what was found, wherever it is just then, and its own step finds it moved already."""
+    inbox, done = project.work / "inbox", project.work / "done"
+    monkeypatch.setenv("INBOX", str(inbox))
+    project.write(CHORE % (cleanup, done))
+
+    def begin() -> None:
+        for folder in (project.states, project.work):
+            if folder.exists():
+                durable.remove_tree(folder)
+        inbox.mkdir(parents=True)
+        for name, text in FILES.items():
+            (inbox / name).write_text(text)
+
+    begin()
+    log = project.folder / "points"
+    assert attempt("one", f"log:{log}") == 0, Path("stderr").read_text()
+    names = log.read_text().splitlines()
+    assert {"commit claims", "move a.txt", "moved a.txt"} <= set(names)
+    for point, name in enumerate(names, 1):
+        begin()
+        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        for run_id in ("two", "three"):
+            assert attempt(run_id, "") == 0, (point, name, Path("stderr").read_text())
+        assert {path.name: path.read_text() for path in done.iterdir()} == FILES, (point, name)
+        assert list(inbox.iterdir()) == [], (point, name)
+        with contextlib.closing(sqlite3.connect(project.state)) as db:
+            found = db.execute("SELECT key FROM claims WHERE state='final' ORDER BY key").fetchall()
+            assert [Path(key.split(" ")[0]).name for (key,) in found] == [*FILES], (point, name)
+            assert db.execute("SELECT key FROM claims WHERE state='open'").fetchall() == [], (point, name)
