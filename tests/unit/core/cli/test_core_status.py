@@ -478,6 +478,13 @@ def test_words_of_persons_cannot_speak_to_the_terminal_either(project: "Project"
     assert "\x1b" not in out
 
 
+def test_a_flow_that_nobody_knows_is_named(project: "Project") -> None:
+    assert project.cli("status").out == f"no run under {project.states}\n"
+    flow(project, "sales", BAD)
+    assert project.cli("run", "sales.yaml").code == 1
+    assert project.cli("status", "--flow", "slaes").out == f"no run of a flow 'slaes' under {project.states}\n"
+
+
 def test_times_are_told_in_the_zone_of_the_machine(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     flow(project, "f", BAD)
     assert project.cli("run", "f.yaml", "--slot", "2026-01-01T23:30Z").code == 1

@@ -63,7 +63,7 @@ def status(
         document |= _json(found) | {"counts": _counts(shown), "flows": shown, "left_out": len(flows) - len(shown)}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(_text(found, count, now, shown, every=every, root=root))
+        typer.echo(_text(found, count, now, shown, every=every) or _nothing(root, flow))
         if left_out := len(flows) - len(shown):
             typer.echo(f"{left_out} more did not run since {since}")
     raise typer.Exit(1 if count else 0)
@@ -166,13 +166,13 @@ def _json(picture: "Picture") -> dict[str, Any]:
     }
 
 
-def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]], *, every: bool, root: Path) -> str:
+def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]], *, every: bool) -> str:
     import shutil
 
     from aetherflow.core.cli.status_text import Lines
 
     if not shown and not count and not picture.in_hand:
-        return f"no run under {root}"
+        return ""
     talked_of = {need.flow_id or need.name for need in (*picture.needs, *picture.in_hand)}
     talked_of |= {run.flow_id for run in picture.running}
     ok = [flow for flow in shown if flow["status"] == "ok" and flow["flow_id"] not in talked_of]
@@ -182,6 +182,10 @@ def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]],
         rest.append(("never", f"{len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)"))
     lines = Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
     return f"{lines}\n\n{_every(shown)}" if every and shown else lines
+
+
+def _nothing(root: Path, flow: str | None) -> str:
+    return f"no run under {root}" if flow is None else f"no run of a flow {flow!r} under {root}"
 
 
 def _every(shown: list[dict[str, Any]]) -> str:
