@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 STEP_SUCCESS = "SUCCESS"
 STEP_SKIPPED = "SKIPPED"
@@ -27,8 +27,7 @@ class StepResult:
         return output
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A key of a ledger that a run has taken, for good once its outermost run ends with SUCCESS, whole."""
 
     key: str

@@ -133,8 +133,7 @@ class StepStart(NamedTuple):
     """The frozen list of a `for_each`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagedClaim:
+class StagedClaim(NamedTuple):
     """A key of a ledger that an attempt claims."""
 
     namespace: str

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.overview import settle_healed
 from aetherflow.core.kernel.state.reading import read_any
-from aetherflow.core.kernel.state.refused import forget_healed
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
     TABLES,
@@ -135,6 +133,9 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
     What they have healed stays healed.
     """
+    from aetherflow.core.kernel.state.overview import settle_healed
+    from aetherflow.core.kernel.state.refused import forget_healed
+
     if not (root / NAME).exists():
         return
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget runs"):

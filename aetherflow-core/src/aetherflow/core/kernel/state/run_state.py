@@ -7,7 +7,6 @@ from typing import Any
 
 from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
-from aetherflow.core.kernel.state.acts import end_acts
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
 from aetherflow.core.kernel.state.claims_end import (
     KeptFolder,
@@ -108,7 +107,9 @@ class RunState:
                 if facts.outermost is None:  # resumed by hand: it belongs to the run around it all the same
                     del entered["outermost"]
                 update(unit.db, "runs", {**entered, **ended}, unit.key)
-            end_acts(unit, facts.actor)
+                from aetherflow.core.kernel.state.acts import end_acts
+
+                end_acts(unit, facts.actor)
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
             unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
             self.steps.interrupt_all()
