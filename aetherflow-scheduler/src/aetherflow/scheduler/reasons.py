@@ -43,6 +43,8 @@ class SlotReason(ReasonCode):
 
     AFTER_HEALED = "after_healed", "after {other}, which has succeeded since"
     """SKIPPED for a slot that is healed now: it may run."""
+    AFTER_SETTLED = "after_settled", "after {other}, which a person has settled as done"
+    """Likewise, as `status` tells it; the ledger keeps `after`, since the other slot has not succeeded."""
     REPLACED = "replaced", "replaced by the slot {slot}"
     """Ended for a later slot of the same item, by `overlap: kill_old`."""
     TIMEOUT = "timeout", "timeout: it ran for more than {seconds:g} s"

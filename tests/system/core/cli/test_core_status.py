@@ -51,6 +51,22 @@ def document(project: "Project") -> dict[str, Any]:
     return found
 
 
+def test_what_was_killed_while_it_sent_asks_at_once(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "slow", SLEEPS.replace("type: external.process", "type: external.process\n        effect: once"))
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["run_id"]) == ("UNKNOWN", "r")
+    assert need["cause"] == "main.pay was interrupted; whether it had its effect is not known"
+    assert need["commands"] == ["aetherflow resume r --decide 'main.pay=done|again'"]
+    assert "look, then: aetherflow resume r --decide 'main.pay=done|again'" in project.command("status").out
+    assert project.command("resume", "r", "--decide", "main.pay=done").code == 0
+    assert document(project)["needs_person"] == []
+
+
 def test_a_run_under_way_is_shown_and_a_killed_one_needs_a_person(
     project: "Project", wait_for: Callable[..., None], reap: list[int]
 ) -> None:

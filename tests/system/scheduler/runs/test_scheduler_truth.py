@@ -156,6 +156,43 @@ def test_later_than_the_grace_it_is_listed_with_the_command(night: "Bench") -> N
     aetherflow(night, "status")
 
 
+@pytest.mark.parametrize("end", ["run", "ack"])
+def test_what_follows_a_slot_that_was_settled_as_done_is_listed_with_the_command(night: "Bench", end: str) -> None:
+    fail(night)
+    aetherflow(night, "runs", "resolve", run_id(night), "--as", "done", "--reason", "loaded by hand")
+    night.command("tick", "scheduler.yaml")
+    assert ran(night) == ["sales"], "it has not succeeded: nothing starts by itself"
+    (need,) = needs(night, code=1)
+    assert (need["status"], need["item"], need["reason_code"]) == ("MISSED", "report", "after_settled")
+    assert need["cause"] == "after sales, which a person has settled as done"
+    assert need["command"] in aetherflow(night, "status", code=1)
+    if end == "run":
+        typed(night, need["command"])
+        assert ran(night) == ["sales", "report"]
+    else:
+        night.command("ack", "scheduler.yaml", "report", "--slot", need["slots"][0], "--reason", "nobody reads it")
+    assert needs(night, code=0) == []
+    aetherflow(night, "status")
+
+
+def test_what_follows_an_abandoned_slot_is_given_up_with_it(night: "Bench") -> None:
+    fail(night)
+    aetherflow(night, "runs", "resolve", run_id(night), "--as", "abandoned", "--reason", "too late")
+    assert needs(night, code=0) == []
+
+
+def test_without_a_pass_since_the_resume_what_may_run_is_listed_all_the_same(night: "Bench") -> None:
+    fail(night)
+    aetherflow(night, "resume", run_id(night))
+    assert needs(night, code=0) == [], "a pass may come"
+    with closing(sqlite3.connect(night.folder / "state" / "sales.sqlite")) as db, db:
+        db.execute("UPDATE runs SET finished_at=finished_at - 3600000")
+    (need,) = needs(night, code=1)
+    assert (need["item"], need["reason_code"]) == ("report", "after_healed")
+    typed(night, need["command"])
+    assert needs(night, code=0) == []
+
+
 def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:
     fail(night)
     (need,) = needs(night, code=1)

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from core_project import Project
 
 BAD = "jobs: [{id: load, steps: [{id: orders, type: fail, inputs: {message: duplicate key}}]}]\n"
-SWITCHED = """\
-jobs: [{id: a, steps: [{id: s, type: assert, inputs: {condition: "params.go == true", message: not now}}]}]
-"""
 DAY = 86_400_000
 
 
@@ -71,17 +68,29 @@ def test_a_failure_is_shown_with_cause_owner_runbook_and_the_command(project: "P
 @pytest.mark.parametrize(
     ("heal", "healed"),
     [
-        (["--param", "go=true", "--slot", "2026-11-24T01:30Z"], True),
-        (["--param", "go=true", "--slot", "2026-11-25T01:30Z"], False),
-        (["--param", "go=true"], False),
+        (["--param", "country=de", "--slot", "2026-11-24T01:30Z"], True),
+        (["--param", "country=fr", "--slot", "2026-11-24T01:30Z"], False),
+        (["--param", "country=de", "--slot", "2026-11-25T01:30Z"], False),
+        (["--param", "country=de"], False),
     ],
 )
-def test_a_slot_is_healed_by_a_success_of_the_same_slot(project: "Project", heal: list[str], healed: bool) -> None:
-    flow(project, "f", SWITCHED, ", params: {go: {type: boolean}}")
-    assert project.cli("run", "f.yaml", "--param", "go=false", "--slot", "2026-11-24T01:30Z").code == 1
+def test_a_slot_is_healed_by_a_success_of_the_same_slot_and_parameters(
+    project: "Project", heal: list[str], healed: bool
+) -> None:
+    flow(project, "f", BAD, ", params: {country: {}}")
+    assert project.cli("run", "f.yaml", "--param", "country=de", "--slot", "2026-11-24T01:30Z").code == 1
     assert needs(project) == [("FAILED", "f")]
+    flow(project, "f", OK, ", params: {country: {}}")
     assert project.cli("run", "f.yaml", *heal).code == 0
     assert needs(project) == ([] if healed else [("FAILED", "f")])
+
+
+def test_one_slot_of_two_countries_is_two_failures(project: "Project") -> None:
+    flow(project, "f", BAD, ", params: {country: {}}")
+    for country in ("de", "fr"):
+        given = ["--param", f"country={country}", "--slot", "2026-11-24T01:30Z"]
+        assert project.cli("run", "f.yaml", "--run-id", country, *given).code == 1
+    assert {each["run_id"] for each in status(project)["needs_person"]} == {"de", "fr"}
 
 
 def test_without_slots_the_same_parameters_heal(project: "Project") -> None:
@@ -258,6 +267,17 @@ def test_a_file_that_cannot_be_read_is_named_by_its_path(project: "Project") -> 
     assert needs(project) == []
 
 
+@pytest.mark.parametrize(("ran_before", "name"), [(True, "f"), (False, "f.yaml")])
+def test_a_refused_start_is_found_by_the_name_that_is_shown(project: "Project", ran_before: bool, name: str) -> None:
+    flow(project, "f", OK)
+    if ran_before:
+        assert project.cli("run", "f.yaml").code == 0
+    project.write("version: [", "f.yaml")
+    assert refused(project, "f.yaml")["name"] == name
+    assert needs(project, "--flow", name) == [("REFUSED", name)]
+    assert needs(project, "--flow", "other*") == []
+
+
 def test_a_refused_start_is_healed_by_the_same_parameters_only(project: "Project") -> None:
     head = ", params: {day: {default: '1'}}"
     flow(project, "f", OK.replace("check_items", "chek_items"), head)
@@ -310,6 +330,19 @@ def test_a_refused_start_is_acknowledged_by_its_handle(project: "Project") -> No
     assert needs(project) == [("REFUSED", "f.yaml")]
     assert project.cli("runs", "ack", "--before", "0s", "--reason", "gone for good").code == 0
     assert (needs(project), status(project)["in_hand"]) == ([], [])
+
+
+@pytest.mark.parametrize("answer", ["done", "abandoned"])
+def test_a_refused_start_is_resolved_by_its_handle(project: "Project", answer: str) -> None:
+    project.write("version: [", "f.yaml")
+    handle = refused(project, "f.yaml")["handle"]
+    result = project.cli("runs", "resolve", handle, "--as", answer, "--reason", "nobody wants it")
+    assert result.code == 0
+    assert result.out.startswith(f"{handle} is resolved as {answer}: the refused start of /")
+    assert (needs(project), status(project)["in_hand"]) == ([], [])
+    assert refused(project, "f.yaml")["handle"] != handle, "one that comes later is another one"
+    unknown = project.cli("runs", "resolve", "refused-99", "--as", "done", "--reason", "x")
+    assert (unknown.code, "no refused start 'refused-99'" in unknown.err) == (2, True)
 
 
 def test_a_secret_in_the_arguments_is_not_written_down(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.store import StateStore
 
 ACK_SCHEMA = 1
+HANDLE = "refused-"
+"""What `status` names a refused start by, followed by its number."""
 
 
 def ack(
@@ -106,8 +108,8 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, 
     from aetherflow.core.cli.lookup import find_run
     from aetherflow.core.cli.needs import NOT_WELL
 
-    if run_id.startswith("refused-"):
-        return _refused(root, run_id, act)
+    if run_id.startswith(HANDLE):
+        return act_on_handle(root, run_id, act)
     run = find_run(root, run_id, flow_id, "aetherflow runs ack")
     if run.status not in NOT_WELL:
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
@@ -116,17 +118,17 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, 
     return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}
 
 
-def _refused(root: Path, handle: str, act: "Act") -> dict[str, Any]:
+def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
+    """Write down an act on the refused start that `status` names so."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.kernel.state import registry
-    from aetherflow.core.kernel.state.acts import Verb
     from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
 
-    found = {f"refused-{each.id}": each for each, _ in registry.look(root, open_refusals)}
+    found = {f"{HANDLE}{each.id}": each for each, _ in registry.look(root, open_refusals)}
     if handle not in found:
         raise UsageError(f"no refused start {handle!r} is open under {root}", fix="aetherflow status")
     refused = found[handle]
-    act_on_refusal(root, refused.id, Verb.ACK, act)
+    act_on_refusal(root, refused.id, act)
     return {"flow_id": refused.flow_id, "run_id": handle, "status": "REFUSED", "flow_yaml": refused.flow_path}
 
 

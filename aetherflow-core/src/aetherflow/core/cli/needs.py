@@ -16,7 +16,9 @@ from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, Ne
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
+from aetherflow.core.kernel.state.history import open_questions
 from aetherflow.core.kernel.state.overview import Overview, overview
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
@@ -80,7 +82,8 @@ class Picture:
 def picture(root: Path, now: int, flow: str | None) -> Picture:
     """Look at the registry, and at the state files that it says somebody has to look at."""
     found = registry.look(root, overview)
-    picture = Picture(flows=[each for each in registry.known_flows(root) if _wanted(each.flow_id, flow)])
+    known = registry.known_flows(root)
+    picture = Picture(flows=[each for each in known if _wanted(each.flow_id, flow)])
     picture.latest = found.latest
     _files(picture)
     usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
@@ -88,9 +91,11 @@ def picture(root: Path, now: int, flow: str | None) -> Picture:
     rows = _read(picture, found, usable)
     for same in _of_one_thing(picture, rows):
         _sort(picture, root, same, now)
+    ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
-        if _wanted(refused.flow_id or refused.flow_path, flow):
-            _refused(picture, refused, acts, now)
+        flow_id = refused.flow_id or ids.get(refused.flow_path)
+        if _wanted(flow_id or Path(refused.flow_path).name, flow):
+            _refused(picture, refused, flow_id, acts, now)
     for path, error in picture.unreadable.items():
         picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
     return picture
@@ -214,14 +219,21 @@ def _part_of_another(root: Path, trouble: Trouble) -> bool:
     if flow_id not in registry.flow_ids_of(root, run_id):
         return False
     outer = outer_run(root, trouble.run)
-    return outer is None or trouble.run.status != Status.UNKNOWN
+    return outer is None or not (trouble.run.status == Status.UNKNOWN or _killed_in(trouble.run))
+
+
+def _killed_in(run: "PastRun") -> list[str]:
+    """The steps that must not be repeated unasked, in which the process of a run was killed."""
+    return open_questions(run) if run.reason_code == StateReason.GONE else []
 
 
 def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     run = trouble.run
-    cause, code = _cause(trouble)
+    killed_in = _killed_in(run)
+    status = Status.UNKNOWN if killed_in else run.status  # the next start would say so, and do nothing else
+    cause, code = _cause(trouble, killed_in)
     return NeedsPerson(
-        status=cast("NeedStatus", run.status),
+        status=cast("NeedStatus", str(status)),
         name=run.flow_id,
         since=_ended(run),
         cause=cause,
@@ -239,12 +251,12 @@ def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     )
 
 
-def _cause(trouble: Trouble) -> tuple[str, str]:
+def _cause(trouble: Trouble, killed_in: list[str]) -> tuple[str, str]:
     run, error = trouble.run, _short(trouble.error or trouble.run.error or trouble.run.reason)
     where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
-    if run.status == Status.UNKNOWN:
-        cause = said(Cause.UNDECIDED, where=where)
-    elif run.reason_code == "gone":
+    if run.status == Status.UNKNOWN or killed_in:
+        cause = said(Cause.UNDECIDED, where=", ".join(killed_in) or where)
+    elif run.reason_code == StateReason.GONE:
         cause = said(Cause.GONE, where=where)
     elif run.status == Status.INTERRUPTED:
         cause = said(Cause.STOPPED, where=where, error=error or "a signal")
@@ -263,7 +275,7 @@ def _acknowledged(act: Act | None) -> Acknowledged | None:
     return None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until)
 
 
-def _refused(picture: Picture, refused: "Refused", acts: list[Act], now: int) -> None:
+def _refused(picture: Picture, refused: "Refused", flow_id: str | None, acts: list[Act], now: int) -> None:
     if standing(acts, Verb.RESOLVE, now) is not None:
         return
     if refused.run_id is not None:
@@ -278,7 +290,6 @@ def _refused(picture: Picture, refused: "Refused", acts: list[Act], now: int) ->
     ack = standing(acts, Verb.ACK, now)
     if ack is not None and ack.value is not None and ack.until is None:
         return
-    flow_id = refused.flow_id or next((f.flow_id for f in picture.flows if f.flow_path == refused.flow_path), None)
     need = NeedsPerson(
         status="REFUSED",
         name=flow_id or Path(refused.flow_path).name,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
 
 RESOLVE_SCHEMA = 1
 SHOWN = 10
@@ -16,7 +16,12 @@ class Answer(StrEnum):
 
 
 def resolve(
-    run_id: RunIdArgument,
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_ID", help="Id of the run, or refused-N.", show_default=False, autocompletion=complete_run_id
+        ),
+    ],
     answer: Annotated[Answer, typer.Option("--as", help="done: what it took is settled; abandoned: it is given back.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")],
     flow: FlowIdOption = None,
@@ -26,7 +31,8 @@ def resolve(
     """Settle a run that ended badly, and that nobody will resume.
 
     done makes what it had claimed final: no run takes it again. abandoned gives it back: the next run finds it new, as
-    far as it is still there. The status of the run stays what it is. A run that goes on cannot be resolved.
+    far as it is still there. The status of the run stays what it is. A run that goes on cannot be resolved. Of a start
+    that was refused either says that nobody will do it again.
 
     Example: aetherflow runs resolve nightly-2026-11-24 --as done --reason "loaded by hand, ticket 4711"
     """
@@ -35,18 +41,29 @@ def resolve(
 
     from aetherflow.core.base.actor import actor
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.cli.ack import HANDLE, act_on_handle
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state import resolving
+    from aetherflow.core.kernel.state.acts import Act, Verb
     from aetherflow.core.kernel.state.claim_history import list_claims
+    from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.kernel.state.registry import settle
     from aetherflow.core.runtime.workspace.workspace import remove_job_folder
 
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
     root = state_root_here(config)
+    given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
+    if run_id.startswith(HANDLE):
+        act = Act("", Verb.RESOLVE, answer.value, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)
+        refused = act_on_handle(root, run_id, act)
+        document = {"schema": RESOLVE_SCHEMA, "flow_id": refused["flow_id"], "run_id": run_id, "as": answer}
+        document |= {"claims": 0, "changed": True, "files": []}
+        text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
+        return
     run = find_run(root, run_id, flow, "aetherflow runs resolve")
     path = Path(run.state_path)
-    given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
     settle(root, run.flow_id, run.run_id, "resolve", run.finished_at or run.heartbeat_at or run.started_at)
     for flow_of, run_of, folder in found.released:

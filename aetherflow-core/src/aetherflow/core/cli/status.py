@@ -34,8 +34,8 @@ def status(
 
     FAILED, INTERRUPTED (stopped, or its process is gone), UNKNOWN (a step was interrupted that must not be repeated
     unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule). Each
-    stays until a run of the same slot, or of the same flow and parameters, is SUCCESS, or until `runs ack` or
-    `runs resolve`. Exit code 1 if there is one that nobody has in hand.
+    stays until a run of the same flow, slot and parameters is SUCCESS, or until `runs ack` or `runs resolve`. Exit code
+    1 if there is one that nobody has in hand.
 
     Example, at any hour: aetherflow status
     """

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.reasons import GOES_ON, MEANT, SlotReason
+from aetherflow.scheduler.reasons import GOES_ON, MEANT, SlotReason, said
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
@@ -25,6 +25,7 @@ MOST = 1000
 WAIT_MS = 300_000
 """What goes on by itself with the next scheduler, or pass, is not told of before."""
 Kind = Literal["failed", "missed"]
+_MAY_RUN = (SlotReason.AFTER_HEALED, SlotReason.AFTER_SETTLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def kind_of(row: SlotRow) -> Kind | None:
         return None if row.reason_code in GOES_ON else "failed"
     if row.status == Status.MISSED:
         return None if row.reason_code in MEANT else "missed"
-    return "missed" if row.status == Status.SKIPPED and row.reason_code == SlotReason.AFTER_HEALED else None
+    return "missed" if row.status == Status.SKIPPED and row.reason_code in _MAY_RUN else None
 
 
 def settled_by(acts: "Sequence[Act]") -> "tuple[Literal['resolved', 'acknowledged'], Act] | None":
@@ -102,9 +103,10 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     acked = acknowledged_slots(ledger)
     known = {epoch.item for epoch in epochs}
     present = {epoch.item: epoch for epoch in epochs if epoch.until is None}
+    told = truth.told(slots.unwell(MOST))
     rows = [
         row
-        for row in truth.told(slots.unwell(MOST)) + slots.held()
+        for row in told + slots.held()
         if (kind := kind_of(row)) is not None
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
@@ -118,6 +120,13 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
             followers.setdefault(other, []).append(epoch.item)
     begun = [row for row in rows if row.attempts]
     runs, acts = truth.runs(begun), truth.acts(begun)
+    # nothing has come by since these were healed: a crontab without `tick`, say
+    for row in [row for row in told if row.status == Status.SUCCESS and _is_old(ledger, row)]:
+        rows += _held_for(slots, row, followers, SlotReason.AFTER_HEALED, acked)
+    for row in begun:
+        how, act = settled_by(acts.get(row.run_id, ())) or (None, None)
+        if how == "resolved" and act is not None and act.value == "done":
+            rows += _held_for(slots, row, followers, SlotReason.AFTER_SETTLED, acked)
     found = []
     for group in _grouped(rows):
         last = group[-1]
@@ -158,4 +167,21 @@ def _grouped(rows: Iterable[SlotRow]) -> list[tuple[SlotRow, ...]]:
 
 def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list[str]]) -> tuple[str, ...]:
     names = followers.get(rows[0].item, [])
-    return tuple(name for name in sorted(names) if slots.is_held_up(name, rows[0].slot, rows[-1].slot, rows[0].item))
+    return tuple(name for name in sorted(names) if slots.held_by(name, rows[0].slot, rows[-1].slot, rows[0].item))
+
+
+def _held_for(
+    slots: Slots,
+    row: SlotRow,
+    followers: Mapping[str, list[str]],
+    code: SlotReason,
+    acked: frozenset[tuple[str, int]],
+) -> list[SlotRow]:
+    """Slots that were skipped for one that is well by now, as `kind_of` takes them."""
+    why = said(code, other=row.item)
+    return [
+        replace(each, reason=why, reason_code=code)
+        for name in followers.get(row.item, [])
+        for each in slots.held_by(name, row.slot, row.slot, row.item)
+        if each.status == Status.SKIPPED and (name, each.slot) not in acked
+    ]

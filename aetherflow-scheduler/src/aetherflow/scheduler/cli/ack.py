@@ -1,9 +1,12 @@
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.ledger.records import SlotRow
 
 
 def ack(
@@ -40,7 +43,7 @@ def ack(
         rows = [
             row
             for row in Slots(ledger).between(item, first, last).values()
-            if kind_of(row) == "missed" and (item, row.slot) not in known
+            if (kind_of(row) == "missed" or (one is not None and _was_held(row))) and (item, row.slot) not in known
         ]
         if not rows and one is not None and (item, first) not in known:
             fix = (
@@ -53,3 +56,11 @@ def ack(
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         typer.echo(f"{len(rows)} missed slots of {item} need nobody: {reason}")
+
+
+def _was_held(row: "SlotRow") -> bool:
+    """Whether it was skipped for the slot that it follows: one that a person has settled as done may be named here."""
+    from aetherflow.scheduler.reasons import SlotReason
+    from aetherflow.scheduler.schedule.policy import Status
+
+    return row.status == Status.SKIPPED and row.reason_code == SlotReason.AFTER

@@ -57,13 +57,13 @@ class Slots:
         where = "item=? AND slot>=? AND slot<? AND status='SKIPPED' AND reason_code='after'"
         return self._select(f"{where} ORDER BY slot", (item, start, end))
 
-    def is_held_up(self, item: str, first: int, last: int, other: str) -> bool:
-        """Whether a slot of an item waits, or was skipped, for one of another item in [first, last]."""
-        query = (
-            "SELECT 1 FROM slots WHERE item=? AND slot>=? AND reason_code='after' "
-            "AND slot < coalesce((SELECT min(slot) FROM slots WHERE item=? AND slot>?), 1 << 62) LIMIT 1"
+    def held_by(self, item: str, first: int, last: int, other: str) -> list[SlotRow]:
+        """Slots of an item that wait, or were skipped, for one of another item in [first, last]."""
+        where = (
+            "item=? AND slot>=? AND reason_code='after' "
+            "AND slot < coalesce((SELECT min(slot) FROM slots WHERE item=? AND slot>?), 1 << 62) ORDER BY slot"
         )
-        return bool(self.ledger.read(query, (item, first, other, last)))
+        return self._select(where, (item, first, other, last))
 
     def between(self, item: str, start: int, end: int) -> dict[int, SlotRow]:
         """Instant to row, for the slots of an item in [start, end], ordered by time."""

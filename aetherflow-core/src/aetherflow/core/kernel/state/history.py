@@ -283,13 +283,14 @@ def _started(detail: str) -> StartedFlow:
 
 
 def open_questions(run: PastRun) -> list[str]:
-    """`JOB.STEP` of interrupted `once` steps, about which a person has to decide."""
+    """`JOB.STEP` of interrupted `once` steps, about which a person has to decide; also those in which it was killed."""
     query = (
         "SELECT job_id, step_id, item_key, status, effect, max(attempt) FROM step_runs "
         "WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
     )
     rows = read(Path(run.state_path), lambda db: db.execute(query, (run.flow_id, run.run_id)).fetchall())
-    asked = [f"{job}.{step}" for job, step, _, status, effect, _ in rows if (status, effect) == ("INTERRUPTED", "once")]
+    stopped = {Status.INTERRUPTED} if run.status == Status.RUNNING else {Status.INTERRUPTED, Status.RUNNING}
+    asked = [f"{job}.{step}" for job, step, _, status, effect, _ in rows if effect == "once" and status in stopped]
     return list(dict.fromkeys(asked))
 
 

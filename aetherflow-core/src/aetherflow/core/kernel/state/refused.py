@@ -1,6 +1,6 @@
 """Starts that were refused before their state was opened: rows of the registry, and what persons did about them.
 
-They stand nowhere else. One is healed by a later SUCCESS of the same flow with the same slot or parameters, or of the
+They stand nowhere else. One is healed by a later SUCCESS of the same flow with the same slot and parameters, or of the
 run that was to be started. The flow is the same by its id, by its file where the id could not be read, or by its
 manifest and its path in the bundle.
 """
@@ -89,10 +89,10 @@ def forget_healed(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM acts WHERE refused_id NOT IN (SELECT id FROM refused)")
 
 
-def act_on_refusal(root: Path, refused_id: int, verb: Verb, act: Act) -> None:
+def act_on_refusal(root: Path, refused_id: int, act: Act) -> None:
     """Write down what a person did about it."""
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "act"):
         ended = "UPDATE acts SET ended_at=?, ended_by=? WHERE refused_id=? AND verb=? AND ended_at IS NULL"
-        db.execute(ended, (act.at, act.actor, refused_id, verb))
+        db.execute(ended, (act.at, act.actor, refused_id, act.verb))
         given = {"value": act.value, "actor": act.actor, "host": act.host, "reason": act.reason, "until": act.until}
-        insert(db, "acts", {"refused_id": refused_id, "verb": verb, **given, "at": act.at})
+        insert(db, "acts", {"refused_id": refused_id, "verb": act.verb, **given, "at": act.at})

@@ -72,7 +72,7 @@ class Registered(NamedTuple):
     """As its state file said last; None if that is not known here."""
     ended_at: int | None = None
     subject: str | None = None
-    """What a later run has to be of to heal it: the same slot, or the same parameters."""
+    """What a later run has to be of to heal it: the same slot, if it has one, and the same parameters."""
     given: str | None = None
     """The same of the parameters as they were given, without what the flow adds."""
     parent: str | None = None
@@ -96,11 +96,13 @@ class KnownFlow(NamedTuple):
 
 
 def subject_of(slot: str | None, params: Mapping[str, Any]) -> str:
-    """What a run is of: its slot, else its parameters, which may be secret, as a hash."""
-    if slot is not None:
-        return f"slot {slot}"
+    """What a run is of: its slot, if it has one, and its parameters, which may be secret, as a hash.
+
+    A slot alone is not enough: two items of one schedule may start one flow for two countries at once.
+    """
     text = json.dumps({name: str(value) for name, value in params.items()}, sort_keys=True)
-    return f"params {hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:32]}"
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
+    return f"params {digest}" if slot is None else f"slot {slot} params {digest}"
 
 
 def schema_of(path: Path) -> int | None:
