@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import shlex
+import signal
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -115,8 +116,10 @@ def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench"
     fail(night)
     aetherflow(night, "resume", run_id(night))
     before = night.rows("SELECT * FROM slots")
-    assert night.command("audit", "scheduler.yaml") == "no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n"
-    assert needs(night, code=0) == []
+    told = night.command("audit", "scheduler.yaml", code=1)
+    assert "after sales, which has succeeded since" in told
+    assert told.endswith("no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n")
+    assert [need["item"] for need in needs(night, code=1)] == ["report"]
     day = TODAY.isoformat(), (TODAY + dt.timedelta(days=1)).isoformat()
     backfill = ("backfill", "scheduler.yaml", "sales", "--from", day[0], "--to", day[1], "--include", "failed")
     assert night.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
@@ -181,16 +184,37 @@ def test_what_follows_an_abandoned_slot_is_given_up_with_it(night: "Bench") -> N
     assert needs(night, code=0) == []
 
 
-def test_without_a_pass_since_the_resume_what_may_run_is_listed_all_the_same(night: "Bench") -> None:
+@pytest.mark.parametrize("grace", [1, 7 * DAY])
+def test_without_a_pass_since_the_resume_what_may_run_is_listed_all_the_same(night: "Bench", grace: int) -> None:
+    night.schedule_of(item("sales"), follower(misfire_grace_time=grace))
     fail(night)
     aetherflow(night, "resume", run_id(night))
-    assert needs(night, code=0) == [], "a pass may come"
-    with closing(sqlite3.connect(night.folder / "state" / "sales.sqlite")) as db, db:
-        db.execute("UPDATE runs SET finished_at=finished_at - 3600000")
     (need,) = needs(night, code=1)
-    assert (need["item"], need["reason_code"]) == ("report", "after_healed")
+    assert (need["status"], need["item"], need["reason_code"]) == ("MISSED", "report", "after_healed")
+    assert need["command"] in aetherflow(night, "status", code=1)
+    night.command("audit", "scheduler.yaml", "--fail-on", "missed", code=1)
     typed(night, need["command"])
+    assert ran(night) == ["sales", "sales", "report"]
     assert needs(night, code=0) == []
+    aetherflow(night, "status")
+    night.command("audit", "scheduler.yaml")
+
+
+def test_what_a_leader_is_about_to_start_needs_nobody(night: "Bench", until: Any) -> None:
+    night.schedule_of(item("sales"), follower(), lease_seconds=600)
+    fail(night)
+    process = night.start("run", "scheduler.yaml")
+    until(lambda: "this scheduler leads" in night.told_so_far())
+    process.send_signal(signal.SIGSTOP)  # between the resume and its next look
+    try:
+        aetherflow(night, "resume", run_id(night))
+        assert needs(night, code=0) == []
+        aetherflow(night, "status")
+        night.command("audit", "scheduler.yaml")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    until(lambda: fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)])
+    assert night.stop(process) == 0
 
 
 def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:

@@ -102,11 +102,10 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     begin = int(migrated[0][0]) if migrated else 0
     acked = acknowledged_slots(ledger)
     known = {epoch.item for epoch in epochs}
-    present = {epoch.item: epoch for epoch in epochs if epoch.until is None}
-    told = truth.told(slots.unwell(MOST))
+    present = {epoch.item for epoch in epochs if epoch.until is None}
     rows = [
         row
-        for row in told + slots.held()
+        for row in truth.told(slots.unwell(MOST)) + slots.held() + released(ledger, truth)
         if (kind := kind_of(row)) is not None
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
@@ -114,19 +113,9 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
         rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
-    followers: dict[str, list[str]] = {}
-    for epoch in present.values():
-        if (other := epoch.definition.get("after")) is not None:
-            followers.setdefault(other, []).append(epoch.item)
+    followers = _followers(ledger)
     begun = [row for row in rows if row.attempts]
     runs, acts = truth.runs(begun), truth.acts(begun)
-    # nothing has come by since these were healed: a crontab without `tick`, say
-    for row in [row for row in told if row.status == Status.SUCCESS and _is_old(ledger, row)]:
-        rows += _held_for(slots, row, followers, SlotReason.AFTER_HEALED, acked)
-    for row in begun:
-        how, act = settled_by(acts.get(row.run_id, ())) or (None, None)
-        if how == "resolved" and act is not None and act.value == "done":
-            rows += _held_for(slots, row, followers, SlotReason.AFTER_SETTLED, acked)
     found = []
     for group in _grouped(rows):
         last = group[-1]
@@ -137,6 +126,34 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         held = _held_up(slots, group, followers)
         found.append(Need(kind_of(last) or "failed", group, trouble, act, held, command_for(document, group)))
     return sorted(found, key=lambda need: (-need.since, need.row.item))
+
+
+def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
+    """Slots that were skipped for one that is well by now, as `kind_of` takes them: the ledger does not say so yet.
+
+    A leader sees within seconds that a slot was healed. It starts what follows, or the ledger says that it may run; so
+    with one these are left out at first. What follows a slot that a person settled as done, nobody starts by itself.
+    """
+    slots, followers = Slots(ledger), _followers(ledger)
+    if not followers:
+        return []
+    told = [row for row in truth.told(slots.unwell(MOST)) if row.item in followers]
+    led = current_leader(ledger) is not None
+    well = [(row, SlotReason.AFTER_HEALED) for row in told if row.status == Status.SUCCESS]
+    well = [(row, code) for row, code in well if not led or _is_old(ledger, row)]
+    bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
+    acts = truth.acts(bad) if bad else {}
+    for row in bad:
+        how, act = settled_by(acts.get(row.run_id, ())) or (None, None)
+        if how == "resolved" and act is not None and act.value == "done":
+            well.append((row, SlotReason.AFTER_SETTLED))
+    return [
+        replace(each, reason=said(code, other=row.item), reason_code=code)
+        for row, code in well
+        for name in followers[row.item]
+        for each in slots.held_by(name, row.slot, row.slot, row.item)
+        if each.status == Status.SKIPPED
+    ]
 
 
 def command_for(document: Path, rows: Sequence[SlotRow]) -> str:
@@ -170,18 +187,10 @@ def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list
     return tuple(name for name in sorted(names) if slots.held_by(name, rows[0].slot, rows[-1].slot, rows[0].item))
 
 
-def _held_for(
-    slots: Slots,
-    row: SlotRow,
-    followers: Mapping[str, list[str]],
-    code: SlotReason,
-    acked: frozenset[tuple[str, int]],
-) -> list[SlotRow]:
-    """Slots that were skipped for one that is well by now, as `kind_of` takes them."""
-    why = said(code, other=row.item)
-    return [
-        replace(each, reason=why, reason_code=code)
-        for name in followers.get(row.item, [])
-        for each in slots.held_by(name, row.slot, row.slot, row.item)
-        if each.status == Status.SKIPPED and (name, each.slot) not in acked
-    ]
+def _followers(ledger: Ledger) -> dict[str, list[str]]:
+    """Item to those that follow it."""
+    found: dict[str, list[str]] = {}
+    for epoch in Epochs(ledger).present().values():
+        if (other := epoch.definition.get("after")) is not None:
+            found.setdefault(other, []).append(epoch.item)
+    return found
