@@ -25,6 +25,7 @@ MOST = 1000
 WAIT_MS = 300_000
 """What goes on by itself with the next scheduler, or pass, is not told of before."""
 Kind = Literal["failed", "missed"]
+_ENDED_BADLY = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 _MAY_RUN = (SlotReason.AFTER_HEALED, SlotReason.AFTER_SETTLED)
 
 
@@ -40,7 +41,8 @@ class Need:
     """A person has it in hand."""
     holds_up: tuple[str, ...]
     """Items that did not run because of it, or that wait for it."""
-    command: str
+    commands: tuple[str, ...]
+    """What goes on; two for a step that has to be decided: if it was done, if it was not."""
 
     @property
     def row(self) -> SlotRow:
@@ -54,9 +56,14 @@ class Need:
             return "MISSED"
         if self.row.reason_code == SlotReason.REFUSED:
             return "REFUSED"
-        if self.row.status == Status.UNKNOWN:
+        if self.row.status == Status.UNKNOWN or self.asks:
             return "UNKNOWN"
         return "FAILED" if self.row.status == Status.FAILED else "INTERRUPTED"
+
+    @property
+    def asks(self) -> bool:
+        """Whether a step has to be decided; also one in which its process was killed."""
+        return len(self.commands) > 1
 
     @property
     def since(self) -> int:
@@ -68,7 +75,9 @@ class Need:
         """Why it has come to that, in one line."""
         told = " (told by exit code)" if self.row.told_by else ""
         more = f"{len(self.rows)} slots since {iso(self.rows[0].slot)}; " if len(self.rows) > 1 else ""
-        return f"{more}{self.row.reason or self.row.status}{told}"
+        why = self.row.reason or str(self.row.status)
+        asked = f", {said(SlotReason.UNDECIDED)}" if self.asks and self.row.status != Status.UNKNOWN else ""
+        return f"{more}{why}{told}{asked}"
 
 
 def kind_of(row: SlotRow) -> Kind | None:
@@ -124,7 +133,9 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
             continue  # a person goes on with it
         held = _held_up(slots, group, followers)
-        found.append(Need(kind_of(last) or "failed", group, trouble, act, held, command_for(document, group)))
+        found.append(
+            Need(kind_of(last) or "failed", group, trouble, act, held, commands_for(document, group, trouble, truth))
+        )
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 
@@ -156,16 +167,19 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     ]
 
 
-def command_for(document: Path, rows: Sequence[SlotRow]) -> str:
-    """The command that goes on with slots of one item."""
+def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | None", truth: "Truth") -> tuple[str, ...]:
+    """What goes on with slots of one item: with a run that ended badly its resume, which is the same everywhere."""
     row, last = rows[0], rows[-1]
+    refused = row.reason_code == SlotReason.REFUSED
+    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and not truth.is_partial(row.item):
+        return truth.commands(trouble)
     if row.status == Status.UNKNOWN:
-        return shlex.join(["aetherflow", "resume", row.run_id])
+        return (shlex.join(["aetherflow", "resume", row.run_id]),)
     words = ["aetherflow-scheduler", "run-item", str(document), row.item, "--slot", iso(row.slot)]
     if len(rows) > 1:
         span = ["--from", iso(row.slot), "--to", iso(last.slot + 1000)]
         words = ["aetherflow-scheduler", "backfill", str(document), row.item, *span]
-    return shlex.join(words)
+    return (shlex.join(words),)
 
 
 def _is_old(ledger: Ledger, row: SlotRow) -> bool:
