@@ -451,6 +451,20 @@ def test_a_refused_slot_is_healed_by_any_run_of_it_without_a_pass(night: "Bench"
     aetherflow(night, "status")
 
 
+def test_a_refused_slot_is_healed_by_another_run_of_it(night: "Bench") -> None:
+    night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
+    night.command("tick", "scheduler.yaml", code=1)
+    night.flow(["true"], "sales")
+    aetherflow(night, "run", "sales.yaml", "--run-id", "mine", "--slot", TODAY.isoformat() + NOON)
+    assert [need["item"] for need in needs(night, code=1)] == ["report"]
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    assert [each["name"] for each in found["needs_person"]] == ["report"]
+    night.command("audit", "scheduler.yaml", "--fail-on", "failed")
+    night.command("run-item", "scheduler.yaml", "report", "--slot", TODAY.isoformat() + NOON)
+    assert needs(night, code=0) == []
+    aetherflow(night, "status")
+
+
 def test_a_run_of_another_flow_with_the_same_id_heals_nothing(night: "Bench") -> None:
     """Two schedules of one state root have items of one name: the first is refused, and the other one has run."""
     night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")

@@ -128,6 +128,17 @@ class RunRecords:
             return {refused.run_id: tuple(acts) for refused, acts in found if refused.run_id is not None}
         return {}
 
+    def healed(self) -> frozenset[str]:
+        """Run ids of refused starts that a SUCCESS has healed, also that of another run of the same slot."""
+
+        def select(db: sqlite3.Connection) -> frozenset[str]:
+            known = {run_id for (run_id,) in db.execute("SELECT run_id FROM refused WHERE run_id IS NOT NULL")}
+            return frozenset(known - {refused.run_id for refused, _ in open_refusals(db)})
+
+        with suppress(sqlite3.Error, OSError):
+            return read_any(self._registry, select)
+        return frozenset()
+
     def _named(self, wanted: list[WantedRun]) -> list[WantedRun]:
         """With the flow that the refused start of a run has named, where nothing else is known of it."""
         query = "SELECT DISTINCT run_id, flow_path, manifest FROM refused WHERE run_id IS NOT NULL"

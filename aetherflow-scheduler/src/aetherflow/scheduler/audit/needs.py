@@ -112,10 +112,13 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     acked = acknowledged_slots(ledger)
     known = {epoch.item for epoch in epochs}
     present = {epoch.item for epoch in epochs if epoch.until is None}
+    told = truth.told(slots.unwell(MOST))
+    healed = truth.healed(told)
     rows = [
         row
-        for row in truth.told(slots.unwell(MOST)) + slots.held() + released(ledger, truth)
+        for row in told + slots.held() + released(ledger, truth)
         if (kind := kind_of(row)) is not None
+        and (row.item, row.slot) not in healed
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
         and (row.item in present or row.item not in known)
@@ -149,9 +152,12 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     if not followers:
         return []
     told = [row for row in truth.told(slots.unwell(MOST)) if row.item in followers]
-    led = current_leader(ledger) is not None
-    well = [(row, SlotReason.AFTER_HEALED) for row in told if row.status == Status.SUCCESS]
-    well = [(row, code) for row, code in well if not led or _is_old(ledger, row)]
+    led, healed = current_leader(ledger) is not None, truth.healed(told)
+    well = [
+        (row, SlotReason.AFTER_HEALED)
+        for row in told
+        if (row.status == Status.SUCCESS and (not led or _is_old(ledger, row))) or (row.item, row.slot) in healed
+    ]
     bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
     acts = truth.acts(bad) if bad else {}
     for row in bad:

@@ -65,6 +65,12 @@ class Truth:
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
+    def healed(self, rows: Iterable[SlotRow]) -> frozenset[tuple[str, int]]:
+        """Item and slot of those that were refused, and of which another run than their own was SUCCESS since."""
+        refused = [row for row in rows if row.reason_code == SlotReason.REFUSED]
+        healed = self._records.healed() if refused else frozenset[str]()
+        return frozenset((row.item, row.slot) for row in refused if row.run_id in healed)
+
     def commands(self, found: "Trouble") -> tuple[str, ...]:
         """What goes on with a run that did not end well, as the core says it: two for a step that has to be decided."""
         from aetherflow.core.embedding import next_commands
