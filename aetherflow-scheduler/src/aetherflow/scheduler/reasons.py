@@ -24,7 +24,7 @@ class SlotReason(ReasonCode):
     CALENDAR = "calendar", "calendar: {day} is a {kind}"
     BLACKOUT = "blackout", "blackout: {why}"
     PAUSED = "paused", "paused{why}"
-    MISFIRE = "misfire", "misfire: {late} late"
+    MISFIRE = "misfire", "not started in time: {late} late (misfire: skip)"
     COALESCED = "coalesced", "coalesced"
     MAX_CATCH_UP = "max_catch_up", "max_catch_up"
     SINCE = "since", "since was set to an earlier time"

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import shlex
+import signal
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -115,8 +116,10 @@ def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench"
     fail(night)
     aetherflow(night, "resume", run_id(night))
     before = night.rows("SELECT * FROM slots")
-    assert night.command("audit", "scheduler.yaml") == "no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n"
-    assert needs(night, code=0) == []
+    told = night.command("audit", "scheduler.yaml", code=1)
+    assert "after sales, which has succeeded since" in told
+    assert told.endswith("no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n")
+    assert [need["item"] for need in needs(night, code=1)] == ["report"]
     day = TODAY.isoformat(), (TODAY + dt.timedelta(days=1)).isoformat()
     backfill = ("backfill", "scheduler.yaml", "sales", "--from", day[0], "--to", day[1], "--include", "failed")
     assert night.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
@@ -146,10 +149,10 @@ def test_later_than_the_grace_it_is_listed_with_the_command(night: "Bench") -> N
         "report",
         "after sales, which has succeeded since",
     )
-    assert f"next: {need['command']}" in night.command("status", "scheduler.yaml", code=1)
+    assert f"next: {need['commands'][0]}" in night.command("status", "scheduler.yaml", code=1)
     night.command("audit", "scheduler.yaml", code=1)
-    assert need["command"] in aetherflow(night, "status", code=1)
-    typed(night, need["command"])
+    assert need["commands"][0] in aetherflow(night, "status", code=1)
+    typed(night, need["commands"][0])
     assert fates(night)[1] == ("report", "SUCCESS", None)
     assert needs(night, code=0) == []
     night.command("audit", "scheduler.yaml")
@@ -165,9 +168,9 @@ def test_what_follows_a_slot_that_was_settled_as_done_is_listed_with_the_command
     (need,) = needs(night, code=1)
     assert (need["status"], need["item"], need["reason_code"]) == ("MISSED", "report", "after_settled")
     assert need["cause"] == "after sales, which a person has settled as done"
-    assert need["command"] in aetherflow(night, "status", code=1)
+    assert need["commands"][0] in aetherflow(night, "status", code=1)
     if end == "run":
-        typed(night, need["command"])
+        typed(night, need["commands"][0])
         assert ran(night) == ["sales", "report"]
     else:
         night.command("ack", "scheduler.yaml", "report", "--slot", need["slots"][0], "--reason", "nobody reads it")
@@ -181,22 +184,42 @@ def test_what_follows_an_abandoned_slot_is_given_up_with_it(night: "Bench") -> N
     assert needs(night, code=0) == []
 
 
-def test_without_a_pass_since_the_resume_what_may_run_is_listed_all_the_same(night: "Bench") -> None:
+@pytest.mark.parametrize("grace", [1, 7 * DAY])
+def test_without_a_pass_since_the_resume_what_may_run_is_listed_all_the_same(night: "Bench", grace: int) -> None:
+    night.schedule_of(item("sales"), follower(misfire_grace_time=grace))
     fail(night)
     aetherflow(night, "resume", run_id(night))
-    assert needs(night, code=0) == [], "a pass may come"
-    with closing(sqlite3.connect(night.folder / "state" / "sales.sqlite")) as db, db:
-        db.execute("UPDATE runs SET finished_at=finished_at - 3600000")
     (need,) = needs(night, code=1)
-    assert (need["item"], need["reason_code"]) == ("report", "after_healed")
-    typed(night, need["command"])
+    assert (need["status"], need["item"], need["reason_code"]) == ("MISSED", "report", "after_healed")
+    assert need["commands"][0] in aetherflow(night, "status", code=1)
+    night.command("audit", "scheduler.yaml", "--fail-on", "missed", code=1)
+    typed(night, need["commands"][0])
+    assert ran(night) == ["sales", "sales", "report"]
     assert needs(night, code=0) == []
+    aetherflow(night, "status")
+    night.command("audit", "scheduler.yaml")
+
+
+def test_what_a_leader_is_about_to_start_needs_nobody(night: "Bench", until: Any) -> None:
+    night.schedule_of(item("sales"), follower(), lease_seconds=600)
+    fail(night)
+    process = night.start("run", "scheduler.yaml")
+    until(lambda: "this scheduler leads" in night.told_so_far())
+    process.send_signal(signal.SIGSTOP)  # between the resume and its next look
+    try:
+        aetherflow(night, "resume", run_id(night))
+        assert needs(night, code=0) == []
+        aetherflow(night, "status")
+        night.command("audit", "scheduler.yaml")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    until(lambda: fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)])
+    assert night.stop(process) == 0
 
 
 def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:
     fail(night)
-    (need,) = needs(night, code=1)
-    typed(night, need["command"])
+    night.command("run-item", "scheduler.yaml", "sales", "--slot", TODAY.isoformat() + NOON)
     assert fates(night) == [("sales", "SUCCESS", None), ("report", "SKIPPED", "after_healed")]
     night.command("tick", "scheduler.yaml")
     assert fates(night) == [("sales", "SUCCESS", None), ("report", "SUCCESS", None)]
@@ -260,7 +283,7 @@ def test_a_refused_start_needs_a_person_once(night: "Bench") -> None:
     found = json.loads(aetherflow(night, "status", "--json", code=1))
     assert [each["status"] for each in found["needs_person"]] == ["REFUSED"]
     night.flow(["true"], "sales")
-    typed(night, need["command"])
+    typed(night, need["commands"][0])
     assert fates(night)[0] == ("sales", "SUCCESS", None)
 
 
@@ -275,8 +298,10 @@ def test_status_of_the_core_shows_a_slot_once(night: "Bench") -> None:
     for need in found["needs_person"]:
         for command in need["commands"]:
             typed(night, command)
-    assert json.loads(aetherflow(night, "status", "--json"))["needs_person"] == []
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    assert [(each["status"], each["name"]) for each in found["needs_person"]] == [("MISSED", "report")]
     night.command("tick", "scheduler.yaml")
+    aetherflow(night, "status")
     assert night.rows("SELECT DISTINCT status FROM slots") == [("SUCCESS",)]
 
 
@@ -315,7 +340,7 @@ def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "B
     found = needs(night, code=code)
     assert [len(need["slots"]) for need in found] == [4] * code
     for need in found:
-        typed(night, need["command"])
+        typed(night, need["commands"][0])
     assert needs(night, code=0) == []
 
 
@@ -360,10 +385,84 @@ def test_a_question_that_a_person_answers_heals_the_slot(night: "Bench") -> None
     night.command("tick", "scheduler.yaml")
     assert fates(night)[0][:2] == ("sales", "UNKNOWN")
     (need,) = needs(night, code=1)
-    assert need["command"] == f"aetherflow resume {run}"
-    aetherflow(night, "resume", run, "--decide", "job.step=done", "--reason", "looked")
+    asked = [f"aetherflow resume {run} --decide job.step={answer}" for answer in ("done", "again")]
+    assert need["commands"] == asked
+    told = night.command("status", "scheduler.yaml", code=1)
+    assert f"  next, if it was done: {asked[0]}\n  next, if it was not:  {asked[1]}\n" in told
+    typed(night, asked[0], folder=str(night.folder))
     night.command("tick", "scheduler.yaml")
     assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+
+
+@pytest.mark.parametrize("answer", ["done", "again"])
+def test_a_once_step_that_was_killed_asks_at_once(night: "Bench", answer: str) -> None:
+    kill = f"test -e {night.folder}/good || kill -9 $PPID; echo sales >> {night.folder}/ran"
+    night.flow(["sh", "-c", kill], "sales", effect="once")
+    night.command("tick", "scheduler.yaml", code=1)
+    (night.folder / "good").touch()
+    (need,) = needs(night, code=1)
+    assert need["status"] == "UNKNOWN"
+    assert need["cause"] == "killed by SIGKILL, a step has to be decided"
+    before = ran(night)
+    typed(night, need["commands"][answer == "again"], folder=str(night.folder))
+    assert len(ran(night)) == len(before) + (answer == "again")
+    assert fates(night)[0][1] == "FAILED", "no pass has come by"
+    assert {need["item"] for need in needs(night, code=1)} == {"report"}
+
+
+@pytest.mark.parametrize("command", ["aetherflow", "aetherflow-scheduler"])
+def test_both_statuses_print_one_command_for_a_slot_that_failed(night: "Bench", command: str) -> None:
+    fail(night)
+    shown = (
+        aetherflow(night, "status", code=1)
+        if command == "aetherflow"
+        else night.command("status", "scheduler.yaml", code=1)
+    )
+    assert [line for line in shown.splitlines() if "next:" in line] == [
+        line for line in shown.splitlines() if line.strip() == f"next: aetherflow resume {run_id(night)}"
+    ]
+    assert shown.count("next:") == 1
+
+
+@pytest.mark.parametrize("how", ["run-item", "run"])
+def test_a_refused_slot_is_healed_by_any_run_of_it_without_a_pass(night: "Bench", how: str) -> None:
+    night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
+    night.command("tick", "scheduler.yaml", code=1)
+    slot = TODAY.isoformat() + NOON
+    (need,) = needs(night, code=1)
+    assert need["commands"] == [f"aetherflow-scheduler run-item {night.file} sales --slot {slot}"]
+    night.flow(["sh", "-c", f"test -e {night.folder}/good"], "sales")
+    started = ("run", "sales.yaml", "--run-id", run_id(night), "--slot", slot)
+    if how == "run":
+        aetherflow(night, *started, code=1)
+        (need,) = needs(night, code=1)
+        assert (need["status"], need["commands"]) == ("FAILED", [f"aetherflow resume {run_id(night)}"])
+    (night.folder / "good").touch()
+    if how == "run":
+        aetherflow(night, *started)
+        assert fates(night)[0] == ("sales", "FAILED", "refused"), "no pass has come by"
+    else:
+        typed(night, need["commands"][0])
+    assert [need["item"] for need in needs(night, code=1)] == ["report"]
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    assert [each["name"] for each in found["needs_person"]] == ["report"]
+    night.command("tick", "scheduler.yaml")
+    assert [row[:2] for row in fates(night)] == [("sales", "SUCCESS"), ("report", "SUCCESS")]
+    aetherflow(night, "status")
+
+
+def test_a_refused_slot_is_healed_by_another_run_of_it(night: "Bench") -> None:
+    night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
+    night.command("tick", "scheduler.yaml", code=1)
+    night.flow(["true"], "sales")
+    aetherflow(night, "run", "sales.yaml", "--run-id", "mine", "--slot", TODAY.isoformat() + NOON)
+    assert [need["item"] for need in needs(night, code=1)] == ["report"]
+    found = json.loads(aetherflow(night, "status", "--json", code=1))
+    assert [each["name"] for each in found["needs_person"]] == ["report"]
+    night.command("audit", "scheduler.yaml", "--fail-on", "failed")
+    night.command("run-item", "scheduler.yaml", "report", "--slot", TODAY.isoformat() + NOON)
+    assert needs(night, code=0) == []
+    aetherflow(night, "status")
 
 
 def test_a_run_of_another_flow_with_the_same_id_heals_nothing(night: "Bench") -> None:

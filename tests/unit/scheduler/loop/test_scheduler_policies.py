@@ -61,7 +61,7 @@ def test_slots_that_are_too_late(bench: "Bench", misfire: str, statuses: list[st
     assert list(slots.values()) == ["SUCCESS", *statuses]
     assert reason in set(bench.reasons("a").values())
     if misfire == "skip":
-        assert bench.reasons("a")["12:02"] == "misfire: 7 min late"
+        assert bench.reasons("a")["12:02"] == "not started in time: 7 min late (misfire: skip)"
 
 
 def test_catching_up_is_spaced_and_in_order(bench: "Bench") -> None:

@@ -1,5 +1,7 @@
 """What became of runs, by their ids: what a program goes by that has started them, before any exit code."""
 
+import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -8,14 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.errors import AetherflowError, StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
-from aetherflow.core.kernel.state.history import PastRun
+from aetherflow.core.kernel.state.history import PastRun, open_questions
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import open_refusals
+from aetherflow.core.kernel.state.registry import flow_ids_of
 from aetherflow.core.kernel.state.registry_file import NAME
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
+from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
@@ -54,6 +58,33 @@ def resolved(acts: Sequence[Act]) -> Act | None:
     return ack if found is None and ack is not None and ack.value is not None and ack.until is None else found
 
 
+def next_commands(root: Path, run: PastRun) -> tuple[str, ...]:
+    """What goes on with a run that no other run has started. Two if it asks: if the step was done, if it was not.
+
+    Of several steps that ask, the first is decided; the run then asks about the next one. They work in this folder,
+    also if its state root is another one. Raises StateError.
+    """
+    words = ["aetherflow", "resume", run.run_id]
+    if flow_ids_of(root, run.run_id) - {run.flow_id}:
+        words += ["--flow", run.flow_id]
+    before = ""
+    if not _is_root_here(root):
+        if run.config is not None:
+            words += ["--config", run.config]
+        elif run.working_dir is not None:
+            before = f"cd {shlex.quote(run.working_dir)} && "
+    if asked := open_questions(run):
+        return tuple(before + shlex.join([*words, "--decide", f"{asked[0]}={answer}"]) for answer in ("done", "again"))
+    return (before + shlex.join(words),)
+
+
+def _is_root_here(root: Path) -> bool:
+    try:
+        return find_state_root(Path.cwd(), os.environ) == root
+    except AetherflowError:
+        return False
+
+
 class _Known(NamedTuple):
     place: Place
     flow_path: str
@@ -78,7 +109,7 @@ class RunRecords:
 
     def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
         """Run id to the run; left out are those that are not recorded, and those whose state cannot be reached."""
-        asked = {each.run_id: each for each in wanted}
+        asked = {each.run_id: each for each in self._named(list(wanted))}
         self._look_up(asked)
         by_file: dict[str, list[tuple[str, str]]] = {}
         for each in asked.values():
@@ -96,6 +127,32 @@ class RunRecords:
             found = read_any(self._registry, open_refusals)
             return {refused.run_id: tuple(acts) for refused, acts in found if refused.run_id is not None}
         return {}
+
+    def healed(self) -> frozenset[str]:
+        """Run ids of refused starts that a SUCCESS has healed, also that of another run of the same slot."""
+
+        def select(db: sqlite3.Connection) -> frozenset[str]:
+            known = {run_id for (run_id,) in db.execute("SELECT run_id FROM refused WHERE run_id IS NOT NULL")}
+            return frozenset(known - {refused.run_id for refused, _ in open_refusals(db)})
+
+        with suppress(sqlite3.Error, OSError):
+            return read_any(self._registry, select)
+        return frozenset()
+
+    def _named(self, wanted: list[WantedRun]) -> list[WantedRun]:
+        """With the flow that the refused start of a run has named, where nothing else is known of it."""
+        query = "SELECT DISTINCT run_id, flow_path, manifest FROM refused WHERE run_id IS NOT NULL"
+        named: dict[str, list[tuple[str, str | None]]] = {}
+        if any(each[1:4] == (None, None, None) for each in wanted):
+            with suppress(sqlite3.Error, OSError):
+                for run_id, *flow in read_any(self._registry, lambda db: db.execute(query).fetchall()):
+                    named.setdefault(run_id, []).append((flow[0], flow[1]))
+        return [
+            each._replace(flow_path=flows[0][0], manifest=flows[0][1])
+            if each[1:4] == (None, None, None) and len(flows := named.get(each.run_id, [])) == 1
+            else each
+            for each in wanted
+        ]
 
     def _look_up(self, run_ids: Iterable[str]) -> None:
         facts = _facts(self._registry)

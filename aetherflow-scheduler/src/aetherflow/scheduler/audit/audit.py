@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-from aetherflow.scheduler.audit.needs import kind_of, settled_by
+from aetherflow.scheduler.audit.needs import kind_of, released, settled_by
 from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
@@ -145,9 +145,10 @@ class _Comparison:
         begun = [row for row in self._unwell if row.attempts]
         acts = self._truth.acts(begun) if begun else {}
         acked = acknowledged_slots(self._ledger)
-        for row in self._unwell:
+        freed, healed = released(self._ledger, self._truth), self._truth.healed(self._unwell)
+        for row in self._unwell + [row for row in freed if (row.item, row.slot) in self._compared]:
             kind = kind_of(row)
-            if kind is not None:
+            if kind is not None and (row.item, row.slot) not in healed:
                 if kind == "missed":
                     settled = "acknowledged" if (row.item, row.slot) in acked else None
                 else:

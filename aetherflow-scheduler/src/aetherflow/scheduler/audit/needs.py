@@ -25,6 +25,7 @@ MOST = 1000
 WAIT_MS = 300_000
 """What goes on by itself with the next scheduler, or pass, is not told of before."""
 Kind = Literal["failed", "missed"]
+_ENDED_BADLY = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 _MAY_RUN = (SlotReason.AFTER_HEALED, SlotReason.AFTER_SETTLED)
 
 
@@ -40,7 +41,8 @@ class Need:
     """A person has it in hand."""
     holds_up: tuple[str, ...]
     """Items that did not run because of it, or that wait for it."""
-    command: str
+    commands: tuple[str, ...]
+    """What goes on; two for a step that has to be decided: if it was done, if it was not."""
 
     @property
     def row(self) -> SlotRow:
@@ -54,9 +56,14 @@ class Need:
             return "MISSED"
         if self.row.reason_code == SlotReason.REFUSED:
             return "REFUSED"
-        if self.row.status == Status.UNKNOWN:
+        if self.row.status == Status.UNKNOWN or self.asks:
             return "UNKNOWN"
         return "FAILED" if self.row.status == Status.FAILED else "INTERRUPTED"
+
+    @property
+    def asks(self) -> bool:
+        """Whether a step has to be decided; also one in which its process was killed."""
+        return len(self.commands) > 1
 
     @property
     def since(self) -> int:
@@ -68,7 +75,9 @@ class Need:
         """Why it has come to that, in one line."""
         told = " (told by exit code)" if self.row.told_by else ""
         more = f"{len(self.rows)} slots since {iso(self.rows[0].slot)}; " if len(self.rows) > 1 else ""
-        return f"{more}{self.row.reason or self.row.status}{told}"
+        why = self.row.reason or str(self.row.status)
+        asked = f", {said(SlotReason.UNDECIDED)}" if self.asks and self.row.status != Status.UNKNOWN else ""
+        return f"{more}{why}{told}{asked}"
 
 
 def kind_of(row: SlotRow) -> Kind | None:
@@ -102,31 +111,23 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     begin = int(migrated[0][0]) if migrated else 0
     acked = acknowledged_slots(ledger)
     known = {epoch.item for epoch in epochs}
-    present = {epoch.item: epoch for epoch in epochs if epoch.until is None}
+    present = {epoch.item for epoch in epochs if epoch.until is None}
     told = truth.told(slots.unwell(MOST))
+    healed = truth.healed(told)
     rows = [
         row
-        for row in told + slots.held()
+        for row in told + slots.held() + released(ledger, truth)
         if (kind := kind_of(row)) is not None
+        and (row.item, row.slot) not in healed
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
         and (row.item in present or row.item not in known)
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
         rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
-    followers: dict[str, list[str]] = {}
-    for epoch in present.values():
-        if (other := epoch.definition.get("after")) is not None:
-            followers.setdefault(other, []).append(epoch.item)
+    followers = _followers(ledger)
     begun = [row for row in rows if row.attempts]
     runs, acts = truth.runs(begun), truth.acts(begun)
-    # nothing has come by since these were healed: a crontab without `tick`, say
-    for row in [row for row in told if row.status == Status.SUCCESS and _is_old(ledger, row)]:
-        rows += _held_for(slots, row, followers, SlotReason.AFTER_HEALED, acked)
-    for row in begun:
-        how, act = settled_by(acts.get(row.run_id, ())) or (None, None)
-        if how == "resolved" and act is not None and act.value == "done":
-            rows += _held_for(slots, row, followers, SlotReason.AFTER_SETTLED, acked)
     found = []
     for group in _grouped(rows):
         last = group[-1]
@@ -135,20 +136,56 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
             continue  # a person goes on with it
         held = _held_up(slots, group, followers)
-        found.append(Need(kind_of(last) or "failed", group, trouble, act, held, command_for(document, group)))
+        found.append(
+            Need(kind_of(last) or "failed", group, trouble, act, held, commands_for(document, group, trouble, truth))
+        )
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 
-def command_for(document: Path, rows: Sequence[SlotRow]) -> str:
-    """The command that goes on with slots of one item."""
+def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
+    """Slots that were skipped for one that is well by now, as `kind_of` takes them: the ledger does not say so yet.
+
+    A leader sees within seconds that a slot was healed. It starts what follows, or the ledger says that it may run; so
+    with one these are left out at first. What follows a slot that a person settled as done, nobody starts by itself.
+    """
+    slots, followers = Slots(ledger), _followers(ledger)
+    if not followers:
+        return []
+    told = [row for row in truth.told(slots.unwell(MOST)) if row.item in followers]
+    led, healed = current_leader(ledger) is not None, truth.healed(told)
+    well = [
+        (row, SlotReason.AFTER_HEALED)
+        for row in told
+        if (row.status == Status.SUCCESS and (not led or _is_old(ledger, row))) or (row.item, row.slot) in healed
+    ]
+    bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
+    acts = truth.acts(bad) if bad else {}
+    for row in bad:
+        how, act = settled_by(acts.get(row.run_id, ())) or (None, None)
+        if how == "resolved" and act is not None and act.value == "done":
+            well.append((row, SlotReason.AFTER_SETTLED))
+    return [
+        replace(each, reason=said(code, other=row.item), reason_code=code)
+        for row, code in well
+        for name in followers[row.item]
+        for each in slots.held_by(name, row.slot, row.slot, row.item)
+        if each.status == Status.SKIPPED
+    ]
+
+
+def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | None", truth: "Truth") -> tuple[str, ...]:
+    """What goes on with slots of one item: with a run that ended badly its resume, which is the same everywhere."""
     row, last = rows[0], rows[-1]
+    refused = row.reason_code == SlotReason.REFUSED
+    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and not truth.is_partial(row.item):
+        return truth.commands(trouble)
     if row.status == Status.UNKNOWN:
-        return shlex.join(["aetherflow", "resume", row.run_id])
+        return (shlex.join(["aetherflow", "resume", row.run_id]),)
     words = ["aetherflow-scheduler", "run-item", str(document), row.item, "--slot", iso(row.slot)]
     if len(rows) > 1:
         span = ["--from", iso(row.slot), "--to", iso(last.slot + 1000)]
         words = ["aetherflow-scheduler", "backfill", str(document), row.item, *span]
-    return shlex.join(words)
+    return (shlex.join(words),)
 
 
 def _is_old(ledger: Ledger, row: SlotRow) -> bool:
@@ -170,18 +207,10 @@ def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list
     return tuple(name for name in sorted(names) if slots.held_by(name, rows[0].slot, rows[-1].slot, rows[0].item))
 
 
-def _held_for(
-    slots: Slots,
-    row: SlotRow,
-    followers: Mapping[str, list[str]],
-    code: SlotReason,
-    acked: frozenset[tuple[str, int]],
-) -> list[SlotRow]:
-    """Slots that were skipped for one that is well by now, as `kind_of` takes them."""
-    why = said(code, other=row.item)
-    return [
-        replace(each, reason=why, reason_code=code)
-        for name in followers.get(row.item, [])
-        for each in slots.held_by(name, row.slot, row.slot, row.item)
-        if each.status == Status.SKIPPED and (name, each.slot) not in acked
-    ]
+def _followers(ledger: Ledger) -> dict[str, list[str]]:
+    """Item to those that follow it."""
+    found: dict[str, list[str]] = {}
+    for epoch in Epochs(ledger).present().values():
+        if (other := epoch.definition.get("after")) is not None:
+            found.setdefault(other, []).append(epoch.item)
+    return found

@@ -68,7 +68,7 @@ def _need(need: "Need") -> dict[str, Any]:
         "owner": run.owner if run is not None else None,
         "runbook_url": run.runbook if run is not None else None,
         "in_hand": need.acknowledged is not None,
-        "command": need.command,
+        "commands": need.commands,
     }
 
 
@@ -124,7 +124,9 @@ def _need_lines(need: "Need") -> list[str]:
         facts += [fact for fact in (need.trouble.run.owner, need.trouble.run.runbook) if fact]
     if (act := need.acknowledged) is not None:
         facts.append(f"in hand: {act.actor}, {act.reason}")
-    return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", f"  next: {need.command}"]
+    words = ("next, if it was done:", "next, if it was not: ") if need.asks else ("next:",)
+    following = [f"  {word} {command}" for word, command in zip(words, need.commands, strict=True)]
+    return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", *following]
 
 
 def _row(each: "ItemStatus") -> list[str]:

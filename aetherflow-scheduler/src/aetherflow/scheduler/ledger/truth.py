@@ -65,6 +65,18 @@ class Truth:
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
+    def healed(self, rows: Iterable[SlotRow]) -> frozenset[tuple[str, int]]:
+        """Item and slot of those that were refused, and of which another run than their own was SUCCESS since."""
+        refused = [row for row in rows if row.reason_code == SlotReason.REFUSED]
+        healed = self._records.healed() if refused else frozenset[str]()
+        return frozenset((row.item, row.slot) for row in refused if row.run_id in healed)
+
+    def commands(self, found: "Trouble") -> tuple[str, ...]:
+        """What goes on with a run that did not end well, as the core says it: two for a step that has to be decided."""
+        from aetherflow.core.embedding import next_commands
+
+        return next_commands(self._root, found.run)
+
     def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
         """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so."""
         rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
@@ -116,7 +128,8 @@ def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
         return None  # its process died: the next scheduler goes on
     if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
         return Fate(Status.UNKNOWN, said(SlotReason.UNDECIDED), run.finished_at, place)
-    if run.status == Status.FAILED and (_may_fail(row) or row.told_by):
+    since = row.reason_code == SlotReason.REFUSED and (run.finished_at or 0) > (row.finished_at or 0)
+    if run.status == Status.FAILED and (_may_fail(row) or row.told_by or since):
         return Fate(Status.FAILED, error_of(found), run.finished_at, place)
     return None
 
@@ -133,7 +146,7 @@ def _as_known(row: SlotRow) -> frozenset[str]:
     found = {Status.INTERRUPTED}
     if row.status == Status.UNKNOWN and not row.told_by:
         found.add(Status.UNKNOWN)
-    if row.status == Status.RUNNING or not (_may_fail(row) or row.told_by):
+    if row.status == Status.RUNNING or not (_may_fail(row) or row.told_by or row.reason_code == SlotReason.REFUSED):
         found.add(Status.FAILED)
     return frozenset(map(str, found))
 
