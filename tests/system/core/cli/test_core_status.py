@@ -138,6 +138,7 @@ def test_a_child_that_asks_comes_before_its_parent_which_waits(
     child, parent = document(project)["needs_person"]
     assert (child["name"], child["status"], child["holds_up"]) == ("child", "UNKNOWN", ["outer/o"])
     assert (parent["name"], parent["commands"]) == ("outer", [])
+    assert {each["flow_id"]: each["next"] for each in document(project)["flows"]}["outer"] is None
     assert typed(project, child["commands"][0]).code == 0
     (parent,) = document(project)["needs_person"]
     assert parent["commands"] == ["aetherflow resume o"]

@@ -180,6 +180,20 @@ def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project", monk
     assert needs(project) == [("FAILED", "f")]
 
 
+def test_the_shown_end_of_an_ack_is_not_before_its_end(project: "Project") -> None:
+    flow(project, "f", BAD)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    assert project.cli("runs", "ack", "r", "--until", "2h", "--reason", "x").code == 0
+    minute = status(project)["in_hand"][0]["acknowledged"]["until"] // 60_000 * 60_000
+    shown = []
+    for seconds in (0, 1, 59):
+        sql(project.state, f"UPDATE acts SET until={minute + seconds * 1000}")
+        shown.append(project.cli("status").out.partition("until ")[2].partition(' "x"')[0])
+    hour_minute = [text[-5:] for text in shown]
+    later = time.strftime("%H:%M", time.localtime(minute / 1000 + 60))
+    assert hour_minute == [time.strftime("%H:%M", time.localtime(minute / 1000)), later, later]
+
+
 def test_a_run_that_fails_again_is_not_in_hand(project: "Project") -> None:
     flow(project, "f", BAD)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 1

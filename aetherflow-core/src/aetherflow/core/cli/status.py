@@ -99,15 +99,17 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path, config: Path | None
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
         told = next((need for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored)), None)
-        one = told is not None and len(told.commands) == 1  # of alternatives a person chooses, where they stand
-        found["next"] = told.commands[0] if told is not None and one else resume_command(root, stored, config)
+        if told is None or told.status == "UNKNOWN":
+            found["next"] = resume_command(root, stored, config)  # which asks
+        elif told.hint is None and len(told.commands) == 1:  # of alternatives a person chooses, where they stand
+            found["next"] = told.commands[0]
     elif found["status"] == "running":
         found["reason"] = f"pid {stored.pid} on {stored.host}"
     return found
 
 
 def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
-    return (need.run_id, need.flow_id, bool(need.commands)) == (run.run_id, run.flow_id, True)
+    return (need.run_id, need.flow_id) == (run.run_id, run.flow_id)
 
 
 def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:

@@ -15,6 +15,7 @@ EARLIER_SHOWN = 3
 """Of what needs a person in one flow; more is counted, and `--all` lists it."""
 NAME_WIDTH = 24
 LEAST_WIDTH = 40
+MINUTE = 60_000
 
 
 class Lines:
@@ -73,7 +74,8 @@ class Lines:
         ack = need.acknowledged
         if ack is None:
             return []
-        until = f" until {self._time(ack.until)}" if ack.until is not None else ""
+        # shown to the minute: what ends within one is in hand up to the next
+        until = f" until {self._time(-(-ack.until // MINUTE) * MINUTE)}" if ack.until is not None else ""
         text = f'{need.status} {self._when(need)}, ack by {ack.by}{until} "{ack.reason}"'
         return self._wrapped("in hand", need.name, text)
 
