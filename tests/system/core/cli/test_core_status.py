@@ -3,13 +3,18 @@
 import json
 import os
 import pty
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from core_history import OK, flow
 
 import warm
+from aetherflow.core.kernel.state.registry import forget
+from core_project import Result
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -44,6 +49,14 @@ def begin(project: "Project", wait_for: Callable[..., None], reap: list[int], *a
     return process
 
 
+def typed(project: "Project", command: str, **options: Any) -> Result:
+    """Type a command line that was printed into a shell, where `aetherflow` is this one."""
+    words = f'aetherflow() {{ {shlex.join(project.argv())} "$@"; }}; {command}'
+    given: dict[str, Any] = {"cwd": project.folder, "env": project.env} | options
+    done = subprocess.run(["bash", "-c", words], **given, capture_output=True, text=True, check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
 def document(project: "Project") -> dict[str, Any]:
     result = project.command("status", "--json")
     found: dict[str, Any] = json.loads(result.out)
@@ -61,10 +74,74 @@ def test_what_was_killed_while_it_sent_asks_at_once(
     (need,) = document(project)["needs_person"]
     assert (need["status"], need["run_id"]) == ("UNKNOWN", "r")
     assert need["cause"] == "main.pay was interrupted; whether it had its effect is not known"
-    assert need["commands"] == ["aetherflow resume r --decide 'main.pay=done|again'"]
-    assert "look, then: aetherflow resume r --decide 'main.pay=done|again'" in project.command("status").out
-    assert project.command("resume", "r", "--decide", "main.pay=done").code == 0
+    commands = ["aetherflow resume r --decide main.pay=done", "aetherflow resume r --decide main.pay=again"]
+    assert need["commands"] == commands
+    text = project.command("status").out
+    assert f"         look; if it was done: {commands[0]}\n         if it was not: {commands[1]}" in text
+    shown = project.command("runs", "show", "r").out.splitlines()[-2:]
+    assert shown == [f"next, if it was done: {commands[0]}", f"next, if it was not:  {commands[1]}"]
+    assert typed(project, commands[0]).code == 0
     assert document(project)["needs_person"] == []
+
+
+def killed(project: "Project", wait_for: Callable[..., None], reap: list[int], *arguments: str) -> None:
+    process = begin(project, wait_for, reap, *arguments)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_question_is_asked_of_each_run_until_it_is_answered(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    once = SLEEPS.replace("type: external.process", "type: external.process\n        effect: once")
+    flow(project, "pay", once)
+    stopped = begin(project, wait_for, reap, "pay.yaml", "--run-id", "stopped")
+    stopped.send_signal(signal.SIGTERM)
+    stopped.communicate()
+    killed(project, wait_for, reap, "pay.yaml", "--run-id", "killed")
+    killed(project, wait_for, reap, "pay.yaml", "--run-id", "asked")
+    assert project.command("resume", "asked").code == 1
+    flow(project, "pay", OK)
+    assert project.command("run", "pay.yaml", "--run-id", "good").code == 0
+
+    def asking() -> set[tuple[str, str, int]]:
+        return {(need["run_id"], need["status"], need["times"]) for need in document(project)["needs_person"]}
+
+    assert asking() == {(run_id, "UNKNOWN", 1) for run_id in ("stopped", "killed", "asked")}
+    forget(project.states, [("pay", "good", project.states / "pay.sqlite")])
+    flow(project, "pay", once)
+    assert project.command("resume", "asked", "--decide", "main.pay=done").code == 0
+    assert asking() == {("stopped", "UNKNOWN", 1), ("killed", "UNKNOWN", 1)}
+    for run_id in ("stopped", "killed"):
+        given = ["runs", "resolve", run_id, "--as", "abandoned", "--reason", "the bank has it not"]
+        assert project.command(*given).code == 0
+    assert asking() == set()
+
+
+def test_a_question_says_about_which_item(project: "Project", wait_for: Callable[..., None], reap: list[int]) -> None:
+    each = "for_each: [1, 2, 3]\n        effect: once"
+    command = "test {{item}} = 1 && exit; echo $$ > $EFFECTS.pid; exec sleep 60"
+    each_of = SLEEPS.replace("type: external.process", f"type: external.process\n        {each}")
+    flow(project, "pay", each_of.replace("echo $$ > $EFFECTS.pid; exec sleep 60", command))
+    killed(project, wait_for, reap, "pay.yaml", "--run-id", "r")
+    (need,) = document(project)["needs_person"]
+    assert need["cause"] == "main.pay (item 2) was interrupted; whether it had its effect is not known"
+
+
+def test_a_child_that_asks_comes_before_its_parent_which_waits(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "child", SLEEPS.replace("type: external.process", "type: external.process\n        effect: once"))
+    flow(project, "outer", "jobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: child.yaml}}]}]\n")
+    killed(project, wait_for, reap, "outer.yaml", "--run-id", "o")
+    project.command("resume", "o")
+    child, parent = document(project)["needs_person"]
+    assert (child["name"], child["status"], child["holds_up"]) == ("child", "UNKNOWN", ["outer/o"])
+    assert (parent["name"], parent["commands"]) == ("outer", [])
+    assert {each["flow_id"]: each["next"] for each in document(project)["flows"]}["outer"] is None
+    assert typed(project, child["commands"][0]).code == 0
+    (parent,) = document(project)["needs_person"]
+    assert parent["commands"] == ["aetherflow resume o"]
 
 
 def test_a_run_under_way_is_shown_and_a_killed_one_needs_a_person(
@@ -104,7 +181,7 @@ def test_an_open_question_says_look_then_decide(
     lines = project.command("status").out.splitlines()
     assert lines[1].startswith("UNKNOWN  payments ")
     assert "main.pay was interrupted; whether it had its effect is not known" in " ".join(" ".join(lines).split())
-    assert "         look, then: aetherflow resume r --decide 'main.pay=done|again'" in lines
+    assert "         look; if it was done: aetherflow resume r --decide main.pay=done" in lines
     assert project.command("resume", "r", "--decide", "main.pay=done", "--reason", "the bank has it").code == 0
     assert document(project)["needs_person"] == []
 
@@ -180,6 +257,96 @@ def test_the_command_of_a_refused_start_works_from_anywhere(project: "Project") 
     )
     (command,) = json.loads(done.stdout)["needs_person"][0]["commands"]
     assert command == f"cd {project.folder} && aetherflow run f.yaml --param 'a=b c'"
+
+
+def test_commands_work_where_status_was_typed(project: "Project") -> None:
+    flows, elsewhere = project.folder / "flows", project.folder / "else where"
+    flows.mkdir()
+    elsewhere.mkdir()
+    config = project.write("version: 1\nroots: {work: work, state: ../data}\n", "flows/aetherflow.yaml")
+    for flow_id, item in (("f", "'{{env.NOT_THERE}}'"), ("g", "1")):
+        flow(project, flow_id, OK.replace("[1]", f"[{item}]")).rename(flows / f"{flow_id}.yaml")
+    env = {name: value for name, value in project.env.items() if not name.startswith("AETHERFLOW_")}
+    here: dict[str, Any] = {"cwd": elsewhere, "env": {**env, "HOME": str(elsewhere)}}
+    there = {**here, "cwd": flows}
+    assert typed(project, "aetherflow run f.yaml --run-id r", **there).code == 1
+    assert typed(project, "aetherflow run g.yaml", **there).code == 0
+    (project.folder / "data" / "g.sqlite").unlink()
+    line = f"aetherflow status --config {config}"
+    found = json.loads(typed(project, f"{line} --json", **here).out)["needs_person"]
+    commands = {need["status"]: need["commands"] for need in found}
+    assert commands == {
+        "FAILED": [f"aetherflow resume r --config {config}"],
+        "GONE": [f"aetherflow state forget --config {config}"],
+    }
+    went_on = typed(project, commands["FAILED"][0], cwd=elsewhere, env={**here["env"], "NOT_THERE": "1"})
+    assert went_on.code == 0, went_on
+    assert "forgot 1 state file " in typed(project, commands["GONE"][0], **here).out
+    assert typed(project, line, **here).code == 0
+    alone = typed(project, "aetherflow status", **here)
+    assert (alone.code, alone.out.startswith(f"no run under {elsewhere}/")) == (0, True)
+    assert "there is no project file here, and one may set another state root (--config FILE)" in alone.out
+
+
+def test_what_a_refused_resume_says_is_the_next_command(project: "Project") -> None:
+    two = "jobs: [{{id: main, steps: [{{id: a, type: check_items, inputs: {{items: [{}]}}}}, {{id: b, type: {}}}]}}]\n"
+    flow(project, "f", two.format(1, "fail, inputs: {message: no}"))
+    assert project.command("run", "f.yaml", "--run-id", "e1").code == 1
+    flow(project, "f", two.format(2, "check_items, inputs: {items: [1]}"))
+    (need,) = document(project)["needs_person"]
+    assert typed(project, need["commands"][0]).code == 2
+    (need,) = document(project)["needs_person"]
+    commands = ["aetherflow resume e1 --accept-changes", "aetherflow resume e1 --from main.a"]
+    assert (need["error_code"], need["commands"]) == ("AF3003", commands)
+    assert f"         next: {commands[0]}\n         or: {commands[1]}\n" in project.command("status").out
+    assert typed(project, commands[0]).code == 0
+    assert document(project)["needs_person"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ([], "give day: aetherflow run f.yaml --param day=VALUE"),
+        (["--param", "colour=red"], "correct it: aetherflow run f.yaml --param colour=red"),
+        (["--param", "api_token=hunter22"], "give api_token: aetherflow run f.yaml --param api_token=VALUE"),
+    ],
+)
+def test_a_command_that_cannot_work_as_it_stands_is_no_next_command(
+    project: "Project", given: list[str], hint: str
+) -> None:
+    declared = "api_token: {type: string}" if "api_token" in hint else "day: {}"
+    flow(
+        project,
+        "f",
+        OK if "token" not in hint else OK.replace("check_items", "chek_items"),
+        f", params: {{{declared}}}",
+    )
+    assert project.command("run", "f.yaml", *given).code == 2
+    dismiss = "aetherflow runs resolve refused-1 --as abandoned --reason TEXT"
+    (need,) = document(project)["needs_person"]
+    assert (need["hint"].replace("correct it and give", "give"), need["commands"]) == (hint, [dismiss])
+    text = project.command("status").out
+    assert f"         next: {need['hint']}\n         or dismiss it: {dismiss}\n" in text
+    assert "hunter22" not in text + json.dumps(need)
+    assert typed(project, dismiss).code == 0
+    assert document(project)["needs_person"] == []
+
+
+def test_without_its_flow_file_nothing_can_go_on(project: "Project") -> None:
+    flow(project, "f", OK.replace("items: [1]", "items: ['{{env.NOT_THERE}}']"))
+    assert project.command("run", "f.yaml", "--run-id", "r").code == 1
+    assert project.command("run", "other.yaml").code == 2
+    (project.folder / "f.yaml").rename(project.folder / "g.yaml")
+    found = {need["name"]: (need["hint"], need["commands"]) for need in document(project)["needs_person"]}
+    dismiss = "aetherflow runs resolve {} --as abandoned --reason TEXT"
+    here = f"bring {project.folder}/"
+    assert found == {
+        "f": (f"{here}f.yaml back: aetherflow resume r", [dismiss.format("r")]),
+        "other.yaml": (f"{here}other.yaml back: aetherflow run other.yaml", [dismiss.format("refused-1")]),
+    }
+    for _, (command,) in found.values():
+        assert typed(project, command).code == 0
+    assert document(project)["needs_person"] == []
 
 
 def test_hooks_add_what_they_know(project: "Project") -> None:

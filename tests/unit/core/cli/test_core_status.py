@@ -58,7 +58,7 @@ def test_a_failure_is_shown_with_cause_owner_runbook_and_the_command(project: "P
         "status": "FAILED", "name": "sales", "cause": "load.orders: duplicate key", "reason_code": "error",
         "error_code": "AF5001", "flow_id": "sales", "slot": "2026-11-24T01:30:00Z", "run_id": "r", "holds_up": [],
         "owner": "finance-ops", "runbook_url": "https://wiki/sales", "commands": ["aetherflow resume r"],
-        "acknowledged": None, "times": 1, "handle": "r",
+        "acknowledged": None, "times": 1, "handle": "r", "hint": None,
     }  # fmt: skip
     shown = json.loads(project.cli("runs", "show", "r", "--json").out)
     assert (shown["owner"], shown["runbook_url"]) == ("finance-ops", "https://wiki/sales")
@@ -180,6 +180,20 @@ def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project", monk
     assert needs(project) == [("FAILED", "f")]
 
 
+def test_the_shown_end_of_an_ack_is_not_before_its_end(project: "Project") -> None:
+    flow(project, "f", BAD)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    assert project.cli("runs", "ack", "r", "--until", "2h", "--reason", "x").code == 0
+    minute = status(project)["in_hand"][0]["acknowledged"]["until"] // 60_000 * 60_000
+    shown = []
+    for seconds in (0, 1, 59):
+        sql(project.state, f"UPDATE acts SET until={minute + seconds * 1000}")
+        shown.append(project.cli("status").out.partition("until ")[2].partition(' "x"')[0])
+    hour_minute = [text[-5:] for text in shown]
+    later = time.strftime("%H:%M", time.localtime(minute / 1000 + 60))
+    assert hour_minute == [time.strftime("%H:%M", time.localtime(minute / 1000)), later, later]
+
+
 def test_a_run_that_fails_again_is_not_in_hand(project: "Project") -> None:
     flow(project, "f", BAD)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
@@ -250,7 +264,7 @@ def test_an_invalid_flow_is_a_refused_start(project: "Project") -> None:
     assert need["cause"].startswith("f.yaml:3:")
     text = project.cli("status").out
     assert "REFUSED" in text
-    assert "owner ops · refused-1" in text
+    assert "owner ops · `runs ack` and `runs resolve` take it as refused-1" in text
     flow(project, "f", OK)
     assert project.cli("run", "f.yaml").code == 0
     assert needs(project) == []
@@ -389,19 +403,22 @@ def test_pruning_brings_nothing_back(project: "Project") -> None:
 
 
 def test_vanished_files_are_one_line_and_can_be_forgotten(project: "Project") -> None:
-    for flow_id in ("a", "b", "c", "good"):
-        flow(project, flow_id, OK)
-        assert project.cli("run", f"{flow_id}.yaml").code == 0
-    for flow_id in ("a", "b", "c"):
+    for flow_id in ("a", "b", "c", "d", "good"):
+        flow(project, flow_id, BAD if flow_id == "b" else OK)
+        assert project.cli("run", f"{flow_id}.yaml").code == (flow_id == "b")
+    for flow_id in ("a", "b", "c", "d"):
         (project.states / f"{flow_id}.sqlite").unlink()
     result = project.cli("status")
     assert (result.code, result.err) == (1, "")
-    assert "3 state files are gone; aetherflow state forget" in result.out
-    assert len(result.out.splitlines()) == 3
+    assert "4 state files are gone; the last known run of b had not ended well" in " ".join(result.out.split())
+    assert "         next: aetherflow state forget\n" in result.out
+    (need,) = status(project)["needs_person"]
+    assert (need["status"], need["name"], need["reason_code"]) == ("GONE", "a, b, c and 1 more", "gone_not_well")
+    assert need["commands"] == ["aetherflow state forget"]
     shown = project.cli("state", "forget", "--dry-run").out
-    assert "3 state files would be forgotten" in shown
+    assert "4 state files would be forgotten" in shown
     assert project.cli("status").code == 1
-    assert "forgot 3 state files and 3 runs" in project.cli("state", "forget").out
+    assert "forgot 4 state files and 4 runs" in project.cli("state", "forget").out
     assert project.cli("status").out.splitlines()[1:] == ["ok       1 flow (--all)"]
     assert project.cli("state", "forget").out == "forgot 0 state files and 0 runs\n"
 
@@ -546,6 +563,7 @@ def test_the_keys_of_the_document_are_pinned(project: "Project") -> None:
     assert list(document["needs_person"][0]) == [
         "status", "name", "since", "cause", "reason_code", "error_code", "flow_id", "slot", "run_id", "holds_up",
         "owner", "runbook_url", "commands", "acknowledged", "times", "handle",
+        "hint",
     ]  # fmt: skip
     assert list(document["flows"][0]) == [
         "flow_id", "status", "run_id", "started_at", "finished_at", "duration_ms", "reason", "reason_code", "flow_yaml",

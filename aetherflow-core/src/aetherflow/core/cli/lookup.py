@@ -79,31 +79,64 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
     return found
 
 
-def resume_command(root: Path, run: "PastRun") -> str:
-    """The command line that resumes a run; for a run that a step started, the one that resumes the outer run."""
+def resume_commands(root: Path, run: "PastRun", config: Path | None = None) -> tuple[str, ...]:
+    """What resumes a run: one command line; of a step that asks two, the first if it was done, the second if not.
+
+    For a run that a step started they are those of the outer run, unless it asks itself. `config` is the project file
+    that the command at hand was given.
+    """
     from aetherflow.core.kernel.state.history import open_questions
-    from aetherflow.core.kernel.state.registry import flow_ids_of
 
     if stands_in_no_file(run):
-        return command_again(run)
-    questions = open_questions(run)
-    if not questions and (outer := outer_run(root, run)) is not None:
-        return resume_command(root, outer)
-    words = ["aetherflow", "resume", run.run_id]
-    if flow_ids_of(root, run.run_id) - {run.flow_id}:
-        words += ["--flow", run.flow_id]
-    for step in questions:
-        words += ["--decide", f"{step}=done|again"]  # quoted by the bar: typed as it is, it asks for one of the two
-    return shlex.join(words)
+        return (in_folder(run.working_dir, command_again(run)),)
+    asked = open_questions(run)
+    if not asked and (outer := outer_run(root, run)) is not None:
+        return resume_commands(root, outer, config)
+    if not asked:
+        return (_resume(root, run, config),)
+    return tuple(_resume(root, run, config, "--decide", f"{asked[0]}={answer}") for answer in ("done", "again"))
 
 
-def resolve_commands(root: Path, run: "PastRun") -> tuple[str, str]:
-    """The two command lines that settle a run."""
+def resume_command(root: Path, run: "PastRun", config: Path | None = None) -> str:
+    """The same as one command line; where a step asks, the one that prints the question."""
+    if stands_in_no_file(run):
+        return in_folder(run.working_dir, command_again(run))
+    outer = outer_run(root, run)
+    return _resume(root, run, config) if outer is None else resume_command(root, outer, config)
+
+
+def _resume(root: Path, run: "PastRun", config: Path | None, *options: str) -> str:
+    return shlex.join(["aetherflow", "resume", *named(root, run.flow_id, run.run_id), *options, *_project(run, config)])
+
+
+def named(root: Path, flow_id: str, run_id: str) -> list[str]:
+    """The words that name a run to a command."""
     from aetherflow.core.kernel.state.registry import flow_ids_of
 
-    words = ["aetherflow", "runs", "resolve", run.run_id, "--reason", "TEXT"]
-    if flow_ids_of(root, run.run_id) - {run.flow_id}:
-        words += ["--flow", run.flow_id]
+    return [run_id, *(["--flow", flow_id] if flow_ids_of(root, run_id) - {flow_id} else [])]
+
+
+def _project(run: "PastRun", config: Path | None) -> list[str]:
+    """The project file that leads to a run from here: that of the run, if another one was given to the command."""
+    own = Path(run.config) if run.config is not None else None
+    if config is None or own is None or not own.is_file() or (config.exists() and own.samefile(config)):
+        return config_option(config)
+    return config_option(own)
+
+
+def config_option(config: Path | None) -> list[str]:
+    return [] if config is None else ["--config", str(config)]
+
+
+def in_folder(folder: str | None, command: str) -> str:
+    """A command line as it is typed here to have it executed there."""
+    return command if folder is None or folder == str(Path.cwd()) else f"cd {shlex.quote(folder)} && {command}"
+
+
+def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> tuple[str, str]:
+    """The two command lines that settle a run."""
+    words = ["aetherflow", "runs", "resolve", *named(root, run.flow_id, run.run_id), "--reason", "TEXT"]
+    words += config_option(config)
     return shlex.join([*words, "--as", "done"]), shlex.join([*words, "--as", "abandoned"])
 
 

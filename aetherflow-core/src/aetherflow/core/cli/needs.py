@@ -3,23 +3,23 @@
 import dataclasses
 import fnmatch
 import shlex
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.base.said import ReasonCode, said
-from aetherflow.core.cli.lookup import outer_run, resolve_commands, resume_command, words_again
+from aetherflow.core.base.said import said
+from aetherflow.core.cli.causes import Cause, asks, cause_of, short
+from aetherflow.core.cli.lookup import outer_run, resolve_commands
+from aetherflow.core.cli.next_steps import Here, children_first, instead
+from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
 from aetherflow.core.kernel.state.family import lives
-from aetherflow.core.kernel.state.history import open_questions
 from aetherflow.core.kernel.state.overview import Overview, overview
-from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
@@ -32,20 +32,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str, str]
 """State file, flow id, run id."""
-CAUSE_WIDTH = 240
 NOT_WELL = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
-
-
-class Cause(ReasonCode):
-    """Causes in the words of `status`; the code of the run's own reason stands beside them."""
-
-    ERROR = "error", "{where}: {error}"
-    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
-    STOPPED = "stopped", "{where}: stopped by {error}"
-    GONE = "gone", "its process is gone, in {where}"
-    LEFT = "left", "later runs have left what it took to a person, {count} in all"
-    REFUSED = "refused", "{reason}"
-    RESUME_REFUSED = "resume_refused", "{cause}; to go on was refused: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +68,12 @@ class Picture:
     """What was read of runs."""
 
 
-def picture(root: Path, now: int, flow: str | None) -> Picture:
-    """Look at the registry, and at the state files that it says somebody has to look at."""
+def picture(root: Path, now: int, flow: str | None, config: Path | None = None) -> Picture:
+    """Look at the registry, and at the state files that it says somebody has to look at.
+
+    `config` is the project file that the command was given, for the commands that are shown.
+    """
+    here = Here(root, config)
     found = registry.look(root, overview)
     # several flows may have one state file
     found.open[:] = [each for each in found.open if _wanted(each[0].flow_id, flow)]
@@ -95,17 +86,19 @@ def picture(root: Path, now: int, flow: str | None) -> Picture:
     picture.before = [run for run in found.before if run.state_path in usable]
     rows = _read(picture, found, usable)
     for same in _of_one_thing(picture, rows):
-        _sort(picture, root, same, now)
+        _sort(picture, here, same, now)
     for key, (_, healed) in rows.items():
         if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= _ended(trouble.run):
-            _left(picture, root, trouble, now)
+            _left(picture, here, trouble, now)
     ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
         flow_id = refused.flow_id or ids.get(refused.flow_path)
         if _wanted(flow_id or Path(refused.flow_path).name, flow):
-            _refused(picture, refused, flow_id, acts, now)
+            _refused(picture, here, refused, flow_id, acts, now)
     for path, error in picture.unreadable.items():
         picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
+    if picture.gone:
+        picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
     return picture
 
 
@@ -121,8 +114,7 @@ def add_told(picture: Picture, told: Iterable[NeedsPerson], now: int) -> None:
             acknowledged = each.acknowledged
             in_hand = acknowledged is not None and (acknowledged.until is None or acknowledged.until > now)
             (picture.in_hand if in_hand else picture.needs).append(each)
-    for shown in (picture.needs, picture.in_hand):
-        shown.sort(key=lambda each: (-each.since, each.name))
+    picture.needs, picture.in_hand = children_first(picture.needs, picture.in_hand)
 
 
 def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
@@ -180,13 +172,16 @@ def _read(picture: Picture, found: Overview, usable: set[str]) -> dict[Key, tupl
 
 
 def _of_one_thing(picture: Picture, rows: dict[Key, tuple[str | None, int]]) -> list[list[Trouble]]:
-    """Open runs by flow and subject, the last one first; those that are under way each for itself."""
+    """Open runs by flow and subject, the last one first; each for itself that is under way, or asks something.
+
+    Whether a step was done is asked of each run: no later one answers that.
+    """
     found: dict[tuple[str, ...], list[Trouble]] = {}
     for key, (subject, healed) in rows.items():
         if (trouble := picture.known.get(key)) is None:
             continue
         run = trouble.run
-        if run.status == Status.RUNNING:
+        if run.status == Status.RUNNING or (run.status in NOT_WELL and asks(trouble)):
             found[key] = [trouble]
         elif run.status in NOT_WELL and healed < _ended(run):
             found.setdefault((run.flow_id, subject or run.run_id), []).append(trouble)
@@ -197,39 +192,41 @@ def _ended(run: "PastRun") -> int:
     return run.finished_at or run.heartbeat_at or run.started_at
 
 
-def _sort(picture: Picture, root: Path, same: list[Trouble], now: int) -> None:
+def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     """The last run of one thing speaks for those before it."""
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
         process = f"pid {run.pid} on {run.host}"
         picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, trouble.progress, None))
         return
-    if run.trigger == "flow" and _part_of_another(root, trouble):
+    if run.trigger == "flow" and _part_of_another(here.root, trouble):
         return
     times = next((place for place, each in enumerate(same) if _is_settled(each, now)), len(same))
     if times == 0:
         return
     ack = standing(trouble.acts, Verb.ACK, now)
-    need = dataclasses.replace(_need(root, trouble, ack), times=times)
+    need = dataclasses.replace(_need(here, trouble, ack), times=times)
     (picture.needs if ack is None else picture.in_hand).append(need)
 
 
-def _left(picture: Picture, root: Path, trouble: Trouble, now: int) -> None:
+def _left(picture: Picture, here: Here, trouble: Trouble, now: int) -> None:
     """A run that is healed, or needed no healing, and whose claims a later run that ended well did not take over."""
     run, around = trouble.run, trouble.outermost
     if run.status == Status.RUNNING or _is_settled(trouble, now) or (around is not None and lives(around)):
         return
+    if asks(trouble):
+        return  # it is listed
     listed = {(need.flow_id, need.run_id) for need in (*picture.needs, *picture.in_hand)}
     if around is not None and (around.flow_id, around.run_id) in listed:
         return
     left, ack = said(Cause.LEFT, count=trouble.open_claims), standing(trouble.acts, Verb.ACK, now)
-    need = _need(root, trouble, ack)
+    need = _need(here, trouble, ack)
     if run.status == Status.SUCCESS:
         need = dataclasses.replace(need, status="UNFINISHED", cause=str(left), reason_code=left.code)
     else:
         need = dataclasses.replace(need, cause=f"{need.cause}; {left}")
-    if around is not None and outer_run(root, run) is None:  # nothing goes on with it that could end well for all
-        need = dataclasses.replace(need, commands=resolve_commands(root, run))
+    if around is not None and outer_run(here.root, run) is None:  # nothing goes on with it that could end well for all
+        need = dataclasses.replace(need, commands=resolve_commands(here.root, run, here.config))
     (picture.needs if ack is None else picture.in_hand).append(need)
 
 
@@ -246,19 +243,14 @@ def _part_of_another(root: Path, trouble: Trouble) -> bool:
     if flow_id not in registry.flow_ids_of(root, run_id):
         return False
     outer = outer_run(root, trouble.run)
-    return outer is None or not (trouble.run.status == Status.UNKNOWN or _killed_in(trouble.run))
+    return outer is None or not asks(trouble)
 
 
-def _killed_in(run: "PastRun") -> list[str]:
-    """The steps that must not be repeated unasked, in which the process of a run was killed."""
-    return open_questions(run) if run.reason_code == StateReason.GONE else []
-
-
-def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
+def _need(here: Here, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     run = trouble.run
-    killed_in = _killed_in(run)
-    status = Status.UNKNOWN if killed_in else run.status  # the next start would say so, and do nothing else
-    cause, code = _cause(trouble, killed_in)
+    status = Status.UNKNOWN if asks(trouble) else run.status  # the next start would say so, and do nothing else
+    hint, commands = here.goes_on(trouble)
+    cause, code = cause_of(trouble)
     return NeedsPerson(
         status=cast("NeedStatus", str(status)),
         name=run.flow_id,
@@ -273,92 +265,66 @@ def _need(root: Path, trouble: Trouble, ack: Act | None) -> NeedsPerson:
         holds_up=(run.parent,) if run.trigger == "flow" and run.parent else (),
         owner=run.owner,
         runbook_url=run.runbook,
-        commands=(_going_on(root, trouble),),
+        commands=commands,
         acknowledged=_acknowledged(ack),
+        hint=hint,
     )
-
-
-def _going_on(root: Path, trouble: Trouble) -> str:
-    """The command that goes on; without what the run has lost it would be refused."""
-    run, command = trouble.run, resume_command(root, trouble.run)
-    if trouble.lost_in is None or run.status == Status.UNKNOWN or outer_run(root, run) is not None:
-        return command
-    return f"{command} --from {shlex.quote(trouble.lost_in)}"
-
-
-def _cause(trouble: Trouble, killed_in: list[str]) -> tuple[str, str]:
-    run, error = trouble.run, _short(trouble.error or trouble.run.error or trouble.run.reason)
-    where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
-    if run.status == Status.UNKNOWN or killed_in:
-        cause = said(Cause.UNDECIDED, where=", ".join(killed_in) or where)
-    elif run.reason_code == StateReason.GONE:
-        cause = said(Cause.GONE, where=where)
-    elif run.status == Status.INTERRUPTED:
-        cause = said(Cause.STOPPED, where=where, error=error or "a signal")
-    else:
-        cause = said(Cause.ERROR, where=where, error=error or "failed")
-    return str(cause), cause.code or ""
-
-
-def printable(text: str) -> str:
-    """The text on one line, without anything that a terminal would take for itself."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _short(text: str | None) -> str:
-    """The first line, cut between two words; a terminal is not told what to do by it."""
-    line = printable((text or "").partition("\n")[0])
-    return textwrap.shorten(line, CAUSE_WIDTH, placeholder=" …") if len(line) > CAUSE_WIDTH else line
 
 
 def _acknowledged(act: Act | None) -> Acknowledged | None:
     return None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until)
 
 
-def _refused(picture: Picture, refused: "Refused", flow_id: str | None, acts: list[Act], now: int) -> None:
+def _refused(picture: Picture, here: Here, refused: "Refused", flow_id: str | None, acts: list[Act], now: int) -> None:
     if standing(acts, Verb.RESOLVE, now) is not None:
         return
     if refused.run_id is not None:
         for shown in (picture.needs, picture.in_hand):
             for number, need in enumerate(shown):
                 if need.run_id == refused.run_id and need.flow_id == (refused.flow_id or need.flow_id):
-                    cause = said(Cause.RESUME_REFUSED, cause=need.cause, reason=_short(refused.reason))
-                    shown[number] = dataclasses.replace(need, cause=str(cause))
+                    shown[number] = _resume_refused(need, refused)
                     return
         if refused.known:
             return  # of a run that needs nobody any more, or goes on
     ack = standing(acts, Verb.ACK, now)
     if ack is not None and ack.value is not None and ack.until is None:
         return
+    handle = f"refused-{refused.id}"
+    hint, commands = here.again(refused, handle)
     need = NeedsPerson(
         status="REFUSED",
         name=flow_id or Path(refused.flow_path).name,
         since=refused.at,
-        cause=str(said(Cause.REFUSED, reason=_short(refused.reason))),
+        cause=str(said(Cause.REFUSED, reason=short(refused.reason))),
         reason_code=refused.reason_code,
         error_code=refused.error_code,
         flow_id=flow_id,
         slot=refused.slot,
         run_id=refused.run_id,
-        handle=f"refused-{refused.id}",
+        handle=handle,
         times=refused.times,
         owner=refused.owner,
         runbook_url=refused.runbook,
-        commands=(_again(refused),),
+        commands=commands,
         acknowledged=_acknowledged(ack),
+        hint=hint,
     )
     (picture.needs if ack is None else picture.in_hand).append(need)
 
 
-def _again(refused: "Refused") -> str:
-    command = words_again(refused.command)
-    there = refused.working_dir
-    if there is None or there == str(Path.cwd()):
-        return command
-    return f"cd {shlex.quote(there)} && {command}"
+def _resume_refused(need: NeedsPerson, refused: "Refused") -> NeedsPerson:
+    """What is known of a run, with why it could not go on, and what the refusal says to type instead."""
+    if refused.last_at < need.since:  # it went on since, and ended badly again
+        return need
+    cause = str(said(Cause.RESUME_REFUSED, cause=need.cause, reason=short(refused.reason)))
+    commands = need.commands
+    if need.hint is None and refused.reason_code == RefusedReason.CHANGED:
+        kept = tuple(f"{each} --accept-changes" for each in commands)
+        commands = kept if need.status == Status.UNKNOWN else instead(refused) or commands
+    return dataclasses.replace(need, cause=cause, error_code=refused.error_code, commands=commands)
 
 
 def _unreadable(flow: "KnownFlow", error: StateError) -> NeedsPerson:
     command = shlex.join(["aetherflow", "state", "check", flow.state_path])
-    since, cause = flow.last_started_at, _short(str(error))
+    since, cause = flow.last_started_at, short(str(error))
     return NeedsPerson("UNREADABLE", flow.flow_id, since, cause, error_code=error.code, commands=(command,))

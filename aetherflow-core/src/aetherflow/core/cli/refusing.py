@@ -1,6 +1,7 @@
 """Writing down a start that was refused before its run began, so that `status` shows it."""
 
 import contextlib
+import json
 import os
 import shlex
 import socket
@@ -112,6 +113,7 @@ def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
     reason = _reason(error)
     slot, run_id = _slot(start.given.get("slot")), start.given.get("run_id")
     flow_id, owner, runbook = _facts(start)
+    hint, following = _following(error, redactor)
     absolute = start.flow.absolute() if start.flow is not None and start.manifest is None else start.flow
     refused = Refused(
         flow_id=start.flow_id or flow_id,
@@ -133,6 +135,8 @@ def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
         owner=owner,
         runbook=runbook,
         last_at=at,
+        following=json.dumps(following) if following else None,
+        hint=hint,
     )
     record_refusal(_root(start), refused)
 
@@ -148,6 +152,25 @@ def _reason(error: AetherflowError | OSError) -> Reason:
             text += f" (and {len(errors) - 1} more)"
     text = next(iter(text.splitlines()), "")
     return said(code, text=f"{text}; {fix}" if fix else text)
+
+
+def _following(error: AetherflowError | OSError, redactor: "Redactor") -> tuple[str | None, list[str]]:
+    """What to type if not the same again, as alternatives; and what a person has to do to it first, if anything."""
+    from aetherflow.core.base.redact import MASK
+    from aetherflow.core.kernel.resolver.params import ParamError
+
+    hint, given = None, list(map(_text, sys.argv))
+    typed = [given]
+    if isinstance(error, ChangedDefinitionError):
+        typed = [[*given, "--accept-changes"], [*given, "--from", error.changes[0][0]]]
+    elif isinstance(error, ParamError):
+        hint = f"give {error.missing}" if error.missing else "correct it"
+        typed = [[*given, "--param", f"{error.missing}=VALUE"]] if error.missing else typed
+    if hidden := [word for word in given if redactor.mask(word) != word]:
+        names = ", ".join(word.partition("=")[0] for word in hidden if "=" in word) or "what is hidden"
+        hint = redactor.mask(f"{hint} and {names}" if hint else f"give {names}")
+        typed = [[redactor.mask(word).replace(MASK, "VALUE") for word in words] for words in typed]
+    return hint, [shlex.join(words) for words in typed] if typed != [given] else []
 
 
 def _code(error: AetherflowError | OSError) -> str:

@@ -34,9 +34,9 @@ def status(
 
     FAILED, INTERRUPTED (stopped, or its process is gone), UNKNOWN (a step was interrupted that must not be repeated
     unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule),
-    UNFINISHED (later runs have left alone what it took). Each stays until a run of the same flow, slot and parameters
-    is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`. Exit code 1 if there is one that
-    nobody has in hand.
+    UNFINISHED (later runs have left alone what it took), GONE (state files). Each stays until a run of the same flow,
+    slot and parameters is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`; UNKNOWN
+    stays until you have decided about that run. Exit code 1 if there is one that nobody has in hand.
 
     Example, at any hour: aetherflow status
     """
@@ -50,26 +50,26 @@ def status(
 
     root, now = state_root_here(config), now_ms()
     from_ms = instant_ms(since, now)
-    found = picture(root, now, flow)
+    found = picture(root, now, flow, config)
     add_told(found, ask_hooks(config, root, flow), now)
-    flows = [_look(each, found, root) for each in found.flows]
+    flows = [_look(each, found, root, config) for each in found.flows]
     shown = [each for each in flows if from_ms is None or _happened(each, from_ms)]
     if from_ms is not None:
-        found.needs = [need for need in found.needs if need.since >= from_ms]
+        found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
     _add_waiting(found, config)
-    count = len(found.needs) + bool(found.gone)
+    count = len(found.needs)
     if as_json:
         document = {"schema": STATUS_SCHEMA, "ok": not count, "state_root": str(root), "at": now}
         document |= _json(found) | {"counts": _counts(shown), "flows": shown, "left_out": len(flows) - len(shown)}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(_text(found, count, now, shown, every=every) or _nothing(root, flow))
+        typer.echo(_text(found, now, shown, every=every) or _nothing(root, config, flow))
         if left_out := len(flows) - len(shown):
             typer.echo(f"{left_out} more did not run since {since}")
     raise typer.Exit(1 if count else 0)
 
 
-def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
+def _look(flow: "KnownFlow", picture: "Picture", root: Path, config: Path | None) -> dict[str, Any]:
     """How the last run of a flow stands, from the registry; from the state file where it did not end well and whole."""
     import shlex
 
@@ -98,15 +98,18 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path) -> dict[str, Any]:
     }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
     if found["status"] in ("failed", "interrupted", "unknown"):
-        told = (need.commands[0] for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored))
-        found["next"] = next(told, None) or resume_command(root, stored)
+        told = next((need for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored)), None)
+        if told is None or told.status == "UNKNOWN":
+            found["next"] = resume_command(root, stored, config)  # which asks
+        elif told.hint is None and len(told.commands) == 1:  # of alternatives a person chooses, where they stand
+            found["next"] = told.commands[0]
     elif found["status"] == "running":
         found["reason"] = f"pid {stored.pid} on {stored.host}"
     return found
 
 
 def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
-    return (need.run_id, need.flow_id, bool(need.commands)) == (run.run_id, run.flow_id, True)
+    return (need.run_id, need.flow_id) == (run.run_id, run.flow_id)
 
 
 def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:
@@ -166,12 +169,12 @@ def _json(picture: "Picture") -> dict[str, Any]:
     }
 
 
-def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]], *, every: bool) -> str:
+def _text(picture: "Picture", now: int, shown: list[dict[str, Any]], *, every: bool) -> str:
     import shutil
 
     from aetherflow.core.cli.status_text import Lines
 
-    if not shown and not count and not picture.in_hand:
+    if not shown and not picture.needs and not picture.in_hand:
         return ""
     talked_of = {need.flow_id or need.name for need in (*picture.needs, *picture.in_hand)}
     talked_of |= {run.flow_id for run in picture.running}
@@ -180,12 +183,20 @@ def _text(picture: "Picture", count: int, now: int, shown: list[dict[str, Any]],
     rest = [("ok", f"{len(ok)} flow{'s' * (len(ok) != 1)}{'' if every else ' (--all)'}")] if ok else []
     if never:
         rest.append(("never", f"{len(never)} flow{'s' * (len(never) != 1)} without a recorded run (--all)"))
-    lines = Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, count, rest, every)
+    lines = Lines(shutil.get_terminal_size((100, 24)).columns, now).text(picture, rest, every)
     return f"{lines}\n\n{_every(shown)}" if every and shown else lines
 
 
-def _nothing(root: Path, flow: str | None) -> str:
-    return f"no run under {root}" if flow is None else f"no run of a flow {flow!r} under {root}"
+def _nothing(root: Path, config: Path | None, flow: str | None) -> str:
+    import os
+
+    from aetherflow.core.runtime.environment.project_file import find_project
+
+    text = f"no run under {root}" if flow is None else f"no run of a flow {flow!r} under {root}"
+    chosen = config is not None or "AETHERFLOW_STATE_ROOT" in os.environ
+    if chosen or find_project(Path.cwd()) is not None:
+        return text
+    return f"{text}; there is no project file here, and one may set another state root (--config FILE)"
 
 
 def _every(shown: list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aetherflow.core.cli.needs import printable
+from aetherflow.core.cli.causes import printable
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture, Running
@@ -15,6 +15,7 @@ EARLIER_SHOWN = 3
 """Of what needs a person in one flow; more is counted, and `--all` lists it."""
 NAME_WIDTH = 24
 LEAST_WIDTH = 40
+MINUTE = 60_000
 
 
 class Lines:
@@ -26,13 +27,13 @@ class Lines:
         self._status = 8
         self._name = 0
 
-    def text(self, picture: "Picture", count: int, rest: Sequence[tuple[str, str]], every: bool) -> str:
-        """All of it. `count` is how many need a person, `rest` the lines for what is well; `every` cuts nothing."""
+    def text(self, picture: "Picture", rest: Sequence[tuple[str, str]], every: bool) -> str:
+        """All of it. `rest` are the lines for what is well; `every` cuts nothing."""
         shown = [*picture.needs, *picture.in_hand]
         names = [need.name for need in shown] + [run.flow_id for run in picture.running]
         self._status = max([8, *(len(need.status) for need in picture.needs)])
         self._name = min(max(map(len, names), default=0), NAME_WIDTH)
-        lines = [self._head(count)]
+        lines = [self._head(len(picture.needs))]
         of_flow: dict[str, int] = {}
         for need in picture.needs:
             of_flow[need.name] = of_flow.get(need.name, 0) + 1
@@ -61,14 +62,20 @@ class Lines:
         lines = self._wrapped(need.status, need.name, f"{self._when(need)}  {_cause(need)}")
         if about := _about(need):
             lines += self._below(about)
-        word = "look, then: " if need.status == "UNKNOWN" else "next: "
-        return lines + [f"{' ' * (self._status + 1)}{word}{command}" for command in need.commands]
+        asks = need.status == "UNKNOWN"
+        words = "or dismiss it:" if need.hint else "look, then:" if asks else "next:"
+        told = [(words if not number else "or:", command) for number, command in enumerate(need.commands)]
+        if asks and len(told) == 2:
+            told = [("look; if it was done:", need.commands[0]), ("if it was not:", need.commands[1])]
+        told = [("next:", need.hint), *told] if need.hint else told
+        return lines + [f"{' ' * (self._status + 1)}{word} {text}" for word, text in told]
 
     def _in_hand(self, need: "NeedsPerson") -> list[str]:
         ack = need.acknowledged
         if ack is None:
             return []
-        until = f" until {self._time(ack.until)}" if ack.until is not None else ""
+        # shown to the minute: what ends within one is in hand up to the next
+        until = f" until {self._time(-(-ack.until // MINUTE) * MINUTE)}" if ack.until is not None else ""
         text = f'{need.status} {self._when(need)}, ack by {ack.by}{until} "{ack.reason}"'
         return self._wrapped("in hand", need.name, text)
 
@@ -80,9 +87,6 @@ class Lines:
 
     def _files(self, picture: "Picture") -> list[str]:
         lines = []
-        if gone := len(picture.gone):
-            what = f"{gone} state file{'s are' if gone > 1 else ' is'} gone; aetherflow state forget"
-            lines.append(self._line("GONE", what, ""))
         if older := picture.older:
             what = (
                 f"{len(older)} state file{'s are' if len(older) > 1 else ' is'} of an older version; the next run of "
@@ -147,7 +151,8 @@ def _about(need: "NeedsPerson") -> str:
     parts = [f"holds up {', '.join(need.holds_up)}"] if need.holds_up else []
     parts += [f"owner {need.owner}"] if need.owner else []
     parts += [need.runbook_url] if need.runbook_url else []
-    parts += [need.handle] if need.handle and need.status == "REFUSED" else []
+    if need.handle and need.status == "REFUSED":
+        parts.append(f"`runs ack` and `runs resolve` take it as {need.handle}")
     return " · ".join(parts)
 
 

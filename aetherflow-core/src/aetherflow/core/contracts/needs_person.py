@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-NeedStatus = Literal["FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE"]
+NeedStatus = Literal[
+    "FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE", "GONE"
+]
 """How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule;
 UNFINISHED: one that ended well, but not finally, with claims that later runs have left alone; UNREADABLE: a file that
-would have to say it."""
+would have to say it; GONE: state files that are there no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,12 @@ class NeedsPerson:
     owner: str | None = None
     runbook_url: str | None = None
     commands: tuple[str, ...] = ()
-    """What goes on, each typable as it stands; several are alternatives."""
+    """What goes on, each typable as it stands; several are alternatives. Two of UNKNOWN: the first if the step was
+    done, the second if it was not."""
     acknowledged: Acknowledged | None = None
     times: int = 1
     """How often in a row it ended so, the last time included."""
     handle: str | None = None
     """What `aetherflow runs ack` takes for it; None if that cannot acknowledge it."""
+    hint: str | None = None
+    """What to do where no command goes on as it stands; `commands` then dismiss it."""

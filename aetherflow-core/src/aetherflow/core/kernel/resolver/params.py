@@ -20,6 +20,8 @@ class ParamError(UsageError):
     """A parameter is unknown, missing, or has a value that its type does not take."""
 
     code = "AF1801"
+    missing: str | None = None
+    """The required parameter that is not given."""
 
 
 def parse_assignments(texts: list[str]) -> dict[str, str]:
@@ -52,7 +54,9 @@ def settle_params(declared: Mapping[str, ParamSpec], given: Mapping[str, Any]) -
             values[name] = None if spec.default is None else _typed(name, spec, spec.default)
         else:
             purpose = f" ({spec.description})" if spec.description else ""
-            raise ParamError(f"parameter {name!r} is required{purpose}", fix=f"give --param {name}=VALUE")
+            error = ParamError(f"parameter {name!r} is required{purpose}", fix=f"give --param {name}=VALUE")
+            error.missing = name
+            raise error
     return values
 
 

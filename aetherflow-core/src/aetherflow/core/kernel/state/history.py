@@ -284,14 +284,25 @@ def _started(detail: str) -> StartedFlow:
 
 def open_questions(run: PastRun) -> list[str]:
     """`JOB.STEP` of interrupted `once` steps, about which a person has to decide; also those in which it was killed."""
-    query = (
-        "SELECT job_id, step_id, item_key, status, effect, max(attempt) FROM step_runs "
-        "WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
+    found = read(Path(run.state_path), lambda db: questions(db, run))
+    return list(dict.fromkeys(step for step, _ in found))
+
+
+def questions(db: sqlite3.Connection, run: PastRun) -> list[tuple[str, str]]:
+    """The same from a state that is being read, each with the item that it is about, or an empty text."""
+    place = (  # of items, which are begun one after the other
+        "(SELECT count(DISTINCT item_key) FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND "
+        "o.job_id=s.job_id AND o.step_id=s.step_id AND o.item_key<>'' AND o.started_at<=s.started_at)"
     )
-    rows = read(Path(run.state_path), lambda db: db.execute(query, (run.flow_id, run.run_id)).fetchall())
+    query = (
+        f"SELECT job_id, step_id, iif(item_key='', '', 'item ' || {place}), status, effect, max(attempt) "  # noqa: S608
+        "FROM step_runs s WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
+    )
+    rows = db.execute(query, (run.flow_id, run.run_id)).fetchall()
     stopped = {Status.INTERRUPTED} if run.status == Status.RUNNING else {Status.INTERRUPTED, Status.RUNNING}
-    asked = [f"{job}.{step}" for job, step, _, status, effect, _ in rows if effect == "once" and status in stopped]
-    return list(dict.fromkeys(asked))
+    return [
+        (f"{job}.{step}", item) for job, step, item, status, effect, _ in rows if effect == "once" and status in stopped
+    ]
 
 
 def _runs(rows: sqlite3.Cursor, state_path: Path) -> Iterator[PastRun]:

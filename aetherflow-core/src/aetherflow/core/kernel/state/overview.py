@@ -1,11 +1,14 @@
 """What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
 
 import sqlite3
+from pathlib import Path
 from typing import NamedTuple
 
+from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act
 from aetherflow.core.kernel.state.refused import Refused, open_refusals
 from aetherflow.core.kernel.state.registry_file import Registered
+from aetherflow.core.kernel.state.transitions import Status
 
 _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
@@ -18,14 +21,15 @@ _RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 name
 _FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
 _OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL
     UNION {_RUNS} WHERE r.open_claims AND (r.settled IS NULL OR r.settled='healed'))
-    SELECT * FROM found WHERE status='RUNNING' OR open_claims OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
+    SELECT * FROM found WHERE status IN ('RUNNING', 'INTERRUPTED', 'UNKNOWN') OR open_claims
+    OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
     SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
     ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
-_SETTLE = f"""UPDATE runs AS r SET settled='healed' WHERE r.status<>'SUCCESS' AND r.settled IS NULL
-    AND r.status<>'RUNNING' AND {_HEALED} >= coalesce(r.ended_at, r.started_at)"""  # noqa: S608 names are ours
+_SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED') AND r.settled IS NULL)
+    SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
 
 
 class Overview(NamedTuple):
@@ -33,7 +37,8 @@ class Overview(NamedTuple):
 
     open: list[tuple[Registered, int]]
     """Runs that did not end well, are RUNNING, or have open claims, each with the end of what heals it (or 0): the last
-    SUCCESS of its subject, or the last run of its subject that a person has settled."""
+    SUCCESS of its subject, or the last run of its subject that a person has settled. Those that may ask whether a step
+    was done are listed even if something would heal them: their state files tell."""
     before: list[Registered]
     """Those that ended badly before the upgrade, and that nothing has healed."""
     latest: dict[tuple[str, str], Registered]
@@ -42,8 +47,24 @@ class Overview(NamedTuple):
 
 
 def settle_healed(db: sqlite3.Connection) -> None:
-    """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller."""
-    db.execute(_SETTLE)
+    """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller.
+
+    A run that asks whether a step was done is not healed by others.
+    """
+    for *known, _ in db.execute(_SETTLE).fetchall():
+        run = Registered(*known)
+        if run.status != Status.INTERRUPTED or not _may_ask(run):
+            key = (run.flow_id, run.run_id, run.state_path)
+            db.execute("UPDATE runs SET settled='healed' WHERE flow_id=? AND run_id=? AND state_path=?", key)
+
+
+def _may_ask(run: Registered) -> bool:
+    from aetherflow.core.kernel.state.trouble import trouble_of  # not needed by runs
+
+    try:
+        return any(trouble.asks for trouble in trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)]))
+    except StateError:
+        return Path(run.state_path).exists()
 
 
 def overview(db: sqlite3.Connection) -> Overview:

@@ -43,6 +43,10 @@ class Refused(NamedTuple):
     owner: str | None
     runbook: str | None
     last_at: int
+    following: str | None = None
+    """What to type, if that is not the command again: its alternatives, one a line."""
+    hint: str | None = None
+    """What to do where no command works as it stands."""
     times: int = 1
     """How often the same start was refused for the same reason, from `at` to `last_at`."""
     id: int = 0
@@ -77,8 +81,10 @@ def record_refusal(root: Path, refused: Refused) -> None:
         for known, acts in open_refusals(db):
             acted = standing(acts, Verb.RESOLVE, now_ms())
             if acted is None and all(getattr(known, name) == getattr(refused, name) for name in same):
-                values = {"last_at": refused.last_at, "times": known.times + 1, "reason": refused.reason}
-                update(db, "refused", {**values, "command": refused.command}, {"id": known.id})
+                values = {"last_at": refused.last_at, "times": known.times + 1}
+                latest = ("reason", "command", "following", "hint")
+                values |= {name: getattr(refused, name) for name in latest}
+                update(db, "refused", values, {"id": known.id})
                 return
         insert(db, "refused", {name: getattr(refused, name) for name in _STORED})
 

@@ -23,7 +23,7 @@ _ADDED_IN_2 = (
         reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
         trigger TEXT NOT NULL, command TEXT NOT NULL, config TEXT, manifest TEXT, working_dir TEXT,
         owner TEXT, runbook TEXT, run_id TEXT, subject TEXT, error_code TEXT, last_at INTEGER NOT NULL,
-        times INTEGER NOT NULL DEFAULT 1) STRICT""",
+        following TEXT, hint TEXT, times INTEGER NOT NULL DEFAULT 1) STRICT""",
     """CREATE TABLE acts (
         id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
         host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,

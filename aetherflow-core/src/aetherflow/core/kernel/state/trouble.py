@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aetherflow.core.kernel.state.acts import Act, acts_of
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.history import PastRun, past_run
+from aetherflow.core.kernel.state.history import PastRun, past_run, questions
 from aetherflow.core.kernel.state.reading import read
 
 _JOB = """SELECT job_id, error, error_code FROM job_runs WHERE flow_id=? AND run_id=?
@@ -39,6 +39,8 @@ class Trouble:
     open_claims: int
     lost_in: str | None
     """The first job of which claims were taken over, or given back."""
+    asks: tuple[tuple[str, str], ...] = ()
+    """As `questions` gives them."""
 
 
 def trouble_of(state_path: Path, runs: Iterable[tuple[str, str]]) -> list[Trouble]:
@@ -56,5 +58,5 @@ def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
     job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
     step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
     progress, around, claims, lost_in = db.execute(_MORE, key).fetchone()
-    outermost = Member.read(around) if around else None
-    return Trouble(run, job, step, error or own, code, progress, acts_of(db, *key), outermost, claims, lost_in)
+    outermost, acts, asks = Member.read(around) if around else None, acts_of(db, *key), tuple(questions(db, run))
+    return Trouble(run, job, step, error or own, code, progress, acts, outermost, claims, lost_in, asks)

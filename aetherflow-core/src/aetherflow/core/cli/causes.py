@@ -1,0 +1,57 @@
+"""Causes in the words of `status`."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.kernel.state.reasons import StateReason
+from aetherflow.core.kernel.state.transitions import Status
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.trouble import Trouble
+
+CAUSE_WIDTH = 240
+
+
+class Cause(ReasonCode):
+    """Causes in the words of `status`; the code of the run's own reason stands beside them."""
+
+    ERROR = "error", "{where}: {error}"
+    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
+    STOPPED = "stopped", "{where}: stopped by {error}"
+    GONE = "gone", "its process is gone, in {where}"
+    LEFT = "left", "later runs have left what it took to a person, {count} in all"
+    REFUSED = "refused", "{reason}"
+    RESUME_REFUSED = "resume_refused", "{cause}; to go on was refused: {reason}"
+
+
+def asks(trouble: "Trouble") -> bool:
+    """Whether a person has to say if a step was done; also of a run that was killed in it, before its next start."""
+    return trouble.run.status == Status.UNKNOWN or bool(trouble.asks)
+
+
+def cause_of(trouble: "Trouble") -> tuple[str, str]:
+    """The cause of a run that did not end well, and its code."""
+    run, error = trouble.run, short(trouble.error or trouble.run.error or trouble.run.reason)
+    where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
+    if asks(trouble):
+        asked_for = ", ".join(f"{step} ({item})" if item else step for step, item in trouble.asks)
+        cause = said(Cause.UNDECIDED, where=asked_for or where)
+    elif run.reason_code == StateReason.GONE:
+        cause = said(Cause.GONE, where=where)
+    elif run.status == Status.INTERRUPTED:
+        cause = said(Cause.STOPPED, where=where, error=error or "a signal")
+    else:
+        cause = said(Cause.ERROR, where=where, error=error or "failed")
+    return str(cause), cause.code or ""
+
+
+def printable(text: str) -> str:
+    """The text on one line, without anything that a terminal would take for itself."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def short(text: str | None) -> str:
+    """The first line, cut between two words; a terminal is not told what to do by it."""
+    line = printable((text or "").partition("\n")[0])
+    return textwrap.shorten(line, CAUSE_WIDTH, placeholder=" …") if len(line) > CAUSE_WIDTH else line

@@ -1,0 +1,123 @@
+"""What a person types next, as it works where `status` was typed."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.cli.lookup import (
+    config_option,
+    in_folder,
+    named,
+    outer_run,
+    resume_commands,
+    stands_in_no_file,
+    words_again,
+)
+from aetherflow.core.contracts.needs_person import NeedsPerson
+from aetherflow.core.kernel.state.transitions import Status
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.refused import Refused
+    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+    from aetherflow.core.kernel.state.trouble import Trouble
+
+GONE_NAMED = 3
+"""Of the flows whose state files are gone; more are counted."""
+
+
+class GoneCause(ReasonCode):
+    """Causes of GONE."""
+
+    FILES = "gone_files", "{files}"
+    NOT_WELL = "gone_not_well", "{files}; the last known run of {flows} had not ended well"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where `status` was typed."""
+
+    root: Path
+    config: Path | None
+
+    def goes_on(self, trouble: "Trouble") -> tuple[str | None, tuple[str, ...]]:
+        """What to do before a run can go on, if anything, and the commands."""
+        run, path = trouble.run, Path(trouble.run.flow_path)
+        commands = resume_commands(self.root, run, self.config)
+        by_itself = outer_run(self.root, run) is None
+        if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
+            # without what the run has lost it would be refused
+            commands = (f"{commands[0]} --from {shlex.quote(trouble.lost_in)}",)
+        if not by_itself or stands_in_no_file(run) or run.manifest is not None or path.is_file():
+            return None, commands
+        return f"bring {path} back: {commands[0]}", (self._dismiss(*named(self.root, run.flow_id, run.run_id)),)
+
+    def again(self, refused: "Refused", handle: str) -> tuple[str | None, tuple[str, ...]]:
+        """The same of a start that was refused."""
+        commands = instead(refused) or (in_folder(refused.working_dir, words_again(refused.command)),)
+        path, hint = Path(refused.flow_path), refused.hint
+        if hint is None and refused.manifest is None and path.is_absolute() and not path.exists():
+            hint = f"bring {path} back"
+        return (None, commands) if hint is None else (f"{hint}: {commands[0]}", (self._dismiss(handle),))
+
+    def gone(
+        self, paths: list[str], flows: "list[KnownFlow]", latest: "Mapping[tuple[str, str], Registered]"
+    ) -> NeedsPerson:
+        """One entry for all state files that are there no more."""
+        lost = [flow for flow in flows if flow.state_path in paths]
+        last = [latest.get((flow.flow_id, flow.state_path)) for flow in lost]
+        bad = [run.flow_id for run in last if run is not None and run.status not in (None, Status.SUCCESS)]
+        files = f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone"
+        code = GoneCause.NOT_WELL if bad else GoneCause.FILES
+        cause = said(code, files=files, flows=_listed(bad))
+        since = max(flow.last_started_at for flow in lost)
+        command = shlex.join(["aetherflow", "state", "forget", *config_option(self.config)])
+        name = _listed([flow.flow_id for flow in lost])
+        return NeedsPerson("GONE", name, since, str(cause), reason_code=cause.code, commands=(command,))
+
+    def _dismiss(self, *words: str) -> str:
+        given = ["--as", "abandoned", "--reason", "TEXT", *config_option(self.config)]
+        return shlex.join(["aetherflow", "runs", "resolve", *words, *given])
+
+
+def instead(refused: "Refused") -> tuple[str, ...]:
+    """What to type instead of the refused command, as alternatives; none if that is the same again."""
+    found = json.loads(refused.following) if refused.following else []
+    return tuple(in_folder(refused.working_dir, words_again(command)) for command in found)
+
+
+def children_first(*lists: list[NeedsPerson]) -> list[list[NeedsPerson]]:
+    """Each list with the last one first, but a child before its parent, which cannot go on as long as a child asks."""
+    known = {f"{need.flow_id}/{need.run_id}": need for needs in lists for need in needs if need.run_id}
+    asked = {parent for needs in lists for need in needs if need.status == "UNKNOWN" for parent in _above(need, known)}
+
+    def place(need: NeedsPerson) -> tuple[int, str, int]:
+        above = _above(need, known)
+        top = known[above[-1]] if above else need
+        return -top.since, top.name, -len(above)
+
+    return [
+        [
+            dataclasses.replace(need, commands=(), hint=None) if f"{need.flow_id}/{need.run_id}" in asked else need
+            for need in sorted(needs, key=place)
+        ]
+        for needs in lists
+    ]
+
+
+def _above(need: NeedsPerson, known: Mapping[str, NeedsPerson]) -> list[str]:
+    """The runs around one, from the inside out, as far as they are shown."""
+    found: list[str] = []
+    while (parent := next((name for name in need.holds_up if name in known and name not in found), None)) is not None:
+        found.append(parent)
+        need = known[parent]
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - GONE_NAMED
+    return ", ".join(names[:GONE_NAMED]) + (f" and {more} more" if more > 0 else "")
