@@ -151,7 +151,7 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     slots, followers = Slots(ledger), _followers(ledger)
     if not followers:
         return []
-    told = [row for row in truth.told(slots.unwell(MOST)) if row.item in followers]
+    told = truth.told([row for row in slots.unwell(MOST) if row.item in followers])
     led, healed = current_leader(ledger) is not None, truth.healed(told)
     well = [
         (row, SlotReason.AFTER_HEALED)
