@@ -283,6 +283,13 @@ def test_commands_work_where_status_was_typed(project: "Project") -> None:
     assert went_on.code == 0, went_on
     assert "forgot 1 state file " in typed(project, commands["GONE"][0], **here).out
     assert typed(project, line, **here).code == 0
+    (project.folder / "data" / "f.sqlite").write_text("no database")
+    (need,) = json.loads(typed(project, f"{line} --json", **here).out)["needs_person"]
+    assert (need["status"], need["commands"]) == (
+        "UNREADABLE",
+        [f"aetherflow state check {project.folder}/data/f.sqlite"],
+    )
+    assert f" {project.folder}/data/f.sqlite " in need["cause"].replace(":", " ").replace(",", " ")
     alone = typed(project, "aetherflow status", **here)
     assert (alone.code, alone.out.startswith(f"no run under {elsewhere}/")) == (0, True)
     assert "there is no project file here, and one may set another state root (--config FILE)" in alone.out

@@ -140,6 +140,12 @@ def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> 
     return shlex.join([*words, "--as", "done"]), shlex.join([*words, "--as", "abandoned"])
 
 
+def plain(path: str | Path) -> str:
+    """A path as it is shown: without `..`, unless a link makes that another file."""
+    short = os.path.normpath(path)
+    return short if Path(short).resolve() == Path(path).resolve() else str(path)
+
+
 def stands_in_no_file(run: "PastRun") -> bool:
     """True for a run without a flow file: that of `aetherflow wrap`."""
     return run.trigger == "wrap"  # the value in states since 1.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
-from aetherflow.core.cli.lookup import outer_run, resolve_commands
+from aetherflow.core.cli.lookup import outer_run, plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, children_first, instead
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
@@ -139,15 +139,15 @@ def _files(picture: Picture) -> None:
         try:
             if schema_of(Path(path)) == SCHEMA_VERSION:
                 continue
-            if check_schema(Path(path)) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows
+            if check_schema(Path(plain(path))) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows
                 picture.older.append(path)
             else:
-                trouble_of(Path(path), [])
+                trouble_of(Path(plain(path)), [])
         except (FileNotFoundError, NotADirectoryError):
             picture.gone.append(path)
         except OSError as error:
             fix = "check the disk and the permissions"
-            picture.unreadable[path] = StateError(f"state file {path}: {error.strerror}", fix=fix)
+            picture.unreadable[path] = StateError(f"state file {plain(path)}: {error.strerror}", fix=fix)
         except StateError as error:
             picture.unreadable[path] = error
 
@@ -325,6 +325,6 @@ def _resume_refused(need: NeedsPerson, refused: "Refused") -> NeedsPerson:
 
 
 def _unreadable(flow: "KnownFlow", error: StateError) -> NeedsPerson:
-    command = shlex.join(["aetherflow", "state", "check", flow.state_path])
+    command = shlex.join(["aetherflow", "state", "check", plain(flow.state_path)])
     since, cause = flow.last_started_at, short(str(error))
     return NeedsPerson("UNREADABLE", flow.flow_id, since, cause, error_code=error.code, commands=(command,))

@@ -190,9 +190,11 @@ def _text(picture: "Picture", now: int, shown: list[dict[str, Any]], *, every: b
 def _nothing(root: Path, config: Path | None, flow: str | None) -> str:
     import os
 
+    from aetherflow.core.cli.lookup import plain
     from aetherflow.core.runtime.environment.project_file import find_project
 
-    text = f"no run under {root}" if flow is None else f"no run of a flow {flow!r} under {root}"
+    where = plain(root)
+    text = f"no run under {where}" if flow is None else f"no run of a flow {flow!r} under {where}"
     chosen = config is not None or "AETHERFLOW_STATE_ROOT" in os.environ
     if chosen or find_project(Path.cwd()) is not None:
         return text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aetherflow.core.cli.causes import printable
+from aetherflow.core.cli.lookup import plain
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture, Running
@@ -91,7 +92,9 @@ class Lines:
             what = (
                 f"{len(older)} state file{'s are' if len(older) > 1 else ' is'} of an older version; the next run of "
             )
-            what += f"{'each' if len(older) > 1 else 'it'} migrates it, as does: aetherflow state migrate {older[0]}"
+            what += (
+                f"{'each' if len(older) > 1 else 'it'} migrates it, as does: aetherflow state migrate {plain(older[0])}"
+            )
             lines.append(self._line("older", what, ""))
         if before := len(picture.before):
             day = (dt.datetime.fromtimestamp(self._now / 1000, dt.UTC) + dt.timedelta(days=1)).date()
