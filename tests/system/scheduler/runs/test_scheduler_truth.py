@@ -281,7 +281,8 @@ def test_a_refused_start_needs_a_person_once(night: "Bench") -> None:
     (need,) = needs(night, code=1)
     assert (need["status"], need["run_id"]) == ("REFUSED", run_id(night))
     found = json.loads(aetherflow(night, "status", "--json", code=1))
-    assert [each["status"] for each in found["needs_person"]] == ["REFUSED"]
+    (shown,) = found["needs_person"]
+    assert (shown["status"], shown["name"], shown["commands"]) == ("REFUSED", "sales", need["commands"])
     night.flow(["true"], "sales")
     typed(night, need["commands"][0])
     assert fates(night)[0] == ("sales", "SUCCESS", None)

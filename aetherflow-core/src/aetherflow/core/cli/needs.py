@@ -126,6 +126,8 @@ def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
 def _merged(known: NeedsPerson, told: NeedsPerson) -> NeedsPerson:
     fields = ("cause", "holds_up", "owner", "runbook_url", "slot", "commands")
     more = {name: getattr(told, name) for name in fields if not getattr(known, name)}
+    if known.status == "REFUSED" and told.commands:  # whoever has started it knows how it is started again
+        more |= {"name": told.name, "commands": told.commands, "hint": None}
     return dataclasses.replace(known, **more)
 
 
