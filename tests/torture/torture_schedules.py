@@ -75,14 +75,14 @@ def rows(ledger: Path) -> dict[str, dict[int, tuple[str, str]]]:
     found: dict[str, dict[int, tuple[str, str]]] = {}
     with contextlib.closing(sqlite3.connect(ledger)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        for item, slot, status, reason in db.execute("SELECT item, slot, status, reason FROM slots"):
+        for item, slot, status, code in db.execute("SELECT item, slot, status, reason_code FROM slots"):
             assert slot not in found.setdefault(item, {})
-            found[item][slot] = (status, reason or "")
+            found[item][slot] = (status, code or "")
     return found
 
 
-def in_words(status: str, reason: str) -> str:
+def in_words(status: str, code: str) -> str:
     """A row in the words of the model."""
     if status in ("SKIPPED", "FAILED", "MISSED"):
-        return f"{status} {reason.split(' ', maxsplit=1)[0].rstrip(':')}"
+        return f"{status} {code}"
     return status
