@@ -31,7 +31,7 @@ GONE_NAMED = 3
 
 
 class GoneCause(ReasonCode):
-    """Causes of GONE."""
+    """What `status` says of state files that are missing, by whether their last runs had ended well."""
 
     FILES = "gone_files", "{files}"
     NOT_WELL = "gone_not_well", "{files}; the last known run of {flows} had not ended well"
