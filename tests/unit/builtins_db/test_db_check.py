@@ -32,3 +32,11 @@ def test_mistakes_are_told(lite: Any) -> None:
             lite.run(step=check(*checks))
     with pytest.raises(Exception, match="no table is given"):
         lite.run(step={"type": "db_check", "checks": [{"row_count": 1}]})
+
+
+def test_a_warning_is_on_record(lite: Any) -> None:
+    lite.sql(CREATE)
+    ran = lite.run(step=check({"row_count": 5}, {"row_count": 6}, on_fail="warn"))
+    assert ran.status["step"] == "SUCCESS"
+    assert ran.reason["step"] == 'warning: check row_count: 0 rows in "main"."t", expected 5 (and 1 more)'
+    assert lite.run(step=check({"row_count": 0})).reason["step"] is None

@@ -44,7 +44,9 @@ def test_plugins_list(project: "Project") -> None:
     result = project.cli("plugins", "list")
     assert (result.code, result.err) == (0, "")
     header, *rows = result.out.splitlines()
-    assert header.split() == ["kind", "name", "distribution", "version", "target", "status"]
+    assert header.split() == ["kind", "name", "distribution", "version", "status"]
+    wide = project.cli("plugins", "list", "--wide").out.splitlines()
+    assert wide[0].split() == ["kind", "name", "distribution", "version", "target", "status"]
     names = [tuple(re.split(r" {2,}", row)[:2]) for row in rows]
     assert names == sorted(names)
     assert ("connector", "db:sqlite3") in names
@@ -58,6 +60,18 @@ def test_plugins_list(project: "Project") -> None:
     assert {row["status"] for row in report["plugins"]} == {"ok"}
     for row in report["plugins"]:
         assert re.fullmatch(r"[\w.]+:\w+", row["target"])
+        assert any(row["target"] in line for line in wide)
+
+
+def test_plugins_of_one_kind(project: "Project") -> None:
+    _, *rows = project.cli("plugins", "list", "--kind", "connector").out.splitlines()
+    assert {row.split()[0] for row in rows} == {"connector"}
+    report = json.loads(project.cli("plugins", "list", "--kind", "connector", "--json").out)
+    assert len(report["plugins"]) == len(rows) > 5
+    result = project.cli("plugins", "list", "--kind", "connectors")
+    assert (result.code, result.out) == (2, "")
+    assert "there is no plugin of kind 'connectors'" in result.err
+    assert "kinds here: bundle source, command, connector, step" in result.err
 
 
 def test_an_internal_error_is_one_line(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:

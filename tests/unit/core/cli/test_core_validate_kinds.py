@@ -127,6 +127,22 @@ def test_a_folder_is_searched(project: "Project") -> None:
     assert "d/broken.yaml:2:" in validate(project, "d", code=2)
 
 
+def test_of_several_files_those_that_are_no_document_are_skipped(project: "Project") -> None:
+    folder(project)
+    project.write("holidays: [2026-01-01]\n", "d/holidays.yaml")
+    paths = ("d/holidays.yaml", "d/z.yaml")
+    assert validate(project, *paths) == "SKIPPED: d/holidays.yaml (no document of a known kind)\nOK: d/z.yaml\n"
+    report = json.loads(validate(project, *paths, "--json"))
+    assert [(item.get("kind"), item["ok"]) for item in report["files"]] == [("none", True), (None, True)]
+    assert "AF1101" in validate(project, "d/holidays.yaml", code=2), "named alone it was meant"
+    project.write("more: 1\n", "d/more.yaml")
+    assert "AF1101" in validate(project, "d/holidays.yaml", "d/more.yaml", code=2), "nothing would be checked"
+    assert "d/gone.yaml" in validate(project, "d/gone.yaml", "d/z.yaml", code=2)
+    project.write("holidays: [\n", "d/holidays.yaml")
+    assert "d/holidays.yaml:" in validate(project, *paths, code=2)
+    assert "AF1101" in validate(project, "d/more.yaml", "d/z.yaml", "--kind", "flow", code=2)
+
+
 def test_a_folder_without_documents(project: "Project") -> None:
     (project.folder / "e").mkdir()
     assert "e:1:1: AF1002 " in validate(project, "e", code=2)

@@ -10,6 +10,8 @@ from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.profiles import Profiles
 
 REPORT_SCHEMA = 1
+NO_KIND = "none"
+"""Kind of a file that was named beside documents, and is none."""
 
 
 class Checked(NamedTuple):
@@ -30,6 +32,11 @@ class Checked(NamedTuple):
     def ok(self) -> bool:
         """True if nothing forbids a run."""
         return not self.problems.errors
+
+    @property
+    def skipped(self) -> bool:
+        """True if it is no document: nothing was checked."""
+        return self.kind == NO_KIND
 
     def as_json(self) -> dict[str, Any]:
         """The object that `validate --json` prints: `ok, flow_yaml, errors, warnings`; for other documents also `kind`.

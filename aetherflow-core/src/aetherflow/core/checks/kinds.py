@@ -10,7 +10,7 @@ from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSy
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
-from aetherflow.core.checks.checked import Checked
+from aetherflow.core.checks.checked import NO_KIND, Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
 from aetherflow.core.host.metadata import installed_plugins
@@ -61,6 +61,21 @@ def check_document(path: Path, environment: Environment, kind: str | None = None
     """Check one file as the given kind, else as the kind that it is recognised as, else as a flow."""
     name = kind or kind_of(path, environment) or "flow"
     return KINDS[name].check(path, environment) if name in KINDS else _check_foreign(name, path, environment)
+
+
+def check_beside(path: Path, environment: Environment) -> Checked:
+    """As `check_document`, of a path that was named with others: a file that is no document is left out.
+
+    A file that cannot be read or parsed is an error.
+    """
+    if kind_of(path, environment) is None and path.is_file():
+        try:
+            load_document(path)
+        except SpecError:
+            pass
+        else:
+            return Checked(str(path), None, None, Problems(), kind=NO_KIND)
+    return check_document(path, environment)
 
 
 def kind_of(path: Path, environment: Environment | None = None) -> str | None:

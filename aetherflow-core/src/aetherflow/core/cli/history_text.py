@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.cli.since import iso
+from aetherflow.core.cli.how_far import how_far, progress_of
+from aetherflow.core.cli.since import both, iso
+from aetherflow.core.cli.worked import worked_ms
 from aetherflow.core.console.table import table
+from aetherflow.core.kernel.state.records import now_ms
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.claim_history import PastClaim
-    from aetherflow.core.kernel.state.history import JournalEntry, PastRun, RunDetails
+    from aetherflow.core.kernel.state.history import JournalEntry, PastJob, PastRun, RunDetails
 
 
 def run_json(run: "PastRun") -> dict[str, Any]:
@@ -25,7 +28,9 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "duration_ms": run.duration_ms,
+        "worked_ms": worked_ms(run),
         "heartbeat_at": run.heartbeat_at,
+        "progress": progress_of(run),
         "params": json.loads(run.params),
         "slot": run.slot,
         "run_date": run.run_date,
@@ -51,7 +56,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
 def runs_text(runs: list["PastRun"]) -> str:
     """A table of runs, one line each."""
     rows = [
-        [run.flow_id, run.run_id, run.status, iso(run.started_at), took(run.duration_ms), note_of(run)] for run in runs
+        [run.flow_id, run.run_id, run.status, both(run.started_at), took(worked_ms(run)), note_of(run)] for run in runs
     ]
     return table(["flow", "run", "status", "started", "took", "note"], rows)
 
@@ -59,7 +64,8 @@ def runs_text(runs: list["PastRun"]) -> str:
 def note_of(run: "PastRun") -> str:
     """The reason of a run's status; for a running one the process that executes it."""
     if run.status == "RUNNING":
-        return f"pid {run.pid} on {run.host}"
+        far = progress_of(run)
+        return f"pid {run.pid} on {run.host}" + (f", {how_far(far)}" if far else "")
     notes = [f"attempt {run.generation}"] if run.generation > 1 else []
     return ", ".join(notes + [first_line(text) for text in (run.reason, run.error) if text])
 
@@ -88,6 +94,17 @@ def details_json(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
     return document | ({"journal": rows(found.journal)} if journal else {})
 
 
+def _took(run: "PastRun") -> str:
+    if run.generation == 1:
+        return took(run.duration_ms)
+    return f"{took(worked_ms(run))} in {run.generation} attempts, {took(run.duration_ms)} with the time between them"
+
+
+def _progress(run: "PastRun") -> str:
+    far = progress_of(run)
+    return f"{how_far(far)}, {took(max(now_ms() - far['at'], 0))} ago" if far else ""
+
+
 def _circumstances(run: "PastRun") -> dict[str, Any]:
     from aetherflow.core.kernel.state.history import circumstances
 
@@ -99,9 +116,10 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
     facts = {
-        "started": f"{iso(run.started_at)} by {run.actor}, pid {run.pid} on {run.host}, trigger {run.trigger}",
-        "ended": iso(run.finished_at) + (f", took {took(run.duration_ms)}" if run.finished_at else ""),
+        "started": f"{both(run.started_at)} by {run.actor}, pid {run.pid} on {run.host}, trigger {run.trigger}",
+        "ended": both(run.finished_at) + (f", took {_took(run)}" if run.finished_at else ""),
         "attempt": str(run.generation) if run.generation > 1 else "",
+        "progress": _progress(run),
         "command": run.command,
         "parent": run.parent or "",
         "params": ", ".join(f"{name}={_plain(value)}" for name, value in json.loads(run.params).items()),
@@ -114,7 +132,7 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
     if what.get("plugins"):
         facts["plugins"] = ", ".join(f"{name} ({source})" for name, source in what["plugins"].items())
     lines += [f"{name:<8} {value}" for name, value in facts.items() if value]
-    lines += ["", *_step_table(found)]
+    lines += ["", *_step_table(found), *_errors(found)]
     if found.flows:
         lines += ["", *_flow_table(found)]
     if found.artifacts:
@@ -136,14 +154,41 @@ def _step_table(found: "RunDetails") -> list[str]:
     rows = []
     for job in found.jobs:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
-        ended = job.finished_at - job.started_at if job.finished_at else None
-        rows.append([job.job_id, "", job.status, took(ended), first_line(", ".join(filter(None, notes)))])
+        rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
         for step in (step for step in found.steps if step.job_id == job.job_id):
             name = step.step_id + (f"[{step.item_key}]" if step.item_key else "")
             notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
             ended = step.finished_at - step.started_at if step.finished_at else None
             rows.append(["", name, step.status, took(ended), first_line(", ".join(filter(None, notes)))])
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]
+
+
+def _worked(found: "RunDetails", job: "PastJob") -> int | None:
+    """The time of a job; in a run of several attempts that in which its steps ran."""
+    if job.finished_at is None:
+        return None
+    if found.run.generation == 1:
+        return job.finished_at - job.started_at
+    worked, until = 0, 0
+    for step in found.steps:
+        if step.job_id == job.job_id and step.finished_at is not None:
+            worked += max(step.finished_at - max(step.started_at, until), 0)
+            until = max(until, step.finished_at)
+    return worked
+
+
+def _errors(found: "RunDetails") -> list[str]:
+    """The errors of which the table shows only a beginning."""
+    lines: list[str] = []
+    for step in found.steps:
+        if step.error and first_line(step.error) != step.error:
+            name = f"{step.job_id}.{step.step_id}" + (f"[{step.item_key}]" if step.item_key else "")
+            lines += ["", f"error of {name}, attempt {step.attempt}", *(f"  {line}" for line in step.error.split("\n"))]
+    told = {step.error for step in found.steps}
+    for job in found.jobs:
+        if job.error and job.error not in told and first_line(job.error) != job.error:
+            lines += ["", f"error of {job.job_id}", *(f"  {line}" for line in job.error.split("\n"))]
+    return lines
 
 
 def _flow_table(found: "RunDetails") -> list[str]:
@@ -194,16 +239,6 @@ def first_line(text: str) -> str:
     """The first line of a text, at most 120 characters."""
     line = text.split("\n", 1)[0]
     return line if len(line) <= 120 else line[:119] + "…"
-
-
-def size_text(size: int) -> str:
-    """A number of bytes with a unit, such as `1.2 MiB`."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            break
-        value /= 1024
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def file_size(path: Path) -> int:

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
+from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import outer_run, plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, children_first, instead
 from aetherflow.core.cli.refusing import RefusedReason
@@ -43,7 +44,8 @@ class Running:
     run_id: str
     since: int
     process: str
-    progress: str | None
+    progress: dict[str, Any] | None
+    """What its step has reported last."""
     waits_for: str | None
     """Key of the lock that it is queued for."""
 
@@ -199,7 +201,7 @@ def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
         process = f"pid {run.pid} on {run.host}"
-        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, trouble.progress, None))
+        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run), None))
         return
     if run.trigger == "flow" and _part_of_another(here.root, trouble):
         return

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.console.commands import LazyGroup
 
@@ -36,16 +37,24 @@ SHOW_SCHEMA = 1
 CHECK_SCHEMA = 1
 CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "MODE")
 """Variables, without the prefix AETHERFLOW_, that may change the set of plugins."""
+KIND_HELP = "Only plugins of this kind, such as step, connector or hook."
+WideOption = Annotated[bool, typer.Option("--wide", help="Also what is imported for each: module:class.")]
 HooksOption = Annotated[bool, typer.Option("--run-hooks", help="Also load folder plugins in this folder or below.")]
 
 
-def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
+def list_plugins(
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help=KIND_HELP)] = None,
+    wide: WideOption = False,
+    config: ConfigOption = None,
+    run_hooks: HooksOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """List all plugins: those of installed distributions, which are not imported, and those of plugin paths.
 
     Status is `ok`; `conflict` if two distributions provide the name (using it is an error); `not preferred` or
     `shadowed` if another plugin of that name is used; `refused` by the policy; `legacy` for an entry of the old group.
 
-    Example: aetherflow plugins list --json
+    Example: aetherflow plugins list --kind connector
     """
     from aetherflow.core.console.table import table
     from aetherflow.core.host.metadata import installed_commands, installed_hooks
@@ -66,6 +75,11 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
         }
         for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
+    kinds = sorted({row["kind"] for row in rows})
+    if kind is not None:
+        rows = [row for row in rows if row["kind"] == kind]
+        if kind not in kinds:
+            raise UsageError(f"there is no plugin of kind {kind!r}", fix=f"kinds here: {', '.join(kinds)}")
     if as_json:
         import json
 
@@ -73,7 +87,7 @@ def list_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as
         report = {"plugins": rows, "problems": problems, "not_evaluated": list(catalog.skipped)}
         typer.echo(json.dumps({"schema": LIST_SCHEMA, **report}, indent=2))
         return
-    header = ["kind", "name", "distribution", "version", "target", "status"]
+    header = ["kind", "name", "distribution", "version", *(["target"] if wide else []), "status"]
     typer.echo(table(header, [[row[name] or "-" for name in header] for row in rows]))
     for error, _ in catalog.notices:
         typer.echo(f"{error.code} {error.message}\n  fix: {error.fix}", err=True)

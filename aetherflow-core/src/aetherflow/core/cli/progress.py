@@ -96,7 +96,9 @@ class LiveObserver:
                 self._step, self._started, self._progress = _name(fields), time.monotonic(), ""
                 self._draw()
             elif event == "progress":
-                self._progress = _progress(fields)
+                from aetherflow.core.console.amounts import amount  # the first time that a step tells it
+
+                self._progress = amount(fields["done"], fields.get("total"), fields.get("unit"))
             elif event == "output":
                 self._line(f"{_name(fields)} | {fields['text']}")
             elif event == "log":
@@ -159,12 +161,6 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
 def _name(fields: dict[str, Any]) -> str:
     item = f"[{fields['item']}]" if "item" in fields else ""
     return f"{fields['job_id']}.{fields['step_id']}{item}"
-
-
-def _progress(fields: dict[str, Any]) -> str:
-    unit, done, total = fields.get("unit", ""), fields["done"], fields.get("total")
-    text = f"{done:,.0f}" + (f" of {total:,.0f} ({done / total:.0%})" if total else "")
-    return f"{text} {unit}".rstrip()
 
 
 def _plain(value: Any) -> str:

@@ -133,7 +133,7 @@ def _document(runs: list["PastRun"], claiming: list["PastRun"], total: "Freed | 
 
 
 def _text(total: "Freed") -> str:
-    from aetherflow.core.cli.history_text import size_text
+    from aetherflow.core.console.amounts import size_text
 
     count = len(total.runs)
     freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"

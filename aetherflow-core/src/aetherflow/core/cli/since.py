@@ -38,6 +38,21 @@ def instant_ms(text: str | None, now_ms: int, option: str = "--since") -> int | 
     return int(found.timestamp() * 1000)
 
 
+def both(epoch_ms: int | None) -> str:
+    """UTC time as `iso` gives it, and the time on this machine, if that is another: `2026-11-27T02:10:00Z (03:10 CET)`.
+
+    Empty for None.
+    """
+    if epoch_ms is None:
+        return ""
+    utc = dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC)
+    here = utc.astimezone()
+    if not here.utcoffset():
+        return iso(epoch_ms)
+    day = "" if here.date() == utc.date() else f"{here:%d %b} "
+    return f"{iso(epoch_ms)} ({day}{here:%H:%M %Z})"
+
+
 def iso(epoch_ms: int | None) -> str:
     """UTC time in ISO 8601, to the second; empty for None."""
     if epoch_ms is None:

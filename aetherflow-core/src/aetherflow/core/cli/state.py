@@ -110,8 +110,8 @@ def backup(
     import dataclasses
     import json
 
-    from aetherflow.core.cli.history_text import size_text
     from aetherflow.core.cli.state_files import require_option, state_file
+    from aetherflow.core.console.amounts import size_text
     from aetherflow.core.kernel.state.backup import backup_state
 
     target = require_option(to, "--to")
@@ -223,8 +223,8 @@ def forget(
 
 
 def _info_text(found: "StateInfo") -> str:
-    from aetherflow.core.cli.history_text import size_text
     from aetherflow.core.cli.since import iso
+    from aetherflow.core.console.amounts import size_text
 
     flows = ", ".join(f"{name} ({_runs(count)})" for name, count in found.flows.items())
     lines = {

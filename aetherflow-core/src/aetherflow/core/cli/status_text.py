@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aetherflow.core.cli.causes import printable
+from aetherflow.core.cli.how_far import how_far
 from aetherflow.core.cli.lookup import plain
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Lines:
         return self._wrapped("in hand", need.name, text)
 
     def _running(self, run: "Running") -> str:
-        parts = [run.progress] if run.progress else []
+        parts = [how_far(run.progress)] if run.progress else []
         parts += [f"{_span(self._now - run.since)}", run.process]
         parts += [f"waits for lock {run.waits_for}"] if run.waits_for else []
         return self._line("running", run.flow_id, ", ".join(parts))

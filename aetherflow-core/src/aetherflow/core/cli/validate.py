@@ -66,12 +66,20 @@ def validate(
 
     Documents are flows, profiles, project files (aetherflow.yaml), bundle manifests, lists of env files, and those of
     installed programs such as scheduler.yaml. They are recognised by name and content; in a folder all documents are
-    checked. With --bundle-manifest the bundle is synced and its flow is checked in the environment of a run. Prints OK
-    or INVALID for each file; exit code 2 if one is invalid. No driver is imported, no server is contacted.
+    checked. Of several paths, as a shell gives for flows/*.yaml, those that are no document are SKIPPED. With
+    --bundle-manifest the bundle is synced and its flow is checked in the environment of a run. Prints OK or INVALID for
+    each file; exit code 2 if one is invalid. No driver is imported, no server is contacted.
 
     Example: aetherflow validate flow.yaml
     """
-    from aetherflow.core.checks.kinds import Environment, check_document, documents_in, is_folder, no_documents
+    from aetherflow.core.checks.kinds import (
+        Environment,
+        check_beside,
+        check_document,
+        documents_in,
+        is_folder,
+        no_documents,
+    )
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.reports import FORMATS
 
@@ -89,8 +97,12 @@ def validate(
             found = list(documents_in(path, environment, wanted))
             folders = folders or bool(found)
             checked += [check_document(each, environment, wanted) for each in found] or [no_documents(path)]
+        elif wanted is None and len(named) > 1:
+            checked.append(check_beside(path, environment))
         else:
             checked.append(check_document(path, environment, wanted))
+    if all(each.skipped for each in checked):
+        checked = [check_document(path, environment) for path in named]
     single = len(checked) == 1 and not folders
     typer.echo(FORMATS["json" if as_json else form.value](checked, single))
     raise typer.Exit(0 if all(item.ok for item in checked) else 2)

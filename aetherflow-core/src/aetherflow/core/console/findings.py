@@ -23,9 +23,11 @@ def install_lines(problems: Iterable[Problem]) -> list[str]:
 
 
 def verdict(item: "Checked") -> str:
-    """`OK: path`, or `INVALID: path (n errors, m warnings)`."""
+    """`OK: path`, `INVALID: path (n errors, m warnings)` or `SKIPPED: path (why)`."""
     errors, warnings = len(item.problems.errors), len(item.problems.warnings)
     counted_warnings = f"{warnings} warning{'s' * (warnings != 1)}"
     if errors:
         return f"INVALID: {item.path} ({errors} error{'s' * (errors != 1)}, {counted_warnings})"
+    if item.skipped:
+        return f"SKIPPED: {item.path} (no document of a known kind)"
     return f"OK: {item.path}" + (f" ({counted_warnings})" if warnings else "")

@@ -121,6 +121,9 @@ class RunPhases(Protocol):
     def entered(self) -> None:
         """Called when the run is recorded as RUNNING, before its jobs start."""
 
+    def progress(self) -> str | None:
+        """How far the step that runs is, for readers elsewhere; called from any thread."""
+
     def jobs_ended(self, *, failed: bool) -> None:
         """All jobs of the flow have ended; the end of the run is not recorded yet."""
 

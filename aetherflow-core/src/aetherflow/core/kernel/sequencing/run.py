@@ -58,7 +58,7 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                with state.heartbeat():
+                with state.heartbeat(phases.progress):
                     phases.entered()
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun

@@ -48,6 +48,8 @@ class RunServices(NamedTuple):
     jobs: dict[str, Any]
     """The value of the template root `jobs`, also for `when`."""
     worker: Worker
+    warned: Callable[[], str | None] = lambda: None
+    """What the attempt that runs has warned of so far."""
 
     def emit(self, event: str, **fields: Any) -> None:
         """Emit an event with the ids of this run."""

@@ -245,7 +245,7 @@ class StepRunner:
 
     def _finish(self, work: Work, attempt: Attempt, result: StepResult, following: Work | None) -> Done:
         try:
-            reason = step_reason(result, self.services.redactor)
+            reason = step_reason(result, self.services.redactor, self.services.warned())
             done = Done(Status(result.status), json_safe(result.as_output()), reason)
             if self.services.stop.requested or (done.status is Status.SKIPPED and work.step.on_no_data is not None):
                 following = None

@@ -57,6 +57,8 @@ class PastRun:
     owner: str | None
     """As its flow said when it started; `runbook` likewise."""
     runbook: str | None
+    progress: str | None
+    """What its running step has reported last, as `LatestProgress` gives it."""
 
     @property
     def duration_ms(self) -> int | None:

@@ -20,6 +20,8 @@ class StateReason(ReasonCode):
     """A job whose `when` was false."""
     STEP = "step", "{text}"
     """The reason that a step gives for its end, also for a job that it ended early."""
+    WARNED = "warned", "warning: {text}"
+    """A step that ended well, and gave no reason, but has written warnings to the log."""
     NO_DATA = "no_data", "{text}"
     """A step that was not executed, since an earlier step ended the job early with a reason."""
     SKIP_JOB = "skip_job", "step requested skip_job"
@@ -42,9 +44,9 @@ def reason_columns(reason: Reason | None) -> dict[str, str | None]:
     return {"reason": reason, "reason_code": code_of(reason)}
 
 
-def step_reason(result: "StepResult", redactor: "Redactor") -> Reason | None:
-    """The reason that a step gives for its end, with secrets masked; None if it gives none."""
+def step_reason(result: "StepResult", redactor: "Redactor", warned: str | None = None) -> Reason | None:
+    """The reason that a step gives for its end, with secrets masked, else what it has warned of; None without both."""
     if result.reason is None:
-        return None
+        return None if warned is None else said(StateReason.WARNED, text=warned)
     reason = said(StateReason.STEP, text=redactor.mask(result.reason))
     return reason if result.reason_code is None else Reason(result.reason_code, reason)

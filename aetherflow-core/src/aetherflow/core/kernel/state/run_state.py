@@ -1,7 +1,7 @@
 """One run in a state file: the transitions of the run and its jobs, each in one transaction."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,9 +59,9 @@ class RunState:
         """Number of processes that have owned the run, including this one; 0 before `begin`."""
         return self._unit.generation
 
-    def heartbeat(self) -> Heartbeat:
-        """The run's sign of life, from `begin` on."""
-        return Heartbeat(self._unit.db, self._unit.flow_id, self._unit.run_id, self.generation)
+    def heartbeat(self, progress: Callable[[], str | None]) -> Heartbeat:
+        """The run's sign of life, from `begin` on; `progress` is told with it."""
+        return Heartbeat(self._unit.db, self._unit.flow_id, self._unit.run_id, self.generation, progress)
 
     def load(self) -> None:
         """Read the stored jobs and steps of the run."""
@@ -103,7 +103,7 @@ class RunState:
             if found is None:
                 insert(unit.db, "runs", {**unit.key, **entered, "started_at": at})
             else:
-                ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code"))
+                ended = dict.fromkeys(("finished_at", "error", "reason", "reason_code", "progress"))
                 if facts.outermost is None:  # resumed by hand: it belongs to the run around it all the same
                     del entered["outermost"]
                 update(unit.db, "runs", {**entered, **ended}, unit.key)

@@ -15,7 +15,7 @@ _JOB = """SELECT job_id, error, error_code FROM job_runs WHERE flow_id=? AND run
     ORDER BY status='UNKNOWN' DESC, status='FAILED' DESC, finished_at LIMIT 1"""
 _STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=?
     AND status IN ('FAILED', 'INTERRUPTED', 'RUNNING') ORDER BY started_at DESC, attempt DESC LIMIT 1"""
-_MORE = """SELECT progress, outermost,
+_MORE = """SELECT outermost,
     (SELECT count(*) FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open'),
     (SELECT c.job_id FROM claims c JOIN job_runs j USING (flow_id, run_id, job_id) WHERE c.flow_id=r.flow_id
     AND c.run_id=r.run_id AND c.state='lost' ORDER BY j.started_at, j.job_id LIMIT 1)
@@ -32,7 +32,6 @@ class Trouble:
     step: str | None
     error: str | None
     error_code: str | None
-    progress: str | None
     acts: list[Act]
     outermost: Member | None
     """Of a run that a step started."""
@@ -57,6 +56,6 @@ def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
     key = (run.flow_id, run.run_id)
     job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
     step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
-    progress, around, claims, lost_in = db.execute(_MORE, key).fetchone()
+    around, claims, lost_in = db.execute(_MORE, key).fetchone()
     outermost, acts, asks = Member.read(around) if around else None, acts_of(db, *key), tuple(questions(db, run))
-    return Trouble(run, job, step, error or own, code, progress, acts, outermost, claims, lost_in, asks)
+    return Trouble(run, job, step, error or own, code, acts, outermost, claims, lost_in, asks)

@@ -1,0 +1,135 @@
+"""What this machine does between the phases of a run: registry, first events, folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aetherflow.core.kernel.sequencing.results import ArtifactSummary
+from aetherflow.core.kernel.sequencing.run import KernelRun
+from aetherflow.core.kernel.state.records import RunFacts, now_ms
+from aetherflow.core.kernel.state.registry import register
+from aetherflow.core.kernel.state.registry_file import Registered, subject_of
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.logs.events import Events
+from aetherflow.core.runtime.logs.latest_progress import LatestProgress
+from aetherflow.core.runtime.opening.opening import Opened
+from aetherflow.core.runtime.workspace.places import state_root
+from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
+
+
+class Phases:
+    """Implements `RunPhases`: registers the run, emits its first events, cleans up its folders."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        store: StateStore,
+        facts: RunFacts,
+        workspace: Workspace,
+        events: Events,
+        run: KernelRun,
+        latest: LatestProgress,
+    ) -> None:
+        self._opened = opened
+        self._store = store
+        self._facts = facts
+        self._workspace = workspace
+        self._events = events
+        self._run = run
+        self._latest = latest
+        self._warning: str | None = None
+        self._started_at = 0
+
+    def entering(self) -> None:
+        """Before the first row is written: whatever is recorded can be found."""
+        found = self._opened.found
+        self._started_at = found.started_at if found else now_ms()
+        self._warning = self._register()
+
+    def ended(self, status: Status) -> None:
+        """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
+        state = self._opened.state
+        self._register(status, *state.ended(), claiming=state.steps.claims.holders())
+
+    def _register(
+        self,
+        status: Status = Status.RUNNING,
+        ended_at: int | None = None,
+        reason_code: str | None = None,
+        claiming: Sequence[str] | None = None,
+    ) -> str | None:
+        opened = self._opened
+        flow, frozen, given = opened.flow, opened.frozen, opened.inputs
+        run = Registered(
+            flow.flow_id,
+            opened.run_id,
+            str(flow.state_path),
+            self._facts.flow_path,
+            self._started_at,
+            status,
+            ended_at,
+            subject_of(frozen.slot, frozen.params),
+            subject_of(frozen.slot, given.params) if opened.found is None else None,
+            self._facts.parent,
+            reason_code,
+            None,
+            self._facts.manifest,
+        )
+        return register(state_root(flow.snapshot.settings, flow.env), run, claiming)
+
+    def progress(self) -> str | None:
+        """What is written with the heartbeat."""
+        return self._latest.text()
+
+    def entered(self) -> None:
+        """Emit `run_start`, changes of plugins and definitions, and warnings."""
+        opened, emit = self._opened, self._events.emit
+        emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=str(opened.flow.document.file))
+        for plugin, before, now in opened.plan.plugins:
+            emit("plugin_changed", plugin=plugin, before=before, now=now)
+        for change in opened.plan.changes:
+            kept = "its result is kept" if change.finished else "the new text counts"
+            step_id = change.key.step or None
+            emit("definition_changed", job_id=change.key.job, step_id=step_id, note=kept, diff=change.diff)
+        warnings = [self._warning] if self._warning is not None else []
+        warnings += [f"{error.code} {error.message}" for error, _ in opened.flow.catalog.notices]
+        if self._store.migrated:  # once in the life of a state file
+            from aetherflow.core.kernel.state.claim_history import taken_in_vain
+
+            warnings += taken_in_vain(self._store.path)
+        for message in warnings:
+            emit("log", level="WARNING", logger="aetherflow", message=message)
+
+    def jobs_ended(self, *, failed: bool) -> None:
+        """Remove the folders of the run as the flow asks, but for those with files that its open claims need.
+
+        This comes before the run is recorded as finished: after a crash in between it is resumed and cleaned again.
+        """
+        policy = self._opened.flow.spec.flow.workspace.cleanup_policy
+        if policy == "never" or (policy == "on_success" and failed):
+            return
+        jobs = [job.job_id for job in self._run.jobs]
+        needed = [Path(path) for path in self._opened.state.steps.claims.files()]
+        folders = {job: self._workspace.job_path(job) for job in jobs}
+        kept = [job for job, folder in folders.items() if any(path.is_relative_to(folder) for path in needed)]
+        if kept:
+            self._opened.state.keep_folders([str(folders[job]) for job in kept], policy)
+            jobs = [job for job in jobs if job not in kept]
+        doomed = self._artifacts_in(self._workspace.removable(jobs))
+        if doomed:
+            self._opened.state.mark_removed([item.path for item in doomed], f"cleanup {policy}")
+        self._workspace.cleanup(jobs)
+        for item in doomed:
+            item.removed = policy
+
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
+        """Remove what was kept for claims that are final now."""
+        paths = [Path(folder) for *_, folder in folders]
+        for item in self._artifacts_in(paths):
+            item.removed = self._opened.flow.spec.flow.workspace.cleanup_policy
+        for message in remove_kept(folders, self._opened.state.outermost):
+            self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
+
+    def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
+        found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]
+        return [item for item in found if any(Path(item.path).is_relative_to(folder) for folder in folders)]
