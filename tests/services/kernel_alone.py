@@ -138,6 +138,10 @@ class Nothing:
     def entered(self) -> None:
         """Nothing."""
 
+    def progress(self) -> str | None:
+        """Nothing."""
+        return None
+
     def jobs_ended(self, *, failed: bool) -> None:
         """Nothing."""
 

@@ -14,7 +14,7 @@ from aetherflow.scheduler.schedule.policy import Status
 def trouble(status: str, reason_code: str | None = None) -> Trouble:
     given: dict[str, Any] = dict.fromkeys(PastRun.__dataclass_fields__)
     given |= {"status": status, "reason_code": reason_code, "flow_id": "f", "state_path": "/f", "finished_at": 7}
-    return Trouble(PastRun(**given), "load", "orders", "duplicate key\nmore", "AF1", None, [], None, 0, None)
+    return Trouble(PastRun(**given), "load", "orders", "duplicate key\nmore", "AF1", [], None, 0, None)
 
 
 def row(status: Status, code: str | None = None, told_by: str | None = None) -> SlotRow:

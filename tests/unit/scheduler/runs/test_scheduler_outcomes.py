@@ -23,7 +23,6 @@ def recorded(status: str) -> Trouble:
         "s",
         "no",
         None,
-        None,
         [],
         None,
         0,
