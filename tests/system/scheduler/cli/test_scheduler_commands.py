@@ -4,11 +4,14 @@ import csv
 import datetime as dt
 import json
 import sqlite3
+import zoneinfo
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from aetherflow.scheduler.cli.shown import local_text
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -306,7 +309,10 @@ def test_the_seed_example(bench: "Bench") -> None:
     assert ledger.stat().st_mode & 0o077 == 0
     assert bench.command("tick", "scheduler.yaml", "-q") == ""
     found = answer(bench, "status", "scheduler.yaml")
-    assert found["items"][0]["last_run"]["status"] == "SUCCESS"
+    last = found["items"][0]["last_run"]
+    assert last["status"] == "SUCCESS"
+    at = dt.datetime.fromisoformat(last["slot"]).astimezone(zoneinfo.ZoneInfo("Europe/Berlin"))
+    assert local_text(at) in bench.command("status", "scheduler.yaml"), "the last run is shown in the item's zone"
 
 
 @pytest.mark.parametrize("flow", [None, "flows/other.yaml"])

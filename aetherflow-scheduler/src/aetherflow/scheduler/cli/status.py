@@ -154,7 +154,7 @@ def _row(each: "ItemStatus") -> list[str]:
     return [
         each.item.id,
         each.state,
-        iso(each.last.slot) if each.last is not None else "-",
+        local_text(from_ms(each.last.slot).astimezone(zone)) if each.last is not None else "-",
         each.last.status if each.last is not None else "-",
         local_text(from_ms(each.next).astimezone(zone)) if each.next is not None else "-",
         "; ".join(notes),
