@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aetherflow.core.base.location import format_path as format_path
     from aetherflow.core.base.problems import Problems as Problems
     from aetherflow.core.base.problems import Severity as Severity
+    from aetherflow.core.base.redact import masked_by_name as masked_by_name
     from aetherflow.core.base.said import Reason as Reason
     from aetherflow.core.base.said import ReasonCode as ReasonCode
     from aetherflow.core.base.said import code_of as code_of
@@ -65,6 +66,7 @@ _HOMES = {
     "base.errors": "LostOwnershipError PluginConflictError PluginLoadError PluginNotFoundError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",
+    "base.redact": "masked_by_name",
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "checks.kinds": "Environment check_document",

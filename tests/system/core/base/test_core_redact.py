@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from canaries import FORMS, USUAL
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -35,6 +36,46 @@ def test_no_sink_shows_a_secret(project: "Project", monkeypatch: pytest.MonkeyPa
         encoded = base64.b64encode(SECRET.encode()).decode()
         assert not any(form in text for text in shown for form in ("hunter2", encoded, encoded[:20]))
     assert "***" in project.cli("run", "flow.yaml").err
+
+
+def test_no_canary_reaches_a_sink(project: "Project") -> None:
+    """Every name of the list, in every form, printed by a program and named by a step that fails."""
+    values = {name: f"cn{number:03}/\"it's <Ä>\\\\+ %" for number, name in enumerate(USUAL)}
+    written = [(name, form(value)) for name, value in values.items() for form in FORMS.values()]
+    printed = project.folder / "printed"
+    printed.write_text("\n".join(f"{name} {text}" for name, text in written), encoding="utf-8")
+    project.flow(
+        f"""\
+        jobs:
+          - id: print
+            steps:
+              - {{id: s, type: external.process, inputs: {{command: [cat, {printed}]}}}}
+              - id: fails
+                type: fail
+                inputs: {{message: "{{{{env.PGPASSWORD}}}} {{{{env.SSHPASS}}}}"}}
+        """
+    )
+    env = {**values, "AETHERFLOW_EVENTS_FILE": "events.jsonl", "AETHERFLOW_LOG_FORMAT": "json"}
+    seen = []
+    for arguments in (("run", "flow.yaml", "--run-id", "r"), ("run", "flow.yaml", "--run-id", "r", "--json")):
+        result = project.command(*arguments, env=env)
+        assert result.code == 1
+        seen += [result.out, result.err]
+    for arguments in (
+        ("runs", "show", "r", "--journal"),
+        ("runs", "logs", "r"),
+        ("runs", "logs", "r", "--step", "print.s"),
+        ("status",),
+        ("explain", "flow.yaml"),
+        ("doctor", "flow.yaml", "--json"),
+    ):
+        result = project.command(*arguments, env=env)
+        seen += [result.out, result.err]
+    files = [*project.states.rglob("*"), project.folder / "events.jsonl"]
+    seen += [path.read_bytes().decode("utf-8", "replace") for path in files if path.is_file()]
+    assert any("PGPASSWORD ***" in text for text in seen)
+    hits = {(name, text) for name, text in written for shown in seen if text in shown}
+    assert hits == set()
 
 
 def test_decoded_values_and_what_steps_log_are_masked(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:

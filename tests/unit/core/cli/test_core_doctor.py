@@ -1,6 +1,7 @@
 """`aetherflow doctor`: what is missing on this host, without touching it."""
 
 import contextlib
+import json
 import os
 import time
 from pathlib import Path
@@ -146,3 +147,23 @@ def test_a_broken_flow_is_no_internal_error(project: "Project", text: str) -> No
     report = doctor(project, "--connect", "--as", "cron", code=2)
     assert report["errors"]
     assert report["connect"] == []
+
+
+def test_variables_that_look_like_secrets_are_told(project: "Project") -> None:
+    project.flow("jobs: []\n")
+    project.write("env_files: [{type: dotenv, path: a.env}]\n", "aetherflow.yaml")
+    values = {
+        "SEAL": "a8f3kq0z9x1mvb72htpw",
+        "WORDS": "a-long-name-of-a-server-2.example.org",
+        "FOLDER": "/srv/data/2026/in/partner-a8f3kq",
+        "API_KEY": "b9f3kq0z9x1mvb72htpw",
+        "SHORT": "a8f3kq",
+    }
+    project.write("".join(f"{name}={value}\n" for name, value in values.items()), "a.env")
+    report = json.loads(project.cli("doctor", "flow.yaml", "--json").out)
+    (warning,) = report["warnings"]
+    assert (warning["af"], warning["line"]) == ("AF1705", 1)
+    assert "SEAL" in warning["msg"]
+    assert values["SEAL"] not in json.dumps(report)
+    project.write("env_files: [{type: dotenv, path: a.env}]\nsecrets: {ignore: [SEAL]}\n", "aetherflow.yaml")
+    assert json.loads(project.cli("doctor", "flow.yaml", "--json").out)["warnings"] == []

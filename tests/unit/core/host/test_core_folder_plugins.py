@@ -342,7 +342,7 @@ def test_beside_the_flow_only_run_loads_them(project: "Project", monkeypatch: py
     assert project.cli("validate", "--run-hooks", "flow.yaml").out == "OK: flow.yaml\n"
     assert mark.exists()
     assert project.cli("run", "flow.yaml").code == 0
-    assert "own.py:Own" in project.cli("plugins", "list", "--run-hooks").out
+    assert "own.py:Own" in project.cli("plugins", "list", "--run-hooks", "--wide").out
 
 
 CONNECTOR = """

@@ -16,6 +16,7 @@ from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
+from aetherflow.core.checks.suspects import suspects
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
@@ -140,6 +141,7 @@ def examine(
         problems.extend(_drivers(checked, checked.catalog))
         problems.extend(_hooks(checked, snapshot))
         problems.extend(_host(checked, snapshot, at))
+        problems.extend(suspects(checked, snapshot))
     probes = []
     if deadline is not None and not broken:
         probes = _probe(checked, snapshot, shower, deadline)

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
-from aetherflow.core.base.redact import MIN_LENGTH, is_secret_name
+from aetherflow.core.base.redact import MIN_LENGTH
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text

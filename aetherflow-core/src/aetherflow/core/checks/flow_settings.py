@@ -6,7 +6,7 @@ from typing import Any
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
-from aetherflow.core.base.redact import is_secret_name
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.kernel.resolver.dates import parse_shift, parse_zone
 from aetherflow.core.kernel.resolver.params import check_default, take_as_text

@@ -27,7 +27,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.profiles import Profiles
-from aetherflow.core.runtime.environment.resources import Resources, merge_resources, resolve_resources
+from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
@@ -130,7 +130,9 @@ class Prober:
         one = Resources({name: spec}, self._merged.source)
         found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
-        self._redactor.add(secret_settings({name: found}, self._catalog))
+        secrets = list(secret_settings({name: found}, self._catalog))
+        refuse_short(one, ("resources", name), secrets)
+        self._redactor.add(secrets)
         self._redactor.add(secrets_in(found))
         self._redactor.add(url_secrets(found))
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)

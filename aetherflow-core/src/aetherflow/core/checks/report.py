@@ -7,7 +7,7 @@ from typing import Any
 from aetherflow.core.base.errors import LegacyPluginError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
-from aetherflow.core.base.redact import is_secret_name
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode

@@ -6,7 +6,8 @@ from typing import Any
 
 from aetherflow.core.base.errors import ResolverError
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.redact import MASK, MIN_LENGTH, Redactor, is_secret_name, secrets_in
+from aetherflow.core.base.redact import MASK, MIN_LENGTH, Redactor, secrets_in
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.contracts.written import WRITTEN
 from aetherflow.core.kernel.resolver.template import Token, parse_template, render
 from aetherflow.core.kernel.yaml.loader import RawString

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base.redact import masked_by_name
 from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.since import both, iso
 from aetherflow.core.cli.worked import worked_ms
@@ -31,7 +32,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "worked_ms": worked_ms(run),
         "heartbeat_at": run.heartbeat_at,
         "progress": progress_of(run),
-        "params": json.loads(run.params),
+        "params": masked_by_name(json.loads(run.params)),
         "slot": run.slot,
         "run_date": run.run_date,
         "data_date": run.data_date,
@@ -115,6 +116,7 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
     """What is known of a run, as text for a terminal."""
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
+    params = masked_by_name(json.loads(run.params))
     facts = {
         "started": f"{both(run.started_at)} by {run.actor}, pid {run.pid} on {run.host}, trigger {run.trigger}",
         "ended": both(run.finished_at) + (f", took {_took(run)}" if run.finished_at else ""),
@@ -122,7 +124,7 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
         "progress": _progress(run),
         "command": run.command,
         "parent": run.parent or "",
-        "params": ", ".join(f"{name}={_plain(value)}" for name, value in json.loads(run.params).items()),
+        "params": ", ".join(f"{name}={_plain(value)}" for name, value in params.items()),
         "dates": f"run {run.run_date}, data {run.data_date}" + (f", slot {run.slot}" if run.slot else ""),
         "error": run.error or "",
     }

@@ -74,6 +74,8 @@ class Run:
         self._workspace = Workspace(
             opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
         )
+        folders = [*map(self._workspace.job_path, (job.id for job in flow.spec.jobs)), flow.folder, store.path]
+        opened.redactor.keep([flow.flow_id, opened.run_id, *map(str, folders)])
         self._logs = store.side / "logs" / flow.flow_id / opened.run_id
         self._services = self._build(inner)
         plan = FlowToRun(flow.spec, flow.document.source, opened.definitions, opened.plan)

@@ -43,6 +43,7 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
+    from aetherflow.core.embedding import masked_by_name
     from aetherflow.scheduler.cli.shown import local_text
     from aetherflow.scheduler.schedule.slots import next_slot
     from aetherflow.scheduler.time.clock import iso, to_ms
@@ -59,7 +60,7 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
         "flow": str(item.flow) if item.flow else item.bundle_flow,
         "flow_job": item.spec.flow_job,
         "bundle_manifest": str(item.manifest) if item.manifest else None,
-        "params": dict(item.params),
+        "params": masked_by_name(item.params),
         "next": iso(to_ms(slot.at)) if slot else None,
         "next_local": local_text(slot.local) if slot else None,
     }

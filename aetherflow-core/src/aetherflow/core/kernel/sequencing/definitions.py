@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.redact import MASK, Redactor, is_secret_name
+from aetherflow.core.base.redact import MASK, Redactor
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.contracts.running import PluginFacts
 from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
 from aetherflow.core.kernel.resolver.template import parse_template

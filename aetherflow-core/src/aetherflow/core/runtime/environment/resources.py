@@ -1,12 +1,12 @@
 """Resources as a run uses them: merged with profiles, templates rendered, secrets decoded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import ResolverError, ResolverSyntaxError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.base.redact import Redactor, secrets_in, url_secrets
+from aetherflow.core.base.redact import MIN_SECRET, Redactor, secrets_in, url_secrets
 from aetherflow.core.contracts.written import value_at, with_texts
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.flow import FlowSpec, ResourceSpec
@@ -97,9 +97,18 @@ def _decode(
             decoded = hook.decode(value, format_path((*at, *path)))
         except SecretsHookError as error:
             raise _failed(resources, (*at, *path), error.code, error.message, error.fix) from error
+        refuse_short(resources, (*at, *path), [decoded])
         redactor.add([decoded])
         section = with_value(section, path, decoded)
     return section
+
+
+def refuse_short(resources: Resources, at: DocPath, secrets: Iterable[str]) -> None:
+    """Raise a located SpecError for a secret that is too short to be masked."""
+    for secret in secrets:
+        if 0 < len(secret) < MIN_SECRET:
+            message = f"a secret of {len(secret)} characters cannot be masked in logs and messages"
+            raise _failed(resources, at, "AF1704", message, f"choose one of at least {MIN_SECRET} characters")
 
 
 def _failed(resources: Resources, path: DocPath, af: str, message: str, fix: str = "") -> SpecError:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.base.redact import MIN_LENGTH, Redactor, is_secret_name, url_secrets
+from aetherflow.core.base.redact import MIN_LENGTH, Redactor, url_secrets
+from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
 from aetherflow.core.runtime.environment.allowed import hooks_for

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -19,6 +19,12 @@ NOT_WRITTEN = ("progress", "output")
 
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
+
+
+OWN = frozenset({"flow_id", "run_id", "job_id", "step_id", "step_type", "status", "attempt", "reason_code"})
+"""Fields that hold ids and words of ours, which a secret may equal by chance; they are not masked."""
+NESTED = frozenset({"jobs", "steps"})
+"""Fields with maps of such fields."""
 
 
 class Events:
@@ -46,10 +52,21 @@ class Events:
         self._deferred.put((event, fields))
 
     def _tell(self, event: str, fields: dict[str, Any]) -> None:
-        shown = {name: self._redactor.mask_all(value) for name, value in fields.items() if value is not None}
+        shown = self._masked({name: value for name, value in fields.items() if value is not None})
         for observer in list(self._observers):
             try:
                 observer(event, shown)
             except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
                 self._observers.remove(observer)
                 log.warning("an observer of the run failed and sees no more events: %s", error)
+
+    def _masked(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        mask = self._redactor.mask_all
+        return {
+            name: [self._masked(each) for each in value]
+            if name in NESTED and isinstance(value, list)
+            else value
+            if name in OWN
+            else mask(value)
+            for name, value in fields.items()
+        }
