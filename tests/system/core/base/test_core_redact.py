@@ -61,15 +61,9 @@ def test_no_canary_reaches_a_sink(project: "Project") -> None:
         result = project.command(*arguments, env=env)
         assert result.code == 1
         seen += [result.out, result.err]
-    for arguments in (
-        ("runs", "show", "r", "--journal"),
-        ("runs", "logs", "r"),
-        ("runs", "logs", "r", "--step", "print.s"),
-        ("status",),
-        ("explain", "flow.yaml"),
-        ("doctor", "flow.yaml", "--json"),
-    ):
-        result = project.command(*arguments, env=env)
+    looking = ("runs show r --journal", "runs logs r", "runs logs r --step print.s", "status", "explain flow.yaml")
+    for command in (*looking, "doctor flow.yaml --json"):
+        result = project.command(*command.split(), env=env)
         seen += [result.out, result.err]
     files = [*project.states.rglob("*"), project.folder / "events.jsonl"]
     seen += [path.read_bytes().decode("utf-8", "replace") for path in files if path.is_file()]
