@@ -10,8 +10,6 @@ from pydantic import Field
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
 from aetherflow_builtins_db.params import translate
 
-_SHA256_DIGITS = 64
-
 
 class Config(BundleSourceConfig):
     """The two queries. The defaults read a table `assets(bundle, path, sha256, data, updated_at, size)`."""
@@ -94,8 +92,8 @@ def _whole(value: Any) -> int | None:
 def _hash(value: Any) -> str | None:
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).hex()
-    text = str(value or "").strip().lower()
-    return text if len(text) == _SHA256_DIGITS else None
+    # what is no sha256 is refused by the listing: it must not pass as a file whose hash nobody knows
+    return str(value or "").strip().lower() or None
 
 
 def _seconds(value: Any) -> float | None:

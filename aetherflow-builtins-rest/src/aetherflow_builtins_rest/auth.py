@@ -149,7 +149,7 @@ class OAuth2(Credentials):
         status = response.status_code
         try:
             found: Any = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         found = found if isinstance(found, dict) else {}
         if status != 200 or not isinstance(found.get("access_token"), str):

@@ -47,7 +47,7 @@ class RestSource(BundleSource[Config]):
         response = self.connector.get(self.conf.list_path, params=params)
         try:
             files = response.json()["files"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._refuse('the listing is no JSON object with "files"') from error
         if not isinstance(files, list):
             raise self._refuse('"files" in the listing is no list')

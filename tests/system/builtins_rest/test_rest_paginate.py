@@ -226,6 +226,16 @@ def test_too_few_items(flow_project: FlowProject, rest_api: Api, http_api: Runni
     assert limited["s"].outputs["count"] == 8
 
 
+def test_a_list_without_an_end(
+    flow_project: FlowProject, rest_api: Api, http_api: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aetherflow_builtins_rest.steps.paginate.MOST_PAGES", 2)
+    failed = paginate(flow_project, rest_api())
+    assert failed.error
+    assert "there is no end after 2 pages and 8 items" in failed.error.message
+    assert paginate(flow_project, rest_api(), max_pages=3)["s"].outputs["count"] == 10
+
+
 def test_a_next_page_on_another_host(
     flow_project: FlowProject, rest_api: Api, http_api: Running, http_other: Running
 ) -> None:

@@ -1,5 +1,7 @@
 """What each archive driver cannot do, said before anything is written, and programs that do not do what they say."""
 
+import stat
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,21 @@ def test_an_unzip_that_unpacks_something_else(tree: Path, tmp_path: Path) -> Non
         other.extract_zip(archive=archive, dest_dir=tmp_path / "dest")
     assert "pyzipper" in caught.value.fix
     assert files_of(tmp_path / "dest") == {}
+
+
+def test_what_unzip_unpacks_is_private(tree: Path, tmp_path: Path) -> None:
+    need("zip")
+    (tree / "a").chmod(0o666)
+    (tree / "folder").mkdir(exist_ok=True)
+    (tree / "folder/program").write_text("x")
+    (tree / "folder/program").chmod(0o777)
+    (tree / "folder").chmod(0o777)
+    archive = tmp_path / "given.zip"
+    subprocess.run(["zip", "-q", "-r", str(archive), "a", "folder"], cwd=tree, check=True)
+    connector("os").extract_zip(archive=archive, dest_dir=tmp_path / "dest")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "dest").rglob("*")}
+    assert modes.pop("folder") & 0o022 == 0
+    assert modes == {"a": 0o600, "program": 0o700}
 
 
 def test_an_external_program_that_only_packs_or_only_unpacks(tree: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import BundleSourceInit, ConnectorError, ConnectorInit
+from aetherflow.core.bundle.failures import BundleError
+from aetherflow.core.bundle.listing import read_listing
 from aetherflow.core.testing import BundleSourceSuite
 from aetherflow_builtins_db.bundle_source import DbBundleSource
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
@@ -66,6 +68,9 @@ def test_upper_case_names_texts_and_nulls(tmp_path: Path) -> None:
         config = {"list_sql": "SELECT PATH, SHA256 FROM F", "fetch_sql": "SELECT DATA FROM F WHERE PATH = :path"}
         source = DbBundleSource(BundleSourceInit("db", "any", config, tmp_path, db))
         assert [(each.rel_path, each.sha256) for each in source.list()] == [("a.txt", "0" * 64), ("b.txt", None)]
+        db.script("INSERT INTO F VALUES ('c.txt', 'ABC', NULL)")
+        with pytest.raises(BundleError, match="the hash 'abc' is no sha256"):
+            read_listing(source.list())
         for path, content in (("a.txt", "ü".encode()), ("b.txt", b"")):
             target = tmp_path / path
             with target.open("wb") as file:

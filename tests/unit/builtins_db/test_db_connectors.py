@@ -108,6 +108,9 @@ def test_a_read_only_resource_refuses_writes_and_missing_files(connect: Any, dri
     with pytest.raises(ConnectorError) as caught:
         reader.execute("DELETE FROM t")
     assert "read_only" in caught.value.fix
+    with pytest.raises(ConnectorError):
+        reader.execute(f"ATTACH '{tmp_path / 'other.db'}' AS other")
+    assert not (tmp_path / "other.db").exists()
 
 
 def test_a_file_of_another_kind(connect: Any, driver: str, tmp_path: Path) -> None:

@@ -42,3 +42,15 @@ def test_lines_keep_what_json_can_say() -> None:
     odd = ["\u2028", "ä", "\ud800", 12345678901234567890, None, [1.5]]
     text = json_lines(odd)
     assert [json.loads(line) for line in text.split(b"\n")[:-1]] == odd
+
+
+def test_json_that_is_nested_too_deeply_is_no_json() -> None:
+    import httpx
+
+    from aetherflow.core.api import StepError
+    from aetherflow_builtins_rest.steps.common import body_of, json_of
+
+    deep = httpx.Response(200, content=b"[" * 200_000, headers={"content-type": "application/json"})
+    with pytest.raises(StepError, match="page 1: the response is not JSON"):
+        json_of(deep, "page 1")
+    assert body_of(deep) == "[" * 200_000

@@ -133,7 +133,7 @@ def json_of(response: "httpx.Response", what: str) -> Any:
     """The response body as JSON; StepError if it is no JSON."""
     try:
         return json.loads(response.content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = response.headers.get("content-type", "no Content-Type")[:80]
         text = f"{what}: the response is not JSON ({kind}, {len(response.content):,} bytes)"
         raise StepError(text, fix="check the path; some APIs need a header Accept: application/json") from error
@@ -147,7 +147,7 @@ def body_of(response: "httpx.Response") -> Any:
     if kind == "application/json" or kind.endswith("+json"):
         try:
             return json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return response.text
     if kind.startswith("text/") or kind in ("application/xml", "application/x-ndjson") or kind.endswith("+xml"):
         return response.text

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from aetherflow_builtins_rest.call import Call
 
+MOST_PAGES = 100_000
+"""Pages without `max_pages`: a list that never ends would fill the disk."""
 Method = Annotated[
     Literal["GET", "POST"], BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 ]
@@ -44,7 +46,9 @@ class Inputs(PathInputs):
         validation_alias=AliasChoices("json", "json_body"),
         description="Body of a POST; the parameters of a page are added to it, not to the query.",
     )
-    max_pages: int | None = Field(None, ge=1, description="Maximum number of pages; default: no limit.")
+    max_pages: int | None = Field(
+        None, ge=1, description="Pages that are read; the rest is not. Without it more than 100,000 are an error."
+    )
     min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
         None,
@@ -153,6 +157,9 @@ class Reading:
         """Read all remaining pages; a checkpoint is written after each."""
         args = self._args
         while self._place is not None and (args.max_pages is None or self._pages < args.max_pages):
+            if self._pages >= MOST_PAGES and args.max_pages is None:
+                message = f"there is no end after {MOST_PAGES:,} pages and {self.count:,} items"
+                raise StepError(message, fix="check pages; if it is as long, set max_pages")
             response = self._peer.send(self._call(self._place), quiet=True)
             data = json_of(response, f"page {self._pages + 1:,}")
             items = pick(args.items, data, "items")

@@ -8,7 +8,7 @@ from aetherflow_builtins_transfer.archives.entries import kind_of_mode
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.limits import Budget
 from aetherflow_builtins_transfer.archives.names import Collisions, shown, target_of
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, private_mode
 
 _FIX = "only files and folders are unpacked"
 
@@ -32,6 +32,7 @@ def inspect(folder: Path, packed: int, rules: Rules) -> list[Unpacked]:
             budget.spend(member, 0 if is_dir else facts.st_size)
             target = target_of(member) or PurePosixPath(member)
             collisions.add(target, is_dir=is_dir)
+            path.chmod(private_mode(is_dir=is_dir, executable=bool(facts.st_mode & 0o100)))
             found.append(Unpacked(target, 0 if is_dir else facts.st_size, is_dir))
     return found
 

@@ -131,12 +131,17 @@ def _check(entry: Member, budget: Budget, collisions: Collisions) -> Unpacked | 
     return Unpacked(target, entry.size, is_dir, entry.encrypted, entry.packed)
 
 
+def private_mode(*, is_dir: bool, executable: bool) -> int:
+    """The mode of what is unpacked, whatever the archive says."""
+    return _PRIVATE_FOLDER if is_dir else _PRIVATE_PROGRAM if executable else _PRIVATE
+
+
 def _write(target: Path, entry: Member, opened: Opener, budget: Budget, tick: Tick) -> None:
     if entry.kind == "folder":
         target.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         return
     target.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    mode = _PRIVATE_PROGRAM if entry.executable else _PRIVATE
+    mode = private_mode(is_dir=False, executable=entry.executable)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with os.fdopen(os.open(target, flags, mode), "wb") as file:
         _pour(entry, opened, file, budget, tick)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core_files import JOB, lay, outputs, run, step
 
+from aetherflow.core.api import PathError, StepError
 from aetherflow.core.builtins import file_find
+from aetherflow.core.builtins.file_lists import open_file
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -388,3 +390,29 @@ def test_a_dry_run_says_what_each_would_do_and_does_nothing(project: "Project") 
     }
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert (a.exists(), b.exists()) == (True, True)
+
+
+# What is no file
+
+
+@pytest.mark.parametrize(("kind", "to"), [("file_copy", "dest"), ("file_move", "dest"), ("file_hash", None)])
+def test_a_pipe_is_refused_and_not_waited_for(project: "Project", kind: str, to: str | None) -> None:
+    folder = lay(project, a="1")
+    os.mkfifo(folder / "pipe")
+    inputs = {to: "b"} if to else {}
+    summary = run(project, step(kind, **{"path" if kind == "file_hash" else "src": "pipe"}, **inputs), code=1)
+    assert "not a file but a pipe: " in error(summary["jobs"][0])
+
+
+def test_what_has_become_a_link_or_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    """A file that somebody else replaces between the listing and the copy."""
+    secret, link, pipe = tmp_path / "secret", tmp_path / "link", tmp_path / "pipe"
+    secret.write_text("only for the owner")
+    link.symlink_to(secret)
+    os.mkfifo(pipe)
+    with pytest.raises(PathError, match="a symbolic link is not followed"):
+        open_file(link)
+    with pytest.raises(StepError, match="not a file but a pipe"):
+        open_file(pipe)
+    with open_file(secret) as file:
+        assert file.read() == b"only for the owner"

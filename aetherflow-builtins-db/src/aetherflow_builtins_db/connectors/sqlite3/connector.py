@@ -168,6 +168,8 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             )
         except (sqlite3.Error, OSError) as error:
             raise self.failed(f"opening {target}", error) from error
+        if self.conf.read_only:  # ATTACH would create a file
+            connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")  # fails at once for a file of another kind
             for name, value in self.opts.pragmas.items():

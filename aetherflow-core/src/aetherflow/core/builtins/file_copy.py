@@ -1,11 +1,12 @@
 import hashlib
+import os
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from aetherflow.core.api import StepError
-from aetherflow.core.builtins.file_lists import Role
+from aetherflow.core.builtins.file_lists import Role, open_file
 from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
 
 CHUNK = 1 << 20
@@ -42,14 +43,14 @@ class FileCopy(FileTransfer):
     def transfer(self, each: Transfer, *, again: bool) -> None:
         del again
         digest, size = hashlib.sha256(), 0
-        with Path(each.src).open("rb") as old, self.ctx.write_file(each.path) as new:
+        with open_file(Path(each.src)) as old, self.ctx.write_file(each.path) as new:
             while size <= each.size and (
                 data := old.read(CHUNK)
             ):  # ends at the known size: a file that grows faster than the copy would never end
                 self.ctx.check_cancelled()
                 digest.update(data)
                 size += new.write(data)
-            now = Path(each.src).stat().st_size
+            now = os.fstat(old.fileno()).st_size
             if size != now or (size != each.size):
                 message = f"{each.src} changed while it was copied: {each.size} bytes, then {max(size, now)}"
                 raise StepError(message, fix="wait until it is complete: file_find or file_wait with stable_seconds")

@@ -11,7 +11,7 @@ from aetherflow.core.builtins.file_lists import (
     below,
     counted,
     list_files,
-    no_folders,
+    only_files,
     require_all,
     shown,
 )
@@ -88,7 +88,8 @@ class FileDelete(Step[Inputs]):
         if args.recursive:
             self._refuse_around(files)
         else:
-            no_folders(files, "set recursive: true to delete a folder with all in it")
+            folders = [each for each in files if each.path.is_dir()]  # what is no file may be deleted
+            only_files(folders, "set recursive: true to delete a folder with all in it")
         return [str(each.path) for each in files], missing
 
     def _refuse_around(self, files: list[FoundFile]) -> None:

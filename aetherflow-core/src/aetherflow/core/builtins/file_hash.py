@@ -13,7 +13,8 @@ from aetherflow.core.builtins.file_lists import (
     below,
     counted,
     list_files,
-    no_folders,
+    only_files,
+    open_file,
     require_all,
     shown,
 )
@@ -92,7 +93,7 @@ class FileHash(Step[Inputs]):
         args = self.args
         files, missing = list_files(self.ctx, self.job_id, args.path, role="read", exclude=args.exclude)
         require_all(missing)
-        no_folders(files, "write a pattern for what is in it, as in `out/**`")
+        only_files(files, "write a pattern for what is in it, as in `out/**`")
         if args.verify:
             return files
         ours = {self.ctx.write_path(args.dest)} if args.dest else set()
@@ -103,7 +104,7 @@ class FileHash(Step[Inputs]):
 
     def _hash(self, path: Path) -> dict[str, Any]:
         digest, size = hashlib.sha256(), 0
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while data := file.read(CHUNK):
                 self.ctx.check_cancelled()
                 digest.update(data)

@@ -1,9 +1,12 @@
 """The files that a step is given: paths, patterns, records of `file_find`, or the JSON text of a list of these."""
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -35,7 +38,7 @@ def parse_list(value: Any) -> Any:
         if value.lstrip().startswith("["):
             try:
                 found = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None  # a pattern may begin with a bracket
             if isinstance(found, list):
                 return found
@@ -123,10 +126,38 @@ def counted(number: int) -> str:
     return f"{number:,} file{'s' if number != 1 else ''}"
 
 
-def no_folders(files: Sequence[FoundFile], fix: str) -> None:
-    """StepError if one of these is a folder."""
-    if folders := [str(each.path) for each in files if each.path.is_dir()]:
-        raise StepError(f"not a file but a folder: {shown(folders)}", fix=fix)
+def only_files(files: Sequence[FoundFile], fix: str) -> None:
+    """StepError if one of these is a folder, with `fix`, or a pipe, a socket or a device."""
+    for each in files:
+        mode = each.path.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            is_folder = stat.S_ISDIR(mode)
+            what = f"not a file but a {kind_of_mode(mode)}: {each.path}"
+            raise StepError(what, fix=fix if is_folder else "leave it out, with exclude or another pattern")
+
+
+def kind_of_mode(mode: int) -> str:
+    """What a file mode stands for, in words."""
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFLNK: "symbolic link"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading, which may have been replaced since it was listed by a link or a pipe.
+
+    Raises PathError for a link, StepError for what is no file, OSError.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PathError(f"a symbolic link is not followed: {path}", fix="name the file itself") from error
+        raise
+    mode = os.fstat(file).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(file)
+        raise StepError(f"not a file but a {kind_of_mode(mode)}: {path}", fix="leave it out")
+    return os.fdopen(file, "rb")
 
 
 def require_all(missing: Sequence[str]) -> None:

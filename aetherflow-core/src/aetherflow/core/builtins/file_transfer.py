@@ -15,7 +15,7 @@ from aetherflow.core.builtins.file_lists import (
     below,
     counted,
     list_files,
-    no_folders,
+    only_files,
     require_all,
     shown,
 )
@@ -123,7 +123,7 @@ class FileTransfer(Step[TransferInputs]):
         args = self.args
         files, missing = list_files(self.ctx, self.job_id, args.src, role=self.role, exclude=args.exclude)
         require_all(missing)
-        no_folders(files, TREE_FIX)
+        only_files(files, TREE_FIX)
         if args.dest is not None and len(files) > 1:
             raise StepInputError(f"dest is the path of one file, and src names {len(files)}", fix="give dest_dir")
         todo = [Transfer(str(each.path), str(self._target(each)), each.rel, each.path.stat().st_size) for each in files]

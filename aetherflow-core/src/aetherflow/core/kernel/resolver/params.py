@@ -150,7 +150,7 @@ def _list(value: Any) -> list[Any]:
         if text.startswith("["):
             try:
                 value = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ValueError("starts like a JSON list but is not valid JSON") from None
         else:
             value = [item for part in text.split(",") if (item := part.strip())]
