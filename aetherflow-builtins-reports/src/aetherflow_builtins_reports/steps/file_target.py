@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputError, parse_bool
-from aetherflow_builtins_reports.errors import ReportTooLargeError
+from aetherflow.core.api import Flag, ReportTooLargeError, StepInputError, parse_bool
 from aetherflow_builtins_reports.sources.counting import count_rows
 from aetherflow_builtins_reports.steps.fields import HeaderMode, Target, Word
 from aetherflow_builtins_reports.steps.file_source import FileSource

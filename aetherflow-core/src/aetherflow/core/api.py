@@ -48,6 +48,7 @@ from aetherflow.core.contracts.fields import (
     Flag,
     InsecureWhen,
     ResourceRef,
+    SameAs,
     StepInputs,
     StepOutputs,
     parse_bool,
@@ -89,6 +90,7 @@ from aetherflow.core.kernel.yaml.flow import (
 from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.data_errors import ParquetSupportMissing, ReportTooLargeError
     from aetherflow.core.contracts.hookspecs import hookimpl
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
@@ -133,6 +135,7 @@ __all__ = [
     "NeedsPerson",
     "Outcome",
     "OutputError",
+    "ParquetSupportMissing",
     "PathError",
     "PlanInfo",
     "PlannedJob",
@@ -140,6 +143,7 @@ __all__ = [
     "Problem",
     "ProcessError",
     "RemoteFileMeta",
+    "ReportTooLargeError",
     "ResolverMissingKeyError",
     "ResolverSyntaxError",
     "ResourceRef",
@@ -151,6 +155,7 @@ __all__ = [
     "RunInfo",
     "RunInterruptedError",
     "RunUnknownError",
+    "SameAs",
     "Settings",
     "SpecError",
     "StateError",
@@ -186,6 +191,7 @@ __all__ = [
 _LATE = {
     "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
+    **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),
     **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
 }
 """Modules of names that few plugins use, imported on first access."""

@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol, TextIO
 
 from aetherflow.core.cli.summary import seconds
+from aetherflow.core.runtime.logs.events import as_text
 
 TICK_SECONDS = 0.2
 
@@ -46,10 +47,7 @@ class LineObserver:
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         if event in ("progress", "run_summary"):
             return
-        if event == "output":
-            line = fields["text"]
-        else:
-            line = " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
+        line = fields["text"] if event == "output" else as_text(event, fields)
         print(line, file=self._stream, flush=True)
 
     def close(self) -> None: ...
@@ -165,8 +163,3 @@ def _progress(fields: dict[str, Any]) -> str:
     unit, done, total = fields.get("unit", ""), fields["done"], fields.get("total")
     text = f"{done:,.0f}" + (f" of {total:,.0f} ({done / total:.0%})" if total else "")
     return f"{text} {unit}".rstrip()
-
-
-def _plain(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n\t=') else text
