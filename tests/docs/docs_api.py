@@ -20,8 +20,8 @@ _HEAD = """\
 
 `aetherflow.core.api` is what a plugin, or a program that embeds AetherFlow, may import. All else may change without
 notice. How to use it: [Write a step](../how-to/write-a-step.md), [Write a plugin](../how-to/write-a-plugin.md),
-[Write a hook](../how-to/write-a-hook.md). To run and to validate flows from a program there are `aetherflow.core.runner` and
-`aetherflow.core.validation`, at the end.
+[Write a hook](../how-to/write-a-hook.md). To run and to validate flows from a program there are
+`aetherflow.core.runner` and `aetherflow.core.validation`, at the end.
 """
 _GROUPS: dict[str, Callable[[Any], bool]] = {
     "Steps and connectors": lambda obj: inspect.isclass(obj) and not issubclass(obj, BaseException | BaseModel),
