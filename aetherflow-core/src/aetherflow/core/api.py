@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.data_errors import ParquetSupportMissing, ReportTooLargeError
     from aetherflow.core.contracts.hookspecs import hookimpl
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
+    from aetherflow.core.contracts.upgrade import Difference
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
@@ -117,6 +118,7 @@ __all__ = [
     "ConnectorOptions",
     "Connectors",
     "DbResource",
+    "Difference",
     "DocumentKind",
     "Flag",
     "FlowMetaSpec",
@@ -189,6 +191,7 @@ __all__ = [
 
 
 _LATE = {
+    "Difference": "contracts.upgrade",
     "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
     **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),

@@ -37,6 +37,7 @@ NAMES = [
     "ConnectorOptions",
     "Connectors",
     "DbResource",
+    "Difference",
     "DocumentKind",
     "Flag",
     "FlowMetaSpec",
