@@ -220,18 +220,15 @@ def misplaced_files(inputs: Mapping[str, Any]) -> list[str]:
 
 
 def _words(inputs: Mapping[str, Any]) -> Iterator[str]:
-    command = inputs.get("command", inputs.get("cmd"))
-    program, *others = command if isinstance(command, list) else [command]
-    arguments = inputs.get("args")
-    if isinstance(program, str) and "/" in program and " " not in program:  # any other is searched in PATH
-        yield program
-    elif isinstance(program, str) and not isinstance(command, list):
-        others = [program]
-    for each in [*others, *(arguments if isinstance(arguments, list) else ())]:
+    command, arguments = inputs.get("command", inputs.get("cmd")), inputs.get("args")
+    words = [*command] if isinstance(command, list) else [command]
+    if words and isinstance(words[0], str) and not set(words[0]) & {"/", " "}:
+        words.pop(0)  # searched in PATH
+    for each in [*words, *(arguments if isinstance(arguments, list) else ())]:
         if not isinstance(each, str):
             continue
         yield each
-        if any(character.isspace() for character in each):  # a script of a shell
+        if " " in each:  # perhaps a script of a shell
             try:
                 yield from shlex.shlex(each, posix=True, punctuation_chars=True)
             except ValueError:

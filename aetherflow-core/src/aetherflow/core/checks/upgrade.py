@@ -24,7 +24,7 @@ UPGRADE_SCHEMA = 1
 _VERSION = re.compile(r"0(\.(\d+|x))*\Z", re.ASCII)
 
 
-class Found(NamedTuple):
+class PlacedDifference(NamedTuple):
     """A difference at its place."""
 
     location: Location
@@ -50,7 +50,7 @@ class Compared(NamedTuple):
     path: str
     kind: str
     errors: int
-    found: list[Found]
+    found: list[PlacedDifference]
 
 
 def known_version(text: str) -> str:
@@ -69,7 +69,7 @@ def compare(path: Path, environment: Environment, version: str) -> Compared:
     return Compared(checked.path, checked.kind, errors, sorted(unique.values(), key=lambda each: each.location))
 
 
-def _found(checked: Checked, path: Path, environment: Environment, version: str) -> Iterator[Found]:
+def _found(checked: Checked, path: Path, environment: Environment, version: str) -> Iterator[PlacedDifference]:
     snapshot, _ = environment.of(path)
     if checked.kind == "flow":
         yield from _of_flow(checked, snapshot, version)
@@ -79,7 +79,7 @@ def _found(checked: Checked, path: Path, environment: Environment, version: str)
         yield from _of_foreign(checked.kind, path, snapshot, version)
 
 
-def _of_flow(checked: Checked, snapshot: Snapshot, version: str) -> Iterator[Found]:
+def _of_flow(checked: Checked, snapshot: Snapshot, version: str) -> Iterator[PlacedDifference]:
     document, catalog = checked.merged, checked.catalog
     if document is None or catalog is None or not isinstance(document.data, dict):
         return
@@ -88,13 +88,13 @@ def _of_flow(checked: Checked, snapshot: Snapshot, version: str) -> Iterator[Fou
         *_of_resources(document, catalog, snapshot, version),
         *_of_steps(document.data, catalog, version),
     ):
-        yield Found(document.source.value(at), format_path(at), told)
+        yield PlacedDifference(document.source.value(at), format_path(at), told)
     try:
         listed = listed_env_files(snapshot.env, snapshot.project)
     except SpecError:  # reported with the flow
         return
     for each in listed:
-        yield from (Found(at, format_path(told.at), told) for at, told in dotenv_differences(*each))
+        yield from (PlacedDifference(at, format_path(told.at), told) for at, told in dotenv_differences(*each))
 
 
 def _of_head(document: Document, snapshot: Snapshot) -> Iterator[tuple[DocPath, Difference]]:
@@ -152,7 +152,7 @@ def _of_step(
             yield from _of_step(inner, (*path, "inputs", key), catalog, version)
 
 
-def _of_env_files(path: Path, kind: str) -> Iterator[Found]:
+def _of_env_files(path: Path, kind: str) -> Iterator[PlacedDifference]:
     from aetherflow.core.kernel.yaml.binder import bind
     from aetherflow.core.runtime.environment.spec.env_files import EnvFilesSpec
 
@@ -168,10 +168,10 @@ def _of_env_files(path: Path, kind: str) -> Iterator[Found]:
     except (SpecError, UsageError):
         return
     for item in listed:
-        yield from (Found(at, format_path(told.at), told) for at, told in dotenv_differences(*item))
+        yield from (PlacedDifference(at, format_path(told.at), told) for at, told in dotenv_differences(*item))
 
 
-def _of_foreign(kind: str, path: Path, snapshot: Snapshot, version: str) -> Iterator[Found]:
+def _of_foreign(kind: str, path: Path, snapshot: Snapshot, version: str) -> Iterator[PlacedDifference]:
     from aetherflow.core.checks.foreign import foreign_kind
 
     try:
@@ -179,4 +179,4 @@ def _of_foreign(kind: str, path: Path, snapshot: Snapshot, version: str) -> Iter
     except (SpecError, PluginError):
         return
     for told in handler.differences(document.data, version):
-        yield Found(document.source.value(told.at), format_path(told.at), told)
+        yield PlacedDifference(document.source.value(told.at), format_path(told.at), told)
