@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aetherflow.core.api import ParquetSupportMissing, StepError, StepInputError, install_command
+from aetherflow.core.api import StepError, StepInputError, install_command
 
 
 class WorkbookError(StepError, ValueError):
@@ -15,6 +15,8 @@ class SourceError(StepError, ValueError):
 
 def missing_extra(what: str, extra: str) -> StepInputError:
     """The error for a feature whose library is not installed."""
+    from aetherflow.core.api import ParquetSupportMissing  # imported on first access
+
     kind = ParquetSupportMissing if extra == "parquet" else StepInputError
     fix = install_command(extra, of="aetherflow-builtins-reports")
     return kind(f"{what} needs a library that is not installed", fix=fix)

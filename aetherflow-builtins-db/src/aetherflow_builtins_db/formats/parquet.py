@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from aetherflow.core.api import ParquetSupportMissing, StepError, install_command
+from aetherflow.core.api import StepError, install_command
 from aetherflow_builtins_db.columns import Column, ColumnType
 from aetherflow_builtins_db.contract import ArrowRows, Row
 from aetherflow_builtins_db.formats.coerce import coerce
@@ -33,6 +33,8 @@ def require_pyarrow() -> ModuleType:
         import pyarrow as pa
         import pyarrow.parquet
     except ImportError as error:
+        from aetherflow.core.api import ParquetSupportMissing  # imported on first access
+
         raise ParquetSupportMissing(
             "format parquet needs pyarrow, which is not installed", fix=install_command("parquet")
         ) from error

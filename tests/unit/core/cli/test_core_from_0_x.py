@@ -260,7 +260,8 @@ def test_the_form_of_the_list_and_its_exit_codes(here: "Project") -> None:
     found = here.cli("doctor", "--upgrade-from", "0.x", ".")
     assert found.code == 2
     assert "flow.yaml has 2 errors; see: aetherflow validate flow.yaml" in found.out
-    for wrong in (["2.0", "flow.yaml"], ["0.9"], ["0.9", "flow.yaml", "--connect"]):
+    (here.folder / "empty").mkdir()
+    for wrong in (["2.0", "flow.yaml"], ["0.9"], ["0.9", "flow.yaml", "--connect"], ["0.9", "empty"]):
         found = here.cli("doctor", "--upgrade-from", *wrong)
         assert (found.code, found.err[:7]) == (2, "AF0002 ")
     assert here.cli("doctor", "flow.yaml", "flow.yaml").code == 2

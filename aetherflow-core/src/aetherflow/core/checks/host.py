@@ -1,14 +1,12 @@
 """Checks of the host: writable folders, a local file system for the state, a plausible clock."""
 
 import os
-import sqlite3
 import time
 from pathlib import Path
 
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
-from aetherflow.core.kernel.state.reading import read_any, schema_of, unreadable
 
 NETWORK = (
     "afs",
@@ -61,6 +59,10 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
 
 
 def _unusable(path: Path, at: Location) -> list[Problem]:
+    import sqlite3  # a driver, too, which is imported only where there is a file
+
+    from aetherflow.core.kernel.state.reading import read_any, schema_of, unreadable
+
     try:
         read_any(path, lambda db: schema_of(db, path))
     except (sqlite3.Error, OSError) as error:

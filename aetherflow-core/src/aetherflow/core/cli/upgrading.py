@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.checks.kinds import Environment, documents_in, is_folder
 from aetherflow.core.checks.upgrade import UPGRADE_SCHEMA, compare, known_version
 
@@ -16,6 +17,8 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
     known_version(version)
     environment = Environment(config)
     documents = [each for path in paths for each in _documents(path, environment)]
+    if not documents:
+        raise UsageError("there is no document of a known kind", fix="name a file, or a folder that holds one")
     compared = [compare(path, environment, version) for path in documents]
     count, broken = sum(len(each.found) for each in compared), [each for each in compared if each.errors]
     if as_json:
@@ -39,7 +42,7 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
             typer.echo(f"{each.path} has {errors}; see: aetherflow validate {shlex.quote(each.path)}")
         counted = f"{len(compared)} document{'s' * (len(compared) != 1)}"
         typer.echo(f"{count or 'no'} difference{'s' * (count != 1)} from {version} in {counted}")
-    return 2 if broken or not compared else 1 if count else 0
+    return 2 if broken else 1 if count else 0
 
 
 def _documents(path: Path, environment: Environment) -> list[Path]:

@@ -66,8 +66,8 @@ class FlowLog(logging.Handler):
             return
         logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
         name = level_of(event, fields)
-        number = logging.getLevelNamesMapping()[name]
-        if number < self._level or not self._is_heard(logger):
+        number = logging.getLevelNamesMapping().get(name, logging.INFO)
+        if not self._is_heard(logger) or number < self._level:
             return
         record = EventRecord(logger.name, number, __file__, 0, self._text(event, name, fields), (), None)
         record.event, record.fields = event, fields
@@ -75,7 +75,7 @@ class FlowLog(logging.Handler):
 
     def _is_heard(self, logger: logging.Logger | None) -> bool:
         while logger is not None:
-            if any(handler is not self for handler in logger.handlers):
+            if not all(isinstance(handler, FlowLog) for handler in logger.handlers):
                 return True
             logger = logger.parent if logger.propagate else None
         return False
