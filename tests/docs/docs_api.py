@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from aetherflow.core import api, runner
+from aetherflow.core import api, runner, validation
 
 API_PAGE = Path(__file__).parents[2] / "docs/reference/api.md"
 
@@ -20,7 +20,8 @@ _HEAD = """\
 
 `aetherflow.core.api` is what a plugin, or a program that embeds AetherFlow, may import. All else may change without
 notice. How to use it: [Write a step](../how-to/write-a-step.md), [Write a plugin](../how-to/write-a-plugin.md),
-[Write a hook](../how-to/write-a-hook.md). To run flows from a program there is `aetherflow.core.runner`, at the end.
+[Write a hook](../how-to/write-a-hook.md). To run and to validate flows from a program there are
+`aetherflow.core.runner` and `aetherflow.core.validation`, at the end.
 """
 _GROUPS: dict[str, Callable[[Any], bool]] = {
     "Steps and connectors": lambda obj: inspect.isclass(obj) and not issubclass(obj, BaseException | BaseModel),
@@ -51,6 +52,9 @@ def api_page() -> str:
     parts.append("## aetherflow.core.runner\n")
     for name in ("run_flow", "plan_flow"):
         parts += _entry(name, getattr(runner, name))
+    parts.append("## aetherflow.core.validation\n")
+    for name in ("validate_flow_yaml", "validate_flow_dict"):
+        parts += _entry(name, getattr(validation, name))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 

@@ -13,26 +13,13 @@ class SourceError(StepError, ValueError):
     """A data file cannot be read."""
 
 
-class ReportTooLargeError(StepInputError):
-    """A region would get more rows than `rows_threshold`. Raised before anything is written."""
-
-    def __init__(self, target_name: str, source_path: str, row_count: int, rows_threshold: int) -> None:
-        super().__init__(
-            f"target {target_name!r}: {source_path} has {row_count} rows, more than rows_threshold ({rows_threshold})",
-            fix="use mode: data_sheet for large data, raise rows_threshold, or set fail_on_threshold: false",
-        )
-        self.target_name = target_name
-        self.source_path = source_path
-        self.row_count = row_count
-        self.rows_threshold = rows_threshold
-
-
 def missing_extra(what: str, extra: str) -> StepInputError:
     """The error for a feature whose library is not installed."""
-    return StepInputError(
-        f"{what} needs a library that is not installed",
-        fix=install_command(extra, of="aetherflow-builtins-reports"),
-    )
+    from aetherflow.core.api import ParquetSupportMissing  # imported on first access
+
+    kind = ParquetSupportMissing if extra == "parquet" else StepInputError
+    fix = install_command(extra, of="aetherflow-builtins-reports")
+    return kind(f"{what} needs a library that is not installed", fix=fix)
 
 
 def full_disk(path: Path | str, error: OSError) -> StepError:

@@ -99,3 +99,13 @@ if SERVER:
 
         def unreachable(self, place: Path) -> dict[str, Any]:
             return {"host": "127.0.0.1", "port": free_port(), "service_name": "none"}
+
+
+@pytest.mark.parametrize("options", [{"pool": {"enabled": "false"}}, {"pool_enabled": False}, {"pool": {"size": 0}}])
+def test_the_pool_can_be_switched_off(options: dict[str, Any]) -> None:
+    pooling = connector(options, dsn="x").opts.pooling
+    assert pooling.size == 0
+    assert pooling.max_overflow >= 10, "as many connections as with it"
+    assert connector({"pool": {"enabled": True}}, dsn="x").opts.pooling.size == 5
+    with pytest.raises(ConnectorError, match=r"pool_enabled and pool\.enabled are both given and differ"):
+        connector({"pool": {"enabled": True}, "pool_enabled": False}, dsn="x")

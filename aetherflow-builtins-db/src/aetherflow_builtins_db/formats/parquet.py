@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from aetherflow.core.api import StepError, StepInputError, install_command
+from aetherflow.core.api import StepError, install_command
 from aetherflow_builtins_db.columns import Column, ColumnType
 from aetherflow_builtins_db.contract import ArrowRows, Row
 from aetherflow_builtins_db.formats.coerce import coerce
@@ -28,12 +28,14 @@ _BATCH_BYTES = 2**30
 
 
 def require_pyarrow() -> ModuleType:
-    """Import and return pyarrow; StepInputError with the install command if it is missing."""
+    """Import and return pyarrow; ParquetSupportMissing with the install command if it is missing."""
     try:
         import pyarrow as pa
         import pyarrow.parquet
     except ImportError as error:
-        raise StepInputError(
+        from aetherflow.core.api import ParquetSupportMissing  # imported on first access
+
+        raise ParquetSupportMissing(
             "format parquet needs pyarrow, which is not installed", fix=install_command("parquet")
         ) from error
     return pa  # type: ignore[no-any-return]  # pyarrow ships no types

@@ -17,3 +17,5 @@ class DbExtract(ExtractStep):
             watermark: {column: id, initial: 0}
             on_empty: skip
     """
+
+    _quoted_before = False

@@ -2,9 +2,10 @@
 
 import json
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -25,6 +26,9 @@ from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Difference
 
 DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 
@@ -143,6 +147,16 @@ class ExtractStep(Step[Inputs]):
     _rows = 0
     _columns: list[Column]
     _sink: HashingSink
+    _quoted_before = True
+    """Whether version 0.9 quoted the values of a TSV file."""
+
+    @classmethod
+    def differences(cls, inputs: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """The format of the file and the bytes of its values."""
+        from aetherflow_builtins_db.steps.upgrade import differences_of_extract  # one command needs it
+
+        del version
+        return differences_of_extract(inputs, quoted=cls._quoted_before)
 
     def run(self) -> StepResult:
         args, started = self.args, time.monotonic()

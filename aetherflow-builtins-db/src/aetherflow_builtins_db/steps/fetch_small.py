@@ -1,5 +1,6 @@
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -9,6 +10,9 @@ from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.formats.widening import refine
 from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Difference
 
 
 class Inputs(QueryInputs):
@@ -46,6 +50,14 @@ class DbFetchSmall(Step[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def differences(cls, inputs: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """The values in the outputs."""
+        from aetherflow_builtins_db.steps.upgrade import differences_of_fetch  # one command needs it
+
+        del inputs, version
+        return differences_of_fetch()
 
     def run(self) -> StepResult:
         args = self.args

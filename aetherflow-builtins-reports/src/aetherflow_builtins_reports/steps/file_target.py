@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import Flag, StepInputError, parse_bool
-from aetherflow_builtins_reports.errors import ReportTooLargeError
 from aetherflow_builtins_reports.sources.counting import count_rows
 from aetherflow_builtins_reports.steps.fields import HeaderMode, Target, Word
 from aetherflow_builtins_reports.steps.file_source import FileSource
@@ -124,4 +123,6 @@ class FileTarget(Target, FileSource):
         threshold = step_threshold if self.rows_threshold is None else self.rows_threshold
         count = self.count(path)
         if count > threshold:
+            from aetherflow.core.api import ReportTooLargeError  # imported on first access
+
             raise ReportTooLargeError(self.name, str(path), count, threshold)

@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit
@@ -12,6 +12,7 @@ from aetherflow_builtins_rest.settings import Config, Options
 if TYPE_CHECKING:
     import httpx
 
+    from aetherflow.core.api import Difference
     from aetherflow_builtins_rest.call import Call
     from aetherflow_builtins_rest.client import Wire
 
@@ -64,6 +65,21 @@ class HttpxConnector(ConnectorBase[Config, Options]):
         for name in ("token", "password", "api_key", "client_secret"):
             if isinstance(auth, Mapping) and isinstance(value := auth.get(name), str):
                 yield value
+
+    @classmethod
+    def differences(cls, config: Mapping[str, Any], options: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """The number of attempts: `max_attempts` counted further ones."""
+        from aetherflow.core.api import Difference  # one command needs it
+
+        del config, version
+        retry = options.get("retry")
+        if isinstance(retry, Mapping) and (number := retry.get("max_attempts")) is not None:
+            yield Difference(
+                ("options", "retry", "max_attempts"),
+                f"{number} further attempts followed the first one, without regard to the method or the status",
+                f"{number} is the number of all attempts, and what may be sent again depends on both",
+                f"max_attempts: {number + 1}" if type(number) is int else "one more",
+            )
 
     @property
     def label(self) -> str:

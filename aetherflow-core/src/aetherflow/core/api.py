@@ -48,6 +48,7 @@ from aetherflow.core.contracts.fields import (
     Flag,
     InsecureWhen,
     ResourceRef,
+    SameAs,
     StepInputs,
     StepOutputs,
     parse_bool,
@@ -89,8 +90,10 @@ from aetherflow.core.kernel.yaml.flow import (
 from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.data_errors import ParquetSupportMissing, ReportTooLargeError
     from aetherflow.core.contracts.hookspecs import hookimpl
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
+    from aetherflow.core.contracts.upgrade import Difference
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
@@ -115,6 +118,7 @@ __all__ = [
     "ConnectorOptions",
     "Connectors",
     "DbResource",
+    "Difference",
     "DocumentKind",
     "Flag",
     "FlowMetaSpec",
@@ -133,6 +137,7 @@ __all__ = [
     "NeedsPerson",
     "Outcome",
     "OutputError",
+    "ParquetSupportMissing",
     "PathError",
     "PlanInfo",
     "PlannedJob",
@@ -140,6 +145,7 @@ __all__ = [
     "Problem",
     "ProcessError",
     "RemoteFileMeta",
+    "ReportTooLargeError",
     "ResolverMissingKeyError",
     "ResolverSyntaxError",
     "ResourceRef",
@@ -151,6 +157,7 @@ __all__ = [
     "RunInfo",
     "RunInterruptedError",
     "RunUnknownError",
+    "SameAs",
     "Settings",
     "SpecError",
     "StateError",
@@ -184,8 +191,10 @@ __all__ = [
 
 
 _LATE = {
+    "Difference": "contracts.upgrade",
     "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
+    **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),
     **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
 }
 """Modules of names that few plugins use, imported on first access."""

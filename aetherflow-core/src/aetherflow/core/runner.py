@@ -26,6 +26,7 @@ from aetherflow.core.kernel.state.records import RunFacts
 from aetherflow.core.kernel.state.schema import empty_state
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.environment.settings import Settings, overrides_of
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.hooks.plan_check import check_plan
 from aetherflow.core.runtime.logs.events import Observer
@@ -41,6 +42,7 @@ BUSY_POLL_SECONDS = 0.2
 def run_flow(
     flow_yaml: str | Path | None = None,
     *,
+    settings: Settings | Mapping[str, Any] | None = None,
     run_id: str | None = None,
     params: Mapping[str, Any] | None = None,
     slot: str | None = None,
@@ -71,9 +73,10 @@ def run_flow(
     is then a path in the bundle, by default its entry flow. With `allow_stale_bundle` the version already stored is
     used if the source fails. `expect_fingerprint` is the content fingerprint, or a prefix, that the version must have.
 
-    `observers` receive every event. `trigger` is recorded as the origin of the run. `env` replaces the environment of
-    the process, `snapshot` a whole environment built before. When this is called from the main thread, the signals
-    HUP, INT, QUIT and TERM stop the run.
+    `observers` receive every event. `trigger` is recorded as the origin of the run. `settings` win over the environment
+    and the project file, except over their policy; of a `Settings` those count that were given to it. `env` replaces
+    the environment of the process, `snapshot` a whole environment built before, settings included. When this is called
+    from the main thread, the signals HUP, INT, QUIT and TERM stop the run.
 
     Raises SpecError (nothing was run), UsageError, ChangedDefinitionError, RunBusyError, StateError, RunFailedError,
     RunUnknownError and RunInterruptedError; the last three carry the summary. With a bundle also BundleError,
@@ -92,13 +95,14 @@ def run_flow(
                     allow_stale=allow_stale_bundle,
                     expect_fingerprint=expect_fingerprint,
                     ambient=env,
+                    overrides=overrides_of(settings),
                     run_hooks=True,
                 )
             )
             flow_yaml, snapshot = used.flow, used.snapshot
         if flow_yaml is None:
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
-        flow = _prepare(flow_yaml, env, snapshot)
+        flow = _prepare(flow_yaml, env, snapshot, settings)
         reason = reason.encode(errors="backslashreplace").decode() if reason else reason
         options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, actor(), reason)
         return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
@@ -203,11 +207,17 @@ def plan_flow(
         return planned(connection)
 
 
-def _prepare(flow_yaml: str | Path, env: Mapping[str, str] | None, snapshot: Snapshot | None) -> PreparedFlow:
+def _prepare(
+    flow_yaml: str | Path,
+    env: Mapping[str, str] | None,
+    snapshot: Snapshot | None,
+    settings: Settings | Mapping[str, Any] | None = None,
+) -> PreparedFlow:
     if not _is_utf8(str(Path(flow_yaml).absolute())):  # the state records it as text, for `resume`
         raise UsageError(f"the path {str(flow_yaml)!r} is not UTF-8", fix="rename the file or the folder")
     if snapshot is None:
-        snapshot = build_snapshot(Path(flow_yaml).absolute().parent, ambient=env, run_hooks=True)
+        folder = Path(flow_yaml).absolute().parent
+        snapshot = build_snapshot(folder, ambient=env, overrides=overrides_of(settings), run_hooks=True)
     return prepare_flow(flow_yaml, snapshot)
 
 

@@ -131,3 +131,49 @@ def test_the_instant_is_handed_on(project: "Project") -> None:
         jobs: [{id: load, steps: [{id: n, type: assert, inputs: {condition: run.date.iso == "2026-01-31"}}]}]
         """, "child.yaml")  # fmt: skip
     run(project, "--slot", "2026-01-31T02:00:00Z")
+
+
+def chain(project: "Project", length: int, last: str, flow: str = "f{}.yaml") -> None:
+    """Flows f0.yaml to f<length - 1>.yaml, each of which calls the next; `last` is the step of the last one."""
+    for number in range(length):
+        name = flow.format(number + 1)
+        step = f"{{id: s, type: run_flow, inputs: {{flow: {name}}}}}" if number < length - 1 else last
+        text = f"version: 1\nflow: {{id: f{number}}}\njobs: [{{id: a, steps: [{step}]}}]\n"
+        project.write(text, f"f{number}.yaml")
+
+
+def test_a_chain_that_is_too_long_is_found_before_the_run(project: "Project") -> None:
+    chain(project, 40, "{id: s, type: sleep, inputs: {seconds: 0}}")
+    found = project.cli("validate", "f0.yaml")
+    assert found.code == 2
+    assert "f16.yaml:3:63: AF1215" in found.out
+    assert "more than 16 flows inside one another: f0.yaml -> … -> f16.yaml -> f17.yaml" in found.out
+    assert found.out.count("AF1215") == 1
+    assert project.cli("run", "f0.yaml").code == 2
+    assert project.cli("validate", "f23.yaml").code == 0, "what the run allows: 16 around the last"
+
+
+def test_a_failure_deep_inside_is_told_once(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.enter(monkeypatch)
+    chain(project, 5, "{id: s, type: fail, inputs: {message: no room}}")
+    found = project.cli("run", "f0.yaml", "--run-id", "r", "--json")
+    error = json.loads(found.out)["jobs"][0]["error"]
+    assert error["message"].count("ended FAILED") == 1
+    assert "of flow f4 ended FAILED in a.s at " in error["message"]
+    assert error["message"].endswith("no room")
+    assert error["fix"].count("its log: ") == 1
+    (shown,) = {part for part in error["fix"].split("; ") if part.startswith("all of it: aetherflow runs show ")}
+    assert "flow f4" in project.cli("runs", "show", shown.rpartition(" ")[2]).out
+
+
+def test_a_chain_that_grows_while_it_runs_is_told_once(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.enter(monkeypatch)
+    monkeypatch.setenv("END", "yaml")
+    chain(project, 20, "{id: s, type: sleep, inputs: {seconds: 0}}", '"f{}.{{{{env.END}}}}"')
+    assert project.cli("validate", "f0.yaml").code == 0, "the names are not known yet"
+    found = project.cli("run", "f0.yaml", "--run-id", "r", "--json")
+    error = json.loads(found.out)["jobs"][0]["error"]
+    assert "of flow f16 ended FAILED in a.s at " in error["message"]
+    assert error["message"].endswith("AF5001 more than 16 flows inside one another")
+    assert error["message"].count("\n") == 0
+    assert error["message"].count("ended FAILED") == 1

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, SameAs
 
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 _MODES = {True: "verify-full", False: "disable"}
@@ -36,6 +36,16 @@ def _as_block(value: Any) -> Any:
 SslSetting = Annotated[Ssl | None, BeforeValidator(_as_block, json_schema_input_type=bool | str | Ssl | None)]
 
 
+def _without_doubles(data: Any, *spellings: tuple[str, str]) -> Any:
+    """The data without the second of two spellings where both are given; ValueError if they differ."""
+    for name, other in spellings if isinstance(data, Mapping) else ():
+        if name in data and other in data:
+            if data[name] != data[other]:
+                raise ValueError(f"{name} and {other} are both given and differ")
+            data = {key: value for key, value in data.items() if key != other}
+    return data
+
+
 class ServerConfig(ConnectorConfig):
     """Address and account: single settings, or a `url` that may hold all of them."""
 
@@ -62,13 +72,7 @@ class ServerConfig(ConnectorConfig):
     @model_validator(mode="before")
     @classmethod
     def _one_spelling(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for name, other in (("database", "dbname"), ("user", "username")):
-                if name in data and other in data:
-                    if data[name] != data[other]:
-                        raise ValueError(f"{name} and {other} are both given and differ")
-                    data = {key: value for key, value in data.items() if key != other}
-        return data
+        return _without_doubles(data, ("database", "dbname"), ("user", "username"))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -124,18 +128,15 @@ class PoolOptions(ConnectorConfig):
     pre_ping: Flag = Field(True, description="Check that a connection still works before it is used again.")
 
 
-_FLAT = {
-    "pool_size": "size",
-    "max_overflow": "max_overflow",
-    "pool_recycle": "recycle_seconds",
-    "pool_pre_ping": "pre_ping",
-}
-
-
 class ServerOptions(ConnectorOptions):
     """Options that all database servers share."""
 
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to wait for the server at connect.")
+    connect_timeout: float = Field(
+        10.0,
+        gt=0,
+        validation_alias=AliasChoices("connect_timeout", "timeout"),
+        description="Seconds to wait for the server at connect.",
+    )
     connect_attempts: int = Field(
         3, ge=1, description="Attempts to connect while the server does not answer or is starting."
     )
@@ -150,20 +151,37 @@ class ServerOptions(ConnectorOptions):
         (), description="Statements that every new session begins with: `[SET search_path TO sales]`."
     )
     pool: PoolOptions = Field(PoolOptions(), description="Connections that stay open.")
-    pool_size: int | None = Field(None, ge=0, description="The same as `pool.size`.")
-    max_overflow: int | None = Field(None, ge=0, description="The same as `pool.max_overflow`.")
-    pool_recycle: float | None = Field(None, ge=0, description="The same as `pool.recycle_seconds`.")
-    pool_pre_ping: Flag | None = Field(None, description="The same as `pool.pre_ping`.")
+    pool_size: Annotated[int | None, SameAs("pool.size")] = Field(None, ge=0, description="The same as `pool.size`.")
+    max_overflow: Annotated[int | None, SameAs("pool.max_overflow")] = Field(
+        None, ge=0, description="The same as `pool.max_overflow`."
+    )
+    pool_recycle: Annotated[float | None, SameAs("pool.recycle_seconds")] = Field(
+        None, ge=0, description="The same as `pool.recycle_seconds`."
+    )
+    pool_pre_ping: Annotated[Flag | None, SameAs("pool.pre_ping")] = Field(
+        None, description="The same as `pool.pre_ping`."
+    )
     connect_args: dict[str, Any] = Field({}, description="More arguments for the driver's own connect function.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        return _without_doubles(data, ("connect_timeout", "timeout"))
 
     @field_validator("init_sql", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @classmethod
+    def _flat(cls) -> dict[str, str]:
+        """The other names of settings in `pool`, each with the one there."""
+        found = ((name, each) for name, info in cls.model_fields.items() for each in info.metadata)
+        return {name: each.path.removeprefix("pool.") for name, each in found if isinstance(each, SameAs)}
+
     @model_validator(mode="after")
     def _one_pool(self) -> Self:
-        for flat, name in _FLAT.items():
+        for flat, name in self._flat().items():
             value = getattr(self, flat)
             if value is not None and name in self.pool.model_fields_set and value != getattr(self.pool, name):
                 raise ValueError(f"{flat} and pool.{name} are both given and differ")
@@ -179,5 +197,5 @@ class ServerOptions(ConnectorOptions):
     @property
     def pooling(self) -> PoolOptions:
         """The pool's settings, merged from `pool` and the flat names."""
-        flat = {name: getattr(self, spelt) for spelt, name in _FLAT.items() if getattr(self, spelt) is not None}
+        flat = {name: getattr(self, spelt) for spelt, name in self._flat().items() if getattr(self, spelt) is not None}
         return self.pool.model_copy(update=flat)

@@ -1,7 +1,7 @@
 """The connector of `driver: duckdb`."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,6 +64,12 @@ class DuckDBConnector(SqlBase[Config, Options]):
         Failure.DISK_FULL: "free disk space",
         Failure.OUT_OF_MEMORY: "raise options.pragmas.memory_limit, or set temp_directory there",
     }
+
+    @classmethod
+    def database_file(cls, config: Mapping[str, Any]) -> str | None:
+        """The path, unless the database is in memory."""
+        path = config.get("path")
+        return path if isinstance(path, str) and not is_memory(path) else None
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)

@@ -3,14 +3,15 @@
 import decimal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
+from aetherflow.core.api import Flag, SameAs
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
-from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.settings import PoolOptions, ServerConfig, ServerOptions
 from aetherflow_builtins_db.connectors.oracledb.errors import failure_of
 from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.failures import PASSING, Failure
@@ -49,8 +50,19 @@ class Config(ServerConfig):
     wallet_password: SecretStr | None = Field(None, description="The wallet's password.")
 
 
+class OraclePool(PoolOptions):
+    """The pool of connections, which can be switched off."""
+
+    enabled: Flag = Field(True, description="false: no connection stays open, as with `size: 0`.")
+
+
 class Options(ServerOptions):
     """Server options, and those of python-oracledb."""
+
+    pool: OraclePool = Field(OraclePool(), description="Connections that stay open.")
+    pool_enabled: Annotated[Flag | None, SameAs("pool.enabled")] = Field(
+        None, description="The same as `pool.enabled`."
+    )
 
     lib_dir: str | None = Field(
         None, min_length=1, description="The folder of Oracle's client libraries: switches to thick mode."
@@ -65,6 +77,14 @@ class Options(ServerOptions):
         if self.lib_dir and self.oracle and self.oracle["lib_dir"] != self.lib_dir:
             raise ValueError("lib_dir and oracle.lib_dir are both given and differ")
         return self
+
+    @property
+    def pooling(self) -> PoolOptions:
+        """The pool's settings; without a pool as many connections as with it, but none stays open."""
+        found = super().pooling
+        if cast("OraclePool", found).enabled:
+            return found
+        return found.model_copy(update={"size": 0, "max_overflow": found.size + found.max_overflow})
 
     @property
     def libraries(self) -> str | None:

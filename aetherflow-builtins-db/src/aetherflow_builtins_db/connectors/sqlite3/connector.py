@@ -126,6 +126,14 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         Failure.DISK_FULL: "free disk space",
     }
 
+    @classmethod
+    def database_file(cls, config: Mapping[str, Any]) -> str | None:
+        """The path, also out of the url, unless the database is in memory."""
+        path, url = config.get("path"), config.get("url")
+        if not isinstance(path, str) and isinstance(url, str):
+            path = path_of_url(url)
+        return path if isinstance(path, str) and not is_memory(path) else None
+
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self.lock = threading.RLock()

@@ -6,17 +6,20 @@ The command line and other built-in steps use these parts: `process_child.run_ch
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import STEP_SKIPPED, Step, StepResult
 from aetherflow.core.builtins.process_child import TimeLimitError, TryError, run_child
-from aetherflow.core.builtins.process_inputs import Inputs, Outputs
+from aetherflow.core.builtins.process_inputs import Inputs, Outputs, misplaced_files
 from aetherflow.core.builtins.process_outputs import OutputRules
 from aetherflow.core.builtins.process_result import OutputFile
 from aetherflow.core.builtins.process_streams import TAIL_BYTES, Capture, Sink, both, drop, locked
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Difference
 
 Stream = Literal["stdout", "stderr"]
 SHOWN_COMMAND = 300
@@ -54,7 +57,7 @@ class ExternalProcess(Step[Inputs]):
 
     @classmethod
     def remarks(cls, inputs: Mapping[str, Any]) -> list[str]:
-        """Warn about retries without a condition, and about `outputs` that hide an output of the step itself."""
+        """Warn of retries without a condition, `outputs` that hide others, and files that are not in the artifacts."""
         found = []
         retry = inputs.get("retry")
         if isinstance(retry, dict) and retry.get("max_attempts", 1) not in (1, "1"):
@@ -66,7 +69,15 @@ class ExternalProcess(Step[Inputs]):
         if isinstance(given, dict) and (hidden := sorted(Outputs.model_fields.keys() & given.keys())):
             names = ", ".join(hidden)
             found.append(f"outputs replaces {names}, which then says nothing of the program: choose another name")
-        return found
+        return found + misplaced_files(inputs)
+
+    @classmethod
+    def differences(cls, inputs: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """The folder of a program without `cwd`."""
+        from aetherflow.core.builtins.process_upgrade import differences_of_process  # one command needs it
+
+        del version
+        return differences_of_process(inputs)
 
     def plan(self) -> list[str]:
         args = self.args

@@ -2,8 +2,9 @@
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
@@ -13,6 +14,8 @@ from aetherflow.core.builtins.process_child import TryError
 from aetherflow.core.builtins.process_outputs import IdempotencyInputs, Numbers, SuccessInputs, listed
 
 LogMode = Literal["inherit", "capture", "file", "discard"]
+FLOW_FOLDER = "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}"
+_MAX_NAME = 255
 RetryOn = Literal["any", "exit_codes", "timeout", "invalid_output"]
 
 
@@ -202,3 +205,40 @@ class Outputs(StepOutputs):
     log_file: str | None = Field(None, description="Path of the log, if a stream is written to a file")
     skipped: bool | None = Field(None, description="True if the marker exists, so that no child was started")
     marker: str | None = Field(None, description="Path of the marker")
+
+
+def misplaced_files(inputs: Mapping[str, Any]) -> list[str]:
+    """A warning of files in the command that stand in the working directory, where the program does not run."""
+    if inputs.get("cwd"):
+        return []
+    found = sorted({word for word in _words(inputs) if _is_here(word)})
+    if not found:
+        return []
+    names, them = ", ".join(found), "it" if len(found) == 1 else "them"
+    message = f"the program runs in the job's artifacts, and {names} stands in the working directory"
+    return [f'{message}: name {them} as "{FLOW_FOLDER}/…", or write `cwd: .` where the artifacts are meant']
+
+
+def _words(inputs: Mapping[str, Any]) -> Iterator[str]:
+    command, arguments = inputs.get("command", inputs.get("cmd")), inputs.get("args")
+    words = [*command] if isinstance(command, list) else [command]
+    if words and isinstance(words[0], str) and not set(words[0]) & {"/", " "}:
+        words.pop(0)  # searched in PATH
+    for each in [*words, *(arguments if isinstance(arguments, list) else ())]:
+        if not isinstance(each, str):
+            continue
+        yield each
+        if " " in each:  # perhaps a script of a shell
+            try:
+                yield from shlex.shlex(each, posix=True, punctuation_chars=True)
+            except ValueError:
+                continue
+
+
+def _is_here(word: str) -> bool:
+    if not word or len(word) > _MAX_NAME or word[0] in "-~/" or "{{" in word or "\0" in word:
+        return False
+    try:
+        return Path(word).is_file()
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ pin.json, history.jsonl, last_error.json
 import fcntl
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,10 @@ class BundleStore:
                 return True
         return False
 
+    def _unusable(self, why: str) -> BundleStoreError:
+        root = shlex.quote(str(self.root))
+        return BundleStoreError(why, fix=f"move the store away, then do the same again: mv {root} {root}.old")
+
     # Versions
 
     def active(self) -> str | None:
@@ -85,9 +90,10 @@ class BundleStore:
             target = self.active_dir.readlink()
         except FileNotFoundError:
             return None
-        except OSError as error:  # not a link
-            fix = f"move {self.active_dir} away and sync the bundle again"
-            raise BundleStoreError(f"{self.active_dir} is not a link of this store", fix=fix) from error
+        except OSError as error:
+            raise self._unusable(
+                f"{self.active_dir} is no link: it is of a bundle store of AetherFlow 0.x, or of a copy"
+            ) from error
         return target.name
 
     def has(self, content: str) -> bool:
@@ -167,7 +173,10 @@ class BundleStore:
     # Records
 
     def latest(self) -> Latest | None:
-        found: Latest | None = records.record(Latest, records.read_json(self.latest_path), self.latest_path)
+        data = records.read_json(self.latest_path)
+        if isinstance(data, dict) and "content" not in data:
+            raise self._unusable(f"{self.root} is a bundle store of AetherFlow 0.x, which this version does not use")
+        found: Latest | None = records.record(Latest, data, self.latest_path)
         return found
 
     def snapshot(self, latest: Latest) -> SourceSnapshot | None:

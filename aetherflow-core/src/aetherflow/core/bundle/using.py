@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aetherflow.core.base.errors import PluginError, SpecError, UsageError
 from aetherflow.core.base.location import DocPath, format_path
@@ -42,6 +43,7 @@ def using_bundle(
     work_root: Path | None = None,
     ambient: Mapping[str, str] | None = None,
     config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
     run_hooks: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[BundleInUse]:
@@ -54,7 +56,8 @@ def using_bundle(
     store, FingerprintError, UsageError.
     """
     # run_hooks: code beside the manifest comes from the operator of this machine, not from the bundle
-    outside = build_snapshot(manifest.absolute().parent, ambient=ambient, config=config, run_hooks=True)
+    where = manifest.absolute().parent
+    outside = build_snapshot(where, ambient=ambient, config=config, overrides=overrides, run_hooks=True)
     read = load_manifest(manifest, outside.limits)
     catalog, redactor = catalog_for(outside), outside.redactor()
     root = work_root_of(str(work_root) if work_root else None, outside.settings, outside.env)
@@ -79,7 +82,12 @@ def using_bundle(
             message = f"the bundle has no flow {name!r}"
             raise BundleMissingError(message, fix="name a file of the bundle, or correct bundle.entry_flow")
         snapshot = build_snapshot(
-            folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=layer(read, done, folder)
+            folder,
+            ambient=ambient,
+            config=config,
+            overrides=overrides,
+            run_hooks=run_hooks,
+            bundle=layer(read, done, folder),
         )
         require_all(read, snapshot, catalog_for(snapshot))
         yield BundleInUse(path, snapshot, done)

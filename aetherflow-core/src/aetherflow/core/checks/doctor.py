@@ -14,6 +14,7 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
+from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.checks.suspects import suspects
@@ -22,11 +23,9 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import driver_extra
 from aetherflow.core.host.installing import driver_command, install_all, missing_drivers
-from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.places import state_path, work_root
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
@@ -233,38 +232,9 @@ def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem("AF1703", message, at, format_path(path), "hook:not_evaluated", severity="warning")
 
 
-def _places(checked: Checked, snapshot: Snapshot) -> tuple[str | None, Path | None, Path | None]:
-    """Id of the flow, work root and state file; None where they depend on more than the environment."""
-    data = checked.document.data.get("flow") if checked.document is not None else None
-    flow = data if isinstance(data, dict) else {}
-    work, state = _part(flow, "workspace", "root"), _part(flow, "state", "path")
-    flow_id = _rendered(flow.get("id"), snapshot)
-    root = _rendered(work, snapshot)
-    file = _rendered(state, snapshot)
-    settings, env = snapshot.settings, snapshot.env
-    return (
-        flow_id,
-        work_root(root, settings, env) if root is not None or work is None else None,
-        state_path(file, flow_id or "flow", settings, env) if file is not None or state is None else None,
-    )
-
-
-def _part(flow: dict[str, Any], section: str, key: str) -> Any:
-    found = flow.get(section)
-    return found.get(key) if isinstance(found, dict) else None
-
-
-def _rendered(value: Any, snapshot: Snapshot) -> str | None:
-    try:
-        found = render(value, {"env": snapshot.env})
-    except ResolverError:
-        return None
-    return found if isinstance(found, str) else None
-
-
 def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Problem]:
     source = checked.document.source if checked.document is not None else None
-    _, work, state = _places(checked, snapshot)
+    _, work, state = places_of(checked.document, snapshot)
     if work is not None:
         yield from check_place(work, "workspace root", source.value(("flow", "workspace", "root")) if source else at)
     if state is not None:
@@ -276,7 +246,7 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
 def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float) -> list[Probe]:
     if checked.document is None or checked.spec is None or checked.catalog is None:
         return []
-    flow_id, work, _ = _places(checked, snapshot)
+    flow_id, work, _ = places_of(checked.document, snapshot)
     if work is None:
         return []
     if any(

@@ -15,7 +15,7 @@ from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
-from aetherflow.core.contracts.fields import InsecureWhen, parse_bool
+from aetherflow.core.contracts.fields import InsecureWhen, SameAs, parse_bool
 from aetherflow.core.contracts.written import plain, value_at
 from aetherflow.core.host.connecting import is_secret_type, models_of, secret_values_of
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
@@ -174,12 +174,19 @@ class Explainer:
     def _defaults(self, at: DocPath, given: Mapping[str, Any]) -> dict[DocPath, Value]:
         found: dict[DocPath, Value] = {}
         model = self.models.get(at)
-        for name, info in model.model_fields.items() if model is not None else ():
+        fields = model.model_fields if model is not None else {}
+        others = {
+            name: each.path for name, info in fields.items() for each in info.metadata if isinstance(each, SameAs)
+        }
+        named = {others[name] for name in others.keys() & given.keys()}
+        for name, info in fields.items():
             choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
-            if info.is_required() or given.keys() & {name, info.alias, *choices}:
+            if name in others or info.is_required() or given.keys() & {name, info.alias, *choices}:
                 continue
             path = (*at, name)
             default = info.get_default(call_default_factory=True)
+            if isinstance(default, BaseModel):
+                default = " ".join(f"{key}={value!r}" for key, value in default if f"{name}.{key}" not in named)
             default = list(default) if isinstance(default, tuple) else default
             plain = default if isinstance(default, str | int | float | bool | list | dict | None) else str(default)
             found[path] = self.value(path, plain, [Link("default", None)])

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 
@@ -43,10 +44,11 @@ def check_place(path: Path, what: str, at: Location) -> list[Problem]:
 def check_state_file(path: Path, at: Location) -> list[Problem]:
     """Whether the state file, or its folder, can be written and is on a local file system."""
     if path.is_file():
-        problems = []
         if not os.access(path, os.R_OK | os.W_OK):
             message = f"state file {path} cannot be read and written by this user"
             problems = [Problem("AF6002", message, at, code="host:not_writable", fix="correct its permissions")]
+        else:
+            problems = _unusable(path, at)
     else:
         problems = check_place(path.parent, "state folder", at)
     if (kind := network_kind(path, mounts())) is not None:
@@ -54,6 +56,24 @@ def check_state_file(path: Path, at: Location) -> list[Problem]:
         fix = "move flow.state.path or AETHERFLOW_STATE_ROOT to a local disk"
         problems.append(Problem("AF6001", message, at, code="host:network_state", fix=fix, severity="warning"))
     return problems
+
+
+def _unusable(path: Path, at: Location) -> list[Problem]:
+    import sqlite3  # a driver, too, which is imported only where there is a file
+
+    from aetherflow.core.kernel.state.reading import read_any, schema_of, unreadable
+
+    try:
+        read_any(path, lambda db: schema_of(db, path))
+    except (sqlite3.Error, OSError) as error:
+        return [_state_problem(unreadable(path, error), at)]
+    except StateError as error:
+        return [_state_problem(error, at)]
+    return []
+
+
+def _state_problem(error: StateError, at: Location) -> Problem:
+    return Problem(error.code, error.message, at, code="host:state", fix=error.fix)
 
 
 def check_clock(witness: Path, at: Location, now: float | None = None) -> list[Problem]:

@@ -92,6 +92,10 @@ def check_flow_document(
     check_structure(document, problems)
     check_flow_settings(document, problems)
     check_plugins(merged, catalog, snapshot, problems)
+    if resources(merged.data):
+        from aetherflow.core.checks.places import check_databases  # many flows have none
+
+        check_databases(merged, catalog, snapshot, problems)
     check_decode(merged, snapshot, problems)
     flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
     check_templates(merged, catalog, snapshot, problems, flows)

@@ -15,7 +15,7 @@ from aetherflow.core.kernel.resolver.params import ParamError, settle_params, ta
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document, RawString
-from aetherflow.core.runtime.environment.inner import in_bundle
+from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_DEEP_FIX, in_bundle
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
@@ -80,6 +80,9 @@ class SubFlows:
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
+        elif len(self._around) > MAX_DEPTH:
+            chain = f"{self._around[0].name} -> … -> {self._around[-1].name} -> {file.name}"
+            self._add(f"{TOO_DEEP}: {chain}", at, TOO_DEEP_FIX)
         elif not self._may_be_read(file):
             fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
             self._add(f"the flow is outside of the folders that may be read: {text}", at, fix)

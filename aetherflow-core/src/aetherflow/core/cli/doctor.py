@@ -1,10 +1,16 @@
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowArgument, FlowYamlOption, JsonOption
+from aetherflow.core.base.errors import UsageError
+from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, JsonOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+
+FlowsArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+]
 
 
 class Caller(StrEnum):
@@ -14,7 +20,7 @@ class Caller(StrEnum):
 
 
 def doctor(
-    flow: FlowArgument = None,
+    flows: FlowsArgument = None,
     flow_yaml: FlowYamlOption = None,
     connect: Annotated[bool, typer.Option("--connect", help="Reach every resource once.")] = False,
     deadline: Annotated[
@@ -22,6 +28,10 @@ def doctor(
     ] = 10.0,
     caller: Annotated[
         Caller | None, typer.Option("--as", help="Also check with the bare environment of this caller.")
+    ] = None,
+    upgrade_from: Annotated[
+        str | None,
+        typer.Option("--upgrade-from", metavar="VERSION", help="Only list what the documents meant otherwise in 0.9."),
     ] = None,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,
@@ -32,9 +42,26 @@ def doctor(
 
     Creates nothing, and imports no driver without --connect. Exit code 2 if something is missing.
 
+    With --upgrade-from it takes several documents, also of installed programs, and folders, and lists what they meant
+    otherwise in that version without an error from this one; exit code 1 if there is anything.
+
     Example: aetherflow doctor flow.yaml --connect --as cron
     """
     import json
+
+    if upgrade_from is not None:
+        from aetherflow.core.cli.arguments import flow_paths
+        from aetherflow.core.cli.upgrading import show_differences
+
+        if bundle_manifest is not None or connect or caller is not None:
+            raise UsageError(
+                "--upgrade-from only reads documents", fix="name a checkout of the bundle, without other options"
+            )
+        named = flow_paths(flows, flow_yaml)
+        raise typer.Exit(show_differences(named, upgrade_from, config=config, as_json=as_json))
+    if flows and len(flows) > 1:
+        raise UsageError("doctor examines one flow", fix="name one; several only with --upgrade-from")
+    flow = flows[0] if flows else None
 
     from aetherflow.core.checks.doctor import DOCTOR_SCHEMA, examine
     from aetherflow.core.cli.flow_source import flow_source

@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol, TextIO
 
 from aetherflow.core.cli.summary import seconds
+from aetherflow.core.runtime.logs.events import as_text
 
 TICK_SECONDS = 0.2
 
@@ -46,10 +47,7 @@ class LineObserver:
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         if event in ("progress", "run_summary"):
             return
-        if event == "output":
-            line = fields["text"]
-        else:
-            line = " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
+        line = fields["text"] if event == "output" else as_text(event, fields)
         print(line, file=self._stream, flush=True)
 
     def close(self) -> None: ...
@@ -161,8 +159,3 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
 def _name(fields: dict[str, Any]) -> str:
     item = f"[{fields['item']}]" if "item" in fields else ""
     return f"{fields['job_id']}.{fields['step_id']}{item}"
-
-
-def _plain(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n\t=') else text

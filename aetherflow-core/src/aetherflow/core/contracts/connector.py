@@ -1,15 +1,19 @@
 """The contract of a connector: how a step reaches a database, a server, a mailbox."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions, StrictModel
 from aetherflow.core.contracts.written import plain, validated
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.upgrade import Difference
+
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
@@ -103,6 +107,21 @@ class ConnectorBase(Generic[ConfigT, OptionsT]):
         """Secret values, as written, of settings that neither key nor type marks as secret, such as a header."""
         del config, options
         return iter(())
+
+    @classmethod
+    def database_file(cls, config: Mapping[str, Any]) -> str | None:
+        """The database file of a raw config, as `ctx.database_path` gets it; None without one, or if it is not known.
+
+        `validate` warns of a relative one that exists in the working directory only.
+        """
+        del config
+        return None
+
+    @classmethod
+    def differences(cls, config: Mapping[str, Any], options: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """What these raw settings meant otherwise in AetherFlow `version`, as `Step.differences`."""
+        del config, options, version
+        return ()
 
     def close(self) -> None:
         """Release what the connector holds; closing twice is fine."""

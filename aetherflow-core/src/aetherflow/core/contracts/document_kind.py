@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
 from aetherflow.core.base.problems import Problem
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.upgrade import Difference
 
 
 class DocumentKind(ABC):
@@ -31,6 +34,11 @@ class DocumentKind(ABC):
         `config` is the project file that the command line names; `run_hooks` permits running code that is stored beside
         the documents.
         """
+
+    def differences(self, data: Any, version: str) -> "Iterable[Difference]":
+        """What a parsed document meant otherwise in AetherFlow `version`, as `Step.differences`; must not raise."""
+        del data, version
+        return ()
 
     @abstractmethod
     def model(self) -> type[BaseModel]:

@@ -45,6 +45,12 @@ class InsecureWhen(NamedTuple):
     value: object
 
 
+class SameAs(NamedTuple):
+    """Marks a connector setting as another name of `path`, one in a block; `explain` shows which is given."""
+
+    path: str
+
+
 PathRole = Literal["read", "write", "asset"]
 
 

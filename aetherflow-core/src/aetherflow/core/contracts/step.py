@@ -1,8 +1,8 @@
 """The contract of a step: one class, its inputs, its result."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -11,6 +11,10 @@ from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.fields import StepInputs, StepOutputs
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.written import plain, validated
+
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.upgrade import Difference
+
 
 InputsT = TypeVar("InputsT", bound=StepInputs)
 
@@ -101,6 +105,15 @@ class Step(ABC, Generic[InputsT]):
         """The effect with these raw inputs, where it depends on them; `once` if a value that decides is not known."""
         del inputs
         return cls.effect
+
+    @classmethod
+    def differences(cls, inputs: Mapping[str, Any], version: str) -> "Iterable[Difference]":
+        """What these raw inputs meant otherwise in AetherFlow `version`, for `doctor --upgrade-from`.
+
+        Only what neither `validate` nor the run reports. Has no side effects.
+        """
+        del inputs, version
+        return ()
 
     def plan(self) -> list[str]:
         """Dry run: sentences that describe what `run()` would do with these inputs; an empty list says nothing.

@@ -104,6 +104,7 @@ class Run:
         seen_by_steps = ContextServices(
             flow=flow,
             run_id=run_id,
+            settings=settings.rooted(self._workspace.root),
             constants=opened.constants,
             jobs=jobs,
             state=opened.state,
@@ -199,12 +200,13 @@ class Run:
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
-        flow, stop = self._opened.flow, self._services.stop
+        settings, stop = self._opened.flow.snapshot.settings, self._services.stop
+        as_json = settings.log_format == "json"
         stopped_with = nullcontext() if self._outer is None else self._outer.control.around(stop)
         with (
             stopped_by_signals(stop),
             stopped_with,
-            run_logging(flow.flow_id, flow.snapshot.settings.log_level, self._events),
+            run_logging(self._info.flow_id, settings.log_level, self._events, as_json=as_json),
         ):
             yield
 

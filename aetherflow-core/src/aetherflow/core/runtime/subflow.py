@@ -18,7 +18,7 @@ from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runtime.context.services import FlowCall
-from aetherflow.core.runtime.environment.inner import snapshot_for
+from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_DEEP_FIX, snapshot_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.logs.events import Observer
 
-MAX_DEPTH = 16
-"""Deepest allowed nesting of flows."""
 GRACE_SHARE_SECONDS = 1.0
 """Seconds by which an inner run's time to stop is shorter than that of the outer run, so that it ends in time."""
 
@@ -47,6 +45,8 @@ class Outer(NamedTuple):
     lock_env: Mapping[str, str]
     """Environment variables for children: the token of the lock that the outer step works under."""
     grace: float
+    failures: dict[tuple[str, str], StepError]
+    """Job and step of the inner run to the error of a run that this step started; filled by the inner run."""
 
     def grace_inside(self, own: float) -> float:
         """Seconds that the steps of the inner run have to stop."""
@@ -81,11 +81,19 @@ class FlowCalls:
         self._locks = locks
         self._lock_env = outer.lock_env if outer is not None else {}
         self._grace = grace
+        self._failures = outer.failures if outer is not None else {}
         self._files = (*(outer.files if outer else ()), Path(flow.document.file).resolve())
         self._inner = inner
 
     def call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
         """As `RunContext.call_flow`; `wanted` has the run's id."""
+        try:
+            return self._call(attempt, wanted)
+        except StepError as error:
+            self._failures[attempt.key.job, attempt.key.step] = error
+            raise
+
+    def _call(self, attempt: Attempt, wanted: FlowCall) -> FlowResult:
         attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
@@ -105,12 +113,13 @@ class FlowCalls:
             locks=self._locks,
             lock_env={**self._lock_env, **attempt.leases.environment},
             grace=self._grace,
+            failures={},
         )
         inputs = RunInputs(wanted.params, wanted.slot, wanted.data_date)
         try:
             self._inner.run(flow, wanted.run_id, inputs, (_Relay(attempt),), outer)
         except RunError as error:
-            raise _failed(error) from error
+            raise _failed(error, outer.failures) from error
         except AetherflowError as error:
             name = f"run {wanted.run_id} of flow {flow.flow_id}"
             raise StepError(f"{name}: {error.code} {error}", fix=error.fix) from error
@@ -121,7 +130,7 @@ class FlowCalls:
             chain = " -> ".join(each.name for each in (*self._files[self._files.index(file) :], file))
             raise StepError(f"the flow would run itself: {chain}", fix="name another flow")
         if len(self._files) > MAX_DEPTH:
-            raise StepError(f"more than {MAX_DEPTH} flows inside one another", fix="run some of them one after another")
+            raise StepError(TOO_DEEP, fix=TOO_DEEP_FIX)
 
 
 class _Relay:
@@ -146,10 +155,14 @@ class _Relay:
         self._attempt.relay("stderr", f"{line}\n".encode(errors="replace"))
 
 
-def _failed(error: RunError) -> StepError:
-    """The error of the outer step for a failed inner run."""
+def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> StepError:
+    """The error of the outer step for a failed inner run, or that of a run inside of it: the innermost says it all."""
     summary = error.summary
     job = next((job for job in summary.jobs if job.error is not None), None)
+    if job is not None and job.error is not None and job.error.step is not None:
+        inside = failures.get((job.job_id, job.error.step))
+        if inside is not None and isinstance(inside.__cause__, RunError) and job.error.code == inside.code:
+            return StepError(inside.message, fix=inside.fix)
     text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
     fixes, log = [], summary.log_path
     if job is not None and job.error is not None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from aetherflow.core.api import DocumentKind, Problem
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Difference
 
 
 class SchedulerDocument(DocumentKind):
@@ -25,6 +28,13 @@ class SchedulerDocument(DocumentKind):
         from aetherflow.scheduler.document.checking import check_schedule
 
         return check_schedule(path, Environment(config, run_hooks=run_hooks)).problems
+
+    def differences(self, data: Any, version: str) -> "Iterable[Difference]":
+        """The weekdays of cron expressions, and the default zone."""
+        from aetherflow.scheduler.document.upgrade import differences_of
+
+        del version
+        return differences_of(data)
 
     def model(self) -> type[BaseModel]:
         """The pydantic model of the whole document."""

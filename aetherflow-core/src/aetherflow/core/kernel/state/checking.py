@@ -10,7 +10,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.history import side_of
 from aetherflow.core.kernel.state.ownership import live_runs
-from aetherflow.core.kernel.state.reading import read, read_any, unreadable
+from aetherflow.core.kernel.state.reading import read, read_any, schema_of, unreadable
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 
 _BLOBS = (
@@ -143,7 +143,7 @@ def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
 def check_schema(path: Path) -> int:
     """The schema of a state file. Raises StateError for any other file."""
     try:
-        version = int(read_any(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]))
+        version = read_any(path, lambda db: schema_of(db, path))
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
     if version == 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
+from aetherflow.core.kernel.state.reading import schema_of
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import ADDED_IN_3, SCHEMA_VERSION, TABLES
 
@@ -76,21 +77,14 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
     True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an
     older file in use.
     """
-    version = _version(connection)
+    version = schema_of(connection, path)
     if version == SCHEMA_VERSION:
         return False
-    if version > SCHEMA_VERSION:
-        raise StateError(
-            f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}",
-            fix="update aetherflow-core, or name another state file",
-        )
     if version:
         return migrate(connection, path) is not None
     with durable.transaction(connection, "create schema"):
-        if _version(connection) == SCHEMA_VERSION:
+        if schema_of(connection, path) == SCHEMA_VERSION:
             return False  # another process was first
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
         durable.execute_all(connection, TABLES, SCHEMA_VERSION)
     return False
 

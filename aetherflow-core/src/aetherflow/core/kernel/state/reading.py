@@ -54,14 +54,28 @@ def unreadable(path: Path, error: Exception) -> StateError:
     return StateError(f"state file {path}: {error}", fix=fix)
 
 
+def schema_of(db: sqlite3.Connection, path: Path) -> int:
+    """The schema of a state file, 0 for an empty database.
+
+    Raises StateError for a file of a newer engine, of version 0.x, and of another program.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        message = f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}"
+        raise StateError(message, fix="update aetherflow-core, or name another state file")
+    tables = set() if version else {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+    if {"job_runs", "step_runs"} <= tables:
+        message = f"{path} is a state file of AetherFlow 0.x, whose runs cannot be shown or resumed any more"
+        raise StateError(message, fix="name a new file in flow.state.path; this one stays as it is")
+    if tables:
+        raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
+    return version
+
+
 def require_schema(db: sqlite3.Connection, path: Path, wanted: int) -> None:
     """Raise StateError unless the file has the schema `wanted`."""
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version == wanted:
+    if (version := schema_of(db, path)) == wanted:
         return
-    if version > wanted:
-        message = f"state file {path} has schema {version}, this engine knows up to {wanted}"
-        raise StateError(message, fix="update aetherflow-core")
     if version == 0:
         raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
     message = f"state file {path} has the older schema {version}"

@@ -60,7 +60,7 @@ class StepContext(RunContext):
         self.child_env = services.child_env
         self.resources = services.connectors.resources
         self.connectors = services.connectors
-        self.settings = flow.snapshot.settings
+        self.settings = services.settings
         self.state = state
         self.log = logging.getLogger(f"aetherflow.flow.{flow.flow_id}.job.{key.job}")
 

@@ -43,7 +43,7 @@ class ReadingContext(RunContext):
         self.child_env = child_env(flow.env, flow.snapshot)
         self.resources = connectors.resources
         self.connectors = connectors
-        self.settings = flow.snapshot.settings
+        self.settings = flow.snapshot.settings.rooted(workspace.root)
         self.log = logging.getLogger("aetherflow.plan")
 
     # What can be read

@@ -10,6 +10,7 @@ from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.environment.settings import Settings
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.processes.processes import Processes
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
@@ -42,6 +43,8 @@ class ContextServices(NamedTuple):
 
     flow: PreparedFlow
     run_id: str
+    settings: Settings
+    """The settings of the run, with its workspace root as `work_root`."""
     constants: Mapping[str, Any]
     """Template roots that do not change in the run: env, params, run."""
     jobs: Mapping[str, Any]

@@ -4,6 +4,11 @@ from pathlib import Path
 
 from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
 
+MAX_DEPTH = 16
+"""Most flows that may be around one."""
+TOO_DEEP = f"more than {MAX_DEPTH} flows inside one another"
+TOO_DEEP_FIX = "run some of them one after another"
+
 
 def snapshot_for(folder: Path, around: Snapshot) -> Snapshot:
     """The environment of a flow in `folder` that is called by a flow with the environment `around`.

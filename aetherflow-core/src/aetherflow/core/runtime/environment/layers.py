@@ -60,7 +60,7 @@ class Layers:
 
     def lay_env_files(self, project: Project) -> None:
         """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file."""
-        for spec, base, listed_at in _listed(self.env, project):
+        for spec, base, listed_at in listed_env_files(self.env, project):
             self._lay_file(spec, base, listed_at)
 
     def lay_bundle(self, bundle: BundleLayer) -> None:
@@ -116,7 +116,8 @@ def _policy_error(key: str, at: Location, who: str) -> SpecError:
     return SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
 
 
-def _listed(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
+def listed_env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:
+    """The env files of an environment: each with the folder for its path, and where it is listed. Raises SpecError."""
     if text := env.get(ENV_FILES_VARIABLE):
         from aetherflow.core.runtime.environment.spec.env_files import (
             EnvFilesSpec,  # a root model costs 10 ms to define

@@ -81,6 +81,15 @@ class Settings(StrictModel):
         """Settings from an environment and explicit overrides. Raises SettingsError."""
         return load_settings(overrides, env=env)
 
+    def rooted(self, work_root: Path) -> "Settings":
+        """These settings as the steps of a run see them, whose workspace is below `work_root`."""
+        return self.model_copy(update={"work_root": str(work_root)})
+
+
+def overrides_of(settings: Settings | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Explicit overrides: a map, or of settings those that were given."""
+    return settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else settings
+
 
 Source = Literal["default", "project file", "settings module", "environment", "override"]
 

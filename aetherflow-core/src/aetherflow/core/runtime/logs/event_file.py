@@ -6,10 +6,7 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
-
-_ERRORS = ("FAILED", "UNKNOWN")
-_WARNINGS = ("step_retry", "lock_lost", "definition_changed", "claims_open")
+from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode, level_of
 
 
 class EventFile:
@@ -34,13 +31,3 @@ class EventFile:
     def close(self) -> None:
         """Close the file; other processes may go on appending to it."""
         self._file.close()
-
-
-def level_of(event: str, fields: dict[str, Any]) -> str:
-    """The level of an event: that of a log record; ERROR for failures; WARNING for interruptions and retries."""
-    if "level" in fields:
-        return str(fields["level"])
-    status = fields.get("status")
-    if status in _ERRORS:
-        return "ERROR"
-    return "WARNING" if status == "INTERRUPTED" or event in _WARNINGS else "INFO"

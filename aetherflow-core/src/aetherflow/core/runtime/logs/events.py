@@ -17,6 +17,30 @@ encode = json.JSONEncoder(ensure_ascii=False).encode
 NOT_WRITTEN = ("progress", "output")
 """Events that are not written to files: progress is for terminals, and output has a log for each attempt."""
 
+_ERRORS = ("FAILED", "UNKNOWN")
+_WARNINGS = ("step_retry", "lock_lost", "definition_changed", "claims_open")
+
+
+def level_of(event: str, fields: Mapping[str, Any]) -> str:
+    """The level of an event: that of a log record; ERROR for failures; WARNING for interruptions and retries."""
+    if "level" in fields:
+        return str(fields["level"])
+    status = fields.get("status")
+    if status in _ERRORS:
+        return "ERROR"
+    return "WARNING" if status == "INTERRUPTED" or event in _WARNINGS else "INFO"
+
+
+def as_text(event: str, fields: Mapping[str, Any]) -> str:
+    """An event as one line: `event key=value …`."""
+    return " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else encode(value)
+    return encode(text) if not text or any(c in text for c in ' "\n\t=') else text
+
+
 Observer = Callable[[str, dict[str, Any]], None]
 """Called with the name of the event and its fields."""
 
@@ -38,6 +62,10 @@ class Events:
     def add(self, observer: Observer) -> None:
         """Add an observer of all later events."""
         self._observers.append(observer)
+
+    def masked(self, value: Any) -> Any:
+        """The value with the run's secrets masked."""
+        return self._redactor.mask_all(value)
 
     def emit(self, event: str, **fields: Any) -> None:
         """Call the observers, first with deferred events; fields that are None are left out."""

@@ -1,39 +1,104 @@
-"""The run's loggers: log records of steps become events, with secrets masked."""
+"""The run's loggers: log records of steps become events, and events become log records, both with secrets masked."""
 
 import logging
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from aetherflow.core.runtime.logs.events import Events
+from aetherflow.core.runtime.logs.events import NOT_WRITTEN, Events, as_text, encode, level_of
 
 
-class EventHandler(logging.Handler):
-    """Emits log records as events `log` of a run."""
+class EventRecord(logging.LogRecord):
+    """The record of an event, which has its name as `event` and its fields as `fields`."""
 
-    def __init__(self, events: Events) -> None:
+    event: str
+    fields: dict[str, Any]
+
+
+class FlowLog(logging.Handler):
+    """Between the logger `aetherflow.flow.<flow_id>` and the events of a run, in both directions.
+
+    Records of steps become events. Events become records of that logger, or of `….job.<job_id>`, for the handlers of
+    the program in which the run takes place.
+    """
+
+    def __init__(self, flow_id: str, level: str, events: Events, *, as_json: bool) -> None:
+        """`level` is the least level; `as_json` the form of records of events."""
         super().__init__()
+        self.logger = logging.getLogger(f"aetherflow.flow.{flow_id}")
+        self._level = logging.getLevelNamesMapping()[level]
+        self._as_json = as_json
         self._events = events
+        self._here = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Emit one record; a record with a map `event_fields` becomes an event that is named by its message."""
-        fields = getattr(record, "event_fields", None)
-        if isinstance(fields, Mapping):
-            self._events.emit(record.getMessage(), **{**fields, "level": record.levelname})
+        """Emit a step's record as event `log`; one with a map `event_fields` as the event that its message names.
+
+        What later handlers get of the record is masked too.
+        """
+        if isinstance(record, EventRecord):
             return
-        self._events.emit("log", level=record.levelname, logger=record.name, message=self.format(record))
+        fields, text = getattr(record, "event_fields", None), self.format(record)
+        if isinstance(fields, Mapping):
+            event = record.getMessage()
+            self._emit_event(event, {**fields, "level": record.levelname})
+            record.event_fields = shown = self._events.masked(dict(fields))
+            masked = self._text(event, record.levelname, shown)
+        else:
+            self._emit_event("log", {"level": record.levelname, "logger": record.name, "message": text})
+            masked = self._events.masked(text)
+        if masked != text:
+            record.msg, record.args, record.exc_info, record.exc_text = masked, (), None, None
+            record.stack_info = None
+
+    def _emit_event(self, event: str, fields: dict[str, Any]) -> None:
+        self._here.event = event  # it becomes no second record
+        try:
+            self._events.emit(event, **fields)
+        finally:
+            self._here.event = None
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Pass an event to the handlers of the program, if there are any."""
+        if event in NOT_WRITTEN or getattr(self._here, "event", None) == event:
+            return
+        logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
+        name = level_of(event, fields)
+        number = logging.getLevelNamesMapping().get(name, logging.INFO)
+        if not self._is_heard(logger) or number < self._level:
+            return
+        record = EventRecord(logger.name, number, __file__, 0, self._text(event, name, fields), (), None)
+        record.event, record.fields = event, fields
+        logger.handle(record)
+
+    def _is_heard(self, logger: logging.Logger | None) -> bool:
+        while logger is not None:
+            if not all(isinstance(handler, FlowLog) for handler in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+    def _text(self, event: str, level: str, fields: dict[str, Any]) -> str:
+        if self._as_json:
+            return encode({"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event, **fields})
+        return as_text(event, fields)
 
 
 @contextmanager
-def run_logging(flow_id: str, level: str, events: Events) -> Iterator[None]:
-    """While the block runs, records of `aetherflow.flow.<flow_id>` from `level` on become events and nothing else."""
-    logger = logging.getLogger(f"aetherflow.flow.{flow_id}")
-    handler = EventHandler(events)
-    before = logger.level, logger.propagate
+def run_logging(flow_id: str, level: str, events: Events, *, as_json: bool) -> Iterator[None]:
+    """While the block runs, records of the flow's loggers become events, from `level` on.
+
+    Events become records from now on, also after the block.
+    """
+    log = FlowLog(flow_id, level, events, as_json=as_json)
+    logger, before = log.logger, log.logger.level
     logger.setLevel(level)
-    logger.propagate = False
-    logger.addHandler(handler)
+    logger.handlers.insert(0, log)  # first, since it masks the record for the others
+    events.add(log)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.removeHandler(log)
+        logger.setLevel(before)

@@ -9,14 +9,22 @@ from aetherflow.core.kernel.yaml.flow import SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
 
 Mode = Literal["internal_fast", "enterprise"]
-_Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+_Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def _level(value: object) -> object:
+    found = value.upper() if isinstance(value, str) else value
+    return "WARNING" if found == "WARN" else found
+
+
 LogLevel = Annotated[
     _Level,
     BeforeValidator(
-        lambda value: value.upper() if isinstance(value, str) else value,
-        json_schema_input_type=_Level | Annotated[str, StringConstraints(pattern=any_case(*get_args(_Level)))],
+        _level,
+        json_schema_input_type=_Level | Annotated[str, StringConstraints(pattern=any_case(*get_args(_Level), "WARN"))],
     ),
 ]
+"""A level of Python's logging, in any case; `WARN` is `WARNING`."""
 LogFormat = Literal["text", "json"]
 CacheScope = Literal["run", "process", "none"]
 
