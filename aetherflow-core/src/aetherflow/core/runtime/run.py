@@ -69,7 +69,7 @@ class Run:
         self._events = Events(opened.redactor)
         self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
         self._workspace = Workspace(
-            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
+            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
         )
         self._logs = store.side / "logs" / flow.flow_id / opened.run_id
         self._services = self._build(inner)
