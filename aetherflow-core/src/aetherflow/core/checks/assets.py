@@ -93,12 +93,15 @@ class AssetChecks:
         """What to do about a file that is not there."""
         if not expanded(text).is_absolute() and (here := self._in_current_folder(text, path)) is not None:
             return f"it is in the current folder only; write the path relative to this file: {self._relative(here)}"
-        return f"the path is relative to {self._document.file}; looked for {path}"
+        return f"the path is relative to {self._document.file}; looked for {_shown(path)}"
 
-    def outside_fix(self, error: PathError) -> str:
+    @property
+    def outside_fix(self) -> str:
         """What to do about a file that may not be read."""
-        more = "the project file: put it in a folder above both, or name the other folder in its `paths.read`"
-        return f"{error.fix}; what widens that is {more}"
+        widens = "`paths.read` of the project file widens that"
+        if self.rule.in_bundle or not self._sandbox.enterprise:
+            widens = "the project file aetherflow.yaml widens that to its own folder, and to those of its `paths.read`"
+        return f"name a file, no link, in {_shown(self.rule.root)} or below; {widens}"
 
     def _settings(
         self, resource: Mapping[str, Any], path: DocPath
@@ -136,7 +139,7 @@ class AssetChecks:
         try:
             path = self.find(text)
         except PathError as error:
-            self._add(error.message, at, self.outside_fix(error))
+            self._add(error.message, at, self.outside_fix)
             return
         self._there(at, text, path, mark, elsewhere="warning")
 
@@ -145,7 +148,13 @@ class AssetChecks:
         if text is None or mark.is_content(text):
             return
         source = self._document.source
-        path = self.rule.locate(text, source.folder_of_profiles(at) if isinstance(source, MergedSource) else None)
+        profiles = source.folder_of_profiles(at) if isinstance(source, MergedSource) else None
+        path = self.rule.locate(text, profiles)
+        if not self.rule.holds(path, text, profiles):
+            message = f"{text} is outside of the flow's folder, so a bundle has no such file"
+            fix = f"put it in {_shown(profiles or self.rule.root)} or below, or write an absolute path"
+            self._add(message, at, fix, "warning")
+            return
         self._there(at, text, path, mark, elsewhere=None)
 
     def _there(self, at: DocPath, text: str, path: Path, mark: AssetFile, elsewhere: Severity | None) -> None:
@@ -182,6 +191,12 @@ class AssetChecks:
         where = self._document.source.value(at)
         text = f"{format_path(at)}: {message}"
         self._problems.add(Problem("AF1217", text, where, format_path(at), MISSING, fix, severity))
+
+
+def _shown(path: Path) -> str:
+    """A path for messages: relative to the current folder, if it is inside."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _marked(model: type[BaseModel], data: Any, path: DocPath) -> Iterator[tuple[DocPath, str, AssetFile]]:

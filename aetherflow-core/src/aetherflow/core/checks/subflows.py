@@ -80,7 +80,7 @@ class SubFlows:
         try:
             file = self._assets.find(known).resolve()
         except PathError as error:
-            self._add(f"the flow may not be read: {error.message}", at, self._assets.outside_fix(error))
+            self._add(f"the flow may not be read: {error.message}", at, self._assets.outside_fix)
             return None
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))

@@ -1,8 +1,8 @@
 """Finding the values in inputs and settings that their models mark as files of the flow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
@@ -28,10 +28,10 @@ def _marked(annotation: Any, marks: Any, data: Any) -> Iterator[Named]:
         yield (), data, mark
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield from assets_in(annotation, data)
-    elif isinstance(data, list):
-        for index, item in enumerate(data):
+    elif isinstance(data, list | Mapping) and _holds_items(annotation):
+        for key, item in data.items() if isinstance(data, Mapping) else enumerate(data):
             for inner in _inner(annotation):
-                yield from _below(index, _marked(inner, _marks(inner), item))
+                yield from _below(key, _marked(inner, _marks(inner), item))
     else:
         for inner in _inner(annotation):
             yield from _marked(inner, _marks(inner), data)
@@ -40,6 +40,12 @@ def _marked(annotation: Any, marks: Any, data: Any) -> Iterator[Named]:
 def _below(key: str | int, found: Iterator[Named]) -> Iterator[Named]:
     for path, value, mark in found:
         yield (key, *path), value, mark
+
+
+def _holds_items(annotation: Any) -> bool:
+    """True for a list, a tuple or a map; False for a union of them."""
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Collection)
 
 
 def _inner(annotation: Any) -> tuple[Any, ...]:

@@ -69,6 +69,11 @@ class Assets(NamedTuple):
             return self._old(old, sandbox)
         return path if old is None or _exists(path) else self._old(old, sandbox)
 
+    def holds(self, path: Path, name: str, named_in: Path | None = None) -> bool:
+        """Whether a file that `name` means stands inside of the flow's root; True for an absolute name."""
+        folders = [each.resolve() for each in (self.root, self.top, named_in) if each is not None]
+        return expanded(name).is_absolute() or any(path.resolve().is_relative_to(each) for each in folders)
+
     def from_top(self, name: str) -> Path | None:
         """The file that the name means in `top`, if there is one."""
         if self.top is None or expanded(name).is_absolute():
