@@ -36,9 +36,13 @@ def test_named_documents_and_forms(bundle: "Project") -> None:
     assert check(bundle, "flows/main.yaml").out == "OK: flows/main.yaml\n"
     assert json.loads(check(bundle, "flows/main.yaml", "--json").out)["flow_yaml"] == "flows/main.yaml"
     several = json.loads(check(bundle, "--json").out)
-    assert [each["flow_yaml"] for each in several["files"]] == ["aetherflow.yaml", "conf/profiles.yaml", "flows/main.yaml"]
+    assert [each["flow_yaml"] for each in several["files"]] == [
+        "aetherflow.yaml",
+        "conf/profiles.yaml",
+        "flows/main.yaml",
+    ]
     missing = check(bundle, "flows/none.yaml")
-    assert (missing.code, "flows/none.yaml: AF1001" in missing.out) == (2, True)
+    assert (missing.code, "flows/none.yaml:1:1: AF1001" in missing.out) == (2, True)
 
 
 def test_the_store_stays_as_it_is(bundle: "Project") -> None:

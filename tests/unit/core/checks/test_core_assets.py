@@ -154,3 +154,30 @@ def test_the_folders_of_a_bundle_are_the_work_root_without_one(project: "Project
     assert project.cli("run", "flow.yaml", "--run-id", "r", "-q").code == 0
     root = project.folder / "own/mon"
     assert (root / "f/a/r/artifacts/x").read_text() == f"{root} {root}"
+
+
+def test_a_file_of_a_profile_that_is_beside_the_flow_is_taken_as_by_1_0(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(project, KINDS["plugin_profile"], STATES["missing"])
+    project.write("x", f"{TREE}/flows/x.ext")
+    monkeypatch.chdir(project.folder / TREE)
+    found = project.cli("validate", FLOW)
+    assert found.code == 0
+    assert (
+        "conf/profiles.yaml:1:25: AF1218 warning: resources.peer.config.source: x.ext is found in the flow's folder "
+        "only" in found.out
+    )
+    assert "fix: write the path relative to this file: ../flows/x.ext" in found.out
+    assert project.cli("run", FLOW, "-q").code == 0
+
+
+def test_a_path_that_only_a_run_knows_is_told_in_its_log(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
+    flow = project.folder / TREE / FLOW
+    text = flow.read_text().replace("shared/x.ext", '"{{params.name}}"')
+    flow.write_text(text.replace("  id: main\n", "  id: main\n  params: {name: {default: shared/x.ext}}\n"))
+    monkeypatch.chdir(project.folder)
+    assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
+    logs = "".join(file.read_text() for file in project.states.rglob("*.jsonl"))
+    assert "shared/x.ext is found in " in logs

@@ -73,27 +73,35 @@ class AssetChecks:
         else:
             self.other_meaning(text, self.find(text), at)
 
-    def other_meaning(self, text: str, path: Path, at: DocPath) -> None:
+    def other_meaning(self, text: str, path: Path, at: DocPath, profiles: Path | None = None) -> None:
         """Warn if another version, or the current folder, would mean another file than `path`, which exists."""
         if expanded(text).is_absolute():
             return
-        old = self.rule.from_top(text)
+        base = profiles or self.rule.folder
         top = "the bundle's folder" if self.rule.in_bundle else "the project's folder"
-        if old is not None and old.resolve() == path.resolve() != (self.rule.folder / text).resolve():
-            message = f"{text} is found in {top} only, not beside this file"
-            self._warn(message, at, f"write the path relative to this file: {self._relative(path)}")
-        elif old is not None and other_file(path, old):
-            message = f"{text} is the file beside this one; 1.0 took another one, from {top}"
-            self._warn(message, at, f"if that one is meant, write {self._relative(old)}; else rename one of them")
-        elif (here := self._in_current_folder(text, path)) is not None:
+        olds = [(self.rule.from_top(text), top), (self.rule.folder / text if profiles else None, "the flow's folder")]
+        for old, where in olds:
+            if old is None or not is_there(old, folder=path.is_dir()) or old.resolve() == (base / text).resolve():
+                continue
+            if old.resolve() == path.resolve():
+                message = f"{text} is found in {where} only, not beside this file"
+                self._warn(message, at, f"write the path relative to this file: {_relative(path, base)}")
+                return
+            if other_file(path, old):
+                message = f"{text} is the file beside this one; 1.0 took another one, from {where}"
+                self._warn(message, at, f"if that one is meant, write {_relative(old, base)}; else rename one of them")
+                return
+        if (here := self._in_current_folder(text, path)) is not None:
             message = f"{text} is the file beside this one; the current folder has another one of that name"
-            self._warn(message, at, f"if that one is meant, write {self._relative(here)}; 0.x took it")
+            self._warn(message, at, f"if that one is meant, write {_relative(here, base)}; 0.x took it")
 
-    def missing_fix(self, text: str, path: Path) -> str:
+    def missing_fix(self, text: str, path: Path, at: DocPath) -> str:
         """What to do about a file that is not there."""
+        named_in = Path(self._document.source.value(at).file)
         if not expanded(text).is_absolute() and (here := self._in_current_folder(text, path)) is not None:
-            return f"it is in the current folder only; write the path relative to this file: {self._relative(here)}"
-        return f"the path is relative to {self._document.file}; looked for {_shown(path)}"
+            relative = _relative(here, named_in.absolute().parent)
+            return f"it is in the current folder only; write the path relative to this file: {relative}"
+        return f"the path is relative to {named_in}; looked for {_shown(path)}"
 
     @property
     def outside_fix(self) -> str:
@@ -141,7 +149,10 @@ class AssetChecks:
         except PathError as error:
             self._add(error.message, at, self.outside_fix)
             return
-        self._there(at, text, path, mark, elsewhere="warning")
+        if is_there(path, folder=mark.folder):
+            self.other_meaning(text, path, at)
+        else:
+            self._missing(at, text, path, mark, elsewhere="warning")
 
     def _setting(self, at: DocPath, value: str, mark: AssetFile) -> None:
         text = self.known(value)
@@ -155,18 +166,18 @@ class AssetChecks:
             fix = f"put it in {_shown(profiles or self.rule.root)} or below, or write an absolute path"
             self._add(message, at, fix, "warning")
             return
-        self._there(at, text, path, mark, elsewhere=None)
-
-    def _there(self, at: DocPath, text: str, path: Path, mark: AssetFile, elsewhere: Severity | None) -> None:
-        """Report a missing file; one that is not below the flow's root may be made later, or be on another machine."""
         if is_there(path, folder=mark.folder):
-            self.other_meaning(text, path, at)
-            return
+            self.other_meaning(text, path, at, profiles)
+        else:
+            self._missing(at, text, path, mark, elsewhere=None)
+
+    def _missing(self, at: DocPath, text: str, path: Path, mark: AssetFile, elsewhere: Severity | None) -> None:
+        """Report a missing file; one that is not below the flow's root may be made later, or be on another machine."""
         severity: Severity | None = "error" if self._belongs(text, path) else elsewhere
         if severity is not None:
             what = "folder" if mark.folder else "file"
             self._add(
-                f"no such {what}: {text}", at, self.missing_fix(text, path), "warning" if mark.local else severity
+                f"no such {what}: {text}", at, self.missing_fix(text, path, at), "warning" if mark.local else severity
             )
 
     def _belongs(self, text: str, path: Path) -> bool:
@@ -179,9 +190,6 @@ class AssetChecks:
         here = Path.cwd() / text
         return here if here.parent != path.parent and other_file(path, here) else None
 
-    def _relative(self, path: Path) -> str:
-        return os.path.relpath(path.resolve(), self.rule.folder.resolve())
-
     def _warn(self, message: str, at: DocPath, fix: str) -> None:
         where = self._document.source.value(at)
         text = f"{format_path(at)}: {message}"
@@ -191,6 +199,10 @@ class AssetChecks:
         where = self._document.source.value(at)
         text = f"{format_path(at)}: {message}"
         self._problems.add(Problem("AF1217", text, where, format_path(at), MISSING, fix, severity))
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def _shown(path: Path) -> str:

@@ -86,7 +86,7 @@ class SubFlows:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
         elif not file.is_file():
-            self._add(f"no such flow file: {known}", at, self._assets.missing_fix(known, file))
+            self._add(f"no such flow file: {known}", at, self._assets.missing_fix(known, file, at))
         else:
             self._assets.other_meaning(known, file, at)
             if file not in self._known:

@@ -69,6 +69,11 @@ class Assets(NamedTuple):
             return self._old(old, sandbox)
         return path if old is None or _exists(path) else self._old(old, sandbox)
 
+    def is_from_top(self, path: Path, name: str) -> bool:
+        """Whether a file that `name` means is one of `top`, because none is beside the flow file."""
+        old = self.from_top(name)
+        return old is not None and path == old.resolve() != (self.folder / name).resolve()
+
     def holds(self, path: Path, name: str, named_in: Path | None = None) -> bool:
         """Whether a file that `name` means stands inside of the flow's root; True for an absolute name."""
         folders = [each.resolve() for each in (self.root, self.top, named_in) if each is not None]
