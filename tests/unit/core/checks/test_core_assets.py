@@ -181,3 +181,17 @@ def test_a_path_that_only_a_run_knows_is_told_in_its_log(project: "Project", mon
     assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
     logs = "".join(file.read_text() for file in project.states.rglob("*.jsonl"))
     assert "shared/x.ext is found in " in logs
+
+
+def test_a_secret_in_a_path_is_masked(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "s3cret-value")
+    found = said(project, "{{env.API_TOKEN}}.sql")
+    assert ("s3cret" in found, "no such file: ***.sql" in found) == (False, True)
+
+
+@pytest.mark.parametrize("path", ["a\\0b", "", "x" * 5000, "~no-such-user/x"])
+def test_unusable_paths_are_findings(project: "Project", path: str) -> None:
+    lay(project, KINDS["ca_file"], STATES["missing"])
+    flow = project.folder / TREE / FLOW
+    flow.write_text(flow.read_text().replace("x.ext", f'"{path}"'))
+    assert project.cli("validate", str(flow)).out.splitlines()[0].endswith(f"no such file: {path}".replace("\\0", "\0"))

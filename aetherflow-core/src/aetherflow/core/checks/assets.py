@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class AssetChecks:
         self.rule = Assets.of(snapshot, folder)
         self._document = document
         self._catalog = catalog
-        self._env = snapshot.env
+        self._snapshot = snapshot
         self._problems = problems
         root = static_work_root(document.data, snapshot)
         self._sandbox = Sandbox.of(snapshot, root, bundle.folder if bundle else folder, ())
@@ -56,7 +57,11 @@ class AssetChecks:
 
     def known(self, value: Any) -> str | None:
         """The value as a run will have it; None if only a run knows that."""
-        return known_text(value, self._env)
+        return known_text(value, self._snapshot.env)
+
+    def masked(self, text: str) -> str:
+        """The text without secrets of the environment, which a path may hold."""
+        return self._snapshot.redactor().mask(text)
 
     def find(self, text: str) -> Path:
         """As `Assets.find`, for the run to come."""
@@ -69,7 +74,8 @@ class AssetChecks:
         try:
             find_calendar(text, self.rule, self._sandbox, self._document.source.value(at), format_path(at))
         except SpecError as error:
-            self._problems.extend(error.problems)
+            for each in error.problems:
+                self._problems.add(replace(each, message=self.masked(each.message)))
         else:
             self.other_meaning(text, self.find(text), at)
 
@@ -192,12 +198,12 @@ class AssetChecks:
 
     def _warn(self, message: str, at: DocPath, fix: str) -> None:
         where = self._document.source.value(at)
-        text = f"{format_path(at)}: {message}"
+        text, fix = self.masked(f"{format_path(at)}: {message}"), self.masked(fix)
         self._problems.add(Problem("AF1218", text, where, format_path(at), OTHER, fix, "warning"))
 
     def _add(self, message: str, at: DocPath, fix: str, severity: Severity = "error") -> None:
         where = self._document.source.value(at)
-        text = f"{format_path(at)}: {message}"
+        text, fix = self.masked(f"{format_path(at)}: {message}"), self.masked(fix)
         self._problems.add(Problem("AF1217", text, where, format_path(at), MISSING, fix, severity))
 
 

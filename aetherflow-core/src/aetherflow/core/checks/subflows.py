@@ -136,7 +136,7 @@ class SubFlows:
 
     def _add(self, message: str, path: DocPath, fix: str) -> None:
         where = self._document.source.value(path)
-        text = f"{format_path(path)}: {message}"
+        text, fix = self._assets.masked(f"{format_path(path)}: {message}"), self._assets.masked(fix)
         self._problems.add(Problem("AF1215", text, where, format_path(path), "semantic:subflow", fix))
 
 

@@ -23,7 +23,6 @@ from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.flow_facts import flow_facts
 from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run_root
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
-from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles
 
 
 class Opened(NamedTuple):
@@ -49,6 +48,10 @@ class Opened(NamedTuple):
         """Render and decode the resources; every secret in them is registered for masking."""
         found = resolve_resources(self.merged, self.constants, self.flow.snapshot.hook, self.redactor)
         self.redactor.add(secret_settings(found, self.flow.catalog))
+        if self.flow.profiles.document is None:
+            return found
+        from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles  # most flows have none
+
         return with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
 
     @property

@@ -40,9 +40,11 @@ class Assets(NamedTuple):
             root = next((each for each in above if (each / PROJECT_FILE).is_file()), folder)
             return cls(folder, root, top if top != folder else None, in_bundle=True)
         project = snapshot.project.folder
-        if project is None or snapshot.settings.mode == "enterprise" or not folder.is_relative_to(project):
+        if project is None or snapshot.settings.mode == "enterprise":
             return cls(folder, folder)
-        return cls(folder, project, project if project != folder else None)
+        if not folder.resolve().is_relative_to(project.resolve()):
+            return cls(folder, folder)
+        return cls(folder, project, project if project.resolve() != folder.resolve() else None)
 
     def locate(self, name: str, named_in: Path | None = None) -> Path:
         """Absolute path of a file that may stand anywhere, whether it exists or not: a key, a certificate.
@@ -76,8 +78,14 @@ class Assets(NamedTuple):
 
     def holds(self, path: Path, name: str, named_in: Path | None = None) -> bool:
         """Whether a file that `name` means stands inside of the flow's root; True for an absolute name."""
+        if expanded(name).is_absolute():
+            return True
         folders = [each.resolve() for each in (self.root, self.top, named_in) if each is not None]
-        return expanded(name).is_absolute() or any(path.resolve().is_relative_to(each) for each in folders)
+        try:
+            found = path.resolve()
+        except (OSError, RuntimeError, ValueError):
+            return True  # no usable path: there is no such file
+        return any(found.is_relative_to(each) for each in folders)
 
     def from_top(self, name: str) -> Path | None:
         """The file that the name means in `top`, if there is one."""
