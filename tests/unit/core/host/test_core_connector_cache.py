@@ -94,7 +94,7 @@ def test_interrupt_reaches_every_scope(tmp_path: Path) -> None:
         name: {"kind": "test", "driver": "counted", "config": {}, "options": {"cache": name}}
         for name in ("run", "process", "none")
     }
-    connectors = RunConnectors(resources, Context(tmp_path, tmp_path), catalog.installed_catalog())
+    connectors = RunConnectors(resources, Context(tmp_path, Assets(tmp_path, tmp_path)), catalog.installed_catalog())
     assert list(connectors.keys()) == ["run", "process", "none"]
     for name in resources:
         _ = connectors[name]
