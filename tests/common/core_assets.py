@@ -103,7 +103,7 @@ class Kind(NamedTuple):
     resource: str = ""
     flow: str = ""
     profile: str = ""
-    code: str = "AF1217"
+    code: str = "AF1219"
     setting: bool = False
     """True for a file of a resource, which may stand outside of the flow's folder."""
     local: bool = False
@@ -129,6 +129,11 @@ KINDS = {
     "inner": Kind(
         b"select 1 as a",
         f"type: with_lock, inputs: {{lock_key: k, step: {{{SQL}}}}}",
+        DB,
+    ),
+    "verify": Kind(
+        b"select 1 as a",
+        f"type: check_items, effect: once, verify: {{{SQL}}}, inputs: {{items: [1]}}",
         DB,
     ),
     "calendar": Kind(b"- 2026-12-25\n", flow="data_date: {shift: -1bd, calendar: %PATH%}", code="AF1804"),

@@ -66,4 +66,4 @@ def test_both_items_are_refused_for_a_missing_file(bench: "Bench", tree: Path) -
     for item in ("folder", "bundle"):
         told = json.loads(bench.command("run-item", "scheduler.yaml", item, "--slot", SLOT, "--json", code=None))
         assert (told["status"], told["reason_code"], told["exit_code"]) == ("FAILED", "refused", 2)
-        assert "flows/main.yaml:9:72: AF1217" in told["reason"]
+        assert "flows/main.yaml:9:72: AF1219" in told["reason"]

@@ -64,6 +64,13 @@ def test_flows_see_the_environment_of_their_runs(bundle: "Project") -> None:
     assert "flows/b.yaml:3:53: AF1211" in check(bundle).out
 
 
+def test_what_only_the_machine_that_runs_has_is_not_required(bundle: "Project") -> None:
+    manifest = (bundle.folder / "bundle.yaml").read_text()
+    bundle.write(manifest + "requires: {env: [SALES_PASSWORD]}\n", "bundle.yaml")
+    assert check(bundle).code == 0
+    assert bundle.cli("validate", "-m", "bundle.yaml").code == 2
+
+
 def test_a_broken_manifest_or_source(bundle: "Project") -> None:
     bundle.write("version: 2\n", "bad.yaml")
     found = bundle.cli("bundle", "check", "-m", "bad.yaml")

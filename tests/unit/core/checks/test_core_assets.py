@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def expected(kind: Kind, state: str) -> list[tuple[str, str]]:
     """Severity and code of what is said."""
     if state in ("from_the_top", "twice"):
-        return [("warnings", "AF1218")]
+        return [("warnings", "AF1220")]
     if state == "missing" and not kind.local:
         return [("errors", kind.code)]
     if state in ("missing", "outside"):
@@ -54,15 +54,15 @@ def test_all_ways_have_the_same_result(
 def test_what_a_folder_without_a_project_file_means(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     lay(project, KINDS["sql_file"], STATES["above"], project_file=False)
     found = verdicts(project, monkeypatch)
-    assert found["folder"] == [("errors", "AF1217", FLOW, 9, 70)]
+    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]
     assert found["bundle check"] == found["bundle"] == found["folder"]
 
 
 def test_a_path_from_the_top_of_a_bundle_goes_on_as_in_1_0(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
     found = verdicts(project, monkeypatch)
-    assert found["bundle check"] == found["bundle"] == [("warnings", "AF1218", FLOW, 9, 70)]
-    assert found["folder"] == [("errors", "AF1217", FLOW, 9, 70)]  # only the bundle tells where the top is
+    assert found["bundle check"] == found["bundle"] == [("warnings", "AF1220", FLOW, 9, 70)]
+    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]  # only the bundle tells where the top is
     monkeypatch.chdir(project.folder)
     assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
 
@@ -97,24 +97,24 @@ def test_templates_are_checked_as_far_as_they_are_known(project: "Project", monk
     monkeypatch.setenv("NAME", "q")
     assert said(project, "{{env.NAME}}.sql").startswith("OK")
     assert "no such file: other.sql" in said(project, "{{env.OTHER:other}}.sql")
-    assert "AF1217" not in said(project, "{{params.name}}.sql")
+    assert "AF1219" not in said(project, "{{params.name}}.sql")
     assert said(project, "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/q.sql").startswith("OK")
-    assert "AF1217 jobs" in said(project, "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/none.sql")
+    assert "AF1219 jobs" in said(project, "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/none.sql")
 
 
 def test_absolute_paths(project: "Project", tmp_path: Path) -> None:
-    assert "AF1217 jobs" in said(project, str(tmp_path / "q.sql"))
+    assert "AF1219 jobs" in said(project, str(tmp_path / "q.sql"))
     found = said(project, str(project.work / "later.sql"))  # an earlier run may make it
-    assert (found.splitlines()[-1], "AF1217 warning" in found) == ("OK: flow.yaml (1 warning)", True)
-    assert said(project, "~nobody-of-this-name/q.sql").startswith("flow.yaml:4:100: AF1217")
-    assert "AF1217" in said(project, "x" * 5000)
-    assert "AF1217" in said(project, "sub")
+    assert (found.splitlines()[-1], "AF1219 warning" in found) == ("OK: flow.yaml (1 warning)", True)
+    assert said(project, "~nobody-of-this-name/q.sql").startswith("flow.yaml:4:100: AF1219")
+    assert "AF1219" in said(project, "x" * 5000)
+    assert "AF1219" in said(project, "sub")
 
 
 def test_a_link_is_refused_as_by_the_run(project: "Project", tmp_path: Path) -> None:
     (tmp_path / "q.sql").write_text("select 1")
     (project.folder / "q.sql").symlink_to(tmp_path / "q.sql")
-    assert "AF1217" in said(project, "q.sql")
+    assert "AF1219" in said(project, "q.sql")
 
 
 def test_a_file_of_the_current_folder_is_told(project: "Project") -> None:
@@ -126,7 +126,7 @@ def test_a_file_of_the_current_folder_is_told(project: "Project") -> None:
     assert said(project, "q.sql", "flows/f.yaml") == "OK: flows/f.yaml\n"
     project.write("select 2", "flows/q.sql")
     found = said(project, "q.sql", "flows/f.yaml")
-    assert "AF1218 warning: jobs[0].steps[0].inputs.sql_file: q.sql is the file beside this one" in found
+    assert "AF1220 warning: jobs[0].steps[0].inputs.sql_file: q.sql is the file beside this one" in found
     assert "if that one is meant, write ../q.sql; 0.x took it" in found
 
 
@@ -138,7 +138,7 @@ def test_a_certificate_may_be_its_own_text(project: "Project") -> None:
     project.flow(text.format("ssh-ed25519-cert-v01@openssh.com AAAA"))
     assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
     project.flow(text.format("own-cert.pub"))
-    assert "AF1217 warning" in project.cli("validate", "flow.yaml").out
+    assert "AF1219 warning" in project.cli("validate", "flow.yaml").out
 
 
 def test_the_folders_of_a_bundle_are_the_work_root_without_one(project: "Project") -> None:
@@ -165,7 +165,7 @@ def test_a_file_of_a_profile_that_is_beside_the_flow_is_taken_as_by_1_0(
     found = project.cli("validate", FLOW)
     assert found.code == 0
     assert (
-        "conf/profiles.yaml:1:25: AF1218 warning: resources.peer.config.source: x.ext is found in the flow's folder "
+        "conf/profiles.yaml:1:25: AF1220 warning: resources.peer.config.source: x.ext is found in the flow's folder "
         "only" in found.out
     )
     assert "fix: write the path relative to this file: ../flows/x.ext" in found.out

@@ -199,12 +199,12 @@ class AssetChecks:
     def _warn(self, message: str, at: DocPath, fix: str) -> None:
         where = self._document.source.value(at)
         text, fix = self.masked(f"{format_path(at)}: {message}"), self.masked(fix)
-        self._problems.add(Problem("AF1218", text, where, format_path(at), OTHER, fix, "warning"))
+        self._problems.add(Problem("AF1220", text, where, format_path(at), OTHER, fix, "warning"))
 
     def _add(self, message: str, at: DocPath, fix: str, severity: Severity = "error") -> None:
         where = self._document.source.value(at)
         text, fix = self.masked(f"{format_path(at)}: {message}"), self.masked(fix)
-        self._problems.add(Problem("AF1217", text, where, format_path(at), MISSING, fix, severity))
+        self._problems.add(Problem("AF1219", text, where, format_path(at), MISSING, fix, severity))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -59,7 +59,9 @@ def _checked(manifest: Path, paths: list[Path] | None, config: Path | None, run_
         try:
             try:
                 used = stack.enter_context(
-                    using_bundle(manifest, work_root=root, config=config, run_hooks=run_hooks, progress=progress)
+                    using_bundle(
+                        manifest, work_root=root, config=config, run_hooks=run_hooks, require=False, progress=progress
+                    )
                 )
             finally:
                 progress.done()
