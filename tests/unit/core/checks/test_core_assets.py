@@ -195,3 +195,11 @@ def test_unusable_paths_are_findings(project: "Project", path: str) -> None:
     flow = project.folder / TREE / FLOW
     flow.write_text(flow.read_text().replace("x.ext", f'"{path}"'))
     assert project.cli("validate", str(flow)).out.splitlines()[0].endswith(f"no such file: {path}".replace("\\0", "\0"))
+
+
+def test_an_absolute_path_may_lead_where_a_relative_one_may(project: "Project") -> None:
+    lay(project, KINDS["sql_file"], STATES["above"])
+    flow = project.folder / TREE / FLOW
+    flow.write_text(flow.read_text().replace("../", '"{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/../').replace(".ext", '.ext"'))
+    assert project.cli("validate", str(flow)).out == f"OK: {flow}\n"
+    assert project.cli("run", str(flow), "-q").code == 0

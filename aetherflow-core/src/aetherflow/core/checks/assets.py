@@ -85,8 +85,11 @@ class AssetChecks:
             return
         base = profiles or self.rule.folder
         top = "the bundle's folder" if self.rule.in_bundle else "the project's folder"
-        olds = [(self.rule.from_top(text), top), (self.rule.folder / text if profiles else None, "the flow's folder")]
-        for old, where in olds:
+        olds = [
+            (self.rule.from_top(text), top, "in a bundle 1.0"),
+            (self.rule.folder / text if profiles else None, "the flow's folder", "1.0"),
+        ]
+        for old, where, who in olds:
             if old is None or not is_there(old, folder=path.is_dir()) or old.resolve() == (base / text).resolve():
                 continue
             if old.resolve() == path.resolve():
@@ -94,7 +97,7 @@ class AssetChecks:
                 self._warn(message, at, f"write the path relative to this file: {_relative(path, base)}")
                 return
             if other_file(path, old):
-                message = f"{text} is the file beside this one; 1.0 took another one, from {where}"
+                message = f"{text} is the file beside this one; {who} took another one, from {where}"
                 self._warn(message, at, f"if that one is meant, write {_relative(old, base)}; else rename one of them")
                 return
         if (here := self._in_current_folder(text, path)) is not None:

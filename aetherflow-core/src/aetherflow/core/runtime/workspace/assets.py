@@ -61,10 +61,10 @@ class Assets(NamedTuple):
         """Absolute path of a file that a step reads, whether it exists or not; PathError outside of the roots."""
         given = expanded(name)
         if given.is_absolute():
-            return sandbox.to_read(given, self.folder)
+            return inside(given, self.folder, self._roots(sandbox, (self.root, *sandbox.reading)))
         old = self.from_top(name)
         try:
-            path = inside(given, self.folder, self._roots(sandbox))
+            path = inside(given, self.folder, self._relative_roots(sandbox))
         except PathError:
             if old is None:
                 raise
@@ -95,14 +95,14 @@ class Assets(NamedTuple):
         return found if _exists(found) and found.resolve().is_relative_to(self.top.resolve()) else None
 
     def _old(self, path: Path, sandbox: Sandbox) -> Path:
-        return inside(path, self.folder, (self.top,) if self.in_bundle and self.top else self._roots(sandbox))
+        return inside(path, self.folder, (self.top,) if self.in_bundle and self.top else self._relative_roots(sandbox))
 
-    def _roots(self, sandbox: Sandbox) -> tuple[Path, ...] | None:
+    def _relative_roots(self, sandbox: Sandbox) -> tuple[Path, ...] | None:
         """Where a relative path may lead. In a bundle the work root is left out: the bundle itself stands in it."""
-        if not sandbox.strict:
-            return None
-        own = () if self.in_bundle else sandbox.reading
-        return (self.root, *own, *sandbox.read, *sandbox.write)
+        return self._roots(sandbox, (self.root,) if self.in_bundle else (self.root, *sandbox.reading))
+
+    def _roots(self, sandbox: Sandbox, own: tuple[Path, ...]) -> tuple[Path, ...] | None:
+        return (*own, *sandbox.read, *sandbox.write) if sandbox.strict else None
 
 
 def expanded(name: str) -> Path:
