@@ -87,7 +87,8 @@ class StepContext(RunContext):
     def asset_path(self, path: str) -> Path:
         found = self.files.asset_path(path)
         if (assets := self._services.flow.assets).is_from_top(found, path):
-            self.log.warning("%s is found in %s only, not beside the flow file; write its path so", path, assets.top)
+            fix = "write the path relative to the flow file"
+            self.log.warning("%s is found in %s only, not beside the flow file; %s", path, assets.top, fix)
         return found
 
     def write_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
