@@ -33,6 +33,8 @@ HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
 ELISION = "..."
 
+_ASSETS = re.compile(r"\b(?:template_path|sql_file|html_file|text_file|ca_file): ([\w./-]+)")
+"""Files that inputs and settings of a fragment name."""
 _INNER = re.compile(r"flow: (\w+\.yaml)\n +params: \{(\w+):[^\0]*?result\.jobs\.(\w+)\.outputs\.(\w+)")
 """The flow that a fragment runs, its parameter, its job and what that job gives."""
 _FENCE = re.compile(r"```(\w*)\s*$")
@@ -302,14 +304,20 @@ def _indent(text: str, width: int) -> str:
 
 
 def validate_block(block: Block) -> tuple[int, str]:
-    """Exit code and output of `aetherflow validate` for a block, beside the files that its page shows above it."""
-    above = [each for each in blocks(block.page) if each.file is not None and each.first < block.first]
+    """Exit code and output of `aetherflow validate` for a block, beside the files that its page shows.
+
+    Documents count from above it only; the files that a fragment names are made, empty.
+    """
+    named = [each for each in blocks(block.page) if each.file is not None]
+    above = [each for each in named if each.first < block.first or each.language != "yaml"]
     text = whole_flow(block.text) if block.fragment else block.text
     with tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder).resolve())
         for each in above:
             sandbox.write(each.file or "", each.text)
         if block.fragment:
+            for name in _ASSETS.findall(text):
+                sandbox.write(name, "")
             for name, param, job, output in _INNER.findall(text):
                 step = f"{{id: s, type: check_items, inputs: {{items: []}}, outputs: {{{output}: x}}}}"
                 head = f"version: 1\nflow: {{id: inner, params: {{{param}: {{}}}}}}\n"

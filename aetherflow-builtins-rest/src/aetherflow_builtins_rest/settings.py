@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, StepInputs
+from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_rest.auth_settings import Auth, BearerAuth
 from aetherflow_builtins_rest.retry_settings import Retry
 
@@ -35,13 +35,15 @@ class Config(ConnectorConfig):
         description="URL of a proxy: `http://user:password@proxy:3128`. Empty: none. The environment and .netrc are "
         "never used.",
     )
-    ca_file: str | None = Field(
+    ca_file: AssetPath | None = Field(
         None, description="Certificates to trust in place of the system's; relative to the flow file."
     )
-    client_cert: str | None = Field(
+    client_cert: Annotated[str, AssetFile(local=True)] | None = Field(
         None, description="Client certificate for the host of `base_url` (mTLS), PEM; relative to the flow file."
     )
-    client_key: str | None = Field(None, description="Its private key, if `client_cert` does not hold it.")
+    client_key: Annotated[str, AssetFile(local=True)] | None = Field(
+        None, description="Its private key, if `client_cert` does not hold it; relative to the flow file."
+    )
     client_key_password: SecretStr | None = Field(None, description="Password of an encrypted private key.")
 
     @field_validator("base_url")

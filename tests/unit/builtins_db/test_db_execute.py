@@ -29,8 +29,8 @@ def test_sql_from_a_file_beside_the_flow(project: Any) -> None:
 
 
 def test_a_missing_sql_file_is_named_with_the_place(lite: Any) -> None:
-    error = lite.run(step={"type": "db_execute", "sql_file": "sql/nope.sql"}).error
-    assert "sql/nope.sql" in error.message
+    error = lite.run(step={"type": "db_execute", "sql_file": "sql/nope-{{run.attempt}}.sql"}).error
+    assert "sql/nope-1.sql" in error.message
     assert str(lite.root) in (error.fix or "")
 
 

@@ -109,8 +109,8 @@ def test_tables_below_a_text(project: FlowProject) -> None:
     [
         ({"html_file": "mail.html"}, "asks for $who, which is not given"),
         ({"html_file": "mail.html", "values": {"who": "x", "also": 1}}, "no template shows also"),
-        ({"html_file": "none.html"}, "none.html cannot be read: No such file"),
-        ({"html_file": "../../../etc/passwd"}, "outside the allowed folders"),
+        ({"html_file": "none-{{run.attempt}}.html"}, "none-1.html cannot be read: No such file"),
+        ({"html_file": "../../../etc/passwd-{{run.attempt}}"}, "outside the allowed folders"),
         ({"body": "x", "tables": {"t": {"rows": [[1]]}}}, "so `columns` has to name the columns"),
         ({"body": "x", "tables": {"t": {"rows": [[1, 2]], "columns": ["a"]}}}, "row 1 has 2 values for 1 columns"),
         ({"body": "x", "attachments": "none.csv"}, "none.csv cannot be read: No such file"),

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import StepInputs
+from aetherflow.core.api import AssetPath, StepInputs
 from aetherflow_builtins_db.row_range import RowRange
 
 OnFail: TypeAlias = Literal["fail", "warn", "skip"]
@@ -33,7 +33,7 @@ class Check(StepInputs):
     unique: tuple[str, ...] | str | None = Field(None, description="Columns whose values together occur only once.")
     accepted_values: AcceptedValues | None = Field(None, description="The values that a column may hold.")
     sql: str | None = Field(None, description="A query; each row that it returns is a failure.")
-    sql_file: str | None = Field(None, description="A file with the query, relative to the flow file.")
+    sql_file: AssetPath | None = Field(None, description="A file with the query, relative to the flow file.")
     params: dict[str, Any] | None = Field(None, description="Values of the `:name` markers in `sql` and `where`.")
     name: str | None = Field(None, description="Name in outputs and messages. Default: what it checks.")
     table: str | None = Field(None, description="Table to check. Default: the step's `table`.")

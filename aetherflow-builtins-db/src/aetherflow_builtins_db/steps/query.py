@@ -4,7 +4,7 @@ from typing import Any, Literal, Self, TypeAlias, cast
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import DbResource, RunContext, StepError, StepInputError, StepInputs
+from aetherflow.core.api import AssetPath, DbResource, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db.contract import SqlConnector
 
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
@@ -15,7 +15,7 @@ class SqlInputs(StepInputs):
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
     sql: str | None = Field(None, description="The SQL. Values belong in `params`, never in the text.")
-    sql_file: str | None = Field(None, description="A file with the SQL instead, relative to the flow file.")
+    sql_file: AssetPath | None = Field(None, description="A file with the SQL instead, relative to the flow file.")
     params: dict[str, Any] | None = Field(
         None, description="Values of the `:name` markers in the SQL; each must be used, and each marker needs one."
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputs, StepOutputs
+from aetherflow.core.api import AssetPath, Flag, StepInputs, StepOutputs
 from aetherflow_builtins_reports.package.deflate import Compression
 from aetherflow_builtins_reports.steps.fields import CellValue, JsonMap, Word, merge_spellings
 
@@ -49,7 +49,9 @@ def _cells(value: Any) -> Any:
 class FillInputs(ValueInputs):
     """A template, and the file that is made from it."""
 
-    template_path: str = Field(min_length=1, description="The workbook to fill: .xlsx, .xlsm, .xltx or .xltm.")
+    template_path: AssetPath = Field(
+        min_length=1, description="The workbook to fill, relative to the flow file: .xlsx, .xlsm, .xltx or .xltm."
+    )
     output: str = Field(
         min_length=1,
         validation_alias=AliasChoices("output", "output_path"),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import (
+    AssetPath,
     Flag,
     ResourceRef,
     Step,
@@ -63,10 +64,12 @@ class Inputs(StepInputs):
     body: str | None = Field(None, description="The text; with `html: true` it is HTML.")
     html: Flag = Field(False, description="`body` is HTML.")
     text: str | None = Field(None, description="Plain text for an HTML body; default: derived from it.")
-    html_file: str | None = Field(
+    html_file: AssetPath | None = Field(
         None, min_length=1, description="A template of the HTML, relative to the flow file: `$name` is filled in."
     )
-    text_file: str | None = Field(None, min_length=1, description="A template of the text, relative to the flow file.")
+    text_file: AssetPath | None = Field(
+        None, min_length=1, description="A template of the text, relative to the flow file."
+    )
     values: dict[str, str | int | float | bool | None] = Field(
         {}, description="Values of `$name` in the templates; each must be used."
     )

@@ -43,6 +43,8 @@ from aetherflow.core.contracts.events import (
     StepInfo,
 )
 from aetherflow.core.contracts.fields import (
+    AssetFile,
+    AssetPath,
     ConnectorConfig,
     ConnectorOptions,
     Flag,
@@ -101,6 +103,8 @@ __all__ = [
     "STEP_SUCCESS",
     "Acknowledged",
     "AetherflowError",
+    "AssetFile",
+    "AssetPath",
     "Backoff",
     "BundleSource",
     "BundleSourceConfig",

@@ -20,6 +20,8 @@ NAMES = [
     "STEP_SUCCESS",
     "Acknowledged",
     "AetherflowError",
+    "AssetFile",
+    "AssetPath",
     "Backoff",
     "BundleSource",
     "BundleSourceConfig",

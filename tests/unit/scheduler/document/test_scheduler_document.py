@@ -220,6 +220,18 @@ def test_a_path_of_the_current_folder_is_taken_with_a_warning(write: Write, caps
     assert [each.af for each in schedule.warnings] == ["AF8006"]
 
 
+def test_another_file_of_the_current_folder_is_told(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write(FLOW, "team/flow.yaml")
+    path = write(item(USUAL), "team/scheduler.yaml")
+    assert validate(capsys, path)[1]["warnings"] == []  # the same content
+    write(FLOW + "# another\n", "team/flow.yaml")
+    code, report = validate(capsys, path)
+    (warning,) = report["warnings"]
+    assert (code, warning["af"], warning["line"]) == (0, "AF8006", 6)
+    assert warning["fix"] == "if that one is meant, write ../flow.yaml; 0.x took it"
+    assert load_schedule(path).items[0].flow == path.parent / "flow.yaml"
+
+
 def test_a_flow_that_is_not_there_stops_validate_and_not_the_schedule(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Flag, SameAs
+from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, SameAs
 
+LocalFile = Annotated[str, AssetFile(local=True)]
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 _MODES = {True: "verify-full", False: "disable"}
 _LATER_SECONDS = 15.0
@@ -22,9 +23,11 @@ class Ssl(ConnectorConfig):
         description="`disable`, `prefer` (encrypt if the server can), `require` (encrypt, trust anybody), `verify-ca` "
         "(a certificate of a known authority), `verify-full` (and for this host; the default of this block).",
     )
-    ca_file: str | None = Field(None, description="Certificates of the authorities to trust. Default: the system's.")
-    cert_file: str | None = Field(None, description="Certificate of the client.")
-    key_file: str | None = Field(None, description="Private key of the client.")
+    ca_file: AssetPath | None = Field(
+        None, description="Certificates of the authorities to trust, relative to the flow file. Default: the system's."
+    )
+    cert_file: LocalFile | None = Field(None, description="Certificate of the client, relative to the flow file.")
+    key_file: LocalFile | None = Field(None, description="Private key of the client, relative to the flow file.")
 
 
 def _as_block(value: Any) -> Any:

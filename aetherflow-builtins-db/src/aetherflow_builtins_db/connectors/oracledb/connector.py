@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
-from aetherflow.core.api import Flag, SameAs
+from aetherflow.core.api import AssetFile, Flag, SameAs
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
@@ -45,8 +45,12 @@ class Config(ServerConfig):
     )
     service_name: str | None = Field(None, min_length=1, description="The service; `database` is the same.")
     sid: str | None = Field(None, min_length=1, description="The SID, for databases without a service.")
-    config_dir: str | None = Field(None, min_length=1, description="The folder of tnsnames.ora and sqlnet.ora.")
-    wallet_location: str | None = Field(None, min_length=1, description="The folder of the wallet (ewallet.pem).")
+    config_dir: Annotated[str, AssetFile(folder=True)] | None = Field(
+        None, min_length=1, description="The folder of tnsnames.ora and sqlnet.ora, relative to the flow file."
+    )
+    wallet_location: Annotated[str, AssetFile(folder=True, local=True)] | None = Field(
+        None, min_length=1, description="The folder of the wallet (ewallet.pem), relative to the flow file."
+    )
     wallet_password: SecretStr | None = Field(None, description="The wallet's password.")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
-from aetherflow.core.api import Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
+from aetherflow.core.api import AssetPath, Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
@@ -51,7 +51,7 @@ class Config(MailConfig):
         None, description="Older key for `tls`: true is `starttls`, false `none`."
     )
     verify: Annotated[Flag, InsecureWhen(False)] = Field(True, description="Check the server's certificate and name.")
-    ca_file: str | None = Field(
+    ca_file: AssetPath | None = Field(
         None, min_length=1, description="Certificates to trust instead of the system's, relative to the flow file."
     )
     allow_plaintext_auth: Annotated[Flag, InsecureWhen(True)] = Field(

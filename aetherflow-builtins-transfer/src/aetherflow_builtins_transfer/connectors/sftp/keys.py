@@ -59,7 +59,7 @@ def own_key(host: SshHost, path_of: Any) -> "paramiko.PKey | None":
         except OSError as error:
             raise RemoteError(
                 f"{where} cannot be read: {error.strerror}", kind="denied",
-                fix="config.pkey_path is relative to the flow's folder",
+                fix="config.pkey_path is relative to the flow file",
             ) from error  # fmt: skip
     else:
         return None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
+from aetherflow.core.api import AssetFile, ConnectorConfig, Flag, InsecureWhen
 from aetherflow_builtins_transfer.connectors.files.connector import FileOptions
 
 Policy = Literal["strict", "accept-new", "insecure"]
@@ -20,15 +20,17 @@ class SshHost(ConnectorConfig):
     password: SecretStr | None = Field(
         None, description="Its password; if a key is given too, only for servers that require both."
     )
-    pkey_path: str | None = Field(
-        None, min_length=1, description="File of the private key, relative to the flow's folder: Ed25519, ECDSA or RSA."
+    pkey_path: Annotated[str, AssetFile(local=True)] | None = Field(
+        None, min_length=1, description="File of the private key, relative to the flow file: Ed25519, ECDSA or RSA."
     )
     private_key: SecretStr | None = Field(
         None, description="The private key as text, from a secret; wins over `pkey_path`."
     )
     passphrase: SecretStr | None = Field(None, description="Passphrase of the private key.")
-    certificate: str | None = Field(
-        None, min_length=1, description="Certificate for the key: the file `…-cert.pub`, or its one line."
+    certificate: Annotated[str, AssetFile(local=True, content_has=" ")] | None = Field(
+        None,
+        min_length=1,
+        description="Certificate for the key: the file `…-cert.pub`, relative to the flow file, or its one line.",
     )
     host_key: list[str] = Field(
         [],
@@ -67,10 +69,10 @@ class SshHost(ConnectorConfig):
 class Config(SshHost):
     """The server, and optionally a jump host."""
 
-    known_hosts: str = Field(
+    known_hosts: Annotated[str, AssetFile(local=True)] = Field(
         "~/.ssh/known_hosts",
         min_length=1,
-        description="File of known host keys, in OpenSSH's form, relative to the flow's folder.",
+        description="File of known host keys, in OpenSSH's form, relative to the flow file.",
     )
     jump: SshHost | None = Field(
         None, description="Jump host, with its own login; its host key is checked in the same way."

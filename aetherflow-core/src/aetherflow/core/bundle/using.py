@@ -45,12 +45,14 @@ def using_bundle(
     config: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     run_hooks: bool = False,
+    require: bool = True,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[BundleInUse]:
     """Sync a bundle and hold its active version until the block ends; later syncs do not change it.
 
     `flow` names a flow in the bundle, in place of the manifest's `entry_flow`. `expect_fingerprint` is the content
     fingerprint, or the start of it, that the version must have. Every file of the version is verified by its hash.
+    Unless `require`, what the manifest requires of the environment may be missing.
 
     Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
     store, FingerprintError, UsageError.
@@ -89,7 +91,8 @@ def using_bundle(
             run_hooks=run_hooks,
             bundle=layer(read, done, folder),
         )
-        require_all(read, snapshot, catalog_for(snapshot))
+        if require:
+            require_all(read, snapshot, catalog_for(snapshot))
         yield BundleInUse(path, snapshot, done)
 
 

@@ -12,7 +12,7 @@ from aetherflow.core.base.errors import PluginError, ResolverError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
-from aetherflow.core.checks.environment import DEPENDENT, try_snapshot
+from aetherflow.core.checks.environment import DEPENDENT, static_work_root, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
@@ -25,7 +25,7 @@ from aetherflow.core.host.first_party import driver_extra
 from aetherflow.core.host.installing import driver_command, install_all, missing_drivers
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
-from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
@@ -127,6 +127,7 @@ def examine(
     folder = path.absolute().parent
     snapshot, broken = try_snapshot(folder, config=config, bundle=bundle)
     checked = check_flow(path, snapshot)
+    snapshot = with_work_root(snapshot, static_work_root(checked.document and checked.document.data, snapshot))
     problems = Problems()
     problems.extend(broken)
     hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
@@ -186,6 +187,7 @@ def _under_cron(
     ambient = {"PATH": CRON_PATH} | {key: snapshot.env[key] for key in CRON_KEYS if key in snapshot.env}
     there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient, bundle=snapshot.bundle)
     checked = check_flow(path, there)
+    there = with_work_root(there, static_work_root(checked.document and checked.document.data, there))
     known = {(item.path, item.env_key) for item in missing}
     if not broken:
         found = (replace(item, under="cron") for item in _missing_env(checked, there))

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
+from aetherflow.core.checks.values import known_text
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.settings import Settings
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
+from aetherflow.core.runtime.workspace.places import work_root
 
 DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
 """Findings that are meaningless if the environment could not be built."""
@@ -33,6 +36,13 @@ def try_snapshot(
         sources = dict.fromkeys(Settings.model_fields, "default")
         bare = Snapshot(env, {}, Settings(), sources, Project(ProjectSpec()), None)  # type: ignore[arg-type]  # plain text where literals are meant
         return bare, problems_of(error, Location(str(config or folder)))
+
+
+def static_work_root(data: Any, snapshot: Snapshot) -> Path:
+    """The work root of a flow's data; where only a run knows `flow.workspace.root`, that of the settings."""
+    for key in ("flow", "workspace", "root"):
+        data = data.get(key) if isinstance(data, dict) else None
+    return work_root(known_text(data, snapshot.env), snapshot.settings, snapshot.env)
 
 
 def problems_of(error: AetherflowError, at: Location) -> list[Problem]:

@@ -11,6 +11,7 @@ from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.redact import MIN_LENGTH
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.checks.checked import Checked
+from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
@@ -23,7 +24,7 @@ from aetherflow.core.kernel.yaml.flow import FlowMetaSpec
 from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
 from aetherflow.core.runtime.environment.origin import Link, links_of
 from aetherflow.core.runtime.environment.settings import PREFIX, PROJECT_KEYS
-from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
 from aetherflow.core.runtime.workspace.places import state_path, work_root
 
 EXPLAIN_SCHEMA = 1
@@ -36,7 +37,8 @@ def explain_flow(path: str | Path, snapshot: Snapshot) -> Explained:
     checked = check_flow(path, snapshot)
     if checked.document is None or checked.merged is None or not isinstance(checked.document.data, dict):
         raise SpecError(list(checked.problems))
-    return Explainer(checked, snapshot).explain()
+    root = static_work_root(checked.document.data, snapshot)
+    return Explainer(checked, with_work_root(snapshot, root)).explain()
 
 
 class Explainer:

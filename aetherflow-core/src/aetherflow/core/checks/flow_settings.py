@@ -1,12 +1,11 @@
 """Checks beyond the schema: parameters and dates of the flow, and `retry`, `for_each` and doubled settings of steps."""
 
-from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.secret_names import is_secret_name
+from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.kernel.resolver.dates import parse_shift, parse_zone
 from aetherflow.core.kernel.resolver.params import check_default, take_as_text
@@ -15,14 +14,15 @@ from aetherflow.core.kernel.yaml.flow import ParamSpec
 from aetherflow.core.kernel.yaml.loader import Document
 
 
-def check_flow_settings(document: Document, problems: Problems) -> None:
+def check_flow_settings(document: Document, problems: Problems, assets: AssetChecks) -> None:
     """Check parameter defaults, zone, shift and calendar of the dates, and the settings of steps."""
-    _Settings(document, problems).check()
+    _Settings(document, problems, assets).check()
 
 
 class _Settings:
-    def __init__(self, document: Document, problems: Problems) -> None:
+    def __init__(self, document: Document, problems: Problems, assets: AssetChecks) -> None:
         self.document = document
+        self.assets = assets
         self.problems = problems
 
     def check(self) -> None:
@@ -89,15 +89,9 @@ class _Settings:
                 except ValueError as error:
                     self._add("AF1803", f"flow.data_date.{key}: {error}", ("flow", "data_date", key), fix="correct it")
         calendar = dates.get("calendar") if isinstance(dates, dict) else None
-        if isinstance(calendar, str) and "{{" not in calendar:
-            from aetherflow.core.runtime.opening.calendars import read_calendar  # few flows need it
-
-            path: DocPath = ("flow", "data_date", "calendar")
-            folder = Path(self.document.file).absolute().parent
-            try:
-                read_calendar(calendar, folder, self.document.source.value(path), format_path(path))
-            except SpecError as error:
-                self.problems.extend(error.problems)
+        known = self.assets.known(calendar)
+        if known is not None:
+            self.assets.calendar(known, ("flow", "data_date", "calendar"))
 
     def _add(
         self, af: str, message: str, path: DocPath, *, fix: str, code: str = "semantic:setting", at_key: bool = False

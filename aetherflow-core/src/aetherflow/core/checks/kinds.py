@@ -57,6 +57,20 @@ class Environment:
         return self._known[folder]
 
 
+class BundleEnvironment(Environment):
+    """The environment of all documents of a bundle's version: that of its runs."""
+
+    def __init__(self, snapshot: Snapshot, config: Path | None, *, run_hooks: bool) -> None:
+        super().__init__(config, run_hooks=run_hooks)
+        assert snapshot.bundle is not None  # noqa: S101 what `using_bundle` gives
+        self.folder = snapshot.bundle.folder
+        self._snapshot = snapshot
+
+    def of(self, path: Path) -> tuple[Snapshot, list[Problem]]:
+        del path
+        return self._snapshot, []
+
+
 def check_document(path: Path, environment: Environment, kind: str | None = None) -> Checked:
     """Check one file as the given kind, else as the kind that it is recognised as, else as a flow."""
     name = kind or kind_of(path, environment) or "flow"

@@ -29,6 +29,8 @@ from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles
+from aetherflow.core.runtime.workspace.assets import Assets
 
 
 @dataclass(slots=True)
@@ -53,13 +55,13 @@ class _ProbeFolders:
     """The context of probed connectors: resolves paths, creates nothing."""
 
     base: Path
-    assets: Path
+    assets: Assets
 
     def database_path(self, path: str) -> str:
         return str(self.base / Path(path).expanduser())
 
     def asset_path(self, path: str) -> str:
-        return str(self.assets / Path(path).expanduser())
+        return str(self.assets.locate(path))
 
 
 class Prober:
@@ -80,7 +82,7 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _ProbeFolders(base, Path(document.source.file).resolve().parent)
+        self._folders = _ProbeFolders(base, Assets.of(snapshot, Path(document.source.file).absolute().parent))
         self._catalog = catalog
         self._redactor = redactor
 
@@ -128,7 +130,8 @@ class Prober:
         if self._catalog.may_be_skipped(CONNECTORS, f"{spec.kind}.{spec.driver}"):
             raise NotImplementedError  # its connector may be loaded only in a run
         one = Resources({name: spec}, self._merged.source)
-        found = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)[name]
+        resolved = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)
+        found = with_files_of_profiles(resolved, one.source, self._catalog, self._folders.assets)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
         secrets = list(secret_settings({name: found}, self._catalog))
         refuse_short(one, ("resources", name), secrets)

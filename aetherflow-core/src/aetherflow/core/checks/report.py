@@ -9,8 +9,10 @@ from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
+from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.flow_settings import check_flow_settings
 from aetherflow.core.checks.plugins import check_plugins
 from aetherflow.core.checks.structure import check_structure
@@ -26,7 +28,7 @@ from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
-from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place
+from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
 
 
 def check_flow(
@@ -88,16 +90,19 @@ def check_flow_document(
     else:
         _check_profile_names(document, profiles, problems)
     merged = _merged(document, profiles)
+    snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog
     check_structure(document, problems)
-    check_flow_settings(document, problems)
+    assets = AssetChecks(merged, catalog, snapshot, problems)
+    check_flow_settings(document, problems, assets)
     check_plugins(merged, catalog, snapshot, problems)
     if resources(merged.data):
         from aetherflow.core.checks.places import check_databases  # many flows have none
 
         check_databases(merged, catalog, snapshot, problems)
     check_decode(merged, snapshot, problems)
-    flows = SubFlows(document, catalog, snapshot, problems, check_flow, around).check()
+    assets.check()
+    flows = SubFlows(document, catalog, snapshot, problems, assets, check_flow, around).check()
     check_templates(merged, catalog, snapshot, problems, flows)
     problems.extend(_plugin_notices(catalog, snapshot))  # last: loading plugins of the old group adds notices
     whole = document.bound(_becomes_text)

@@ -7,6 +7,7 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError, PathError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
+from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import try_snapshot
 from aetherflow.core.checks.view import jobs, steps
@@ -17,7 +18,6 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_DEEP_FIX, in_bundle
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
 Check = Callable[[Path, Snapshot, Catalog | None, tuple[Path, ...]], Checked]
 """Checks a flow with an existing catalogue or None; the last argument are the calling flows, outermost first."""
@@ -32,6 +32,7 @@ class SubFlows:
         catalog: Catalog,
         snapshot: Snapshot,
         problems: Problems,
+        assets: AssetChecks,
         check: Check,
         around: tuple[Path, ...],
     ) -> None:
@@ -39,6 +40,7 @@ class SubFlows:
         self._catalog = catalog
         self._snapshot = snapshot
         self._problems = problems
+        self._assets = assets
         self._check_flow = check
         self._around = (*around, Path(document.file).resolve())
         self._known: dict[Path, FlowSpec | None] = {}
@@ -71,39 +73,31 @@ class SubFlows:
 
     def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)
-        if not isinstance(text, str) or (has_template(text) and not isinstance(text, RawString)):
+        known = self._assets.known(text)
+        if known is None:
             return None  # its name is known only in the run, which checks it
-        bundle = self._snapshot.bundle
-        folder = bundle.folder if bundle is not None else Path(self._document.file).absolute().parent
-        file = (folder / text).resolve()
         at = (*path, key)
+        try:
+            file = self._assets.find(known).resolve()
+        except PathError as error:
+            self._add(f"the flow may not be read: {error.message}", at, self._assets.outside_fix)
+            return None
         if file in self._around:
             chain = " -> ".join(each.name for each in (*self._around[self._around.index(file) :], file))
             self._add(f"the flow would run itself: {chain}", at, "take the step out, or name another flow")
         elif len(self._around) > MAX_DEPTH:
             chain = f"{self._around[0].name} -> … -> {self._around[-1].name} -> {file.name}"
             self._add(f"{TOO_DEEP}: {chain}", at, TOO_DEEP_FIX)
-        elif not self._may_be_read(file):
-            fix = "put it beside this flow, or name its folder in `paths.read` of the project file"
-            self._add(f"the flow is outside of the folders that may be read: {text}", at, fix)
         elif not file.is_file():
-            self._add(f"no such flow file: {text}", at, f"the path is taken from {self._document.file}'s folder")
+            self._add(f"no such flow file: {known}", at, self._assets.missing_fix(known, file, at))
         else:
+            self._assets.other_meaning(known, file, at)
             if file not in self._known:
                 self._known[file] = self._spec(file)
             if (spec := self._known[file]) is not None:
                 self._params(spec, inputs.get("params", {}), (*path, "params"), at)
                 return spec
         return None
-
-    def _may_be_read(self, file: Path) -> bool:
-        folder = Path(self._document.file).absolute().parent
-        sandbox = Sandbox.of(self._snapshot, folder, folder, ())
-        try:
-            sandbox.to_read(file, folder)
-        except PathError:
-            return False
-        return True
 
     def _spec(self, file: Path) -> FlowSpec | None:
         snapshot = self._snapshot
@@ -145,7 +139,7 @@ class SubFlows:
 
     def _add(self, message: str, path: DocPath, fix: str) -> None:
         where = self._document.source.value(path)
-        text = f"{format_path(path)}: {message}"
+        text, fix = self._assets.masked(f"{format_path(path)}: {message}"), self._assets.masked(fix)
         self._problems.add(Problem("AF1215", text, where, format_path(path), "semantic:subflow", fix))
 
 

@@ -41,6 +41,22 @@ def tokens_of(value: Any) -> list[Token]:
         return []
 
 
+def known_text(value: Any, env: Mapping[str, str]) -> str | None:
+    """A text as every run in this environment has it; None for one that only a run knows, and for other values."""
+    if not isinstance(value, str):
+        return None
+    tokens = tokens_of(value)
+    if not tokens:
+        return str(value) if isinstance(value, RawString) or "{{" not in value else None
+    if any(token.path[0] != "env" for token in tokens):
+        return None
+    try:
+        found = render(value, {"env": env})
+    except ResolverError:
+        return None
+    return found if isinstance(found, str) else None
+
+
 class Shower:
     """Renders values with the environment alone, and masks secrets."""
 

@@ -26,6 +26,7 @@ class _Bundle(LazyGroup):
             "activate": "bundle_versions:activate",
             "rollback": "bundle_versions:rollback",
             "prune": "bundle_versions:prune",
+            "check": "bundle_check:check",
             "init": "bundle_init:init",
         }.items()
     }
@@ -93,7 +94,7 @@ def sync(
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
-    typer.echo(f"{_word(done)}: bundle synced to {done.local_root} fingerprint={done.fingerprint}")
+    typer.echo(f"{_word(done)}: bundle synced to {done.local_root} fingerprint={done.content}")
     if print_local_root:
         typer.echo(str(done.local_root))
     for line in remarks(done):
@@ -118,7 +119,6 @@ def status(
     here = bundle_here(bundle_manifest, work_root, config)
     store, latest, active = here.store, here.store.latest(), here.store.active()
     versions, history, error = store.versions(), store.history(), read_json(store.error_path)
-    fingerprint = latest.fingerprint if latest else None
     if as_json:
         document = {
             "schema": BUNDLE_SCHEMA,
@@ -127,7 +127,7 @@ def status(
             "work_root": str(here.work_root),
             "bundle_root": str(store.root),
             **_folders(store),
-            "fingerprint": fingerprint,
+            "fingerprint": latest.fingerprint if latest else None,
             "has_active": active is not None,
             "content_fingerprint": active,
             "pinned": _pin(store),
@@ -147,7 +147,7 @@ def status(
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
-    shown = f"bundle_id={store.bundle_id} fingerprint={fingerprint or '(none)'}"
+    shown = f"bundle_id={store.bundle_id} fingerprint={active or '(none)'}"
     lines = [f"{shown} has_active={'yes' if active else 'no'}"]
     lines += [f"{name}={folder}" for name, folder in _folders(store).items()]
     if versions:

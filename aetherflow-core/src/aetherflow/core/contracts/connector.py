@@ -27,7 +27,7 @@ class ConnectorContext(Protocol):
         ...
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key, certificate or CA file; a relative one is resolved below the flow's folder."""
+        """Absolute path of a key, certificate or CA file; a relative one is relative to the flow file."""
         ...
 
 

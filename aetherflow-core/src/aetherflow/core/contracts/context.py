@@ -83,7 +83,7 @@ class RunContext(ABC):
 
     @abstractmethod
     def asset_path(self, path: str) -> Path:
-        """Absolute path of a file that ships with the flow; a relative one is resolved below the flow's folder."""
+        """Absolute path of a file that belongs to the flow; a relative one is relative to the flow file. PathError."""
 
     # Durable effects
 

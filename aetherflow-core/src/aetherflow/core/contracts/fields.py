@@ -51,7 +51,26 @@ class SameAs(NamedTuple):
     path: str
 
 
-PathRole = Literal["read", "write", "asset"]
+class AssetFile(NamedTuple):
+    """Marks a text field as the path of a file that belongs to the flow: SQL, a template, a key.
+
+    `ctx.asset_path` resolves it, relative to the flow file; `validate` checks that the file is there.
+    """
+
+    folder: bool = False
+    """True for a folder instead of a file."""
+    local: bool = False
+    """True for what may stand only on the machine that runs the flow, such as a key: a missing one is a warning."""
+    content_has: str = ""
+    """A value that holds this text is the content itself, not a path; empty: every value is a path."""
+
+    def is_content(self, value: str) -> bool:
+        """True for a value that is the content itself."""
+        return bool(self.content_has) and self.content_has in value.strip()
+
+
+AssetPath = Annotated[str, AssetFile()]
+"""The type of a field with the path of a file that belongs to the flow."""
 
 
 class StrictModel(BaseModel):

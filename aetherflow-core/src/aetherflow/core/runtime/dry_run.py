@@ -45,7 +45,7 @@ class _DryRun:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
         self._workspace = _UnmadeFolders(
-            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
+            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
         )
         self._connectors = RunConnectors(
             opened.resources(),

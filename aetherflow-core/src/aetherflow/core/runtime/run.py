@@ -72,7 +72,7 @@ class Run:
         self._events.add(self._warnings)
         self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
         self._workspace = Workspace(
-            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.folder
+            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
         )
         folders = [*map(self._workspace.job_path, (job.id for job in flow.spec.jobs)), flow.folder, store.path]
         opened.redactor.keep([flow.flow_id, opened.run_id, *map(str, folders)])

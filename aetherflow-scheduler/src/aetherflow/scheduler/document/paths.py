@@ -21,15 +21,28 @@ class Paths:
         """The absolute path of a file, whether it exists or not."""
         given = expanded(name)
         beside = (self.folder / given).absolute()
-        if given.is_absolute() or exists(beside):
-            return beside
         here = given.absolute()
-        if not exists(here):
+        if given.is_absolute() or not exists(here):
+            return beside
+        if exists(beside):
+            self._warn_of_another(name, beside, here, path)
             return beside
         message = f"{format_path(path)}: {name!r} is found in the current folder only, not beside this file"
         fix = f"write the path relative to this file: {_relative(here, self.folder)}"
         self._found.add("AF8006", message, path, "path_of_cwd", fix, severity="warning")
         return here
+
+    def _warn_of_another(self, name: str, beside: Path, here: Path, path: DocPath) -> None:
+        import filecmp  # most commands run in the document's folder
+
+        try:
+            if beside.samefile(here) or filecmp.cmp(beside, here, shallow=False):
+                return
+        except OSError:  # what cannot be read is reported where it is needed
+            return
+        message = f"{format_path(path)}: {name!r} is the file beside this one; the current folder has another one"
+        fix = f"if that one is meant, write {_relative(here, self.folder)}; 0.x took it"
+        self._found.add("AF8006", message, path, "other_file", fix, severity="warning")
 
     def of_item(
         self, item: SchedulerItemSpec, at: DocPath, manifest_at: DocPath

@@ -85,7 +85,11 @@ class StepContext(RunContext):
         return self.files.write_path(path)
 
     def asset_path(self, path: str) -> Path:
-        return self.files.asset_path(path)
+        found = self.files.asset_path(path)
+        if (assets := self._services.flow.assets).is_from_top(found, path):
+            fix = "write the path relative to the flow file"
+            self.log.warning("%s is found in %s only, not beside the flow file; %s", path, assets.top, fix)
+        return found
 
     def write_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
         return self.files.write_file(path)

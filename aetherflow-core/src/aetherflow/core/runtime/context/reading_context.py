@@ -29,7 +29,7 @@ class ReadingContext(RunContext):
         self._workspace = workspace
         self._state = opened.state
         self._redactor = opened.redactor
-        self._folder = flow.folder
+        self._assets = flow.assets
         jobs = tuple(workspace.job_path(job.id) for job in flow.spec.jobs)
         self._sandbox = Sandbox.of(flow.snapshot, workspace.root, flow.folder, jobs)
         latest = opened.state.steps.latest.get(key)
@@ -70,7 +70,7 @@ class ReadingContext(RunContext):
         return self._sandbox.to_write(path, self.artifacts_dir(self.job_id), self.job_dir(self.job_id))
 
     def asset_path(self, path: str) -> Path:
-        return self._sandbox.to_read(path, self._folder)
+        return self._assets.find(path, self._sandbox)
 
     def ledger(self, name: str) -> "_AskedLedger":
         return _AskedLedger(name, self._state)

@@ -63,7 +63,7 @@ class AttemptFiles:
         return self._services.sandbox.to_write(path, self._artifacts(), self.job_dir(self._job_id))
 
     def asset_path(self, path: str) -> Path:
-        return self._services.sandbox.to_read(path, self._services.flow.folder)
+        return self._services.flow.assets.find(path, self._services.sandbox)
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:

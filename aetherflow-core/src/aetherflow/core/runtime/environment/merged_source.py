@@ -1,6 +1,7 @@
 """Positions in a flow whose resources are merged with profiles: a value is in the flow, or in its profile."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.kernel.yaml.loader import Document
@@ -34,6 +35,13 @@ class MergedSource(SourceMap):
         """Location of the key at `path`."""
         inner = self._in_profile(path)
         return self._profiles.source.key(inner) if inner and self._profiles else super().key(path)
+
+    def folder_of_profiles(self, path: DocPath) -> Path | None:
+        """The folder of the profiles' file, if the value at `path` comes from it; else None."""
+        if self._profiles is None or self._in_profile(path) is None:
+            return None
+        file = Path(self._profiles.file).absolute()
+        return file.parent if file.is_file() else None  # profiles may also come from a variable
 
     def _in_profile(self, path: DocPath) -> DocPath | None:
         if self._profiles is None or len(path) < 3 or path[0] != "resources" or path in self.values:

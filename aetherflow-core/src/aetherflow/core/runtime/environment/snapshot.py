@@ -184,6 +184,17 @@ def _of_engine(folder: Path, bundle: BundleLayer | None, settings: Settings) -> 
     }
 
 
+def with_work_root(snapshot: Snapshot, root: Path) -> Snapshot:
+    """The snapshot of a flow with this work root, which stands in for the folders of a bundle where there is none."""
+    if snapshot.bundle is not None:
+        return snapshot
+    own = {ACTIVE_DIR: str(root), CACHE_DIR: str(root)}
+    return snapshot._replace(
+        env=MappingProxyType({**snapshot.env, **own}),
+        origins=MappingProxyType({**snapshot.origins, **dict.fromkeys(own, Origin("engine"))}),
+    )
+
+
 def setting_place(snapshot: Snapshot, name: str) -> Location | None:
     """The location of a setting's value; None if it has none or is not known."""
     return _place_of(name, snapshot.setting_sources[name], snapshot.origins, snapshot.project)

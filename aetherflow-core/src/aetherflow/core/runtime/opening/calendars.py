@@ -8,13 +8,24 @@ from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.documents import load_document
+from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.paths import inside
+from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
 FIX = "write each day as 2026-12-25"
 
 
+def find_calendar(name: str, assets: Assets, sandbox: Sandbox, named_at: Location, loc: str) -> list[dt.date]:
+    """As `read_calendar`, for the calendar that a flow names."""
+    try:
+        file = assets.find(name, sandbox)
+    except PathError as error:
+        raise SpecError([_at(named_at, loc, f"calendar {name}: {error.message}", error.fix)]) from error
+    return read_calendar(file.name, file.parent, named_at, loc)
+
+
 def read_calendar(name: str, folder: Path, named_at: Location, loc: str) -> list[dt.date]:
-    """The holidays of a calendar; `name` is relative to the flow's folder, named at `named_at` of the flow.
+    """The holidays of the calendar `name` in a folder, named at `named_at` of a document.
 
     Raises SpecError: at `named_at` for a file that cannot be read, at its own line for a wrong day.
     """

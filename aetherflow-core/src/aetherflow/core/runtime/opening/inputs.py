@@ -11,8 +11,9 @@ from aetherflow.core.kernel.resolver.dates import date_map, parse_day, parse_slo
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
-from aetherflow.core.runtime.opening.calendars import read_calendar
+from aetherflow.core.runtime.opening.calendars import find_calendar
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
+from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
 
 class RunInputs(NamedTuple):
@@ -72,7 +73,9 @@ def _dates(flow: PreparedFlow, inputs: RunInputs, params: Mapping[str, Any], now
     holidays: list[dt.date] = []
     if fields["calendar"]:
         path = (*at, "calendar")
-        holidays = read_calendar(fields["calendar"], flow.file.parent, document.source.value(path), format_path(path))
+        sandbox = Sandbox.of(flow.snapshot, flow.folder, flow.folder, ())  # the work root is not known yet
+        where = document.source.value(path)
+        holidays = find_calendar(fields["calendar"], flow.assets, sandbox, where, format_path(path))
     try:
         zone = parse_zone(fields["timezone"]) if fields["timezone"] else dt.UTC
         slot = parse_slot(inputs.slot) if inputs.slot is not None else None

@@ -18,6 +18,7 @@ from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
+from aetherflow.core.runtime.environment.snapshot import with_work_root
 from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.flow_facts import flow_facts
 from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run_root
@@ -50,7 +51,11 @@ class Opened(NamedTuple):
             secrets = list(secret_settings({name: resource}, self.flow.catalog))
             refuse_short(self.merged, ("resources", name), secrets)
             self.redactor.add(secrets)
-        return found
+        if self.flow.profiles.document is None:
+            return found
+        from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles  # most flows have none
+
+        return with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
 
     @property
     def info(self) -> RunInfo:
@@ -84,6 +89,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     generation = found.generation + 1 if found else 1
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
     places = render_places(flow, constants)
+    flow = flow._replace(snapshot=with_work_root(flow.snapshot, places.work_root))
+    constants["env"] = flow.env
     redactor = flow.snapshot.redactor()
     redactor.add(secrets_in(frozen.params))
     merged = merge_resources(flow.document, flow.spec, flow.profiles)

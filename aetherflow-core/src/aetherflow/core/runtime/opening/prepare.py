@@ -15,6 +15,7 @@ from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowS
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.paths import is_folder_name
 from aetherflow.core.runtime.workspace.places import state_path, work_root
 
@@ -33,7 +34,9 @@ class PreparedFlow(NamedTuple):
     file: Path
     """Absolute path of the flow file."""
     folder: Path
-    """Folder of the flow file, or in a bundle that of its version; the base of `asset_path`."""
+    """Folder of the flow file, or in a bundle that of its version; steps may read it."""
+    assets: Assets
+    """Resolves the files that belong to the flow."""
     state_path: Path
     fingerprint: str
     """sha256 of the flow's text."""
@@ -72,6 +75,7 @@ def prepare(
         flow_id=flow_id,
         file=Path(path).absolute(),
         folder=snapshot.bundle.folder if snapshot.bundle else Path(path).absolute().parent,
+        assets=Assets.of(snapshot, Path(path).absolute().parent),
         state_path=state_path(given, flow_id, snapshot.settings, env),
         fingerprint=hashlib.sha256(document.text.encode()).hexdigest(),
     )

@@ -31,7 +31,7 @@ def inside(path: str | Path, base: Path, roots: Sequence[Path] | None) -> Path:
             return found
         real = [root.resolve() for root in roots]
         if not any(found.is_relative_to(root) for root in real):
-            allowed = ", ".join(str(root) for root in roots)
+            allowed = ", ".join(dict.fromkeys(map(str, roots)))
             raise PathError(f"path is outside the allowed folders: {text}", fix=f"keep it under one of: {allowed}")
         if (link := _link_below(base / text, [*roots, *real])) is not None:
             raise PathError(f"path contains a symbolic link (sandbox blocked): {link}", fix="name the file itself")

@@ -38,14 +38,18 @@ class Sandbox(NamedTuple):
             enterprise=snapshot.settings.mode == "enterprise",
         )
 
+    @property
+    def reading(self) -> tuple[Path, ...]:
+        """The roots to read from, without those of the project file."""
+        return (*(self.run_folders if self.enterprise else (self.work_root,)), self.flow_folder)
+
     def to_read(self, path: str | Path, base: Path) -> Path:
         """Absolute path to read from; PathError outside the roots.
 
         Roots are the flow's folder, `paths` of the project file, and the work root; in enterprise mode, in place of the
         work root, the job folders of this run.
         """
-        own = self.run_folders if self.enterprise else (self.work_root,)
-        return inside(path, base, self._roots((*own, self.flow_folder, *self.read, *self.write)))
+        return inside(path, base, self._roots((*self.reading, *self.read, *self.write)))
 
     def to_write(self, path: str | Path, base: Path, job_folder: Path) -> Path:
         """Absolute path to write to; PathError outside the roots.

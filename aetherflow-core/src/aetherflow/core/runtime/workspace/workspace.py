@@ -8,6 +8,7 @@ from pathlib import Path
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
 from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.runtime.workspace.assets import Assets
 
 MARKER = ".aetherflow-run.json"
 """File in every job folder that names its run; a folder without it, or of another run, is never deleted."""
@@ -16,16 +17,16 @@ MARKER = ".aetherflow-run.json"
 class DatabaseFolder:
     """Resolves relative paths in the resources of a flow; equal for all its runs."""
 
-    def __init__(self, base: Path, assets: Path) -> None:
+    def __init__(self, base: Path, assets: Assets) -> None:
         self._base = base
         self._assets = assets
 
     def __str__(self) -> str:
-        return f"{self._base} {self._assets}"
+        return f"{self._base} {self._assets.folder}"
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key, certificate or CA file; a relative one is resolved below the flow's folder."""
-        return str(self._assets / Path(path).expanduser())
+        """Absolute path of a key, certificate or CA file; a relative one is relative to the flow file."""
+        return str(self._assets.locate(path))
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; the folder is created on access."""
@@ -36,8 +37,7 @@ class DatabaseFolder:
 class Workspace:
     """The folders of one run, one for each job."""
 
-    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Path) -> None:
-        """`assets` is the flow's folder."""
+    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Assets) -> None:
         self.root = root
         self.layout = layout
         self._flow_id = flow_id
@@ -72,7 +72,7 @@ class Workspace:
         return self.databases.database_path(path)
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a file that a resource names; a relative one is resolved below the flow's folder."""
+        """Absolute path of a file that a resource names; a relative one is relative to the flow file."""
         return self.databases.asset_path(path)
 
     def remove_parts(self, job_id: str) -> None:

@@ -1,0 +1,205 @@
+"""Files that belong to a flow: one flow tree as folder, bundle and item of a schedule means the same, and says so."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from core_assets import FLOW, KINDS, STATES, TREE, Kind, first_of_item, lay, results, verdicts
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+
+def expected(kind: Kind, state: str) -> list[tuple[str, str]]:
+    """Severity and code of what is said."""
+    if state in ("from_the_top", "twice"):
+        return [("warnings", "AF1220")]
+    if state == "missing" and not kind.local:
+        return [("errors", kind.code)]
+    if state in ("missing", "outside"):
+        return [("warnings" if kind.setting else "errors", kind.code)]
+    return []
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", KINDS)
+def test_all_ways_say_the_same(project: "Project", monkeypatch: pytest.MonkeyPatch, name: str, state: str) -> None:
+    kind = KINDS[name]
+    lay(project, kind, STATES[state])
+    found = verdicts(project, monkeypatch)
+    assert [each[:2] for each in found["folder"]] == expected(kind, state)
+    assert found["bundle check"] == found["folder"]
+    assert found["bundle"] == found["folder"]
+    assert all(column > 1 for *_, column in found["folder"])
+    errors = [each for each in found["folder"] if each[0] == "errors"]
+    assert first_of_item(project) == next(iter(errors), None)
+
+
+RUN = [name for name, kind in KINDS.items() if kind.step or kind.flow]
+
+
+@pytest.mark.parametrize("state", ["present", "above", "from_the_top", "twice"])
+@pytest.mark.parametrize("name", RUN)
+def test_all_ways_have_the_same_result(
+    project: "Project", monkeypatch: pytest.MonkeyPatch, name: str, state: str
+) -> None:
+    lay(project, KINDS[name], STATES[state])
+    found = results(project, monkeypatch)
+    assert found["folder"] == found["bundle"]
+    if name.startswith("plugin_"):
+        assert found["folder"] == '{"read":["x"]}'
+
+
+def test_what_a_folder_without_a_project_file_means(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(project, KINDS["sql_file"], STATES["above"], project_file=False)
+    found = verdicts(project, monkeypatch)
+    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]
+    assert found["bundle check"] == found["bundle"] == found["folder"]
+
+
+def test_a_path_from_the_top_of_a_bundle_goes_on_as_in_1_0(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
+    found = verdicts(project, monkeypatch)
+    assert found["bundle check"] == found["bundle"] == [("warnings", "AF1220", FLOW, 9, 70)]
+    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]  # only the bundle tells where the top is
+    monkeypatch.chdir(project.folder)
+    assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
+
+
+def test_enterprise_mode_reads_above_the_flow_what_its_policy_names(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(project, KINDS["sql_file"], STATES["above"])
+    monkeypatch.setenv("AETHERFLOW_MODE", "enterprise")
+    monkeypatch.chdir(project.folder / TREE)
+    refused = project.cli("validate", FLOW)
+    assert (refused.code, "`paths.read` of the project file widens that" in refused.out) == (2, True)
+    project.write("version: 1\nprofiles_file: conf/profiles.yaml\npaths: {read: [shared]}\n", "release/aetherflow.yaml")
+    assert project.cli("validate", FLOW).code == 0
+    assert project.cli("run", FLOW, "-q").code == 0
+
+
+def said(project: "Project", sql_file: str, name: str = "flow.yaml") -> str:
+    """What validate says of a flow with this sql_file, without the fix."""
+    project.write(
+        "version: 1\nflow: {id: f, params: {name: {default: none}}}\n"
+        "resources: {peer: {kind: db, driver: sqlite3, config: {path: x.db}}}\n"
+        "jobs: [{id: a, steps: [{id: s, type: db_extract, inputs: {resource: peer, output: o.tsv, sql_file: "
+        f"{sql_file!r}}}}}]}}]\n",
+        name,
+    )
+    return project.cli("validate", name).out
+
+
+def test_templates_are_checked_as_far_as_they_are_known(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write("select 1", "q.sql")
+    monkeypatch.setenv("NAME", "q")
+    assert said(project, "{{env.NAME}}.sql").startswith("OK")
+    assert "no such file: other.sql" in said(project, "{{env.OTHER:other}}.sql")
+    assert "AF1219" not in said(project, "{{params.name}}.sql")
+    assert said(project, "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/q.sql").startswith("OK")
+    assert "AF1219 jobs" in said(project, "{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/none.sql")
+
+
+def test_absolute_paths(project: "Project", tmp_path: Path) -> None:
+    assert "AF1219 jobs" in said(project, str(tmp_path / "q.sql"))
+    found = said(project, str(project.work / "later.sql"))  # an earlier run may make it
+    assert (found.splitlines()[-1], "AF1219 warning" in found) == ("OK: flow.yaml (1 warning)", True)
+    assert said(project, "~nobody-of-this-name/q.sql").startswith("flow.yaml:4:100: AF1219")
+    assert "AF1219" in said(project, "x" * 5000)
+    assert "AF1219" in said(project, "sub")
+
+
+def test_a_link_is_refused_as_by_the_run(project: "Project", tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("select 1")
+    (project.folder / "q.sql").symlink_to(tmp_path / "q.sql")
+    assert "AF1219" in said(project, "q.sql")
+
+
+def test_a_file_of_the_current_folder_is_told(project: "Project") -> None:
+    (project.folder / "flows").mkdir()
+    project.write("select 1", "q.sql")
+    missing = said(project, "q.sql", "flows/f.yaml")
+    assert "it is in the current folder only; write the path relative to this file: ../q.sql" in missing
+    project.write("select 1", "flows/q.sql")
+    assert said(project, "q.sql", "flows/f.yaml") == "OK: flows/f.yaml\n"
+    project.write("select 2", "flows/q.sql")
+    found = said(project, "q.sql", "flows/f.yaml")
+    assert "AF1220 warning: jobs[0].steps[0].inputs.sql_file: q.sql is the file beside this one" in found
+    assert "if that one is meant, write ../q.sql; 0.x took it" in found
+
+
+def test_a_certificate_may_be_its_own_text(project: "Project") -> None:
+    text = (
+        "jobs: []\nresources:\n  peer:\n    {{kind: sftp, driver: paramiko, "
+        "config: {{host: h, user: u, certificate: {}}}}}\n"
+    )
+    project.flow(text.format("ssh-ed25519-cert-v01@openssh.com AAAA"))
+    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+    project.flow(text.format("own-cert.pub"))
+    assert "AF1219 warning" in project.cli("validate", "flow.yaml").out
+
+
+def test_the_folders_of_a_bundle_are_the_work_root_without_one(project: "Project") -> None:
+    project.write(
+        "version: 1\nflow: {id: f, params: {day: {default: mon}}, "
+        "workspace: {root: 'own/{{params.day}}', cleanup_policy: never}}\n"
+        "jobs: [{id: a, steps: [{id: s, type: file_write, inputs: {path: x, "
+        "content: '{{env.AETHERFLOW_ACTIVE_DIR}} {{env.AETHERFLOW_CACHE_DIR}}'}, outputs: {at: '{{result.path}}'}}]}]\n"
+    )
+    assert project.cli("validate", "flow.yaml").out == "OK: flow.yaml\n"
+    assert project.cli("doctor", "flow.yaml", "--json").out.count("missing_env") == 1
+    assert json.loads(project.cli("doctor", "flow.yaml", "--json").out)["missing_env"] == []
+    assert project.cli("run", "flow.yaml", "--run-id", "r", "-q").code == 0
+    root = project.folder / "own/mon"
+    assert (root / "f/a/r/artifacts/x").read_text() == f"{root} {root}"
+
+
+def test_a_file_of_a_profile_that_is_beside_the_flow_is_taken_as_by_1_0(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(project, KINDS["plugin_profile"], STATES["missing"])
+    project.write("x", f"{TREE}/flows/x.ext")
+    monkeypatch.chdir(project.folder / TREE)
+    found = project.cli("validate", FLOW)
+    assert found.code == 0
+    assert (
+        "conf/profiles.yaml:1:25: AF1220 warning: resources.peer.config.source: x.ext is found in the flow's folder "
+        "only" in found.out
+    )
+    assert "fix: write the path relative to this file: ../flows/x.ext" in found.out
+    assert project.cli("run", FLOW, "-q").code == 0
+
+
+def test_a_path_that_only_a_run_knows_is_told_in_its_log(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
+    flow = project.folder / TREE / FLOW
+    text = flow.read_text().replace("shared/x.ext", '"{{params.name}}"')
+    flow.write_text(text.replace("  id: main\n", "  id: main\n  params: {name: {default: shared/x.ext}}\n"))
+    monkeypatch.chdir(project.folder)
+    assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
+    logs = "".join(file.read_text() for file in project.states.rglob("*.jsonl"))
+    assert "shared/x.ext is found in " in logs
+
+
+def test_a_secret_in_a_path_is_masked(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "s3cret-value")
+    found = said(project, "{{env.API_TOKEN}}.sql")
+    assert ("s3cret" in found, "no such file: ***.sql" in found) == (False, True)
+
+
+@pytest.mark.parametrize("path", ["a\\0b", "", "x" * 5000, "~no-such-user/x"])
+def test_unusable_paths_are_findings(project: "Project", path: str) -> None:
+    lay(project, KINDS["ca_file"], STATES["missing"])
+    flow = project.folder / TREE / FLOW
+    flow.write_text(flow.read_text().replace("x.ext", f'"{path}"'))
+    assert project.cli("validate", str(flow)).out.splitlines()[0].endswith(f"no such file: {path}".replace("\\0", "\0"))
+
+
+def test_an_absolute_path_may_lead_where_a_relative_one_may(project: "Project") -> None:
+    lay(project, KINDS["sql_file"], STATES["above"])
+    flow = project.folder / TREE / FLOW
+    flow.write_text(flow.read_text().replace("../", '"{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/../').replace(".ext", '.ext"'))
+    assert project.cli("validate", str(flow)).out == f"OK: {flow}\n"
+    assert project.cli("run", str(flow), "-q").code == 0
