@@ -78,10 +78,7 @@ def check_document(path: Path, environment: Environment, kind: str | None = None
 
 
 def check_beside(path: Path, environment: Environment) -> Checked:
-    """As `check_document`, of a path that was named with others: a file that is no document is left out.
-
-    A file that cannot be read or parsed is an error.
-    """
+    """As `check_document`, of a path that was named with others: a file that is no document is left out."""
     if kind_of(path, environment) is None and path.is_file():
         try:
             load_document(path)
