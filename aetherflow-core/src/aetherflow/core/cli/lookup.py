@@ -109,6 +109,18 @@ def _resume(root: Path, run: "PastRun", config: Path | None, *options: str) -> s
     return shlex.join(["aetherflow", "resume", *named(root, run.flow_id, run.run_id), *options, *_project(run, config)])
 
 
+def rest_command(run: "PastRun", config: Path | None = None) -> str:
+    """What runs the jobs that a run of some of its jobs has left out."""
+    from aetherflow.core.kernel.state.history import bundle_of
+
+    words = ["aetherflow", "run"]
+    if (bundle := bundle_of(run)) is not None:
+        words += ["--bundle-manifest", bundle["manifest"], "--flow-yaml", bundle["flow"]]
+    else:
+        words.append(run.flow_path)
+    return shlex.join([*words, "--run-id", run.run_id, *_project(run, config)])
+
+
 def named(root: Path, flow_id: str, run_id: str) -> list[str]:
     """The words that name a run to a command."""
     from aetherflow.core.kernel.state.registry import flow_ids_of

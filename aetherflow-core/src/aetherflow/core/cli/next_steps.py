@@ -14,6 +14,7 @@ from aetherflow.core.cli.lookup import (
     in_folder,
     named,
     outer_run,
+    rest_command,
     resume_commands,
     stands_in_no_file,
     words_again,
@@ -47,7 +48,7 @@ class Here:
     def goes_on(self, trouble: "Trouble") -> tuple[str | None, tuple[str, ...]]:
         """What to do before a run can go on, if anything, and the commands."""
         run, path = trouble.run, Path(trouble.run.flow_path)
-        commands = resume_commands(self.root, run, self.config)
+        commands = (rest_command(run, self.config),) if run.partial else resume_commands(self.root, run, self.config)
         by_itself = outer_run(self.root, run) is None
         if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
             # without what the run has lost it would be refused
