@@ -113,12 +113,12 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     known = {epoch.item for epoch in epochs}
     present = {epoch.item for epoch in epochs if epoch.until is None}
     told = truth.told(slots.unwell(MOST))
-    healed = truth.healed(told)
+    settled = truth.settled(told)
     rows = [
         row
         for row in told + slots.held() + released(ledger, truth)
         if (kind := kind_of(row)) is not None
-        and (row.item, row.slot) not in healed
+        and (row.item, row.slot) not in settled
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
         and (row.item in present or row.item not in known)
@@ -152,11 +152,11 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     if not followers:
         return []
     told = truth.told([row for row in slots.unwell(MOST) if row.item in followers])
-    led, healed = current_leader(ledger) is not None, truth.healed(told)
+    led = current_leader(ledger) is not None
     well = [
         (row, SlotReason.AFTER_HEALED)
         for row in told
-        if (row.status == Status.SUCCESS and (not led or _is_old(ledger, row))) or (row.item, row.slot) in healed
+        if row.status == Status.SUCCESS and (not led or _is_old(ledger, row))
     ]
     bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
     acts = truth.acts(bad) if bad else {}
@@ -177,7 +177,7 @@ def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | No
     """What goes on with slots of one item: with a run that ended badly its resume, which is the same everywhere."""
     row, last = rows[0], rows[-1]
     refused = row.reason_code == SlotReason.REFUSED
-    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and not truth.is_partial(row.item):
+    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and truth.goes_on(row, trouble):
         return truth.commands(trouble)
     if row.status == Status.UNKNOWN:
         return (shlex.join(["aetherflow", "resume", row.run_id]),)
