@@ -63,7 +63,8 @@ def run_flow(
     """Run a flow file, or resume an unfinished run by its id; returns the summary of a run that ended with success.
 
     `params` are the flow's parameters, as text or typed. `slot` is the instant that the run is for, `data_date` the
-    date of its data (both ISO 8601). `flow_job` runs only that job. For a resumed run, `from_step` (`JOB` or
+    date of its data (both ISO 8601). `flow_job` runs only that job; without it a run that was asked for some of its
+    jobs becomes one of all. For a resumed run, `from_step` (`JOB` or
     `JOB.STEP`) discards a result and all results that follow from it, `accept_changes` keeps the results of steps
     whose definition has changed, `decisions` (`JOB.STEP` to `done` or `again`) settles interrupted `once` steps;
     `reason` is recorded with each of these. `if_busy` applies while another process has the run, or the flow's lock.

@@ -345,6 +345,19 @@ def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "B
     assert needs(night, code=0) == []
 
 
+@pytest.mark.parametrize("days", [0, 3])
+def test_what_is_to_be_skipped_if_missed_can_be_left_by_the_printed_command(night: "Bench", days: int) -> None:
+    since = (TODAY - dt.timedelta(days=days)).isoformat()
+    night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1))
+    night.command("tick", "scheduler.yaml")
+    (need,) = needs(night, code=1)
+    assert f"\n  or leave it: {need['leave']}\n" in night.command("status", "scheduler.yaml", code=1) + "\n"
+    assert f"or: {need['leave']}\n" in aetherflow(night, "status", code=1)
+    typed(night, need["leave"])
+    assert needs(night, code=0) == []
+    assert night.rows("SELECT DISTINCT status FROM slots") == [("MISSED",)]
+
+
 def test_missed_slots_that_nobody_will_make_up_for(night: "Bench") -> None:
     since = (TODAY - dt.timedelta(days=3)).isoformat()
     night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1), item("sales"))

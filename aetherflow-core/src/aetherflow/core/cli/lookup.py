@@ -121,6 +121,13 @@ def rest_command(run: "PastRun", config: Path | None = None) -> str:
     return shlex.join([*words, "--run-id", run.run_id, *_project(run, config)])
 
 
+def attempt_logs(run: "PastRun", step: str) -> list[Path]:
+    """The logs of what `JOB.STEP` of a run and its items have printed, in the order of its attempts."""
+    job_id, _, step_id = step.partition(".")
+    folder = run.log_path.with_name(run.run_id) / job_id
+    return sorted(folder.glob(f"{step_id}[.[]*log"), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
 def named(root: Path, flow_id: str, run_id: str) -> list[str]:
     """The words that name a run to a command."""
     from aetherflow.core.kernel.state.registry import flow_ids_of

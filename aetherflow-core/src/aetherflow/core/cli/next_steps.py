@@ -14,6 +14,7 @@ from aetherflow.core.cli.lookup import (
     in_folder,
     named,
     outer_run,
+    plain,
     rest_command,
     resume_commands,
     stands_in_no_file,
@@ -72,7 +73,9 @@ class Here:
         lost = [flow for flow in flows if flow.state_path in paths]
         last = [latest.get((flow.flow_id, flow.state_path)) for flow in lost]
         bad = [run.flow_id for run in last if run is not None and run.status not in (None, Status.SUCCESS)]
-        files = f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone"
+        files = (
+            f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone: {_listed([plain(p) for p in paths])}"
+        )
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
         cause = said(code, files=files, flows=_listed(bad))
         since = max(flow.last_started_at for flow in lost)

@@ -43,6 +43,8 @@ class Need:
     """Items that did not run because of it, or that wait for it."""
     commands: tuple[str, ...]
     """What goes on; two for a step that has to be decided: if it was done, if it was not."""
+    leave: str | None
+    """What leaves it as it is, where the schedule says that it is not to be made up for (`misfire: skip`)."""
 
     @property
     def row(self) -> SlotRow:
@@ -135,10 +137,9 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
         if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
             continue  # a person goes on with it
-        held = _held_up(slots, group, followers)
-        found.append(
-            Need(kind_of(last) or "failed", group, trouble, act, held, commands_for(document, group, trouble, truth))
-        )
+        held, commands = _held_up(slots, group, followers), commands_for(document, group, trouble, truth)
+        kind = kind_of(last) or "failed"
+        found.append(Need(kind, group, trouble, act, held, commands, _leave(document, group)))
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 
@@ -186,6 +187,14 @@ def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | No
         span = ["--from", iso(row.slot), "--to", iso(last.slot + 1000)]
         words = ["aetherflow-scheduler", "backfill", str(document), row.item, *span]
     return (shlex.join(words),)
+
+
+def _leave(document: Path, rows: Sequence[SlotRow]) -> str | None:
+    row, last = rows[0], rows[-1]
+    if row.status != Status.MISSED or row.reason_code != SlotReason.MISFIRE:
+        return None
+    which = ["--slot", iso(row.slot)] if len(rows) == 1 else ["--before", iso(last.slot + 1000)]
+    return shlex.join(["aetherflow-scheduler", "ack", str(document), row.item, *which, "--reason", "TEXT"])
 
 
 def _is_old(ledger: Ledger, row: SlotRow) -> bool:
