@@ -104,9 +104,9 @@ class Truth:
         changed = {(row.item, row.slot): fate for row, fate in self.changes(rows)}
         return [_as(row, changed.get((row.item, row.slot))) for row in rows]
 
-    def is_partial(self, item: str) -> bool:
-        """Whether runs of an item execute a part of their flow."""
-        return item in self._items and self._items[item].spec.flow_job is not None
+    def is_partial(self, item: str) -> bool | None:
+        """Whether runs of an item execute a part of their flow; None for an item that is not known here."""
+        return self._items[item].spec.flow_job is not None if item in self._items else None
 
     def goes_on(self, row: SlotRow, found: "Trouble") -> bool:
         """Whether a resume of its run does what the slot is for: one of 1.0 would run all jobs of the flow."""
@@ -129,16 +129,16 @@ def truth_of(schedule: "Schedule") -> Truth:
     return Truth(schedule.items, schedule.state_root)
 
 
-def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
+def fate_of(row: SlotRow, found: "Trouble", *, partial: bool | None) -> Fate | None:
     """What a slot is by its run; None if that is what the ledger says. `partial`: a part of the flow is all of it.
 
-    A run that was asked for a part says so itself; one of 1.0 does not.
+    A run that was asked for a part says so itself, which counts where `partial` is not known; one of 1.0 does not.
 
     A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
     """
     run, place = found.run, (found.run.flow_id, found.run.state_path)
-    whole = run.reason_code != PARTIAL or (partial and not run.jobs) or (bool(run.jobs) and not found.undone)
-    if run.status == Status.SUCCESS and whole:
+    part_done = not found.undone if run.jobs else partial
+    if run.status == Status.SUCCESS and (run.reason_code != PARTIAL or (part_done and partial is not False)):
         # one that its scheduler left RUNNING was never anything else
         healed = None if row.status == Status.RUNNING else said(SlotReason.HEALED, was=row.status)
         return Fate(Status.SUCCESS, healed, run.finished_at, place)

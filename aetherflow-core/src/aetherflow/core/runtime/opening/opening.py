@@ -142,7 +142,10 @@ def _with_part(flow: PreparedFlow, found: RunRecord, options: RunOptions) -> Run
     """The options to go on with the jobs that a run was asked for; UsageError for one that is gone, or another one."""
     jobs, only = [job.id for job in flow.spec.jobs], ", ".join(found.part)
     again = (options.from_step or "").partition(".")[0]
-    run = shlex.join(["aetherflow", "run", flow.document.file, "--run-id", found.run_id])
+    named = [flow.document.file]
+    if (bundle := flow.snapshot.bundle) is not None:
+        named = ["--bundle-manifest", str(bundle.manifest), "--flow-yaml", str(flow.file.relative_to(bundle.folder))]
+    run = shlex.join(["aetherflow", "run", *named, "--run-id", found.run_id])
     for job_id in found.part:
         if job_id not in jobs:
             message = f"run {found.run_id} was asked for job {job_id!r}, which is not in this flow any more"
