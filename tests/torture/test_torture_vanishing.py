@@ -137,7 +137,8 @@ def test_a_run_lock_that_vanishes(bench: Bench) -> None:
     bench.write(PLAIN)
     warm_up(bench)
     with suite("V1 run lock, removed", 4) as counted:
-        for point, name in _points_of_the_run(bench, sized(8, 1000)):
+        points = _points_of_the_run(bench)
+        for point, name in sample(points, sized(8, len(points)), "V1-run-lock"):
             with counted.case(f"lock removed at {point}, {name}"):
                 _overtaken(bench, point)
             bench.forget()
@@ -146,19 +147,19 @@ def test_a_run_lock_that_vanishes(bench: Bench) -> None:
 def test_it_would_be_noticed_if_nobody_asked_whose_run_it_is(bench: Bench) -> None:
     bench.write(PLAIN)
     warm_up(bench)
-    ((point, _),) = _points_of_the_run(bench, 1)
+    ((point, _),) = sample(_points_of_the_run(bench), 1, "V1-run-lock")
     with pytest.raises(AssertionError, match="went on"):
         _overtaken(bench, point, lambda: setattr(Unit, "_require_ownership", lambda _: None))
 
 
-def _points_of_the_run(bench: Bench, number: int) -> list[tuple[int, str]]:
+def _points_of_the_run(bench: Bench) -> list[tuple[int, str]]:
     """Points at which the run is entered and not yet ended."""
     names = bench.points()
     bench.forget()
     first, last = names.index("committed begin run") + 1, names.index("begin run SUCCESS") + 1
     # not inside a transaction: it keeps everybody else out
     free = [point for point in range(first, last + 1) if not names[point - 1].startswith("commit ")]
-    return [(point, names[point - 1]) for point in sample(free, number, "V1-run-lock")]
+    return [(point, names[point - 1]) for point in free]
 
 
 def _overtaken(bench: Bench, point: int, bug: Callable[[], object] | None = None) -> None:

@@ -51,7 +51,9 @@ def test_slots_that_need_a_person(bench: "Bench", root: Path) -> None:
     assert found["m"].run_id is None
     for name, need in found.items():
         slot = "2026-03-02T12:01:00Z"
-        assert need.commands == (f"aetherflow-scheduler run-item {bench.file} {name} --slot {slot}",)
+        leave = f"aetherflow-scheduler ack {bench.file} m --slot {slot} --reason TEXT"
+        again = f"aetherflow-scheduler run-item {bench.file} {name} --slot {slot}"
+        assert need.commands == ((again, leave) if name == "m" else (again,))
         assert need.slot == slot
 
 
@@ -63,7 +65,11 @@ def test_missed_slots_of_an_item_are_one(bench: "Bench", root: Path) -> None:
     (need,) = StatusHook().aetherflow_needs_person(root)
     assert (need.status, need.times, need.reason_code) == ("MISSED", 10, "misfire")
     span = "--from 2026-03-02T12:02:00Z --to 2026-03-02T12:11:01Z"
-    assert need.commands == (f"aetherflow-scheduler backfill {bench.file} m {span}",)
+    leave = "--before 2026-03-02T12:11:01Z --reason TEXT"
+    assert need.commands == (
+        f"aetherflow-scheduler backfill {bench.file} m {span}",
+        f"aetherflow-scheduler ack {bench.file} m {leave}",
+    )
 
 
 def test_removed_items_need_nobody(bench: "Bench", root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shlex
 import socket
@@ -64,7 +65,8 @@ def run_flow(
     """Run a flow file, or resume an unfinished run by its id; returns the summary of a run that ended with success.
 
     `params` are the flow's parameters, as text or typed. `slot` is the instant that the run is for, `data_date` the
-    date of its data (both ISO 8601). `flow_job` runs only that job. For a resumed run, `from_step` (`JOB` or
+    date of its data (both ISO 8601). `flow_job` runs only that job; without it a run that was asked for some of its
+    jobs becomes one of all. For a resumed run, `from_step` (`JOB` or
     `JOB.STEP`) discards a result and all results that follow from it, `accept_changes` keeps the results of steps
     whose definition has changed, `decisions` (`JOB.STEP` to `done` or `again`) settles interrupted `once` steps;
     `reason` is recorded with each of these. `if_busy` applies while another process has the run, or the flow's lock.
@@ -103,9 +105,37 @@ def run_flow(
         if flow_yaml is None:
             raise UsageError("no flow is named", fix="give the path of a flow file, or the manifest of a bundle")
         flow = _prepare(flow_yaml, env, snapshot, settings)
-        reason = reason.encode(errors="backslashreplace").decode() if reason else reason
-        options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, actor(), reason)
+        options = RunOptions(_jobs(flow_job), from_step, accept_changes, decisions or {}, actor(), _as_utf8(reason))
         return _run(flow, run_id, RunInputs(params or {}, slot, data_date), options, if_busy, observers, trigger)
+
+
+def resume_flow(
+    flow_yaml: Path,
+    *,
+    run_id: str,
+    from_step: str | None,
+    accept_changes: bool,
+    decisions: Mapping[str, str],
+    reason: str | None,
+    observers: Sequence[Observer],
+    trigger: str,
+    snapshot: Snapshot,
+) -> RunSummary:
+    """Go on with a run, with the jobs that it was asked for so far; otherwise as `run_flow`, and raises what it raises.
+
+    `run_flow` without `flow_job` makes a run of some jobs one of all jobs.
+    """
+    options = RunOptions((), from_step, accept_changes, decisions, actor(), _as_utf8(reason), goes_on=True)
+    flow = _prepare(flow_yaml, None, snapshot)
+    return _run(flow, _checked(run_id), RunInputs({}), options, "fail", observers, trigger)
+
+
+def _jobs(flow_job: str | None) -> tuple[str, ...]:
+    return () if flow_job is None else (flow_job,)
+
+
+def _as_utf8(reason: str | None) -> str | None:
+    return None if reason is None else reason.encode(errors="backslashreplace").decode()
 
 
 def _run(
@@ -190,7 +220,7 @@ def plan_flow(
     """
     run_id = _checked(new_run_id() if run_id is None else run_id)
     flow = _prepare(flow_yaml, env, snapshot)
-    options = RunOptions(flow_job, from_step, accept_changes, decisions or {}, actor())
+    options = RunOptions(_jobs(flow_job), from_step, accept_changes, decisions or {}, actor())
 
     def planned(connection: sqlite3.Connection) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
@@ -256,7 +286,8 @@ def _nothing_to_do(opened: Opened, store: StateStore) -> RunSummary:
     summary, found = summary_of(opened.flow, store, opened.run_id, opened.places.work_root), opened.found
     if found is None:
         return summary
-    return dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
+    ended = dataclasses.replace(summary, status=found.status, nothing_to_do=True, finished_at=found.finished_at)
+    return dataclasses.replace(ended, part=opened.part)
 
 
 def _origin(flow: PreparedFlow) -> dict[str, str | None]:
@@ -293,5 +324,6 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
         owner=redactor.mask(places.owner) if places.owner else None,
         runbook=redactor.mask(places.runbook_url) if places.runbook_url else None,
         outermost=outer.outermost if outer is not None else None,
+        part=json.dumps(opened.part) if opened.part else None,
         **_origin(flow),
     )

@@ -52,7 +52,7 @@ def _told(need: "Need") -> NeedsPerson:
         holds_up=need.holds_up,
         owner=found.run.owner if found is not None else None,
         runbook_url=found.run.runbook if found is not None else None,
-        commands=need.commands,
+        commands=need.commands if need.leave is None else (*need.commands, need.leave),
         acknowledged=None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until),
         times=len(need.rows),
     )

@@ -67,6 +67,8 @@ class SlotReason(ReasonCode):
     RECORDED = "recorded", "exit code {number}, but its run is recorded as SUCCESS"
     HEALED = "healed", "it was {was}; its run has succeeded since"
     """By a start that was not the scheduler's: a person has resumed it."""
+    HEALED_BY = "healed_by", "it was {was}; {run} of the same slot has succeeded since"
+    """Its own run has not, but another one of the same flow with the same slot and parameters."""
     KILLED = "killed", "killed by {signal}"
     EXIT_CODE = "exit_code", "exit code {number}"
     UNDECIDED = "undecided", "a step has to be decided"

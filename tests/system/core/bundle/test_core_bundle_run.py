@@ -1,6 +1,8 @@
 """Running, validating and explaining a flow in a bundle."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -94,6 +96,21 @@ def test_another_flow_of_the_bundle_may_be_named(bundle: "Project") -> None:
     assert said(bundle).startswith("version: 1\n")
     for name, words in (("flows/none.yaml", "no flow 'flows/none.yaml'"), ("../x.yaml", "'.' or '..'")):
         assert words in run(bundle, name, code=2).err
+
+
+def test_a_run_of_one_job_is_resumed_as_such_and_the_printed_command_runs_the_rest(bundle: "Project") -> None:
+    more = "  - {id: b, steps: [{id: t, type: check_items, inputs: {items: [1]}}]}\n"
+    (bundle.folder / "release/flows/main.yaml").write_text(FLOW + more)
+    run(bundle, "--run-id", "r1", "--flow-job", "b")
+    assert "for b only" in bundle.command("resume", "r1").err
+    refused = bundle.command("resume", "r1", "--from", "a")
+    assert refused.code == 2
+    shown = bundle.command("runs", "show", "r1").out
+    (rest,) = re.findall(r"^for the other jobs: aetherflow (.*)$", shown, re.MULTILINE)
+    assert f"aetherflow {rest} --flow-job a --from a" in refused.err
+    assert bundle.command(*shlex.split(rest)).code == 0
+    assert bundle.rows("SELECT status, reason_code FROM runs") == [("SUCCESS", None)]
+    assert bundle.rows("SELECT job_id, status FROM job_runs ORDER BY job_id") == [("a", "SUCCESS"), ("b", "SUCCESS")]
 
 
 def test_a_resumed_run_syncs_again_and_goes_on(bundle: "Project") -> None:

@@ -84,6 +84,20 @@ def test_what_was_killed_while_it_sent_asks_at_once(
     assert document(project)["needs_person"] == []
 
 
+def test_where_it_printed_something_is_said(project: "Project", wait_for: Callable[..., None], reap: list[int]) -> None:
+    asking = SLEEPS.replace("type: external.process", "type: external.process\n        effect: once")
+    flow(project, "slow", asking.replace("echo $$ > $EFFECTS.pid", "echo sent 4711; echo $$ > $EFFECTS.pid"))
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    wait_for(lambda: any("sent 4711" in log.read_text() for log in project.states.rglob("pay.1.log")))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (need,) = document(project)["needs_person"]
+    (log,) = project.states.rglob("pay.1.log")
+    what = "main.pay was interrupted; whether it had its effect is not known"
+    assert need["cause"] == f"{what}; what it printed: {log}"
+    assert str(log) in project.command("status").out
+
+
 def killed(project: "Project", wait_for: Callable[..., None], reap: list[int], *arguments: str) -> None:
     process = begin(project, wait_for, reap, *arguments)
     process.send_signal(signal.SIGKILL)

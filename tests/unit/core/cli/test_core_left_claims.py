@@ -1,6 +1,7 @@
 """`status` names runs whose claims later runs have left alone, and for those that have lost theirs what works."""
 
 import contextlib
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,9 @@ def test_a_run_of_some_jobs_holds_what_it_took(project: "Project", inbox: Path) 
     run(project, "part", "--flow-job", "take")
     assert told(project) == []
     run(project, "two")
-    assert told(project) == [("UNFINISHED", "part", ["aetherflow resume part"])]
+    rest = f"aetherflow run {project.folder / 'flow.yaml'} --run-id part"
+    settle = "aetherflow runs resolve part --reason TEXT --as "
+    assert told(project) == [("UNFINISHED", "part", [rest, f"{settle}done", f"{settle}abandoned"])]
     assert needs(project)[0]["cause"] == "later runs have left what it took to a person, 2 in all"
     assert "UNFINISHED f" in project.cli("status").out
     assert needs(project)[0]["handle"] == "part"
@@ -102,7 +105,7 @@ def test_a_run_of_some_jobs_holds_what_it_took(project: "Project", inbox: Path) 
     assert [each["run_id"] for each in status(project)["in_hand"]] == ["part"]
     assert told(project) == []
     assert project.cli("runs", "ack", "two", "--reason", "ticket 1").code == 2
-    assert project.cli("resume", "part").code == 0
+    assert project.cli(*shlex.split(rest)[1:]).code == 0
     assert told(project) == []
 
 

@@ -49,7 +49,7 @@ def test_a_failure_is_shown_with_cause_owner_runbook_and_the_command(project: "P
     assert lines[0].endswith(" 1 needs a person")
     assert lines[1].split()[:3] == ["FAILED", "sales", "slot"]
     assert "load.orders: duplicate key (AF5001)" in " ".join(result.out.split())
-    assert "         owner finance-ops · https://wiki/sales" in lines
+    assert "         owner finance-ops · runbook: https://wiki/sales" in lines
     assert "         next: aetherflow resume r" in lines
     assert lines[-1] == "ok       1 flow (--all)"
     (need,) = status(project)["needs_person"]
@@ -158,7 +158,7 @@ def test_many_slots_of_one_flow_do_not_bury_the_others(project: "Project") -> No
 
 
 def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    flow(project, "f", BAD)
+    flow(project, "f", BAD, ", owner: finance-ops, runbook_url: 'https://wiki/f'")
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
     result = project.cli("runs", "ack", "r", "--until", "2h", "--reason", "ticket 4711")
     assert (result.code, result.out) == (0, "f  r  FAILED: in hand\n")
@@ -175,6 +175,8 @@ def test_what_is_acknowledged_is_in_hand_until_its_time(project: "Project", monk
     line = next(line for line in shown.out.splitlines() if line.startswith("in hand  f  FAILED "))
     assert line.endswith('"ticket 4711"')
     assert f"ack by {ack['by']} until " in line
+    about = "load.orders: duplicate key (AF5001) · owner finance-ops · runbook: https://wiki/f"
+    assert f"{line}\n         {about}\n" in shown.out
     assert "ack" in project.cli("runs", "show", "r").out
     sql(project.state, "UPDATE acts SET until=1000")
     assert needs(project) == [("FAILED", "f")]
@@ -410,7 +412,9 @@ def test_vanished_files_are_one_line_and_can_be_forgotten(project: "Project") ->
         (project.states / f"{flow_id}.sqlite").unlink()
     result = project.cli("status")
     assert (result.code, result.err) == (1, "")
-    assert "4 state files are gone; the last known run of b had not ended well" in " ".join(result.out.split())
+    files = ", ".join(str(project.states / f"{flow_id}.sqlite") for flow_id in "abc")
+    told = f"4 state files are gone: {files} and 1 more; the last known run of b had not ended well"
+    assert told in " ".join(result.out.split())
     assert "         next: aetherflow state forget\n" in result.out
     (need,) = status(project)["needs_person"]
     assert (need["status"], need["name"], need["reason_code"]) == ("GONE", "a, b, c and 1 more", "gone_not_well")

@@ -11,6 +11,7 @@ import pytest
 
 from aetherflow.core.kernel.state import trouble
 from aetherflow.core.kernel.state.acts import Verb, record_act
+from aetherflow.core.kernel.state.registry import forget
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime import run_record
@@ -156,6 +157,62 @@ def test_refused_starts_are_told_with_what_was_done_about_them(project: "Project
     assert project.cli("run", "f.yaml", "--run-id", "r", "--trigger", "scheduler").code == 2
     assert RunRecords(project.states).refused() == {"r": ()}
     assert RunRecords(project.folder / "nothing").refused() == {}
+
+
+def healed(project: "Project", *wanted: WantedRun) -> dict[str, tuple[str | None, bool]]:
+    return {run_id: (each.by, each.good) for run_id, each in RunRecords(project.states).healed(wanted).items()}
+
+
+def test_another_run_of_the_same_heals_what_is_meant(project: "Project") -> None:
+    path = run(project, good=False)
+    wanted = WantedRun("r", flow_path=path)
+    assert healed(project, wanted) == {}
+    run(project, run_id="s", good=True)
+    assert healed(project, wanted) == {"r": ("s", True)}
+    assert healed(project, WantedRun("r", place=place(project))) == {"r": ("s", True)}
+    assert healed(project, WantedRun("r", flow_path=flow(project, "g", good=True))) == {}
+    assert healed(project, WantedRun("r", manifest="/bundles/m.yaml")) == {}
+    run(project, run_id="r", good=True)
+    assert healed(project, wanted) == {}, "it is well itself"
+
+
+def test_what_healed_it_may_be_forgotten_since(project: "Project") -> None:
+    path = run(project, good=False)
+    run(project, run_id="s", good=True)
+    forget(project.states, [("f", "s", project.state)])
+    assert healed(project, WantedRun("r", flow_path=path)) == {"r": (None, True)}
+
+
+def test_a_state_that_is_gone_asks_nothing(project: "Project") -> None:
+    path = run(project, good=False)
+    run(project, run_id="s", good=True)
+    project.state.unlink()
+    assert healed(project, WantedRun("r", flow_path=path)) == {"r": ("s", True)}
+
+
+def test_what_was_healed_is_seen_later(project: "Project") -> None:
+    records, wanted = RunRecords(project.states), WantedRun("r", flow_path=run(project, good=False))
+    assert records.healed([wanted]) == {}
+    run(project, run_id="s", good=True)
+    assert list(records.healed([wanted])) == ["r"]
+
+
+def test_one_that_fails_again_is_not_healed_by_what_was_before(project: "Project") -> None:
+    path = run(project, good=False)
+    run(project, run_id="s", good=True)
+    run(project, good=False)
+    assert healed(project, WantedRun("r", flow_path=path)) == {}
+
+
+def test_a_refused_start_is_healed_once_all_of_its_refusals_are(project: "Project") -> None:
+    project.write("version: 1\nflow: {id: f}\njobs: nope\n", "f.yaml")
+    assert project.cli("run", "f.yaml", "--run-id", "r", "--trigger", "scheduler").code == 2
+    assert healed(project, WantedRun("r")) == {}
+    run(project, run_id="s", good=True)
+    assert healed(project, WantedRun("r")) == {"r": ("s", True)}
+    project.write("version: 2\nflow: {id: f}\njobs: []\n", "f.yaml")
+    assert project.cli("run", "f.yaml", "--run-id", "r", "--trigger", "scheduler").code == 2
+    assert healed(project, WantedRun("r")) == {}
 
 
 def test_the_command_that_goes_on_works_in_other_folders_too(

@@ -11,10 +11,11 @@ from aetherflow.scheduler.ledger.truth import fate_of
 from aetherflow.scheduler.schedule.policy import Status
 
 
-def trouble(status: str, reason_code: str | None = None) -> Trouble:
+def trouble(status: str, reason_code: str | None = None, part: str | None = None, undone: int = 0) -> Trouble:
     given: dict[str, Any] = dict.fromkeys(PastRun.__dataclass_fields__)
     given |= {"status": status, "reason_code": reason_code, "flow_id": "f", "state_path": "/f", "finished_at": 7}
-    return Trouble(PastRun(**given), "load", "orders", "duplicate key\nmore", "AF1", [], None, 0, None)
+    run = PastRun(**given | {"part": part})
+    return Trouble(run, "load", "orders", "duplicate key\nmore", "AF1", [], None, 0, None, undone=undone)
 
 
 def row(status: Status, code: str | None = None, told_by: str | None = None) -> SlotRow:
@@ -62,6 +63,14 @@ def test_a_part_of_a_flow_heals_only_the_item_that_runs_that_part() -> None:
     found = fate_of(row(Status.FAILED, "run"), part, partial=True)
     assert found is not None
     assert found.status == "SUCCESS"
+
+
+@pytest.mark.parametrize("partial", [None, False, True])
+@pytest.mark.parametrize("undone", [0, 1])
+def test_a_run_that_says_its_part_heals_once_that_is_done(undone: int, partial: bool | None) -> None:
+    """Also for one who knows no item; not an item of the whole flow. Of two jobs that it was asked for, one is left."""
+    found = fate_of(row(Status.FAILED, "run"), trouble("SUCCESS", "partial", '["a", "b"]', undone), partial=partial)
+    assert (found is not None) is (undone == 0 and partial is not False)
 
 
 def test_what_the_exit_code_told_is_set_right_once_the_state_can_be_asked() -> None:

@@ -1,9 +1,11 @@
 """Causes in the words of `status`."""
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.cli.lookup import attempt_logs
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
@@ -17,7 +19,7 @@ class Cause(ReasonCode):
     """Causes in the words of `status`; the code of the run's own reason stands beside them."""
 
     ERROR = "error", "{where}: {error}"
-    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known"
+    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known{printed}"
     STOPPED = "stopped", "{where}: stopped by {error}"
     GONE = "gone", "its process is gone, in {where}"
     LEFT = "left", "later runs have left what it took to a person, {count} in all"
@@ -36,7 +38,9 @@ def cause_of(trouble: "Trouble") -> tuple[str, str]:
     where = ".".join(name for name in (trouble.job, trouble.step) if name) or "the run"
     if asks(trouble):
         asked_for = ", ".join(f"{step} ({item})" if item else step for step, item in trouble.asks)
-        cause = said(Cause.UNDECIDED, where=asked_for or where)
+        log = _last_log(trouble)
+        printed = f"; what it printed: {log}" if log is not None else ""
+        cause = said(Cause.UNDECIDED, where=asked_for or where, printed=printed)
     elif run.reason_code == StateReason.GONE:
         cause = said(Cause.GONE, where=where)
     elif run.status == Status.INTERRUPTED:
@@ -44,6 +48,13 @@ def cause_of(trouble: "Trouble") -> tuple[str, str]:
     else:
         cause = said(Cause.ERROR, where=where, error=error or "failed")
     return str(cause), cause.code or ""
+
+
+def _last_log(trouble: "Trouble") -> Path | None:
+    """The file with what the last attempt of the step that asks has printed; None if it has printed nothing."""
+    step = trouble.asks[0][0] if trouble.asks else f"{trouble.job}.{trouble.step}"
+    found = attempt_logs(trouble.run, step)
+    return found[-1] if found else None
 
 
 def printable(text: str) -> str:

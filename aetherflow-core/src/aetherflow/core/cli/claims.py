@@ -104,9 +104,10 @@ def next_of(claim: "PastClaim") -> str:
         return f"final when run {claim.outermost or claim.run_id} ends well"
     if claim.outermost is not None and claim.run_status == "SUCCESS":
         run = shlex.quote(claim.outermost)
+    goes_on = f"aetherflow runs show {run}" if claim.partial and claim.outermost is None else f"aetherflow resume {run}"
     if claim.left:
-        return f"later runs have left it alone: aetherflow resume {run}, or settle that run: aetherflow runs resolve"
-    return f"the next run takes it over; or: aetherflow resume {run}"
+        return f"later runs have left it alone: {goes_on}, or settle that run: aetherflow runs resolve"
+    return f"the next run takes it over; or: {goes_on}"
 
 
 def _text(claims: list["PastClaim"]) -> str:

@@ -89,9 +89,10 @@ def _started(
 ) -> "RunSummary":
     if start is not None:
         return start(snapshot, observers)
-    from aetherflow.core.runner import run_flow
+    from aetherflow.core.runner import resume_flow, run_flow
 
-    return run_flow(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
+    begin: Callable[..., RunSummary] = resume_flow if noting.goes_on else run_flow
+    return begin(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

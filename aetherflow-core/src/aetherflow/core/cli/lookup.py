@@ -109,6 +109,25 @@ def _resume(root: Path, run: "PastRun", config: Path | None, *options: str) -> s
     return shlex.join(["aetherflow", "resume", *named(root, run.flow_id, run.run_id), *options, *_project(run, config)])
 
 
+def rest_command(run: "PastRun", config: Path | None = None) -> str:
+    """What runs the jobs that a run of some of its jobs has left out."""
+    from aetherflow.core.kernel.state.history import bundle_of
+
+    words = ["aetherflow", "run"]
+    if (bundle := bundle_of(run)) is not None:
+        words += ["--bundle-manifest", bundle["manifest"], "--flow-yaml", bundle["flow"]]
+    else:
+        words.append(run.flow_path)
+    return shlex.join([*words, "--run-id", run.run_id, *_project(run, config)])
+
+
+def attempt_logs(run: "PastRun", step: str) -> list[Path]:
+    """The logs of what `JOB.STEP` of a run and its items have printed, in the order of its attempts."""
+    job_id, _, step_id = step.partition(".")
+    folder = run.log_path.with_name(run.run_id) / job_id
+    return sorted(folder.glob(f"{step_id}[.[]*log"), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
 def named(root: Path, flow_id: str, run_id: str) -> list[str]:
     """The words that name a run to a command."""
     from aetherflow.core.kernel.state.registry import flow_ids_of

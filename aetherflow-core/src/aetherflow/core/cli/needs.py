@@ -227,6 +227,9 @@ def _left(picture: Picture, here: Here, trouble: Trouble, now: int) -> None:
     need = _need(here, trouble, ack)
     if run.status == Status.SUCCESS:
         need = dataclasses.replace(need, status="UNFINISHED", cause=str(left), reason_code=left.code)
+        if around is None and need.hint is None:  # nobody but a person knows whether the other jobs are wanted
+            commands = (*need.commands, *resolve_commands(here.root, run, here.config))
+            need = dataclasses.replace(need, commands=commands)
     else:
         need = dataclasses.replace(need, cause=f"{need.cause}; {left}")
     if around is not None and outer_run(here.root, run) is None:  # nothing goes on with it that could end well for all

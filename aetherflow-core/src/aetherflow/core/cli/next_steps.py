@@ -14,6 +14,8 @@ from aetherflow.core.cli.lookup import (
     in_folder,
     named,
     outer_run,
+    plain,
+    rest_command,
     resume_commands,
     stands_in_no_file,
     words_again,
@@ -47,7 +49,7 @@ class Here:
     def goes_on(self, trouble: "Trouble") -> tuple[str | None, tuple[str, ...]]:
         """What to do before a run can go on, if anything, and the commands."""
         run, path = trouble.run, Path(trouble.run.flow_path)
-        commands = resume_commands(self.root, run, self.config)
+        commands = (rest_command(run, self.config),) if run.partial else resume_commands(self.root, run, self.config)
         by_itself = outer_run(self.root, run) is None
         if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
             # without what the run has lost it would be refused
@@ -71,7 +73,9 @@ class Here:
         lost = [flow for flow in flows if flow.state_path in paths]
         last = [latest.get((flow.flow_id, flow.state_path)) for flow in lost]
         bad = [run.flow_id for run in last if run is not None and run.status not in (None, Status.SUCCESS)]
-        files = f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone"
+        files = (
+            f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone: {_listed([plain(p) for p in paths])}"
+        )
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
         cause = said(code, files=files, flows=_listed(bad))
         since = max(flow.last_started_at for flow in lost)

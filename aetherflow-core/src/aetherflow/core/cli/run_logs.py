@@ -55,6 +55,7 @@ def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
     """The logs of a step, in the order of its attempts; UsageError if the run has no such step."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
+    from aetherflow.core.cli.lookup import attempt_logs
     from aetherflow.core.kernel.state.history import run_details
 
     found = run_details(run)
@@ -62,9 +63,7 @@ def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
     if step not in names:
         message = f"run {run.run_id!r} did not reach a step {step!r}"
         raise UsageError(message, fix=did_you_mean(step, names, what="steps"))
-    job_id, _, step_id = step.partition(".")
-    folder = run.log_path.with_name(run.run_id)
-    return sorted(folder.joinpath(job_id).glob(f"{step_id}.*log"), key=lambda path: (path.stat().st_mtime_ns, path))
+    return attempt_logs(run, step)
 
 
 def _events(path: Path) -> list[Any]:

@@ -110,7 +110,7 @@ def show(
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import details_json, details_text
-    from aetherflow.core.cli.lookup import find_run, resume_command, resume_commands, state_root_here
+    from aetherflow.core.cli.lookup import find_run, rest_command, resume_command, resume_commands, state_root_here
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
 
@@ -128,4 +128,6 @@ def show(
         commands = resume_commands(root, found.run, config) if goes_on else ()
         words = ("next:",) if len(commands) == 1 else ("next, if it was done:", "next, if it was not: ")
         lines = [f"{word} {command}" for word, command in zip(words, commands, strict=False)]
+        if found.run.partial:
+            lines.append(f"for the other jobs: {rest_command(found.run, config)}")
         typer.echo("\n".join([details_text(found, claims, journal), *lines]))

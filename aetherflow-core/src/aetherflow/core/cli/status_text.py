@@ -79,7 +79,8 @@ class Lines:
         # shown to the minute: what ends within one is in hand up to the next
         until = f" until {self._time(-(-ack.until // MINUTE) * MINUTE)}" if ack.until is not None else ""
         text = f'{need.status} {self._when(need)}, ack by {ack.by}{until} "{ack.reason}"'
-        return self._wrapped("in hand", need.name, text)
+        below = " · ".join(part for part in (_cause(need), _about(need)) if part)
+        return self._wrapped("in hand", need.name, text) + self._below(below)
 
     def _running(self, run: "Running") -> str:
         parts = [how_far(run.progress)] if run.progress else []
@@ -154,7 +155,7 @@ def _cause(need: "NeedsPerson") -> str:
 def _about(need: "NeedsPerson") -> str:
     parts = [f"holds up {', '.join(need.holds_up)}"] if need.holds_up else []
     parts += [f"owner {need.owner}"] if need.owner else []
-    parts += [need.runbook_url] if need.runbook_url else []
+    parts += [f"runbook: {need.runbook_url}"] if need.runbook_url else []
     if need.handle and need.status == "REFUSED":
         parts.append(f"`runs ack` and `runs resolve` take it as {need.handle}")
     return " · ".join(parts)

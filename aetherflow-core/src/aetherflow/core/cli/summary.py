@@ -69,6 +69,8 @@ def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
 def _next(summary: RunSummary) -> list[str]:
     """Lines with the next command; for an undecided step one for each decision."""
     asked = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
+    if not asked and summary.part:  # `run` with this --run-id makes it a run of all jobs
+        return [f"next: {shlex.join(['aetherflow', 'resume', summary.run_id])}"]
     if not asked:
         return [f"next: {shlex.join(['aetherflow', 'run', summary.flow_yaml, '--run-id', summary.run_id])}"]
     command = shlex.join(["aetherflow", "resume", summary.run_id, "--decide", asked[0]])
@@ -97,7 +99,11 @@ def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
 def nothing_to_do(summary: RunSummary) -> str:
     """The message for a run that had already ended with SUCCESS."""
     at = dt.datetime.fromtimestamp((summary.finished_at or 0) / 1000, dt.UTC).isoformat(timespec="seconds")
-    return f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
+    ended = f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
+    if not summary.part:
+        return ended
+    rest = shlex.join(["aetherflow", "runs", "show", summary.run_id])
+    return f"{ended}, for {', '.join(summary.part)} only; how the other jobs are run: {rest}"
 
 
 def seconds(milliseconds: int) -> str:

@@ -85,6 +85,8 @@ class Phases:
         """Emit `run_start`, changes of plugins and definitions, and warnings."""
         opened, emit = self._opened, self._events.emit
         emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=str(opened.flow.document.file))
+        if (note := opened.part_note) is not None:
+            emit("log", level="INFO", logger="aetherflow", message=note)
         for plugin, before, now in opened.plan.plugins:
             emit("plugin_changed", plugin=plugin, before=before, now=now)
         for change in opened.plan.changes:

@@ -182,6 +182,7 @@ class Run:
                 summary,
                 status=status,
                 note=note,
+                part=opened.part,
                 jobs=self._run.jobs,
                 duration_ms=int((time.monotonic() - started) * 1000),
             )

@@ -1,5 +1,6 @@
 """What became of runs, by their ids: what a program goes by that has started them, before any exit code."""
 
+import json
 import os
 import shlex
 import sqlite3
@@ -13,17 +14,28 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.history import PastRun, open_questions
+from aetherflow.core.kernel.state.overview import OF_ITS_SUBJECT, WHOLE
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.refused import open_refusals
+from aetherflow.core.kernel.state.refused import HEALERS, open_refusals
 from aetherflow.core.kernel.state.registry import flow_ids_of
 from aetherflow.core.kernel.state.registry_file import NAME
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
 _Facts = tuple[tuple[int, int, int] | None, ...]
+_GOOD = "SELECT json_array(s.ended_at, s.run_id)"
+_LAST = "ORDER BY s.ended_at DESC LIMIT 1"
+_OF_RUNS = f"""SELECT r.run_id, r.flow_id, r.state_path, r.settled, coalesce(r.ended_at, r.started_at),
+    ({_GOOD} FROM runs s WHERE {OF_ITS_SUBJECT} AND {WHOLE} {_LAST}),
+    (SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT} AND s.settled<>'before' AND s.run_id<>r.run_id)
+    FROM json_each(?) w CROSS JOIN runs r ON r.run_id=w.value WHERE r.status IS NOT 'SUCCESS'"""  # noqa: S608 names are ours
+_OF_REFUSALS = f"""SELECT r.run_id, ({_GOOD} {HEALERS} {_LAST}) FROM json_each(?) w CROSS JOIN refused r
+    ON r.run_id=w.value WHERE NOT EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id
+    AND (k.flow_id=r.flow_id OR k.flow_path=r.flow_path OR k.manifest=r.manifest))"""  # noqa: S608 names are ours
 
 
 class Place(NamedTuple):
@@ -45,6 +57,16 @@ class WantedRun(NamedTuple):
     """That of the bundle, absolute."""
     unless: frozenset[str] = frozenset()
     """Statuses that say nothing new: where the registry has one of them, the state is not asked."""
+
+
+class Healed(NamedTuple):
+    """What has healed a run that did not end well, or a start that was refused: another run of the same slot."""
+
+    at: int
+    by: str | None
+    """Id of that run, which was SUCCESS; None if it was removed since, or a person has settled it."""
+    good: bool = True
+    """False: a person has settled that run."""
 
 
 def acknowledged(acts: Sequence[Act]) -> Act | None:
@@ -106,6 +128,8 @@ class RunRecords:
         self._registered: _Facts = ()
         self._known: dict[str, list[_Known]] = {}
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}
+        self._healed: dict[str, dict[Place | None, Healed]] = {}
+        self._healed_at: _Facts = ()
 
     def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
         """Run id to the run; left out are those that are not recorded, and those whose state cannot be reached."""
@@ -128,16 +152,36 @@ class RunRecords:
             return {refused.run_id: tuple(acts) for refused, acts in found if refused.run_id is not None}
         return {}
 
-    def healed(self) -> frozenset[str]:
-        """Run ids of refused starts that a SUCCESS has healed, also that of another run of the same slot."""
+    def healed(self, wanted: Iterable[WantedRun]) -> dict[str, Healed]:
+        """Run id to what has healed it, of runs that did not end well and of refused starts, as `status` counts it.
 
-        def select(db: sqlite3.Connection) -> frozenset[str]:
-            known = {run_id for (run_id,) in db.execute("SELECT run_id FROM refused WHERE run_id IS NOT NULL")}
-            return frozenset(known - {refused.run_id for refused, _ in open_refusals(db)})
+        Not of a run that lives, asks whether a step was done, or has open claims.
+        """
+        asked = {each.run_id: each._replace(unless=frozenset()) for each in wanted}
+        self._look_up_healed(asked)
+        if not (found := {run_id: self._healed[run_id] for run_id in asked if self._healed.get(run_id)}):
+            return {}
+        named = {each.run_id: each for each in self._named([asked[run_id] for run_id in found])}
+        runs, healed = self.find(named.values()), dict[str, Healed]()
+        for run_id, by_place in found.items():
+            places = (*(each.place for each in self._fitting(named[run_id])), None)
+            place = next((place for place in places if place in by_place), None)
+            if (one := by_place.get(place)) is not None and _may_be_healed(place, runs.get(run_id), one):
+                healed[run_id] = one
+        return healed
+
+    def _look_up_healed(self, run_ids: Iterable[str]) -> None:
+        facts = _facts(self._registry)
+        if not facts or facts != self._healed_at:
+            self._healed, self._healed_at = {}, facts
+        missing = json.dumps([run_id for run_id in run_ids if run_id not in self._healed])
+
+        def select(db: sqlite3.Connection) -> dict[str, dict[Place | None, Healed]]:
+            return _healed_in(db, missing)
 
         with suppress(sqlite3.Error, OSError):
-            return read_any(self._registry, select)
-        return frozenset()
+            found = read_any(self._registry, select) if missing != "[]" else {}
+            self._healed |= {run_id: found.get(run_id, {}) for run_id in json.loads(missing)}
 
     def _named(self, wanted: list[WantedRun]) -> list[WantedRun]:
         """With the flow that the refused start of a run has named, where nothing else is known of it."""
@@ -172,17 +216,21 @@ class RunRecords:
 
     def _place(self, wanted: WantedRun) -> Place | None:
         """Where to ask for a run; None where that is not known, or where it would say nothing new."""
-        known = self._known.get(wanted.run_id, [])
-        told = [each for each in known if each.place == wanted.place]
-        if wanted.place is not None and not told:
-            told = [_Known(wanted.place, "", None)]
-        fits = [each for each in known if wanted.manifest is not None or each.flow_path == wanted.flow_path]
-        for each in (*told, *reversed(fits)):
+        for each in self._fitting(wanted):
             if each.status in wanted.unless:
                 return None
             if Path(each.place.state_path).exists():
                 return each.place
         return None
+
+    def _fitting(self, wanted: WantedRun) -> list[_Known]:
+        """The registered runs that may be meant, the likeliest first."""
+        known = self._known.get(wanted.run_id, [])
+        told = [each for each in known if each.place == wanted.place]
+        if wanted.place is not None and not told:
+            told = [_Known(wanted.place, "", None)]
+        fits = [each for each in known if wanted.manifest is not None or each.flow_path == wanted.flow_path]
+        return [*told, *reversed(fits)]
 
     def _in_file(self, path: str, keys: list[tuple[str, str]]) -> list[Trouble]:
         facts = _facts(Path(path))
@@ -195,6 +243,34 @@ class RunRecords:
             known |= {key: found.get(key) for key in missing}
         self._files[path] = facts, {key: each for key, each in known.items() if each is None or each.run.finished_at}
         return [each for key in keys if (each := known[key]) is not None]
+
+
+def _healed_in(db: sqlite3.Connection, run_ids: str) -> dict[str, dict[Place | None, Healed]]:
+    """Run id and place, which is None for a start that was refused, to what has healed it; `run_ids` is a JSON list."""
+    found: dict[str, dict[Place | None, Healed]] = {}
+    for run_id, flow_id, path, settled, ended, good, acted in db.execute(_OF_RUNS, (run_ids,)):
+        at, by = json.loads(good) if good else (0, None)
+        if settled == "healed":  # by a run that was forgotten since
+            at, by = max(at, ended), by if at >= ended else None
+        if at >= ended:
+            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(at, by)
+        elif acted is not None and acted >= ended:
+            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(acted, None, good=False)
+    refusals: dict[str, list[str | None]] = {}
+    for run_id, good in db.execute(_OF_REFUSALS, (run_ids,)):
+        refusals.setdefault(run_id, []).append(good)
+    for run_id, all_good in refusals.items():
+        if None not in all_good:
+            found[run_id] = {None: Healed(*max(json.loads(good or "") for good in all_good))}
+    return found
+
+
+def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed) -> bool:
+    if trouble is None:  # it was refused, or its state is gone; else it is another run than the one that is meant
+        return place is None or not Path(place.state_path).exists()
+    run = trouble.run
+    ended = run.finished_at or run.heartbeat_at or run.started_at
+    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= ended
 
 
 def _is_meant(wanted: WantedRun, run: PastRun) -> bool:

@@ -145,10 +145,10 @@ class _Comparison:
         begun = [row for row in self._unwell if row.attempts]
         acts = self._truth.acts(begun) if begun else {}
         acked = acknowledged_slots(self._ledger)
-        freed, healed = released(self._ledger, self._truth), self._truth.healed(self._unwell)
+        freed, elsewhere = released(self._ledger, self._truth), self._truth.settled(self._unwell)
         for row in self._unwell + [row for row in freed if (row.item, row.slot) in self._compared]:
             kind = kind_of(row)
-            if kind is not None and (row.item, row.slot) not in healed:
+            if kind is not None and (row.item, row.slot) not in elsewhere:
                 if kind == "missed":
                     settled = "acknowledged" if (row.item, row.slot) in acked else None
                 else:

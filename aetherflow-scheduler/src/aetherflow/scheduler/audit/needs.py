@@ -43,6 +43,8 @@ class Need:
     """Items that did not run because of it, or that wait for it."""
     commands: tuple[str, ...]
     """What goes on; two for a step that has to be decided: if it was done, if it was not."""
+    leave: str | None
+    """What leaves it as it is, where the schedule says that it is not to be made up for (`misfire: skip`)."""
 
     @property
     def row(self) -> SlotRow:
@@ -113,12 +115,12 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     known = {epoch.item for epoch in epochs}
     present = {epoch.item for epoch in epochs if epoch.until is None}
     told = truth.told(slots.unwell(MOST))
-    healed = truth.healed(told)
+    settled = truth.settled(told)
     rows = [
         row
         for row in told + slots.held() + released(ledger, truth)
         if (kind := kind_of(row)) is not None
-        and (row.item, row.slot) not in healed
+        and (row.item, row.slot) not in settled
         and not (kind == "missed" and (row.item, row.slot) in acked)
         and (row.finished_at or 0) >= begin
         and (row.item in present or row.item not in known)
@@ -135,10 +137,9 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         how, act = settled_by(acts.get(last.run_id, ())) or (None, None)
         if how == "resolved" or (trouble is not None and trouble.run.status == Status.RUNNING):
             continue  # a person goes on with it
-        held = _held_up(slots, group, followers)
-        found.append(
-            Need(kind_of(last) or "failed", group, trouble, act, held, commands_for(document, group, trouble, truth))
-        )
+        held, commands = _held_up(slots, group, followers), commands_for(document, group, trouble, truth)
+        kind = kind_of(last) or "failed"
+        found.append(Need(kind, group, trouble, act, held, commands, _leave(document, group)))
     return sorted(found, key=lambda need: (-need.since, need.row.item))
 
 
@@ -152,11 +153,11 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
     if not followers:
         return []
     told = truth.told([row for row in slots.unwell(MOST) if row.item in followers])
-    led, healed = current_leader(ledger) is not None, truth.healed(told)
+    led = current_leader(ledger) is not None
     well = [
         (row, SlotReason.AFTER_HEALED)
         for row in told
-        if (row.status == Status.SUCCESS and (not led or _is_old(ledger, row))) or (row.item, row.slot) in healed
+        if row.status == Status.SUCCESS and (not led or _is_old(ledger, row))
     ]
     bad = [row for row in told if row.attempts and kind_of(row) == "failed"]
     acts = truth.acts(bad) if bad else {}
@@ -177,7 +178,7 @@ def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | No
     """What goes on with slots of one item: with a run that ended badly its resume, which is the same everywhere."""
     row, last = rows[0], rows[-1]
     refused = row.reason_code == SlotReason.REFUSED
-    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and not truth.is_partial(row.item):
+    if trouble is not None and not refused and trouble.run.status in _ENDED_BADLY and truth.goes_on(row, trouble):
         return truth.commands(trouble)
     if row.status == Status.UNKNOWN:
         return (shlex.join(["aetherflow", "resume", row.run_id]),)
@@ -186,6 +187,14 @@ def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | No
         span = ["--from", iso(row.slot), "--to", iso(last.slot + 1000)]
         words = ["aetherflow-scheduler", "backfill", str(document), row.item, *span]
     return (shlex.join(words),)
+
+
+def _leave(document: Path, rows: Sequence[SlotRow]) -> str | None:
+    row, last = rows[0], rows[-1]
+    if row.status != Status.MISSED or row.reason_code != SlotReason.MISFIRE:
+        return None
+    which = ["--slot", iso(row.slot)] if len(rows) == 1 else ["--before", iso(last.slot + 1000)]
+    return shlex.join(["aetherflow-scheduler", "ack", str(document), row.item, *which, "--reason", "TEXT"])
 
 
 def _is_old(ledger: Ledger, row: SlotRow) -> bool:

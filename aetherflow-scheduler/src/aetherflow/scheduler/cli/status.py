@@ -69,6 +69,7 @@ def _need(need: "Need") -> dict[str, Any]:
         "runbook_url": run.runbook if run is not None else None,
         "in_hand": need.acknowledged is not None,
         "commands": need.commands,
+        "leave": need.leave,
     }
 
 
@@ -121,11 +122,14 @@ def _need_lines(need: "Need") -> list[str]:
     if need.holds_up:
         facts.append(f"holds up {', '.join(need.holds_up)}")
     if need.trouble is not None:
-        facts += [fact for fact in (need.trouble.run.owner, need.trouble.run.runbook) if fact]
+        run = need.trouble.run
+        facts += [run.owner] if run.owner else []
+        facts += [f"runbook: {run.runbook}"] if run.runbook else []
     if (act := need.acknowledged) is not None:
         facts.append(f"in hand: {act.actor}, {act.reason}")
     words = ("next, if it was done:", "next, if it was not: ") if need.asks else ("next:",)
     following = [f"  {word} {command}" for word, command in zip(words, need.commands, strict=True)]
+    following += [f"  or leave it: {need.leave}"] if need.leave is not None else []
     return [f"{need.status} {need.row.item} {iso(need.row.slot)}: {'; '.join(facts)}", *following]
 
 

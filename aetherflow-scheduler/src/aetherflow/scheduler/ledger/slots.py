@@ -215,7 +215,8 @@ class Slots:
     def settle(self, row: SlotRow, fate: Fate) -> bool:
         """Let a slot be what its run is; its starts stay as they ended. False if it is not as `row` says any more."""
         values = {"status": fate.status, **columns(fate.reason), "finished_at": fate.finished_at, "told_by": None}
-        values |= dict(zip(("flow_id", "state_path"), fate.place, strict=True))
+        if fate.place is not None:
+            values |= dict(zip(("flow_id", "state_path"), fate.place, strict=True))
         if not self.update(row, **values, owner=None, pid=None, birth=None):
             return False
         self.end_attempt(row, fate.status, fate.reason, None)  # of one that was RUNNING

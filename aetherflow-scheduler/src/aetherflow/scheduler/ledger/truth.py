@@ -11,12 +11,13 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, RunRecords, Trouble, WantedRun
+    from aetherflow.core.embedding import Act, Healed, RunRecords, Trouble, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 
 PARTIAL = "partial"
 """What the core says of a run that ended well without some of its jobs."""
+_BAD = frozenset({Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Fate:
     status: Status
     reason: Reason | None
     finished_at: int | None
-    place: tuple[str, str]
-    """Flow id and state file."""
+    place: tuple[str, str] | None
+    """Flow id and state file of its run; None where another run has healed it."""
 
 
 class Truth:
@@ -65,11 +66,9 @@ class Truth:
         """The run of a slot; None where it cannot be asked."""
         return self.runs([row]).get((row.item, row.slot))
 
-    def healed(self, rows: Iterable[SlotRow]) -> frozenset[tuple[str, int]]:
-        """Item and slot of those that were refused, and of which another run than their own was SUCCESS since."""
-        refused = [row for row in rows if row.reason_code == SlotReason.REFUSED]
-        healed = self._records.healed() if refused else frozenset[str]()
-        return frozenset((row.item, row.slot) for row in refused if row.run_id in healed)
+    def settled(self, rows: Iterable[SlotRow]) -> frozenset[tuple[str, int]]:
+        """Item and slot of those of which a person has settled another run than their own since."""
+        return frozenset((row.item, row.slot) for row, healed in self._healed(rows) if not healed.good)
 
     def commands(self, found: "Trouble") -> tuple[str, ...]:
         """What goes on with a run that did not end well, as the core says it: two for a step that has to be decided."""
@@ -78,24 +77,40 @@ class Truth:
         return next_commands(self._root, found.run)
 
     def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
-        """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so."""
+        """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so.
+
+        A slot is well if its own run is, or another whole run of the same flow with the same slot and parameters.
+        """
         rows = [row for row in rows if row.status not in (Status.SUCCESS, Status.SKIPPED, Status.WAITING)]
         runs = self.runs(rows, changed=quick) if rows else {}
+        elsewhere = {(row.item, row.slot): healed for row, healed in self._healed(rows) if healed.good}
         found = []
         for row in rows:
-            run = runs.get((row.item, row.slot))
-            if run is not None and (fate := fate_of(row, run, partial=self.is_partial(row.item))) is not None:
+            key = (row.item, row.slot)
+            fate = fate_of(row, runs[key], partial=self.is_partial(row.item)) if key in runs else None
+            if key in elsewhere and (fate is None or fate.status != Status.SUCCESS):
+                fate = _healed_by(row, elsewhere[key])
+            if fate is not None:
                 found.append((row, fate))
         return found
+
+    def _healed(self, rows: Iterable[SlotRow]) -> "list[tuple[SlotRow, Healed]]":
+        bad = [row for row in rows if row.status in _BAD]
+        found = self._records.healed(self._wanted(row, changed=False) for row in bad) if bad else {}
+        return [(row, found[row.run_id]) for row in bad if row.run_id in found]
 
     def told(self, rows: Sequence[SlotRow]) -> list[SlotRow]:
         """Slots as they are, whatever the ledger says so far: for commands that write nothing."""
         changed = {(row.item, row.slot): fate for row, fate in self.changes(rows)}
         return [_as(row, changed.get((row.item, row.slot))) for row in rows]
 
-    def is_partial(self, item: str) -> bool:
-        """Whether runs of an item execute a part of their flow."""
-        return item in self._items and self._items[item].spec.flow_job is not None
+    def is_partial(self, item: str) -> bool | None:
+        """Whether runs of an item execute a part of their flow; None for an item that is not known here."""
+        return self._items[item].spec.flow_job is not None if item in self._items else None
+
+    def goes_on(self, row: SlotRow, found: "Trouble") -> bool:
+        """Whether a resume of its run does what the slot is for: one of 1.0 would run all jobs of the flow."""
+        return bool(found.run.jobs) or not self.is_partial(row.item)
 
     def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
         from aetherflow.core.embedding import Place, WantedRun
@@ -114,13 +129,16 @@ def truth_of(schedule: "Schedule") -> Truth:
     return Truth(schedule.items, schedule.state_root)
 
 
-def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
+def fate_of(row: SlotRow, found: "Trouble", *, partial: bool | None) -> Fate | None:
     """What a slot is by its run; None if that is what the ledger says. `partial`: a part of the flow is all of it.
+
+    A run that was asked for a part says so itself, which counts where `partial` is not known; one of 1.0 does not.
 
     A run that was killed, or stopped, is INTERRUPTED; what that makes of its slot the scheduler alone knows.
     """
     run, place = found.run, (found.run.flow_id, found.run.state_path)
-    if run.status == Status.SUCCESS and (partial or run.reason_code != PARTIAL):
+    part_done = not found.undone if run.jobs else partial
+    if run.status == Status.SUCCESS and (run.reason_code != PARTIAL or (part_done and partial is not False)):
         # one that its scheduler left RUNNING was never anything else
         healed = None if row.status == Status.RUNNING else said(SlotReason.HEALED, was=row.status)
         return Fate(Status.SUCCESS, healed, run.finished_at, place)
@@ -132,6 +150,11 @@ def fate_of(row: SlotRow, found: "Trouble", *, partial: bool) -> Fate | None:
     if run.status == Status.FAILED and (_may_fail(row) or row.told_by or since):
         return Fate(Status.FAILED, error_of(found), run.finished_at, place)
     return None
+
+
+def _healed_by(row: SlotRow, healed: "Healed") -> Fate:
+    by = f"run {healed.by}" if healed.by is not None else "another run"
+    return Fate(Status.SUCCESS, said(SlotReason.HEALED_BY, was=row.status, run=by), healed.at, None)
 
 
 def error_of(found: "Trouble") -> Reason:
@@ -161,4 +184,5 @@ def _as(row: SlotRow, fate: Fate | None) -> SlotRow:
     if fate is None:
         return row
     changed = {"reason": fate.reason, "reason_code": code_of(fate.reason), "finished_at": fate.finished_at}
-    return replace(row, status=fate.status, told_by=None, flow_id=fate.place[0], **changed)  # type: ignore[arg-type]
+    flow_id = row.flow_id if fate.place is None else fate.place[0]
+    return replace(row, status=fate.status, told_by=None, flow_id=flow_id, **changed)  # type: ignore[arg-type]

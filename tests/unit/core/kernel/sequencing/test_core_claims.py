@@ -156,9 +156,9 @@ def test_what_cannot_be_had_any_more_fails_the_step(project: "Project", inbox: P
 def test_a_run_of_one_job_leaves_its_claims_open(project: "Project", inbox: Path) -> None:
     project.write(flow())
     said = run(project, "one", "--flow-job", "take")
-    assert "they become final when all of the run has ended well: aetherflow resume one" in said
+    assert "they become final when the other jobs have ended well too: aetherflow runs show one" in said
     assert ledger(project) == {}
-    assert project.cli("resume", "one").code == 0
+    assert project.cli("run", "flow.yaml", "--run-id", "one").code == 0
     assert {row[2] for row in claims(project)} == {"final"}
 
 

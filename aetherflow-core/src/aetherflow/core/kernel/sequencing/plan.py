@@ -18,7 +18,7 @@ class PlanReason(ReasonCode):
     CONDITION_READS = "condition_reads", "its condition reads {job}, which runs again"
     NEEDS_SECRET = "needs_secret", "{live} needs its output {names}, a secret that was not stored"
     NEEDS_FILE = "needs_file", "{live} needs {name}, which is gone"
-    NOT_ASKED_FOR = "not_asked_for", "only {job} was asked for"
+    NOT_ASKED_FOR = "not_asked_for", "only {jobs} was asked for"
     ENDED = "ended", "{why}"
     """For a reused job: the reason of its skip, or its status."""
     WAS = "was", "was {status}"
@@ -45,8 +45,8 @@ class Verdict(StrEnum):
 class RunOptions(NamedTuple):
     """The options of a new or resumed run, beside its inputs, and the user who gave them."""
 
-    flow_job: str | None = None
-    """Id of the only job that is to run; None for all."""
+    jobs: tuple[str, ...] = ()
+    """Ids of the only jobs that are to run; empty for all."""
     from_step: str | None = None
     """`JOB` or `JOB.STEP`: discard its result and every one that follows from it."""
     accept_changes: bool = False
@@ -54,6 +54,8 @@ class RunOptions(NamedTuple):
     """`JOB.STEP` to `done` or `again`."""
     actor: str = ""
     reason: str | None = None
+    goes_on: bool = False
+    """With the jobs that the run was asked for so far, in place of `jobs`."""
 
     def nothing(self) -> Intervention:
         """An intervention that changes nothing."""

@@ -78,6 +78,8 @@ class RunSummary:
     """End of the run in UTC epoch milliseconds, if it had ended before this call."""
     note: str | None = None
     """Why nothing was run without an error: `--if-busy skip`."""
+    part: tuple[str, ...] = ()
+    """The jobs that the run was asked for so far (`--flow-job`); empty for all."""
     jobs: list[JobSummary] = field(default_factory=list)
 
     @property

@@ -93,5 +93,5 @@ def _goes_on(services: RunServices, status: Status) -> str:
     if (around := services.state.outermost).run_id != services.run_id and status is Status.SUCCESS:
         return f"they become final when run {around.run_id} ends well"
     if status is Status.SUCCESS:
-        return f"they become final when all of the run has ended well: aetherflow resume {services.run_id}"
+        return f"they become final when the other jobs have ended well too: aetherflow runs show {services.run_id}"
     return f"aetherflow resume {services.run_id}, or the next run takes them over"

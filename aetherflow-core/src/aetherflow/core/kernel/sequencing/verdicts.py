@@ -45,12 +45,11 @@ def make_plan(
 def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
     """Raise UsageError for options that name no job of the flow, or two that contradict each other."""
     jobs = [job.id for job in spec.jobs]
-    wanted = {"--flow-job": options.flow_job, "--from": (options.from_step or "").partition(".")[0] or None}
-    for option, job_id in wanted.items():
-        if job_id is not None and job_id not in jobs:
+    again, only = (options.from_step or "").partition(".")[0], ", ".join(options.jobs)
+    for option, wanted in {"--flow-job": options.jobs, "--from": [again] if again else []}.items():
+        for job_id in set(wanted) - set(jobs):
             raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
-    again, only = wanted["--from"], wanted["--flow-job"]
-    if again is not None and only not in (None, again):
+    if again and only and again not in options.jobs:
         message = f"--from {options.from_step} discards results that --flow-job {only} would not make again"
         raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
@@ -244,8 +243,9 @@ class _Planner:
 
     def _job(self, job: JobSpec) -> JobPlan:
         record = self.state.jobs.get(job.id)
-        if self.options.flow_job not in (None, job.id):
-            return JobPlan(job.id, Verdict.LEAVE, said(PlanReason.NOT_ASKED_FOR, job=self.options.flow_job))
+        if self.options.jobs and job.id not in self.options.jobs:
+            asked = said(PlanReason.NOT_ASKED_FOR, jobs=", ".join(self.options.jobs))
+            return JobPlan(job.id, Verdict.LEAVE, asked)
         if record is not None and record.status in FINAL_JOB and job.id not in self.reopened:
             ended = said(PlanReason.ENDED, why=record.skip_reason or f"ended {record.status}")
             return JobPlan(job.id, Verdict.REUSE, ended, [self._step(StepKey(job.id, step.id)) for step in job.steps])
@@ -292,7 +292,7 @@ class _Planner:
 
     def _runs(self, key: StepKey) -> bool:
         """True if the step is still to run, according to what is known before the run."""
-        if self.options.flow_job not in (None, key.job):
+        if self.options.jobs and key.job not in self.options.jobs:
             return False
         if key in self.discarded:
             return True

@@ -59,6 +59,18 @@ class PastRun:
     runbook: str | None
     progress: str | None
     """What its running step has reported last, as `LatestProgress` gives it."""
+    part: str | None
+    """The jobs that were asked for so far, a JSON list; None for all, and for a run of 1.0."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it ended with SUCCESS without some of its jobs."""
+        return self.reason_code == StateReason.PARTIAL
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The jobs that it was asked for so far (`--flow-job`); empty for all."""
+        return tuple(json.loads(self.part or "[]"))
 
     @property
     def duration_ms(self) -> int | None:

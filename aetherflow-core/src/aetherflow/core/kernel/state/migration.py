@@ -57,6 +57,7 @@ ALTER TABLE runs ADD COLUMN runbook TEXT;
 ALTER TABLE runs ADD COLUMN progress TEXT;
 ALTER TABLE runs ADD COLUMN chain TEXT;
 ALTER TABLE runs ADD COLUMN outermost TEXT;
+ALTER TABLE runs ADD COLUMN part TEXT;
 ALTER TABLE job_runs ADD COLUMN reason_code TEXT;
 ALTER TABLE job_runs ADD COLUMN error_code TEXT;
 ALTER TABLE step_runs ADD COLUMN reason_code TEXT;

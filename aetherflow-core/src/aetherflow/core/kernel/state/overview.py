@@ -14,9 +14,11 @@ _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
     "r.reason_code, r.settled, r.manifest, r.open_claims"
 )
-_HEALED = """coalesce((SELECT s.ended_at FROM runs s WHERE s.flow_id=r.flow_id AND s.subject=r.subject
-    AND (s.status='SUCCESS' AND s.reason_code IS NOT 'partial' OR s.settled<>'before')
-    ORDER BY s.ended_at DESC LIMIT 1), 0)"""
+OF_ITS_SUBJECT = "s.flow_id=r.flow_id AND s.subject=r.subject"
+"""Of a run `s`: it is of the same slot and parameters as `r`."""
+WHOLE = "s.status='SUCCESS' AND s.reason_code IS NOT 'partial'"
+_HEALED = f"""coalesce((SELECT s.ended_at FROM runs s WHERE {OF_ITS_SUBJECT}
+    AND ({WHOLE} OR s.settled<>'before') ORDER BY s.ended_at DESC LIMIT 1), 0)"""  # noqa: S608 names are ours
 _RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
 _FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
 _OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL

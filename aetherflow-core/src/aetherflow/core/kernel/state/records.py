@@ -42,6 +42,8 @@ class RunFacts(NamedTuple):
     runbook: str | None = None
     outermost: str | None = None
     """Of a run that another one waits for: the first of these, as `Member.text`."""
+    part: str | None = None
+    """The jobs that were asked for so far, a JSON list; None for all."""
 
 
 class RunRecord(NamedTuple):
@@ -54,6 +56,8 @@ class RunRecord(NamedTuple):
     started_at: int
     finished_at: int | None
     frozen: Frozen
+    part: tuple[str, ...]
+    """The jobs that were asked for so far; empty for all."""
 
     @property
     def partial(self) -> bool:

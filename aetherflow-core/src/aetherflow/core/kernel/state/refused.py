@@ -56,11 +56,13 @@ class Refused(NamedTuple):
 
 _STORED = tuple(name for name in Refused._fields if name not in ("id", "known"))
 _COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
-_HEALED = """EXISTS (SELECT 1 FROM runs s
+HEALERS = """FROM runs s
     WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at
     AND (s.flow_id = r.flow_id OR s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=r.flow_path)
     OR s.manifest = r.manifest AND r.flow_path IN (r.manifest, substr(s.flow_path, -length(r.flow_path))))
-    AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id))"""
+    AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id)"""
+"""The runs that have healed a refused start `r`."""
+_HEALED = f"EXISTS (SELECT 1 {HEALERS})"
 _OPEN = (
     f"SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id) FROM refused r "  # noqa: S608 names are ours
     f"WHERE NOT {_HEALED} ORDER BY r.last_at, r.id"

@@ -6,6 +6,7 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs, with size and sha256;
   `taken_from` is the run before, `taken_by` the one that took it over. At most one open claim of a key.
 - `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
+- `runs.part`: the jobs that were asked for so far (`--flow-job`), a JSON list; NULL for all.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `runs.progress`: what the step that runs has reported last, as JSON; written with the heartbeat.
 
@@ -71,7 +72,7 @@ CREATE TABLE runs (
     started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT,
     parent TEXT, heartbeat_at INTEGER,
     reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, owner TEXT, runbook TEXT,
-    progress TEXT, chain TEXT, outermost TEXT,
+    progress TEXT, chain TEXT, outermost TEXT, part TEXT,
     PRIMARY KEY (flow_id, run_id)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE job_runs (

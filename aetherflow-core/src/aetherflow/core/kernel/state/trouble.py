@@ -18,7 +18,9 @@ _STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND
 _MORE = """SELECT outermost,
     (SELECT count(*) FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open'),
     (SELECT c.job_id FROM claims c JOIN job_runs j USING (flow_id, run_id, job_id) WHERE c.flow_id=r.flow_id
-    AND c.run_id=r.run_id AND c.state='lost' ORDER BY j.started_at, j.job_id LIMIT 1)
+    AND c.run_id=r.run_id AND c.state='lost' ORDER BY j.started_at, j.job_id LIMIT 1),
+    (SELECT count(*) FROM json_each(r.part) p WHERE NOT EXISTS (SELECT 1 FROM job_runs j WHERE j.flow_id=r.flow_id
+    AND j.run_id=r.run_id AND j.job_id=p.value AND j.status IN ('SUCCESS', 'SKIPPED', 'BLOCKED')))
     FROM runs r WHERE flow_id=? AND run_id=?"""
 
 
@@ -40,6 +42,8 @@ class Trouble:
     """The first job of which claims were taken over, or given back."""
     asks: tuple[tuple[str, str], ...] = ()
     """As `questions` gives them."""
+    undone: int = 0
+    """So many of the jobs that it was asked for (`--flow-job`) have not ended, or not well."""
 
 
 def trouble_of(state_path: Path, runs: Iterable[tuple[str, str]]) -> list[Trouble]:
@@ -56,6 +60,6 @@ def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
     key = (run.flow_id, run.run_id)
     job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
     step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
-    around, claims, lost_in = db.execute(_MORE, key).fetchone()
+    around, claims, lost_in, undone = db.execute(_MORE, key).fetchone()
     outermost, acts, asks = Member.read(around) if around else None, acts_of(db, *key), tuple(questions(db, run))
-    return Trouble(run, job, step, error or own, code, acts, outermost, claims, lost_in, asks)
+    return Trouble(run, job, step, error or own, code, acts, outermost, claims, lost_in, asks, undone)

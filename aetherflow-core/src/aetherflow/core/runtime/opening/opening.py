@@ -1,6 +1,7 @@
 """Opening a run: everything that is decided before it starts or resumes (inputs, resources, definitions, plan)."""
 
 import datetime as dt
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,9 @@ class Opened(NamedTuple):
     """How many processes will have owned the run, the next one included."""
     inputs: RunInputs
     """As they were given to this process, without what the flow adds."""
+    options: RunOptions
+    part: tuple[str, ...]
+    """The jobs that the run was asked for so far, this time included; empty for all."""
     frozen: Frozen
     constants: Mapping[str, Any]
     places: Places
@@ -64,14 +68,29 @@ class Opened(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """True if the run has ended with SUCCESS, with all jobs, and no option asks for a job again."""
+        """True if the run has ended with SUCCESS, with all jobs, and no option asks for a job again.
+
+        A run of some of its jobs has ended for those who go on with it, not for those who ask for these jobs once more.
+        """
         found = self.found
         return (
             found is not None
             and found.status is Status.SUCCESS
-            and not found.partial
+            and (not found.partial or (self.options.goes_on and self.plan.idle))
             and not self.plan.intervention.discard_jobs
         )
+
+    @property
+    def part_note(self) -> str | None:
+        """What to say where a run is asked for other jobs than so far; None if it is not."""
+        before = self.found.part if self.found is not None else self.part
+        if before == self.part:
+            return None
+        known = f"run {self.run_id} was asked for {', '.join(before)} only"
+        if not self.part:
+            return f"{known}; from now on it is one of all jobs"
+        more = [job for job in self.part if job not in before]
+        return f"{known}, and is now for {', '.join(more)} too: a resume goes on with all of these"
 
 
 def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInputs, options: RunOptions) -> Opened:
@@ -79,8 +98,10 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
 
     Raises SpecError, UsageError, ChangedDefinitionError, ClaimsLostError.
     """
-    check_jobs(flow.spec, options)
     found = store.find_run(flow.flow_id, run_id)
+    if options.goes_on and found is not None:
+        options = _with_part(flow, found, options)
+    check_jobs(flow.spec, options)
     if found is None and (options.from_step is not None or options.decisions):
         option = "--from" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
@@ -109,8 +130,47 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     else:
         plan = make_plan(flow.spec, state, definitions, options, _exists)
     return Opened(
-        flow, run_id, found, generation, inputs, frozen, constants, places, redactor, merged, state, definitions, plan
+        flow=flow,
+        run_id=run_id,
+        found=found,
+        generation=generation,
+        inputs=inputs,
+        options=options,
+        part=_part(found, options.jobs),
+        frozen=frozen,
+        constants=constants,
+        places=places,
+        redactor=redactor,
+        merged=merged,
+        state=state,
+        definitions=definitions,
+        plan=plan,
     )
+
+
+def _with_part(flow: PreparedFlow, found: RunRecord, options: RunOptions) -> RunOptions:
+    """The options to go on with the jobs that a run was asked for; UsageError for one that is gone, or another one."""
+    jobs, only = [job.id for job in flow.spec.jobs], ", ".join(found.part)
+    again = (options.from_step or "").partition(".")[0]
+    named = [flow.document.file]
+    if (bundle := flow.snapshot.bundle) is not None:
+        named = ["--bundle-manifest", str(bundle.manifest), "--flow-yaml", str(flow.file.relative_to(bundle.folder))]
+    run = shlex.join(["aetherflow", "run", *named, "--run-id", found.run_id])
+    for job_id in found.part:
+        if job_id not in jobs:
+            message = f"run {found.run_id} was asked for job {job_id!r}, which is not in this flow any more"
+            raise UsageError(message, fix=f"bring it back, or run all jobs: {run}")
+    if found.part and again in jobs and again not in found.part:
+        message = f"run {found.run_id} was asked for {only} only, and --from {options.from_step} is outside of that"
+        raise UsageError(message, fix=f"ask for that job too: {run} --flow-job {again} --from {options.from_step}")
+    return options._replace(jobs=found.part)
+
+
+def _part(found: RunRecord | None, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The jobs that a run was asked for so far: none is ever dropped, so that its failure is not lost."""
+    if found is None:
+        return asked
+    return tuple(dict.fromkeys((*found.part, *asked))) if found.part and asked else ()
 
 
 def _exists(path: str) -> bool:
