@@ -16,8 +16,8 @@ from aetherflow.core.base.actor import actor
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.checks.prepare import prepare_flow
+from aetherflow.core.host.distributions import version_of
 from aetherflow.core.host.first_party import CORE
-from aetherflow.core.host.metadata import version_of
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.state.ownership import RunLock

@@ -42,10 +42,9 @@ def execute(
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
     from aetherflow.core.kernel.sequencing.run_errors import RunError
+    from aetherflow.core.runner import run_flow
 
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-    gc.enable()  # main() disabled it for the imports; a run may take hours
+    _collect_from_now_on()
     failure: RunError | None = None
     lines = False
     try:
@@ -54,8 +53,14 @@ def execute(
             lines = snapshot.settings.log_format == "json"
             following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
+            observers = [observer, noting]
             try:
-                summary = _started(path, snapshot, [observer, noting], noting, start)
+                if start is not None:
+                    summary = start(snapshot, observers)
+                else:
+                    summary = run_flow(
+                        path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given
+                    )
             finally:
                 observer.close()
     except RunError as error:
@@ -84,14 +89,12 @@ def execute(
         raise failure
 
 
-def _started(
-    path: Path, snapshot: "Snapshot", observers: "list[Observer]", noting: "NotedStart", start: "Start | None"
-) -> "RunSummary":
-    if start is not None:
-        return start(snapshot, observers)
-    from aetherflow.core.runner import run_flow
-
-    return run_flow(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
+def _collect_from_now_on() -> None:
+    # main() disabled the collector for the imports; a run may take hours. What was imported is never looked at again,
+    # nor at the end of the process
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+    gc.enable()
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

@@ -2,14 +2,13 @@
 
 import sys
 from functools import cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
+from aetherflow.core.host.distributions import UNKNOWN, distributions, key_of, name_and_version, points_in
 from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
-UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
 _GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
@@ -87,40 +86,22 @@ def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
     entries = []
     seen: set[str] = set()
     others = False
+    first: dict[str, str] = {}
     # the text is searched before it is parsed: many distributions have entry points, few have ours
-    for found in distributions():
+    for key, found in distributions():
         text = found.read_text("entry_points.txt") or ""
+        first.setdefault(key, text)
         others = others or f"[{PYDANTIC}]" in text
         if not any(group in text for group in groups):
             continue
-        name, version = _facts(found)
-        if name in seen - {UNKNOWN} or _is_shadowed(name, text):
+        name, version = name_and_version(found)
+        # Python would use another distribution of the same name that comes earlier on `sys.path`
+        if name in seen - {UNKNOWN} or first.get(key_of(name), text) != text:
             continue
         seen.add(name)
         entries += [
-            PluginEntry(point.group, point.name, name, version, point.value)
-            for point in found.entry_points
-            if point.group in groups
+            PluginEntry(group, point, name, version, target)
+            for group, point, target in points_in(text)
+            if group in groups
         ]
     return tuple(sorted(entries)), others
-
-
-def version_of(name: str) -> str:
-    """The version of an installed distribution; PackageNotFoundError if it is not installed."""
-    return _facts(distribution(name))[1]
-
-
-def _facts(found: Distribution) -> tuple[str, str]:
-    # only the header, as text: parsing all of METADATA, with the README as its body, costs ten times as much
-    head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
-    facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
-    # a half-removed distribution has entry points and no name or version
-    return facts.get("Name", UNKNOWN).strip(), facts.get("Version", UNKNOWN).strip()
-
-
-def _is_shadowed(name: str, text: str) -> bool:
-    """True if another distribution of the same name comes earlier on `sys.path`: Python would use that one."""
-    try:
-        return (distribution(name).read_text("entry_points.txt") or "") != text
-    except PackageNotFoundError:
-        return False
