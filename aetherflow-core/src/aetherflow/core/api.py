@@ -28,10 +28,7 @@ from aetherflow.core.base.errors import (
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.run_id import new_run_id
 from aetherflow.core.contracts.backoff import Backoff
-from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
-from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import RunContext
-from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -62,7 +59,6 @@ from aetherflow.core.contracts.handles import (
     ResumableWriter,
     StepResult,
 )
-from aetherflow.core.contracts.kinds import DbResource
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import (
     get_connector,
@@ -73,7 +69,6 @@ from aetherflow.core.host.catalog import (
     register_step,
 )
 from aetherflow.core.host.installing import install_command
-from aetherflow.core.host.require import require, require_attr
 from aetherflow.core.kernel.yaml.flow import (
     CleanupPolicy,
     FlowMetaSpec,
@@ -89,8 +84,13 @@ from aetherflow.core.kernel.yaml.flow import (
 from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
+    from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
+    from aetherflow.core.contracts.document_kind import DocumentKind
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.kinds import DbResource
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
+    from aetherflow.core.host.require import require, require_attr
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
@@ -184,11 +184,16 @@ __all__ = [
 
 
 _LATE = {
+    **dict.fromkeys(("BundleSource", "BundleSourceConfig", "BundleSourceInit"), "contracts.bundle_source"),
+    **dict.fromkeys(("ConnectorBase", "ConnectorInit", "Connectors", "RemoteFileMeta"), "contracts.connector"),
+    "DbResource": "contracts.kinds",
+    "DocumentKind": "contracts.document_kind",
     "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
+    **dict.fromkeys(("require", "require_attr"), "host.require"),
     **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
 }
-"""Modules of names that few plugins use, imported on first access."""
+"""Modules of names that many plugins do without, imported on first access."""
 
 
 def __getattr__(name: str) -> Any:

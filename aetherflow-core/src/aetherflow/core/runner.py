@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import socket
 import sqlite3
 import sys
 import time
@@ -12,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.actor import actor
+from aetherflow.core.base.actor import actor, hostname
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.checks.prepare import prepare_flow
@@ -275,7 +274,7 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
         flow_path=str(Path(flow.document.file).absolute()),
         fingerprint=flow.fingerprint,
         actor=actor(),
-        host=socket.gethostname(),
+        host=hostname(),
         pid=os.getpid(),
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),
