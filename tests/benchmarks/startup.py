@@ -101,9 +101,9 @@ def main() -> int:
         crowded = {**environment, "PYTHONPATH": str(root / "site")}
         commands = {
             "floor": ([sys.executable, str(root / "floor.py")], 1.0),
-            "run, one step": ([AETHERFLOW, "run", str(root / "flow.yaml")], 1.5),
+            "run, one step": ([AETHERFLOW, "run", str(root / "flow.yaml")], 1.3),
             "validate 100": ([AETHERFLOW, "validate", str(root / "flow100.yaml")], 1.3),
-            "plugins list": ([AETHERFLOW, "plugins", "list"], 1.0),
+            "plugins list": ([AETHERFLOW, "plugins", "list"], 0.45),
             CROWDED: ([AETHERFLOW, "plugins", "list"], 1.0),
             "--help": ([AETHERFLOW, "--help"], 0.6),
             "scheduler --help": ([SCHEDULER, "--help"], 0.6),

@@ -30,6 +30,19 @@ HEAVY = (
     "asyncio",
     "aetherflow.core.kernel.sequencing",
 )
+SLOW = ("importlib.metadata", "email", "socket", "zipfile", "tempfile")
+"""Modules of Python that take long to import and that hardly any command needs."""
+UNUSED = tuple(
+    f"aetherflow.core.{name}"
+    for name in (
+        "cli.refusing",
+        "contracts.bundle_source",
+        "contracts.connector",
+        "contracts.document_kind",
+        "host.require",
+    )
+)
+"""What a flow without resources that is not refused does without."""
 DRIVERS = ("duckdb", "sqlite3", "pyarrow", "sqlalchemy", "pymysql", "psycopg", "oracledb", "pyexasol", "numpy")
 
 
@@ -55,7 +68,7 @@ def test_what_needs_no_plugin_imports_none(project: "Project", arguments: list[s
     if arguments == ["--help"]:  # a command of ours has its own line there, not that of its distribution
         plugins = {name for name in plugins if not name.startswith("aetherflow.core.builtins.commands")}
     assert plugins == set()
-    assert under(names, *HEAVY, *DRIVERS) == set()
+    assert under(names, *HEAVY, *DRIVERS, *SLOW) == set()
 
 
 def test_validate_imports_what_the_flow_names_and_no_driver(project: "Project") -> None:
@@ -80,7 +93,7 @@ def test_run_imports_what_the_flow_names(project: "Project") -> None:
         "aetherflow.core.builtins.gate",
         "aetherflow.core.builtins.items",
     }
-    assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich") == set()
+    assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich", *SLOW, *UNUSED) == set()
 
 
 def test_the_public_api_loads_no_engine_and_no_plugin(project: "Project") -> None:
