@@ -129,7 +129,7 @@ def main() -> int:
         median = statistics.median(times[name])
         ratio = median / floor
         failed = failed or ratio > limit
-        print(f"{name:<18}{median * 1000:>8.1f}{ratio:>8.2f}{limit:>8.1f}{'  OVER' if ratio > limit else ''}")
+        print(f"{name:<18}{median * 1000:>8.1f}{ratio:>8.2f}{limit:>8.2f}{'  OVER' if ratio > limit else ''}")
     per_step = (long[2] - long[1]) / (long[1] - long[0]) / 10
     print(f"validate, cost of a step from 1,000 to 10,000 over that from 100 to 1,000: {per_step:.2f} (1 is linear)")
     return 1 if failed else 0

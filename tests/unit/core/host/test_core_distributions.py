@@ -49,7 +49,7 @@ def install(site: Path, folder: str, points: str = POINTS, *, name: str = "acme-
 
 
 def found() -> list[tuple[str, str, str]]:
-    return [(entry.group, entry.name, entry.target) for entry in _scan(GROUPS)[0]]
+    return [(entry.group, entry.name, entry.target) for entry in _scan(GROUPS)]
 
 
 def by_importlib() -> list[tuple[str, str, str]]:
@@ -73,7 +73,7 @@ def test_a_folder_of_metadata(site: Path, folder: str) -> None:
     install(site, folder)
     assert found() == by_importlib()
     assert len(found()) == 3
-    assert _scan((STEPS,))[0][0].source == "acme-plugin 1.0"
+    assert _scan((STEPS,))[0].source == "acme-plugin 1.0"
     assert version_of("Acme.Plugin") == "1.0"
 
 
@@ -97,7 +97,7 @@ def test_a_distribution_without_plugins_hides_a_later_one_with_some(site: Path, 
 def test_half_removed(site: Path) -> None:
     install(site, "acme_plugin-1.0.dist-info")
     (site / "acme_plugin-1.0.dist-info/METADATA").unlink()
-    assert {entry.source for entry in _scan(GROUPS)[0]} == {"(unknown) (unknown)"}
+    assert {entry.source for entry in _scan(GROUPS)} == {"(unknown) (unknown)"}
     (site / "a_file-1.0.egg-info").write_text("Name: a-file\n")
     assert len(found()) == 3
 

@@ -46,6 +46,7 @@ def test_pydantic_without_plugins_does_not_look_for_any(monkeypatch: pytest.Monk
     del sys.modules[LOADER]
     spare_plugin_scan()
     stand_in: Any = sys.modules[LOADER]
+    spare_plugin_scan()
 
     class Model(BaseModel):
         number: int

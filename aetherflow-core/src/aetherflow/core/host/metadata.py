@@ -68,21 +68,16 @@ def legacy_plugins() -> tuple[PluginEntry, ...]:
 @cache
 def installed_in(group: str) -> tuple[PluginEntry, ...]:
     """All entries of one group, sorted. A separate scan, for groups that few commands need."""
-    return _scan((group,))[0]
+    return _scan((group,))
 
 
 @cache
 def _entries() -> tuple[PluginEntry, ...]:
-    entries, others = _scan(_GROUPS)
-    if not others and PYDANTIC in sys.modules:
-        from aetherflow.core.host.pydantic_internals import spare_plugin_scan
-
-        spare_plugin_scan()
-    return entries
+    return _scan(_GROUPS)
 
 
-def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
-    """The entries of these groups, sorted, and whether a plugin of pydantic is installed."""
+def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
+    """The entries of these groups, sorted; pydantic is told if it has no plugin."""
     entries = []
     seen: set[str] = set()
     others = False
@@ -104,4 +99,8 @@ def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
             for group, point, target in points_in(text)
             if group in groups
         ]
-    return tuple(sorted(entries)), others
+    if not others and PYDANTIC in sys.modules:
+        from aetherflow.core.host.pydantic_internals import spare_plugin_scan
+
+        spare_plugin_scan()
+    return tuple(sorted(entries))

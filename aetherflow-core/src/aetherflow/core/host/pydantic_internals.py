@@ -34,5 +34,5 @@ def spare_plugin_scan() -> None:
     loader: Any = sys.modules.get(LOADER)
     if loader is None:
         sys.modules[LOADER] = _NoPlugins(LOADER)
-    elif getattr(loader, "_plugins", ()) is None:
+    elif not isinstance(loader, _NoPlugins) and getattr(loader, "_plugins", ()) is None:
         loader._plugins = {}
