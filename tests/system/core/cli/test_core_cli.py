@@ -19,6 +19,16 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 print(code)
 print("\\n".join(sorted(sys.modules)))
 """
+FROZEN = """
+import gc, sys
+from aetherflow.core.cli import main
+before = set()
+gc.freeze = lambda: before.update(sys.modules)
+code = main(["run", "-q", "flow.yaml"])
+from aetherflow.core.kernel.yaml import flow
+whole = [name for name, found in vars(flow).items() if getattr(found, "__pydantic_complete__", False)]
+print(code, *whole, *sorted(name for name in sys.modules if name not in before))
+"""
 PLUGINS = ("aetherflow.core.builtins.", "aetherflow_builtins_")
 HEAVY = (
     "pydantic",
@@ -94,6 +104,14 @@ def test_run_imports_what_the_flow_names(project: "Project") -> None:
         "aetherflow.core.builtins.items",
     }
     assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich", *SLOW, *UNUSED) == set()
+
+
+def test_a_run_starts_the_collector_after_its_imports_and_builds_one_schema_of_the_flow(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
+    code, *found = project.python(FROZEN, env={"COVERAGE_PROCESS_CONFIG": ""}).split()
+    assert code == "0"
+    assert [name for name in found if "." not in name and name.endswith("Spec")] == ["FlowSpec"]
+    assert under(set(found), "aetherflow.core.kernel", "aetherflow.core.runtime", "pydantic.main") == set()
 
 
 def test_the_public_api_loads_no_engine_and_no_plugin(project: "Project") -> None:

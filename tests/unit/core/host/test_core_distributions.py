@@ -1,6 +1,7 @@
 """Installed distributions are found as importlib.metadata finds them."""
 
 import importlib.metadata
+import json
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from aetherflow.core.host import distributions
 from aetherflow.core.host.distributions import key_of, name_and_version, points_in, version_of
+from aetherflow.core.host.importing import find_target
 from aetherflow.core.host.installing import installed_version
 from aetherflow.core.host.metadata import _scan
 from aetherflow.core.host.names import CONNECTORS, HOOKS, STEPS
@@ -132,3 +134,7 @@ def test_what_is_not_installed() -> None:
 def test_the_text_of_entry_points_is_read_as_importlib_reads_it() -> None:
     theirs = importlib.metadata.EntryPoints._from_text(POINTS)  # type: ignore[attr-defined]  # undocumented
     assert list(points_in(POINTS)) == [(point.group, point.name, point.value) for point in theirs]
+
+
+def test_a_target_may_have_blanks_and_extras() -> None:
+    assert find_target("json : loads [fast]") is json.loads
