@@ -101,9 +101,9 @@ def main() -> int:
         crowded = {**environment, "PYTHONPATH": str(root / "site")}
         commands = {
             "floor": ([sys.executable, str(root / "floor.py")], 1.0),
-            "run, one step": ([AETHERFLOW, "run", str(root / "flow.yaml")], 1.5),
+            "run, one step": ([AETHERFLOW, "run", str(root / "flow.yaml")], 1.3),
             "validate 100": ([AETHERFLOW, "validate", str(root / "flow100.yaml")], 1.3),
-            "plugins list": ([AETHERFLOW, "plugins", "list"], 1.0),
+            "plugins list": ([AETHERFLOW, "plugins", "list"], 0.45),
             CROWDED: ([AETHERFLOW, "plugins", "list"], 1.0),
             "--help": ([AETHERFLOW, "--help"], 0.6),
             "scheduler --help": ([SCHEDULER, "--help"], 0.6),
@@ -129,7 +129,7 @@ def main() -> int:
         median = statistics.median(times[name])
         ratio = median / floor
         failed = failed or ratio > limit
-        print(f"{name:<18}{median * 1000:>8.1f}{ratio:>8.2f}{limit:>8.1f}{'  OVER' if ratio > limit else ''}")
+        print(f"{name:<18}{median * 1000:>8.1f}{ratio:>8.2f}{limit:>8.2f}{'  OVER' if ratio > limit else ''}")
     per_step = (long[2] - long[1]) / (long[1] - long[0]) / 10
     print(f"validate, cost of a step from 1,000 to 10,000 over that from 100 to 1,000: {per_step:.2f} (1 is linear)")
     return 1 if failed else 0

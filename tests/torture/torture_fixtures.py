@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aetherflow.core.host import metadata
+from aetherflow.core.host import distributions, metadata
 from aetherflow.core.host.catalog import installed_catalog
 
 if TYPE_CHECKING:
@@ -37,4 +37,5 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
 def _forget_what_is_installed() -> None:
     for found in (metadata._entries, metadata.installed_plugins, metadata.installed_hooks, metadata.legacy_plugins):
         found.cache_clear()
+    distributions.distributions.cache_clear()
     installed_catalog.cache_clear()

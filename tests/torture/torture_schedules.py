@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.host.distributions import distributions
+from aetherflow.core.host.metadata import installed_in
 from aetherflow.scheduler import launchers
 from torture_policies import Policy
 
@@ -26,14 +28,17 @@ def world_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torture-world\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY)
     monkeypatch.syspath_prepend(info.parent)
-    launchers._installed.cache_clear()
-    launchers.load_launcher.cache_clear()
+    _forget_launchers()
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="aetherflow-world-", dir=memory if memory.is_dir() else tmp_path))
     yield folder
     shutil.rmtree(folder)
-    launchers._installed.cache_clear()
-    launchers.load_launcher.cache_clear()
+    _forget_launchers()
+
+
+def _forget_launchers() -> None:
+    for found in (distributions, installed_in, launchers._installed, launchers.load_launcher):
+        found.cache_clear()
 
 
 def write_schedule(

@@ -28,10 +28,7 @@ from aetherflow.core.base.errors import (
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.run_id import new_run_id
 from aetherflow.core.contracts.backoff import Backoff
-from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
-from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
 from aetherflow.core.contracts.context import RunContext
-from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.events import (
     JobInfo,
     LockInfo,
@@ -65,7 +62,6 @@ from aetherflow.core.contracts.handles import (
     ResumableWriter,
     StepResult,
 )
-from aetherflow.core.contracts.kinds import DbResource
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.catalog import (
     get_connector,
@@ -76,7 +72,6 @@ from aetherflow.core.host.catalog import (
     register_step,
 )
 from aetherflow.core.host.installing import install_command
-from aetherflow.core.host.require import require, require_attr
 from aetherflow.core.kernel.yaml.flow import (
     CleanupPolicy,
     FlowMetaSpec,
@@ -92,10 +87,15 @@ from aetherflow.core.kernel.yaml.flow import (
 from aetherflow.core.runtime.environment.settings import Settings
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceConfig, BundleSourceInit
+    from aetherflow.core.contracts.connector import ConnectorBase, ConnectorInit, Connectors, RemoteFileMeta
     from aetherflow.core.contracts.data_errors import ParquetSupportMissing, ReportTooLargeError
+    from aetherflow.core.contracts.document_kind import DocumentKind
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.kinds import DbResource
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.upgrade import Difference
+    from aetherflow.core.host.require import require, require_attr
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
 
 __all__ = [
@@ -195,13 +195,18 @@ __all__ = [
 
 
 _LATE = {
+    **dict.fromkeys(("BundleSource", "BundleSourceConfig", "BundleSourceInit"), "contracts.bundle_source"),
+    **dict.fromkeys(("ConnectorBase", "ConnectorInit", "Connectors", "RemoteFileMeta"), "contracts.connector"),
+    "DbResource": "contracts.kinds",
     "Difference": "contracts.upgrade",
+    "DocumentKind": "contracts.document_kind",
     "hookimpl": "contracts.hookspecs",  # it imports pluggy, which no step needs
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
     **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),
+    **dict.fromkeys(("require", "require_attr"), "host.require"),
     **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
 }
-"""Modules of names that few plugins use, imported on first access."""
+"""Modules of names that many plugins do without, imported on first access."""
 
 
 def __getattr__(name: str) -> Any:

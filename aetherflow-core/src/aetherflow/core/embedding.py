@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aetherflow.core.base import durable as durable
+    from aetherflow.core.base.actor import hostname as hostname
     from aetherflow.core.base.errors import LostOwnershipError as LostOwnershipError
     from aetherflow.core.base.errors import PluginConflictError as PluginConflictError
     from aetherflow.core.base.errors import PluginLoadError as PluginLoadError
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from aetherflow.core.console.outcome import exit_code as exit_code
     from aetherflow.core.console.outcome import show_error as show_error
     from aetherflow.core.console.table import table as table
+    from aetherflow.core.host.importing import find_target as find_target
+    from aetherflow.core.host.metadata import PluginEntry as PluginEntry
+    from aetherflow.core.host.metadata import installed_in as installed_in
     from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
     from aetherflow.core.kernel.locks.alive import is_dead as is_dead
     from aetherflow.core.kernel.locks.alive import living_files as living_files
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "base": "durable",
+    "base.actor": "hostname",
     "base.errors": "LostOwnershipError PluginConflictError PluginLoadError PluginNotFoundError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",
@@ -76,6 +81,8 @@ _HOMES = {
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
     "console.table": "table",
+    "host.importing": "find_target",
+    "host.metadata": "PluginEntry installed_in",
     "kernel.locks.alive": "AliveFile is_dead living_files",
     "kernel.locks.lease": "Lease",
     "kernel.locks.records": "Holder Owner",

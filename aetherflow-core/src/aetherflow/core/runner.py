@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import shlex
-import socket
 import sqlite3
 import sys
 import time
@@ -13,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.actor import actor
+from aetherflow.core.base.actor import actor, hostname
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.checks.prepare import prepare_flow
+from aetherflow.core.host.distributions import version_of
 from aetherflow.core.host.first_party import CORE
-from aetherflow.core.host.metadata import version_of
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
 from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.state.ownership import RunLock
@@ -316,7 +315,7 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
         flow_path=str(Path(flow.document.file).absolute()),
         fingerprint=flow.fingerprint,
         actor=actor(),
-        host=socket.gethostname(),
+        host=hostname(),
         pid=os.getpid(),
         trigger=trigger,
         command=redactor.mask(shlex.join(sys.argv)).encode(errors="backslashreplace").decode(),

@@ -19,6 +19,16 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 print(code)
 print("\\n".join(sorted(sys.modules)))
 """
+FROZEN = """
+import gc, sys
+from aetherflow.core.cli import main
+before = set()
+gc.freeze = lambda: before.update(sys.modules)
+code = main(["run", "-q", "flow.yaml"])
+from aetherflow.core.kernel.yaml import flow
+whole = [name for name, found in vars(flow).items() if getattr(found, "__pydantic_complete__", False)]
+print(code, *whole, *sorted(name for name in sys.modules if name not in before))
+"""
 PLUGINS = ("aetherflow.core.builtins.", "aetherflow_builtins_")
 HEAVY = (
     "pydantic",
@@ -30,6 +40,19 @@ HEAVY = (
     "asyncio",
     "aetherflow.core.kernel.sequencing",
 )
+SLOW = ("importlib.metadata", "email", "socket", "zipfile", "tempfile")
+"""Modules of Python that take long to import and that hardly any command needs."""
+UNUSED = tuple(
+    f"aetherflow.core.{name}"
+    for name in (
+        "cli.refusing",
+        "contracts.bundle_source",
+        "contracts.connector",
+        "contracts.document_kind",
+        "host.require",
+    )
+)
+"""What a flow without resources that is not refused does without."""
 DRIVERS = ("duckdb", "sqlite3", "pyarrow", "sqlalchemy", "pymysql", "psycopg", "oracledb", "pyexasol", "numpy")
 
 
@@ -55,7 +78,7 @@ def test_what_needs_no_plugin_imports_none(project: "Project", arguments: list[s
     if arguments == ["--help"]:  # a command of ours has its own line there, not that of its distribution
         plugins = {name for name in plugins if not name.startswith("aetherflow.core.builtins.commands")}
     assert plugins == set()
-    assert under(names, *HEAVY, *DRIVERS) == set()
+    assert under(names, *HEAVY, *DRIVERS, *SLOW) == set()
 
 
 def test_validate_imports_what_the_flow_names_and_no_driver(project: "Project") -> None:
@@ -80,7 +103,15 @@ def test_run_imports_what_the_flow_names(project: "Project") -> None:
         "aetherflow.core.builtins.gate",
         "aetherflow.core.builtins.items",
     }
-    assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich") == set()
+    assert under(names, *(driver for driver in DRIVERS if driver != "sqlite3"), "rich", *SLOW, *UNUSED) == set()
+
+
+def test_a_run_starts_the_collector_after_its_imports_and_builds_one_schema_of_the_flow(project: "Project") -> None:
+    project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
+    code, *found = project.python(FROZEN, env={"COVERAGE_PROCESS_CONFIG": ""}).split()
+    assert code == "0"
+    assert [name for name in found if "." not in name and name.endswith("Spec")] == ["FlowSpec"]
+    assert under(set(found), "aetherflow.core.kernel", "aetherflow.core.runtime", "pydantic.main") == set()
 
 
 def test_the_public_api_loads_no_engine_and_no_plugin(project: "Project") -> None:

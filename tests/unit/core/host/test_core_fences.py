@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import pytest
 import typer
+from pydantic import BaseModel
 from typer.main import get_command
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.console.commands import Command
 from aetherflow.core.console.typer_internals import completion_script, prepare_completion, read_plainly
-from aetherflow.core.host.pydantic_internals import spare_plugin_scan
+from aetherflow.core.host.pydantic_internals import LOADER, spare_plugin_scan
 
 
 def test_a_parameter_of_another_typer_is_left_alone() -> None:
@@ -38,6 +39,23 @@ def test_pydantic_without_its_private_part(monkeypatch: pytest.MonkeyPatch) -> N
     loader._plugins = None
     spare_plugin_scan()
     assert loader._plugins == {}
+
+
+def test_pydantic_without_plugins_does_not_look_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, LOADER, None)
+    del sys.modules[LOADER]
+    spare_plugin_scan()
+    stand_in: Any = sys.modules[LOADER]
+    spare_plugin_scan()
+
+    class Model(BaseModel):
+        number: int
+
+    assert Model(number=1).number == 1
+    assert sys.modules[LOADER] is stand_in
+    assert stand_in._plugins is None, "what else is asked of it, the real module answers"
+    assert sys.modules[LOADER].__file__
+    assert not hasattr(stand_in, "__file__")
 
 
 @pytest.mark.parametrize(("asked", "plainly"), [({"readable": False}, True), ({"exists": True}, False)])

@@ -1,4 +1,4 @@
-"""Who does something, as it is written down."""
+"""Who does something and where, as it is written down."""
 
 import getpass
 import os
@@ -10,3 +10,8 @@ def actor() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def hostname() -> str:
+    """The name of this machine, as of `socket.gethostname`, without importing socket."""
+    return os.uname().nodename

@@ -4,12 +4,12 @@ import contextlib
 import datetime as dt
 import getpass
 import io
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
@@ -68,7 +68,7 @@ def actor() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
         user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{hostname()}"
 
 
 def now() -> str:

@@ -1,5 +1,4 @@
 import datetime as dt
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,11 +74,11 @@ def ack(
 
 
 def _act(value: str | None, reason: str, until: int | None, now: int) -> "Act":
-    from aetherflow.core.base.actor import actor
+    from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.kernel.state.acts import Act, Verb
 
     text = reason.encode(errors="backslashreplace").decode()
-    return Act("", Verb.ACK, value, actor(), socket.gethostname(), text, until, now, None, None)
+    return Act("", Verb.ACK, value, actor(), hostname(), text, until, now, None, None)
 
 
 def _until(text: str, now: int) -> int:

@@ -96,9 +96,9 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from aetherflow.core.host.distributions import version_of
 
-        typer.echo(f"aetherflow {version('aetherflow-core')}")
+        typer.echo(f"aetherflow {version_of('aetherflow-core')}")
         raise typer.Exit
 
 

@@ -1,16 +1,20 @@
 """Running a flow for `run`, `resume` and `wrap`: progress on stderr, the result on stdout, the failure block."""
 
+import contextlib
 import gc
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from aetherflow.core.base.errors import AetherflowError, UsageError
+
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.refusing import NotedStart
+    from aetherflow.core.cli.noted_start import NotedStart
     from aetherflow.core.kernel.sequencing.results import RunSummary
     from aetherflow.core.runtime.environment.snapshot import Snapshot
     from aetherflow.core.runtime.logs.events import Observer
@@ -38,14 +42,12 @@ def execute(
     """
     import json
 
-    from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
     from aetherflow.core.kernel.sequencing.run_errors import RunError
+    from aetherflow.core.runner import resume_flow, run_flow
 
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-    gc.enable()  # main() disabled it for the imports; a run may take hours
+    _collect_from_now_on()
     failure: RunError | None = None
     lines = False
     try:
@@ -54,8 +56,15 @@ def execute(
             lines = snapshot.settings.log_format == "json"
             following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
+            observers: list[Observer] = [observer, noting]
             try:
-                summary = _started(path, snapshot, [observer, noting], noting, start)
+                if start is not None:
+                    summary = start(snapshot, observers)
+                else:
+                    begin: Callable[..., RunSummary] = resume_flow if noting.goes_on else run_flow
+                    summary = begin(
+                        path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given
+                    )
             finally:
                 observer.close()
     except RunError as error:
@@ -84,15 +93,12 @@ def execute(
         raise failure
 
 
-def _started(
-    path: Path, snapshot: "Snapshot", observers: "list[Observer]", noting: "NotedStart", start: "Start | None"
-) -> "RunSummary":
-    if start is not None:
-        return start(snapshot, observers)
-    from aetherflow.core.runner import resume_flow, run_flow
-
-    begin: Callable[..., RunSummary] = resume_flow if noting.goes_on else run_flow
-    return begin(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
+def _collect_from_now_on() -> None:
+    # main() disabled the collector for the imports; a run may take hours. What was imported is never looked at again,
+    # nor at the end of the process
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+    gc.enable()
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:
@@ -100,3 +106,27 @@ def _tell(event: str, level: str, **fields: Any) -> None:
 
     head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
     typer.echo(json.dumps({**head, **fields}, ensure_ascii=False), err=True)
+
+
+@contextlib.contextmanager
+def noted(start: "NotedStart") -> "Iterator[NotedStart]":
+    """Within it, an error is written down if the run has not begun; it is raised all the same.
+
+    Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
+    """
+    try:
+        yield start
+    except (AetherflowError, OSError) as error:
+        named = start.flow is not None or start.manifest is not None
+        if named and not start.entered and not _is_typing(start, error):
+            from aetherflow.core.cli.refusing import write_down  # few starts are refused
+
+            with contextlib.suppress(Exception):  # the start was refused, and says so: that must not be lost
+                write_down(start, error)
+        raise
+
+
+def _is_typing(start: "NotedStart", error: AetherflowError | OSError) -> bool:
+    named = start.manifest or start.flow
+    wrong = isinstance(error, UsageError) or (named is not None and start.flow_id is None and not named.exists())
+    return wrong and sys.stderr.isatty()

@@ -1,13 +1,9 @@
 """Writing down a start that was refused before its run began, so that `status` shows it."""
 
-import contextlib
 import json
 import os
 import shlex
-import socket
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +14,13 @@ from aetherflow.core.base.errors import (
     RunBusyError,
     SpecError,
     StateError,
-    UsageError,
 )
 from aetherflow.core.base.said import Reason, ReasonCode, said
 from aetherflow.core.kernel.sequencing.run_errors import RunError
 
 if TYPE_CHECKING:
     from aetherflow.core.base.redact import Redactor
-    from aetherflow.core.runtime.environment.snapshot import Snapshot
+    from aetherflow.core.cli.noted_start import NotedStart
 
 
 class RefusedReason(ReasonCode):
@@ -57,54 +52,8 @@ _CODES: dict[type[Exception], RefusedReason] = {
 }
 
 
-@dataclass(slots=True)
-class NotedStart:
-    """What is known of a start so far."""
-
-    flow: Path | None
-    """The flow file, or the path in a bundle; None as long as nothing says which flow is meant."""
-    manifest: Path | None = None
-    flow_id: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments of `run_flow` as they stand on the command line."""
-    goes_on: bool = False
-    """True for `resume`: the run has its inputs already."""
-    trigger: str = "cli"
-    config: Path | None = None
-    snapshot: "Snapshot | None" = None
-    entered: bool = False
-    """True once the run is recorded: from then on its state says what became of it."""
-
-    def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        """Observe the run: it has begun."""
-        del fields
-        self.entered = self.entered or event == "run_start"
-
-
-@contextlib.contextmanager
-def noted(start: NotedStart) -> Iterator[NotedStart]:
-    """Within it, an error is written down if the run has not begun; it is raised all the same.
-
-    Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
-    """
-    try:
-        yield start
-    except (AetherflowError, OSError) as error:
-        named = start.flow is not None or start.manifest is not None
-        if named and not start.entered and not _is_typing(start, error):
-            with contextlib.suppress(Exception):  # the start was refused, and says so: that must not be lost
-                _write(start, error)
-        raise
-
-
-def _is_typing(start: NotedStart, error: AetherflowError | OSError) -> bool:
-    named = start.manifest or start.flow
-    wrong = isinstance(error, UsageError) or (named is not None and start.flow_id is None and not named.exists())
-    return wrong and sys.stderr.isatty()
-
-
-def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
-    from aetherflow.core.base.actor import actor
+def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
+    from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.kernel.state.refused import Refused, record_refusal
     from aetherflow.core.kernel.state.registry_file import subject_of
@@ -126,7 +75,7 @@ def _write(start: NotedStart, error: AetherflowError | OSError) -> None:
         reason_code=reason.code or "",
         error_code=_code(error),
         actor=actor(),
-        host=socket.gethostname(),
+        host=hostname(),
         trigger=start.trigger,
         command=redactor.mask(_text(shlex.join(sys.argv))),
         config=_text(_absolute(start.config)) if start.config else None,
@@ -179,7 +128,7 @@ def _code(error: AetherflowError | OSError) -> str:
     return error.code if isinstance(error, AetherflowError) else "AF0003"
 
 
-def _redactor(start: NotedStart) -> "Redactor":
+def _redactor(start: "NotedStart") -> "Redactor":
     from aetherflow.core.base.redact import Redactor, secrets_in, url_secrets
 
     redactor = start.snapshot.redactor() if start.snapshot is not None else Redactor()
@@ -189,7 +138,7 @@ def _redactor(start: NotedStart) -> "Redactor":
     return redactor
 
 
-def _facts(start: NotedStart) -> tuple[str | None, str | None, str | None]:
+def _facts(start: "NotedStart") -> tuple[str | None, str | None, str | None]:
     """Id, owner and runbook as far as they stand in the flow file without templates."""
     if start.flow is None or start.manifest is not None:
         return None, None, None
@@ -217,7 +166,7 @@ def _slot(given: Any) -> str | None:
         return str(given)
 
 
-def _root(start: NotedStart) -> Path:
+def _root(start: "NotedStart") -> Path:
     from aetherflow.core.runtime.workspace.places import default_state_root, state_root
     from aetherflow.core.runtime.workspace.state_root import find_state_root
 

@@ -37,9 +37,8 @@ def resolve(
     Example: aetherflow runs resolve nightly-2026-11-24 --as done --reason "loaded by hand, ticket 4711"
     """
     import json
-    import socket
 
-    from aetherflow.core.base.actor import actor
+    from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.ack import HANDLE, act_on_handle
     from aetherflow.core.cli.lookup import find_run, state_root_here
@@ -53,7 +52,7 @@ def resolve(
     if not reason.strip():
         raise UsageError("--reason is empty", fix="say why, for those who read it later")
     root = state_root_here(config)
-    given = {"actor": actor(), "host": socket.gethostname(), "reason": reason}
+    given = {"actor": actor(), "host": hostname(), "reason": reason}
     if run_id.startswith(HANDLE):
         act = Act("", Verb.RESOLVE, answer.value, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)
         refused = act_on_handle(root, run_id, act)

@@ -8,7 +8,7 @@ from aetherflow.core.cli.flow_source import AllowStaleOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.refusing import NotedStart
+    from aetherflow.core.cli.noted_start import NotedStart
     from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
@@ -47,8 +47,8 @@ def resume(
 
     Example: aetherflow resume nightly-2026-11-24 --decide mail.send=done --reason "the customer has it"
     """
-    from aetherflow.core.cli.execution import execute
-    from aetherflow.core.cli.refusing import NotedStart, noted
+    from aetherflow.core.cli.execution import execute, noted
+    from aetherflow.core.cli.noted_start import NotedStart
 
     decisions = dict(map(_decision, decide or []))
     noting = NotedStart(Path(what) if _is_file(what) else None, goes_on=True, config=config)

@@ -41,9 +41,9 @@ def run(
 
     Example: aetherflow run --bundle-manifest bundle.yaml --expect-fingerprint 3f9c1a70
     """
-    from aetherflow.core.cli.execution import execute
+    from aetherflow.core.cli.execution import execute, noted
     from aetherflow.core.cli.flow_source import flow_source
-    from aetherflow.core.cli.refusing import NotedStart, noted
+    from aetherflow.core.cli.noted_start import NotedStart
     from aetherflow.core.kernel.resolver.params import parse_assignments
 
     source = flow_source(

@@ -6,7 +6,6 @@ The name of an entry is the command, its value a typer app or click command, whi
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib.metadata import metadata
 from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
@@ -24,7 +23,6 @@ def command_catalog(
 
     `prefer` and `allow` are as in `Catalog`.
     """
-    # not importlib.metadata.version: parsing the metadata of one distribution costs as much as the scan of all
     here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
     own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
     keys = {f"commands.{name}" for name in built_in}  # built-in commands cannot be replaced by a preference
@@ -59,6 +57,8 @@ def is_foreign(command: Any) -> bool:
 
 def summary_of(entry: PluginEntry) -> str:
     """One line about a command without importing it: its distribution and the distribution's summary."""
+    from importlib.metadata import metadata  # only for a help
+
     facts = metadata(entry.distribution)
     text = facts["Summary"].strip() if "Summary" in facts else ""
     return f"{entry.distribution}: {text}" if text else entry.distribution

@@ -3,15 +3,17 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.contracts.written import plain
 
+if TYPE_CHECKING:
+    from aetherflow.core.contracts.connector import ConnectorInit
 
-def create_connector(cls: Any, init: ConnectorInit) -> Any:
+
+def create_connector(cls: Any, init: "ConnectorInit") -> Any:
     """Build a connector: `Cls(init)`, or `Cls(config, options)` if its constructor has these two parameters.
 
     The form is decided by the signature, never by trying: errors of the constructor are passed on.

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 
+from aetherflow.core.host.distributions import find_distribution, points_in
 from aetherflow.core.host.names import CONNECTORS, DOCUMENTS
 
 CORE = "aetherflow-core"
@@ -17,16 +17,16 @@ _REQUIREMENT = r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)[
 @cache
 def _entries(group: str) -> dict[str, str]:
     # only of the core: another distribution must not be able to allow itself or to choose what pip installs
-    try:
-        points = distribution(CORE).entry_points
-    except PackageNotFoundError:  # run from its sources without metadata: nothing is known
-        return {}
-    return {point.name: point.value for point in points if point.group == group}
+    found = find_distribution(CORE)  # None when it is run from its sources without metadata: nothing is known
+    text = found.read_text("entry_points.txt") if found is not None else None
+    return {name: target for each, name, target in points_in(text or "") if each == group}
 
 
 @cache
 def _extras() -> dict[str, tuple[str, frozenset[str]]]:
     """Extra of aetherflow-core to the first distribution that it installs, with the extras of that one."""
+    from importlib.metadata import distribution  # a start that installs nothing does without
+
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for line in distribution(CORE).requires or ():
         if (match := re.match(_REQUIREMENT, line)) is not None:

@@ -21,8 +21,8 @@ def import_target(entry: PluginEntry, advice: str = "") -> Any:
 
 
 def find_target(target: str) -> Any:
-    """The object at `module:attribute`; raises what the import raises."""
-    module, _, attribute = target.partition(":")
+    """The object at `module:attribute`; raises what the import raises. Extras after it, in brackets, are left out."""
+    module, _, attribute = (part.strip() for part in target.partition("[")[0].partition(":"))
     found: Any = import_module(module)
     for part in filter(None, attribute.split(".")):
         found = getattr(found, part)

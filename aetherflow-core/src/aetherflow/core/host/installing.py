@@ -1,10 +1,10 @@
 """Missing distributions and drivers, and the pip commands that install them. No driver is imported."""
 
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.host.distributions import find_distribution, name_and_version, version_of
 from aetherflow.core.host.first_party import CORE, driver_extra, without_implied
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ def install_command(*extras: str, of: str = CORE) -> str:
 
 def installed_version(distribution: str) -> str | None:
     """The version of a distribution; None if it is not installed."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+    found = find_distribution(distribution)
+    return name_and_version(found)[1] if found is not None else None
 
 
 def repair_command(distribution: str) -> str:
@@ -52,7 +50,7 @@ def driver_command(name: str, missing: list[str]) -> str:
 def _requirement(distribution: str, extras: Iterable[str] = ()) -> str:
     # Pinned: if an index lacks a dependency of the extra, pip would otherwise look for another version without it, and
     # could install an unrelated, older distribution of the same name.
-    pin = installed_version(distribution) or version(CORE)
+    pin = installed_version(distribution) or version_of(CORE)
     wanted = ",".join(without_implied(extras))
     return f'"{distribution}{f"[{wanted}]" if wanted else ""}=={pin}"'
 

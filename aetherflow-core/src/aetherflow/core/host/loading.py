@@ -4,21 +4,19 @@ from functools import cache
 from typing import Any
 
 from aetherflow.core.base.errors import PluginFileError, PluginLoadError
-from aetherflow.core.contracts.bundle_source import BundleSource
-from aetherflow.core.contracts.connector import ConnectorBase
-from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.importing import find_target, import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STEPS
 from aetherflow.core.host.registering import Collector, Registration, collecting
 
-_BASES: dict[str, type] = {
-    STEPS: Step,
-    CONNECTORS: ConnectorBase,
-    BUNDLE_SOURCES: BundleSource,
-    DOCUMENTS: DocumentKind,
+_BASES = {
+    STEPS: "step:Step",
+    CONNECTORS: "connector:ConnectorBase",
+    BUNDLE_SOURCES: "bundle_source:BundleSource",
+    DOCUMENTS: "document_kind:DocumentKind",
 }
+"""Module and name in the contracts; a group that a flow does not use is not imported."""
 
 
 @cache
@@ -27,7 +25,8 @@ def load_plugin(entry: PluginEntry) -> Any:
 
     Raises PluginLoadError, which names the distribution, if the import fails or the class has the wrong base.
     """
-    found, base = import_target(entry), _BASES[entry.group]
+    found = import_target(entry)
+    base = find_target(f"aetherflow.core.contracts.{_BASES[entry.group]}")
     if not (isinstance(found, type) and issubclass(found, base)):
         message = f"{label_of(entry)}: {entry.target} is not a subclass of {base.__name__}"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")

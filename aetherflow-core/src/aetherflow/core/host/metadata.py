@@ -2,14 +2,13 @@
 
 import sys
 from functools import cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import NamedTuple
 
+from aetherflow.core.host.distributions import UNKNOWN, distributions, key_of, name_and_version, points_in
 from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
-UNKNOWN = "(unknown)"
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
 _GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
@@ -69,58 +68,39 @@ def legacy_plugins() -> tuple[PluginEntry, ...]:
 @cache
 def installed_in(group: str) -> tuple[PluginEntry, ...]:
     """All entries of one group, sorted. A separate scan, for groups that few commands need."""
-    return _scan((group,))[0]
+    return _scan((group,))
 
 
 @cache
 def _entries() -> tuple[PluginEntry, ...]:
-    entries, others = _scan(_GROUPS)
+    return _scan(_GROUPS)
+
+
+def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
+    """The entries of these groups, sorted; pydantic is told if it has no plugin."""
+    entries = []
+    seen: set[str] = set()
+    others = False
+    first: dict[str, str] = {}
+    # the text is searched before it is parsed: many distributions have entry points, few have ours
+    for key, found in distributions():
+        text = found.read_text("entry_points.txt") or ""
+        first.setdefault(key, text)
+        others = others or f"[{PYDANTIC}]" in text
+        if not any(group in text for group in groups):
+            continue
+        name, version = name_and_version(found)
+        # Python would use another distribution of the same name that comes earlier on `sys.path`
+        if name in seen - {UNKNOWN} or first.get(key_of(name), text) != text:
+            continue
+        seen.add(name)
+        entries += [
+            PluginEntry(group, point, name, version, target)
+            for group, point, target in points_in(text)
+            if group in groups
+        ]
     if not others and PYDANTIC in sys.modules:
         from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
         spare_plugin_scan()
-    return entries
-
-
-def _scan(groups: tuple[str, ...]) -> tuple[tuple[PluginEntry, ...], bool]:
-    """The entries of these groups, sorted, and whether a plugin of pydantic is installed."""
-    entries = []
-    seen: set[str] = set()
-    others = False
-    # the text is searched before it is parsed: many distributions have entry points, few have ours
-    for found in distributions():
-        text = found.read_text("entry_points.txt") or ""
-        others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in groups):
-            continue
-        name, version = _facts(found)
-        if name in seen - {UNKNOWN} or _is_shadowed(name, text):
-            continue
-        seen.add(name)
-        entries += [
-            PluginEntry(point.group, point.name, name, version, point.value)
-            for point in found.entry_points
-            if point.group in groups
-        ]
-    return tuple(sorted(entries)), others
-
-
-def version_of(name: str) -> str:
-    """The version of an installed distribution; PackageNotFoundError if it is not installed."""
-    return _facts(distribution(name))[1]
-
-
-def _facts(found: Distribution) -> tuple[str, str]:
-    # only the header, as text: parsing all of METADATA, with the README as its body, costs ten times as much
-    head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
-    facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
-    # a half-removed distribution has entry points and no name or version
-    return facts.get("Name", UNKNOWN).strip(), facts.get("Version", UNKNOWN).strip()
-
-
-def _is_shadowed(name: str, text: str) -> bool:
-    """True if another distribution of the same name comes earlier on `sys.path`: Python would use that one."""
-    try:
-        return (distribution(name).read_text("entry_points.txt") or "") != text
-    except PackageNotFoundError:
-        return False
+    return tuple(sorted(entries))

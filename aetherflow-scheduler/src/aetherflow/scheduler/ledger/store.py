@@ -4,14 +4,13 @@ import contextlib
 import getpass
 import json
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, is_dead, living_files
+from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, hostname, is_dead, living_files
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
 from aetherflow.scheduler.time.clock import Clock
@@ -45,7 +44,7 @@ class Ledger:
         self.side = durable.side_folder(path)
         """Folder next to the file for the logs of attempts, the alive files of owners and the leader's lease."""
         self.clock = clock
-        self.host = socket.gethostname()
+        self.host = hostname()
         self.me: str | None = None
         """The name of this process as an owner of slots; None before `enter`."""
         self.token: int | None = None

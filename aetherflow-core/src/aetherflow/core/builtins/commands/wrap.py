@@ -57,9 +57,9 @@ def wrap(
     from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_document
     from aetherflow.core.checks.prepare import prepare_document
     from aetherflow.core.cli.arguments import busy_policy
-    from aetherflow.core.cli.execution import execute
+    from aetherflow.core.cli.execution import execute, noted
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.refusing import NotedStart, noted
+    from aetherflow.core.cli.noted_start import NotedStart
     from aetherflow.core.runner import run_prepared
 
     if flow_id is None:

@@ -1,9 +1,10 @@
 """Two clocks: the monotonic one, for decisions; the wall clock, for display and for times written in another boot."""
 
 import contextlib
-import socket
 import time
 from pathlib import Path
+
+from aetherflow.core.base.actor import hostname
 
 
 class Clock:
@@ -28,4 +29,4 @@ def _boot() -> str:
         with contextlib.suppress(OSError):  # a kernel without time namespaces
             boot += " " + str(Path("/proc/self/ns/time").readlink())
         return boot
-    return f"host {socket.gethostname()}"
+    return f"host {hostname()}"

@@ -4,12 +4,12 @@ Methods that change rows are called inside a write transaction, which is what ma
 """
 
 import os
-import socket
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.locks.alive import AliveFile, is_dead, last_beat
 from aetherflow.core.kernel.locks.clock import Clock
@@ -46,7 +46,7 @@ class LockTable:
         self._clock = clock
         self._folder = folder
         self._me = me
-        self._host, self._pid = socket.gethostname(), os.getpid()
+        self._host, self._pid = hostname(), os.getpid()
 
     # Reading
 

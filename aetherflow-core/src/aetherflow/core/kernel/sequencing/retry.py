@@ -12,7 +12,7 @@ class RetryBudget:
     """The attempts that one step has in this process; a resumed run starts with a new budget."""
 
     def __init__(self, spec: RetrySpec | None) -> None:
-        self._spec = spec or RetrySpec()
+        self._spec = spec or RetrySpec.model_construct()
         self._failed = 0
         self._started = time.monotonic()
 

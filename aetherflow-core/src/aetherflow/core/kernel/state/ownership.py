@@ -2,12 +2,12 @@
 
 import fcntl
 import os
-import socket
 import sqlite3
 import time
 from pathlib import Path
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
@@ -64,7 +64,7 @@ _RUNNING = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
 
 
 def _beats_elsewhere(host: str, heartbeat_at: int | None) -> bool:
-    return host != socket.gethostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
+    return host != hostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
 
 
 class RunLock:
@@ -93,7 +93,7 @@ class RunLock:
         else:
             raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
         try:
-            name = f"pid {os.getpid()} on {socket.gethostname()}".encode()
+            name = f"pid {os.getpid()} on {hostname()}".encode()
             os.pwrite(descriptor, name, 0)
             os.ftruncate(descriptor, len(name))
         except OSError as error:

@@ -64,16 +64,18 @@ class LocksSpec(SpecModel):
 class FlowMetaSpec(SpecModel):
     """The section `flow`: identity, folders, state."""
 
+    # model_construct: calling the class would build the schema of each part once more
+
     id: str = Field(description="Identity of the flow in paths, state and logs")
     description: str | None = Field(None, description="For readers")
     owner: str | None = Field(None, min_length=1, description="Who answers for the flow; shown by `status`")
     runbook_url: str | None = Field(None, min_length=1, description="Where it stands what to do; shown by `status`")
-    workspace: WorkspaceSpec = Field(default_factory=WorkspaceSpec, description="Folders of the runs")
-    state: StateSpec = Field(default_factory=StateSpec, description="History of the runs")
+    workspace: WorkspaceSpec = Field(default_factory=WorkspaceSpec.model_construct, description="Folders of the runs")
+    state: StateSpec = Field(default_factory=StateSpec.model_construct, description="History of the runs")
     params: dict[str, ParamSpec] = Field({}, description="Parameters by name, given by --param")
-    data_date: DataDateSpec = Field(default_factory=DataDateSpec, description="Dates of a run")
+    data_date: DataDateSpec = Field(default_factory=DataDateSpec.model_construct, description="Dates of a run")
     on_failure: Literal["continue", "stop"] = Field("continue", description="After a failed job: go on, or stop")
-    locks: LocksSpec = Field(default_factory=LocksSpec, description="Mutual exclusion of runs")
+    locks: LocksSpec = Field(default_factory=LocksSpec.model_construct, description="Mutual exclusion of runs")
 
 
 class ResourceSpec(SpecModel):

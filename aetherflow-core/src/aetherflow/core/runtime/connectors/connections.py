@@ -3,33 +3,36 @@
 import logging
 import threading
 from collections.abc import Iterator, KeysView, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.contracts import kinds
-from aetherflow.core.contracts.connector import ConnectorContext, ConnectorInit
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import (
     close_connector,
     create_connector,
     interrupt_connector,
 )
-from aetherflow.core.runtime.environment.spec.project import CacheScope
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from aetherflow.core.contracts.connector import ConnectorContext
+    from aetherflow.core.runtime.environment.spec.project import CacheScope
+
+    class ContextOfRun(ConnectorContext, Protocol):
+        """The context of the connectors of a run. Shared connectors outlive the run and get `databases` instead."""
+
+        @property
+        def databases(self) -> "ContextOfFlow":
+            """The part that is the same for every run of the flow."""
+            ...
+
+    class ContextOfFlow(ConnectorContext, Protocol):
+        """The part of the context that is equal for every run of a flow; `str()` distinguishes it from other flows."""
+
 
 log = logging.getLogger("aetherflow")
-DEFAULT_SCOPE: CacheScope = "run"
-
-
-class ContextOfRun(ConnectorContext, Protocol):
-    """The context of the connectors of a run. Shared connectors outlive the run and get `databases` instead."""
-
-    @property
-    def databases(self) -> "ContextOfFlow":
-        """The part that is the same for every run of the flow."""
-        ...
-
-
-class ContextOfFlow(ConnectorContext, Protocol):
-    """The part of the context that is equal for every run of a flow; `str()` distinguishes it from other flows."""
+DEFAULT_SCOPE: "CacheScope" = "run"
 
 
 class RunConnectors:
@@ -42,7 +45,7 @@ class RunConnectors:
     def __init__(
         self,
         resources: Mapping[str, Mapping[str, Any]],
-        ctx: ContextOfRun,
+        ctx: "ContextOfRun",
         catalog: Catalog,
         *,
         default: str = DEFAULT_SCOPE,
@@ -164,7 +167,9 @@ class RunConnectors:
     def _class(self, name: str) -> Any:
         return self._catalog.connector(self._resources[name]["kind"], self._resources[name]["driver"])
 
-    def _build(self, name: str, ctx: ConnectorContext) -> Any:
+    def _build(self, name: str, ctx: "ConnectorContext") -> Any:
+        from aetherflow.core.contracts.connector import ConnectorInit  # many flows have no resources
+
         found = self._resources[name]
         init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], ctx)
         return create_connector(self._class(name), init)

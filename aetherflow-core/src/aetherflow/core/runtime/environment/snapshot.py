@@ -16,6 +16,7 @@ from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, url_secrets
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.host.hooks import Hooks
+from aetherflow.core.host.metadata import installed_hooks
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
 from aetherflow.core.runtime.environment.allowed import hooks_for
 from aetherflow.core.runtime.environment.beside import is_beside, is_module_beside, may_hold_code_beside
@@ -105,6 +106,7 @@ def build_snapshot(
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError, PluginError for a bad hook.
     """
+    installed_hooks()  # first, since pydantic searches all distributions for plugins of its own unless it knows of none
     layers = Layers(os.environ if ambient is None else ambient)
     folder = bundle.folder if bundle else flow_folder
     beside = None if run_hooks else folder

@@ -66,7 +66,7 @@ def _dates(flow: PreparedFlow, inputs: RunInputs, params: Mapping[str, Any], now
     at: DocPath = ("flow", "data_date")
     document, spec = flow.document, flow.spec.flow.data_date
     try:
-        fields = render(spec.model_dump(), {"env": flow.env, "params": params}, at)
+        fields = render(dict(spec), {"env": flow.env, "params": params}, at)
     except ResolverError as error:
         where, loc = document.source.value(error.at), format_path(error.at)
         raise SpecError([Problem(error.code, str(error), where, loc, "template:value")]) from error

@@ -84,8 +84,10 @@ def prepare(
 def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
     """Render the rest of the section `flow` with `env`, `params` and `run`; SpecError if a template fails."""
     document = flow.document
-    raw = flow.spec.flow.model_dump(exclude={"params"})
-    meta = FlowMetaSpec.model_validate(_render(document, raw, constants))
+    # dumped as a part of the whole, whose schema is there; that of the part is built only if a template needs it
+    raw = flow.spec.model_dump(include={"flow"}, exclude={"flow": {"params"}})["flow"]
+    rendered = _render(document, raw, constants)
+    meta = flow.spec.flow if rendered == raw else FlowMetaSpec.model_validate(rendered)
     for key, name in meta.workspace.layout.items():
         if not is_folder_name(name):
             path = ("flow", "workspace", "layout", key)

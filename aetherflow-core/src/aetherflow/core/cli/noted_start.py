@@ -1,0 +1,42 @@
+"""What is known of a start before its run begins, for `status` if it is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.environment.snapshot import Snapshot
+
+
+class NotedStart:
+    """What is known of a start so far."""
+
+    def __init__(
+        self,
+        flow: Path | None,
+        manifest: Path | None = None,
+        *,
+        flow_id: str | None = None,
+        given: Mapping[str, Any] | None = None,
+        goes_on: bool = False,
+        trigger: str = "cli",
+        config: Path | None = None,
+    ) -> None:
+        self.flow = flow
+        """The flow file, or the path in a bundle; None as long as nothing says which flow is meant."""
+        self.manifest = manifest
+        self.flow_id = flow_id
+        self.given = given or {}
+        """The arguments of `run_flow` as they stand on the command line."""
+        self.goes_on = goes_on
+        """True for `resume`: the run has its inputs already."""
+        self.trigger = trigger
+        self.config = config
+        self.snapshot: Snapshot | None = None
+        self.entered = False
+        """True once the run is recorded: from then on its state says what became of it."""
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Observe the run: it has begun."""
+        del fields
+        self.entered = self.entered or event == "run_start"
