@@ -21,6 +21,7 @@ from aetherflow.core.base.errors import (
     UsageError,
 )
 from aetherflow.core.base.said import Reason, ReasonCode, said
+from aetherflow.core.console.streams import unhindered
 from aetherflow.core.kernel.sequencing.run_errors import RunError
 
 if TYPE_CHECKING:
@@ -83,10 +84,11 @@ class NotedStart:
 
 @contextlib.contextmanager
 def noted(start: NotedStart) -> Iterator[NotedStart]:
-    """Within it, an error is written down if the run has not begun; it is raised all the same.
+    """Within it, an error is written down if the run has not begun; it is raised all the same. Output hinders nothing.
 
     Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
     """
+    unhindered()
     try:
         yield start
     except (AetherflowError, OSError) as error:

@@ -33,6 +33,7 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
+    from aetherflow.core.embedding import unhindered
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.truth import truth_of
@@ -55,6 +56,7 @@ def backfill(
             wanted, busy = choose(found, ledger, truth_of(schedule), first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
+    unhindered()
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
         here.reread(item, to_ms(first), to_ms(last))
         wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)

@@ -22,6 +22,9 @@ class Events:
         """Write an event; fields that are None are left out."""
         if _RANKS[level] < self._least:
             return
+        stream = self._stream or sys.stderr
+        if lost := getattr(stream, "take_dropped", int)():
+            self.tell("WARNING", "output_dropped", f"{lost} lines of this log were dropped: nobody read it", lines=lost)
         now = time.time_ns() // 1_000_000
         given = {name: value for name, value in fields.items() if value is not None}
         if self._as_json:
@@ -31,7 +34,7 @@ class Events:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
             line = f"{stamp} {level} {message}"
         try:
-            print(line, file=self._stream or sys.stderr, flush=True)
+            print(line, file=stream, flush=True)
         except (OSError, ValueError):
             return
 
