@@ -8,7 +8,7 @@ import time
 from typing import Any, Protocol, TextIO
 
 from aetherflow.core.cli.summary import seconds
-from aetherflow.core.console.streams import ERASE, Stream, control
+from aetherflow.core.console.streams import ERASE, control, dropped_lines, is_behind
 
 TICK_SECONDS = 0.2
 
@@ -55,7 +55,7 @@ class LineObserver:
 
     def close(self) -> None:
         """Tell how many lines were dropped, if any."""
-        if dropped := _dropped(self._stream):
+        if dropped := dropped_lines(self._stream):
             self("output_dropped", {"lines": dropped})
 
 
@@ -78,7 +78,7 @@ class JsonObserver:
 
     def close(self) -> None:
         """Tell how many lines were dropped, if any."""
-        if dropped := _dropped(self._stream):
+        if dropped := dropped_lines(self._stream):
             self("output_dropped", {"lines": dropped})
 
 
@@ -124,15 +124,13 @@ class LiveObserver:
         self._ticker.join()
         with self._lock:
             self._erase()
-            if dropped := _dropped(self._stream):
+            if dropped := dropped_lines(self._stream):
                 self._stream.write(f"DROPPED     {dropped:,} lines that the terminal did not take\n")
 
     def _tick(self) -> None:
         while not self._closed.wait(TICK_SECONDS):
             with self._lock:
-                if not (
-                    isinstance(self._stream, Stream) and self._stream.behind
-                ):  # no more for a terminal that takes nothing
+                if not is_behind(self._stream):  # else a terminal that takes nothing would get ever more
                     self._draw()
 
     def _line(self, text: str) -> None:
@@ -151,11 +149,6 @@ class LiveObserver:
     def _erase(self) -> None:
         control(self._stream, ERASE)
         self._stream.flush()
-
-
-def _dropped(stream: TextIO) -> int:
-    """How many lines for a command's stream were dropped; 0 for another stream."""
-    return stream.take_dropped() if isinstance(stream, Stream) else 0
 
 
 def _remarkable(event: str, fields: dict[str, Any]) -> str | None:

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 if TYPE_CHECKING:
     from aetherflow.core.console.writer import Writer
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and newline; and those that change the direction of writing, which make texts look like
-others."""
-
-
 ERASE = "\r\x1b[2K"
 """Makes a terminal clear its line."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline; and those that change the direction of writing, which make a text look like
+another one."""
 
 
 def harmless(text: str) -> str:
-    """The text with control characters escaped, as in `\\x1b[31m`."""
+    r"""The text with control characters escaped: `\x1b[31m` for what would make a terminal write in red."""
     return _CONTROLS.sub(_escaped, text)
 
 
@@ -34,11 +32,11 @@ def _escaped(found: "re.Match[str]") -> str:
 
 
 class Stream:
-    """Stands for `sys.stdout` or `sys.stderr`. Everything that it does not do itself, the real stream does."""
+    """Stands for `sys.stdout` or `sys.stderr`. What it does not do itself, the real stream does."""
 
     def __init__(self, real: TextIO) -> None:
         self._real = real
-        self._shown = real.isatty()
+        self._on_terminal = real.isatty()
         self.writer: Writer | None = None
         """What writes in place of the real stream; None: that itself."""
 
@@ -47,15 +45,31 @@ class Stream:
 
     def write(self, text: str) -> int:
         """Write text; on a terminal its control characters are escaped."""
-        return self.control(harmless(text) if self._shown else text)
+        self.put(harmless(text) if self._on_terminal else text)
+        return len(text)
 
-    def control(self, text: str) -> int:
-        """Write text as it is: our own sequences for a terminal."""
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of some texts."""
+        for line in lines:
+            self.write(line)
+
+    def put(self, text: str) -> None:
+        """Write text as it is."""
         if self.writer is None:
             self._real.write(text)
         else:
             self.writer.write(self._real.fileno(), self._encoded(text))
-        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is buffered. A writer needs no flush: it writes as soon as it can."""
+        if self.writer is None:
+            self._real.flush()
+
+    def write_by(self, writer: "Writer") -> None:
+        """From now on, write by a writer."""
+        with suppress(OSError):
+            self._real.flush()
+        self.writer = writer
 
     def _encoded(self, text: str) -> bytes:
         try:
@@ -63,38 +77,37 @@ class Stream:
         except UnicodeError:
             return text.encode(self._real.encoding, "backslashreplace")
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write each of some texts."""
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Pass on what is buffered. A writer needs no flush: it writes as soon as it can."""
-        if self.writer is None:
-            self._real.flush()
-
-    def through(self, writer: "Writer") -> None:
-        """From now on, write by a writer."""
-        with suppress(OSError, ValueError):
-            self._real.flush()
-        self.writer = writer
-
-    @property
-    def behind(self) -> bool:
-        """Whether what was written before has not arrived yet."""
-        return self.writer is not None and self.writer.behind
-
-    def take_dropped(self) -> int:
-        """How many lines were dropped since this was asked last, because nobody read them or they could not be written."""
-        return self.writer.take_dropped() if self.writer is not None else 0
-
 
 def control(stream: TextIO, text: str) -> None:
     """Write one of our own sequences for a terminal, unescaped."""
     if isinstance(stream, Stream):
-        stream.control(text)
+        stream.put(text)
     else:
         stream.write(text)
+
+
+def is_behind(stream: TextIO) -> bool:
+    """Whether something that was written has not arrived yet."""
+    return isinstance(stream, Stream) and stream.writer is not None and stream.writer.behind
+
+
+def dropped_lines(stream: TextIO) -> int:
+    """How many lines were dropped since this was asked last: nobody read them, or they could not be written."""
+    return stream.writer.take_dropped() if isinstance(stream, Stream) and stream.writer is not None else 0
+
+
+def unhindered() -> None:
+    """For commands whose result is recorded: from now on no output can fail, and none waits for its reader for long.
+
+    Without effect where the streams are not those of a command, such as in a test that captures them.
+    """
+    streams = [stream for stream in _streams() if stream.writer is None]
+    if streams:
+        from aetherflow.core.console.writer import Writer  # commands that only read need no thread
+
+        writer = Writer()
+        for stream in streams:
+            stream.write_by(writer)
 
 
 class StandardStreams:
@@ -110,24 +123,10 @@ class StandardStreams:
         return self
 
     def __exit__(self, *_: object) -> None:
-        writers = {each.writer for each in _streams() if each.writer is not None}
+        writers = {stream.writer for stream in _streams() if stream.writer is not None}
         sys.stdout, sys.stderr = self._before
         for writer in writers:
             writer.finish(stopped=self.stopped)
-
-
-def unhindered() -> None:
-    """For commands whose result is recorded: from now on no output can fail, and none waits for its reader for long.
-
-    Without effect where the streams are not those of a command, such as in a test that captures them.
-    """
-    streams = [stream for stream in _streams() if stream.writer is None]
-    if streams:
-        from aetherflow.core.console.writer import Writer  # commands that only read need no thread
-
-        writer = Writer()
-        for stream in streams:
-            stream.through(writer)
 
 
 def _streams() -> list[Stream]:
@@ -150,4 +149,5 @@ def _open_missing() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
             os.set_inheritable(number, True)
-            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 as long as we live

@@ -14,8 +14,7 @@ from typing import Any
 LIMIT = 1 << 20
 """Bytes that may wait for their reader; of more the oldest lines are dropped."""
 PATIENCE_SECONDS = 2.0
-"""How long a full buffer may hold up what prints, until it has been empty again: a reader that takes 0.5 MB in this time
-loses nothing."""
+"""How long a full buffer may hold up what prints, until it has been empty again."""
 END_SECONDS = 10.0
 """How long the end of a command waits for a reader that takes nothing."""
 STOPPED_SECONDS = 0.5
