@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aetherflow.core.console.outcome import exit_code as exit_code
     from aetherflow.core.console.outcome import show_error as show_error
     from aetherflow.core.console.streams import dropped_lines as dropped_lines
+    from aetherflow.core.console.streams import recorded as recorded
     from aetherflow.core.console.streams import unhindered as unhindered
     from aetherflow.core.console.table import table as table
     from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
@@ -74,7 +75,7 @@ _HOMES = {
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
-    "console.streams": "dropped_lines unhindered",
+    "console.streams": "dropped_lines recorded unhindered",
     "console.table": "table",
     "kernel.locks.alive": "AliveFile is_dead living_files",
     "kernel.locks.lease": "Lease",

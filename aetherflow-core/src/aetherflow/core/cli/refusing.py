@@ -21,7 +21,7 @@ from aetherflow.core.base.errors import (
     UsageError,
 )
 from aetherflow.core.base.said import Reason, ReasonCode, said
-from aetherflow.core.console.streams import unhindered
+from aetherflow.core.console.streams import recorded, unhindered
 from aetherflow.core.kernel.sequencing.run_errors import RunError
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class NotedStart:
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Observe the run: it has begun."""
         del fields
-        self.entered = self.entered or event == "run_start"
+        if event == "run_start" and not self.entered:
+            self.entered = True
+            recorded()
 
 
 @contextlib.contextmanager

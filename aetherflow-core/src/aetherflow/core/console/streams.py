@@ -110,6 +110,15 @@ def unhindered() -> None:
             stream.write_by(writer)
 
 
+def recorded() -> None:
+    """After `unhindered`: what the command does is recorded from now on. A signal that comes when the work is done, and
+    while the result is shown, does not change the exit code any more.
+    """
+    for stream in _streams():
+        if stream.writer is not None:
+            stream.writer.recorded = True
+
+
 class StandardStreams:
     """Around a command: missing streams are opened, output goes through `Stream`; at the end it is waited for."""
 

@@ -6,8 +6,6 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -22,7 +20,7 @@ STOPPED_SECONDS = 0.5
 CHUNK = 4096
 """Bytes per write: a pipe takes them whole, and each is a sign of life of the reader."""
 STDERR = 2
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Writer:
@@ -40,6 +38,13 @@ class Writer:
         self._patience = PATIENCE_SECONDS
         self._moved = time.monotonic()
         """When a reader took something, or there was nothing to take."""
+        self._noticed = False
+        self._before: dict[int, Any] = {}
+        self.recorded = False
+        """Set once the result is recorded, or something else handles signals until it is: see `_signalled`."""
+        if threading.current_thread() is threading.main_thread():
+            wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._signalled) for number in wanted}
         threading.Thread(target=self._work, name="output", daemon=True).start()
 
     def write(self, descriptor: int, data: bytes) -> None:
@@ -73,12 +78,24 @@ class Writer:
 
         The process is to end after it; the thread may be left with a write that never ends.
         """
-        with _noticing_signals() as noticed, self._changed:
+        self.recorded = True
+        with self._changed:
             while self.behind:
-                patience = STOPPED_SECONDS if stopped or noticed else END_SECONDS
+                patience = STOPPED_SECONDS if stopped or self._noticed else END_SECONDS
                 if time.monotonic() - self._moved > patience:
-                    return
+                    break
                 self._changed.wait(0.05)  # a signal does not wake it
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        """A signal before or after the work, which has a handler of its own: the end must not contradict the record."""
+        del frame
+        if self.recorded:
+            self._noticed = True
+        else:
+            signal.signal(number, self._before[number])
+            os.kill(os.getpid(), number)
 
     def _drop(self) -> None:
         kept: deque[tuple[int, bytes]] = deque()
@@ -122,23 +139,3 @@ class Writer:
                 self._moved = time.monotonic()
                 self._size -= written
                 self._dropped += lost
-
-
-@contextmanager
-def _noticing_signals() -> Iterator[list[int]]:
-    """Within it, signals that would end the process are put into the list instead; only in the main thread."""
-    noticed: list[int] = []
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        del frame
-        noticed.append(number)
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, notice) for number in wanted}
-    try:
-        yield noticed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
