@@ -51,7 +51,7 @@ class LineObserver:
             line = fields["text"]
         else:
             line = " ".join([event, *(f"{name}={_plain(value)}" for name, value in fields.items())])
-        print(line, file=self._stream, flush=True)
+        _write_line(self._stream, line)
 
     def close(self) -> None:
         """Tell how many lines were dropped, if any."""
@@ -74,7 +74,7 @@ class JsonObserver:
         bad = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED", "UNKNOWN")
         level = "WARNING" if event in ("step_retry", "output_dropped") else "ERROR" if bad else "INFO"
         head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
-        print(json.dumps({**head, **self._ids, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+        _write_line(self._stream, json.dumps({**head, **self._ids, **fields}, ensure_ascii=False))
 
     def close(self) -> None:
         """Tell how many lines were dropped, if any."""
@@ -149,6 +149,11 @@ class LiveObserver:
     def _erase(self) -> None:
         control(self._stream, ERASE)
         self._stream.flush()
+
+
+def _write_line(stream: TextIO, line: str) -> None:
+    stream.write(f"{line}\n")  # at once: only whole lines are dropped
+    stream.flush()
 
 
 def _remarkable(event: str, fields: dict[str, Any]) -> str | None:

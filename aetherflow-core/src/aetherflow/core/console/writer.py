@@ -10,9 +10,9 @@ from types import FrameType
 from typing import Any
 
 LIMIT = 1 << 20
-"""Bytes that may wait for their reader; of more the oldest lines are dropped."""
+"""Bytes for stderr that may wait for their reader; of more the oldest lines are dropped."""
 PATIENCE_SECONDS = 2.0
-"""How long a full buffer may hold up what prints, until it has been empty again."""
+"""How long a full buffer may hold up what prints: a reader that takes half of it in this time loses nothing."""
 END_SECONDS = 10.0
 """How long the end of a command waits for a reader that takes nothing."""
 STOPPED_SECONDS = 0.5
@@ -26,7 +26,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 class Writer:
     """Writes to descriptors in order. Nothing that it is given fails; a descriptor without a reader holds up nobody.
 
-    Only lines for stderr are dropped, for there the progress goes; stdout gets few texts, the results.
+    Only lines for stderr are dropped: there the progress goes. Stdout gets the results.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,8 @@ class Writer:
         self._size = 0
         self._busy = False
         self._dropped = 0
-        self._patience = PATIENCE_SECONDS
+        self._stuck = False
+        """True from when nobody made room in time until half of it is free again."""
         self._moved = time.monotonic()
         """When a reader took something, or there was nothing to take."""
         self._noticed = False
@@ -50,16 +51,11 @@ class Writer:
     def write(self, descriptor: int, data: bytes) -> None:
         """Take bytes to be written; waits only while the buffer is full, and not for long."""
         with self._changed:
-            if self._size > LIMIT and self._patience > 0:
-                began = time.monotonic()
-                self._changed.wait_for(lambda: self._size <= LIMIT, self._patience)
-                self._patience -= time.monotonic() - began
+            if descriptor == STDERR:
+                self._make_room(len(data))
             if not self.behind:
                 self._moved = time.monotonic()
             self._waiting.append((descriptor, data))
-            self._size += len(data)
-            if self._size > LIMIT:
-                self._drop()
             self._changed.notify_all()
 
     @property
@@ -97,9 +93,11 @@ class Writer:
             signal.signal(number, self._before[number])
             os.kill(os.getpid(), number)
 
-    def _drop(self) -> None:
+    def _make_room(self, size: int) -> None:
+        if self._size + size > LIMIT and not self._stuck:
+            self._stuck = not self._changed.wait_for(lambda: self._size <= LIMIT // 2, PATIENCE_SECONDS)
         kept: deque[tuple[int, bytes]] = deque()
-        while self._size > LIMIT and len(self._waiting) > 1:  # what came last is kept, be it as long as it may
+        while self._size + size > LIMIT and self._waiting:
             descriptor, data = self._waiting.popleft()
             if descriptor == STDERR:
                 self._size -= len(data)
@@ -107,14 +105,15 @@ class Writer:
             else:
                 kept.append((descriptor, data))
         self._waiting.extendleft(reversed(kept))
+        self._size += size
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._busy = False
-                if not self._waiting:
-                    self._patience = PATIENCE_SECONDS
-                self._changed.notify_all()
+                if self._size <= LIMIT // 2:
+                    self._stuck = False
+                    self._changed.notify_all()  # not at every line: who waits for room would run in between
                 self._changed.wait_for(lambda: self._waiting)
                 descriptor, data = self._waiting.popleft()
                 self._busy = True
@@ -137,5 +136,5 @@ class Writer:
             done += written
             with self._changed:
                 self._moved = time.monotonic()
-                self._size -= written
+                self._size -= written if descriptor == STDERR else 0
                 self._dropped += lost

@@ -36,7 +36,8 @@ class Events:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
             line = f"{stamp} {level} {message}"
         try:
-            print(line, file=stream, flush=True)
+            stream.write(f"{line}\n")
+            stream.flush()
         except (OSError, ValueError):
             return
 
