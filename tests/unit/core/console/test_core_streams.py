@@ -30,7 +30,13 @@ class Pipe:
 
     def __init__(self) -> None:
         self.reader, self.end = os.pipe()
+        self.writers: list[Writer] = []
         self.text = open(self.end, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 closed by `pipe`
+
+    def writer(self) -> Writer:
+        """A new writer, which has ended before the descriptors are closed: others will get their numbers."""
+        self.writers.append(Writer())
+        return self.writers[-1]
 
     def fill(self) -> "Pipe":
         """Fill it, so that every write waits."""
@@ -55,14 +61,16 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
     monkeypatch.setattr(writer, "STDERR", made.end)
     yield made
     with contextlib.suppress(OSError):
-        os.close(made.reader)  # a thread that hangs in a write ends by this
+        os.close(made.reader)  # a write that hangs ends by this
+    while any(each.behind for each in made.writers):
+        time.sleep(0.001)
     os.close(made.end)
 
 
 @pytest.fixture
 def patient(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Writer]:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
-    return Writer
+    return pipe.writer
 
 
 def shown_on(master: int, end: str) -> str:
@@ -173,7 +181,7 @@ def test_results_on_stdout_are_never_dropped(pipe: Pipe, patient: Callable[[], W
 
 def test_a_full_buffer_holds_up_for_a_short_time_only(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.2)
-    busy = Writer()
+    busy = pipe.writer()
     pipe.fill()
     for _ in range(LIMIT // 1_000 + 2):
         busy.write(pipe.end, b"." * 999 + b"\n")
@@ -186,7 +194,7 @@ def test_a_full_buffer_holds_up_for_a_short_time_only(pipe: Pipe, monkeypatch: p
 
 
 def test_a_reader_that_is_only_slow_loses_nothing(pipe: Pipe) -> None:
-    busy = Writer()
+    busy = pipe.writer()
     lines = [f"{number:08} {'.' * 1_000}\n".encode() for number in range(3_000)]
     descriptor = os.dup(pipe.reader)
 
@@ -245,7 +253,7 @@ def test_the_end_waits_for_a_reader_but_not_for_ever(
         monkeypatch.setattr(writer, "END_SECONDS", 0.3)
     else:
         monkeypatch.setattr(writer, "END_SECONDS", 1_000.0)
-    busy = Writer()
+    busy = pipe.writer()
     pipe.fill()
     busy.write(pipe.end, b"result\n")
     if signalled:
@@ -263,7 +271,7 @@ def test_before_anything_is_recorded_a_signal_does_what_it_always_does(pipe: Pip
 
     before = signal.signal(signal.SIGHUP, handler)
     try:
-        busy = Writer()
+        busy = pipe.writer()
         os.kill(os.getpid(), signal.SIGHUP)
         assert seen == [signal.SIGHUP]
         busy.finish(stopped=False)

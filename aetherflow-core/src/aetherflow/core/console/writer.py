@@ -44,7 +44,7 @@ class Writer:
         self.recorded = False
         """Set once the result is recorded, or something else handles signals until it is: see `_signalled`."""
         if threading.current_thread() is threading.main_thread():
-            wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            wanted = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
             self._before = {number: signal.signal(number, self._signalled) for number in wanted}
         threading.Thread(target=self._work, name="output", daemon=True).start()
 
