@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ STOPPED = 128
 
 
 def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None) -> int:
-    """Call a command line; returns its exit code. Errors are shown on stderr; with `debug` they are raised instead.
+    """Call a command line; returns its exit code. Errors are shown on stderr, with `debug` as tracebacks; those that
+    nobody expected are raised then.
 
     `show` replaces `show_error` for expected errors. That stderr cannot be written changes no exit code.
     """
@@ -42,10 +44,11 @@ def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> i
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except AetherflowError as error:
-        if debug:
-            raise
         with contextlib.suppress(OSError):
-            show(error)
+            if debug:
+                sys.stderr.write("".join(traceback.format_exception(error)))
+            else:
+                show(error)
         return error.exit_code
     except BrokenPipeError:
         _give_up_stdout()  # its reader has gone
