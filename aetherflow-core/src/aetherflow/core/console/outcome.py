@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +18,10 @@ STOPPED = 128
 
 
 def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None) -> int:
-    """Call a command line; returns its exit code. Errors are shown on stderr, with `debug` as tracebacks; those that
-    nobody expected are raised then.
+    """Call a command line; returns its exit code. Errors are shown on stderr, whether it can be written or not.
 
-    `show` replaces `show_error` for expected errors. That stderr cannot be written changes no exit code.
+    With `debug` they are shown as tracebacks, and unexpected ones are raised. `show` replaces `show_error` for expected
+    errors.
     """
     with StandardStreams() as streams:
         code = _called(call, program, debug, show or show_error)
@@ -46,6 +45,8 @@ def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> i
     except AetherflowError as error:
         with contextlib.suppress(OSError):
             if debug:
+                import traceback
+
                 sys.stderr.write("".join(traceback.format_exception(error)))
             else:
                 show(error)
