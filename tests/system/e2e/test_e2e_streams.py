@@ -22,7 +22,8 @@ import warm
 from scheduler_bench import Bench, bench, wait_for
 
 __all__ = ["bench"]
-DAY = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date().isoformat()
+TODAY = dt.datetime.now(dt.UTC).date()
+DAY = (TODAY - dt.timedelta(days=1)).isoformat()
 FAULTS = ("closed", "broken", "full", "blocked", "hung up")
 STREAMS = ("stdin", "stdout", "stderr", "both")
 GRACE_SECONDS = 8
@@ -35,7 +36,7 @@ COMMANDS: dict[str, list[str]] = {
     "bundle": ["core", "run", "--bundle-manifest", "bundle.yaml", "--run-id", "r"],
     "tick": ["scheduler", "tick", SCHEDULE],
     "run-item": ["scheduler", "run-item", SCHEDULE, "daily"],
-    "backfill": ["scheduler", "backfill", SCHEDULE, "daily", "--from", DAY, "--to", "2199-01-01"],
+    "backfill": ["scheduler", "backfill", SCHEDULE, "daily", "--from", DAY, "--to", TODAY.isoformat()],
 }
 LAUNCHER = """
     import sys
@@ -194,7 +195,7 @@ def test_the_exit_code_is_the_recorded_result(case: Callable[[str, str], Case], 
 def test_a_stop_is_a_stop_while_nobody_reads(case: Callable[[str, str], Case], command: str) -> None:
     for stream in ("stdin", "stderr", "both"):
         here = case(stream, command)
-        here.does(f"seq 30000; seq 30000 >&2; touch {here.folder}/begun; exec sleep 300")
+        here.does(f"seq 200; seq 200 >&2; touch {here.folder}/begun; exec sleep 300")
         with faulty(stream, "blocked") as streams:
             process = here.start(streams)
             wait_for((here.folder / "begun").exists)

@@ -70,7 +70,7 @@ def backfill(
         _print_report(item, done, len(wanted), undone)
     elif not quiet:
         _print_counts(done, len(wanted), undone)
-    if stopped is not None:
+    if stopped is not None and (len(done) < len(wanted) or any(row.status == Status.INTERRUPTED for row in done)):
         raise typer.Exit(128 + stopped)
     if undone:
         raise typer.Exit(1)
