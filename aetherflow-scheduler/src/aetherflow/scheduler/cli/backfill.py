@@ -58,6 +58,7 @@ def backfill(
         return
     unhindered()
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
+        begun = here.clock.now_ms()
         here.reread(item, to_ms(first), to_ms(last))
         wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
@@ -70,7 +71,7 @@ def backfill(
         _print_report(item, done, len(wanted), undone)
     elif not quiet:
         _print_counts(done, len(wanted), undone)
-    if stopped is not None and (len(done) < len(wanted) or any(row.status == Status.INTERRUPTED for row in done)):
+    if stopped is not None and not all(_has_ended(row, begun) for _, row in after):
         raise typer.Exit(128 + stopped)
     if undone:
         raise typer.Exit(1)
@@ -83,6 +84,15 @@ def _check(include: str, reason: str | None, *, dry_run: bool) -> None:
         raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
     if include == "all" and not reason and not dry_run:
         raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
+
+
+def _has_ended(row: "SlotRow | None", begun: int) -> bool:
+    """Whether a slot has come to its end since then; one that a stop has put back has not."""
+    from aetherflow.scheduler.schedule.policy import Status
+
+    if row is None or row.active or row.status == Status.INTERRUPTED:
+        return False
+    return row.finished_at is not None and row.finished_at >= begun
 
 
 def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:
