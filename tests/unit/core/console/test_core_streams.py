@@ -280,6 +280,25 @@ def test_before_anything_is_recorded_a_signal_does_what_it_always_does(pipe: Pip
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_second_signal_at_the_end_ends_the_process_all_the_same(pipe: Pipe) -> None:
+    seen: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        busy = pipe.writer()
+        busy.recorded = True
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert seen == []
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert seen == [signal.SIGHUP]
+        busy.finish(stopped=False)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 # Commands
 
 

@@ -85,9 +85,12 @@ class Writer:
             signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        """A signal before or after the work, which has a handler of its own: the end must not contradict the record."""
+        """A signal before or after the work, which has a handler of its own: the end must not contradict the record.
+
+        A second one ends the process all the same, should something hang at the end.
+        """
         del frame
-        if self.recorded:
+        if self.recorded and not self._noticed:
             self._noticed = True
         else:
             signal.signal(number, self._before[number])
