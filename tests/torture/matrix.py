@@ -23,7 +23,7 @@ PROMISES = (
     "An interrupted step is visible; it runs again (at least once) under a stable idempotency key.",
     "One executor per run; takeover within 1 s of kill -9 on the same host.",
     "No write with a stale fencing token is accepted; waiting is first come, first served.",
-    "No process is left behind.",
+    "No process is left behind, but for one that has left its group and has cleared its environment too.",
     "A path, local or remote, holds the old or the new file, never a part; nothing hangs.",
     "POST and mail at most once unless keyed.",
     "Full disk or I/O error at any system call: the first error is shown, resume works.",

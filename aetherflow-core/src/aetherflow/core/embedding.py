@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
     from aetherflow.core.console.outcome import show_error as show_error
+    from aetherflow.core.console.streams import dropped_lines as dropped_lines
+    from aetherflow.core.console.streams import recorded as recorded
+    from aetherflow.core.console.streams import unhindered as unhindered
     from aetherflow.core.console.table import table as table
     from aetherflow.core.host.importing import find_target as find_target
     from aetherflow.core.host.metadata import PluginEntry as PluginEntry
@@ -80,6 +83,7 @@ _HOMES = {
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
+    "console.streams": "dropped_lines recorded unhindered",
     "console.table": "table",
     "host.importing": "find_target",
     "host.metadata": "PluginEntry installed_in",

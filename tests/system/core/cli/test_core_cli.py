@@ -128,7 +128,7 @@ def test_version(project: "Project") -> None:
 def test_tracebacks_only_with_debug(project: "Project") -> None:
     assert "Traceback" not in project.command("run", "gone.yaml").err
     debug = project.command("--debug", "run", "gone.yaml")
-    assert debug.code == 1
+    assert debug.code == 2, "the same as without"
     assert "Traceback" in debug.err
     assert "SpecError" in debug.err
 

@@ -197,7 +197,7 @@ def test_an_observer_that_fails_starves_nobody_and_is_told_once(project: "Projec
             "run_started": 'ValueError("no disk")',
             "step_started": "SystemExit(3)",
             "step_finished": "KeyError('x')",
-            "run_finished": "RuntimeError()",
+            "run_finished": "KeyboardInterrupt()",
         }.items()
     )
     hook(project, "acme", fails)

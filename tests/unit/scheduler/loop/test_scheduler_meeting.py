@@ -59,3 +59,21 @@ def test_a_pass_whose_run_was_stopped_from_outside_has_failed(daily: "Bench", st
         row = enter_slot(slots, ms(midnight()), Status.RUNNING, status)
     assert row is not None
     assert Ticked([row], []).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("status", "waits", "code"),
+    [
+        (Status.SUCCESS, False, 0), (Status.FAILED, False, 1), (Status.INTERRUPTED, False, 143),
+        (Status.SUCCESS, True, 143),
+    ],
+)  # fmt: skip
+def test_a_signal_that_comes_when_all_is_done_changes_no_exit_code(
+    daily: "Bench", status: Status, waits: bool, code: int
+) -> None:
+    with somebody(daily, "tick") as slots:
+        row = enter_slot(slots, ms(midnight()), Status.RUNNING, status)
+        waiting = enter_slot(slots, ms(midnight(1)))
+    assert row is not None
+    assert waiting is not None
+    assert Ticked([row], [waiting] if waits else [], signal=15).exit_code == code

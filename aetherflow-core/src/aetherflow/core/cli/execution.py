@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aetherflow.core.base.errors import AetherflowError, UsageError
+from aetherflow.core.console.streams import unhindered
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
@@ -110,10 +111,11 @@ def _tell(event: str, level: str, **fields: Any) -> None:
 
 @contextlib.contextmanager
 def noted(start: "NotedStart") -> "Iterator[NotedStart]":
-    """Within it, an error is written down if the run has not begun; it is raised all the same.
+    """Within it, an error is written down if the run has not begun; it is raised all the same. Output hinders nothing.
 
     Not on a terminal what the person sees and corrects at once: a file that is not there, an argument that is wrong.
     """
+    unhindered()
     try:
         yield start
     except (AetherflowError, OSError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.console.streams import ERASE, control
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.sync import SyncResult
@@ -27,9 +28,6 @@ AllowStaleOption = Annotated[
 ExpectOption = Annotated[
     str | None, typer.Option(metavar="FP", help="Expected content fingerprint of the bundle, or its start.")
 ]
-
-
-_CLEAR = "\r\x1b[2K"
 
 
 class FlowSource(NamedTuple):
@@ -123,13 +121,14 @@ class SyncProgress:
         """Show the file that is about to be fetched."""
         if self._live:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(_CLEAR + f"{number}/{total} {path}"[:width])
+            control(sys.stderr, ERASE)
+            sys.stderr.write(f"{number}/{total} {path}"[:width])
             sys.stderr.flush()
             self._shown = True
 
     def done(self) -> None:
         """Clear the line."""
         if self._shown:
-            sys.stderr.write(_CLEAR)
+            control(sys.stderr, ERASE)
             sys.stderr.flush()
             self._shown = False

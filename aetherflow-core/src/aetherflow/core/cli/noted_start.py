@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.console.streams import recorded
+
 if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
@@ -39,4 +41,6 @@ class NotedStart:
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Observe the run: it has begun."""
         del fields
-        self.entered = self.entered or event == "run_start"
+        if event == "run_start" and not self.entered:
+            self.entered = True
+            recorded()

@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol, TextIO
 
 from aetherflow.core.cli.summary import seconds
+from aetherflow.core.console.streams import ERASE, control, dropped_lines, is_behind
 from aetherflow.core.runtime.logs.events import as_text
 
 TICK_SECONDS = 0.2
@@ -47,10 +48,12 @@ class LineObserver:
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         if event in ("progress", "run_summary"):
             return
-        line = fields["text"] if event == "output" else as_text(event, fields)
-        print(line, file=self._stream, flush=True)
+        _write_line(self._stream, fields["text"] if event == "output" else as_text(event, fields))
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Tell how many lines were dropped, if any."""
+        if dropped := dropped_lines(self._stream):
+            self("output_dropped", {"lines": dropped})
 
 
 class JsonObserver:
@@ -66,11 +69,14 @@ class JsonObserver:
         if event == "run_start":
             self._ids = {name: fields[name] for name in ("flow_id", "run_id")}
         bad = "error" in fields or fields.get("status") in ("FAILED", "INTERRUPTED", "UNKNOWN")
-        level = "WARNING" if event == "step_retry" else "ERROR" if bad else "INFO"
+        level = "WARNING" if event in ("step_retry", "output_dropped") else "ERROR" if bad else "INFO"
         head = {"ts_ms": time.time_ns() // 1_000_000, "level": level, "event": event}
-        print(json.dumps({**head, **self._ids, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+        _write_line(self._stream, json.dumps({**head, **self._ids, **fields}, ensure_ascii=False))
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Tell how many lines were dropped, if any."""
+        if dropped := dropped_lines(self._stream):
+            self("output_dropped", {"lines": dropped})
 
 
 class LiveObserver:
@@ -117,11 +123,14 @@ class LiveObserver:
         self._ticker.join()
         with self._lock:
             self._erase()
+            if dropped := dropped_lines(self._stream):
+                self._stream.write(f"DROPPED     {dropped:,} lines that the terminal did not take\n")
 
     def _tick(self) -> None:
         while not self._closed.wait(TICK_SECONDS):
             with self._lock:
-                self._draw()
+                if not is_behind(self._stream):  # else a terminal that takes nothing would get ever more
+                    self._draw()
 
     def _line(self, text: str) -> None:
         self._erase()
@@ -132,12 +141,18 @@ class LiveObserver:
         if self._step is not None:
             elapsed = seconds(int((time.monotonic() - self._started) * 1000))
             text = f"RUNNING     {self._step}  {elapsed}  {self._progress}".rstrip()
-            self._stream.write("\r\x1b[2K" + text[: shutil.get_terminal_size().columns - 1])
+            control(self._stream, ERASE)
+            self._stream.write(text[: shutil.get_terminal_size().columns - 1])
         self._stream.flush()
 
     def _erase(self) -> None:
-        self._stream.write("\r\x1b[2K")
+        control(self._stream, ERASE)
         self._stream.flush()
+
+
+def _write_line(stream: TextIO, line: str) -> None:
+    stream.write(f"{line}\n")  # at once: only whole lines are dropped
+    stream.flush()
 
 
 def _remarkable(event: str, fields: dict[str, Any]) -> str | None:

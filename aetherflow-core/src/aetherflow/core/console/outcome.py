@@ -1,5 +1,6 @@
 """Turning errors into messages and exit codes, for the command lines of all first-party programs."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -8,48 +9,79 @@ from typing import Any
 import typer
 
 from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.console.streams import StandardStreams
 
 Show = Callable[[AetherflowError], None]
 
+STOPPED = 128
+"""Greater exit codes are those of commands that a signal has stopped."""
+
 
 def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None) -> int:
-    """Call a command line; returns its exit code. Errors are shown on stderr; with `debug` they are raised instead.
+    """Call a command line; returns its exit code. Errors are shown on stderr, whether it can be written or not.
 
-    `show` replaces `show_error` for expected errors.
+    With `debug` they are shown as tracebacks, and unexpected ones are raised. `show` replaces `show_error` for expected
+    errors.
     """
+    with StandardStreams() as streams:
+        code = _called(call, program, debug, show or show_error)
+        streams.stopped = code > STOPPED
+        return code
+
+
+def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> int:
     try:
         return call() or 0
     except typer.TyperException as error:
-        if callable(usage := getattr(error, "show", None)):
-            usage()  # writes the usage line, the message and the hint at --help
-        else:
-            typer.echo(error.format_message(), err=True)
+        usage = getattr(error, "show", None)
+        with contextlib.suppress(OSError):
+            if callable(usage):
+                usage()  # writes the usage line, the message and the hint at --help
+            else:
+                typer.echo(error.format_message(), err=True)
         return error.exit_code
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return 130
     except AetherflowError as error:
-        if debug:
-            raise
-        (show or show_error)(error)
+        with contextlib.suppress(OSError):
+            if debug:
+                import traceback
+
+                sys.stderr.write("".join(traceback.format_exception(error)))
+            else:
+                show(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
-        # the reader of stdout has gone; redirect it, so that the interpreter's last flush does not fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # its reader has gone
         return 1
     except OSError as error:  # a problem of a disk or folder, not a defect of the program
         if debug:
             raise
-        typer.echo(f"AF0003 {error}", err=True)
-        typer.echo("  fix: check the disk and the permissions, then run the same command again", err=True)
+        _give_up_stdout()
+        _tell(f"AF0003 {error}", "check the disk and the permissions, then run the same command again")
         return 1
     except Exception as error:
         if debug:
             raise
-        typer.echo(f"AF0001 internal error: {type(error).__name__}: {error}", err=True)
-        typer.echo(f"  fix: repeat with `{program} --debug …` and report the traceback", err=True)
+        _tell(
+            f"AF0001 internal error: {type(error).__name__}: {error}",
+            f"repeat with `{program} --debug …` and report the traceback",
+        )
         return 1
+
+
+def _tell(message: str, fix: str) -> None:
+    with contextlib.suppress(OSError):
+        typer.echo(f"{message}\n  fix: {fix}", err=True)
+
+
+def _give_up_stdout() -> None:
+    """If stdout cannot be written, drop what it holds: the interpreter would end with another code for it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a test's stream has no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_error(error: AetherflowError) -> None:

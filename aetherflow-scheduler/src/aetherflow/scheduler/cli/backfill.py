@@ -33,6 +33,7 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
+    from aetherflow.core.embedding import unhindered
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.truth import truth_of
@@ -55,7 +56,9 @@ def backfill(
             wanted, busy = choose(found, ledger, truth_of(schedule), first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
+    unhindered()
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
+        begun = here.clock.now_ms()
         here.reread(item, to_ms(first), to_ms(last))
         wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
@@ -68,7 +71,7 @@ def backfill(
         _print_report(item, done, len(wanted), undone)
     elif not quiet:
         _print_counts(done, len(wanted), undone)
-    if stopped is not None:
+    if stopped is not None and not all(_has_ended(row, begun) for _, row in after):
         raise typer.Exit(128 + stopped)
     if undone:
         raise typer.Exit(1)
@@ -81,6 +84,15 @@ def _check(include: str, reason: str | None, *, dry_run: bool) -> None:
         raise UsageError(f"--include {include!r} is not known", fix="write missing, failed or all")
     if include == "all" and not reason and not dry_run:
         raise UsageError("--include all runs slots that have succeeded once more", fix='say why: --reason "TEXT"')
+
+
+def _has_ended(row: "SlotRow | None", begun: int) -> bool:
+    """Whether a slot has come to its end since then; one that a stop has put back has not."""
+    from aetherflow.scheduler.schedule.policy import Status
+
+    if row is None or row.active or row.status == Status.INTERRUPTED:
+        return False
+    return row.finished_at is not None and row.finished_at >= begun
 
 
 def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:

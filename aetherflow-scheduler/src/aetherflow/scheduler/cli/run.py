@@ -24,8 +24,10 @@ def run(
 
     Example: aetherflow-scheduler run scheduler.yaml
     """
+    from aetherflow.core.embedding import unhindered
     from aetherflow.scheduler.cli.loading import load
 
+    unhindered()
     if once:
         from aetherflow.scheduler.cli.tick import one_pass
 

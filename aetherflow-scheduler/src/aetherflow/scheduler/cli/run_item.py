@@ -31,12 +31,14 @@ def run_item(
     Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
     """
     from aetherflow.core.api import UsageError
+    from aetherflow.core.embedding import unhindered
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.loop.single import run_item as run_one
     from aetherflow.scheduler.time.clock import iso
 
+    unhindered()
     if trigger not in TRIGGERS:
         raise UsageError(f"--trigger {trigger!r} is not known", fix=f"write one of: {', '.join(TRIGGERS)}")
     schedule = load(file)

@@ -43,10 +43,12 @@ def one_pass(
     as_json: bool,
 ) -> None:
     """Run one pass, print its result, and exit with its code."""
+    from aetherflow.core.embedding import unhindered
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.loop.tick import tick as do_pass
 
+    unhindered()
     done = do_pass(load(file), items=items, wait=wait, take_over=take_over, quiet=quiet)
     if as_json:
         report = {

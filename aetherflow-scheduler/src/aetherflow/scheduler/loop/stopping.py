@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from aetherflow.core.embedding import recorded
 from aetherflow.scheduler.time.clock import Clock
 
 
@@ -49,6 +50,7 @@ class StopRequest:
         if reloads or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, handler) for number in numbers}
+        recorded()
         try:
             yield
         finally:

@@ -35,8 +35,9 @@ class Ticked:
 
     @property
     def exit_code(self) -> int:
-        """1 if a slot failed or was stopped; 128 + n after signal n."""
-        if self.signal is not None:
+        """1 if a slot failed or was stopped; 128 + n if signal n has left something undone."""
+        undone = self.waiting or any(row.active or row.status == Status.INTERRUPTED for row in self.rows)
+        if self.signal is not None and undone:
             return 128 + self.signal
         return int(any(row.status in BAD for row in self.rows))
 

@@ -5,7 +5,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
+
+from aetherflow.core.embedding import dropped_lines
 
 _RANKS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -13,7 +15,7 @@ _RANKS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 class Events:
     """Writes one line per event; errors of the stream are ignored."""
 
-    def __init__(self, level: str = "INFO", log_format: str = "text", stream: IO[str] | None = None) -> None:
+    def __init__(self, level: str = "INFO", log_format: str = "text", stream: TextIO | None = None) -> None:
         self._least = _RANKS.get(level.upper(), 20)
         self._as_json = log_format == "json"
         self._stream = stream
@@ -22,6 +24,9 @@ class Events:
         """Write an event; fields that are None are left out."""
         if _RANKS[level] < self._least:
             return
+        stream = self._stream or sys.stderr
+        if lost := dropped_lines(stream):
+            self.tell("WARNING", "output_dropped", f"{lost} lines of this log were dropped: nobody read it", lines=lost)
         now = time.time_ns() // 1_000_000
         given = {name: value for name, value in fields.items() if value is not None}
         if self._as_json:
@@ -31,7 +36,8 @@ class Events:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
             line = f"{stamp} {level} {message}"
         try:
-            print(line, file=self._stream or sys.stderr, flush=True)
+            stream.write(f"{line}\n")
+            stream.flush()
         except (OSError, ValueError):
             return
 

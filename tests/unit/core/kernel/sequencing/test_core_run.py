@@ -216,11 +216,12 @@ def test_the_json_summary_has_the_contracts_fields(project: "Project") -> None:
     assert {"step_id", "step_type", "status", "duration_ms"} <= job["steps"][0].keys()
 
 
-def test_a_failing_observer_does_not_fail_the_run(project: "Project") -> None:
+@pytest.mark.parametrize("error", [BrokenPipeError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_a_failing_observer_does_not_fail_the_run(project: "Project", error: type[BaseException]) -> None:
     seen: list[str] = []
 
     def broken(event: str, fields: dict[str, Any]) -> None:
-        raise BrokenPipeError(event)
+        raise error(event)
 
     path = project.flow("jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n")
     summary = run_flow(path, observers=[broken, lambda event, fields: seen.append(event)])

@@ -40,6 +40,7 @@ PROJECT_KEYS: dict[str, DocPath] = {
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
     "events_file": ("log", "events_file"),
+    "step_log_bytes": ("limits", "step_log_bytes"),
     "otel": ("log", "otel"),
     "profiles_file": ("profiles_file",),
     "plugin_paths": ("plugins", "paths"),
@@ -65,6 +66,7 @@ class Settings(StrictModel):
     log_format: LogFormat = Field("text", description="text or json")
     metrics_module: str | None = Field(None, description="Module with METRICS")
     events_file: str | None = Field(None, description="File that gets every event of every run as a JSON line")
+    step_log_bytes: int = Field(10_485_760, ge=16_384, description="Size from which on a step's log loses its middle")
     otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry")
     connector_cache_default: CacheScope = Field("run", description="How long connectors live: run, process, none")
     connector_cache_disabled: Flag = Field(False, description="Forces none")
@@ -159,6 +161,7 @@ def _from_project(project: Project | None) -> dict[str, Any]:
         "log_level": spec.log.level if "level" in spec.log.model_fields_set else None,
         "log_format": spec.log.format if "format" in spec.log.model_fields_set else None,
         "events_file": _under(folder, spec.log.events_file),
+        "step_log_bytes": spec.limits.step_log_bytes,
         "otel": spec.log.otel if "otel" in spec.log.model_fields_set else None,
         "profiles_file": _under(folder, spec.profiles_file),
         "plugin_paths": [_under(folder, path) for path in spec.plugins.paths] or None,

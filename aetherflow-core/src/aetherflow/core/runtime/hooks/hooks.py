@@ -26,7 +26,7 @@ class HookObserver:
         for name, call in self._hooks.each(hook):
             try:
                 call(run=self._run, **arguments(fields))  # new values each time: plugins cannot affect each other
-            except (Exception, SystemExit) as error:  # noqa: BLE001 foreign code may raise anything
+            except BaseException as error:  # noqa: BLE001 foreign code may raise anything, KeyboardInterrupt too
                 self._report(name, hook, error)
 
     def _report(self, name: str, hook: str, error: BaseException) -> None:

@@ -84,7 +84,7 @@ class Events:
         for observer in list(self._observers):
             try:
                 observer(event, shown)
-            except Exception as error:  # noqa: BLE001 a closed terminal or a full disk under a log must not end the run
+            except BaseException as error:  # noqa: BLE001 whatever an observer raises, the run goes on; Ctrl-C is a stop
                 self._observers.remove(observer)
                 log.warning("an observer of the run failed and sees no more events: %s", error)
 

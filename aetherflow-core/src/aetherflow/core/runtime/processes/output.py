@@ -4,12 +4,14 @@ import codecs
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.redact import RedactedStream, Redactor
 from aetherflow.core.contracts.context import StreamName
 from aetherflow.core.runtime.logs.events import Events
+
+if TYPE_CHECKING:
+    from aetherflow.core.base.durable.limited_log import LimitedLog
 
 TAIL_LINES = 20
 MAX_LINE = 64 * 1024
@@ -46,14 +48,16 @@ class _Lines:
 class OutputLog:
     """The log of one attempt; the file is created with the first line. Thread-safe."""
 
-    def __init__(self, path: Path, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
+    def __init__(self, path: Path, limit: int, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
+        """`limit`: bytes from which on the middle of the log is left out."""
         self.path = path
+        self._limit = limit
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._job_id = job_id
         self._step_id = step_id
         self._events = events
         self._streams: dict[StreamName, _Lines] = {"stdout": _Lines(redactor), "stderr": _Lines(redactor)}
-        self._file: IO[bytes] | None = None
+        self._file: LimitedLog | None = None
         self._lock = threading.Lock()
 
     @property
@@ -78,7 +82,9 @@ class OutputLog:
         if not lines:
             return
         if self._file is None:
-            self._file = durable.open_log(self.path)
+            from aetherflow.core.base.durable.limited_log import LimitedLog  # most steps print nothing
+
+            self._file = LimitedLog(self.path, self._limit)
         self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
         self.tail.extend(lines[-TAIL_LINES:])
         for line in lines:

@@ -80,11 +80,16 @@ class PolicySpec(SpecModel):
 
 
 class LimitsSpec(SpecModel):
-    """The size limits of documents."""
+    """The size limits of documents and logs."""
 
     flow_bytes: int | None = Field(None, gt=0, description="Largest flow file in bytes; default 4 MiB")
     flow_nodes: int | None = Field(
         None, gt=0, description="Most values in a document, aliases expanded; default 300,000"
+    )
+    step_log_bytes: int | None = Field(
+        None,
+        ge=16_384,
+        description="Size from which on the log of a step loses its middle; default 10 MiB; AETHERFLOW_STEP_LOG_BYTES",
     )
 
 
@@ -116,6 +121,6 @@ class ProjectSpec(SpecModel):
     profiles_file: str | None = Field(None, description="YAML file of profiles; AETHERFLOW_PROFILES_FILE")
     plugins: PluginsSpec = Field(default_factory=PluginsSpec.model_construct, description="Which plugins may be used")
     policy: PolicySpec = Field(default_factory=PolicySpec.model_construct, description="Rules that cannot be loosened")
-    limits: LimitsSpec = Field(default_factory=LimitsSpec.model_construct, description="Limits on documents")
+    limits: LimitsSpec = Field(default_factory=LimitsSpec.model_construct, description="Limits on documents and logs")
     paths: PathsSpec = Field(default_factory=PathsSpec.model_construct, description="Further folders for steps")
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
