@@ -31,8 +31,12 @@ class _Settings:
         if isinstance(flow, dict):
             self._params(flow.get("params"))
             self._dates(flow.get("data_date"))
+            if isinstance(defaults := flow.get("defaults"), dict):
+                self._retry(Part(("flow", "defaults"), defaults, None))
         for job in jobs(data):
+            lock = (job.get("lock", dict) or {}).get("key")
             for step in steps(job):
+                self._locked_twice(step.data, step.path, lock, (*job.path, "lock", "key"))
                 self._given_twice(step)
                 self._retry(step)
                 self._for_each(step)
@@ -46,18 +50,32 @@ class _Settings:
                 message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
                 self._add("AF1213", message, path, fix="keep one of them", code="semantic:setting_twice", at_key=True)
 
-    def _retry(self, step: Part) -> None:
-        retry = step.get("retry", dict) or {}
+    def _locked_twice(self, step: dict[str, Any], path: DocPath, key: Any, own: DocPath) -> None:
+        inputs = step.get("inputs")
+        if key is None or step.get("type") != "with_lock" or not isinstance(inputs, dict):
+            return
+        at: DocPath = (*path, "inputs", "lock_key")
+        if inputs.get("lock_key") == key:
+            line = self.document.source.value(own).line
+            message = f"{format_path(at)}: the job holds the lock {key!r} already, by its `lock` on line {line}"
+            self._add("AF1217", message, at, fix="run the step without with_lock", code="semantic:lock_twice")
+        if isinstance(inner := inputs.get("step"), dict):
+            self._locked_twice(inner, (*path, "inputs", "step"), key, own)
+
+    def _retry(self, part: Part) -> None:
+        retry = part.get("retry", dict) or {}
         least, most = retry.get("backoff_seconds"), retry.get("max_backoff_seconds")
         if isinstance(least, int | float) and isinstance(most, int | float) and most < least:
-            path: DocPath = (*step.path, "retry", "max_backoff_seconds")
+            path: DocPath = (*part.path, "retry", "max_backoff_seconds")
             message = f"{format_path(path)} is below backoff_seconds, the first wait"
             self._add("AF1103", message, path, fix=f"raise it to at least {least:g}, or lower backoff_seconds")
 
     def _for_each(self, step: Part) -> None:
-        text = step.get("for_each", str)
-        if text is not None and not has_template(text):
-            path: DocPath = (*step.path, "for_each")
+        path: DocPath = (*step.path, "for_each")
+        text = step.data.get("for_each")
+        if isinstance(text, dict):
+            path, text = (*path, "items"), text.get("items")
+        if isinstance(text, str) and not has_template(text):
             self._add("AF1103", f"{format_path(path)} is text, not a list", path, fix="write a list, or a template")
 
     def _params(self, params: Any) -> None:

@@ -131,6 +131,8 @@ class StepStart(NamedTuple):
     def_hash: str
     items: list[Any] | None = None
     """The frozen list of a `for_each`."""
+    label: str | None = None
+    """Name of the item for people."""
 
 
 class StagedClaim(NamedTuple):

@@ -6,6 +6,7 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
   is claimed, the same in every run; `artifact` is the copy that a run which takes over needs, with size and sha256;
   `taken_from` is the run before, `taken_by` the one that took it over. At most one open claim of a key.
 - `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
+- `step_runs.label`: the name of an item for people; its key stays what it is.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 
 Not written yet:
@@ -14,7 +15,6 @@ Not written yet:
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
 - `runs.progress`: written with the heartbeat.
-- `step_runs.label`: the name of an item for people; its key stays what it is.
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 

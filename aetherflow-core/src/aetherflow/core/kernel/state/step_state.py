@@ -222,7 +222,7 @@ class StepStates:
         values = {
             **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,
             "status": status, "effect": start.effect, "idem_key": start.idem_key, "plugin": start.plugin,
-            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, **columns,
+            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, "label": start.label, **columns,
         }  # fmt: skip
         insert(self._unit.db, "step_runs", values)
         made = start.def_hash, def_version
