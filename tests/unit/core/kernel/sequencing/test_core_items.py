@@ -141,7 +141,7 @@ def test_an_unknown_outcome_ends_the_step_at_once(project: "Project") -> None:
     ("item", "shown"),
     [
         ("DE", "DE"),
-        ("/data/partner/outbox/2026/11/27/orders_of_all_countries_2026-11-27.csv", "…/orders_of_all_countries_2026-11-27.csv"),
+        ("/data/partner/outbox/2026/11/27/orders_of_all_2026-11-27.csv", "…/orders_of_all_2026-11-27.csv"),
         ("x" * 200, "x" * 120 + "…"),
         ("{n: 1, f: /data/partner/outbox/2026/11/27/orders_2026.csv}", '{"n":1,"f":"…/orders_2026.csv"}'),
     ],
@@ -172,7 +172,7 @@ def test_a_name_that_cannot_be_made_fails_before_any_item(project: "Project") ->
     flow(project, "{items: [{n: Oslo}, {m: Bergen}], key: '{{item.n}}'}")
     code, _, err = run(project)
     assert code == 1
-    assert "FAILED a.s at flow.yaml:8:62" in err, "the place of `key`"
+    assert "FAILED a.s at flow.yaml:8:58" in err, "the place of `key`"
     assert "item.n" in err
     assert project.lines() == []
 
