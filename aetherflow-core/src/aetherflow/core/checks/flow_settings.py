@@ -34,9 +34,7 @@ class _Settings:
             if isinstance(defaults := flow.get("defaults"), dict):
                 self._retry(Part(("flow", "defaults"), defaults, None))
         for job in jobs(data):
-            lock = (job.get("lock", dict) or {}).get("key")
             for step in steps(job):
-                self._locked_twice(step.data, step.path, lock, (*job.path, "lock", "key"))
                 self._given_twice(step)
                 self._retry(step)
                 self._for_each(step)
@@ -49,18 +47,6 @@ class _Settings:
                 line = self.document.source.key((*step.path, key)).line
                 message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
                 self._add("AF1213", message, path, fix="keep one of them", code="semantic:setting_twice", at_key=True)
-
-    def _locked_twice(self, step: dict[str, Any], path: DocPath, key: Any, own: DocPath) -> None:
-        inputs = step.get("inputs")
-        if key is None or step.get("type") != "with_lock" or not isinstance(inputs, dict):
-            return
-        at: DocPath = (*path, "inputs", "lock_key")
-        if inputs.get("lock_key") == key:
-            line = self.document.source.value(own).line
-            message = f"{format_path(at)}: the job holds the lock {key!r} already, by its `lock` on line {line}"
-            self._add("AF1217", message, at, fix="run the step without with_lock", code="semantic:lock_twice")
-        if isinstance(inner := inputs.get("step"), dict):
-            self._locked_twice(inner, (*path, "inputs", "step"), key, own)
 
     def _retry(self, part: Part) -> None:
         retry = part.get("retry", dict) or {}

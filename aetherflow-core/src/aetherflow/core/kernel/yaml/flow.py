@@ -159,7 +159,9 @@ class StepSpec(SpecModel):
 class JobLockSpec(SpecModel):
     """A lock that one run holds from the first step of a job to its last."""
 
-    key: str = Field(min_length=1, description="Name of the lock, as in `with_lock`; may hold templates")
+    key: str = Field(
+        min_length=1, description="Name of the lock; all flows with the same lock store share it. May hold templates"
+    )
     wait_seconds: float = Field(0, ge=0, description="Time to wait for the lock, first come, first served; 0: fail")
 
 
