@@ -94,7 +94,7 @@ class _References:
 
     def _step(self, step: Part, facts: JobFacts) -> None:
         in_loop = step.data.get("for_each") is not None
-        outputs = {"count", "items"} if in_loop else self._outputs(step)
+        outputs = _of_items(step) if in_loop else self._outputs(step)
         self._for_each(step, facts)
         added = dict(self._added(step.data, step.path))
         self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, added=added))
@@ -114,7 +114,7 @@ class _References:
         loop, path = step.data.get("for_each"), (*step.path, "for_each")
         for key, value in loop.items() if isinstance(loop, dict) else ((None, loop),):
             at = path if key is None else (*path, key)
-            self._walk(value, at, Where(facts, in_loop=key == "key"))
+            self._walk(value, at, Where(facts, in_loop=key in ("key", "quarantine")))
 
     def _added(self, step: dict[str, Any], path: DocPath) -> Iterator[tuple[DocPath, frozenset[str]]]:
         name, inputs = step.get("type"), step.get("inputs")
@@ -276,3 +276,9 @@ class _References:
 
     def _say(self, message: str, path: DocPath, offset: int, fix: str, code: str = "template:unknown_name") -> None:
         self.report(message, path, offset, fix, code)
+
+
+def _of_items(step: Part) -> set[str]:
+    """Outputs of a step that repeats."""
+    loop = step.get("for_each", dict) or {}
+    return {"count", "items"} | ({"quarantined", "quarantined_count"} if loop.get("quarantine") else set())

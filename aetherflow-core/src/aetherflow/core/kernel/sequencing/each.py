@@ -12,6 +12,7 @@ from aetherflow.core.contracts.written import as_written
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
+from aetherflow.core.kernel.sequencing.quarantine import Quarantine
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
@@ -35,6 +36,7 @@ class ForEach:
     def __init__(self, runner: StepRunner, questions: Questions) -> None:
         self._runner = runner
         self._questions = questions
+        self._quarantine = Quarantine(runner)
 
     def run(self, job: JobRun, step: StepSpec, path: DocPath) -> Done:
         """Run the step for every item that is not done yet, one after the other.
@@ -52,7 +54,7 @@ class ForEach:
         trace = StepTrace(step, runner.state.latest[work.key], recorded=False, items=len(items))
         job.traces.append(trace)
         try:
-            done = self._finish(work, items, labels, self._each(work, items, labels))
+            done = self._finish(work, items, labels, *self._each(work, items, labels))
         except StepFailedError as error:
             trace.items_failed = len(error.items)
             status = Status.INTERRUPTED if isinstance(error, StepUnknownError) else Status.FAILED
@@ -103,9 +105,11 @@ class ForEach:
         texts = [each if isinstance(each, str) else to_json(each) for each in found]
         return [self._runner.services.redactor.mask(" ".join(text.split())) for text in texts]
 
-    def _each(self, work: Work, items: list[Any], labels: list[str | None]) -> list[Done]:
+    def _each(self, work: Work, items: list[Any], labels: list[str | None]) -> tuple[list[Done], list[int]]:
+        """The results of all items, and the places of those that were set aside."""
         runner, seen, found = self._runner, Counter[str](), []
         failed: list[StepFailedError] = []
+        aside: list[int] = []
         for index, (item, label) in enumerate(zip(items, labels, strict=True)):
             digest = hashlib.sha256(to_json(item).encode()).hexdigest()[:12]
             seen[digest] += 1
@@ -113,6 +117,8 @@ class ForEach:
             item_key = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
             key = StepKey(work.key.job, work.key.step, item_key)
             done = runner.done_before(key)
+            if done is None and (done := self._quarantine.before(key)) is not None:
+                aside.append(index)
             if done is None:
                 one = runner.work(work.job, work.step, work.path, item_key=item_key, item=item, label=label)
                 try:
@@ -120,9 +126,12 @@ class ForEach:
                 except StepFailedError as error:
                     error.items = (label or _short(item),)
                     error.item = f"item {index + 1} of {len(items)} ({error.items[0]})"
-                    if _loop(work).on_error == "stop" or not runner.goes_on(error):
+                    if (done := self._set_aside(one, error)) is not None:
+                        aside.append(index)
+                    elif _loop(work).on_error == "stop" or not runner.goes_on(error):
                         raise
-                    failed.append(error)
+                    else:
+                        failed.append(error)
             if done is not None:
                 found.append(done)
             runner.services.events.emit(
@@ -130,10 +139,29 @@ class ForEach:
             )
         if failed:
             raise _failure(work, failed, len(items), runner.services.run_id)
-        return found
+        return found, aside
 
-    def _finish(self, work: Work, items: list[Any], labels: list[str | None], found: list[Done]) -> Done:
-        outputs = {"count": len(found), "items": [dict(done.outputs) for done in found]}
+    def _set_aside(self, one: Work, error: StepFailedError) -> Done | None:
+        """What was made of a failed item's file; None if it stays failed."""
+        folder = _loop(one).quarantine
+        if folder is None or not self._runner.goes_on(error):
+            return None
+        try:
+            return self._quarantine.take(one, folder, error)
+        except StepFailedError as failed:
+            error.item += f", which could not be set aside ({failed})"
+            return None
+
+    def _finish(
+        self, work: Work, items: list[Any], labels: list[str | None], found: list[Done], aside: list[int]
+    ) -> Done:
+        outputs: dict[str, Any] = {"count": len(found), "items": [dict(done.outputs) for done in found]}
+        names = [labels[at] or _short(items[at]) for at in aside]
+        if _loop(work).quarantine is not None:
+            outputs["quarantined"] = [
+                {"item": name, **found[at].outputs} for at, name in zip(aside, names, strict=True)
+            ]
+            outputs["quarantined_count"] = len(aside)
         skipped = bool(found) and all(done.status is Status.SKIPPED for done in found)
         status = Status.SKIPPED if skipped else Status.SUCCESS
         reason = said(StateReason.ITEMS_SKIPPED, count=len(found)) if skipped else None
@@ -142,6 +170,8 @@ class ForEach:
             first = told[0]
             said_of = {"name": labels[first] or _short(items[first]), "why": found[first].reason}
             reason = said(StateReason.ITEMS_TOLD, count=len(told), total=len(found), **said_of)
+        if aside:
+            reason = said(StateReason.QUARANTINED, count=len(aside), total=len(found), names=_listed(names))
         try:
             return self._runner.hand_over(work, Done(status, outputs, reason))
         except StateError:
@@ -162,8 +192,7 @@ def _place(step: StepSpec, path: DocPath) -> DocPath:
 def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str) -> StepFailedError:
     """The error of a step that has tried all its items."""
     names = [error.items[0] for error in failed]
-    more = f" and {len(names) - SHOWN_FAILURES:,} more" if len(names) > SHOWN_FAILURES else ""
-    lines = [f"{len(failed)} of {total} items failed: {', '.join(names[:SHOWN_FAILURES])}{more}"]
+    lines = [f"{len(failed)} of {total} items failed: {_listed(names)}"]
     for error, name in list(zip(failed, names, strict=True))[: SHOWN_FAILURES // 5]:
         why = message_of(error.cause).partition("\n")[0]
         lines.append(f"    {name}: {error_code_of(error.cause)} {why}")
@@ -173,6 +202,11 @@ def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str)
     found = StepFailedError(ItemsFailedError("\n".join(lines), fix=fix), work.step, first.path, first.output)
     found.items = tuple(names)
     return found
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_FAILURES:,} more" if len(names) > SHOWN_FAILURES else ""
+    return ", ".join(names[:SHOWN_FAILURES]) + more
 
 
 def _short(item: Any) -> str:

@@ -166,6 +166,8 @@ class StepEffects:
     """For the transaction that ends the attempt well, unless the step commits them before."""
     claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
     """Those that it has committed already."""
+    settled: set[str] = field(default_factory=set)
+    """Identities of claims of the run that become final with this attempt."""
 
 
 class StepEnd(NamedTuple):

@@ -129,6 +129,7 @@ class StepStates:
             self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
+            self.claims.settle(end.effects.settled)
             number = self._start(then) if then is not None else 0
         self._latest[key].secret_keys = end.secret_keys
         return number

@@ -116,6 +116,9 @@ class ForEachSpec(SpecModel):
     on_error: Literal["stop", "continue"] = Field(
         "stop", description="continue: after an item that failed the others are tried, and the step fails at the end"
     )
+    quarantine: str | None = Field(
+        None, min_length=1, description="Folder into which the file of an item that failed is set aside"
+    )
 
 
 def _for_each_form(value: Any) -> str:
