@@ -149,7 +149,7 @@ class ForEach:
         try:
             return self._quarantine.take(one, folder, error)
         except StepFailedError as failed:
-            error.item += f", which could not be set aside ({failed})"
+            error.note = f"; not set aside: {error_code_of(failed.cause)} {failed}"
             return None
 
     def _finish(
@@ -195,7 +195,7 @@ def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str)
     lines = [f"{len(failed)} of {total} items failed: {_listed(names)}"]
     for error, name in list(zip(failed, names, strict=True))[: SHOWN_FAILURES // 5]:
         why = message_of(error.cause).partition("\n")[0]
-        lines.append(f"    {name}: {error_code_of(error.cause)} {why}")
+        lines.append(f"    {name}: {error_code_of(error.cause)} {why}{error.note}")
     fixes = {fix_of(error.cause) for error in failed}
     fix = next(iter(fixes)) if len(fixes) == 1 else f"see what became of each: aetherflow runs show {run_id}"
     first = failed[0]

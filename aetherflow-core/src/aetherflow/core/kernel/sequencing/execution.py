@@ -34,6 +34,8 @@ class StepFailedError(Exception):
         self.cause = cause
         self.item = ""
         """Description of the failed item of a `for_each`, for messages; empty if there is none."""
+        self.note = ""
+        """What is to be told after the message."""
         self.items: tuple[str, ...] = ()
         """Names of the failed items of a `for_each`."""
         self.step = step
@@ -41,7 +43,11 @@ class StepFailedError(Exception):
         self.output = output
 
     def __str__(self) -> str:
-        return f"{self.item}: {super().__str__()}" if self.item else super().__str__()
+        return self.told(super().__str__())
+
+    def told(self, message: str) -> str:
+        """The message with the item that it is about, and the note."""
+        return (f"{self.item}: {message}" if self.item else message) + self.note
 
 
 class StepUnknownError(StepFailedError):

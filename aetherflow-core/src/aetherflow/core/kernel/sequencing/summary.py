@@ -72,7 +72,7 @@ def _failure(error: StepFailedError, source: SourceMap, redactor: Redactor) -> F
     found = FailureSummary(
         step=error.step.id if error.step is not None else None,
         code=error_code_of(error.cause),
-        message=redactor.mask(f"{error.item}: {message}") if error.item else message,
+        message=redactor.mask(error.told(message)),
         location=str(source.value(error.path)),
         fix=redactor.mask(fix_of(error.cause)) or None,
         items=list(map(redactor.mask, error.items)),
