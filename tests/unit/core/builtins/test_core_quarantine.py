@@ -223,3 +223,8 @@ def test_the_step_alone(nights: Nights, item: str, what: str) -> None:
     assert "copy " in effects
     assert nights.run("two")[0] == 0
     assert nights.aside() == {"two/a.txt": "any", "two/a.txt.error.txt": "run two of flow f: why\n"}
+
+
+def test_the_folder_of_a_job_is_no_quarantine(nights: Nights) -> None:
+    nights.write("quarantine: load/bad")
+    assert "AF1103 jobs[1].steps[0].for_each.quarantine: 'load' is the folder of a job" in nights.run("one")[2]

@@ -60,9 +60,16 @@ class _Settings:
         path: DocPath = (*step.path, "for_each")
         text = step.data.get("for_each")
         if isinstance(text, dict):
+            self._quarantine((*path, "quarantine"), text.get("quarantine"))
             path, text = (*path, "items"), text.get("items")
         if isinstance(text, str) and not has_template(text):
             self._add("AF1103", f"{format_path(path)} is text, not a list", path, fix="write a list, or a template")
+
+    def _quarantine(self, path: DocPath, folder: Any) -> None:
+        first = Path(folder).parts[:1] if isinstance(folder, str) and folder else ()
+        if first and first[0] in {job.name for job in jobs(self.document.data)}:
+            message = f"{format_path(path)}: {first[0]!r} is the folder of a job, which is cleaned up"
+            self._add("AF1103", message, path, fix="give a folder another name than a job")
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():
