@@ -182,7 +182,7 @@ SAMPLE: dict[str, Any] = {
                         "outputs": {},
                     },
                     "outputs": {},
-                    "for_each": {"items": ["x"], "key": "{{item}}", "on_error": "continue"},
+                    "for_each": {"items": ["x"], "key": "{{item}}", "on_error": "continue", "quarantine": "q"},
                     "retry": {
                         "max_attempts": 2,
                         "backoff_seconds": 1,
