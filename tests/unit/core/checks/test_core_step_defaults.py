@@ -66,6 +66,17 @@ def test_a_run_goes_by_them_and_definitions_do_not(project: "Project") -> None:
     assert project.rows("SELECT count(*), count(DISTINCT def_hash) FROM step_runs") == [(4, 1)]
 
 
+def test_explain_without_defaults_shows_none(project: "Project") -> None:
+    project.flow(f"jobs: [{{id: a, steps: [{STEP}]}}]\n")
+    done = project.cli("explain", "flow.yaml", "--value", "jobs[0].steps[0]")
+    assert (done.code, "retry" in done.out) == (0, False)
+    project.flow(f"jobs: [{{id: a, steps: [{STEP}]}}]\n".replace("type:", "timeout_seconds: 5, type:"))
+    project.write(
+        (project.folder / "flow.yaml").read_text().replace("{id: f}", "{id: f, defaults: {timeout_seconds: 9}}")
+    )
+    assert "timeout_seconds = 5" in project.cli("explain", "flow.yaml", "--value", "jobs[0].steps[0]").out
+
+
 def test_explain_shows_where_a_value_comes_from(project: "Project") -> None:
     project.write(
         """\

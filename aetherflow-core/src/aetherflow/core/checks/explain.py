@@ -245,8 +245,9 @@ class Explainer:
         for step in (step for job in jobs(data) for step in steps(job)):
             inputs = step.get("inputs", dict) or {}
             own = {key for key in ("retry", "timeout_seconds") if step.data.get(key) is not None or inputs.get(key)}
-            for path, leaf in leaves(data["flow"].get("defaults", {}), ("flow", "defaults")):
-                if leaf is not None and path[2] not in own:
+            given = {name: value for name, value in data["flow"].get("defaults", {}).items() if name not in own}
+            for path, leaf in leaves(given, ("flow", "defaults")) if given else ():
+                if leaf is not None:
                     link = Link("flow.defaults", self.document.source.value(path), str(leaf))
                     at = (*step.path, *path[2:])
                     yield at, self.value(at, leaf, [link])
