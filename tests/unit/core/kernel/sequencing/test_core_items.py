@@ -125,8 +125,9 @@ def test_an_unknown_outcome_ends_the_step_at_once(project: "Project") -> None:
     text = (project.folder / "flow.yaml").read_text()
     (project.folder / "flow.yaml").write_text(text.replace('"{{item.n}}"}', '"{{item.n}}", hang: Bergen}'))
     project.effects.with_name("bad").write_text("Oslo")
-    code, _, err = run(project)
+    code, out, err = run(project)
     assert code == 1
+    assert "1 failed" not in out, "nobody knows"
     assert "UNKNOWN a.s" in err
     assert "item 2 of 3 (Bergen)" in err
     assert project.lines() == ["Oslo", "Bergen"], "one question at a time: an answer is for all that ask"

@@ -3,7 +3,8 @@
 import hashlib
 import time
 from collections import Counter
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import ItemsFailedError, OutputError, ResolverError, StateError, StepError
 from aetherflow.core.base.location import DocPath
@@ -12,7 +13,6 @@ from aetherflow.core.contracts.written import as_written
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
-from aetherflow.core.kernel.sequencing.quarantine import Quarantine
 from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
@@ -21,6 +21,9 @@ from aetherflow.core.kernel.state.records import StepKey, StepStart
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import json_safe, to_json
 from aetherflow.core.kernel.yaml.flow import ForEachSpec, StepSpec
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.sequencing.quarantine import Quarantine
 
 SHOWN_ITEM = 120
 """Characters of an item without a name that an error shows."""
@@ -36,7 +39,12 @@ class ForEach:
     def __init__(self, runner: StepRunner, questions: Questions) -> None:
         self._runner = runner
         self._questions = questions
-        self._quarantine = Quarantine(runner)
+
+    @cached_property
+    def _quarantine(self) -> "Quarantine":
+        from aetherflow.core.kernel.sequencing.quarantine import Quarantine  # few flows have one
+
+        return Quarantine(self._runner)
 
     def run(self, job: JobRun, step: StepSpec, path: DocPath) -> Done:
         """Run the step for every item that is not done yet, one after the other.
@@ -56,8 +64,8 @@ class ForEach:
         try:
             done = self._finish(work, items, labels, *self._each(work, items, labels))
         except StepFailedError as error:
-            trace.items_failed = len(error.items)
             status = Status.INTERRUPTED if isinstance(error, StepUnknownError) else Status.FAILED
+            trace.items_failed = len(error.items) if status is Status.FAILED else 0
             runner.state.fail(work.key, status, runner.services.redactor.mask(str(error)))
             trace.recorded = True
             raise
@@ -117,7 +125,7 @@ class ForEach:
             item_key = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
             key = StepKey(work.key.job, work.key.step, item_key)
             done = runner.done_before(key)
-            if done is None and (done := self._quarantine.before(key)) is not None:
+            if done is None and _loop(work).quarantine and (done := self._quarantine.before(key)) is not None:
                 aside.append(index)
             if done is None:
                 one = runner.work(work.job, work.step, work.path, item_key=item_key, item=item, label=label)
