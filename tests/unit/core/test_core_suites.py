@@ -11,6 +11,7 @@ import pytest
 
 from aetherflow.core.api import BundleSourceInit, ConnectorError
 from aetherflow.core.builtins.control import Assert, Sleep
+from aetherflow.core.builtins.file_quarantine import FileQuarantine
 from aetherflow.core.builtins.file_write import FileWrite
 from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.builtins.run_flow import RunFlow
@@ -40,6 +41,18 @@ class TestSqliteLocks(LockSuite):
 class TestFileWrite(StepSuite):
     step = FileWrite
     name = "file_write"
+
+
+class TestFileQuarantine(StepSuite):
+    step = FileQuarantine
+    name = "file_quarantine"
+
+    def example(self, project: FlowProject) -> dict[str, Any]:
+        project.write("a,b\n", "orders.csv")
+        return {
+            **super().example(project),
+            "inputs": {"item": str(project.folder / "orders.csv"), "folder": "bad", "error": "no"},
+        }
 
 
 class TestAssert(StepSuite):

@@ -3,7 +3,16 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, DbResource, Step, StepError, StepInputError, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    STEP_SUCCESS,
+    DbResource,
+    Step,
+    StepError,
+    StepInputError,
+    StepOutputs,
+    StepResult,
+)
 from aetherflow_builtins_db.contract import SqlConnector
 from aetherflow_builtins_db.files import is_missing
 from aetherflow_builtins_db.formats.options import DelimitedInputs
@@ -13,6 +22,9 @@ from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
+
+NO_ROWS = "no_rows"
+"""The reason code of a load without rows that does not say what that means."""
 
 
 class Inputs(DelimitedInputs):
@@ -67,7 +79,8 @@ class Inputs(DelimitedInputs):
     on_empty: OnEmpty | None = Field(
         None,
         description="If no row is loaded: `skip` changes nothing and ends the step as SKIPPED, `fail` changes nothing "
-        "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`, else `ok`.",
+        "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`; for `append` and `merge` a warning, "
+        "from version 1.2 on `fail`.",
     )
     batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time if the database does not read the file.")
 
@@ -144,6 +157,10 @@ class DbLoad(Step[Inputs]):
             if rejects.found and args.max_rejects:
                 rejects.write(lambda: self.ctx.write_file(self._reject_path))
             raise
+        if not result.loaded and args.on_empty is None and args.empty_means == "ok":
+            why = f"WARNING no row in {args.path}; from version 1.2 on this fails: set on_empty to ok, skip or fail"
+            self.ctx.log.warning("%s", why.removeprefix("WARNING "))
+            return StepResult(STEP_SUCCESS, self._output(result), why, NO_ROWS)
         return StepResult(output=self._output(result))
 
     def plan(self) -> list[str]:

@@ -23,7 +23,15 @@ from aetherflow.core.api import (
 )
 from aetherflow.core.host import first_party
 from aetherflow.core.kernel.yaml.binder import known_keys
-from aetherflow.core.kernel.yaml.flow import DataDateSpec, ParamSpec, RetrySpec, VerifySpec
+from aetherflow.core.kernel.yaml.flow import (
+    DataDateSpec,
+    DefaultsSpec,
+    ForEachSpec,
+    JobLockSpec,
+    ParamSpec,
+    RetrySpec,
+    VerifySpec,
+)
 from aetherflow.core.validation import validate_flow_yaml
 
 if TYPE_CHECKING:
@@ -121,6 +129,7 @@ SAMPLE: dict[str, Any] = {
         "data_date": {"timezone": "UTC", "shift": "-1d", "calendar": None},
         "on_failure": "continue",
         "locks": {"scope": "none", "ttl_seconds": 10, "wait_seconds": 5},
+        "defaults": {"retry": {}, "timeout_seconds": 60},
     },
     "resources": {
         "r": {"kind": "db", "driver": "sqlite3", "profile": None, "config": {"path": "x"}, "options": {}, "decode": {}}
@@ -130,6 +139,8 @@ SAMPLE: dict[str, Any] = {
             "id": "a",
             "description": "text",
             "depends_on": [],
+            "on_dependency_skipped": "skip",
+            "lock": {"key": "k", "wait_seconds": 5},
             "when": "true",
             "steps": [
                 {
@@ -171,7 +182,7 @@ SAMPLE: dict[str, Any] = {
                         "outputs": {},
                     },
                     "outputs": {},
-                    "for_each": ["x"],
+                    "for_each": {"items": ["x"], "key": "{{item}}", "on_error": "continue", "quarantine": "q"},
                     "retry": {
                         "max_attempts": 2,
                         "backoff_seconds": 1,
@@ -198,8 +209,11 @@ MODELS: dict[tuple[str | int, ...], type[BaseModel]] = {
     ("flow", "params", "p"): ParamSpec,
     ("flow", "data_date"): DataDateSpec,
     ("flow", "locks"): LocksSpec,
+    ("flow", "defaults"): DefaultsSpec,
     ("resources", "r"): ResourceSpec,
     ("jobs", 0): JobSpec,
+    ("jobs", 0, "lock"): JobLockSpec,
+    ("jobs", 0, "steps", 0, "for_each"): ForEachSpec,
     ("jobs", 0, "steps", 0): StepSpec,
     ("jobs", 0, "steps", 0, "retry"): RetrySpec,
     ("jobs", 0, "steps", 0, "verify"): VerifySpec,

@@ -286,6 +286,12 @@ class ProcessError(StepError, RuntimeError):
     code = "AF5101"
 
 
+class ItemsFailedError(StepError):
+    """Items of a `for_each` with `on_error: continue` failed; its message names them."""
+
+    code = "AF5008"
+
+
 class UndecidedStepError(StepError):
     """A `once` step was interrupted; whether it had its effect is not known."""
 

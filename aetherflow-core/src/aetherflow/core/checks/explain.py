@@ -15,7 +15,7 @@ from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
-from aetherflow.core.checks.view import resources
+from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.contracts.fields import InsecureWhen, SameAs, parse_bool
 from aetherflow.core.contracts.written import plain, value_at
 from aetherflow.core.host.connecting import is_secret_type, models_of, secret_values_of
@@ -245,6 +245,22 @@ class Explainer:
                 continue
             for path, value in leaves(section, (key,)):
                 yield path, self.value(path, value, self.written_chain(path, value))
+        yield from self._step_defaults()
+
+    def _step_defaults(self) -> Iterator[tuple[DocPath, Value]]:
+        """Settings that steps have from `flow.defaults`."""
+        data = self.document.data
+        if self.checked.spec is None:
+            return
+        for step in (step for job in jobs(data) for step in steps(job)):
+            inputs = step.get("inputs", dict) or {}
+            own = {key for key in ("retry", "timeout_seconds") if step.data.get(key) is not None or inputs.get(key)}
+            given = {name: value for name, value in data["flow"].get("defaults", {}).items() if name not in own}
+            for path, leaf in leaves(given, ("flow", "defaults")) if given else ():
+                if leaf is not None:
+                    link = Link("flow.defaults", self.document.source.value(path), str(leaf))
+                    at = (*step.path, *path[2:])
+                    yield at, self.value(at, leaf, [link])
 
     # Settings
 

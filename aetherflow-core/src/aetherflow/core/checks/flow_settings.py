@@ -1,5 +1,6 @@
 """Checks beyond the schema: parameters and dates of the flow, and `retry`, `for_each` and doubled settings of steps."""
 
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.location import DocPath, format_path
@@ -31,6 +32,8 @@ class _Settings:
         if isinstance(flow, dict):
             self._params(flow.get("params"))
             self._dates(flow.get("data_date"))
+            if isinstance(defaults := flow.get("defaults"), dict):
+                self._retry(Part(("flow", "defaults"), defaults, None))
         for job in jobs(data):
             for step in steps(job):
                 self._given_twice(step)
@@ -46,19 +49,28 @@ class _Settings:
                 message = f"{format_path(path)}: {key} is given on the step too, on line {line}"
                 self._add("AF1213", message, path, fix="keep one of them", code="semantic:setting_twice", at_key=True)
 
-    def _retry(self, step: Part) -> None:
-        retry = step.get("retry", dict) or {}
+    def _retry(self, part: Part) -> None:
+        retry = part.get("retry", dict) or {}
         least, most = retry.get("backoff_seconds"), retry.get("max_backoff_seconds")
         if isinstance(least, int | float) and isinstance(most, int | float) and most < least:
-            path: DocPath = (*step.path, "retry", "max_backoff_seconds")
+            path: DocPath = (*part.path, "retry", "max_backoff_seconds")
             message = f"{format_path(path)} is below backoff_seconds, the first wait"
             self._add("AF1103", message, path, fix=f"raise it to at least {least:g}, or lower backoff_seconds")
 
     def _for_each(self, step: Part) -> None:
-        text = step.get("for_each", str)
-        if text is not None and not has_template(text):
-            path: DocPath = (*step.path, "for_each")
+        path: DocPath = (*step.path, "for_each")
+        text = step.data.get("for_each")
+        if isinstance(text, dict):
+            self._quarantine((*path, "quarantine"), text.get("quarantine"))
+            path, text = (*path, "items"), text.get("items")
+        if isinstance(text, str) and not has_template(text):
             self._add("AF1103", f"{format_path(path)} is text, not a list", path, fix="write a list, or a template")
+
+    def _quarantine(self, path: DocPath, folder: Any) -> None:
+        first = Path(folder).parts[:1] if isinstance(folder, str) and folder else ()
+        if first and first[0] in {job.name for job in jobs(self.document.data)}:
+            message = f"{format_path(path)}: {first[0]!r} is the folder of a job, which is cleaned up"
+            self._add("AF1103", message, path, fix="give a folder another name than a job")
 
     def _params(self, params: Any) -> None:
         for name, raw in params.items() if isinstance(params, dict) else ():

@@ -118,9 +118,20 @@ class _Plugins:
         except Exception as error:  # noqa: BLE001 the models and the check are the plugin's own code
             message = f"step {name!r} cannot check its inputs: {type(error).__name__}: {error}"
             self._add("AF2102", message, path, "semantic:plugin", "report it to the authors of the step")
-        for key in cls.inner_steps:
+        for key, roots in cls.inner_steps.items():
+            if "lock" in roots:
+                self._locked_twice(job, inputs, path)
             if isinstance(inner := inputs.get(key), dict):
                 self._step(job, Part((*path, key), inner, step.name))
+
+    def _locked_twice(self, job: Part, inputs: Mapping[str, Any], path: DocPath) -> None:
+        """Report a step that takes the lock that its job holds already."""
+        lock = job.get("lock", dict) or {}
+        if lock.get("key") is None or inputs.get("lock_key") != lock["key"]:
+            return
+        line, at = self.document.source.value((*job.path, "lock", "key")).line, (*path, "lock_key")
+        message = f"{format_path(at)}: the job holds the lock {lock['key']!r} already, by its `lock` on line {line}"
+        self._add("AF1218", message, at, "semantic:lock_twice", "take the inner step out of this one")
 
     def _verify(self, step: Part) -> None:
         effect = step.get("effect", str)

@@ -16,7 +16,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import RawString
 
 JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
-ERROR_KEYS = {"step", "code", "message", "log"}
+ERROR_KEYS = {"step", "code", "message", "log", "items"}
 DATE_KEYS = {"iso", "compact", "year", "month", "day", "month_start", "month_end"}
 RUN_KEYS = {"id", "attempt", "slot", "previous_slot", "date", "data_date"}
 OPEN = "*"
@@ -33,7 +33,9 @@ Report = Callable[[str, DocPath, int, str, str], None]
 class JobFacts:
     """The facts about a job: its steps so far with their outputs (None: unknown), and its outputs so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, locked: bool = False) -> None:
+        self.locked = locked
+        """Whether the job has a lock of its own, which its steps may read."""
         self.steps: dict[str, set[str] | None] = {}
         self.outputs: set[str] = set()
         self.flows: dict[str, FlowSpec] = {}
@@ -83,7 +85,8 @@ class _References:
                 self._walk(resource.data.get(section), (*resource.path, section), None)
         for job in jobs(self.data):
             self._when(job)
-            facts = JobFacts()
+            facts = JobFacts(locked=job.data.get("lock") is not None)
+            self._walk(job.data.get("lock"), (*job.path, "lock"), Where(JobFacts()))
             for step in steps(job):
                 self._step(step, facts)
             if job.name is not None:
@@ -91,8 +94,8 @@ class _References:
 
     def _step(self, step: Part, facts: JobFacts) -> None:
         in_loop = step.data.get("for_each") is not None
-        outputs = {"count", "items"} if in_loop else self._outputs(step)
-        self._walk(step.data.get("for_each"), (*step.path, "for_each"), Where(facts))
+        outputs = _of_items(step) if in_loop else self._outputs(step)
+        self._for_each(step, facts)
         added = dict(self._added(step.data, step.path))
         self._walk(step.data.get("inputs"), (*step.path, "inputs"), Where(facts, in_loop=in_loop, added=added))
         self._walk(step.data.get("verify"), (*step.path, "verify"), Where(facts, in_loop=in_loop))
@@ -106,6 +109,12 @@ class _References:
         promoted = step.get("outputs", dict) or {}
         self._walk(promoted, (*step.path, "outputs"), Where(facts, outputs, in_outputs=True, flow=flow))
         facts.outputs |= promoted.keys()
+
+    def _for_each(self, step: Part, facts: JobFacts) -> None:
+        loop, path = step.data.get("for_each"), (*step.path, "for_each")
+        for key, value in loop.items() if isinstance(loop, dict) else ((None, loop),):
+            at = path if key is None else (*path, key)
+            self._walk(value, at, Where(facts, in_loop=key in ("key", "quarantine")))
 
     def _added(self, step: dict[str, Any], path: DocPath) -> Iterator[tuple[DocPath, frozenset[str]]]:
         name, inputs = step.get("type"), step.get("inputs")
@@ -182,11 +191,12 @@ class _References:
                 self._inside(where.flow, names[1:], path, offset)
         elif root == "item" and not where.in_loop:
             self._say("`item` has a value only in a step with `for_each`", path, offset, "add for_each to the step")
-        elif root == "lock" and not where.has(root, path):
+        elif root == "lock" and not (where.job.locked or where.has(root, path)):
             giving = [name for name in self.catalog.names(STEPS) if self._gives(name, root)]
             outer = " or ".join(f"`{name}`" for name in giving) or "another one that adds it"
             message = f"`{root}` has a value only in the inputs of a step inside {outer}"
-            self._say(message, path, offset, f"wrap the step in {' or '.join(giving) or 'a step that adds it'}")
+            fix = f"wrap the step in {' or '.join(giving) or 'a step that adds it'}, or give the job a `lock`"
+            self._say(message, path, offset, fix)
 
     def _gives(self, step: str, root: str) -> bool:
         try:
@@ -266,3 +276,9 @@ class _References:
 
     def _say(self, message: str, path: DocPath, offset: int, fix: str, code: str = "template:unknown_name") -> None:
         self.report(message, path, offset, fix, code)
+
+
+def _of_items(step: Part) -> set[str]:
+    """Outputs of a step that repeats."""
+    loop = step.get("for_each", dict) or {}
+    return {"count", "items"} | ({"quarantined", "quarantined_count"} if loop.get("quarantine") else set())

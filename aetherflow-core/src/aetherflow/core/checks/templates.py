@@ -10,7 +10,7 @@ from aetherflow.core.checks.references import Flows, check_references
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.conditions import conditions_of
-from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, STEP_ROOTS, WHEN_ROOTS
+from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, JOB_ROOTS, STEP_ROOTS, WHEN_ROOTS
 from aetherflow.core.kernel.resolver.template import Token, parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.loader import Document, RawString
@@ -47,6 +47,7 @@ class _Templates:
                 self._value(resource.data.get(section), (*resource.path, section), CONSTANT_ROOTS)
         for job in jobs(data):
             self._when(job.get("when", str), (*job.path, "when"))
+            self._value(job.get("lock", dict), (*job.path, "lock"), JOB_ROOTS)
             for step in steps(job):
                 for path, text in conditions_of(step.data, self.catalog, step.path):
                     self.conditions.add(path)

@@ -156,11 +156,14 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
 
 def _step_table(found: "RunDetails") -> list[str]:
     rows = []
+    labels = {(step.job_id, step.step_id, step.item_key): step.label for step in found.steps if step.label}
     for job in found.jobs:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
         rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
         for step in (step for step in found.steps if step.job_id == job.job_id):
-            name = step.step_id + (f"[{step.item_key}]" if step.item_key else "")
+            of_item = (step.job_id, step.step_id.partition(".")[0], step.item_key.partition("#")[0])
+            item = labels.get(of_item, step.item_key)
+            name = step.step_id + (f"[{item}]" if item else "")
             notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
             ended = step.finished_at - step.started_at if step.finished_at else None
             rows.append(["", name, step.status, took(ended), first_line(", ".join(filter(None, notes)))])

@@ -172,5 +172,5 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
 
 
 def _name(fields: dict[str, Any]) -> str:
-    item = f"[{fields['item']}]" if "item" in fields else ""
+    item = f"[{fields.get('label') or fields['item']}]" if "item" in fields else ""
     return f"{fields['job_id']}.{fields['step_id']}{item}"

@@ -23,7 +23,8 @@ def summary_text(summary: RunSummary) -> str:
         for step in job.steps:
             note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
             if step.items is not None:
-                note = f"{step.items} items" + (f", {note}" if note else "")
+                bad = f", {step.items_failed} failed" if step.items_failed else ""
+                note = f"{step.items} items{bad}" + (f", {note}" if note else "")
             if not step.reused and step.attempt > 1:
                 note = f"attempt {step.attempt}" + (f", {note}" if note else "")
             rows.append(["", step.step_id, step.status, seconds(step.duration_ms), note])

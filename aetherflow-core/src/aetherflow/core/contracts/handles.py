@@ -89,6 +89,12 @@ class Ledger(Protocol):
         Raises ClaimBusyError, and commits nothing, if another run was first with one of the keys: list again.
         """
 
+    def settle(self, identity: str) -> bool:
+        """Make a claim of this run, of any ledger, final with the step's SUCCESS, whatever becomes of the run.
+
+        For what is dealt with for good though the run may fail. False if this run has no claim with that identity.
+        """
+
     def open_claims(self, prefix: str = "") -> Mapping[str, Claim]:
         """Open claims of other runs on keys that start with `prefix`, by key, sorted; read anew with each call.
 

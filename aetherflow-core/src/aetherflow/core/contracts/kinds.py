@@ -1,4 +1,4 @@
-"""The kinds of connectors that `ctx.connectors` has an accessor for, and what the core itself must know of them."""
+"""The kinds of connectors that `ctx.connectors` has an accessor for, and what the core itself must know of plugins."""
 
 from typing import Annotated, Final, Literal
 
@@ -18,3 +18,6 @@ ArchiveDriver = Literal["pyzipper", "zipfile", "os", "external"]
 """Drivers of kind `archive` that a policy may accept."""
 SAFE_ARCHIVE_DRIVERS: tuple[ArchiveDriver, ...] = ("pyzipper", "zipfile")
 """Those that enterprise mode accepts unless its policy names others: they start no other program."""
+
+QUARANTINE_STEP: Final = "file_quarantine"
+"""The step that a `for_each` with `quarantine` runs for an item that failed."""

@@ -102,10 +102,10 @@ class _DryRun:
 
     def _lines(self, key: StepKey, spec: StepSpec, scope: Mapping[str, Any]) -> Iterator[str]:
         with active(self._opened.flow.catalog):
-            if spec.for_each is None:
+            if spec.loop is None:
                 yield from self._ask(key, spec.type, spec.inputs, scope)
                 return
-            items = render(spec.for_each, scope)
+            items = render(spec.loop.items, scope)
             if not isinstance(items, list):
                 raise StepError("for_each is not a list")
             for item in items[:MOST_ITEMS]:

@@ -163,7 +163,9 @@ def test_gates_failures_and_what_goes_on(project: "Project") -> None:
     assert jobs["short"]["skip_reason"] == "count(0) < min_count(1)"
     assert [step["status"] for step in jobs["short"]["steps"]] == ["SKIPPED", "SKIPPED"]
     assert [step["status"] for step in jobs["bad"]["steps"]] == ["FAILED"]
-    assert RECEIVED == [{"e": {"step": "s", "code": "AF5001", "message": "RuntimeError: oh no", "log": None}}]
+    assert RECEIVED == [
+        {"e": {"step": "s", "code": "AF5001", "message": "RuntimeError: oh no", "log": None, "items": []}}
+    ]
     assert "when: cannot order text and a number" in jobs["wrong_when"]["error"]["message"]
     assert jobs["wrong_when"]["error"]["location"].startswith("flow.yaml:16:")
     assert summary["status_counts"] == {"FAILED": 2, "BLOCKED": 3, "SUCCESS": 3, "SKIPPED": 2}

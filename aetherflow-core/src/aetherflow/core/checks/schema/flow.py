@@ -26,8 +26,8 @@ def flow_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, A
     for name in ("StepSpec", "JobSpec"):
         _of(models, name, "id").update(ID)
     _of(models, "FlowMetaSpec", "id").update(_or_template(ID))
-    for_each = _of(models, "StepSpec", "for_each")
-    for_each["anyOf"] = [ref("template") if "string" in each["type"] else each for each in for_each["anyOf"]]
+    for items in (_of(models, "StepSpec", "for_each"), _of(models, "ForEachSpec", "items")):
+        items["anyOf"] = [ref("template") if "string" in each.get("type", ()) else each for each in items["anyOf"]]
     _of(models, "FlowMetaSpec", "params")["propertyNames"] = ID
     found["properties"]["resources"]["propertyNames"] = ID
     # checked outside of the models: see checks/structure.py

@@ -101,6 +101,9 @@ class _Whole(GenerateJsonSchema):
             return {"anyOf": [{"type": "boolean"}, FLAG]}
         return self._converted(super().function_before_schema(schema), schema)
 
+    def tagged_union_schema(self, schema: Any) -> dict[str, Any]:
+        return {"anyOf": super().tagged_union_schema(schema)["oneOf"]}
+
     def function_wrap_schema(self, schema: Any) -> dict[str, Any]:
         return self._converted(super().function_wrap_schema(schema), schema)
 

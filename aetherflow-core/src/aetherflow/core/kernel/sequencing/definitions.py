@@ -119,6 +119,9 @@ class _Definer:
         return self.found
 
     def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
+        if step.loop is not None:  # the names of items, and whether others are tried, decide about no result
+            loop = raw["for_each"]
+            raw = {**raw, "for_each": loop["items"] if isinstance(loop, Mapping) else loop}
         references = self._references(raw)
         named = sorted(references.texts & self.flow.resources.keys())
         uses = set(self._uses(key, references.paths))
@@ -164,7 +167,13 @@ class _Definer:
         return before
 
     def _job(self, job: JobSpec) -> None:
-        text = {"when": job.when, "depends_on": job.depends_on, "steps": [step.id for step in job.steps]}
+        text: dict[str, Any] = {
+            "when": job.when,
+            "depends_on": job.depends_on,
+            "steps": [step.id for step in job.steps],
+        }
+        if job.on_dependency_skipped != "block":
+            text["on_dependency_skipped"] = job.on_dependency_skipped
         self._add(StepKey(job.id, ""), text)
 
     def _add(self, key: StepKey, text: Mapping[str, Any]) -> None:

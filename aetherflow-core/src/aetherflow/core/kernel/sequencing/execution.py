@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import UndecidedStepError
 from aetherflow.core.base.location import DocPath
@@ -20,6 +20,9 @@ from aetherflow.core.kernel.state.records import (
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
 
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.locks.lease import Lease
+
 
 class StepFailedError(Exception):
     """A step of the job did not end well, or (without a step) the job could not begin."""
@@ -31,12 +34,20 @@ class StepFailedError(Exception):
         self.cause = cause
         self.item = ""
         """Description of the failed item of a `for_each`, for messages; empty if there is none."""
+        self.note = ""
+        """What is to be told after the message."""
+        self.items: tuple[str, ...] = ()
+        """Names of the failed items of a `for_each`."""
         self.step = step
         self.path = path
         self.output = output
 
     def __str__(self) -> str:
-        return f"{self.item}: {super().__str__()}" if self.item else super().__str__()
+        return self.told(super().__str__())
+
+    def told(self, message: str) -> str:
+        """The message with the item that it is about, and the note."""
+        return (f"{self.item}: {message}" if self.item else message) + self.note
 
 
 class StepUnknownError(StepFailedError):
@@ -73,6 +84,7 @@ class StepTrace:
     """None for a reused result."""
     items: int | None = None
     """Number of items of a `for_each`."""
+    items_failed: int = 0
     artifacts: Iterable[Artifact | StoredArtifact] = ()
 
     @property
@@ -96,6 +108,8 @@ class JobRun:
         self.traces: list[StepTrace] = []
         self.failure: StepFailedError | None = None
         self.blocked_by: str | None = None
+        self.lock: Lease | None = None
+        """The lock of `jobs[].lock`, while the job runs."""
 
 
 class Work(NamedTuple):
@@ -113,6 +127,8 @@ class Work(NamedTuple):
     idem_key: str
     item: dict[str, Any]
     """`{"item": …}` in a `for_each`, else empty."""
+    label: str | None = None
+    """Name of the item for people; None if it has none."""
 
     @property
     def is_whole(self) -> bool:
@@ -121,4 +137,4 @@ class Work(NamedTuple):
 
     def start(self) -> StepStart:
         """The record of an attempt's start, for the state."""
-        return StepStart(self.key, self.effect, self.idem_key, self.step.type, self.def_hash)
+        return StepStart(self.key, self.effect, self.idem_key, self.step.type, self.def_hash, label=self.label)

@@ -9,10 +9,19 @@ from aetherflow.core.kernel.yaml.flow import JobSpec
 
 
 def blocked_by(job: JobSpec, statuses: Mapping[str, Status], left_out: Collection[str] = ()) -> str | None:
-    """The first dependency that is not SUCCESS, or None; jobs that this run was told to leave out do not count."""
-    return next(
-        (name for name in job.depends_on if name not in left_out and statuses.get(name) is not Status.SUCCESS), None
-    )
+    """The first dependency that blocks the job, or None; jobs that this run was told to leave out do not count.
+
+    One that is not SUCCESS blocks, a SKIPPED one as `on_dependency_skipped` says.
+    """
+    good = {Status.SUCCESS} if job.on_dependency_skipped == "block" else {Status.SUCCESS, Status.SKIPPED}
+    return next((name for name in job.depends_on if name not in left_out and statuses.get(name) not in good), None)
+
+
+def skipped_by(job: JobSpec, statuses: Mapping[str, Status]) -> str | None:
+    """The first SKIPPED dependency of a job with `on_dependency_skipped: skip`; None if there is none."""
+    if job.on_dependency_skipped != "skip":
+        return None
+    return next((name for name in job.depends_on if statuses.get(name) is Status.SKIPPED), None)
 
 
 def when_holds(job: JobSpec, scope: Mapping[str, Any]) -> bool:

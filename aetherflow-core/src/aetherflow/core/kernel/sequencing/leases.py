@@ -19,10 +19,11 @@ class AttemptLeases:
     When one is lost, `cancel` is called with the error with which the attempt is to end.
     """
 
-    def __init__(self, locks: RunLocks, cancel: Callable[[BaseException], None]) -> None:
+    def __init__(self, locks: RunLocks, cancel: Callable[[BaseException], None], of_job: "Lease | None" = None) -> None:
+        """`of_job` is held around the attempt, and released by the job."""
         self._locks = locks
         self._cancel = cancel
-        self._held: list[Lease] = []
+        self._held: list[Lease] = [] if of_job is None else [of_job]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ class PlanReason(ReasonCode):
     ASKED_FROM = "asked_from", "--from {text}"
     FOLLOWS_FROM = "follows_from", "follows from --from {text}"
     CONDITION_READS = "condition_reads", "its condition reads {job}, which runs again"
+    DEPENDS_ON = "depends_on", "it was skipped with {job}, which runs again"
     NEEDS_SECRET = "needs_secret", "{live} needs its output {names}, a secret that was not stored"
     NEEDS_FILE = "needs_file", "{live} needs {name}, which is gone"
     NOT_ASKED_FOR = "not_asked_for", "only {jobs} was asked for"

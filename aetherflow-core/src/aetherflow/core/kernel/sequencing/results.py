@@ -32,6 +32,7 @@ class StepSummary:
     artifacts: list[ArtifactSummary] = field(default_factory=list)
     items: int | None = None
     """Number of items of a `for_each`."""
+    items_failed: int = 0
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class FailureSummary:
     fix: str | None = None
     log: str | None = None
     tail: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    """Names of the failed items of a `for_each`."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The locks that a flow asks for in `flow.locks`: around the whole run, or around each job."""
+"""The locks that a flow asks for: in `flow.locks` around the whole run or each job, in `jobs[].lock` around one job."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from aetherflow.core.base.errors import LeaseLostError, LockBusyError, RunBusyEr
 from aetherflow.core.kernel.locks.scopes import flow_key, job_key
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Control
-from aetherflow.core.kernel.yaml.flow import LocksSpec
+from aetherflow.core.kernel.yaml.flow import JobLockSpec, LocksSpec
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.lease import Lease
@@ -53,6 +53,16 @@ class ScopeLocks:
             yield
 
     @contextmanager
+    def named(self, lock: JobLockSpec | None, key: str) -> "Iterator[Lease | None]":
+        """Hold the lock that a job names, if it names one. LockBusyError if another run has it."""
+        if lock is None:
+            yield None
+            return
+        lease = self._take(key, lock.wait_seconds, self._services.check_stop)
+        with self._holding(lease):
+            yield lease
+
+    @contextmanager
     def guarding(self, attempt: Control) -> Iterator[None]:
         """While the block runs, the loss of a lock ends this attempt."""
         self._guarded = attempt
@@ -81,6 +91,8 @@ class ScopeLocks:
                 yield
             finally:
                 self._held.remove(lease)
+                if self._lost is lease:  # it covered one job; others have locks of their own
+                    self._lost = None
 
     def _take(self, key: str, wait_seconds: float, check: Callable[[], None]) -> "Lease":
         ttl = self._spec.ttl_seconds

@@ -10,7 +10,7 @@ from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
-from aetherflow.core.kernel.sequencing.gates import blocked_by, when_holds
+from aetherflow.core.kernel.sequencing.gates import blocked_by, skipped_by, when_holds
 from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.question import Questions
@@ -85,6 +85,9 @@ class Sequence:
         if job.blocked_by is not None:
             state.gate_job(job_id, Status.BLOCKED, def_hash, blocked_by=job.blocked_by)
             return
+        if (skipped := skipped_by(job.spec, self.statuses)) is not None:
+            state.gate_job(job_id, Status.SKIPPED, def_hash, skip_reason=said(StateReason.DEPENDENCY, job=skipped))
+            return
         try:
             # a job that has started is not gated again, though the jobs that its `when` reads may have run again since
             holds = (stored is not None and stored.when_result) or when_holds(
@@ -100,15 +103,19 @@ class Sequence:
             state.gate_job(job_id, Status.SKIPPED, def_hash, when_result=False, skip_reason=why)
             return
         job.stored = state.job_outputs(job_id) if stored is not None else {}
+        at: DocPath = ("flow", "locks", "scope")
         try:
             with self._locks.job(job_id):
-                state.start_job(job_id, def_hash)
-                self._services.emit("job_start", job_id=job_id)
-                self._services.folders.remove_parts(job_id)
-                self._steps(job)
-        except LockBusyError as error:
-            job.failure = StepFailedError(error, None, ("flow", "locks", "scope"))
-            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=str(error), error_code=error.code)
+                at = (*job.path, "lock")
+                with self._locks.named(job.spec.lock, self._runner.values.lock_key(job)) as job.lock:
+                    state.start_job(job_id, def_hash)
+                    self._services.emit("job_start", job_id=job_id)
+                    self._services.folders.remove_parts(job_id)
+                    self._steps(job)
+        except (LockBusyError, ResolverError) as error:
+            job.failure = StepFailedError(error, None, at)
+            told = self._services.redactor.mask(str(error))
+            state.gate_job(job_id, Status.FAILED, def_hash, when_result=True, error=told, error_code=error.code)
 
     def _steps(self, job: JobRun) -> None:
         state, job_id = self._state, job.spec.id

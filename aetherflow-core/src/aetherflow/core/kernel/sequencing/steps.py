@@ -72,7 +72,16 @@ class StepRunner:
 
     # Jobs' view
 
-    def work(self, job: JobRun, step: StepSpec, path: DocPath, *, item_key: str = "", item: Any = None) -> Work:
+    def work(
+        self,
+        job: JobRun,
+        step: StepSpec,
+        path: DocPath,
+        *,
+        item_key: str = "",
+        item: Any = None,
+        label: str | None = None,
+    ) -> Work:
         """Describe the execution of a step, or of one item; StepFailedError if its class cannot be loaded."""
         try:
             cls = self.services.classes.step(step.type)
@@ -91,6 +100,7 @@ class StepRunner:
             def_hash=self.definitions.hashes[StepKey(job.spec.id, step.id)],
             idem_key=self.idem_key(key),
             item={"item": item} if item_key else {},
+            label=label,
         )
 
     def idem_key(self, key: StepKey) -> str:
@@ -131,6 +141,10 @@ class StepRunner:
                 raise StepFailedError(error, work.step, work.path) from error
             raise
 
+    def goes_on(self, error: StepFailedError) -> bool:
+        """Whether other items may be run after one that failed so: it asks nobody, and no lock of the run is lost."""
+        return not isinstance(error, StepUnknownError) and self._locks.lost() is None
+
     def done_before(self, key: StepKey) -> Done | None:
         """The stored result of a finished step; None if it is not finished."""
         record = self.state.latest.get(key)
@@ -166,7 +180,7 @@ class StepRunner:
             steps=work.job.steps,
             log=services.open_log(work.key, number),
             control=control,
-            leases=AttemptLeases(services.locks, control.cancel),
+            leases=AttemptLeases(services.locks, control.cancel, work.job.lock),
             call_inner=self._inner.call,
         )
         trace = StepTrace(work.step, self.state.latest[work.key], recorded=False)
@@ -275,7 +289,13 @@ class StepRunner:
     def _say(self, work: Work, event: str, **fields: Any) -> None:
         key = work.key
         self.services.emit(
-            event, job_id=key.job, step_id=key.step, item=key.item or None, step_type=work.step.type, **fields
+            event,
+            job_id=key.job,
+            step_id=key.step,
+            item=key.item or None,
+            label=work.label,
+            step_type=work.step.type,
+            **fields,
         )
 
 

@@ -39,7 +39,7 @@ def template_entry(job: JobSummary | JobRecord, outputs: Mapping[str, Any]) -> d
     if job.skip_reason is not None:
         entry["skip_reason"] = str(job.skip_reason)
     if isinstance(job, JobSummary) and (error := job.error) is not None:
-        entry["error"] = {"step": error.step, "code": error.code, "message": error.message, "log": error.log}
+        entry["error"] = {name: getattr(error, name) for name in ("step", "code", "message", "log", "items")}
     return entry
 
 
@@ -62,6 +62,7 @@ def _step(trace: StepTrace) -> StepSummary:
         reason=record.reason,
         artifacts=artifacts,
         items=trace.items,
+        items_failed=trace.items_failed,
     )
 
 
@@ -71,9 +72,10 @@ def _failure(error: StepFailedError, source: SourceMap, redactor: Redactor) -> F
     found = FailureSummary(
         step=error.step.id if error.step is not None else None,
         code=error_code_of(error.cause),
-        message=redactor.mask(f"{error.item}: {message}") if error.item else message,
+        message=redactor.mask(error.told(message)),
         location=str(source.value(error.path)),
         fix=redactor.mask(fix_of(error.cause)) or None,
+        items=list(map(redactor.mask, error.items)),
     )
     if error.output is not None and error.output.used:
         found.log, found.tail = str(error.output.path), list(error.output.tail)

@@ -30,7 +30,15 @@ class StepValues:
             "run_id": services.run_id,
             "flow_id": services.flow_id,
             "result": result,
+            **({"lock": {"key": job.lock.key, "token": job.lock.token}} if job.lock is not None else {}),
         }
+
+    def lock_key(self, job: JobRun) -> str:
+        """The key of the job's own lock; empty without one. Raises ResolverError."""
+        if (lock := job.spec.lock) is None:
+            return ""
+        found = render(lock.key, self.scope(job, {}), (*job.path, "lock", "key"))
+        return found if isinstance(found, str) else to_json(found)
 
     def promoted(self, job: JobRun, step: StepSpec, result: Mapping[str, Any], path: DocPath) -> dict[str, Any] | None:
         """The job's outputs, with those that the step promotes added; None if it promotes none."""

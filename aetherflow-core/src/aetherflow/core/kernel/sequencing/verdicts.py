@@ -9,7 +9,7 @@ to run needs it.
 from collections.abc import Callable, Mapping
 
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
-from aetherflow.core.base.said import Reason, said
+from aetherflow.core.base.said import Reason, code_of, said
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
@@ -23,6 +23,7 @@ from aetherflow.core.kernel.sequencing.plan import (
     StepPlan,
     Verdict,
 )
+from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.schema import DEF_VERSION
@@ -127,9 +128,13 @@ class _Planner:
     def _ask_when_again(self) -> None:
         for job in self.spec.jobs:
             record = self.state.jobs.get(job.id)
-            if record is None or record.status is not Status.SKIPPED or record.when_result is not False:
+            if record is None or record.status is not Status.SKIPPED:
                 continue
-            for other in sorted(jobs_read_by(job)):
+            if code_of(record.skip_reason) == StateReason.DEPENDENCY:
+                for other in job.depends_on:
+                    if other in self.reopened:
+                        self.reopened.setdefault(job.id, (said(PlanReason.DEPENDS_ON, job=other), True))
+            for other in sorted(jobs_read_by(job)) if record.when_result is False else ():
                 found = self.state.jobs.get(other)
                 if other in self.reopened or (found is not None and found.status not in FINAL_JOB):
                     self.reopened.setdefault(job.id, (said(PlanReason.CONDITION_READS, job=other), True))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.contracts.handles import Claim
+from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
 from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord, now_ms
 from aetherflow.core.kernel.state.sql import keys_from
@@ -199,6 +200,16 @@ class Claims:
             if (before := told["taken_over_from"]) is not None:
                 lost = {"taken_over_by": unit.run_id, **{name: told[name] for name in ("ledger", "count", "keys")}}
                 unit.journal_of(before, "claims_lost", **lost)
+
+    def is_own(self, identity: str) -> bool:
+        """Whether this run has claimed what has this identity, and still has it, or has it for good."""
+        query = "SELECT 1 FROM claims WHERE flow_id=? AND run_id=? AND identity=? AND state<>'lost'"
+        return self._unit.db.execute(query, (*self._unit.key.values(), identity)).fetchone() is not None
+
+    def settle(self, identities: Iterable[str]) -> None:
+        """Within a transaction: open claims of this run become final, whatever becomes of it."""
+        for identity in sorted(identities):
+            end_claims(self._unit.db, [self._unit.member], "final", identity)
 
     def forget_lost(self, key: StepKey) -> None:
         """Within the transaction that sets a step's result aside: what it had claimed in vain is no matter any more."""

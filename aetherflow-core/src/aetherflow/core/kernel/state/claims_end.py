@@ -20,6 +20,8 @@ _FINAL = (
     "INSERT OR REPLACE INTO ledger (flow_id, namespace, key, value, run_id, at) "
     "SELECT flow_id, namespace, key, value, run_id, ? FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
 )
+_END = "UPDATE claims SET state=?, ended_at=? WHERE flow_id=? AND run_id=? AND state='open'"
+_ONE = " AND identity IS coalesce(?, identity)"
 _LOST = (
     "SELECT namespace, key, job_id, step_id, item_key, taken_by FROM claims "
     "WHERE flow_id=? AND run_id=? AND state='lost' ORDER BY namespace, key"
@@ -69,15 +71,17 @@ def any_open(family: Family) -> bool:
     return False
 
 
-def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str) -> int:
-    """Within a transaction: the open claims of runs of this file become `final`, with the ledger, or `lost`."""
+def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str, identity: str | None = None) -> int:
+    """Within a transaction: the open claims of runs of this file, or one of them, become `final`, or `lost`.
+
+    What is final stands in the ledger.
+    """
     total, at = 0, now_ms()
     for member in members:
         key = (member.flow_id, member.run_id)
         if state == "final":
-            db.execute(_FINAL, (at, *key))
-        query = "UPDATE claims SET state=?, ended_at=? WHERE flow_id=? AND run_id=? AND state='open'"
-        if count := db.execute(query, (state, at, *key)).rowcount:
+            db.execute(_FINAL + _ONE, (at, *key, identity))
+        if count := db.execute(_END + _ONE, (state, at, *key, identity)).rowcount:
             row = {"flow_id": member.flow_id, "run_id": member.run_id, "at": at, "event": f"claims_{state}"}
             insert(db, "journal", {**row, "detail": to_json({"count": count})})
         total += count

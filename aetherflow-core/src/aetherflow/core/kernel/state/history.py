@@ -117,6 +117,8 @@ class PastStep:
     started_at: int
     finished_at: int | None
     reason_code: str | None
+    label: str | None
+    """Name of the item for people; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,13 +305,14 @@ def open_questions(run: PastRun) -> list[str]:
 
 
 def questions(db: sqlite3.Connection, run: PastRun) -> list[tuple[str, str]]:
-    """The same from a state that is being read, each with the item that it is about, or an empty text."""
+    """The same from a state that is being read, each with its item, by name or number, or an empty text."""
     place = (  # of items, which are begun one after the other
         "(SELECT count(DISTINCT item_key) FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND "
         "o.job_id=s.job_id AND o.step_id=s.step_id AND o.item_key<>'' AND o.started_at<=s.started_at)"
     )
+    name = f"iif(item_key='', '', coalesce(label, 'item ' || {place}))"
     query = (
-        f"SELECT job_id, step_id, iif(item_key='', '', 'item ' || {place}), status, effect, max(attempt) "  # noqa: S608
+        f"SELECT job_id, step_id, {name}, status, effect, max(attempt) "  # noqa: S608
         "FROM step_runs s WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
     )
     rows = db.execute(query, (run.flow_id, run.run_id)).fetchall()

@@ -135,6 +135,8 @@ class StepStart(NamedTuple):
     def_hash: str
     items: list[Any] | None = None
     """The frozen list of a `for_each`."""
+    label: str | None = None
+    """Name of the item for people."""
 
 
 class StagedClaim(NamedTuple):
@@ -168,6 +170,8 @@ class StepEffects:
     """For the transaction that ends the attempt well, unless the step commits them before."""
     claimed: dict[tuple[str, str], StagedClaim] = field(default_factory=dict)
     """Those that it has committed already."""
+    settled: set[str] = field(default_factory=set)
+    """Identities of claims of the run that become final with this attempt."""
 
 
 class StepEnd(NamedTuple):

@@ -7,6 +7,7 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
   `taken_from` is the run before, `taken_by` the one that took it over. At most one open claim of a key.
 - `runs.outermost` of a run that a step started: the run in which it ends well, with its state file.
 - `runs.part`: the jobs that were asked for so far (`--flow-job`), a JSON list; NULL for all.
+- `step_runs.label`: the name of an item for people; its key stays what it is.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `runs.progress`: what the step that runs has reported last, as JSON; written with the heartbeat.
 
@@ -15,7 +16,6 @@ Not written yet:
 - `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
   once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
-- `step_runs.label`: the name of an item for people; its key stays what it is.
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 

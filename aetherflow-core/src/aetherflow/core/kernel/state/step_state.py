@@ -129,6 +129,7 @@ class StepStates:
             self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
+            self.claims.settle(end.effects.settled)
             number = self._start(then) if then is not None else 0
         self._latest[key].secret_keys = end.secret_keys
         return number
@@ -222,7 +223,7 @@ class StepStates:
         values = {
             **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,
             "status": status, "effect": start.effect, "idem_key": start.idem_key, "plugin": start.plugin,
-            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, **columns,
+            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, "label": start.label, **columns,
         }  # fmt: skip
         insert(self._unit.db, "step_runs", values)
         made = start.def_hash, def_version

@@ -65,6 +65,8 @@ def _problem(
     ignore: Callable[[DocPath], bool] | None,
 ) -> Problem | None:
     kind, loc = item["type"], _document_path(model, item["loc"])
+    if kind == "extra_forbidden":  # its last part is always a key, also below a union
+        loc = (*_document_path(model, item["loc"][:-1]), item["loc"][-1])
     path = (*base, *loc)
     where = format_path(path)
     if kind == "extra_forbidden":

@@ -1,8 +1,8 @@
 """The models of a flow document: what `flow.yaml` may hold, key by key."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from aetherflow.core.contracts.backoff import Backoff
 
@@ -61,6 +61,19 @@ class LocksSpec(SpecModel):
     wait_seconds: float = Field(0, ge=0, description="Time to wait for the lock, first come, first served; 0: fail")
 
 
+class RetrySpec(Backoff):
+    """When a failed attempt is tried again."""
+
+    max_elapsed_seconds: float | None = Field(None, gt=0, description="No new attempt starts after this time")
+
+
+class DefaultsSpec(SpecModel):
+    """Settings of all steps that do not have their own."""
+
+    retry: RetrySpec | None = Field(None, description="When a failed attempt is tried again")
+    timeout_seconds: float | None = Field(None, gt=0, description="Time limit of one attempt")
+
+
 class FlowMetaSpec(SpecModel):
     """The section `flow`: identity, folders, state."""
 
@@ -76,6 +89,9 @@ class FlowMetaSpec(SpecModel):
     data_date: DataDateSpec = Field(default_factory=DataDateSpec.model_construct, description="Dates of a run")
     on_failure: Literal["continue", "stop"] = Field("continue", description="After a failed job: go on, or stop")
     locks: LocksSpec = Field(default_factory=LocksSpec.model_construct, description="Mutual exclusion of runs")
+    defaults: DefaultsSpec = Field(
+        default_factory=DefaultsSpec.model_construct, description="For steps without settings of their own"
+    )
 
 
 class ResourceSpec(SpecModel):
@@ -89,17 +105,29 @@ class ResourceSpec(SpecModel):
     decode: dict[str, Any] = Field({}, description="Which values the secrets hook decodes")
 
 
-class RetrySpec(Backoff):
-    """When a failed attempt is tried again."""
-
-    max_elapsed_seconds: float | None = Field(None, gt=0, description="No new attempt starts after this time")
-
-
 class VerifySpec(SpecModel):
     """A step that answers whether an interrupted `once` step was done: SUCCESS yes, SKIPPED no."""
 
     type: str = Field(description="Step type")
     inputs: dict[str, Any] = Field({}, description="Inputs of that step")
+
+
+class ForEachSpec(SpecModel):
+    """A step for each item of a list."""
+
+    items: str | list[Any] = Field(description="List, or template of one")
+    key: str | None = Field(None, min_length=1, description="Template of an item's name for people: {{item.name}}")
+    on_error: Literal["stop", "continue"] = Field(
+        "stop", description="continue: after an item that failed the others are tried, and the step fails at the end"
+    )
+    quarantine: str | None = Field(
+        None, min_length=1, description="Folder into which the file of an item that failed is set aside"
+    )
+
+
+def _for_each_form(value: Any) -> str:
+    forms = {dict: "map", ForEachSpec: "map", list: "list", type(None): "null"}
+    return forms.get(type(value), "text")
 
 
 class StepSpec(SpecModel):
@@ -110,7 +138,14 @@ class StepSpec(SpecModel):
     description: str | None = Field(None, description="For readers")
     inputs: dict[str, Any] = Field({}, description="Inputs of the step; strings may hold templates")
     outputs: dict[str, Any] = Field({}, description="Job output key to template, rendered after the step")
-    for_each: str | list[Any] | None = Field(None, description="List, or template of one; the step runs once per item")
+    # told apart by form, so that a mistake in a map is not reported as a missing list and a missing text, too
+    for_each: Annotated[
+        Annotated[str, Tag("text")]
+        | Annotated[list[Any], Tag("list")]
+        | Annotated[ForEachSpec, Tag("map")]
+        | Annotated[None, Tag("null")],
+        Discriminator(_for_each_form),
+    ] = Field(None, description="List, or template of one, or a map with it; the step runs once per item")
     retry: RetrySpec | None = Field(None, description="When a failed attempt is tried again")
     timeout_seconds: float | None = Field(None, gt=0, description="Time limit of one attempt")
     effect: Literal["repeatable", "once"] | None = Field(
@@ -121,6 +156,21 @@ class StepSpec(SpecModel):
         None, description="skip_job: a SKIPPED step skips the rest of the job"
     )
 
+    @property
+    def loop(self) -> ForEachSpec | None:
+        """`for_each` in its long form; None for a step that does not repeat."""
+        found = self.for_each
+        return found if found is None or isinstance(found, ForEachSpec) else ForEachSpec.model_construct(items=found)
+
+
+class JobLockSpec(SpecModel):
+    """A lock that one run holds from the first step of a job to its last."""
+
+    key: str = Field(
+        min_length=1, description="Name of the lock; all flows with the same lock store share it. May hold templates"
+    )
+    wait_seconds: float = Field(0, ge=0, description="Time to wait for the lock, first come, first served; 0: fail")
+
 
 class JobSpec(SpecModel):
     """One job: steps that run one after the other."""
@@ -128,7 +178,11 @@ class JobSpec(SpecModel):
     id: str = Field(description="Name of the job, unique in the flow")
     description: str | None = Field(None, description="For readers")
     depends_on: list[str] = Field([], description="Earlier jobs that must be SUCCESS")
+    on_dependency_skipped: Literal["block", "skip", "run"] = Field(
+        "block", description="What becomes of the job if a job of `depends_on` is SKIPPED: BLOCKED, SKIPPED, or it runs"
+    )
     when: str | None = Field(None, description="Condition over earlier jobs; false skips the job")
+    lock: JobLockSpec | None = Field(None, description="Lock that is held while the job runs")
     steps: list[StepSpec] = Field(description="The steps, in order of execution")
 
 
@@ -139,3 +193,12 @@ class FlowSpec(SpecModel):
     flow: FlowMetaSpec = Field(description="Identity, folders and state of the flow")
     resources: dict[str, ResourceSpec] = Field({}, description="Connectors by name")
     jobs: list[JobSpec] = Field(description="The jobs, in order of execution")
+
+    @model_validator(mode="after")
+    def _with_defaults(self) -> Self:
+        given = self.flow.defaults
+        for step in (step for job in self.jobs for step in job.steps):
+            for name in given.model_fields_set:
+                if getattr(step, name) is None and step.inputs.get(name) in (None, {}):
+                    setattr(step, name, getattr(given, name))
+        return self

@@ -109,6 +109,12 @@ class StagedLedger(ReadLedger):
         for told in told_of(self._claims.commit(key, self._effects)):
             self._events.emit("claimed", job_id=key.job, step_id=key.step, item=key.item or None, **told)
 
+    def settle(self, identity: str) -> bool:
+        self._control.check_open()
+        if found := self._claims.is_own(identity):
+            self._effects.settled.add(identity)
+        return found
+
     def own_claims(self, prefix: str = "") -> Mapping[str, Claim]:
         staged = (self._of(claim) for claim in self._mine(prefix))
         return dict(sorted({**super().own_claims(prefix), **{claim.key: claim for claim in staged}}.items()))

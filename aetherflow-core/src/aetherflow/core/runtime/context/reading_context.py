@@ -179,6 +179,9 @@ class _AskedLedger(ReadLedger):
     def commit_claims(self) -> NoReturn:
         _refuse("commit claims")
 
+    def settle(self, identity: str) -> NoReturn:
+        _refuse(f"settle the claim {identity}")
+
 
 def _refuse(what: str) -> NoReturn:
     raise StepError(f"plan() tried to {what}; it may only read", fix="the plugin's authors move it into run()")

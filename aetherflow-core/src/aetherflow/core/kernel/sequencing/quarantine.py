@@ -1,0 +1,67 @@
+"""`for_each.quarantine`: what an item that failed was about is set aside, and the item counts as dealt with."""
+
+from typing import Any
+
+from aetherflow.core.base.errors import (
+    ConnectorError,
+    LeaseLostError,
+    LockBusyError,
+    PluginError,
+    ResolverError,
+    StepTimeoutError,
+)
+from aetherflow.core.contracts.kinds import QUARANTINE_STEP
+from aetherflow.core.kernel.sequencing.execution import StepFailedError, Work
+from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
+from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.yaml.loader import RawString
+
+NOT_OF_THE_ITEM = (
+    ConnectorError,
+    LockBusyError,
+    LeaseLostError,
+    StepTimeoutError,
+    ResolverError,
+    PluginError,
+    OSError,
+)
+"""Failures that say nothing about the item: a peer, a lock, a disk or the flow is at fault, and others would fail."""
+
+
+class Quarantine:
+    """Runs the step that sets items aside: a part of the repeated step with a row of its own, like its `verify`."""
+
+    def __init__(self, runner: StepRunner) -> None:
+        self._runner = runner
+
+    def before(self, key: StepKey) -> Done | None:
+        """What was made of an item that was set aside; None if it was not."""
+        return self._runner.done_before(_part(key))
+
+    def take(self, work: Work, folder: str, error: StepFailedError) -> Done | None:
+        """Set an item aside; None if its failure says nothing about it. StepFailedError if that fails."""
+        if isinstance(error.cause, NOT_OF_THE_ITEM):
+            return None
+        runner, key, path = self._runner, _part(work.key), (*work.path, "for_each", "quarantine")
+        why = RawString(runner.services.redactor.mask(str(error)))
+        try:
+            cls = runner.services.classes.step(QUARANTINE_STEP)
+        except PluginError as missing:
+            raise StepFailedError(missing, work.step, path) from missing
+        inputs: dict[str, Any] = {"item": "{{item}}", "folder": folder, "error": why}
+        part = work._replace(
+            step=work.step.model_copy(update={"type": QUARANTINE_STEP, "retry": None, "outputs": {}}),
+            path=path,
+            key=key,
+            cls=cls,
+            inputs=inputs,
+            inputs_path=path,
+            effect="repeatable",
+            def_hash="",
+            idem_key=runner.idem_key(key),
+        )
+        return runner.run(part)
+
+
+def _part(key: StepKey) -> StepKey:
+    return key._replace(step=f"{key.step}.quarantine")
