@@ -168,10 +168,11 @@ def test_a_failure_deep_inside_is_told_once(project: "Project", monkeypatch: pyt
 
 def test_a_chain_that_grows_while_it_runs_is_told_once(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     project.enter(monkeypatch)
-    monkeypatch.setenv("END", "yaml")
-    chain(project, 20, "{id: s, type: sleep, inputs: {seconds: 0}}", '"f{}.{{{{env.END}}}}"')
-    assert project.cli("validate", "f0.yaml").code == 0, "the names are not known yet"
-    found = project.cli("run", "f0.yaml", "--run-id", "r", "--json")
+    chain(project, 20, "{id: s, type: sleep, inputs: {seconds: 0}}", '"f{}.{{{{job.id}}}}"')
+    for path in project.folder.glob("f*.yaml"):
+        path.rename(path.with_suffix(".a"))
+    assert project.cli("validate", "f0.a").code == 0, "the names are not known yet"
+    found = project.cli("run", "f0.a", "--run-id", "r", "--json")
     error = json.loads(found.out)["jobs"][0]["error"]
     assert "of flow f16 ended FAILED in a.s at " in error["message"]
     assert error["message"].endswith("AF5001 more than 16 flows inside one another")

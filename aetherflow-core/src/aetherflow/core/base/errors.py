@@ -32,6 +32,7 @@
         ├── PathError (ValueError)                a path outside the allowed roots
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
+        ├── ItemsFailedError                      items of a `for_each` with `on_error: continue` failed
         ├── UndecidedStepError                    a `once` step was interrupted and it is not known whether it was done
         ├── StepCancelledError                    the run, or this attempt, is being ended
         ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached

@@ -32,7 +32,7 @@ class FileQuarantine(Step[Inputs]):
         - id: aside
           type: file_quarantine
           inputs:
-            item: "{{steps.note.path}}"
+            item: in/orders.csv
             folder: bad
             error: it has no header
     """
