@@ -1,6 +1,5 @@
 """What every test shares: a home of its own, the list of tracked files, and the rule that CI skips nothing."""
 
-import gc
 import os
 import subprocess
 from collections.abc import Generator
@@ -47,12 +46,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Side by side, the long tests come first: no worker is left alone with one at the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-def pytest_collection_finish() -> None:
-    """What was imported stays: the collector looks at it no more, and forks of tests leave its pages shared."""
-    gc.collect()
-    gc.freeze()
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
