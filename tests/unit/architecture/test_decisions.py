@@ -75,7 +75,7 @@ def decisions(tree: ast.AST) -> list[tuple[str, int]]:
         if isinstance(node, ast.ExceptHandler) and node.name:
             caught = {*caught, node.name}
         if isinstance(node, ast.Compare | ast.Call | ast.Match) and decides(node, caught):
-            found.append((function, node.lineno))  # type: ignore[attr-defined]  # an expression or a statement
+            found.append((function, node.lineno))
         for child in ast.iter_child_nodes(node):
             walk(child, function, caught)
 
