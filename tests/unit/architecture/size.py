@@ -7,7 +7,6 @@ import ast
 import io
 import tokenize
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 from import_graph import modules, room
@@ -50,7 +49,6 @@ def floors() -> dict[str, int]:
     }
 
 
-@cache
 def _of_file(path: Path) -> int:
     return logical_lines(path.read_text())
 
