@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from check_jsonschema import main
 from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[3]
@@ -24,8 +25,6 @@ def test_there_are_workflows() -> None:
 
 @each_workflow
 def test_a_workflow_is_what_the_schema_asks(path: Path) -> None:
-    from check_jsonschema import main  # requests and more, which no other test wants
-
     result = CliRunner().invoke(main, ["--builtin-schema", "vendor.github-workflows", str(path)])
     assert result.exit_code == 0, result.output
 
