@@ -19,7 +19,7 @@ SCHEDULER = f"{AETHERFLOW}-scheduler"
 UNIT = "a file of tests"
 """Until its first test would begin: the plugin of Hypothesis imports all of it, but only for the summary."""
 COLLECT = ["-m", "pytest", "-q", "--collect-only", "-p", "no:hypothesispytest"]
-UNIT_FILE = Path(__file__).parents[1] / "unit/core/runtime/environment/test_core_sandbox.py"
+UNIT_FILE = Path(__file__).parents[1] / "unit/core/kernel/resolver/test_core_when_faults.py"
 CROWDED = "plugins list, 60"
 """With 60 more distributions that have plugins."""
 FLOOR = """\

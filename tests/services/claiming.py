@@ -187,14 +187,3 @@ def change(project: Any, sql: str) -> None:
     """Change the state of flow `f`."""
     with contextlib.closing(sqlite3.connect(project.state)) as db, db:
         db.execute(sql)
-
-
-@pytest.fixture
-def inbox(project: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the partner, with two files."""
-    folder: Path = project.folder / "inbox"
-    folder.mkdir()
-    monkeypatch.setenv("INBOX", str(folder))
-    (folder / "a.txt").write_text("1")
-    (folder / "b.txt").write_text("2")
-    return folder

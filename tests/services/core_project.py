@@ -176,6 +176,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 
 @pytest.fixture
+def inbox(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the partner, with two files."""
+    folder = project.folder / "inbox"
+    folder.mkdir()
+    monkeypatch.setenv("INBOX", str(folder))
+    (folder / "a.txt").write_text("1")
+    (folder / "b.txt").write_text("2")
+    return folder
+
+
+@pytest.fixture
 def unprivileged() -> tuple[str, ...]:
     """Command prefix that drops privileges, so that file permissions apply even if the tests run as root."""
     if os.geteuid() != 0:

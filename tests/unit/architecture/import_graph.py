@@ -33,13 +33,19 @@ def tree(path: Path) -> ast.Module:
 
 
 @functools.cache
+def nodes(node: ast.AST) -> tuple[ast.AST, ...]:
+    """`ast.walk`, walked once for all tests of the house."""
+    return tuple(ast.walk(node))
+
+
+@functools.cache
 def graph() -> Graph:
     """Each module with the modules of ours that it imports: at the top, in functions, under TYPE_CHECKING."""
     return {name: set(_imports(path)) - {name} for name, path in modules().items()}
 
 
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree(path)):
+    for node in nodes(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules())
         elif isinstance(node, ast.ImportFrom):

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterator
 from functools import cache
 
-from import_graph import distribution, modules, tree
+from import_graph import distribution, modules, nodes, tree
 
 DOCUMENTED = {
     "_exit", "_getframe", "_current_frames",  # os, sys
@@ -32,7 +32,7 @@ def is_ours(module: str) -> bool:
 
 def defined(node: ast.AST) -> Iterator[str]:
     """Names that a module defines: functions, classes, variables, parameters, attributes that it sets."""
-    for each in ast.walk(node):
+    for each in nodes(node):
         match each:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name
@@ -60,7 +60,7 @@ def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
 def imported(node: ast.AST) -> dict[str, str]:
     """What each name in a module was imported as, in functions too."""
     found: dict[str, str] = {}
-    for each in ast.walk(node):
+    for each in nodes(node):
         if isinstance(each, ast.Import):
             found |= {alias.asname or alias.name: alias.name for alias in each.names}
         elif isinstance(each, ast.ImportFrom):
@@ -70,7 +70,7 @@ def imported(node: ast.AST) -> dict[str, str]:
 
 def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
     """Each private attribute that a module reads or sets, and whether it does so on `self` or `cls`."""
-    for each in ast.walk(node):
+    for each in nodes(node):
         match each:
             case ast.Attribute(value=value, attr=name):
                 yield name, isinstance(value, ast.Name) and value.id in ("self", "cls")
@@ -89,7 +89,7 @@ def taken(node: ast.AST, of_distribution: frozenset[str]) -> set[str]:
         for name, on_self in reached(node)
         if is_private(name) and name not in (of_distribution if on_self else of_module)
     }
-    for each in ast.walk(node):
+    for each in nodes(node):
         if isinstance(each, ast.ClassDef):
             found.update(inherited(each, imports))
     return found

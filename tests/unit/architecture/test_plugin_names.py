@@ -4,13 +4,14 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 
 from aetherflow.core.host import first_party
 from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STEPS
-from import_graph import ROOT, SOURCES
+from import_graph import ROOT, SOURCES, nodes, tree
 
 pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
 
@@ -36,12 +37,14 @@ PLACES = {
 }
 
 
+@cache
 def projects() -> dict[str, dict[str, Any]]:
     found = [tomllib.loads(path.read_text())["project"] for path in sorted(ROOT.glob("aetherflow-*/pyproject.toml"))]
     return {project["name"]: project for project in found}
 
 
-def plugin_names() -> set[str]:
+@cache
+def plugin_names() -> frozenset[str]:
     """What distributions, steps, connectors, kinds, drivers, sources, kinds of documents and commands are called."""
     found = set(projects()) | {"aetherflow"}
     for project in projects().values():
@@ -51,32 +54,36 @@ def plugin_names() -> set[str]:
         for name in groups.get(CONNECTORS, ()):
             kind, _, driver = name.partition(".")
             found |= {kind, driver, f"{kind}:{driver}"}
-    return found
+    return frozenset(found)
 
 
-def literals(text: str) -> Iterator[tuple[int, str]]:
+@cache
+def odd_names() -> frozenset[str]:
+    """Names of plugins that are no plain words."""
+    return frozenset(name for name in plugin_names() if re.search(r"[_.:-]", name) and name not in WORDS)
+
+
+def literals(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Every text in a module that is no docstring."""
-    tree = ast.parse(text)
-    plain = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    plain = {id(node.value) for node in nodes(module) if isinstance(node, ast.Expr)}
+    for node in nodes(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in plain:
             yield node.lineno, node.value
 
 
-def names_in(text: str, names: set[str]) -> list[str]:
+def names_in(text: str) -> list[str]:
     """The names that a text is, and those in it that are no plain words."""
-    odd = {name for name in names if re.search(r"[_.:-]", name) and name not in WORDS}
     words = set(re.findall(r"[\w.:-]*\w", text))
-    return sorted(({text} & names) | (words & odd))
+    return sorted(({text} & plugin_names()) | (words & odd_names()))
 
 
+@cache
 def found_names() -> set[tuple[str, str, int]]:
-    names = plugin_names()
     found = set()
     for path in sorted(CORE.rglob("*.py")):
         file = path.relative_to(CORE).as_posix()
         if file.split("/")[0] not in OUTSIDE and file != KINDS:
-            found |= {(file, name, line) for line, text in literals(path.read_text()) for name in names_in(text, names)}
+            found |= {(file, name, line) for line, text in literals(tree(path)) for name in names_in(text)}
     return found
 
 
@@ -107,7 +114,7 @@ def test_every_exemption_is_used() -> None:
     ],
 )
 def test_names_are_found(code: str, names: list[str]) -> None:
-    assert [name for _, text in literals(code) for name in names_in(text, plugin_names())] == names
+    assert [name for _, text in literals(ast.parse(code)) for name in names_in(text)] == names
 
 
 # The data in aetherflow-core's pyproject.toml

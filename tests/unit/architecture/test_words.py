@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from import_graph import distribution, modules, tree
+from import_graph import distribution, modules, nodes, tree
 
 pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
 
@@ -18,7 +18,7 @@ ROLES = {"Config", "Options", "Inputs", "Outputs"}
 
 def docstrings(tree: ast.AST) -> Iterator[str]:
     """All docstrings of a module: its own, those of classes and functions, those below fields."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         for each in body if isinstance(body := getattr(node, "body", None), list) else ():
             match each:
                 case ast.Expr(value=ast.Constant(value=str(text))):
@@ -38,7 +38,7 @@ def test_docstrings_say_something() -> None:
 def test_a_class_name_means_one_thing() -> None:
     places = defaultdict(list)
     for name, path in modules().items():
-        for node in ast.walk(tree(path)):
+        for node in nodes(tree(path)):
             if isinstance(node, ast.ClassDef) and node.name not in ROLES:
                 places[distribution(name), node.name].append(name)
     assert {key: names for key, names in places.items() if len(names) > 1} == {}

@@ -1,6 +1,5 @@
 """The flow project of the kernel's tests."""
 
-from claiming import inbox
-from core_project import lives, project, reap, unprivileged, wait_for
+from core_project import inbox, lives, project, reap, unprivileged, wait_for
 
 __all__ = ["inbox", "lives", "project", "reap", "unprivileged", "wait_for"]

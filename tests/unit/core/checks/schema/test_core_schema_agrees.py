@@ -11,7 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,11 @@ def _module(name: str) -> Any:
 
 typos = _module("test_core_typos")
 sample = _module("test_core_validate")
-VALIDATORS = {
-    kind: Draft202012Validator(schema_for(kind, installed_catalog()).document)
-    for kind in ("flow", "profiles", "project")
-}
+
+
+@cache
+def validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(schema_for(kind, installed_catalog()).document)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def judged(kind: str, data: Any, snapshot: Snapshot) -> tuple[list[Problem], boo
     """What `validate` finds that a schema could find, and whether the schema refuses."""
     document = parse_document(json.dumps(data), "x.yaml")
     found = [each for each in typos.problems_of(kind, document, snapshot) if each.af in BY_SCHEMA]
-    return found, not VALIDATORS[kind].is_valid(document.data)
+    return found, not validator(kind).is_valid(document.data)
 
 
 def documents() -> Iterator[tuple[str, Any]]:
@@ -140,7 +141,7 @@ def test_what_is_written_in_text_fields(written: str, snapshot: Snapshot) -> Non
     text = f"flow: {{id: f, description: {key}}}\njobs: [{{id: a, description: {key}, steps: [{step}]}}]\n"
     document = parse_document(text, "x.yaml")
     assert [each.message for each in typos.problems_of("flow", document, snapshot)] == []
-    assert VALIDATORS["flow"].is_valid(document.data)
+    assert validator("flow").is_valid(document.data)
 
 
 # Random flows that `validate` accepts
@@ -260,4 +261,4 @@ FLOWS = st.builds(
 def test_random_flows_are_accepted_by_both(data: Any, snapshot: Snapshot) -> None:
     found, by_schema = judged("flow", data, snapshot)
     assert {each.code for each in found} <= BY_CODE, [each.message for each in found]
-    assert not by_schema, [each.message for each in VALIDATORS["flow"].iter_errors(data)]
+    assert not by_schema, [each.message for each in validator("flow").iter_errors(data)]
