@@ -12,6 +12,9 @@ STARTS = frozenset({
 })  # fmt: skip
 
 
+HOUSE = Path(__file__).parent / "architecture"
+
+
 class Guard:
     """Refuses these events while a unit test runs."""
 
@@ -30,13 +33,19 @@ sys.addaudithook(GUARD)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     # a worker of xdist calls the hooks of all folders
     GUARD.armed = Path(__file__).parent in item.path.parents
     try:
         return (yield)
     finally:
         GUARD.armed = False
+        if HOUSE in item.path.parents and (nextitem is None or HOUSE not in nextitem.path.parents):
+            from import_graph import nodes, tree
+
+            # the collector would go through these syntax trees again and again, for all tests that follow
+            tree.cache_clear()
+            nodes.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)
