@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from aetherflow.core.kernel.state.acts import Verb, record_act
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime import run_record
-from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun, acknowledged, next_commands, resolved
+from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun, acknowledged, resolved
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble
@@ -156,22 +155,6 @@ def test_refused_starts_are_told_with_what_was_done_about_them(project: "Project
     assert project.cli("run", "f.yaml", "--run-id", "r", "--trigger", "scheduler").code == 2
     assert RunRecords(project.states).refused() == {"r": ()}
     assert RunRecords(project.folder / "nothing").refused() == {}
-
-
-def test_the_command_that_goes_on_works_in_other_folders_too(
-    project: "Project", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = ask(project, WantedRun("r", flow_path=run(project, good=False)))
-    assert found is not None
-    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(project.states))
-    assert next_commands(project.states, found.run) == ("aetherflow resume r",)
-    run(project, "g", good=False)
-    assert next_commands(project.states, found.run) == ("aetherflow resume r --flow f",)
-    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(tmp_path / "other"))
-    elsewhere = replace(found.run, config="/a b/aetherflow.yaml")
-    assert next_commands(project.states, elsewhere) == ("aetherflow resume r --flow f --config '/a b/aetherflow.yaml'",)
-    elsewhere = replace(found.run, config=None, working_dir="/a b")
-    assert next_commands(project.states, elsewhere) == ("cd '/a b' && aetherflow resume r --flow f",)
 
 
 def test_a_start_that_was_refused_names_the_flow_of_its_run(project: "Project") -> None:

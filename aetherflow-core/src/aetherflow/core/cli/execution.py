@@ -29,12 +29,10 @@ def execute(
     as_json: bool,
     noting: "NotedStart",
     start: "Start | None" = None,
-    following: str | None = None,
 ) -> None:
     """Run a flow with the arguments of `noting`, as `run_flow` takes them, or what `start` makes of its environment.
 
-    `noting` learns how far it gets. `following` is the command that does it again, for the block of a failure. Raises
-    what `run_flow` raises, after showing what there is to show.
+    `noting` learns how far it gets. Raises what `run_flow` raises, after showing what there is to show.
     """
     import json
 
@@ -52,7 +50,6 @@ def execute(
         with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
             noting.snapshot = snapshot
             lines = snapshot.settings.log_format == "json"
-            following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
             try:
                 summary = _started(path, snapshot, [observer, noting], noting, start)
@@ -80,7 +77,7 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # with log_format json the events contain it
-            typer.echo(failure_blocks(summary, following), err=True)
+            typer.echo(failure_blocks(summary, _following(summary, noting), in_file=start is None), err=True)
         raise failure
 
 
@@ -92,6 +89,23 @@ def _started(
     from aetherflow.core.runner import run_flow
 
     return run_flow(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
+
+
+def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str, ...]:
+    """What goes on with the run, from where it was typed."""
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.kernel.state.history import list_runs
+    from aetherflow.core.runtime.resuming import Resumes
+    from aetherflow.core.runtime.workspace.places import state_root
+
+    if noting.snapshot is None:
+        return ()
+    root = state_root(noting.snapshot.settings, noting.snapshot.env)
+    try:
+        runs = list_runs(Path(summary.state_path), flow_id=summary.flow_id, run_id=summary.run_id)
+        return Resumes(root, noting.config, noting.here).commands(runs[0]) if runs else ()
+    except StateError:  # the run has failed, and says so: that must not be lost
+        return ()
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

@@ -71,6 +71,8 @@ class NotedStart:
     """True for `resume`: the run has its inputs already."""
     trigger: str = "cli"
     config: Path | None = None
+    here: Path | None = None
+    """Where it was typed, if a run goes on in another folder."""
     snapshot: "Snapshot | None" = None
     entered: bool = False
     """True once the run is recorded: from then on its state says what became of it."""

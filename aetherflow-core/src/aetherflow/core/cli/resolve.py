@@ -62,7 +62,7 @@ def resolve(
         text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
         return
-    run = find_run(root, run_id, flow, "aetherflow runs resolve")
+    run = find_run(root, run_id, flow, "aetherflow runs resolve", config)
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
     settle(root, run.flow_id, run.run_id, "resolve", run.finished_at or run.heartbeat_at or run.started_at)

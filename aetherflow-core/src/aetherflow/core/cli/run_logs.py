@@ -28,7 +28,7 @@ def logs(
     from aetherflow.core.cli.history_text import event_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
 
-    run = find_run(state_root_here(config), run_id, flow, "aetherflow runs logs")
+    run = find_run(state_root_here(config), run_id, flow, "aetherflow runs logs", config)
     files = [run.log_path] if step is None else _attempt_logs(run, step)
     files = [path for path in files if path.is_file()]
     if not files and step is None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,17 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
-    """The failure block: what failed and where, the last lines of output, kept artifacts, and the next command.
+def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: bool = True) -> str:
+    """The failure block: what failed and where, the last lines of output, kept artifacts, and what to type next.
 
-    `following` is the next command for a run without a flow file.
+    `in_file`: whether the run has a flow file.
     """
     lines: list[str] = []
     for job in summary.jobs:
         if job.error is None:
             continue
         name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
-        where = f" at {job.error.location}" if following is None else ""  # a run with `following` has no flow file
+        where = f" at {job.error.location}" if in_file else ""
         lines += [f"{job.status} {name}{where}", f"  {job.error.code} {job.error.message}"]
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
@@ -62,17 +63,13 @@ def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
     if len(kept) > KEPT_SHOWN:
         more = shlex.join(["aetherflow", "runs", "show", summary.run_id])
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
-    lines += _next(summary) if following is None else [f"next: {following}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *following(commands)])
 
 
-def _next(summary: RunSummary) -> list[str]:
-    """Lines with the next command; for an undecided step one for each decision."""
-    asked = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
-    if not asked:
-        return [f"next: {shlex.join(['aetherflow', 'run', summary.flow_yaml, '--run-id', summary.run_id])}"]
-    command = shlex.join(["aetherflow", "resume", summary.run_id, "--decide", asked[0]])
-    return [f"next, if it was done: {command}=done", f"next, if it was not:  {command}=again"]
+def following(commands: Sequence[str]) -> list[str]:
+    """Lines with what to type next; two commands are those of a step that has to be decided."""
+    words = ("next:",) if len(commands) == 1 else ("next, if it was done:", "next, if it was not: ")
+    return [f"{word} {command}" for word, command in zip(words, commands, strict=False)]
 
 
 def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
