@@ -1,8 +1,10 @@
 """The command that a failure prints is typed as it stands, where it was printed and elsewhere: the run goes on."""
 
-import os
+import contextlib
 import re
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +31,14 @@ jobs:
           shell: true
           command: 'cat "$ONE" >> "$HERE/seen"; test -e "$HERE/go"'
 """
-MANIFEST = "version: 1\nbundle: {id: b, source: {type: filesystem, base_path: release}, entry_flow: flow.yaml, layout: {profiles_file: profiles.yaml}}\n"
+MANIFEST = """\
+version: 1
+bundle:
+  id: b
+  source: {type: filesystem, base_path: release}
+  entry_flow: flow.yaml
+  layout: {profiles_file: profiles.yaml}
+"""
 
 
 class Place:
@@ -101,8 +110,13 @@ STARTS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("where", [None, "elsewhere"], ids=["there", "elsewhere"])
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    ("start", "where"),
+    [
+        *((start, None) for start in STARTS),
+        *((start, "elsewhere") for start in ("by its path", "with a project file", "of a bundle with a project file")),
+    ],
+)
 def test_the_next_command_goes_on(place: Place, start: str, where: str | None) -> None:
     folder, command, expected = STARTS[start]
     place.write("other.yaml", "version: 1\nflow: {id: other}\njobs: []\n")
@@ -183,7 +197,7 @@ def _root(place: Place, config: str | None) -> dict[str, str]:
 
 def test_a_run_of_the_api_goes_on_by_its_id(place: Place) -> None:
     code = "from aetherflow.core.runner import run_flow; run_flow('flow.yaml', run_id='r', params={'name': 'Ada'})"
-    python = f'{Path(os.sys.executable)} -c "{code}"'
+    python = f'{Path(sys.executable)} -c "{code}"'
     code_of_python, told = place.typed(python, "flows")
     assert (code_of_python, "RunFailedError" in told) == (1, True), told
     place.write("go", "")
@@ -210,9 +224,6 @@ def test_a_run_of_1_0_says_what_is_missing(project: "Project") -> None:
     project.write(FLOW)
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
     start = f"aetherflow run {project.folder}/flow.yaml --config ops.yaml"
-    import contextlib
-    import sqlite3
-
     with contextlib.closing(sqlite3.connect(project.state)) as db, db:
         db.execute("UPDATE runs SET command=?, config=NULL, working_dir=NULL", [start])
     refused = project.cli("resume", "r")

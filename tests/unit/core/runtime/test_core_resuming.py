@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -77,13 +77,13 @@ def test_a_root_that_is_relative_to_a_folder_is_looked_for_there(
 def test_a_row_of_1_0_says_by_its_command_line_how_it_was_started(
     project: "Project", command: str, flow_path: str, expected: Start
 ) -> None:
-    old = {"working_dir": None, "config": None, "manifest": None}
+    old: dict[str, Any] = {"working_dir": None, "config": None, "manifest": None}
     assert start_of(replace(failed(project), command=f"aetherflow {command}", flow_path=flow_path, **old)) == expected
 
 
 def test_a_wrapped_command_of_1_0_is_typed_where_it_was(project: "Project") -> None:
     command = "aetherflow wrap --id w --config c.yaml -- sh --config other"
-    old = {"working_dir": None, "config": None, "trigger": "wrap", "flow_path": "/srv/jobs/wrap w"}
+    old: dict[str, Any] = {"working_dir": None, "config": None, "trigger": "wrap", "flow_path": "/srv/jobs/wrap w"}
     run = replace(failed(project), command=command, **old)
     assert start_of(run) == Start(Path("/srv/jobs"), Path("/srv/jobs/c.yaml"))
     assert Resumes(project.states).commands(run) == (f"cd /srv/jobs && {command}",)
