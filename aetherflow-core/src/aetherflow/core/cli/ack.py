@@ -112,11 +112,11 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act", config: Path 
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
-    run = find_run(root, run_id, flow_id, "aetherflow runs ack", config)
+    run = find_run(root, run_id, flow_id, "runs ack", config)
     (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
-        raise UsageError(message, fix="aetherflow status shows what needs a person")
+        raise UsageError(message, fix="look what needs a person: aetherflow status")
     _write(root, run, act)
     return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}
 

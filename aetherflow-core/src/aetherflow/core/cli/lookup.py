@@ -1,7 +1,6 @@
 """Finding flows and runs for commands about past runs."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,32 +40,31 @@ def find_run(root: Path, run_id: str, flow_id: str | None, command: str, config:
 
     `config` is the project file that it was given.
     """
-    from aetherflow.core.runtime.resuming import config_option, runs_of
+    from aetherflow.core.runtime.resuming import command_line, runs_of
 
-    option = config_option(config)
     found = runs_of(root, run_id, flow_id)
     if not found:
         of = f" of flow {flow_id}" if flow_id else ""
-        raise UsageError(
-            f"no run {run_id!r}{of} is known under {root}", fix=shlex.join(["aetherflow", "runs", "list", *option])
-        )
+        listed = command_line("runs", "list", config=config)
+        raise UsageError(f"no run {run_id!r}{of} is known under {root}", fix=listed)
     if len(found) > 1:
         lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
         several = len({run.flow_id for run in found}) > 1
         message = f"{len(found)} {'flows' if several else 'state files'} have a run {run_id!r}:\n" + "\n".join(lines)
         if several:
-            raise UsageError(message, fix=f"{command} {shlex.join([run_id, '--flow', found[0].flow_id, *option])}")
+            named = command_line(*command.split(), run_id, "--flow", found[0].flow_id, config=config)
+            raise UsageError(message, fix=named)
         raise UsageError(message, fix="give one of the two flows another id, or its runs other ids")
     return found[0]
 
 
 def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> tuple[str, str]:
     """The two command lines that settle a run."""
-    from aetherflow.core.runtime.resuming import config_option, named
+    from aetherflow.core.runtime.resuming import command_line, named
 
-    words = ["aetherflow", "runs", "resolve", *named(root, run.flow_id, run.run_id), "--reason", "TEXT"]
-    words += config_option(config)
-    return shlex.join([*words, "--as", "done"]), shlex.join([*words, "--as", "abandoned"])
+    words = ["runs", "resolve", *named(root, run.flow_id, run.run_id), "--reason", "TEXT"]
+    done, abandoned = (command_line(*words, "--as", answer, config=config) for answer in ("done", "abandoned"))
+    return done, abandoned
 
 
 def plain(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from aetherflow.core.contracts.needs_person import NeedsPerson
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.resuming import (
     Resumes,
-    config_option,
+    command_line,
     in_folder,
     named,
     outer_run,
@@ -81,13 +81,12 @@ class Here:
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
         cause = said(code, files=files, flows=_listed(bad))
         since = max(flow.last_started_at for flow in lost)
-        command = shlex.join(["aetherflow", "state", "forget", *config_option(self.config)])
+        command = command_line("state", "forget", config=self.config)
         name = _listed([flow.flow_id for flow in lost])
         return NeedsPerson("GONE", name, since, str(cause), reason_code=cause.code, commands=(command,))
 
     def _dismiss(self, *words: str) -> str:
-        given = ["--as", "abandoned", "--reason", "TEXT", *config_option(self.config)]
-        return shlex.join(["aetherflow", "runs", "resolve", *words, *given])
+        return command_line("runs", "resolve", *words, "--as", "abandoned", "--reason", "TEXT", config=self.config)
 
 
 def _folder(refused: "Refused") -> Path | None:

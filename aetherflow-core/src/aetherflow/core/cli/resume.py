@@ -102,7 +102,7 @@ def _by_id(
     root = state_root_here(config)
     for known in find_runs(root, run_id):
         _bring_up_to_date(Path(known.state_path))
-    run = find_run(root, run_id, flow_id, "aetherflow resume", config)
+    run = find_run(root, run_id, flow_id, "resume", config)
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {command_again(run)}")

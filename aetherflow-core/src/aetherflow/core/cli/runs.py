@@ -117,7 +117,7 @@ def show(
     from aetherflow.core.runtime.resuming import Resumes
 
     root = state_root_here(config)
-    found = run_details(find_run(root, run_id, flow, "aetherflow runs show", config), journal=journal)
+    found = run_details(find_run(root, run_id, flow, "runs show", config), journal=journal)
     if found is None:
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")

@@ -79,7 +79,7 @@ def _look(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> dict[str
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None, "reason_code": None}
     found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None, "parent": None}
-    if (word := _file_word(flow, picture)) is not None:
+    if (word := _file_word(flow, picture, resumes)) is not None:
         status, reason, fix = word
         return found | {"status": status, "reason": reason, "next": fix, "started_at": flow.last_started_at}
     run = picture.latest.get((flow.flow_id, flow.state_path))
@@ -113,13 +113,15 @@ def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
     return (need.run_id, need.flow_id) == (run.run_id, run.flow_id)
 
 
-def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:
+def _file_word(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> tuple[str, str, str] | None:
     """Why the state file of a flow cannot be asked: a word, the reason, what to type."""
     import shlex
 
+    from aetherflow.core.runtime.resuming import command_line
+
     path = flow.state_path
     if path in picture.gone:
-        return "gone", f"there is no file {path}", "aetherflow state forget"
+        return "gone", f"there is no file {path}", command_line("state", "forget", config=resumes.config)
     if path in picture.older:
         return "older", f"state file {path} is of an older version", f"aetherflow state migrate {shlex.quote(path)}"
     if (error := picture.unreadable.get(path)) is not None:

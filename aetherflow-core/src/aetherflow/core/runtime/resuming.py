@@ -75,7 +75,7 @@ class Resumes:
 
     def __init__(self, root: Path, config: Path | None = None, here: Path | None = None) -> None:
         """`root` is the state root, `config` the project file that the command at hand was given, `here` its folder."""
-        self._root, self._config = root, config
+        self._root, self.config = root, config
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
 
@@ -102,15 +102,15 @@ class Resumes:
 
     def _resume(self, run: PastRun, *options: str) -> str:
         folder, config = self._way(run)
-        words = ["aetherflow", "resume", *named(self._root, run.flow_id, run.run_id), *options]
-        return in_folder(folder, shlex.join([*words, *config_option(config)]), self._here)
+        words = ["resume", *named(self._root, run.flow_id, run.run_id), *options]
+        return in_folder(folder, command_line(*words, config=config), self._here)
 
     def _way(self, run: PastRun) -> tuple[Path | None, Path | None]:
         """The folder and the `--config` that lead to a run: none where it is found from here.
 
         `resume` takes the project file and the folder of the run from its row.
         """
-        start, given = start_of(run), self._config
+        start, given = start_of(run), self.config
         own = start.config if start.config is not None and start.config.is_file() else None
         by_variable = own is not None and CONFIG_VARIABLE in os.environ  # which may have been set for one command only
         if self._leads(self._here) and not by_variable:
@@ -152,9 +152,9 @@ def named(root: Path, flow_id: str, run_id: str) -> list[str]:
     return [run_id, *(["--flow", flow_id] if flow_ids_of(root, run_id) - {flow_id} else [])]
 
 
-def config_option(config: Path | None) -> list[str]:
-    """The words that name a project file to a command."""
-    return [] if config is None else ["--config", str(config)]
+def command_line(*words: str, config: Path | None = None) -> str:
+    """A command of ours as it is typed, with the project file that the command at hand was given."""
+    return shlex.join(["aetherflow", *words, *(["--config", str(config)] if config is not None else [])])
 
 
 def in_folder(folder: Path | None, command: str, here: Path | None = None) -> str:

@@ -159,8 +159,9 @@ def _failed(error: RunError) -> StepError:
         log = failure.log or log
         fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
         if isinstance(error, RunUnknownError):
-            question = f"aetherflow resume {summary.run_id} --decide {where}=done (or =again)"
-            fixes = [f"find out whether it was done, then: {question}; then run this flow again"]
+            decide = f"aetherflow resume {summary.run_id} --decide {where}"
+            answers = f"if so: {decide}=done; if not: {decide}=again"
+            fixes = [f"find out if it was done; {answers}; then resume this flow"]
     seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
     return StepError(text, fix="; ".join([*fixes, *seen]))
 
