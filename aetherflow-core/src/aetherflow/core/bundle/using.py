@@ -141,6 +141,6 @@ def _expect(done: SyncResult, expected: str | None, named: list[str]) -> None:
         message = f"--expect-fingerprint {expected!r} is too short: at least {LEAST_PREFIX} characters"
         raise UsageError(message, fix=f"take it from: {shlex.join(['aetherflow', 'bundle', 'status', *named])}")
     if not done.content.startswith(wanted_text) and done.fingerprint != wanted_text:
-        look = shlex.join(["aetherflow", "bundle", "diff", "previous", "latest", *named])
+        look = shlex.join(["aetherflow", "bundle", "status", *named])
         message = f"the bundle's content is {done.content}, expected {expected}"
         raise FingerprintError(message, fix=f"nothing was run; look at: {look}")

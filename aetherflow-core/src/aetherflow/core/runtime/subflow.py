@@ -4,6 +4,7 @@ Stopping the outer step stops the inner run, which is then INTERRUPTED; a later 
 another, resumes it under the same id. It shares the locks of the outer run.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,7 +96,8 @@ class FlowCalls:
                 wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
             )
         except SpecError as error:
-            raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
+            validate = shlex.join(["aetherflow", "validate", str(wanted.flow)])
+            raise StepError(str(error), fix=f"see all of it: {validate}") from error
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
             run=self._run,
