@@ -180,7 +180,9 @@ class ExternalProcess(Step[Inputs]):
             if folder and (Path(folder) / word).is_file():
                 beside = f"{{{{env.AETHERFLOW_LOCAL_ROOT_DIR}}}}/{word.removeprefix('./')}"
                 return f"the command runs in {cwd}, and {word} stands beside the flow: write {beside}"
-        return f"there is no {missing[0]} in {cwd}, where the command runs" if missing[:1] == words[1:2] else None
+        if missing and missing[:1] == words[1:2]:  # what an interpreter was given
+            return f"there is no {missing[0]} in {cwd}, where the command runs"
+        return None
 
     def _tell(self, what: str, number: int, **fields: Any) -> None:
         """Emit an event about the child; never with its arguments, which may contain secrets."""
