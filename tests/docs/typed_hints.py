@@ -34,7 +34,7 @@ class Typed(NamedTuple):
     @property
     def misleads(self) -> bool:
         """Whether it did not do what it is printed for: a refused usage, a run that is not the one that was meant."""
-        if _USAGE.search(self.printed) or self.code not in (0, 1, 2, 3):
+        if _USAGE.search(self.printed) or self.code not in (0, 1, 2, 3, -9):  # a page's step kills its run
             return True
         words = shlex.split(self.command.rpartition("&& ")[2])
         if words[:2] == ["aetherflow", "resume"]:

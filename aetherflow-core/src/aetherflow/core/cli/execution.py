@@ -77,7 +77,9 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # with log_format json the events contain it
-            typer.echo(failure_blocks(summary, _following(summary, noting), in_file=start is None), err=True)
+            commands = _following(summary, noting)
+            shown = failure_blocks(summary, commands, config=noting.config, in_file=start is None)
+            typer.echo(shown, err=True)
         raise failure
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -109,7 +110,7 @@ def _by_id(
     noting.flow, noting.flow_id, noting.given = Path(run.flow_path), run.flow_id, {"run_id": run_id}
     start = start_of(run)
     config = _config(start, config, run_id)
-    if start.folder is not None and start.folder.is_dir():
+    if start.folder is not None and os.access(start.folder / ".", os.X_OK):
         moved.enter_context(contextlib.chdir(start.folder))
     if (bundle := bundle_of(run)) is not None:
         return _Found(run_id, FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]), noting.here)), config)
@@ -150,7 +151,7 @@ def _config(start: "Start", given: Path | None, run_id: str) -> Path | None:
     if given is None and start.unplaced is not None:
         message = f"run {run_id!r} was started with --config {start.unplaced}, in a folder that 1.0 did not record"
         raise UsageError(message, fix=f"name that file: aetherflow resume {run_id} --config FILE")
-    own = start.config if start.config is not None and start.config.is_file() else None
+    own = start.config if start.config is not None and os.access(start.config, os.R_OK) else None
     if given is None or own is None or not given.is_file():
         return given or own
     return own if own.samefile(given) else given  # the state root is found by its spelling

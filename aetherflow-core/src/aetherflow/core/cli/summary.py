@@ -1,7 +1,6 @@
 """The final table of a run, and the block that is printed after a failure."""
 
 import datetime as dt
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,15 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: bool = True) -> str:
+def failure_blocks(
+    summary: RunSummary, commands: Sequence[str], *, config: Path | None = None, in_file: bool = True
+) -> str:
     """The failure block: what failed and where, the last lines of output, kept artifacts, and what to type next.
 
-    `in_file`: whether the run has a flow file.
+    `config` is the project file that the command was given; `in_file`: whether the run has a flow file.
     """
+    from aetherflow.core.runtime.resuming import command_line
+
     lines: list[str] = []
     for job in summary.jobs:
         if job.error is None:
@@ -61,7 +64,7 @@ def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: boo
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
     lines += [f"kept: {_artifact(artifact)}" for artifact in kept[:KEPT_SHOWN]]
     if len(kept) > KEPT_SHOWN:
-        more = shlex.join(["aetherflow", "runs", "show", summary.run_id])
+        more = command_line("runs", "show", summary.run_id, config=config)
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
     return "\n".join([*lines, *following(commands)])
 

@@ -111,7 +111,7 @@ class Resumes:
         `resume` takes the project file and the folder of the run from its row.
         """
         start, given = start_of(run), self.config
-        own = start.config if start.config is not None and start.config.is_file() else None
+        own = start.config if start.config is not None and os.access(start.config, os.R_OK) else None
         by_variable = own is not None and CONFIG_VARIABLE in os.environ  # which may have been set for one command only
         if self._leads(self._here) and not by_variable:
             return None, None
