@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from docs_pages import Ran, Sandbox
+from docs_pages import Ran, Sandbox, blocks
 from shown_commands import in_line
 
 _TOLD = re.compile(
@@ -55,11 +55,17 @@ def hints(printed: str) -> Iterator[str]:
 
 def type_hints(ran: Ran, sandbox: Sandbox) -> list[Typed]:
     """Type each hint that a command has printed."""
+    if ran.block.language != "console":
+        return []
     typed = []
-    for command in dict.fromkeys(hints(ran.printed)) if ran.block.language == "console" else ():
+    by_page = [command for block in blocks(ran.block.page) for command, _ in block.commands]
+    for command in dict.fromkeys(hints(ran.printed)):
+        if any(command in each for each in by_page):
+            continue  # the page types it itself
         many = " --dry-run" if command.startswith("aetherflow-scheduler backfill ") else ""  # hundreds of runs
         with _put_back(sandbox.folder):
-            typed.append(Typed(ran.block.label, command, *sandbox.run(command + many)))
+            limited = shlex.join(["timeout", "-s", "INT", "60", "bash", "-c", command + many])
+            typed.append(Typed(ran.block.label, command, *sandbox.run(limited)))
     return typed
 
 

@@ -3,6 +3,7 @@
 import types
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from operator import getitem
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -72,8 +73,8 @@ def _problem(
     if kind == "extra_forbidden":
         name = str(loc[-1])
         owner = _model_at(model, loc[:-1])
-        present = set(reduce(lambda map_, part: map_[part], loc[:-1], data))  # a key that is there already is not the one that was meant
-        fix = did_you_mean(name, known_keys(owner) - present) if owner else "remove the key"
+        inside: Any = reduce(getitem, loc[:-1], data)  # which are not what was meant: they are there
+        fix = did_you_mean(name, known_keys(owner) - set(inside)) if owner else "remove the key"
         at = source.key(path)
         if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
             message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"
