@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import parse_document
@@ -24,6 +24,7 @@ class Target(BaseModel):
 
 class Whole(BaseModel):
     targets: list[Target] = []
+    place: Target | None = Field(None, validation_alias=AliasChoices("place", "target"))
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,10 @@ def test_the_fix(text: str, fix: str) -> None:
     found, problems = bind(Whole, document.data, document.source)
     assert found is None
     assert [problem.fix for problem in problems] == [fix]
+
+
+def test_below_an_alias_as_well() -> None:
+    document = parse_document("target: {template_header: true, template_has_header: true}\n", "flow.yaml")
+    found, problems = bind(Whole, document.data, document.source)
+    assert found is None
+    assert [problem.code for problem in problems] == ["schema:extra_forbidden"]

@@ -73,8 +73,7 @@ def _problem(
     if kind == "extra_forbidden":
         name = str(loc[-1])
         owner = _model_at(model, loc[:-1])
-        inside: Any = reduce(getitem, loc[:-1], data)  # which are not what was meant: they are there
-        fix = did_you_mean(name, known_keys(owner) - set(inside)) if owner else "remove the key"
+        fix = did_you_mean(name, known_keys(owner) - _present(data, loc[:-1])) if owner else "remove the key"
         at = source.key(path)
         if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
             message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"
@@ -90,6 +89,15 @@ def _problem(
         return None
     message = f"{where}: {_message(item)}"
     return Problem(WRONG_VALUE, message, source.value(path), where, f"schema:{kind}", _value_fix(item, model, loc))
+
+
+def _present(data: Any, loc: DocPath) -> set[str]:
+    """The keys that are there already, of which none was meant; none if pydantic names an alias on the way."""
+    try:
+        inside: Any = reduce(getitem, loc, data)
+        return set(inside)
+    except (LookupError, TypeError):
+        return set()
 
 
 def _message(item: Any) -> str:
