@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -249,8 +249,8 @@ def is_run(block: Block, command: str) -> bool:
     return block.language == "console" or not any(re.fullmatch(pattern, command) for pattern in NOT_RUN)
 
 
-def run_page(page: Path, sandbox: Sandbox) -> list[Ran]:
-    """Run a page's commands in order."""
+def run_page(page: Path, sandbox: Sandbox, after: Callable[[Ran], None] = lambda ran: None) -> list[Ran]:
+    """Run a page's commands in order; `after` each, its result is given to that."""
     ran = []
     for block in blocks(page):
         if block.file is not None:
@@ -260,6 +260,7 @@ def run_page(page: Path, sandbox: Sandbox) -> list[Ran]:
         for command, lines in block.commands:
             if is_run(block, command):
                 ran.append(Ran(block, command, "\n".join(lines).rstrip("\n"), *sandbox.run(command)))
+                after(ran[-1])
     return ran
 
 

@@ -33,7 +33,7 @@ WORDS = {
 PLACES = {
     ("bundle/manifest_spec.py", "filesystem"): "what a manifest of version 1 means that names no type",
     ("checks/host.py", "smb"): "a type of file system in /proc/mounts",
-    ("cli/lookup.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",
+    ("runtime/resuming.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",
 }
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.cli import main
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.failures import DatabaseError, Failure
 
 CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
 ENDLESS = {
@@ -160,3 +163,23 @@ def test_two_writers_of_one_row(tmp_path: Path) -> None:
                 db.execute("UPDATE t SET n = 2")
         assert db.execute("UPDATE t SET n = n + 10") == 1
         assert db.read("SELECT n FROM t")[1] == [(11,)]
+
+
+def test_a_missing_folder_of_a_url_is_no_matter_of_hosts() -> None:
+    config = {"url": "sqlite:////nowhere/at/all/wh.db"}
+    database = SQLAlchemyConnector(ConnectorInit("wh", "db", "sqlalchemy", config, {}))
+    with pytest.raises(DatabaseError) as caught:
+        database.probe()
+    assert caught.value.failure is Failure.CANNOT_OPEN
+    assert caught.value.fix.startswith("check the file in config.url: its folder has to exist")
+
+
+def test_a_variable_in_place_of_a_url_is_shown_how_it_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(
+        "version: 1\nflow: {id: f}\nresources: {wh: {kind: db, driver: sqlalchemy, config: {url: DB_URL}}}\njobs: []\n"
+    )
+    assert main(["validate", str(flow)]) == 2
+    assert "  fix: write {{env.DB_URL}} if that is the name of a variable" in capsys.readouterr().out

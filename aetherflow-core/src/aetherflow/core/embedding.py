@@ -59,12 +59,12 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
+    from aetherflow.core.runtime.resuming import Resumes as Resumes
     from aetherflow.core.runtime.run_record import Healed as Healed
     from aetherflow.core.runtime.run_record import Place as Place
     from aetherflow.core.runtime.run_record import RunRecords as RunRecords
     from aetherflow.core.runtime.run_record import WantedRun as WantedRun
     from aetherflow.core.runtime.run_record import acknowledged as acknowledged
-    from aetherflow.core.runtime.run_record import next_commands as next_commands
     from aetherflow.core.runtime.run_record import resolved as resolved
     from aetherflow.core.runtime.run_record import run_record as run_record
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
@@ -99,7 +99,8 @@ _HOMES = {
     "runtime.environment.documents": "load_document",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.opening.calendars": "FIX read_calendar",
-    "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged next_commands resolved run_record",
+    "runtime.resuming": "Resumes",
+    "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",
 }
 """Module, relative to `aetherflow.core`, to the names that are re-exported from it."""

@@ -178,7 +178,8 @@ def test_a_question_inside_is_answered_inside(project: "Project") -> None:
     assert found.code == 1
     child = children(project)[0][0]
     assert "ended UNKNOWN in load.mail" in found.err
-    assert f"aetherflow resume {child} --decide load.mail=done (or =again)" in found.err
+    decide = f"aetherflow resume {child} --decide load.mail"
+    assert f"if so: {decide}=done; if not: {decide}=again" in found.err
     assert project.cli("resume", child, "--decide", "load.mail=done").code == 0
     run(project)
 

@@ -47,7 +47,7 @@ def test_with_quiet_only_a_failure_is_told(project: "Project") -> None:
     assert (bad.code, bad.out) == (1, "")
     assert bad.err.startswith("FAILED wrap.command\n  AF5101 exit code 3")
     assert "    out\n" in bad.err
-    assert bad.err.endswith("next: aetherflow wrap --id=x -- sh -c 'echo out; echo err >&2; exit 3'\n")
+    assert bad.err.endswith("next: aetherflow wrap --id x -q sh -c 'echo out; echo err >&2; exit 3'\n")
     status = json.loads(project.cli("status", "--json").out)
     assert [(flow["flow_id"], flow["status"]) for flow in status["flows"]] == [("x", "failed")]
     assert "wrap --id x -q sh -c" in status["flows"][0]["next"]

@@ -609,3 +609,39 @@ def test_a_ledger_of_the_first_version_is_healed_too(night: "Bench") -> None:
     aetherflow(night, "resume", run_id(night))
     night.command("tick", "scheduler.yaml")
     assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+
+
+@pytest.mark.parametrize("source", ["flow", "bundle"])
+@pytest.mark.parametrize("how", ["tick", "run-item", "backfill"])
+def test_the_next_command_goes_on_with_the_run_from_any_folder(night: "Bench", how: str, source: str) -> None:
+    (night.folder / "release").mkdir()
+    written = "release/sales.yaml" if source == "bundle" else "sales.yaml"
+    night.write(
+        "version: 1\nflow: {id: sales, params: {name: {}}, workspace: {root: here}}\njobs: [{id: job, "
+        "steps: [{id: step, type: external.process, inputs: {shell: true, command: "
+        f"'echo {{{{params.name}}}} >> {night.folder}/ran; test -e {night.folder}/good'}}}}]}}]\n",
+        written,
+    )
+    night.write("{}\n", "release/profiles.yaml")
+    night.write(
+        "version: 1\nbundle: {id: b, source: {type: filesystem, base_path: release}, entry_flow: sales.yaml, "
+        "layout: {profiles_file: profiles.yaml}}\n",
+        "bundle.yaml",
+    )
+    manifest = {} if source == "flow" else {"bundle_manifest": "bundle.yaml"}
+    night.schedule_of({**item("sales"), "params": {"name": "Ada"}, **manifest})
+    slot = TODAY.isoformat() + NOON
+    started = {
+        "tick": ("-q",),
+        "run-item": ("sales", "--slot", slot),
+        "backfill": ("sales", "--from", slot, "--to", slot.replace("00Z", "01Z")),
+    }
+    night.command(how, "scheduler.yaml", *started[how], code=1)
+    assert fates(night)[0] == ("sales", "FAILED", "run")
+    (need,) = needs(night, code=1)
+    assert need["commands"] == [f"aetherflow resume {run_id(night)}"]
+    (night.folder / "good").touch()
+    typed(night, need["commands"][0])
+    assert ran(night) == ["Ada", "Ada"]
+    assert not (night.folder / "release/here").exists()
+    assert needs(night, code=0) == []

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from aetherflow.core.kernel.state.registry import forget
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime import run_record
-from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun, acknowledged, next_commands, resolved
+from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun, acknowledged, resolved
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble
@@ -213,22 +212,6 @@ def test_a_refused_start_is_healed_once_all_of_its_refusals_are(project: "Projec
     project.write("version: 2\nflow: {id: f}\njobs: []\n", "f.yaml")
     assert project.cli("run", "f.yaml", "--run-id", "r", "--trigger", "scheduler").code == 2
     assert healed(project, WantedRun("r")) == {}
-
-
-def test_the_command_that_goes_on_works_in_other_folders_too(
-    project: "Project", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = ask(project, WantedRun("r", flow_path=run(project, good=False)))
-    assert found is not None
-    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(project.states))
-    assert next_commands(project.states, found.run) == ("aetherflow resume r",)
-    run(project, "g", good=False)
-    assert next_commands(project.states, found.run) == ("aetherflow resume r --flow f",)
-    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(tmp_path / "other"))
-    elsewhere = replace(found.run, config="/a b/aetherflow.yaml")
-    assert next_commands(project.states, elsewhere) == ("aetherflow resume r --flow f --config '/a b/aetherflow.yaml'",)
-    elsewhere = replace(found.run, config=None, working_dir="/a b")
-    assert next_commands(project.states, elsewhere) == ("cd '/a b' && aetherflow resume r --flow f",)
 
 
 def test_a_start_that_was_refused_names_the_flow_of_its_run(project: "Project") -> None:

@@ -62,9 +62,11 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         Failure.CERTIFICATE: "check the certificates that config.url names",
         Failure.LOGIN: "check the user and password in config.url",
         **dict.fromkeys(
-            (Failure.REFUSED, Failure.NO_HOST, Failure.NO_DATABASE, Failure.CONNECT_TIMEOUT, Failure.CANNOT_OPEN),
+            (Failure.REFUSED, Failure.NO_HOST, Failure.NO_DATABASE, Failure.CONNECT_TIMEOUT),
             "check config.url: its host, port and database",
         ),
+        Failure.CANNOT_OPEN: "check the file in config.url: its folder has to exist, and a relative one is under "
+        "<workspace.root>/<flow id>",
         Failure.NO_TABLE: "check the name of the table and its schema",
     }
 

@@ -4,6 +4,7 @@ The command line and other built-in steps use these parts: `process_child.run_ch
 `process_inputs.Inputs`, `ExternalProcess`.
 """
 
+import re
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import STEP_SKIPPED, Step, StepResult
-from aetherflow.core.builtins.process_child import TimeLimitError, TryError, run_child
+from aetherflow.core.builtins.process_child import StartError, TimeLimitError, TryError, run_child
 from aetherflow.core.builtins.process_inputs import Inputs, Outputs, misplaced_files
 from aetherflow.core.builtins.process_outputs import OutputRules
 from aetherflow.core.builtins.process_result import OutputFile
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Stream = Literal["stdout", "stderr"]
 SHOWN_COMMAND = 300
 """Most characters of a command line in a plan."""
+SCRIPT = re.compile(r"[\w./-]+\.(sh|bash|py|pl|rb|js|sql|R|r|awk|sed)")
+"""Words of a command that name a script, and not what it is to write."""
 
 
 class ExternalProcess(Step[Inputs]):
@@ -129,15 +132,19 @@ class ExternalProcess(Step[Inputs]):
         with self._file() as to_file:  # after an error a result file is discarded, a log is kept
             sinks = {name: self._sink(name, mode, captures[name], to_file) for name, mode in modes.items()}
             self._tell("start", number, program=args.argv[0])
-            end = run_child(
-                self.ctx,
-                args.argv,
-                cwd=self._cwd(),
-                env=env,
-                **sinks,
-                timeout_seconds=args.timeout_seconds,
-                kill_grace_seconds=args.kill_grace_seconds,
-            )
+            try:
+                end = run_child(
+                    self.ctx,
+                    args.argv,
+                    cwd=self._cwd(),
+                    env=env,
+                    **sinks,
+                    timeout_seconds=args.timeout_seconds,
+                    kill_grace_seconds=args.kill_grace_seconds,
+                )
+            except StartError as error:
+                error.fix = self._missing_script() or error.fix
+                raise
             if end.code is None:
                 self._tell("timeout", number, timeout_seconds=args.timeout_seconds)
             else:
@@ -168,12 +175,25 @@ class ExternalProcess(Step[Inputs]):
             how = (f"ended by signal {-code}" if code < 0 else f"exit code {code}") + count
             line = captures["stderr"].last_line() or captures["stdout"].last_line()
             detail = f": {self.ctx.redact(line)}" if line else ""
-            fix = "run the command by hand, or look at its output if it gave any"
+            fix = self._missing_script() or "run the command by hand, or look at its output if it gave any"
             if (path := self._file_path()) is not None and self.args.log.append:
                 fix = f"look at its output in {self.ctx.write_path(path)}, or run the command by hand"
             error = TryError(f"{how}{detail}", fix=fix)
             error.child_code = code
             raise error
+
+    def _missing_script(self) -> str | None:
+        """A fix for a command that names a script which is not where it runs."""
+        folder, cwd = self.ctx.env.get("AETHERFLOW_LOCAL_ROOT_DIR"), self._cwd()
+        words = [] if self.args.shell else self.args.argv
+        missing = [word for word in words if SCRIPT.fullmatch(word) and not (cwd / word).exists()]
+        for word in missing:
+            if folder and (Path(folder) / word).is_file():
+                beside = f"{{{{env.AETHERFLOW_LOCAL_ROOT_DIR}}}}/{word.removeprefix('./')}"
+                return f"the command runs in {cwd}, and {word} stands beside the flow: write {beside}"
+        if missing and missing[:1] == words[1:2]:  # what an interpreter was given
+            return f"there is no {missing[0]} in {cwd}, where the command runs"
+        return None
 
     def _tell(self, what: str, number: int, **fields: Any) -> None:
         """Emit an event about the child; never with its arguments, which may contain secrets."""

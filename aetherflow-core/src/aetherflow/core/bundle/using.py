@@ -1,6 +1,7 @@
 """Using a bundle: it is synced once, and its version is verified and held while a command uses it."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,11 @@ def using_bundle(
         progress=progress,
         mask=redactor.mask,
     )
-    _expect(done, expect_fingerprint)
+    named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
+    _expect(done, expect_fingerprint, named)
     with store.held(done.content) as held:
         folder = held.resolve()  # resolved, since paths in it are compared
-        require_whole(store, done.content)
+        require_whole(store, done.content, named)
         path = folder / name
         if not path.is_file():
             message = f"the bundle has no flow {name!r}"
@@ -142,13 +144,14 @@ def require_all(manifest: Manifest, snapshot: Snapshot, catalog: Catalog) -> Non
         raise SpecError(problems)
 
 
-def _expect(done: SyncResult, expected: str | None) -> None:
+def _expect(done: SyncResult, expected: str | None, named: list[str]) -> None:
     if expected is None:
         return
     wanted_text = expected.strip().lower()
     if len(wanted_text) < LEAST_PREFIX:
         message = f"--expect-fingerprint {expected!r} is too short: at least {LEAST_PREFIX} characters"
-        raise UsageError(message, fix="take it from `aetherflow bundle status`")
+        raise UsageError(message, fix=f"take it from: {shlex.join(['aetherflow', 'bundle', 'status', *named])}")
     if not done.content.startswith(wanted_text) and done.fingerprint != wanted_text:
+        look = shlex.join(["aetherflow", "bundle", "status", *named])
         message = f"the bundle's content is {done.content}, expected {expected}"
-        raise FingerprintError(message, fix="look at `aetherflow bundle diff`; nothing was run")
+        raise FingerprintError(message, fix=f"nothing was run; look at: {look}")

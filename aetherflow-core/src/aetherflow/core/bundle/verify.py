@@ -1,8 +1,9 @@
 """Verifying the store: every file of a version and every blob is hashed again."""
 
 import os
+import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -41,11 +42,17 @@ def check_blobs(store: BundleStore, check: Callable[[], None] = lambda: None) ->
             yield f"{path}: was changed"
 
 
-def require_whole(store: BundleStore, content: str) -> None:
-    """Raise BundleStoreError with the first finding about a version, if there is one."""
+def require_whole(store: BundleStore, content: str, named: Sequence[str]) -> None:
+    """Raise BundleStoreError with the first finding about a version, if there is one. `named`: as in `mending`."""
     for finding in check_version(store, content):
-        fix = "fetch it again: aetherflow bundle sync --always; or go back: aetherflow bundle rollback"
-        raise BundleStoreError(f"the bundle's version {content[:12]} is damaged: {finding}", fix=fix)
+        raise BundleStoreError(f"the bundle's version {content[:12]} is damaged: {finding}", fix=mending(named))
+
+
+def mending(named: Sequence[str]) -> str:
+    """What to type about a damaged version; `named` are the options that name the bundle on a command line."""
+    sync = shlex.join(["aetherflow", "bundle", "sync", "--always", *named])
+    back = shlex.join(["aetherflow", "bundle", "rollback", *named])
+    return f"fetch it again: {sync}; or go back: {back}"
 
 
 def _files(folder: Path) -> Iterator[Path]:

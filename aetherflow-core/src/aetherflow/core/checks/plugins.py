@@ -1,8 +1,10 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -47,6 +49,11 @@ def _with_code_of_the_step(problem: Problem, path: str, codes: Mapping[str, str]
     keys = [f"{name}:missing"] if problem.af == MISSING_KEY else [name, name.partition("[")[0]]
     code = next((codes[key] for key in keys if key in codes), None)
     return problem if code is None or problem.af == UNKNOWN_KEY else replace(problem, code=code)
+
+
+def with_hooks(path: str | Path) -> str:
+    """The command that checks a flow with the code beside it."""
+    return shlex.join(["aetherflow", "validate", "--run-hooks", str(path)])
 
 
 class _Plugins:
@@ -195,7 +202,7 @@ class _Plugins:
 
     def _not_evaluated(self, what: str, path: DocPath) -> None:
         message = f"{what} is not known: it may be one of the folder plugins beside the flow, which are not evaluated"
-        at, fix = self.document.source.value(path), "check it with: aetherflow validate --run-hooks"
+        at, fix = self.document.source.value(path), f"check it with: {with_hooks(self.document.file)}"
         self.problems.add(Problem("AF1703", message, at, format_path(path), "hook:not_evaluated", fix, "warning"))
 
     def _plugin_error(self, error: PluginError, path: DocPath, code: str, where: str = "") -> None:

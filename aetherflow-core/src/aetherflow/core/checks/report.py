@@ -14,7 +14,7 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.flow_settings import check_flow_settings
-from aetherflow.core.checks.plugins import check_plugins
+from aetherflow.core.checks.plugins import check_plugins, with_hooks
 from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.subflows import SubFlows
 from aetherflow.core.checks.templates import check_templates
@@ -53,7 +53,7 @@ def check_flow(
 def _not_evaluated(path: str | Path, snapshot: Snapshot) -> Iterator[Problem]:
     for what in (*snapshot.not_evaluated, *map(skipped_text, snapshot.skipped_plugins)):
         message = f"{what} is not evaluated: it is stored beside the flow, and only `run` executes such code"
-        fix = "check it with: aetherflow validate --run-hooks"
+        fix = f"check it with: {with_hooks(path)}"
         at = Location(str(path))
         yield Problem("AF1703", message, at, code="hook:not_evaluated", fix=fix, severity="warning")
 

@@ -59,7 +59,7 @@ def ack(
     until_ms = _until(until, now) if until is not None else None
     root = state_root_here(config)
     if run_id is not None:
-        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now))]
+        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now), config)]
     else:
         before_ms = instant_ms(before, now, "--before") or now
         done = _all_before(root, before_ms, flow, _act(before, reason, until_ms, now))
@@ -102,7 +102,7 @@ def _until(text: str, now: int) -> int:
     return found
 
 
-def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, Any]:
+def _one(root: Path, run_id: str, flow_id: str | None, act: "Act", config: Path | None = None) -> dict[str, Any]:
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import find_run
     from aetherflow.core.cli.needs import NOT_WELL
@@ -111,11 +111,11 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, 
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
-    run = find_run(root, run_id, flow_id, "aetherflow runs ack")
+    run = find_run(root, run_id, flow_id, "runs ack", config)
     (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
-        raise UsageError(message, fix="aetherflow status shows what needs a person")
+        raise UsageError(message, fix="look what needs a person: aetherflow status")
     _write(root, run, act)
     return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}
 

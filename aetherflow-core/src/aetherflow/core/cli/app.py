@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aetherflow.core.cli.plugin_commands import PluginCommands
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
-129, 130, 131, 143 stopped by a signal, the same command resumes."""
+129, 130, 131, 143 stopped by a signal: `aetherflow resume` goes on."""
 
 COMPLETE_VARIABLE = "_AETHERFLOW_COMPLETE"
 

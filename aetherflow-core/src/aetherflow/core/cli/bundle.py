@@ -97,7 +97,7 @@ def sync(
     typer.echo(f"{_word(done)}: bundle synced to {done.local_root} fingerprint={done.content}")
     if print_local_root:
         typer.echo(str(done.local_root))
-    for line in remarks(done):
+    for line in remarks(done, bundle_manifest, config):
         typer.echo(line, err=True)
 
 

@@ -59,6 +59,12 @@ class BundleHere(NamedTuple):
         )
 
 
+def named(manifest: Path, work_root: Path | None = None, config: Path | None = None) -> list[str]:
+    """The options that name the bundle on a command line."""
+    given = {"--bundle-manifest": manifest, "--work-root": work_root, "--config": config}
+    return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+
+
 def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> BundleHere:
     """Read a manifest in the environment of its folder. Raises SpecError, UsageError."""
     from aetherflow.core.bundle.manifest import load_manifest

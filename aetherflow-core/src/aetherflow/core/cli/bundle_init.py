@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,4 +31,5 @@ def init(
     text = (TEMPLATES / "bundle.yaml.tmpl").read_text(encoding="utf-8")
     text = text.format(id=bundle_id, base=json.dumps(base_path) if ":" in base_path or "#" in base_path else base_path)
     durable.write_bytes(output.absolute(), text.encode(), mode=durable.SOURCE_FILE_MODE)
-    typer.echo(f"wrote {output}; next: aetherflow bundle sync --bundle-manifest {output}")
+    sync = shlex.join(["aetherflow", "bundle", "sync", "--bundle-manifest", str(output)])
+    typer.echo(f"wrote {output}; next: {sync}")

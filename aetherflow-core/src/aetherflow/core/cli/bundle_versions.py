@@ -25,8 +25,8 @@ def verify(
     """
     import json
 
-    from aetherflow.core.bundle.verify import check_blobs, check_version
-    from aetherflow.core.cli.bundle_context import bundle_here
+    from aetherflow.core.bundle.verify import check_blobs, check_version, mending
+    from aetherflow.core.cli.bundle_context import bundle_here, named
 
     store = bundle_here(bundle_manifest, work_root, config).store
     versions = store.versions()
@@ -39,7 +39,7 @@ def verify(
         for finding in findings:
             typer.echo(f"AF7003 {finding}")
         if findings:
-            typer.echo("  fix: aetherflow bundle sync --always; or go back: aetherflow bundle rollback")
+            typer.echo(f"  fix: {mending(named(bundle_manifest, work_root, config))}")
         checked = f"{len(versions)} version{'s' * (len(versions) != 1)} checked"
         typer.echo(f"{checked}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}")
     raise typer.Exit(1 if findings else 0)
@@ -64,11 +64,11 @@ def activate(
 
     Example: aetherflow bundle activate 3f9c1a --bundle-manifest bundle.yaml --reason "the new one lacks a profile"
     """
-    from aetherflow.core.cli.bundle_context import bundle_here
+    from aetherflow.core.cli.bundle_context import bundle_here, named
 
     store = bundle_here(bundle_manifest, work_root, config).store
     with store.locked():
-        _activate(store, version, "activate", reason, as_json=as_json)
+        _activate(store, version, "activate", reason, named(bundle_manifest, work_root, config), as_json=as_json)
 
 
 def rollback(
@@ -82,22 +82,23 @@ def rollback(
 
     Example: aetherflow bundle rollback --bundle-manifest bundle.yaml --reason "wrong totals since noon"
     """
-    from aetherflow.core.cli.bundle_context import bundle_here
+    from aetherflow.core.cli.bundle_context import bundle_here, named
 
     store = bundle_here(bundle_manifest, work_root, config).store
     with store.locked():
-        _activate(store, "previous", "rollback", reason, as_json=as_json)
+        _activate(store, "previous", "rollback", reason, named(bundle_manifest, work_root, config), as_json=as_json)
 
 
-def _activate(store: "BundleStore", name: str, action: str, reason: str, *, as_json: bool) -> None:
+def _activate(store: "BundleStore", name: str, action: str, reason: str, words: list[str], *, as_json: bool) -> None:
     import json
+    import shlex
 
     from aetherflow.core.bundle.records import Pin, plain
     from aetherflow.core.bundle.sync import actor, now
     from aetherflow.core.bundle.verify import require_whole
 
     content = store.find(name).content
-    require_whole(store, content)
+    require_whole(store, content, words)
     latest, at, by = store.latest(), now(), actor()
     pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
     if pin is not None:
@@ -109,7 +110,8 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, *, as_j
         document = {"bundle_id": store.bundle_id, "content_fingerprint": content, "pinned": plain(pin) if pin else None}
         typer.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
         return
-    kept = "pinned: syncs do not replace it until `aetherflow bundle activate latest`" if pin else "syncs replace it"
+    release = shlex.join(["aetherflow", "bundle", "activate", "latest", *words])
+    kept = f"pinned: syncs do not replace it until `{release}`" if pin else "syncs replace it"
     typer.echo(f"active: {content[:12]} of bundle {store.bundle_id}; {kept}")
 
 

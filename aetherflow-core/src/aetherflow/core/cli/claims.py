@@ -74,43 +74,47 @@ def list_claims(
             unreadable.append({"state_path": path, "error": str(error), "fix": error.fix})
     found.sort(key=lambda claim: (claim.at, claim.flow_id, claim.namespace, claim.key))
     if as_json:
-        document = {"schema": CLAIMS_SCHEMA, "claims": [claim_json(each) for each in found], "unreadable": unreadable}
+        shown = [claim_json(each, config) for each in found]
+        document = {"schema": CLAIMS_SCHEMA, "claims": shown, "unreadable": unreadable}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(_text(found) if found else f"no claim is {state} under {root}")
+        typer.echo(_text(found, config) if found else f"no claim is {state} under {root}")
         for each in unreadable:
             typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
     raise typer.Exit(4 if unreadable else 0)
 
 
-def claim_json(claim: "PastClaim") -> dict[str, Any]:
+def claim_json(claim: "PastClaim", config: Path | None = None) -> dict[str, Any]:
     """A claim as a JSON object; times are UTC epoch milliseconds."""
     import dataclasses
 
-    return {**dataclasses.asdict(claim), "next": next_of(claim)}
+    return {**dataclasses.asdict(claim), "next": next_of(claim, config)}
 
 
-def next_of(claim: "PastClaim") -> str:
+def next_of(claim: "PastClaim", config: Path | None = None) -> str:
     """What becomes of a claim, or became of it."""
-    import shlex
+    from aetherflow.core.runtime.resuming import command_line
 
-    run = shlex.quote(claim.run_id)
+    run = claim.run_id
     if claim.state == "lost":
         return f"taken over by run {claim.taken_by}" if claim.taken_by else "given back: its key is new again"
     if claim.state == "final":
-        in_vain = f"taken by 1.0 in a run that never ended well, not offered again: aetherflow runs show {run}"
+        show = command_line("runs", "show", run, config=config)
+        in_vain = f"taken by 1.0 in a run that never ended well, not offered again: {show}"
         return in_vain if claim.in_vain else "taken for good"
     if claim.alive:
         return f"final when run {claim.outermost or claim.run_id} ends well"
     if claim.outermost is not None and claim.run_status == "SUCCESS":
-        run = shlex.quote(claim.outermost)
-    goes_on = f"aetherflow runs show {run}" if claim.partial and claim.outermost is None else f"aetherflow resume {run}"
+        run = claim.outermost
+    verb = ("runs", "show") if claim.partial and claim.outermost is None else ("resume",)
+    goes_on = command_line(*verb, run, config=config)
     if claim.left:
-        return f"later runs have left it alone: {goes_on}, or settle that run: aetherflow runs resolve"
+        settle = command_line("runs", "resolve", run, "--as", "abandoned", "--reason", "TEXT", config=config)
+        return f"later runs have left it alone: {goes_on}, or settle that run: {settle}"
     return f"the next run takes it over; or: {goes_on}"
 
 
-def _text(claims: list["PastClaim"]) -> str:
+def _text(claims: list["PastClaim"], config: Path | None) -> str:
     from aetherflow.core.cli.history_text import took
     from aetherflow.core.console.table import table
     from aetherflow.core.kernel.state.records import now_ms
@@ -129,7 +133,7 @@ def _text(claims: list["PastClaim"]) -> str:
                 status,
                 step,
                 took(now - claim.at),
-                next_of(claim),
+                next_of(claim, config),
             ]
         )
     return table(["flow", "ledger", "key", "run", "status", "step", "age", "next"], rows)

@@ -34,12 +34,10 @@ def execute(
     as_json: bool,
     noting: "NotedStart",
     start: "Start | None" = None,
-    following: str | None = None,
 ) -> None:
     """Run a flow with the arguments of `noting`, as `run_flow` takes them, or what `start` makes of its environment.
 
-    `noting` learns how far it gets. `following` is the command that does it again, for the block of a failure. Raises
-    what `run_flow` raises, after showing what there is to show.
+    `noting` learns how far it gets. Raises what `run_flow` raises, after showing what there is to show.
     """
     import json
 
@@ -55,17 +53,15 @@ def execute(
         with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
             noting.snapshot = snapshot
             lines = snapshot.settings.log_format == "json"
-            following = snapshot.redactor().mask(following) if following is not None else None
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)
             observers: list[Observer] = [observer, noting]
             try:
-                if start is not None:
-                    summary = start(snapshot, observers)
-                else:
-                    begin: Callable[..., RunSummary] = resume_flow if noting.goes_on else run_flow
-                    summary = begin(
-                        path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given
-                    )
+                begin: Callable[..., RunSummary] = resume_flow if noting.goes_on else run_flow
+                summary = (
+                    begin(path, observers=observers, trigger=noting.trigger, snapshot=snapshot, **noting.given)
+                    if start is None
+                    else start(snapshot, observers)
+                )
             finally:
                 observer.close()
     except RunError as error:
@@ -90,7 +86,9 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # with log_format json the events contain it
-            typer.echo(failure_blocks(summary, following), err=True)
+            commands = _following(summary, noting)
+            shown = failure_blocks(summary, commands, config=noting.config, in_file=start is None)
+            typer.echo(shown, err=True)
         raise failure
 
 
@@ -100,6 +98,23 @@ def _collect_from_now_on() -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
     gc.enable()
+
+
+def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str, ...]:
+    """What goes on with the run, from where it was typed."""
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.kernel.state.history import list_runs
+    from aetherflow.core.runtime.resuming import Resumes
+    from aetherflow.core.runtime.workspace.places import state_root
+
+    if noting.snapshot is None:
+        return ()
+    root = state_root(noting.snapshot.settings, noting.snapshot.env)
+    try:
+        runs = list_runs(Path(summary.state_path), flow_id=summary.flow_id, run_id=summary.run_id)
+        return Resumes(root, noting.config, noting.here).commands(runs[0]) if runs else ()
+    except StateError:  # the run has failed, and says so: that must not be lost
+        return ()
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

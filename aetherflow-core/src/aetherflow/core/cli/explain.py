@@ -1,3 +1,4 @@
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +42,8 @@ def explain(
             explained = explain_flow(path, snapshot)
     errors = len(explained.checked.problems.errors)
     if errors:
-        typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: aetherflow validate {path}", err=True)
+        validate = shlex.join(["aetherflow", "validate", str(path)])
+        typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: {validate}", err=True)
     if value is not None:
         found = _select(explained, value)
         if as_json:

@@ -71,7 +71,7 @@ class FlowSource(NamedTuple):
                 )
             finally:
                 progress.done()
-            for line in remarks(used.sync):
+            for line in remarks(used.sync, self.manifest, config):
                 typer.echo(line, err=True)
             yield used.flow, used.snapshot
 
@@ -96,8 +96,12 @@ def flow_source(
     return FlowSource(named[0], manifest, allow_stale, expect_fingerprint)
 
 
-def remarks(done: "SyncResult") -> list[str]:
+def remarks(done: "SyncResult", manifest: Path, config: Path | None) -> list[str]:
     """Lines about a sync that did not result in the newest version of the source: stale or pinned."""
+    import shlex
+
+    from aetherflow.core.cli.bundle_context import named
+
     found = []
     if done.error is not None:
         found.append(f"STALE: the source could not be used: {done.error}")
@@ -106,7 +110,8 @@ def remarks(done: "SyncResult") -> list[str]:
         newer = f"; the source's version {latest.content[:12]} is in the store" if latest else ""
         why = f" ({pin.reason})" if pin.reason else ""
         found.append(f"PINNED: version {pin.content[:12]} by {pin.by} since {pin.at}{why}{newer}")
-        found.append("  fix: aetherflow bundle activate latest")
+        release = shlex.join(["aetherflow", "bundle", "activate", "latest", *named(manifest, None, config)])
+        found.append(f"  fix: {release}")
     return found
 
 

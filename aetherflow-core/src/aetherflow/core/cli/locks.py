@@ -77,10 +77,12 @@ def release(
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.cli.lookup import lock_store_here
     from aetherflow.core.kernel.locks.store import LockStore
+    from aetherflow.core.runtime.resuming import command_line
 
     path = lock_store_here(config)
     if not path.exists():
-        raise UsageError(f"nobody holds {key!r}: there is no lock store {path}", fix="aetherflow locks list")
+        listed = command_line("locks", "list", config=config)
+        raise UsageError(f"nobody holds {key!r}: there is no lock store {path}", fix=listed)
     with LockStore(path) as store:
         held = {holder.key: holder for holder in store.holders()}
         if key not in held:

@@ -12,7 +12,7 @@ from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
 from aetherflow.core.cli.how_far import progress_of
-from aetherflow.core.cli.lookup import outer_run, plain, resolve_commands
+from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, children_first, instead
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
@@ -25,6 +25,7 @@ from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
+from aetherflow.core.runtime.resuming import outer_run
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun

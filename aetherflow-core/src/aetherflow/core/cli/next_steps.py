@@ -5,23 +5,23 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.said import ReasonCode, said
-from aetherflow.core.cli.lookup import (
-    config_option,
+from aetherflow.core.cli.lookup import plain
+from aetherflow.core.contracts.needs_person import NeedsPerson
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.resuming import (
+    Resumes,
+    command_line,
     in_folder,
     named,
     outer_run,
-    plain,
-    rest_command,
-    resume_commands,
     stands_in_no_file,
     words_again,
 )
-from aetherflow.core.contracts.needs_person import NeedsPerson
-from aetherflow.core.kernel.state.transitions import Status
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.refused import Refused
@@ -39,17 +39,22 @@ class GoneCause(ReasonCode):
     NOT_WELL = "gone_not_well", "{files}; the last known run of {flows} had not ended well"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Here:
     """Where `status` was typed."""
 
     root: Path
     config: Path | None
 
+    @cached_property
+    def resumes(self) -> Resumes:
+        """Makes the commands that go on with runs."""
+        return Resumes(self.root, self.config)
+
     def goes_on(self, trouble: "Trouble") -> tuple[str | None, tuple[str, ...]]:
         """What to do before a run can go on, if anything, and the commands."""
         run, path = trouble.run, Path(trouble.run.flow_path)
-        commands = (rest_command(run, self.config),) if run.partial else resume_commands(self.root, run, self.config)
+        commands = (self.resumes.rest(run),) if run.partial else self.resumes.commands(run)
         by_itself = outer_run(self.root, run) is None
         if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
             # without what the run has lost it would be refused
@@ -60,7 +65,7 @@ class Here:
 
     def again(self, refused: "Refused", handle: str) -> tuple[str | None, tuple[str, ...]]:
         """The same of a start that was refused."""
-        commands = instead(refused) or (in_folder(refused.working_dir, words_again(refused.command)),)
+        commands = instead(refused) or (in_folder(_folder(refused), words_again(refused.command)),)
         path, hint = Path(refused.flow_path), refused.hint
         if hint is None and refused.manifest is None and path.is_absolute() and not path.exists():
             hint = f"bring {path} back"
@@ -79,19 +84,22 @@ class Here:
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
         cause = said(code, files=files, flows=_listed(bad))
         since = max(flow.last_started_at for flow in lost)
-        command = shlex.join(["aetherflow", "state", "forget", *config_option(self.config)])
+        command = command_line("state", "forget", config=self.config)
         name = _listed([flow.flow_id for flow in lost])
         return NeedsPerson("GONE", name, since, str(cause), reason_code=cause.code, commands=(command,))
 
     def _dismiss(self, *words: str) -> str:
-        given = ["--as", "abandoned", "--reason", "TEXT", *config_option(self.config)]
-        return shlex.join(["aetherflow", "runs", "resolve", *words, *given])
+        return command_line("runs", "resolve", *words, "--as", "abandoned", "--reason", "TEXT", config=self.config)
+
+
+def _folder(refused: "Refused") -> Path | None:
+    return Path(refused.working_dir) if refused.working_dir is not None else None
 
 
 def instead(refused: "Refused") -> tuple[str, ...]:
     """What to type instead of the refused command, as alternatives; none if that is the same again."""
     found = json.loads(refused.following) if refused.following else []
-    return tuple(in_folder(refused.working_dir, words_again(command)) for command in found)
+    return tuple(in_folder(_folder(refused), words_again(command)) for command in found)
 
 
 def children_first(*lists: list[NeedsPerson]) -> list[list[NeedsPerson]]:

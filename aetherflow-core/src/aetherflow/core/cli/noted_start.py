@@ -23,6 +23,7 @@ class NotedStart:
         goes_on: bool = False,
         trigger: str = "cli",
         config: Path | None = None,
+        here: Path | None = None,
     ) -> None:
         self.flow = flow
         """The flow file, or the path in a bundle; None as long as nothing says which flow is meant."""
@@ -34,6 +35,8 @@ class NotedStart:
         """True for `resume`: the run has its inputs already."""
         self.trigger = trigger
         self.config = config
+        self.here = here
+        """Where it was typed, if a run goes on in another folder."""
         self.snapshot: Snapshot | None = None
         self.entered = False
         """True once the run is recorded: from then on its state says what became of it."""

@@ -46,6 +46,7 @@ def prune(
     from aetherflow.core.cli.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.runtime.resuming import command_line
 
     if keep_last is None and older_than is None:
         raise UsageError("nothing says which runs may go", fix="give --keep-last N, --older-than 30d, or both")
@@ -80,8 +81,8 @@ def prune(
     else:
         typer.echo(_text(total))
     if claiming and not as_json:
-        count = len(claiming)
-        typer.echo(f"kept {count} run{'s' * (count != 1)} for claims that are open: aetherflow claims list")
+        count, listed = len(claiming), command_line("claims", "list", config=config)
+        typer.echo(f"kept {count} run{'s' * (count != 1)} for claims that are open: {listed}")
     for each in errors:
         typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
     raise typer.Exit(4 if errors else 0)

@@ -1,5 +1,7 @@
+import contextlib
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from aetherflow.core.cli.noted_start import NotedStart
     from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.runtime.opening.prepare import PreparedFlow
+    from aetherflow.core.runtime.resuming import Start
 
 
 def resume(
@@ -38,10 +41,11 @@ def resume(
 ) -> None:
     """Resume a run that was interrupted or failed.
 
-    The flow file, the jobs (--flow-job), the parameters and the dates are those that the run started with; a bundle is
-    synced again. Finished steps are not repeated. A step that must not be repeated unasked and was interrupted waits
-    for your decision: look whether it had its effect, then say done or again. If another run has taken over what a step
-    had claimed, this is refused; --from then does the step again, with what is new now.
+    It works in any folder: flow file, jobs (--flow-job), project file, working directory, parameters and dates are
+    those that the run started with; a bundle is synced again. Finished steps are not repeated. A step that must not be
+    repeated unasked and was interrupted waits for your decision: look whether it had its effect, then say done or
+    again. If another run has taken over what a step had claimed, this is refused; --from then does the step again, with
+    what is new now.
 
     Example: aetherflow resume nightly-2026-11-24
 
@@ -51,16 +55,24 @@ def resume(
     from aetherflow.core.cli.noted_start import NotedStart
 
     decisions = dict(map(_decision, decide or []))
-    noting = NotedStart(Path(what) if _is_file(what) else None, goes_on=True, config=config)
-    with noted(noting):
-        found = _by_file(Path(what), config) if noting.flow else _by_id(what, flow, config, noting)
+    noting = NotedStart(Path(what) if _is_file(what) else None, goes_on=True, config=config, here=Path.cwd())
+    with noted(noting), contextlib.ExitStack() as moved:
+        given = config.absolute() if config is not None else None
+        found = _by_file(Path(what), given) if noting.flow else _by_id(what, flow, given, noting, moved)
         if found is None:
             return
-        source, run_id = found
-        source = source._replace(allow_stale=allow_stale_bundle)
-        noting.given = {"run_id": run_id, "decisions": decisions, "accept_changes": accept_changes, "reason": reason}
-        noting.given["from_step"] = from_step
-        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting)
+        source = found.source._replace(allow_stale=allow_stale_bundle)
+        noting.given = {"run_id": found.run_id, "decisions": decisions, "accept_changes": accept_changes}
+        noting.given |= {"reason": reason, "from_step": from_step}
+        execute(source, config=found.config, quiet=quiet, as_json=as_json, noting=noting)
+
+
+class _Found(NamedTuple):
+    """A run that is to be resumed, with its flow and the project file that it is resumed with."""
+
+    run_id: str
+    source: "FlowSource"
+    config: Path | None
 
 
 def _decision(text: str) -> tuple[str, str]:
@@ -76,34 +88,42 @@ def _is_file(what: str) -> bool:
     return what.endswith((".yaml", ".yml")) or "/" in what or Path(what).is_file()
 
 
-def _by_id(run_id: str, flow_id: str | None, config: Path | None, noting: "NotedStart") -> "tuple[FlowSource, str]":
+def _by_id(
+    run_id: str, flow_id: str | None, config: Path | None, noting: "NotedStart", moved: contextlib.ExitStack
+) -> _Found:
+    """The run with an id. `moved` enters the folder in which it was started: paths of settings are relative to that."""
     import shlex
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.lookup import command_again, find_run, stands_in_no_file, state_root_here
+    from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state.history import bundle_of
     from aetherflow.core.kernel.state.registry import find_runs
+    from aetherflow.core.runtime.resuming import command_again, stands_in_no_file, start_of
 
     root = state_root_here(config)
     for known in find_runs(root, run_id):
         _bring_up_to_date(Path(known.state_path))
-    run = find_run(root, run_id, flow_id, "aetherflow resume")
+    run = find_run(root, run_id, flow_id, "resume", config)
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {command_again(run)}")
     noting.flow, noting.flow_id, noting.given = Path(run.flow_path), run.flow_id, {"run_id": run_id}
+    start = start_of(run)
+    config = _config(start, config, run_id)
+    if start.folder is not None and os.access(start.folder / ".", os.X_OK):
+        moved.enter_context(contextlib.chdir(start.folder))
     if (bundle := bundle_of(run)) is not None:
-        return FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]))), run_id
+        return _Found(run_id, FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]), noting.here)), config)
     path = Path(run.flow_path)
     if not path.is_file():
         message = f"the flow file of run {run_id!r} is gone: {path}"
         raise UsageError(message, fix=shlex.join(["aetherflow", "run", "FLOW", "--run-id", run_id]))
     _require_same(_prepared(path, config), run)
-    return FlowSource(_shown(path)), run_id
+    return _Found(run_id, FlowSource(_shown(path, noting.here)), config)
 
 
-def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None":
+def _by_file(path: Path, config: Path | None) -> _Found | None:
     import shlex
 
     from aetherflow.core.base.errors import UsageError
@@ -115,7 +135,7 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
     _bring_up_to_date(flow.state_path)
     run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if run is not None:
-        return FlowSource(path), run.run_id
+        return _Found(run.run_id, FlowSource(path), config)
     last = latest_run(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if last is None:
         fix = shlex.join(["aetherflow", "run", str(path)])
@@ -123,6 +143,19 @@ def _by_file(path: Path, config: Path | None) -> "tuple[FlowSource, str] | None"
     ended = f"run {last.run_id} ended {last.status} at {iso(last.finished_at)}"
     typer.echo(f"nothing to resume: every run of flow {flow.flow_id} ended well; {ended}", err=True)
     return None
+
+
+def _config(start: "Start", given: Path | None, run_id: str) -> Path | None:
+    """The project file to resume with: the given one, else that of the run if it is still there."""
+    from aetherflow.core.base.errors import UsageError
+
+    if given is None and start.unplaced is not None:
+        message = f"run {run_id!r} was started with --config {start.unplaced}, in a folder that 1.0 did not record"
+        raise UsageError(message, fix=f"name that file: aetherflow resume {run_id} --config FILE")
+    own = start.config if start.config is not None and os.access(start.config, os.R_OK) else None
+    if given is None or own is None or not given.is_file():
+        return given or own
+    return own if own.samefile(given) else given  # the state root is found by its spelling
 
 
 def _bring_up_to_date(state_path: Path) -> None:
@@ -155,7 +188,7 @@ def _require_same(flow: "PreparedFlow", run: "PastRun") -> None:
         raise UsageError(message, fix="set the environment and the flow as they were when the run started")
 
 
-def _shown(path: Path) -> Path:
-    """The path relative to the working directory, if it is below it."""
+def _shown(path: Path, typed_in: Path | None) -> Path:
+    """The path relative to the working directory, if it is below it and the command was typed there."""
     here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return path.relative_to(here) if here == typed_in and path.is_relative_to(here) else path

@@ -27,12 +27,15 @@ def logs(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import event_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.runtime.resuming import command_line, named
 
-    run = find_run(state_root_here(config), run_id, flow, "aetherflow runs logs")
+    root = state_root_here(config)
+    run = find_run(root, run_id, flow, "runs logs", config)
     files = [run.log_path] if step is None else _attempt_logs(run, step)
     files = [path for path in files if path.is_file()]
     if not files and step is None:
-        raise UsageError(f"run {run_id!r} has no log {run.log_path}", fix="it was removed; see: aetherflow runs show")
+        show = command_line("runs", "show", *named(root, run.flow_id, run_id), config=config)
+        raise UsageError(f"run {run_id!r} has no log {run.log_path}", fix=f"it was removed; see: {show}")
     if as_json:
         document: dict[str, Any] = {"schema": LOGS_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id}
         if step is None:

@@ -110,24 +110,25 @@ def show(
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import details_json, details_text
-    from aetherflow.core.cli.lookup import find_run, rest_command, resume_command, resume_commands, state_root_here
+    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.cli.summary import following
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
+    from aetherflow.core.runtime.resuming import Resumes
 
     root = state_root_here(config)
-    found = run_details(find_run(root, run_id, flow, "aetherflow runs show"), journal=journal)
+    found = run_details(find_run(root, run_id, flow, "runs show", config), journal=journal)
     if found is None:
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
+    resumes = Resumes(root, config)
     if as_json:
-        following = resume_command(root, found.run, config) if goes_on else None
-        document = {"schema": RUNS_SCHEMA, **details_json(found, claims, journal), "next": following}
+        command = resumes.command(found.run) if goes_on else None
+        document = {"schema": RUNS_SCHEMA, **details_json(found, claims, journal), "next": command}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        commands = resume_commands(root, found.run, config) if goes_on else ()
-        words = ("next:",) if len(commands) == 1 else ("next, if it was done:", "next, if it was not: ")
-        lines = [f"{word} {command}" for word, command in zip(words, commands, strict=False)]
+        lines = following(resumes.commands(found.run)) if goes_on else []
         if found.run.partial:
-            lines.append(f"for the other jobs: {rest_command(found.run, config)}")
+            lines.append(f"for the other jobs: {resumes.rest(found.run)}")
         typer.echo("\n".join([details_text(found, claims, journal), *lines]))

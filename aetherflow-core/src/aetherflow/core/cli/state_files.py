@@ -18,7 +18,8 @@ def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, 
     if which.suffix in (".yaml", ".yml"):
         found = _of_flow_file(which, config)
         if not found.exists() and not may_be_missing:
-            raise UsageError(f"the flow {which} has no state file {found}", fix=f"aetherflow run {which}")
+            run = shlex.join(["aetherflow", "run", str(which)])
+            raise UsageError(f"the flow {which} has no state file {found}", fix=run)
         return found
     if not which.is_file() and not may_be_missing:
         raise UsageError(f"there is no file {which}", fix="give a flow file, a state file, or --flow ID")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.needs_person import NeedsPerson
     from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.registry_file import KnownFlow
+    from aetherflow.core.runtime.resuming import Resumes
 
 STATUS_SCHEMA = 1
 _WORDS = {
@@ -47,12 +48,14 @@ def status(
     from aetherflow.core.cli.needs import add_told, picture
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
+    from aetherflow.core.runtime.resuming import Resumes
 
     root, now = state_root_here(config), now_ms()
     from_ms = instant_ms(since, now)
     found = picture(root, now, flow, config)
     add_told(found, ask_hooks(config, root, flow), now)
-    flows = [_look(each, found, root, config) for each in found.flows]
+    resumes = Resumes(root, config)
+    flows = [_look(each, found, resumes) for each in found.flows]
     shown = [each for each in flows if from_ms is None or _happened(each, from_ms)]
     if from_ms is not None:
         found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
@@ -69,16 +72,14 @@ def status(
     raise typer.Exit(1 if count else 0)
 
 
-def _look(flow: "KnownFlow", picture: "Picture", root: Path, config: Path | None) -> dict[str, Any]:
+def _look(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> dict[str, Any]:
     """How the last run of a flow stands, from the registry; from the state file where it did not end well and whole."""
     import shlex
-
-    from aetherflow.core.cli.lookup import resume_command
 
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None, "reason_code": None}
     found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None, "parent": None}
-    if (word := _file_word(flow, picture)) is not None:
+    if (word := _file_word(flow, picture, resumes)) is not None:
         status, reason, fix = word
         return found | {"status": status, "reason": reason, "next": fix, "started_at": flow.last_started_at}
     run = picture.latest.get((flow.flow_id, flow.state_path))
@@ -100,7 +101,7 @@ def _look(flow: "KnownFlow", picture: "Picture", root: Path, config: Path | None
     if found["status"] in ("failed", "interrupted", "unknown"):
         told = next((need for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored)), None)
         if told is None or told.status == "UNKNOWN":
-            found["next"] = resume_command(root, stored, config)  # which asks
+            found["next"] = resumes.command(stored)  # which asks
         elif told.hint is None and len(told.commands) == 1:  # of alternatives a person chooses, where they stand
             found["next"] = told.commands[0]
     elif found["status"] == "running":
@@ -112,13 +113,15 @@ def _is_of(need: "NeedsPerson", run: "PastRun") -> bool:
     return (need.run_id, need.flow_id) == (run.run_id, run.flow_id)
 
 
-def _file_word(flow: "KnownFlow", picture: "Picture") -> tuple[str, str, str] | None:
+def _file_word(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> tuple[str, str, str] | None:
     """Why the state file of a flow cannot be asked: a word, the reason, what to type."""
     import shlex
 
+    from aetherflow.core.runtime.resuming import command_line
+
     path = flow.state_path
     if path in picture.gone:
-        return "gone", f"there is no file {path}", "aetherflow state forget"
+        return "gone", f"there is no file {path}", command_line("state", "forget", config=resumes.config)
     if path in picture.older:
         return "older", f"state file {path} is of an older version", f"aetherflow state migrate {shlex.quote(path)}"
     if (error := picture.unreadable.get(path)) is not None:

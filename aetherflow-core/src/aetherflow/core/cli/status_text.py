@@ -1,6 +1,7 @@
 """The lines of `status`: first what needs a person, then what is in hand, what runs, and one line for the rest."""
 
 import datetime as dt
+import shlex
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -95,7 +96,8 @@ class Lines:
                 f"{len(older)} state file{'s are' if len(older) > 1 else ' is'} of an older version; the next run of "
             )
             what += (
-                f"{'each' if len(older) > 1 else 'it'} migrates it, as does: aetherflow state migrate {plain(older[0])}"
+                f"{'each' if len(older) > 1 else 'it'} migrates it, as does: "
+                f"aetherflow state migrate {shlex.quote(plain(older[0]))}"
             )
             lines.append(self._line("older", what, ""))
         if before := len(picture.before):

@@ -1,7 +1,7 @@
 """The final table of a run, and the block that is printed after a failure."""
 
 import datetime as dt
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,21 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
-    """The failure block: what failed and where, the last lines of output, kept artifacts, and the next command.
+def failure_blocks(
+    summary: RunSummary, commands: Sequence[str], *, config: Path | None = None, in_file: bool = True
+) -> str:
+    """The failure block: what failed and where, the last lines of output, kept artifacts, and what to type next.
 
-    `following` is the next command for a run without a flow file.
+    `config` is the project file that the command was given; `in_file`: whether the run has a flow file.
     """
+    from aetherflow.core.runtime.resuming import command_line
+
     lines: list[str] = []
     for job in summary.jobs:
         if job.error is None:
             continue
         name = f"{job.job_id}.{job.error.step}" if job.error.step else job.job_id
-        where = f" at {job.error.location}" if following is None else ""  # a run with `following` has no flow file
+        where = f" at {job.error.location}" if in_file else ""
         lines += [f"{job.status} {name}{where}", f"  {job.error.code} {job.error.message}"]
         if job.error.fix:
             lines.append(f"  fix: {job.error.fix}")
@@ -61,21 +65,15 @@ def failure_blocks(summary: RunSummary, following: str | None = None) -> str:
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
     lines += [f"kept: {_artifact(artifact)}" for artifact in kept[:KEPT_SHOWN]]
     if len(kept) > KEPT_SHOWN:
-        more = shlex.join(["aetherflow", "runs", "show", summary.run_id])
+        more = command_line("runs", "show", summary.run_id, config=config)
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
-    lines += _next(summary) if following is None else [f"next: {following}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *following(commands)])
 
 
-def _next(summary: RunSummary) -> list[str]:
-    """Lines with the next command; for an undecided step one for each decision."""
-    asked = [f"{job.job_id}.{job.error.step}" for job in summary.jobs if job.status == "UNKNOWN" and job.error]
-    if not asked and summary.part:  # `run` with this --run-id makes it a run of all jobs
-        return [f"next: {shlex.join(['aetherflow', 'resume', summary.run_id])}"]
-    if not asked:
-        return [f"next: {shlex.join(['aetherflow', 'run', summary.flow_yaml, '--run-id', summary.run_id])}"]
-    command = shlex.join(["aetherflow", "resume", summary.run_id, "--decide", asked[0]])
-    return [f"next, if it was done: {command}=done", f"next, if it was not:  {command}=again"]
+def following(commands: Sequence[str]) -> list[str]:
+    """Lines with what to type next; two commands are those of a step that has to be decided."""
+    words = ("next:",) if len(commands) == 1 else ("next, if it was done:", "next, if it was not: ")
+    return [f"{word} {command}" for word, command in zip(words, commands, strict=False)]
 
 
 def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
@@ -103,7 +101,9 @@ def nothing_to_do(summary: RunSummary) -> str:
     ended = f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
     if not summary.part:
         return ended
-    rest = shlex.join(["aetherflow", "runs", "show", summary.run_id])
+    from aetherflow.core.runtime.resuming import command_line  # few runs have a part
+
+    rest = command_line("runs", "show", summary.run_id)
     return f"{ended}, for {', '.join(summary.part)} only; how the other jobs are run: {rest}"
 
 

@@ -1,8 +1,6 @@
 """What became of runs, by their ids: what a program goes by that has started them, before any exit code."""
 
 import json
-import os
-import shlex
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -11,18 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import AetherflowError, StateError
+from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
-from aetherflow.core.kernel.state.history import PastRun, open_questions
+from aetherflow.core.kernel.state.history import PastRun
 from aetherflow.core.kernel.state.overview import OF_ITS_SUBJECT, WHOLE
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import HEALERS, open_refusals
-from aetherflow.core.kernel.state.registry import flow_ids_of
 from aetherflow.core.kernel.state.registry_file import NAME
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
-from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
@@ -78,33 +74,6 @@ def resolved(acts: Sequence[Act]) -> Act | None:
     """The act that settles a run, or a start that was refused, for good."""
     found, ack = standing(list(acts), Verb.RESOLVE, now_ms()), standing(list(acts), Verb.ACK, now_ms())
     return ack if found is None and ack is not None and ack.value is not None and ack.until is None else found
-
-
-def next_commands(root: Path, run: PastRun) -> tuple[str, ...]:
-    """What goes on with a run that no other run has started. Two if it asks: if the step was done, if it was not.
-
-    Of several steps that ask, the first is decided; the run then asks about the next one. They work in this folder,
-    also if its state root is another one. Raises StateError.
-    """
-    words = ["aetherflow", "resume", run.run_id]
-    if flow_ids_of(root, run.run_id) - {run.flow_id}:
-        words += ["--flow", run.flow_id]
-    before = ""
-    if not _is_root_here(root):
-        if run.config is not None:
-            words += ["--config", run.config]
-        elif run.working_dir is not None:
-            before = f"cd {shlex.quote(run.working_dir)} && "
-    if asked := open_questions(run):
-        return tuple(before + shlex.join([*words, "--decide", f"{asked[0]}={answer}"]) for answer in ("done", "again"))
-    return (before + shlex.join(words),)
-
-
-def _is_root_here(root: Path) -> bool:
-    try:
-        return find_state_root(Path.cwd(), os.environ) == root
-    except AetherflowError:
-        return False
 
 
 class _Known(NamedTuple):

@@ -4,6 +4,7 @@ Stopping the outer step stops the inner run, which is then INTERRUPTED; a later 
 another, resumes it under the same id. It shares the locks of the outer run.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,7 +104,8 @@ class FlowCalls:
                 wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
             )
         except SpecError as error:
-            raise StepError(str(error), fix=f"see all of it: aetherflow validate {wanted.flow}") from error
+            validate = shlex.join(["aetherflow", "validate", str(wanted.flow)])
+            raise StepError(str(error), fix=f"see all of it: {validate}") from error
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
             run=self._run,
@@ -172,8 +174,9 @@ def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> S
         log = failure.log or log
         fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
         if isinstance(error, RunUnknownError):
-            question = f"aetherflow resume {summary.run_id} --decide {where}=done (or =again)"
-            fixes = [f"find out whether it was done, then: {question}; then run this flow again"]
+            decide = f"aetherflow resume {summary.run_id} --decide {where}"
+            answers = f"if so: {decide}=done; if not: {decide}=again"
+            fixes = [f"find out if it was done; {answers}; then resume this flow"]
     seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
     return StepError(text, fix="; ".join([*fixes, *seen]))
 

@@ -141,7 +141,7 @@ def systemd(
 def kubernetes(
     file: ScheduleArgument,
     image: Annotated[
-        str, typer.Option("--image", metavar="IMAGE", help="Image of the pods, with aetherflow-scheduler in it.")
+        str, typer.Option("--image", metavar="IMAGE", help="Image of the pods; it has aetherflow-scheduler.")
     ],
     item: ItemOption = None,
     path_in_image: Annotated[

@@ -1,6 +1,7 @@
 """All checks of a scheduler document, including the flows and manifests that it names."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class _Flows:
             more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
             first = f"{errors[0].location}: {errors[0].af} {errors[0].message}"
             message = f"{format_path(at)}: the {kind} is not valid: {first}{more}"
-            self.found.add("AF8011", message, at, f"bad_{kind}", f"aetherflow validate {path}")
+            self.found.add("AF8011", message, at, f"bad_{kind}", shlex.join(["aetherflow", "validate", str(path)]))
         return checked
 
     def _takes(self, at: DocPath, item: SchedulerItemSpec, flow: FlowSpec) -> None:

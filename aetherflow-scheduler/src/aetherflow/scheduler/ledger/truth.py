@@ -11,7 +11,7 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, Healed, RunRecords, Trouble, WantedRun
+    from aetherflow.core.embedding import Act, Healed, Resumes, RunRecords, Trouble, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 
@@ -48,6 +48,12 @@ class Truth:
 
         return RunRecords(self._root)
 
+    @cached_property
+    def _resumes(self) -> "Resumes":
+        from aetherflow.core.embedding import Resumes
+
+        return Resumes(self._root)
+
     def runs(self, rows: Iterable[SlotRow], *, changed: bool = False) -> "dict[tuple[str, int], Trouble]":
         """The runs of slots, by item and slot; `changed`: without those that the registry has as the ledger has them.
 
@@ -72,9 +78,7 @@ class Truth:
 
     def commands(self, found: "Trouble") -> tuple[str, ...]:
         """What goes on with a run that did not end well, as the core says it: two for a step that has to be decided."""
-        from aetherflow.core.embedding import next_commands
-
-        return next_commands(self._root, found.run)
+        return self._resumes.commands(found.run)
 
     def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
         """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so.

@@ -148,8 +148,8 @@ def test_what_cannot_be_had_any_more_fails_the_step(project: "Project", inbox: P
     said = run(project, "two", code=1)
     how = "is gone" if damage == "gone" else "is not what that run left"
     assert f"AF5304 what run one took as 'a.txt' {how}: {file}" in said
-    assert "aetherflow runs resolve one --reason TEXT --as done" in said
-    assert "aetherflow runs resolve one --reason TEXT --as abandoned" in said
+    assert "aetherflow runs resolve one --as done --reason TEXT" in said
+    assert "aetherflow runs resolve one --as abandoned --reason TEXT" in said
     assert {row[2] for row in claims(project)} == {"open"}
 
 

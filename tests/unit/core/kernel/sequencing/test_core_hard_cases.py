@@ -42,9 +42,9 @@ def test_a_once_step_inside_another_that_is_ended_by_force_is_asked_about(projec
     touch(project, "lose_inner")
     ended = project.cli(*RUN)
     assert ended.code == 1
-    assert "--decide a.one=done" in ended.err
+    assert "--decide a.one.inner=done" in ended.err
     assert project.lines() == ["inner "]
-    assert project.cli("resume", "r", "--decide", "a.one=again").code == 0
+    assert project.cli("resume", "r", "--decide", "a.one.inner=again").code == 0
     assert project.lines() == ["inner ", "inner "]
 
 

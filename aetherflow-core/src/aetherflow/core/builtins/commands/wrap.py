@@ -51,8 +51,6 @@ def wrap(
 
     Example, in a crontab: aetherflow wrap --id backup --timeout 3600 --if-busy skip -q -- pg_dump -f /backup/db.sql db
     """
-    import shlex
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_document
     from aetherflow.core.checks.prepare import prepare_document
@@ -83,18 +81,10 @@ def wrap(
         flow = prepare_document(document, snapshot)
         return run_prepared(flow, trigger=TRIGGER, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
 
-    options = {"--id": flow_id, "--run-id": run_id, "--timeout": timeout, "--lock": lock, "--wait": wait}
-    options["--if-busy"] = if_busy
-    given = [f"{option}={_plain(value)}" for option, value in options.items() if value is not None]
-    again = shlex.join(["aetherflow", "wrap", *given, "--", *words])
     source = FlowSource(Path.cwd() / f"wrap {flow_id}")
     noting = NotedStart(source.flow, flow_id=flow_id, given={"run_id": run_id}, trigger=TRIGGER, config=config)
     with noted(noting):
-        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting, start=start, following=again)
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting, start=start)
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=(wrap.__doc__ or "").partition("\n")[0])

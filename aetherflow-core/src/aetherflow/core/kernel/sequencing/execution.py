@@ -58,8 +58,8 @@ def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
     """The error for an interrupted `once` step, with the command that decides about it."""
     name = f"{key.job}.{key.step.partition('.')[0]}"
     message = f"{name} was interrupted in attempt {attempt} and must not be repeated unasked"
-    answer = f"aetherflow resume {run_id} --decide {name}=done (or =again)"
-    return UndecidedStepError(message, fix=f"find out whether it was done, then: {answer}")
+    decide = f"aetherflow resume {run_id} --decide {name}"
+    return UndecidedStepError(message, fix=f"find out if it was done; if so: {decide}=done; if not: {decide}=again")
 
 
 def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:

@@ -33,6 +33,6 @@ class RunUnknownError(RunError):
 
 
 class RunInterruptedError(RunError):
-    """The run was stopped by a signal; the same command goes on where it stopped."""
+    """The run was stopped by a signal; `aetherflow resume` goes on where it stopped."""
 
     code = "AF3002"

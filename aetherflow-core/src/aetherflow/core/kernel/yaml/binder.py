@@ -2,6 +2,8 @@
 
 import types
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -37,7 +39,7 @@ def bind(
     if (error := fitted.error) is None:
         return fitted.model, []
     items = error.errors(include_url=False, include_input=True)
-    found = (_problem(model, item, source, at, ignore) for item in items[:MAX_SHOWN])
+    found = (_problem(model, item, source, at, ignore, data) for item in items[:MAX_SHOWN])
     problems = [problem for problem in found if problem is not None]
     if (more := len(items) - MAX_SHOWN) > 0:
         path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
@@ -63,6 +65,7 @@ def _problem(
     source: SourceMap,
     base: DocPath,
     ignore: Callable[[DocPath], bool] | None,
+    data: Any,
 ) -> Problem | None:
     kind, loc = item["type"], _document_path(model, item["loc"])
     if kind == "extra_forbidden":  # its last part is always a key, also below a union
@@ -72,7 +75,7 @@ def _problem(
     if kind == "extra_forbidden":
         name = str(loc[-1])
         owner = _model_at(model, loc[:-1])
-        fix = did_you_mean(name, known_keys(owner)) if owner else "remove the key"
+        fix = did_you_mean(name, known_keys(owner) - _present(data, loc[:-1])) if owner else "remove the key"
         at = source.key(path)
         if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
             message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"
@@ -88,6 +91,15 @@ def _problem(
         return None
     message = f"{where}: {_message(item)}"
     return Problem(WRONG_VALUE, message, source.value(path), where, f"schema:{kind}", _value_fix(item, model, loc))
+
+
+def _present(data: Any, loc: DocPath) -> set[str]:
+    """The keys that are there already, of which none was meant; none if pydantic names an alias on the way."""
+    try:
+        inside: Any = reduce(getitem, loc, data)
+        return set(inside)
+    except (LookupError, TypeError):
+        return set()
 
 
 def _message(item: Any) -> str:
@@ -110,6 +122,8 @@ def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices_at(model, loc)]
         return did_you_mean(str(value), choices, what="choices") if choices else "take one of the values named"
+    if kind == "value_error" and isinstance(value, str) and value.isidentifier() and value.isupper():
+        return f"write {{{{env.{value}}}}} if that is the name of a variable{_purpose(model, loc)}"
     return f"correct the value{_purpose(model, loc)}"
 
 

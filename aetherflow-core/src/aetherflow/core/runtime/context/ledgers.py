@@ -39,8 +39,10 @@ class ReadLedger:
 
     def artifact_of(self, claim: Claim) -> Path:
         where = f"what run {claim.run_id} took as {claim.key!r}"
-        settle = f"aetherflow runs resolve {shlex.quote(claim.run_id)} --reason TEXT --as"
-        fix = f"put it back, or settle that run, if it was dealt with: {settle} done; else: {settle} abandoned"
+        run = shlex.quote(claim.run_id)
+        done = f"aetherflow runs resolve {run} --as done --reason TEXT"
+        given_back = f"aetherflow runs resolve {run} --as abandoned --reason TEXT"
+        fix = f"put it back, or settle that run; if it was dealt with: {done}; else: {given_back}"
         artifact = self._claims.artifact(self._name, claim)
         if artifact is None:
             raise ClaimedFileError(f"{where} was recorded without a file", fix=fix)

@@ -1,6 +1,7 @@
 """Finding and reading the project file `aetherflow.yaml`: the nearest one above the flow that is safe to trust."""
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +55,14 @@ def _untrusted(path: Path) -> Problem | None:
     at = Location(str(path))
     if found.st_uid not in (0, os.getuid()):
         message = f"belongs to user {found.st_uid}, neither to root nor to the user who runs"
-        return Problem("AF1601", message, at, code="project:untrusted", fix=f"chown it: chown {os.getuid()} {path}")
+        return Problem(
+            "AF1601",
+            message,
+            at,
+            code="project:untrusted",
+            fix=f"chown it: chown {os.getuid()} {shlex.quote(str(path))}",
+        )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         message = f"is writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
-        return Problem("AF1601", message, at, code="project:untrusted", fix=f"chmod go-w {path}")
+        return Problem("AF1601", message, at, code="project:untrusted", fix=f"chmod go-w {shlex.quote(str(path))}")
     return None

@@ -1,0 +1,222 @@
+"""How a run was started, and what a person types to go on with it."""
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from aetherflow.core.base.errors import AetherflowError, StateError
+from aetherflow.core.base.redact import MASK
+from aetherflow.core.kernel.state.history import PastRun, bundle_of, list_runs, open_questions
+from aetherflow.core.kernel.state.registry import find_runs, flow_ids_of, known_flows
+from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE
+from aetherflow.core.runtime.workspace.state_root import find_state_root
+
+STATE_ROOT = "AETHERFLOW_STATE_ROOT"
+
+
+class Start(NamedTuple):
+    """Where, and with which project file, the latest process of a run was started."""
+
+    folder: Path | None
+    """None if it is not known."""
+    config: Path | None
+    """Absolute; None if there was none, or if it is not known."""
+    unplaced: str | None = None
+    """A `--config` that was relative to a folder which is not known."""
+
+
+def start_of(run: PastRun) -> Start:
+    """The start of a run: as recorded; of a run of 1.0 as far as its command line tells. Raises StateError."""
+    if run.working_dir is not None or run.config is not None:
+        folder = Path(run.working_dir) if run.working_dir is not None else None
+        return Start(folder, Path(run.config) if run.config is not None else None)
+    try:
+        words = shlex.split(run.command)
+    except ValueError:  # a masked secret took a quote along
+        return Start(None, None)
+    if stands_in_no_file(run):
+        words = words[: words.index("--")] if "--" in words else words
+        folder = Path(run.flow_path).parent
+    else:
+        named = [run.flow_path, run.manifest or (bundle_of(run) or {}).get("manifest")]
+        folder = _folder(words[1:], [Path(path) for path in named if path])
+    given = _option(words, "--config")
+    if given is None:
+        return Start(folder, None)
+    if folder is None and not Path(given).is_absolute():
+        return Start(None, None, given)
+    return Start(folder, (folder or Path("/")) / given)
+
+
+def _folder(words: list[str], named: list[Path]) -> Path | None:
+    """The folder from which the relative path of a word leads to one of some files."""
+    for word in words:
+        parts = Path(word.rpartition("=")[2]).parts
+        for path in named:
+            if parts and path.parts[-len(parts) :] == parts and len(path.parts) > len(parts):
+                return Path(*path.parts[: -len(parts)])
+    return None
+
+
+def _option(words: list[str], name: str) -> str | None:
+    found = None
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == name:
+            found = following
+        elif word.startswith(f"{name}="):
+            found = word.partition("=")[2]
+    return found
+
+
+class Resumes:
+    """Makes the commands that go on with runs, as they work where they are shown."""
+
+    def __init__(self, root: Path, config: Path | None = None, here: Path | None = None) -> None:
+        """`root` is the state root, `config` the project file that the command at hand was given, `here` its folder."""
+        self._root, self.config = root, config
+        self._here = here or _here()
+        self._leading: dict[tuple[Path, Path | None], bool] = {}
+
+    def commands(self, run: PastRun) -> tuple[str, ...]:
+        """One command line; of a step that asks two, the first if it was done, the second if it was not.
+
+        Of several steps that ask, the first is decided; the run then asks about the next one. For a run that a step
+        started they are those of the outer run, unless it asks itself. Raises StateError.
+        """
+        if stands_in_no_file(run):
+            return (self.command(run),)
+        asked = open_questions(run)
+        if asked:
+            return tuple(self._resume(run, "--decide", f"{asked[0]}={answer}") for answer in ("done", "again"))
+        outer = outer_run(self._root, run)
+        return (self._resume(run),) if outer is None else self.commands(outer)
+
+    def command(self, run: PastRun) -> str:
+        """The same as one command line; where a step asks, the one that prints the question. Raises StateError."""
+        if stands_in_no_file(run):
+            return in_folder(start_of(run).folder, command_again(run), self._here)
+        outer = outer_run(self._root, run)
+        return self._resume(run) if outer is None else self.command(outer)
+
+    def rest(self, run: PastRun) -> str:
+        """What runs the jobs that a run of some of its jobs (`--flow-job`) has left out. Raises StateError."""
+        start, bundle = start_of(run), bundle_of(run)
+        words = ["--bundle-manifest", bundle["manifest"], "--flow-yaml", bundle["flow"]] if bundle else [run.flow_path]
+        beside = start.folder if bundle else Path(run.flow_path).parent
+        own = start.config if start.config is not None and os.access(start.config, os.R_OK) else self.config
+        config = None if beside is not None and self._leads(beside) else own
+        return in_folder(start.folder, command_line("run", *words, "--run-id", run.run_id, config=config), self._here)
+
+    def _resume(self, run: PastRun, *options: str) -> str:
+        folder, config = self._way(run)
+        words = ["resume", *named(self._root, run.flow_id, run.run_id), *options]
+        return in_folder(folder, command_line(*words, config=config), self._here)
+
+    def _way(self, run: PastRun) -> tuple[Path | None, Path | None]:
+        """The folder and the `--config` that lead to a run: none where it is found from here.
+
+        `resume` takes the project file and the folder of the run from its row.
+        """
+        start, given = start_of(run), self.config
+        own = start.config if start.config is not None and os.access(start.config, os.R_OK) else None
+        by_variable = own is not None and CONFIG_VARIABLE in os.environ  # which may have been set for one command only
+        if self._leads(self._here) and not by_variable:
+            return None, None
+        if own is not None and self._leads(self._here, own):
+            as_typed = given is not None and (self._here / given).is_file() and own.samefile(self._here / given)
+            return None, given if as_typed else own
+        if start.folder is not None and self._leads(start.folder):
+            return start.folder, None
+        return (None, given) if given is not None else (start.folder, None)
+
+    def _leads(self, folder: Path, config: Path | None = None) -> bool:
+        """Whether a command that is typed in a folder looks for runs under this state root."""
+        key = folder, config
+        if key not in self._leading:
+            try:
+                found = find_state_root(folder, _env_in(folder), config)
+                self._leading[key] = found.resolve() == self._root.resolve()
+            except (AetherflowError, OSError):
+                self._leading[key] = False
+        return self._leading[key]
+
+
+def _env_in(folder: Path) -> dict[str, str]:
+    """The environment with a state root that is relative to a folder made absolute."""
+    given = os.environ.get(STATE_ROOT)
+    return {**os.environ, STATE_ROOT: str(folder / Path(given).expanduser())} if given else dict(os.environ)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return Path("/")
+
+
+def named(root: Path, flow_id: str, run_id: str) -> list[str]:
+    """The words that name a run to a command."""
+    return [run_id, *(["--flow", flow_id] if flow_ids_of(root, run_id) - {flow_id} else [])]
+
+
+def command_line(*words: str, config: Path | None = None) -> str:
+    """A command of ours as it is typed, with the project file that the command at hand was given."""
+    return shlex.join(["aetherflow", *words, *(["--config", str(config)] if config is not None else [])])
+
+
+def in_folder(folder: Path | None, command: str, here: Path | None = None) -> str:
+    """A command line as it is typed here to have it executed there."""
+    if folder is None or folder == (here or _here()):
+        return command
+    return f"cd {shlex.quote(str(folder))} && {command}"
+
+
+def stands_in_no_file(run: PastRun) -> bool:
+    """True for a run without a flow file: that of `aetherflow wrap`."""
+    return run.trigger == "wrap"  # the value in states since 1.0
+
+
+def command_again(run: PastRun) -> str:
+    """The command line that a run was started with, as a person would type it."""
+    return words_again(run.command)
+
+
+def words_again(command: str) -> str:
+    """The recorded words of a command line, as a person would type them; VALUE stands for what is hidden."""
+    try:
+        return shlex.join(["aetherflow", *(word.replace(MASK, "VALUE") for word in shlex.split(command)[1:])])
+    except ValueError:  # a masked secret took a quote along
+        return command
+
+
+def outer_run(root: Path, run: PastRun) -> PastRun | None:
+    """The run that a step of which started this one, if it has not ended well itself."""
+    if run.trigger != "flow" or not run.parent:
+        return None
+    flow_id, _, run_id = run.parent.partition("/")
+    found = runs_of(root, run_id, flow_id)
+    return found[0] if len(found) == 1 and found[0].status in ("FAILED", "INTERRUPTED", "UNKNOWN") else None
+
+
+def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list[PastRun]:
+    """All runs with an id, read from their state files."""
+    places = {(run.flow_id, run.state_path) for run in find_runs(root, run_id)}
+    found = _present(places, run_id, flow_id)
+    if not found:  # it may be missing in the registry, if that was lost: search every state file
+        places = {(flow.flow_id, flow.state_path) for flow in known_flows(root)}
+        found = _present(places, run_id, flow_id)
+    return found
+
+
+def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None) -> list[PastRun]:
+    found = []
+    for flow, path in sorted(places):
+        if flow_id is None or flow == flow_id:
+            try:
+                found += list_runs(Path(path), flow_id=flow, run_id=run_id)
+            except StateError:
+                if Path(path).exists():
+                    raise
+    return found
