@@ -147,6 +147,7 @@ class ConnectorSuite:
             if not model.model_fields:
                 continue
             wrong, right = describe.misspelt(model)
+            settings.pop(right, None)  # a key that is there is not suggested
             settings[wrong] = 1
             resource = {"kind": self.kind, "driver": self.driver, "config": config, "options": options}
             project.flow({"id": "s", "type": "check_items", "inputs": {"items": [1]}}, resources={"peer": resource})
