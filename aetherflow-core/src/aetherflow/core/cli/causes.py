@@ -1,9 +1,11 @@
 """Causes in the words of `status`."""
 
+import json
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetherflow.core.base.redact import masked_by_name
 from aetherflow.core.base.said import ReasonCode, said
 from aetherflow.core.cli.lookup import attempt_logs
 from aetherflow.core.kernel.state.reasons import StateReason
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble
 
 CAUSE_WIDTH = 240
+PARAMS_SHOWN = 5
 
 
 class Cause(ReasonCode):
@@ -40,7 +43,7 @@ def cause_of(trouble: "Trouble") -> tuple[str, str]:
         asked_for = ", ".join(f"{step} ({item})" if item else step for step, item in trouble.asks)
         log = _last_log(trouble)
         printed = f"; what it printed: {log}" if log is not None else ""
-        cause = said(Cause.UNDECIDED, where=asked_for or where, printed=printed)
+        cause = said(Cause.UNDECIDED, where=f"{asked_for or where}{_given(trouble)}", printed=printed)
     elif run.reason_code == StateReason.GONE:
         cause = said(Cause.GONE, where=where)
     elif run.status == Status.INTERRUPTED:
@@ -48,6 +51,13 @@ def cause_of(trouble: "Trouble") -> tuple[str, str]:
     else:
         cause = said(Cause.ERROR, where=where, error=error or "failed")
     return str(cause), cause.code or ""
+
+
+def _given(trouble: "Trouble") -> str:
+    """The parameters of the run: a person looks whether it was done for these."""
+    params = masked_by_name(json.loads(trouble.run.params))
+    shown = ", ".join(f"{name}={value}" for name, value in list(params.items())[:PARAMS_SHOWN])
+    return f" ({short(shown)})" if shown else ""
 
 
 def _last_log(trouble: "Trouble") -> Path | None:

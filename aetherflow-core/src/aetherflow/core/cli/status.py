@@ -76,6 +76,8 @@ def _look(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> dict[str
     """How the last run of a flow stands, from the registry; from the state file where it did not end well and whole."""
     import shlex
 
+    from aetherflow.core.cli.causes import asks, cause_of
+
     found: dict[str, Any] = {"flow_id": flow.flow_id, "status": "never", "run_id": None, "started_at": None}
     found |= {"finished_at": None, "duration_ms": None, "reason": None, "reason_code": None}
     found |= {"flow_yaml": flow.flow_path, "state_path": flow.state_path, "next": None, "parent": None}
@@ -98,10 +100,12 @@ def _look(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> dict[str
         "reason": stored.reason or stored.error or trouble.error,
     }
     found |= {"reason_code": stored.reason_code, "finished_at": stored.finished_at, "duration_ms": stored.duration_ms}
+    if asks(trouble):  # also one that was killed in a step that must not be repeated unasked
+        return found | {"status": "unknown", "reason": cause_of(trouble)[0], "next": resumes.shown(stored)}
     if found["status"] in ("failed", "interrupted", "unknown"):
         told = next((need for need in (*picture.needs, *picture.in_hand) if _is_of(need, stored)), None)
-        if told is None or told.status == "UNKNOWN":
-            found["next"] = resumes.command(stored)  # which asks
+        if told is None:
+            found["next"] = resumes.command(stored)
         elif told.hint is None and len(told.commands) == 1:  # of alternatives a person chooses, where they stand
             found["next"] = told.commands[0]
     elif found["status"] == "running":
@@ -220,7 +224,7 @@ def _every(shown: list[dict[str, Any]]) -> str:
         ]
         for flow in shown
     ]
-    return table(["status", "flow", "run", "started", "took", "note"], rows)
+    return table(["status", "flow", "run", "started", "lasted", "note"], rows)
 
 
 def _note(flow: dict[str, Any]) -> str:

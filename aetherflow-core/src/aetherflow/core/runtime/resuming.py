@@ -100,6 +100,10 @@ class Resumes:
         outer = outer_run(self._root, run)
         return self._resume(run) if outer is None else self.command(outer)
 
+    def shown(self, run: PastRun) -> str:
+        """What shows a run, and both commands if it asks whether a step was done."""
+        return command_line("runs", "show", *named(self._root, run.flow_id, run.run_id), config=self.config)
+
     def rest(self, run: PastRun) -> str:
         """What runs the jobs that a run of some of its jobs (`--flow-job`) has left out. Raises StateError."""
         start, bundle = start_of(run), bundle_of(run)
