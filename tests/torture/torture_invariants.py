@@ -17,7 +17,9 @@ from torture_bench import Bench
 from torture_flows import Reference
 
 LATEST = "attempt = (SELECT max(attempt) FROM step_runs t WHERE t.job_id = s.job_id AND t.step_id = s.step_id)"
-STEPS = f"SELECT job_id, step_id, status, outputs, blob, reason FROM step_runs s WHERE {LATEST} ORDER BY 1, 2"
+# what an attempt has warned of is its own: one that follows a kill may have nothing to warn of
+REASON = "iif(reason_code='warned', NULL, reason)"
+STEPS = f"SELECT job_id, step_id, status, outputs, blob, {REASON} FROM step_runs s WHERE {LATEST} ORDER BY 1, 2"
 JOBS = "SELECT job_id, status, when_result, outputs, skip_reason, blocked_by FROM job_runs ORDER BY 1"
 ARTIFACTS = "SELECT path, step_id, size, sha256 FROM artifacts ORDER BY 1"
 MEASURES = ("attempts", "wall_seconds", "cpu_seconds", "peak_memory_bytes", "already_loaded", "already_done")
