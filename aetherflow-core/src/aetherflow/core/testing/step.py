@@ -114,7 +114,8 @@ class StepSuite:
         assert self.step.Inputs is not None
         wrong, right = describe.misspelt(self.step.Inputs)
         step = self.example(project)
-        step["inputs"] = {**step.get("inputs", {}), wrong: 1}
+        given = {name: value for name, value in step.get("inputs", {}).items() if name != right}
+        step["inputs"] = {**given, wrong: 1}  # a key that is there is not suggested
         self.write(project, step)
         found = [error for error in project.validate() if error["loc"].endswith(f".{wrong}")]
         assert [right in error["fix"] for error in found] == [True], found
