@@ -27,7 +27,9 @@ def filled(request: pytest.FixtureRequest, mariadb: Any, make_project: Any, tmp_
 def warnings(project: Any) -> list[str]:
     """Columns that the logs warn of."""
     lines = [line for path in project.root.rglob("*.jsonl") for line in path.read_text().splitlines()]
-    return [line.partition("column ")[2].split()[0] for line in lines if '"event": "log"' in line and "six digits" in line]
+    return [
+        line.partition("column ")[2].split()[0] for line in lines if '"event": "log"' in line and "six digits" in line
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
