@@ -261,5 +261,5 @@ def test_a_kernel_without_builtins(tmp_path: Path) -> None:
 
     assert command("validate", "flow.yaml") == "OK: flow.yaml\n"
     assert "SUCCESS" in command("run", "flow.yaml")
-    assert "own.py:Own" in command("plugins", "list")
+    assert "own.py:Own" in command("plugins", "list", "--wide")
     assert "own.py:Own" in command("plugins", "show", "own")
