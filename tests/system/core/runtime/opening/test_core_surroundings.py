@@ -48,7 +48,7 @@ def test_cron_gets_one_block_of_a_failure(project: "Project") -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == f"FAILED a.s at {project.folder}/flow.yaml:3:24"
     assert lines[1].startswith("  AF5101 exit code 3")
-    assert lines[-1] == f"next: aetherflow run {project.folder}/flow.yaml --run-id r"
+    assert lines[-1] == "next: aetherflow resume r"
     assert "    oh" in lines
 
 
