@@ -17,6 +17,8 @@ from docs_pages import HISTORY, ROOT, blocks, name_of, pages
 
 PROGRAMS = {"aetherflow": core, "aetherflow-scheduler": scheduler}
 _START = re.compile(r"(?<![\w./@=-])(aetherflow(?:-scheduler)?) (?=[a-z-])")
+_MENTION = re.compile(r"aetherflow(?:-scheduler)?[\s\"'\\]|\bcommand_line\(")
+"""What the text of a module has if one of its literals may hold a command line; the others are not parsed."""
 _CODE = re.compile(r"`([^`]+)`")
 _HINT = re.compile(r"(?:^|[\"' ])(?:next(?:, if it was \w+)?|fix|look, then|or dismiss it|or): +(.*)$")
 _ENDS = frozenset("();<>|&")
@@ -109,10 +111,11 @@ def in_examples() -> Iterator[Shown]:
 def in_sources() -> Iterator[Shown]:
     """Those in string literals of the product, docstrings among them, and in lists of words that are joined."""
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
-        if "plugin_template" not in path.parts:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-            for node in ast.walk(tree):
+        source = path.read_text(encoding="utf-8")
+        if "plugin_template" not in path.parts and _MENTION.search(source):
+            nodes = list(ast.walk(ast.parse(source)))
+            inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+            for node in nodes:
                 where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
                 if words := _joined(node):
                     yield Shown(where, shlex.join(words), whole=False)

@@ -1,5 +1,6 @@
 """Archives that nobody should unpack, each with the words by which it is refused. Made, not collected."""
 
+import functools
 import gzip
 import io
 import os
@@ -279,6 +280,7 @@ def _end(data: bytes, offset: int, value: bytes) -> bytes:
     return data[:at] + value + data[at + len(value) :]
 
 
-def all_cases() -> list[Case]:
-    """Every archive."""
-    return [*names(), *kinds(), *collisions(), *bombs(), *lies()]
+@functools.cache
+def all_cases() -> tuple[Case, ...]:
+    """Every archive; the suites of a worker share them, because they take a hundred megabytes."""
+    return (*names(), *kinds(), *collisions(), *bombs(), *lies())

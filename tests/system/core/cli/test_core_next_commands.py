@@ -119,8 +119,9 @@ STARTS: Mapping[str, tuple[str, str, str]] = {
 )
 def test_the_next_command_goes_on(place: Place, start: str, where: str | None) -> None:
     folder, command, expected = STARTS[start]
-    place.write("other.yaml", "version: 1\nflow: {id: other}\njobs: []\n")
-    assert place.typed("aetherflow run other.yaml --run-id known -q") == (0, "")
+    if "--run-id known" in command:
+        place.write("other.yaml", "version: 1\nflow: {id: other}\njobs: []\n")
+        assert place.typed("aetherflow run other.yaml --run-id known -q") == (0, "")
     code, told = place.typed(command, folder)
     assert code == 1, told
     (command,) = following(told)
