@@ -142,6 +142,22 @@ def chain(project: "Project", length: int, last: str, flow: str = "f{}.yaml") ->
         project.write(text, f"f{number}.yaml")
 
 
+def test_items_of_an_inner_run_have_their_names_in_the_output(project: "Project") -> None:
+    project.write("""
+        version: 1
+        flow: {id: c}
+        jobs:
+          - id: load
+            steps:
+              - {id: n, type: check_items, for_each: {items: [{name: DE}], key: "{{item.name}}"}, inputs: {items: []}}
+              - {id: short, type: check_items, for_each: [x], inputs: {items: []}}
+        """, "child.yaml")  # fmt: skip
+    project.flow("jobs: [{id: main, steps: [{id: sub, type: run_flow, inputs: {flow: child.yaml}}]}]")
+    told = [line.split()[0] for line in project.cli("run", "flow.yaml").err.splitlines() if line.startswith("load.")]
+    assert told[0] == "load.n[DE]"
+    assert told[1].startswith("load.short[")
+
+
 def test_a_chain_that_is_too_long_is_found_before_the_run(project: "Project") -> None:
     chain(project, 40, "{id: s, type: sleep, inputs: {seconds: 0}}")
     found = project.cli("validate", "f0.yaml")
