@@ -204,6 +204,8 @@ def test_a_claim_of_another_run_is_not_settled(nights: Nights) -> None:
     assert "; not set aside: AF5001 the claim on " in err
     assert "is not one of this run" in err
     assert nights.aside() == {}
+    told = nights.project.cli("status").out
+    assert "  a.s: item 1 of " in told, "the step, not the part of it that could not be done"
 
 
 def test_outputs_of_quarantine_need_one(nights: Nights) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +157,27 @@ def test_items_of_an_inner_run_have_their_names_in_the_output(project: "Project"
     told = [line.split()[0] for line in project.cli("run", "flow.yaml").err.splitlines() if line.startswith("load.")]
     assert told[0] == "load.n[DE]"
     assert told[1].startswith("load.short[")
+
+
+def test_runs_show_names_what_items_started_and_their_errors(project: "Project") -> None:
+    project.flow("""
+        jobs:
+          - id: main
+            steps:
+              - id: sub
+                type: run_flow
+                for_each: {items: [{name: DE}], key: "{{item.name}}"}
+                inputs: {flow: child.yaml}
+        """)
+    project.write("""
+        version: 1
+        flow: {id: c}
+        jobs: [{id: a, steps: [{id: s, type: fail, inputs: {message: "no\\nmore"}}]}]
+        """, "child.yaml")  # fmt: skip
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
+    shown = project.cli("runs", "show", "r").out
+    assert re.search(r"^main\.sub\[DE\] +c +r\.main\.sub\.", shown, re.MULTILINE), shown
+    assert "error of main.sub[DE], attempt 1\n" in shown
 
 
 def test_a_chain_that_is_too_long_is_found_before_the_run(project: "Project") -> None:
