@@ -174,7 +174,8 @@ def test_runs_show_names_what_items_started_and_their_errors(project: "Project")
         flow: {id: c}
         jobs: [{id: a, steps: [{id: s, type: fail, inputs: {message: "no\\nmore"}}]}]
         """, "child.yaml")  # fmt: skip
-    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 1
+    failed = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert (failed.code, "  1 item, 1 failed\n" in failed.out) == (1, True)
     shown = project.cli("runs", "show", "r").out
     assert re.search(r"^main\.sub\[DE\] +c +r\.main\.sub\.", shown, re.MULTILINE), shown
     assert "error of main.sub[DE], attempt 1\n" in shown

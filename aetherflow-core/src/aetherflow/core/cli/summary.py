@@ -23,7 +23,7 @@ def summary_text(summary: RunSummary) -> str:
             note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
             if step.items is not None:
                 bad = f", {step.items_failed} failed" if step.items_failed else ""
-                note = f"{step.items} items{bad}" + (f", {note}" if note else "")
+                note = f"{step.items} item{'s' * (step.items != 1)}{bad}" + (f", {note}" if note else "")
             if not step.reused and step.attempt > 1:
                 note = f"attempt {step.attempt}" + (f", {note}" if note else "")
             rows.append(["", step.step_id, step.status, seconds(step.duration_ms), note])
