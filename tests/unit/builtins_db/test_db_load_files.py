@@ -48,14 +48,14 @@ def test_a_file_without_rows_is_a_warning_that_is_seen(ready: Any, how: dict[str
     ran = ready.run(step=load(write(ready, "a,s\n"), **how))
     assert ran.status["step"] == "SUCCESS"
     why = str(ran.reason["step"])
-    assert why.startswith("WARNING no row in ")
+    assert why.startswith("warning: no row in ")
     assert why.endswith("; from version 1.2 on this fails: set on_empty to ok, skip or fail")
     log = [json.loads(line) for line in Path(ran.summary.log_path).read_text().splitlines()]
     warnings = [event["message"] for event in log if event["event"] == "log" and event["level"] == "WARNING"]
-    assert warnings == [why.removeprefix("WARNING ")]
+    assert warnings == [why.removeprefix("warning: ")]
     for said in ("ok", "skip"):
         ran = ready.run(step=load(write(ready, "a,s\n"), on_empty=said, **how))
-        assert "WARNING" not in str(ran.reason["step"])
+        assert "warning" not in str(ran.reason["step"])
     assert ready.run(step=load(write(ready, "a,s\n1,x\n"), **how)).reason["step"] is None
 
 

@@ -5,7 +5,6 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import (
     STEP_SKIPPED,
-    STEP_SUCCESS,
     DbResource,
     Step,
     StepError,
@@ -22,9 +21,6 @@ from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
-
-NO_ROWS = "no_rows"
-"""The reason code of a load without rows that does not say what that means."""
 
 
 class Inputs(DelimitedInputs):
@@ -158,9 +154,8 @@ class DbLoad(Step[Inputs]):
                 rejects.write(lambda: self.ctx.write_file(self._reject_path))
             raise
         if not result.loaded and args.on_empty is None and args.empty_means == "ok":
-            why = f"WARNING no row in {args.path}; from version 1.2 on this fails: set on_empty to ok, skip or fail"
-            self.ctx.log.warning("%s", why.removeprefix("WARNING "))
-            return StepResult(STEP_SUCCESS, self._output(result), why, NO_ROWS)
+            later = "from version 1.2 on this fails: set on_empty to ok, skip or fail"
+            self.ctx.log.warning("no row in %s; %s", args.path, later)
         return StepResult(output=self._output(result))
 
     def plan(self) -> list[str]:

@@ -353,6 +353,15 @@ def test_a_command_that_cannot_work_as_it_stands_is_no_next_command(
     assert document(project)["needs_person"] == []
 
 
+def test_a_mistake_on_the_command_line_is_corrected_or_dismissed(project: "Project") -> None:
+    flow(project, "f", OK)
+    assert project.command("run", "f.yaml", "--flow-job", "none").code == 2
+    (need,) = document(project)["needs_person"]
+    assert need["hint"] == "correct it: aetherflow run f.yaml --flow-job none", "the same again is refused again"
+    assert need["commands"] == ["aetherflow runs resolve refused-1 --as abandoned --reason TEXT"]
+    assert typed(project, need["commands"][0]).code == 0
+
+
 def test_without_its_flow_file_nothing_can_go_on(project: "Project") -> None:
     flow(project, "f", OK.replace("items: [1]", "items: ['{{env.NOT_THERE}}']"))
     assert project.command("run", "f.yaml", "--run-id", "r").code == 1

@@ -94,10 +94,10 @@ def test_a_bad_file_is_set_aside_and_seen(nights: Nights) -> None:
     assert nights.project.lines() == ["good a"]
     reason = "run one of flow f: item 2 of 2 (b.txt): bad b: {{no}} ${x}\n"
     assert nights.aside() == {"one/b.txt": "bad b", "one/b.txt.error.txt": reason}
-    assert "2 items, WARNING 1 of 2 items in quarantine: b.txt" in out
+    assert "2 items, warning: 1 of 2 items in quarantine: b.txt" in out
     assert "level=WARNING" in err
     shown = nights.project.cli("runs", "show", "one").out
-    assert "WARNING 1 of 2 items in quarantine: b.txt" in shown
+    assert "warning: 1 of 2 items in quarantine: b.txt" in shown
     assert "rows.quarantine[b.txt]" in shown
     outputs = nights.project.rows("SELECT outputs FROM job_runs WHERE job_id='load'")[0][0]
     assert outputs.startswith('{"bad":1,"files":[{"item":"b.txt","path":"')
@@ -204,6 +204,8 @@ def test_a_claim_of_another_run_is_not_settled(nights: Nights) -> None:
     assert "; not set aside: AF5001 the claim on " in err
     assert "is not one of this run" in err
     assert nights.aside() == {}
+    told = nights.project.cli("status").out
+    assert "  a.s: item 1 of " in told, "the step, not the part of it that could not be done"
 
 
 def test_outputs_of_quarantine_need_one(nights: Nights) -> None:

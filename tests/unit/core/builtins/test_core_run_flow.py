@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,6 +141,44 @@ def chain(project: "Project", length: int, last: str, flow: str = "f{}.yaml") ->
         step = f"{{id: s, type: run_flow, inputs: {{flow: {name}}}}}" if number < length - 1 else last
         text = f"version: 1\nflow: {{id: f{number}}}\njobs: [{{id: a, steps: [{step}]}}]\n"
         project.write(text, f"f{number}.yaml")
+
+
+def test_items_of_an_inner_run_have_their_names_in_the_output(project: "Project") -> None:
+    project.write("""
+        version: 1
+        flow: {id: c}
+        jobs:
+          - id: load
+            steps:
+              - {id: n, type: check_items, for_each: {items: [{name: DE}], key: "{{item.name}}"}, inputs: {items: []}}
+              - {id: short, type: check_items, for_each: [x], inputs: {items: []}}
+        """, "child.yaml")  # fmt: skip
+    project.flow("jobs: [{id: main, steps: [{id: sub, type: run_flow, inputs: {flow: child.yaml}}]}]")
+    told = [line.split()[0] for line in project.cli("run", "flow.yaml").err.splitlines() if line.startswith("load.")]
+    assert told[0] == "load.n[DE]"
+    assert told[1].startswith("load.short[")
+
+
+def test_runs_show_names_what_items_started_and_their_errors(project: "Project") -> None:
+    project.flow("""
+        jobs:
+          - id: main
+            steps:
+              - id: sub
+                type: run_flow
+                for_each: {items: [{name: DE}], key: "{{item.name}}"}
+                inputs: {flow: child.yaml}
+        """)
+    project.write("""
+        version: 1
+        flow: {id: c}
+        jobs: [{id: a, steps: [{id: s, type: fail, inputs: {message: "no\\nmore"}}]}]
+        """, "child.yaml")  # fmt: skip
+    failed = project.cli("run", "flow.yaml", "--run-id", "r")
+    assert (failed.code, "  1 item, 1 failed\n" in failed.out) == (1, True)
+    shown = project.cli("runs", "show", "r").out
+    assert re.search(r"^main\.sub\[DE\] +c +r\.main\.sub\.", shown, re.MULTILINE), shown
+    assert "error of main.sub[DE], attempt 1\n" in shown
 
 
 def test_a_chain_that_is_too_long_is_found_before_the_run(project: "Project") -> None:

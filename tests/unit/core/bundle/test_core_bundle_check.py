@@ -45,6 +45,29 @@ def test_named_documents_and_forms(bundle: "Project") -> None:
     assert (missing.code, "flows/none.yaml:1:1: AF1001" in missing.out) == (2, True)
 
 
+def test_folders_in_the_bundle_and_paths_outside_of_it(bundle: "Project") -> None:
+    bundle.write("note\n", f"{TREE}/flows/note.txt")
+    assert check(bundle, "flows").out == "OK: flows/main.yaml\n"
+    assert "SKIPPED: flows/note.txt" in check(bundle, "flows/main.yaml", "flows/note.txt").out
+    for outside in (str(bundle.folder / TREE / "flows/main.yaml"), "../main.yaml"):
+        found = check(bundle, outside)
+        assert (found.code, found.out, "by their paths in the bundle" in found.err) == (2, "", True)
+
+
+def test_files_of_profiles_are_told_by_their_paths_in_the_bundle(bundle: "Project") -> None:
+    bundle.write(
+        "prod: {config: {host: sftp.example.com, user: u, pkey_path: keys/id}}\n", f"{TREE}/conf/profiles.yaml"
+    )
+    bundle.write("version: 1\nflow: {id: b}\nresources: {p: {kind: sftp, driver: paramiko, profile: prod}}\njobs: []\n",
+                 f"{TREE}/flows/b.yaml")  # fmt: skip
+    found = check(bundle, "flows/b.yaml")
+    assert (found.code, found.out.splitlines()[:2]) == (0, [
+        "conf/profiles.yaml:1:61: AF1219 warning: resources.p.config.pkey_path: no such file: keys/id",
+        "  fix: the path is relative to conf/profiles.yaml; looked for conf/keys/id",
+    ])  # fmt: skip
+    assert "aetherflow-check-" not in found.out
+
+
 def test_the_store_stays_as_it_is(bundle: "Project") -> None:
     before = sorted(bundle.folder.rglob("*"))
     assert check(bundle).code == 0

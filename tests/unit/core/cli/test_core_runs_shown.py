@@ -159,6 +159,15 @@ def test_an_error_is_shown_in_full(project: "Project") -> None:
 
 
 @pytest.mark.usefixtures("berlin")
+def test_a_run_that_has_ended_is_told_with_both_times(project: "Project") -> None:
+    flow(project, "f", "jobs: []\n")
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
+    for command in (("run", "f.yaml", "--run-id", "r"), ("resume", "f.yaml")):
+        told = project.cli(*command).err
+        assert re.search(r"ended SUCCESS at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(.*\d\d:\d\d CES?T\)$", told.strip()), told
+
+
+@pytest.mark.usefixtures("berlin")
 def test_the_time_on_this_machine_stands_beside_utc(project: "Project") -> None:
     flow(project, "f", OK)
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0

@@ -135,6 +135,9 @@ def test_of_several_files_those_that_are_no_document_are_skipped(project: "Proje
     report = json.loads(validate(project, *paths, "--json"))
     assert [(item.get("kind"), item["ok"]) for item in report["files"]] == [("none", True), (None, True)]
     assert "AF1101" in validate(project, "d/holidays.yaml", code=2), "named alone it was meant"
+    (project.folder / "empty").mkdir()
+    assert validate(project, "empty", "d/z.yaml").startswith("SKIPPED: empty (no document of a known kind)\nOK: ")
+    assert "AF1002" in validate(project, "empty", "empty", code=2)
     project.write("more: 1\n", "d/more.yaml")
     assert "AF1101" in validate(project, "d/holidays.yaml", "d/more.yaml", code=2), "nothing would be checked"
     assert "d/gone.yaml" in validate(project, "d/gone.yaml", "d/z.yaml", code=2)

@@ -1,8 +1,7 @@
 """The kinds of documents: how each is recognised and checked, and the search for documents in a folder."""
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSy
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
-from aetherflow.core.checks.checked import NO_KIND, Checked
+from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
 from aetherflow.core.host.metadata import installed_plugins
@@ -77,18 +76,6 @@ def check_document(path: Path, environment: Environment, kind: str | None = None
     return KINDS[name].check(path, environment) if name in KINDS else _check_foreign(name, path, environment)
 
 
-def check_beside(path: Path, environment: Environment) -> Checked:
-    """As `check_document`, of a path that was named with others: a file that is no document is left out."""
-    if kind_of(path, environment) is None and path.is_file():
-        try:
-            load_document(path)
-        except SpecError:
-            pass
-        else:
-            return Checked(str(path), None, None, Problems(), kind=NO_KIND)
-    return check_document(path, environment)
-
-
 def kind_of(path: Path, environment: Environment | None = None) -> str | None:
     """The kind of a file by its name, else by its content; None if it is not recognised.
 
@@ -124,36 +111,6 @@ def known_kinds() -> list[str]:
     from aetherflow.core.checks.foreign import foreign_names
 
     return [*KINDS, *(name for name in foreign_names() if name not in KINDS)]
-
-
-def is_folder(path: Path) -> bool:
-    """True for a folder; False also for an invalid path, which the check then reports."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def documents_in(folder: Path, environment: Environment, kind: str | None = None) -> Iterator[Path]:
-    """Every document of a known kind in a folder and below, hidden files and folders left out, sorted."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent) / name
-            if name.startswith(".") or not name.endswith(ENDINGS):
-                continue
-            found = kind_of(path, environment)
-            if found is not None and kind in (None, found):
-                yield path
-
-
-def no_documents(folder: Path) -> Checked:
-    """The result for a folder without documents: an error."""
-    problems = Problems()
-    message = "is a directory without any document of a known kind"
-    fix = f"name a file, or a folder that holds one; kinds: {', '.join(known_kinds())}"
-    problems.add(Problem("AF1002", message, Location(str(folder)), code="document", fix=fix))
-    return Checked(str(folder), None, None, problems)
 
 
 def _reads_as_flow(path: Path) -> bool:

@@ -1,10 +1,12 @@
 """`aetherflow bundle check`: the documents of a bundle, checked as its source has them now."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, RunHooksOption
 from aetherflow.core.cli.bundle_context import ManifestOption
 from aetherflow.core.cli.validate import Format
@@ -18,7 +20,7 @@ def check(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH", readable=False, help="Documents in the bundle; default: all.", show_default=False
+            metavar="PATH", readable=False, help="Documents or folders in the bundle; default: all.", show_default=False
         ),
     ] = None,
     config: ConfigOption = None,
@@ -33,15 +35,19 @@ def check(
 
     Example: aetherflow bundle check --bundle-manifest bundle.yaml
     """
+    from aetherflow.core.bundle.listing import why_unsafe
     from aetherflow.core.cli.reports import FORMATS
 
-    checked = _checked(bundle_manifest, paths, config, run_hooks)
-    single = len(checked) == 1 and paths is not None and len(paths) == 1
+    for path in paths or ():
+        if path != Path() and (why := why_unsafe(path.as_posix())) is not None:
+            raise UsageError(f"{str(path)!r} {why}", fix="name documents by their paths in the bundle")
+    checked, folders = _checked(bundle_manifest, paths or [Path()], config, run_hooks)
+    single = len(checked) == 1 and not folders
     typer.echo(FORMATS["json" if as_json else form.value](checked, single))
     raise typer.Exit(0 if all(each.ok for each in checked) else 2)
 
 
-def _checked(manifest: Path, paths: list[Path] | None, config: Path | None, run_hooks: bool) -> "list[Checked]":
+def _checked(manifest: Path, paths: list[Path], config: Path | None, run_hooks: bool) -> "tuple[list[Checked], bool]":
     import contextlib
     import tempfile
 
@@ -49,7 +55,8 @@ def _checked(manifest: Path, paths: list[Path] | None, config: Path | None, run_
     from aetherflow.core.base.problems import Problems
     from aetherflow.core.bundle.using import using_bundle
     from aetherflow.core.checks.checked import Checked
-    from aetherflow.core.checks.kinds import BundleEnvironment, check_document, documents_in
+    from aetherflow.core.checks.documents import check_paths
+    from aetherflow.core.checks.kinds import BundleEnvironment
     from aetherflow.core.cli.flow_source import SyncProgress
 
     progress = SyncProgress()
@@ -68,7 +75,22 @@ def _checked(manifest: Path, paths: list[Path] | None, config: Path | None, run_
         except SpecError as error:  # the manifest is invalid
             problems = Problems()
             problems.extend(error.problems)
-            return [Checked(str(manifest), None, None, problems, kind="manifest")]
+            return [Checked(str(manifest), None, None, problems, kind="manifest")], paths == [Path()]
         environment = BundleEnvironment(used.snapshot, config, run_hooks=run_hooks)
         stack.enter_context(contextlib.chdir(environment.folder))  # so that all paths are those in the bundle
-        return [check_document(path, environment) for path in paths or documents_in(Path(), environment)]
+        checked, folders = check_paths(paths, environment)
+        return [_in_bundle(each, environment.folder) for each in checked], folders
+
+
+def _in_bundle(checked: "Checked", folder: Path) -> "Checked":
+    """The result with paths in the bundle, in place of those in the temporary folder."""
+    from aetherflow.core.base.problems import Problems
+
+    def relative(text: str) -> str:
+        return text.replace(f"{folder}/", "").replace(str(folder), ".")
+
+    problems = Problems()
+    for each in checked.problems:
+        location = each.location._replace(file=relative(each.location.file))
+        problems.add(replace(each, message=relative(each.message), location=location, fix=relative(each.fix)))
+    return checked._replace(problems=problems)

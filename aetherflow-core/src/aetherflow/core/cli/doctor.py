@@ -55,7 +55,8 @@ def doctor(
 
         if bundle_manifest is not None or connect or caller is not None:
             raise UsageError(
-                "--upgrade-from only reads documents", fix="name a checkout of the bundle, without other options"
+                "--upgrade-from only reads documents",
+                fix="leave the other options out; for a bundle, name a checkout of it",
             )
         named = flow_paths(flows, flow_yaml)
         raise typer.Exit(show_differences(named, upgrade_from, config=config, as_json=as_json))

@@ -12,8 +12,10 @@ from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aetherflow.core.kernel.state.claim_history import PastClaim
-    from aetherflow.core.kernel.state.history import JournalEntry, PastJob, PastRun, RunDetails
+    from aetherflow.core.kernel.state.history import JournalEntry, PastJob, PastRun, PastStep, RunDetails, StartedFlow
 
 
 def run_json(run: "PastRun") -> dict[str, Any]:
@@ -156,18 +158,26 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
 
 def _step_table(found: "RunDetails") -> list[str]:
     rows = []
-    labels = {(step.job_id, step.step_id, step.item_key): step.label for step in found.steps if step.label}
+    shown = _names(found)
     for job in found.jobs:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
         rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
         for step in (step for step in found.steps if step.job_id == job.job_id):
-            of_item = (step.job_id, step.step_id.partition(".")[0], step.item_key.partition("#")[0])
-            item = labels.get(of_item, step.item_key)
-            name = step.step_id + (f"[{item}]" if item else "")
             notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
             ended = step.finished_at - step.started_at if step.finished_at else None
-            rows.append(["", name, step.status, took(ended), first_line(", ".join(filter(None, notes)))])
+            rows.append(["", shown(step), step.status, took(ended), first_line(", ".join(filter(None, notes)))])
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]
+
+
+def _names(found: "RunDetails") -> "Callable[[PastStep | StartedFlow], str]":
+    """Gives the id of a step or of a part of one, with the name of the item, else its key."""
+    labels = {(step.job_id, step.step_id, step.item_key): step.label for step in found.steps if step.label}
+
+    def name(of: "PastStep | StartedFlow") -> str:
+        item = labels.get((of.job_id, of.step_id.partition(".")[0], of.item_key.partition("#")[0]), of.item_key)
+        return of.step_id + (f"[{item}]" if item else "")
+
+    return name
 
 
 def _worked(found: "RunDetails", job: "PastJob") -> int | None:
@@ -187,9 +197,10 @@ def _worked(found: "RunDetails", job: "PastJob") -> int | None:
 def _errors(found: "RunDetails") -> list[str]:
     """The errors of which the table shows only a beginning."""
     lines: list[str] = []
+    shown = _names(found)
     for step in found.steps:
         if step.error and first_line(step.error) != step.error:
-            name = f"{step.job_id}.{step.step_id}" + (f"[{step.item_key}]" if step.item_key else "")
+            name = f"{step.job_id}.{shown(step)}"
             lines += ["", f"error of {name}, attempt {step.attempt}", *(f"  {line}" for line in step.error.split("\n"))]
     told = {step.error for step in found.steps}
     for job in found.jobs:
@@ -199,10 +210,11 @@ def _errors(found: "RunDetails") -> list[str]:
 
 
 def _flow_table(found: "RunDetails") -> list[str]:
-    rows = []
-    for flow in found.flows:
-        name = f"{flow.job_id}.{flow.step_id}" + (f"[{flow.item_key}]" if flow.item_key else "")
-        rows.append([name, flow.flow_id, flow.run_id, flow.status or "not recorded"])
+    shown = _names(found)
+    rows = [
+        [f"{flow.job_id}.{shown(flow)}", flow.flow_id, flow.run_id, flow.status or "not recorded"]
+        for flow in found.flows
+    ]
     return [table(["started by", "flow", "run", "status"], rows)]
 
 

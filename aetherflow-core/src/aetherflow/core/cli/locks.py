@@ -102,16 +102,16 @@ def release(
 
 
 def _text(holders: list["Holder"], waiters: list["Waiter"]) -> str:
-    from aetherflow.core.cli.since import iso
+    from aetherflow.core.cli.since import both
     from aetherflow.core.console.table import table
 
     rows = []
     for holder in holders:
         run = f"{holder.owner.flow_id}/{holder.owner.run_id}"
         state = "held" if holder.alive else "dead"
-        rows.append([holder.key, state, run, f"pid {holder.pid} on {holder.host}", iso(holder.acquired_at)])
+        rows.append([holder.key, state, run, f"pid {holder.pid} on {holder.host}", both(holder.acquired_at)])
     for waiter in waiters:
         run = f"{waiter.owner.flow_id}/{waiter.owner.run_id}"
         state = "waits" if waiter.alive else "dead waiter"
-        rows.append([waiter.key, state, run, f"pid {waiter.pid} on {waiter.host}", iso(waiter.since)])
+        rows.append([waiter.key, state, run, f"pid {waiter.pid} on {waiter.host}", both(waiter.since)])
     return table(["lock", "state", "run", "process", "since"], sorted(rows, key=lambda row: row[0]))

@@ -14,6 +14,7 @@ from aetherflow.core.base.errors import (
     RunBusyError,
     SpecError,
     StateError,
+    UsageError,
 )
 from aetherflow.core.base.said import Reason, ReasonCode, said
 from aetherflow.core.kernel.sequencing.run_errors import RunError
@@ -115,6 +116,8 @@ def _following(error: AetherflowError | OSError, redactor: "Redactor") -> tuple[
     elif isinstance(error, ParamError):
         hint = f"give {error.missing}" if error.missing else "correct it"
         typed = [[*given, "--param", f"{error.missing}=VALUE"]] if error.missing else typed
+    elif type(error) is UsageError:  # not of settings: the command is right once they are
+        hint = "correct it"
     if hidden := [word for word in given if redactor.mask(word) != word]:
         names = ", ".join(word.partition("=")[0] for word in hidden if "=" in word) or "what is hidden"
         hint = redactor.mask(f"{hint} and {names}" if hint else f"give {names}")

@@ -128,7 +128,7 @@ def _by_file(path: Path, config: Path | None) -> _Found | None:
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.since import iso
+    from aetherflow.core.cli.since import both
     from aetherflow.core.kernel.state.history import latest_run, latest_unfinished
 
     flow = _prepared(path, config)
@@ -140,7 +140,7 @@ def _by_file(path: Path, config: Path | None) -> _Found | None:
     if last is None:
         fix = shlex.join(["aetherflow", "run", str(path)])
         raise UsageError(f"no run of flow {flow.flow_id} is recorded in {flow.state_path}", fix=fix)
-    ended = f"run {last.run_id} ended {last.status} at {iso(last.finished_at)}"
+    ended = f"run {last.run_id} ended {last.status} at {both(last.finished_at)}"
     typer.echo(f"nothing to resume: every run of flow {flow.flow_id} ended well; {ended}", err=True)
     return None
 

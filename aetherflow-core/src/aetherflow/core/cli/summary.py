@@ -1,6 +1,5 @@
 """The final table of a run, and the block that is printed after a failure."""
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ def summary_text(summary: RunSummary) -> str:
             note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
             if step.items is not None:
                 bad = f", {step.items_failed} failed" if step.items_failed else ""
-                note = f"{step.items} items{bad}" + (f", {note}" if note else "")
+                note = f"{step.items} item{'s' * (step.items != 1)}{bad}" + (f", {note}" if note else "")
             if not step.reused and step.attempt > 1:
                 note = f"attempt {step.attempt}" + (f", {note}" if note else "")
             rows.append(["", step.step_id, step.status, seconds(step.duration_ms), note])
@@ -97,7 +96,9 @@ def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
 
 def nothing_to_do(summary: RunSummary) -> str:
     """The message for a run that had already ended with SUCCESS."""
-    at = dt.datetime.fromtimestamp((summary.finished_at or 0) / 1000, dt.UTC).isoformat(timespec="seconds")
+    from aetherflow.core.cli.since import both  # most runs have something to do
+
+    at = both(summary.finished_at)
     ended = f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
     if not summary.part:
         return ended

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.checks.kinds import Environment, documents_in, is_folder
+from aetherflow.core.checks.documents import documents_in, is_folder
+from aetherflow.core.checks.kinds import Environment
 from aetherflow.core.checks.upgrade import UPGRADE_SCHEMA, compare, known_version
 
 

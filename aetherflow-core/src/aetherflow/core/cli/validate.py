@@ -72,14 +72,8 @@ def validate(
 
     Example: aetherflow validate flow.yaml
     """
-    from aetherflow.core.checks.kinds import (
-        Environment,
-        check_beside,
-        check_document,
-        documents_in,
-        is_folder,
-        no_documents,
-    )
+    from aetherflow.core.checks.documents import check_paths
+    from aetherflow.core.checks.kinds import Environment
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.reports import FORMATS
 
@@ -90,19 +84,7 @@ def validate(
     named = flow_paths(paths, flow_yaml)
     environment = Environment(config, run_hooks=run_hooks)
     wanted = checked_kind(kind) if kind is not None else None
-    checked = []
-    folders = False
-    for path in named:
-        if is_folder(path):
-            found = list(documents_in(path, environment, wanted))
-            folders = folders or bool(found)
-            checked += [check_document(each, environment, wanted) for each in found] or [no_documents(path)]
-        elif wanted is None and len(named) > 1:
-            checked.append(check_beside(path, environment))
-        else:
-            checked.append(check_document(path, environment, wanted))
-    if all(each.skipped for each in checked):
-        checked = [check_document(path, environment) for path in named]
+    checked, folders = check_paths(named, environment, wanted)
     single = len(checked) == 1 and not folders
     typer.echo(FORMATS["json" if as_json else form.value](checked, single))
     raise typer.Exit(0 if all(item.ok for item in checked) else 2)

@@ -146,7 +146,7 @@ class _Relay:
         if event == "output":
             self._tell(f"{name}: {fields.get('text', '')}")
         elif event == "step_end":
-            item = f"[{fields['item']}]" if "item" in fields else ""
+            item = f"[{fields.get('label', fields['item'])}]" if "item" in fields else ""
             detail = fields.get("error") or fields.get("reason")
             told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
             self._tell(f"{name}{item} {fields['status']}{told}")

@@ -157,7 +157,7 @@ def test_killed_anywhere_a_resume_sets_each_bad_file_aside_once(project: "Projec
         assert project.rows("SELECT count(*) FROM ledger") == [(4,)], point
         assert project.rows(
             "SELECT reason FROM step_runs WHERE step_id='rows' AND item_key='' AND status='SUCCESS'"
-        ) == [("WARNING 2 of 4 items in quarantine: b.txt, d.txt",)], point
+        ) == [("warning: 2 of 4 items in quarantine: b.txt, d.txt",)], point
         case.check_loaded(point)
         assert attempt("two") == 0
         assert project.rows("SELECT status FROM job_runs WHERE run_id='two'") == [("SKIPPED",)] * 2, point

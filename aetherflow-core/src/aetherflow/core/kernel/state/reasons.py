@@ -31,7 +31,7 @@ class StateReason(ReasonCode):
     ITEMS_SKIPPED = "items_skipped", "all {count} items were skipped"
     ITEMS_TOLD = "items_told", "{count} of {total} items: {name}: {why}"
     """A repeated step of which items that are SUCCESS have told something; the first is quoted."""
-    QUARANTINED = "items_quarantined", "WARNING {count} of {total} items in quarantine: {names}"
+    QUARANTINED = "items_quarantined", "warning: {count} of {total} items in quarantine: {names}"
     """A repeated step that is SUCCESS but for items that were set aside."""
     VERIFIED = "verified", "verified"
     """An interrupted `once` step that was done according to its `verify`."""

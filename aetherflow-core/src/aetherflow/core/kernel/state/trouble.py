@@ -13,8 +13,8 @@ from aetherflow.core.kernel.state.reading import read
 _JOB = """SELECT job_id, error, error_code FROM job_runs WHERE flow_id=? AND run_id=?
     AND status IN ('UNKNOWN', 'FAILED', 'INTERRUPTED', 'RUNNING')
     ORDER BY status='UNKNOWN' DESC, status='FAILED' DESC, finished_at LIMIT 1"""
-_STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=?
-    AND status IN ('FAILED', 'INTERRUPTED', 'RUNNING') ORDER BY started_at DESC, attempt DESC LIMIT 1"""
+_STEP = """SELECT step_id, error FROM step_runs WHERE flow_id=? AND run_id=? AND job_id=? AND status IN
+    ('FAILED', 'INTERRUPTED', 'RUNNING') ORDER BY instr(step_id, '.') > 0, started_at DESC, attempt DESC LIMIT 1"""
 _MORE = """SELECT outermost,
     (SELECT count(*) FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open'),
     (SELECT c.job_id FROM claims c JOIN job_runs j USING (flow_id, run_id, job_id) WHERE c.flow_id=r.flow_id
