@@ -34,6 +34,7 @@ NONE = [
     "PGPASSFILE", "PRIMARY_KEY", "PUBLIC_KEY", "PWD", "SECRET_NAME", "SORT_KEY", "SSH_ASKPASS", "SSH_AUTH_SOCK",
     "SURPASS", "TOKEN_ENDPOINT", "TOKEN_PATH", "TOKEN_URL", "TOKENS_LEFT", "XAUTHORITY", "key", "patience",
     "password_url", "tokenizer",
+    "AETHERFLOW_SECRETS_MODULE",
 ]  # fmt: skip
 CANARY = "tr0ub4dor&3/\"it's <Ä>\\+ %"
 """Characters that every form writes in another way."""

@@ -362,7 +362,7 @@ def test_a_stopped_run_does_not_wait_for_a_server_that_does_not_answer(driver: s
     """None of the limits of the connection is near; that of the step is."""
     limits = dict.fromkeys(("timeout", "idle_timeout_seconds"), LONG)
     with silent_server(where) as (port, key):
-        login = {"port": port, "user": "a", "password": "b"}
+        login = {"port": port, "user": "a", "password": "bbbb"}
         resource: dict[str, Any] = {"kind": "smb", "driver": driver, "options": limits}
         resource["config"] = login | {"server": "127.0.0.1", "share": "data"}
         if driver == "paramiko":

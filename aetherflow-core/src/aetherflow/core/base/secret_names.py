@@ -22,7 +22,7 @@ KEYS = frozenset({
 })  # fmt: skip
 """What stands before `_KEY` in the name of a secret; PUBLIC, PRIMARY or PARTITION do not."""
 PHRASES = ("_CONNECTION_STRING_", "_CONN_STR_", "_AUTH_CONFIG_", "_BASIC_AUTH_", "_REDISCLI_AUTH_", "_PROXY_AUTH_")
-NOT_SECRET = ("_PATH", "_FILE", "_URL", "_URI", "_ENDPOINT", "_HOST", "_NAME")
+NOT_SECRET = ("_PATH", "_FILE", "_URL", "_URI", "_ENDPOINT", "_HOST", "_NAME", "_MODULE")
 """Endings of names that say where a secret is, or how it is called."""
 WORKING_FOLDERS = ("PWD", "OLDPWD", "INIT_CWD")
 """Variables of shells; `pwd` as a key of settings is a password."""

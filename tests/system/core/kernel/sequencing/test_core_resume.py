@@ -230,7 +230,7 @@ def test_a_signal_stops_the_run_and_its_processes(
     assert not lives(child(project))
     assert not lives(int(project.lines("effects.deep")[0]))
     assert f"INTERRUPTED by signal {int(number)}" in err
-    assert "next: aetherflow run flow.yaml --run-id r" in err
+    assert "next: aetherflow resume r" in err
     assert '"status": "INTERRUPTED"' in out
     assert "Traceback" not in err
     assert project.rows("SELECT status FROM runs") == [("INTERRUPTED",)]

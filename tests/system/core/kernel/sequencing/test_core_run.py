@@ -86,7 +86,7 @@ def test_the_failure_block_says_all_and_its_command_works(project: "Project") ->
         assert Path(fields["output log"]).read_text().count("\n") == 31
         assert Path(fields["run log"]).is_file()
         assert fields["kept"].startswith(str(project.artifacts("load", "r") / "kept.txt"))
-        assert fields["next"] == "aetherflow run 'my flow.yaml' --run-id r"
+        assert fields["next"] == "aetherflow resume r"
     (project.artifacts("load", "r") / "ok").touch()
     program, *arguments = shlex.split(fields["next"])
     assert program == "aetherflow"
