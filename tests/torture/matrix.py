@@ -42,7 +42,7 @@ SUITES = {
     "A7": "signals and kill -9 to runner and guard, over trees of children",
     "B": "locks under kill -9, SIGSTOP, stalled writers and jumping clocks (tests, each of many operations)",
     "B4": "many processes start one run at the same time, and its owner is killed",
-    "C1": "kill -9 at failpoints of pick-ups and watermark extracts, then a new run instead of a resume",
+    "C1": "kill -9 at every failpoint of pick-ups and watermark extracts, then a new run instead of a resume",
     "C2": "nights at random: good, failed, killed, resumed, settled ones; everything once, and `status` after each",
     "D1": "each of ENOSPC, EIO, EDQUOT, EROFS, EMFILE at system calls (strace)",
     "D2": "full disks of 64 sizes (tmpfs), then room",
