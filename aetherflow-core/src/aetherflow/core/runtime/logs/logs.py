@@ -65,9 +65,11 @@ class FlowLog(logging.Handler):
         if event in NOT_WRITTEN or getattr(self._here, "event", None) == event:
             return
         logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
+        if not self._is_heard(logger):
+            return
         name = level_of(event, fields)
         number = logging.getLevelNamesMapping().get(name, logging.INFO)
-        if not self._is_heard(logger) or number < self._level:
+        if number < self._level:
             return
         record = EventRecord(logger.name, number, __file__, 0, self._text(event, name, fields), (), None)
         record.event, record.fields = event, fields
@@ -75,7 +77,7 @@ class FlowLog(logging.Handler):
 
     def _is_heard(self, logger: logging.Logger | None) -> bool:
         while logger is not None:
-            if not all(isinstance(handler, FlowLog) for handler in logger.handlers):
+            if logger.handlers and not all(isinstance(handler, FlowLog) for handler in logger.handlers):
                 return True
             logger = logger.parent if logger.propagate else None
         return False
