@@ -68,7 +68,7 @@ class ReadsAssets(Step[_Reads]):
     """A step of a plugin whose inputs name files deep inside, or a resource that does."""
 
     def run(self) -> dict[str, list[str]]:
-        """Read them."""
+        """Return the text of each file as `read`, in the order in which the inputs name them."""
         given = self.args.parts
         parts = given if isinstance(given, list) else [part for each in given.values() for part in each]
         files = [self.ctx.asset_path(part.source or "") for part in parts]
@@ -82,7 +82,7 @@ class HasAsset(ConnectorBase[_Config, ConnectorOptions]):
     """A connector of a plugin that needs a file of the flow."""
 
     def file(self) -> Path:
-        """The file."""
+        """The path of the file that `config.source` names."""
         assert self.ctx is not None
         return Path(self.ctx.asset_path(self.conf.source))
 

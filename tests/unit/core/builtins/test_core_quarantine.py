@@ -42,7 +42,7 @@ class Load(Step[Any]):
     """Appends the content of a file to EFFECTS; fails, as `fail` says, if it begins with bad."""
 
     def run(self) -> StepResult:
-        """Do it."""
+        """Fail for a text that begins with bad, in the way that `fail` names; else append it."""
         text = self.ctx.read_path(self.inputs["path"]).read_text()
         if text.startswith("bad"):
             raise (

@@ -12,6 +12,7 @@ from aetherflow.core.base.errors import AetherflowError, PathError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.checks.environment import static_work_root
+from aetherflow.core.checks.step_inputs import inputs_of
 from aetherflow.core.checks.values import known_text
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.contracts.fields import AssetFile
@@ -50,8 +51,8 @@ class AssetChecks:
                     self._setting(at, value, mark)
         for job in jobs(data):
             for step in steps(job):
-                for path, model, inputs in self._inputs(step.data, step.path):
-                    for at, value, mark in _marked(model, inputs, path):
+                for path, cls, inputs in inputs_of(step.data, step.path, self._catalog):
+                    for at, value, mark in _marked(cls.Inputs, inputs, path) if cls.Inputs is not None else ():
                         if (text := self.known(value)) is not None and not mark.is_content(text):
                             self._input(at, text, mark)
 
@@ -133,24 +134,6 @@ class AssetChecks:
         for section, model in models_of(cls):
             if isinstance(given := resource.get(section), dict):
                 yield (*path, section), model, given
-
-    def _inputs(
-        self, step: Mapping[str, Any], path: DocPath
-    ) -> Iterator[tuple[DocPath, type[BaseModel], dict[str, Any]]]:
-        if isinstance(verify := step.get("verify"), dict):
-            yield from self._inputs(verify, (*path, "verify"))
-        name, inputs = step.get("type"), step.get("inputs")
-        if not isinstance(name, str) or not isinstance(inputs, dict):
-            return
-        try:
-            cls = self._catalog.step(name)
-        except AetherflowError:
-            return  # reported where the type is checked
-        if cls.Inputs is not None:
-            yield (*path, "inputs"), cls.Inputs, inputs
-        for key in cls.inner_steps:
-            if isinstance(inner := inputs.get(key), dict):
-                yield from self._inputs(inner, (*path, "inputs", key))
 
     def _input(self, at: DocPath, text: str, mark: AssetFile) -> None:
         try:

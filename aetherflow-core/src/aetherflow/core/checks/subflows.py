@@ -1,15 +1,16 @@
 """The check of flows that steps call: each is checked like the calling flow, and calls must not form a cycle."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError, PathError
+from aetherflow.core.base.errors import PathError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import try_snapshot
+from aetherflow.core.checks.step_inputs import inputs_of
 from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params, take_as_text
@@ -50,26 +51,12 @@ class SubFlows:
         found = {}
         for job in jobs(self._document.data):
             for step in steps(job):
-                for path, inputs, key in self._calls(step.data, step.path):
-                    if (spec := self._call(path, inputs, key)) is not None:
+                for path, cls, inputs in inputs_of(step.data, step.path, self._catalog):
+                    if cls.flow_input is None:
+                        continue
+                    if (spec := self._call(path, inputs, cls.flow_input)) is not None:
                         found[path[:-1]] = spec
         return found
-
-    def _calls(self, step: Mapping[str, Any], path: DocPath) -> Iterator[tuple[DocPath, Mapping[str, Any], str]]:
-        if isinstance(verify := step.get("verify"), dict):
-            yield from self._calls(verify, (*path, "verify"))
-        name, inputs = step.get("type"), step.get("inputs")
-        if not isinstance(name, str) or not isinstance(inputs, dict):
-            return
-        try:
-            cls = self._catalog.step(name)
-        except AetherflowError:
-            return  # reported where the type is checked
-        if cls.flow_input is not None:
-            yield (*path, "inputs"), inputs, cls.flow_input
-        for key in cls.inner_steps:
-            if isinstance(inner := inputs.get(key), dict):
-                yield from self._calls(inner, (*path, "inputs", key))
 
     def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)

@@ -30,7 +30,7 @@ class LimitedLog:
         self._lines = self._bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Append whole lines."""
+        """Append lines, each with its end; beyond the limit lines in the middle go. Raises OSError."""
         view = memoryview(data)
         while view:  # a write may be partial, on a disk that is nearly full
             done = self._file.write(view) or 0
@@ -40,7 +40,7 @@ class LimitedLog:
             self._leave_out()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing may be written after that."""
         self._file.close()
 
     def _leave_out(self) -> None:
