@@ -225,3 +225,17 @@ def test_logs(project: "Project") -> None:
     assert project.cli("runs", "logs", "r").out.endswith('{"ts_ms": 17\n')
     log.unlink()
     assert project.cli("runs", "logs", "r").code == 2
+
+
+def test_the_log_of_one_item_is_found_by_the_name_that_is_shown(project: "Project") -> None:
+    items = "for_each: {items: [FR, DE], key: '{{item}}'}"
+    step = f"{{id: s, type: external.process, {items}, inputs: {{command: [echo, 'of {{{{item}}}}']}}}}"
+    flow(project, "f", f"jobs: [{{id: a, steps: [{step}]}}]\n")
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
+    assert "s[FR]" in project.cli("runs", "show", "r").out
+    found = json.loads(project.cli("runs", "logs", "r", "--step", "a.s[FR]", "--json").out)
+    assert [each["text"] for each in found["logs"]] == ["of FR\n"]
+    assert len(json.loads(project.cli("runs", "logs", "r", "--step", "a.s", "--json").out)["logs"]) == 2
+    missing = project.cli("runs", "logs", "r", "--step", "a.s[FX]")
+    assert missing.code == 2
+    assert "a.s[FR]" in missing.err

@@ -158,7 +158,7 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
 
 def _step_table(found: "RunDetails") -> list[str]:
     rows = []
-    shown = _names(found)
+    shown = names_in(found)
     for job in found.jobs:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
         rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
@@ -169,7 +169,7 @@ def _step_table(found: "RunDetails") -> list[str]:
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]
 
 
-def _names(found: "RunDetails") -> "Callable[[PastStep | StartedFlow], str]":
+def names_in(found: "RunDetails") -> "Callable[[PastStep | StartedFlow], str]":
     """Gives the id of a step or of a part of one, with the name of the item, else its key."""
     labels = {(step.job_id, step.step_id, step.item_key): step.label for step in found.steps if step.label}
 
@@ -197,7 +197,7 @@ def _worked(found: "RunDetails", job: "PastJob") -> int | None:
 def _errors(found: "RunDetails") -> list[str]:
     """The errors of which the table shows only a beginning."""
     lines: list[str] = []
-    shown = _names(found)
+    shown = names_in(found)
     for step in found.steps:
         if step.error and first_line(step.error) != step.error:
             name = f"{step.job_id}.{shown(step)}"
@@ -210,7 +210,7 @@ def _errors(found: "RunDetails") -> list[str]:
 
 
 def _flow_table(found: "RunDetails") -> list[str]:
-    shown = _names(found)
+    shown = names_in(found)
     rows = [
         [f"{flow.job_id}.{shown(flow)}", flow.flow_id, flow.run_id, flow.status or "not recorded"]
         for flow in found.flows

@@ -14,7 +14,10 @@ LOGS_SCHEMA = 1
 def logs(
     run_id: RunIdArgument,
     flow: FlowIdOption = None,
-    step: Annotated[str | None, typer.Option("--step", metavar="JOB.STEP", help="Show the output of a step.")] = None,
+    step: Annotated[
+        str | None,
+        typer.Option("--step", metavar="JOB.STEP", help="The output of a step, or of an item: JOB.STEP[NAME]."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,18 +58,28 @@ def logs(
 
 
 def _attempt_logs(run: "PastRun", step: str) -> list[Path]:
-    """The logs of a step, in the order of its attempts; UsageError if the run has no such step."""
+    """The logs of a step or of one item, in the order of its attempts; UsageError if the run has no such step."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
+    from aetherflow.core.cli.history_text import names_in
     from aetherflow.core.cli.lookup import attempt_logs
     from aetherflow.core.kernel.state.history import run_details
 
     found = run_details(run)
-    names = {f"{each.job_id}.{each.step_id}" for each in found.steps} if found else set()
+    steps = found.steps if found is not None else []
+    names = {f"{each.job_id}.{each.step_id}": (f"{each.job_id}.{each.step_id}", "") for each in steps}
+    if found is not None:
+        name = names_in(found)
+        names |= {
+            f"{each.job_id}.{name(each)}": (f"{each.job_id}.{each.step_id}", f"{each.step_id}[{each.item_key}].")
+            for each in steps
+            if each.item_key
+        }
     if step not in names:
         message = f"run {run.run_id!r} did not reach a step {step!r}"
         raise UsageError(message, fix=did_you_mean(step, names, what="steps"))
-    return attempt_logs(run, step)
+    whole, start = names[step]
+    return [path for path in attempt_logs(run, whole) if path.name.startswith(start)]
 
 
 def _events(path: Path) -> list[Any]:

@@ -49,7 +49,7 @@ class Load(Step[Any]):
     """Appends the content of a file to EFFECTS; refuses one that is bad."""
 
     def run(self) -> None:
-        """Refuse a text that begins with bad, else append it and its claim."""
+        """Refuse a text that begins with bad, else append it with its idempotency key."""
         text = self.ctx.read_path(self.inputs["path"]).read_text()
         if text.startswith("bad"):
             raise StepError(f"{text} cannot be read")
