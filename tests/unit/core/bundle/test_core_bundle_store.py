@@ -1,5 +1,6 @@
 """`aetherflow bundle`: what a sync takes, keeps and refuses, through the command."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -188,6 +189,18 @@ def test_one_flipped_bit_in_a_blob_is_named_and_never_used(bundle: "Project") ->
     assert f"AF7003 {blob}: was changed" in call(bundle, "verify", code=1).out
     (bundle.folder / "release/more").write_text("more\n")
     done = document(bundle, "sync")
+    assert tree(Path(done["local_root"])) == {**TREE, "more": "more\n"}
+    call(bundle, "verify")
+
+
+@pytest.mark.parametrize("size", [0, 5, 10_000])
+def test_a_torn_blob_is_fetched_again(bundle: "Project", size: int) -> None:
+    document(bundle, "sync")
+    sha256 = hashlib.sha256(TREE["sql/a.sql"].encode()).hexdigest()
+    os.truncate(store(bundle) / "cache" / sha256, size)
+    (bundle.folder / "release/more").write_text("more\n")
+    done = document(bundle, "sync")
+    assert done["fetched_files"] == ["more", "sql/a.sql"]
     assert tree(Path(done["local_root"])) == {**TREE, "more": "more\n"}
     call(bundle, "verify")
 

@@ -231,9 +231,13 @@ class BundleStore:
 
     # Blobs
 
-    def has_blob(self, sha256: str) -> bool:
-        """Whether a blob exists; its content is verified only when it is used."""
-        return (self.cache_dir / sha256).is_file()
+    def blob_size(self, sha256: str) -> int | None:
+        """The size of a stored blob; None if there is none, or if its content is damaged."""
+        path = self.cache_dir / sha256
+        if not path.is_file():
+            return None
+        size, found = durable.file_facts(path)
+        return size if found == sha256 else None
 
     def add_blob(self, fetch: Callable[[BinaryIO], None]) -> tuple[str, int]:
         """Store what `fetch` writes; returns its sha256 and size."""
@@ -242,10 +246,6 @@ class BundleStore:
             fetch(file)  # type: ignore[arg-type]  # it is a binary file for writing
             file.final = self.cache_dir / file.sha256
             return file.sha256, file.size
-
-    def drop_blob(self, sha256: str) -> None:
-        """Delete a blob, so that it is fetched again."""
-        durable.remove_file(self.cache_dir / sha256)
 
     def copy_blob(self, sha256: str, target: Path) -> bool:
         """Copy a blob to a new file and verify its hash; False, and no file, if it is damaged."""

@@ -172,7 +172,7 @@ class _Sync:
         facts = dict(self._wanted.source_facts)
         if not self._store.has(content) or (self._always and any(check_version(self._store, content, self._check))):
             version = Version(content, fingerprint, at, by, facts, hashes)
-            self._store.add(version, lambda sha256, target: self._place(sha256, target, hashes))
+            self._store.add(version, self._place)
         before = self._store.active()
         if pin is None:
             self._store.point_to(content, "sync", at, by)
@@ -236,10 +236,11 @@ class _Sync:
             before = known.get(path)
             if sha256 is None and before is not None and None not in before[:2]:
                 sha256 = before[2] if before[:2] == (file.size, file.mtime) else None
-            if sha256 is None or self._always or not self._store.has_blob(sha256):
+            size = None if sha256 is None or self._always else self._store.blob_size(sha256)
+            if sha256 is None or size is None:
                 found[path] = self._fetch(file, number, len(files))
             else:
-                found[path] = self._fetched.get(path) or (sha256, (self._store.cache_dir / sha256).stat().st_size)
+                found[path] = self._fetched.get(path) or (sha256, size)
         return found
 
     def _hashed(self, file: ListedFile) -> ListedFile:
@@ -266,15 +267,9 @@ class _Sync:
         self._fetched[file.path] = sha256, size
         return sha256, size
 
-    def _place(self, sha256: str, target: Path, hashes: Mapping[str, tuple[str, int]]) -> None:
-        """Copy a blob into a version; a damaged one is fetched again."""
+    def _place(self, sha256: str, target: Path) -> None:
+        """Copy a blob into a version."""
         self._check()
-        if self._store.copy_blob(sha256, target):
-            return
-        self._store.drop_blob(sha256)
-        path, size = next((path, size) for path, (found, size) in hashes.items() if found == sha256)
-        self._fetched.pop(path, None)
-        self._fetch(ListedFile(path, size, None, sha256), 1, 1)
         if not self._store.copy_blob(sha256, target):
             message = f"{self._store.cache_dir / sha256} is damaged as soon as it is written"
             raise BundleStoreError(message, fix="check the disk and the memory of this machine")
