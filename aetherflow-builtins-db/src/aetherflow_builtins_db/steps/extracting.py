@@ -155,8 +155,7 @@ class ExtractStep(Step[Inputs]):
         """The format of the file and the bytes of its values."""
         from aetherflow_builtins_db.steps.upgrade import differences_of_extract  # one command needs it
 
-        del version
-        return differences_of_extract(inputs, quoted=cls._quoted_before)
+        return differences_of_extract(inputs, quoted=cls._quoted_before) if version.startswith("0") else ()
 
     def run(self) -> StepResult:
         args, started = self.args, time.monotonic()

@@ -71,8 +71,8 @@ class HttpxConnector(ConnectorBase[Config, Options]):
         """The number of attempts: `max_attempts` counted further ones."""
         from aetherflow.core.api import Difference  # one command needs it
 
-        del config, version
-        retry = options.get("retry")
+        del config
+        retry = options.get("retry") if version.startswith("0") else None
         if isinstance(retry, Mapping) and (number := retry.get("max_attempts")) is not None:
             yield Difference(
                 ("options", "retry", "max_attempts"),

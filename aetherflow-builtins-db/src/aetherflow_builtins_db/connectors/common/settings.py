@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, SameAs
+from aetherflow.core.api import AssetFile, AssetPath, ConnectorConfig, ConnectorOptions, Flag, InsecureWhen, SameAs
+from aetherflow_builtins_db.connectors.common.tls import UNCHECKED, gives_up, url_gives_up
 
 LocalFile = Annotated[str, AssetFile(local=True)]
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
@@ -18,7 +19,7 @@ _LATER_SECONDS = 15.0
 class Ssl(ConnectorConfig):
     """How the connection is encrypted, and whether the server must prove who it is."""
 
-    mode: SslMode = Field(
+    mode: Annotated[SslMode, InsecureWhen(lambda mode: mode in UNCHECKED)] = Field(
         "verify-full",
         description="`disable`, `prefer` (encrypt if the server can), `require` (encrypt, trust anybody), `verify-ca` "
         "(a certificate of a known authority), `verify-full` (and for this host; the default of this block).",
@@ -36,7 +37,15 @@ def _as_block(value: Any) -> Any:
     return {"mode": value} if isinstance(value, str) else value
 
 
-SslSetting = Annotated[Ssl | None, BeforeValidator(_as_block, json_schema_input_type=bool | str | Ssl | None)]
+def _is_unchecked(value: Any) -> bool:
+    return str(value).lower() in (*UNCHECKED, "false")
+
+
+SslSetting = Annotated[
+    Ssl | None,
+    BeforeValidator(_as_block, json_schema_input_type=bool | str | Ssl | None),
+    InsecureWhen(_is_unchecked),
+]
 
 
 def _without_doubles(data: Any, *spellings: tuple[str, str]) -> Any:
@@ -54,7 +63,7 @@ class ServerConfig(ConnectorConfig):
 
     SCHEMES: ClassVar[tuple[str, ...]] = ()
 
-    url: str | None = Field(
+    url: Annotated[str | None, InsecureWhen(url_gives_up)] = Field(
         None,
         min_length=1,
         repr=False,
@@ -69,7 +78,11 @@ class ServerConfig(ConnectorConfig):
         None, min_length=1, validation_alias=AliasChoices("user", "username"), description="Name of the account."
     )
     password: SecretStr | None = Field(None, description="Its password.")
-    ssl: SslSetting = Field(None, description="Encryption: a mode, true (`verify-full`), false, or a block.")
+    ssl: SslSetting = Field(
+        None,
+        description="Encryption: a mode, true (`verify-full`), false, or a block. Default: `verify-full`; for this "
+        "machine the driver's own choice.",
+    )
     read_only: Flag = Field(False, description="Refuse everything that changes data.")
 
     @model_validator(mode="before")
@@ -164,7 +177,9 @@ class ServerOptions(ConnectorOptions):
     pool_pre_ping: Annotated[Flag | None, SameAs("pool.pre_ping")] = Field(
         None, description="The same as `pool.pre_ping`."
     )
-    connect_args: dict[str, Any] = Field({}, description="More arguments for the driver's own connect function.")
+    connect_args: Annotated[dict[str, Any], InsecureWhen(gives_up)] = Field(
+        {}, description="More arguments for the driver's own connect function."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """The connector of `driver: mysql`, for MySQL and MariaDB."""
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -10,6 +10,7 @@ from aetherflow_builtins_db.columns import Column
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.common.tls import differences_of_tls, is_local
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.errors import failure_of
 from aetherflow_builtins_db.connectors.mysql.rows import MySQLCsv, MySQLRows
@@ -23,8 +24,13 @@ from aetherflow_builtins_db.statements import changes_rows
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
+    from aetherflow.core.api import Difference
+
 _CSV_ROWS = 5000
-_URL_NAMES = {"charset", "collation", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key"}
+_SSL = {"ssl_ca": "ca_file", "ssl_cert": "cert_file", "ssl_key": "key_file"}
+_OWN_CHOICE = {"ssl", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity", "unix_socket"}
+"""Arguments of PyMySQL that settle whether the server is checked."""
+_URL_NAMES = {"charset", "collation", "unix_socket", *_SSL}
 
 
 class Config(ServerConfig):
@@ -69,6 +75,12 @@ class MySQLConnector(ServerBase[Config, Options]):
         self._statement_timeout_ms = round(self.opts.statement_timeout * 1000)
         self._places: WeakKeyDictionary[Connection[Any], tuple[Any, ...] | None] = WeakKeyDictionary()
 
+    @classmethod
+    def differences(cls, config: Mapping[str, Any], options: Mapping[str, Any], version: str) -> "Iterator[Difference]":
+        """Whether the server is checked."""
+        del version
+        return differences_of_tls(config, options)
+
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         import pymysql
 
@@ -87,9 +99,14 @@ class MySQLConnector(ServerBase[Config, Options]):
         arguments |= {"connect_timeout": self.opts.connect_timeout, "read_timeout": silence, "write_timeout": silence}
         # FOUND_ROWS: an UPDATE counts the matched rows, as other databases do, not only those that differ afterwards.
         arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
-        if self.conf.ssl is not None:
-            arguments |= self._ssl(self.conf.ssl)
-        return arguments | self.opts.connect_args
+        more, wanted = dict(self.opts.connect_args), self.conf.ssl
+        given = {**arguments, **more}
+        if wanted is None and not given.keys() & _OWN_CHOICE and not is_local(given["host"]):
+            # PyMySQL would encrypt if the server offers it, and would check nothing, not even with an `ssl_ca`.
+            wanted = Ssl(**{ours: given[name] for name, ours in _SSL.items() if name in given})
+            more = {name: value for name, value in more.items() if name not in _SSL}
+            arguments = {name: value for name, value in arguments.items() if name not in _SSL}
+        return {**arguments, **(self._ssl(wanted) if wanted is not None else {}), **more}
 
     def _ssl(self, wanted: Ssl) -> dict[str, Any]:
         if wanted.mode == "disable":
@@ -107,9 +124,7 @@ class MySQLConnector(ServerBase[Config, Options]):
 
     def open(self) -> "Connection[Any]":
         """Connect and set up the session."""
-        import pymysql
-
-        connection = pymysql.connect(**self.connect_arguments())
+        connection: Connection[Any] = pymysql_parts.connection_class()(**self.connect_arguments())
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
             self.dialect = "mariadb" if self._is_mariadb else "mysql"
@@ -174,11 +189,10 @@ class MySQLConnector(ServerBase[Config, Options]):
         self._kill("CONNECTION", connection)
 
     def _kill(self, what: str, connection: Any) -> None:
-        import pymysql
 
         if (place := self._places.get(connection)) is None:
             return
-        with pymysql.connect(**self.connect_arguments()) as killer, killer.cursor() as cursor:
+        with pymysql_parts.connection_class()(**self.connect_arguments()) as killer, killer.cursor() as cursor:
             # Behind a load balancer this may be another server, where the id belongs to a different session.
             if self._place_of(killer) == place:
                 cursor.execute(f"KILL {what} {int(connection.thread_id())}")

@@ -2,19 +2,23 @@
 
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
-and its timeouts cannot be changed after the login. Tried with pymysql 1.1.0 to 1.2.4; `pyproject.toml` admits no later
-series.
+its timeouts cannot be changed after the login; and it sends a password to whoever asks for it.
+Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if the server does
+not offer it.
 
 Without these names, that is with any other version, only the public interface is used: unclear column types are
 derived from the values, rows come from `fetchmany`, DelimitedWriter makes the CSV, a login may take as long as a
 statement, and a vanished server is noticed only when the operating system notices it.
 """
 
+import functools
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-_TRIED = ((1, 1), (1, 2))
+_TRIED = ((1, 2),)
+_CLEAR = (b"mysql_clear_password", b"mysql_old_password")
+"""Plugins that give the password to the server, or a form of it that can be reversed."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
@@ -26,6 +30,35 @@ def are_known() -> bool:
     import pymysql
 
     return pymysql.VERSION[:2] in _TRIED
+
+
+@functools.cache
+def connection_class() -> Any:
+    """The class of connections that never give the password away: see the errors in it."""
+    import pymysql
+    from pymysql.constants import CR
+
+    def refusal(what: str) -> pymysql.OperationalError:
+        return pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"the server {what}: nothing was sent")
+
+    class Careful(pymysql.connections.Connection):
+        # The key with which PyMySQL encrypts a password that goes over an open line. It takes that of the server.
+        @property
+        def server_public_key(self) -> Any:
+            return self._own_key
+
+        @server_public_key.setter
+        def server_public_key(self, key: Any) -> None:
+            if hasattr(self, "_own_key"):
+                raise refusal("wants the password without TLS, encrypted with a key that it sends itself")
+            self._own_key = key
+
+        def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
+            if plugin_name in _CLEAR or (plugin_name == b"dialog" and not vars(self).get("_secure")):
+                raise refusal(f"wants the password by {plugin_name.decode()}")
+            return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
+
+    return Careful
 
 
 def fields(cursor: Any) -> Sequence[Any]:

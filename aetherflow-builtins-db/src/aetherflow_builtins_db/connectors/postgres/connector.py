@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow_builtins_db.connectors.common.base import setting_literal
@@ -10,6 +10,7 @@ from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.tls import authorities, differences_of_tls, is_local
 from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
 from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
@@ -27,9 +28,28 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from aetherflow.core.api import Difference
+
 _KEEPALIVE = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6, "tcp_user_timeout": 120_000}
 """TCP keepalive: a vanished peer is noticed after two minutes; the system's default is two hours."""
+_CAREFUL = {"require_auth": "!password,!md5"}
+"""A server that asks for the password itself, or for its MD5, gets nothing."""
+_REQUIRES_AUTH = 160_000
+"""The first version of libpq that has `require_auth`."""
 _SSL = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
+
+
+def _libpq() -> int:
+    import psycopg
+
+    return psycopg.pq.version()
+
+
+def _is_local(arguments: Mapping[str, Any]) -> bool:
+    """Whether a connection stays on this machine; a service file may name any host."""
+    if arguments.get("service") or os.environ.get("PGSERVICE"):
+        return False
+    return is_local(arguments.get("hostaddr") or arguments.get("host") or os.environ.get("PGHOST"))
 
 
 class Config(ServerConfig):
@@ -68,6 +88,12 @@ class PostgresConnector(ServerBase[Config, Options]):
         Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates, lists and null",
     }
 
+    @classmethod
+    def differences(cls, config: Mapping[str, Any], options: Mapping[str, Any], version: str) -> "Iterator[Difference]":
+        """Whether the server is checked."""
+        del version
+        return differences_of_tls(config, options)
+
     def driver_errors(self) -> tuple[type[BaseException], ...]:
         import psycopg
 
@@ -84,10 +110,13 @@ class PostgresConnector(ServerBase[Config, Options]):
             for name, ours in _SSL.items():
                 if value := getattr(ssl, name):
                     arguments[ours] = self.file(value)
-            if ssl.mode.startswith("verify") and not ssl.ca_file:
-                arguments["sslrootcert"] = "system"
         arguments["connect_timeout"] = max(round(self.opts.connect_timeout), 2)  # libpq takes no less
-        return arguments | self.opts.connect_args
+        arguments |= self.opts.connect_args
+        if not _is_local(arguments):
+            arguments.setdefault("sslmode", "verify-full")
+        if str(arguments.get("sslmode")).startswith("verify"):
+            arguments.setdefault("sslrootcert", authorities())
+        return _CAREFUL | arguments if _libpq() >= _REQUIRES_AUTH else arguments
 
     def open(self) -> Any:
         """Connect and set up the session."""

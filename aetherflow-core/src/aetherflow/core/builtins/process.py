@@ -79,8 +79,7 @@ class ExternalProcess(Step[Inputs]):
         """The folder of a program without `cwd`."""
         from aetherflow.core.builtins.process_upgrade import differences_of_process  # one command needs it
 
-        del version
-        return differences_of_process(inputs)
+        return differences_of_process(inputs) if version.startswith("0") else ()
 
     def plan(self) -> list[str]:
         args = self.args

@@ -14,6 +14,7 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, static_work_root, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
+from aetherflow.core.checks.insecure import insecure
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
@@ -142,6 +143,7 @@ def examine(
         problems.extend(_hooks(checked, snapshot))
         problems.extend(_host(checked, snapshot, at))
         problems.extend(suspects(checked, snapshot))
+        problems.extend(insecure(checked, snapshot))
     probes = []
     if deadline is not None and not broken:
         probes = _probe(checked, snapshot, shower, deadline)

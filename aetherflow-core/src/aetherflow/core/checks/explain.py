@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -301,13 +301,25 @@ class Explainer:
 
     def _is_insecure(self, path: DocPath, value: Any) -> bool:
         info = self._field(path)
-        if info is None or len(path) != 4:
+        if info is None:
             return False
-        rendered = self.shower.rendered(value)
-        return any(isinstance(item, InsecureWhen) and _same(rendered, item.value) for item in info[1].metadata)
+        field, rest, rendered = info[1], path[4:], self.shower.rendered(value)
+        while rest and (model := _model_in(field.annotation)) is not None and rest[0] in model.model_fields:
+            field, rest = model.model_fields[str(rest[0])], rest[1:]
+        for part in reversed(rest):
+            rendered = {part: rendered}
+        return any(isinstance(item, InsecureWhen) and _same(rendered, item.value) for item in field.metadata)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation has or allows."""
+    parts = [annotation, *get_args(annotation)]
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
 
 
 def _same(value: Any, insecure: object) -> bool:
+    if callable(insecure):
+        return bool(insecure(value))
     if isinstance(insecure, bool):
         try:
             return parse_bool(value) is insecure

@@ -12,6 +12,7 @@ from aetherflow.core.checks import report
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import DECODE_FIX
 from aetherflow.core.checks.environment import DEPENDENT, problems_of, try_snapshot
+from aetherflow.core.checks.insecure import insecure
 from aetherflow.core.host.metadata import installed_plugins
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.resolver.template import parse_template
@@ -134,6 +135,7 @@ def _is_flow(data: Any) -> bool:
 def _check_flow(path: Path, environment: Environment) -> Checked:
     snapshot, broken = environment.of(path)
     checked = report.check_flow(path, snapshot)
+    checked.problems.extend(insecure(checked, snapshot))
     if not broken:
         return checked
     problems = Problems()

@@ -21,7 +21,7 @@ from aetherflow.core.runtime.environment.project import load_project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 UPGRADE_SCHEMA = 1
-_VERSION = re.compile(r"0(\.(\d+|x))*\Z", re.ASCII)
+_VERSION = re.compile(r"(0(\.(\d+|x))*|1\.0(\.\d+)?)\Z", re.ASCII)
 
 
 class PlacedDifference(NamedTuple):
@@ -56,7 +56,7 @@ class Compared(NamedTuple):
 def known_version(text: str) -> str:
     """The version, if its documents are known; UsageError for another one."""
     if not _VERSION.match(text):
-        raise UsageError(f"nothing is known of documents of version {text!r}", fix="write --upgrade-from 0.9")
+        raise UsageError(f"nothing is known of documents of version {text!r}", fix="write --upgrade-from 0.9, or 1.0")
     return text
 
 
@@ -73,7 +73,7 @@ def _found(checked: Checked, path: Path, environment: Environment, version: str)
     snapshot, _ = environment.of(path)
     if checked.kind == "flow":
         yield from _of_flow(checked, snapshot, version)
-    elif checked.kind in ("project", "env-files"):
+    elif checked.kind in ("project", "env-files") and _before_1(version):
         yield from _of_env_files(path, checked.kind)
     elif checked.kind not in KINDS:
         yield from _of_foreign(checked.kind, path, snapshot, version)
@@ -84,20 +84,27 @@ def _of_flow(checked: Checked, snapshot: Snapshot, version: str) -> Iterator[Pla
     if document is None or catalog is None or not isinstance(document.data, dict):
         return
     for at, told in (
-        *_of_head(document, snapshot),
-        *_of_resources(document, catalog, snapshot, version),
+        *(_of_head(document, catalog, snapshot) if _before_1(version) else ()),
+        *_of_resources(document, catalog, version),
         *_of_steps(document.data, catalog, version),
     ):
         yield PlacedDifference(document.source.value(at), format_path(at), told)
     try:
-        listed = listed_env_files(snapshot.env, snapshot.project)
+        listed = listed_env_files(snapshot.env, snapshot.project) if _before_1(version) else ()
     except SpecError:  # reported with the flow
         return
     for each in listed:
         yield from (PlacedDifference(at, format_path(told.at), told) for at, told in dotenv_differences(*each))
 
 
-def _of_head(document: Document, snapshot: Snapshot) -> Iterator[tuple[DocPath, Difference]]:
+def _before_1(version: str) -> bool:
+    return version.startswith("0")
+
+
+def _of_head(document: Document, catalog: Catalog, snapshot: Snapshot) -> Iterator[tuple[DocPath, Difference]]:
+    for each in misplaced_databases(document, catalog, snapshot):
+        told = Difference((), f"the database was {each.here}", f"it is {each.there}, which does not exist", move(each))
+        yield ("resources", each.resource, "config"), told
     flow = document.data.get("flow")
     if not isinstance(flow, dict):
         return
@@ -113,12 +120,7 @@ def _of_head(document: Document, snapshot: Snapshot) -> Iterator[tuple[DocPath, 
         yield ("flow", "locks", "scope"), told
 
 
-def _of_resources(
-    document: Document, catalog: Catalog, snapshot: Snapshot, version: str
-) -> Iterator[tuple[DocPath, Difference]]:
-    for each in misplaced_databases(document, catalog, snapshot):
-        told = Difference((), f"the database was {each.here}", f"it is {each.there}, which does not exist", move(each))
-        yield ("resources", each.resource, "config"), told
+def _of_resources(document: Document, catalog: Catalog, version: str) -> Iterator[tuple[DocPath, Difference]]:
     for part in resources(document.data):
         try:
             cls = catalog.connector(str(part.data.get("kind")), str(part.data.get("driver")))

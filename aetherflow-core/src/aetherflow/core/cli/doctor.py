@@ -31,7 +31,9 @@ def doctor(
     ] = None,
     upgrade_from: Annotated[
         str | None,
-        typer.Option("--upgrade-from", metavar="VERSION", help="Only list what the documents meant otherwise in 0.9."),
+        typer.Option(
+            "--upgrade-from", metavar="VERSION", help="Only list what the documents meant otherwise in 0.9, or 1.0."
+        ),
     ] = None,
     bundle_manifest: ManifestOption = None,
     allow_stale_bundle: AllowStaleOption = False,

@@ -1,4 +1,4 @@
-"""`aetherflow doctor --upgrade-from 0.9`: what documents mean otherwise than in an older version."""
+"""`aetherflow doctor --upgrade-from VERSION`: what documents mean otherwise than in an older version."""
 
 import json
 import shlex

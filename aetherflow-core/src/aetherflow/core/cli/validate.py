@@ -101,6 +101,7 @@ def _in_bundle(
     from aetherflow.core.base.errors import SpecError
     from aetherflow.core.base.problems import Problems
     from aetherflow.core.checks.checked import Checked
+    from aetherflow.core.checks.insecure import insecure
     from aetherflow.core.checks.report import check_flow
     from aetherflow.core.cli.flow_source import flow_source
 
@@ -109,7 +110,9 @@ def _in_bundle(
     source = flow_source(paths[0] if paths else None, flow_yaml, manifest, allow_stale=allow_stale)
     try:
         with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
-            return check_flow(path, snapshot)
+            checked = check_flow(path, snapshot)
+            checked.problems.extend(insecure(checked, snapshot))
+            return checked
     except SpecError as error:  # the manifest is invalid
         problems = Problems()
         problems.extend(error.problems)

@@ -40,9 +40,13 @@ class ResourceRef(NamedTuple):
 
 
 class InsecureWhen(NamedTuple):
-    """Marks a connector setting that gives up a protection when it has this value; `explain` shows it as INSECURE."""
+    """Marks a connector setting that gives up a protection when it has this value.
+
+    `explain`, `validate` and `doctor` show it as INSECURE.
+    """
 
     value: object
+    """The value, or a function that says of a rendered value whether it does; of a map it gets one entry at a time."""
 
 
 class SameAs(NamedTuple):

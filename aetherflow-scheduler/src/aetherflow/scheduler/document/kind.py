@@ -33,8 +33,7 @@ class SchedulerDocument(DocumentKind):
         """The weekdays of cron expressions, and the default zone."""
         from aetherflow.scheduler.document.upgrade import differences_of
 
-        del version
-        return differences_of(data)
+        return differences_of(data) if version.startswith("0") else ()
 
     def model(self) -> type[BaseModel]:
         """The pydantic model of the whole document."""

@@ -1,0 +1,21 @@
+"""Settings that give up a protection, for `validate` and `doctor`; a run does not repeat what its author decided."""
+
+from collections.abc import Iterator
+
+from aetherflow.core.base.location import Location
+from aetherflow.core.base.problems import Problem
+from aetherflow.core.checks.checked import Checked
+from aetherflow.core.runtime.environment.snapshot import Snapshot
+
+
+def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
+    """A warning for each setting that `explain` shows as INSECURE."""
+    if checked.merged is None or checked.document is None or not isinstance(checked.document.data, dict):
+        return
+    from aetherflow.core.checks.explain import Explainer
+
+    for value in Explainer(checked, snapshot).explain().insecure:
+        at = value.source.location or Location(checked.path)
+        message = f"{value.path} = {value.shown} is INSECURE: it gives up a protection"
+        fix = "remove it, or keep it for a good reason; its page says what it gives up"
+        yield Problem("AF1706", message, at, value.path, "semantic:insecure", fix, "warning")
