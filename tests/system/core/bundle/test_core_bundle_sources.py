@@ -1,8 +1,9 @@
 """The bundle sources of the core: archives and git repositories, on the suite of all sources."""
 
 import os
+import resource
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from aetherflow.core.api import BundleSourceInit, ConnectorError
 from aetherflow.core.builtins.git_source import GitSource
+from aetherflow.core.bundle.failures import BundleError
+from aetherflow.core.bundle.listing import read_listing
 from aetherflow.core.testing import BundleSourceSuite
 
 
@@ -82,3 +85,66 @@ class TestGit(BundleSourceSuite):
             with pytest.raises(ConnectorError) as caught:
                 list(source.list())
             assert "s3cret" not in str(caught.value)
+
+
+# Hostile repositories: small ones that would need gigabytes
+
+
+def tree_of(repository: Path, entries: bytes) -> str:
+    """Write a tree object as it is; returns its id."""
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin"],
+        cwd=repository, input=entries, capture_output=True, check=True,
+    )  # fmt: skip
+    return made.stdout.decode().strip()
+
+
+def entry(mode: str, name: bytes, oid: str) -> bytes:
+    return mode.encode() + b" " + name + b"\0" + bytes.fromhex(oid)
+
+
+def nested(repository: Path, blob: str) -> bytes:
+    """10^10 files in ten trees."""
+    inner = b"".join(entry("100644", b"%d" % number, blob) for number in range(10))
+    for _ in range(9):
+        oid = tree_of(repository, inner)
+        inner = b"".join(entry("40000", b"%d" % number, oid) for number in range(10))
+    return inner
+
+
+def flat(repository: Path, blob: str) -> bytes:
+    """100,001 files in one tree."""
+    del repository
+    return b"".join(entry("100644", b"%06d" % number, blob) for number in range(100_001))
+
+
+def deep(repository: Path, blob: str) -> bytes:
+    """One file, 300 folders deep, by a path of 9,000 bytes."""
+    inner = entry("100644", b"f", blob)
+    for _ in range(300):
+        inner = entry("40000", b"folder" * 5, tree_of(repository, inner))
+    return inner
+
+
+def long_name(repository: Path, blob: str) -> bytes:
+    """One file with a name of a megabyte."""
+    del repository
+    return entry("100644", b"n" * 1_000_000, blob)
+
+
+@pytest.mark.parametrize("build", [nested, flat, deep, long_name])
+def test_a_hostile_repository_is_refused(tmp_path: Path, build: Callable[[Path, str], bytes]) -> None:
+    repository = tmp_path / "repository"
+    git(tmp_path, "init", "-q", "-b", "main", "repository")
+    (tmp_path / "f").write_text("x")
+    blob = git(repository, "hash-object", "-w", "../f")
+    tree = tree_of(repository, build(repository, blob))
+    commit = git(repository, "commit-tree", "-m", "a bomb", tree)
+    git(repository, "update-ref", "refs/heads/main", commit)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    source = GitSource(BundleSourceInit("git", "suite", {"url": "repository", "timeout_seconds": 60}, tmp_path))
+    with source, pytest.raises((ConnectorError, BundleError)) as caught:
+        read_listing(source.list())
+    assert len(str(caught.value)) < 1_000
+    assert caught.value.fix
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024, "in KiB"

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,13 @@ from pydantic import Field
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
 
 CHUNK = 1 << 20
+MOST_FILES, MOST_BYTES = 100_000, 4 * 1024**3
+"""The limits of a bundle, which are kept here before any content is read."""
+MEMORY = 256 * 1024**2
+"""The most that one git process may use, in bytes. A small repository can hold a tree that needs gigabytes."""
+LONGEST_ENTRY = 8 * 1024
+_LIMITED = f'ulimit -d {MEMORY // 1024}; ulimit -f {MOST_BYTES // 512}; exec git "$@"'
+_FRUGAL = ("pack.threads=1", "core.bigFileThreshold=16m", "core.deltaBaseCacheLimit=32m", "core.packedGitLimit=64m")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _USER_INFO = re.compile(r"(\w+://)[^/\s@]+@")
 _KINDS = {"120000": "a link", "160000": "a submodule"}
@@ -54,20 +63,26 @@ class GitSource(BundleSource[Config]):
         """Every file of the commit, with size and hash."""
         self.close()
         commit = self._get()
-        self._files = {}
-        prefix = self.conf.base_path.strip("/")
-        out = self._git("ls-tree", "-r", "-z", "--full-tree", f"{commit}:{prefix}" if prefix else commit)
-        for line in filter(None, out.split(b"\0")):
+        files: dict[str, str] = {}
+        total, prefix = 0, self.conf.base_path.strip("/")
+        for line in self._entries(
+            "ls-tree", "-r", "-z", "-l", "--full-tree", f"{commit}:{prefix}" if prefix else commit
+        ):
             facts, _, raw = line.partition(b"\t")
-            mode, _, blob = facts.decode().split()
+            mode, _, blob, size = facts.decode().split()
             path = os.fsdecode(raw)
             if mode in _KINDS:
                 message = f"bundle source git: {path} is {_KINDS[mode]}, which a bundle cannot hold"
                 raise ConnectorError(message, fix="put a copy of what it leads to into the repository")
-            self._files[path] = blob
-        for path, blob in self._files.items():
-            size, sha256 = self._facts(blob)
-            yield RemoteFileMeta(rel_path=path, name=Path(path).name, size=size, sha256=sha256)
+            files[path] = blob
+            total += int(size)
+            if len(files) > MOST_FILES or total > MOST_BYTES:
+                message = f"bundle source git: the commit has more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes"
+                raise ConnectorError(message, fix="name a folder of it in bundle.source.base_path")
+        self._files = files
+        for path, blob in files.items():
+            length, sha256 = self._facts(blob)
+            yield RemoteFileMeta(rel_path=path, name=Path(path).name, size=length, sha256=sha256)
 
     def revision(self) -> str | None:
         """The commit's id and the folder; a branch or tag is looked up in the repository without fetching it."""
@@ -169,6 +184,27 @@ class GitSource(BundleSource[Config]):
         except (OSError, EOFError, ValueError, IndexError) as error:
             raise ConnectorError(f"bundle source git: blob {blob} cannot be read", fix="sync again") from error
 
+    def _entries(self, *arguments: str) -> Iterator[bytes]:
+        """What a git command writes, split at null bytes; the process ends with the iteration."""
+        with self._process(*arguments) as git, contextlib.ExitStack() as stack:
+            stack.callback(git.kill)
+            timer = threading.Timer(self.conf.timeout_seconds, git.kill)
+            stack.callback(timer.cancel)
+            timer.start()
+            assert git.stdout is not None and git.stderr is not None  # noqa: S101, PT018 pipes were asked for
+            rest = b""
+            while (data := os.read(git.stdout.fileno(), CHUNK)) and len(rest) <= LONGEST_ENTRY:
+                *entries, rest = (rest + data).split(b"\0")
+                yield from entries
+            if rest or git.wait():
+                said = git.stderr.read(CHUNK) if git.returncode else b"an endless name"
+                raise self._failed(arguments[0], said, git.returncode)
+
+    def _failed(self, command: str, err: bytes, code: int | None) -> ConnectorError:
+        said = " ".join(_shown(err.decode(errors="replace")).split()) or f"exit code {code}"
+        message = f"bundle source git: git {command} failed: {said[:500]}"
+        return ConnectorError(message, fix="try it by hand: git ls-remote URL; look at url and ref of bundle.source")
+
     def _git(self, *arguments: str) -> bytes:
         with self._process(*arguments) as git:
             try:
@@ -178,27 +214,26 @@ class GitSource(BundleSource[Config]):
                 message = f"bundle source git: git {arguments[0]} took longer than {self.conf.timeout_seconds:g} s"
                 raise ConnectorError(message, fix="raise bundle.source.timeout_seconds, or check the network") from None
         if git.returncode:
-            said = " ".join(_shown(err.decode(errors="replace")).split()) or f"exit code {git.returncode}"
-            message = f"bundle source git: git {arguments[0]} failed: {said[:500]}"
-            raise ConnectorError(message, fix="try it by hand: git ls-remote URL; look at url and ref of bundle.source")
+            raise self._failed(arguments[0], err, git.returncode)
         return out
 
     def _process(self, *arguments: str) -> "subprocess.Popen[bytes]":
         assert self._folder is not None  # noqa: S101 made before the first command
         # no hooks of the user, no prompts, no transport that runs a command from the URL
-        settings = ["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*"]
+        wanted = ("core.hooksPath=/dev/null", "protocol.ext.allow=never", "safe.directory=*", *_FRUGAL)
+        settings = [part for each in wanted for part in ("-c", each)]
         env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_DIR": self._folder.name, "LC_ALL": "C"}
-        try:
-            return subprocess.Popen(
-                ["git", *settings, *arguments],
-                cwd=self._folder.name,
-                env=env,
-                stdin=subprocess.PIPE if arguments[0] == "cat-file" else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if arguments[0] != "cat-file" else subprocess.DEVNULL,
-            )
-        except FileNotFoundError as error:
-            raise ConnectorError("bundle source git: the command git is not installed", fix="install git") from error
+        if shutil.which("git") is None:
+            raise ConnectorError("bundle source git: the command git is not installed", fix="install git")
+        # by a shell: limits that are set between fork and exec in Python can block a program with threads
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments],
+            cwd=self._folder.name,
+            env=env,
+            stdin=subprocess.PIPE if arguments[0] == "cat-file" else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if arguments[0] != "cat-file" else subprocess.DEVNULL,
+        )
 
 
 def _shown(text: str) -> str:
