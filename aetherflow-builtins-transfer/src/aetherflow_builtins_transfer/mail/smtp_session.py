@@ -1,7 +1,6 @@
 """One SMTP session: connecting, encryption, login, and sending a mail (RFC 5321)."""
 
 import smtplib
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from email.policy import Policy
 from typing import Literal, TypeAlias
 
 from aetherflow_builtins_transfer.mail.delivery import MailReceipt
+from aetherflow_builtins_transfer.mail.patient_smtp import PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import log_in, whole
 
 Tls: TypeAlias = Literal["none", "starttls", "implicit"]
@@ -18,6 +18,8 @@ TEMPORARY = range(400, 500)
 _OK = (250, 251)
 _DATA_GO = 354
 _CLOSING = 421
+_SLOWEST = 10_000
+"""Bytes of a mail per second that a server has to take at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,13 @@ class MaybeAcceptedError(Exception):
     """The connection broke between the end of the mail and the server's answer."""
 
 
-def connect(server: Server, context: ssl.SSLContext) -> smtplib.SMTP:
+def connect(server: Server, context: ssl.SSLContext) -> PatientSmtp:
     """Open a connection, encrypted and logged in as `server` requires.
 
     Raises OSError (including ssl.SSLError), SMTPException and RefusedError.
     """
-    if server.tls == "implicit":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=context)
-    else:
-        smtp = smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+    implicit = context if server.tls == "implicit" else None
+    smtp = PatientSmtp(server.host, server.port, server.timeout, implicit)
     try:
         _greet(smtp)
         if server.tls == "starttls":
@@ -82,7 +82,7 @@ def _greet(smtp: smtplib.SMTP) -> None:
         raise _refusal("the greeting", code, words)
 
 
-def _start_tls(smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
+def _start_tls(smtp: PatientSmtp, context: ssl.SSLContext) -> None:
     if not smtp.has_extn("starttls"):
         raise RefusedError(
             "the server does not offer STARTTLS: it cannot encrypt, or somebody between removed the offer",
@@ -90,14 +90,15 @@ def _start_tls(smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
             fix="ask for the server's encrypted port (tls: implicit, often 465); tls: none sends everything readable",
         )
     try:
-        smtp.starttls(context=context)
+        with smtp.in_time():
+            smtp.starttls(context=context)
     except smtplib.SMTPResponseException as error:
         raise _refusal("STARTTLS", error.smtp_code, error.smtp_error) from error
     _greet(smtp)
 
 
 def hand_over(
-    smtp: smtplib.SMTP,
+    smtp: PatientSmtp,
     message: EmailMessage,
     sender: str,
     recipients: Sequence[str],
@@ -140,9 +141,10 @@ def hand_over(
     return MailReceipt(str(message["Message-ID"]), accepted, refused, len(data))
 
 
-def _send_data(smtp: smtplib.SMTP, data: bytes) -> None:
+def _send_data(smtp: PatientSmtp, data: bytes) -> None:
     """Send the content. The server cannot have accepted the mail before the last byte of the end mark was sent."""
-    smtp.send(data[:-1])
+    with smtp.in_time(len(data) / _SLOWEST):
+        smtp.send(data[:-1])
     try:
         smtp.send(data[-1:])
         code, words = whole(smtp.getreply())
@@ -202,12 +204,3 @@ def is_alive(smtp: smtplib.SMTP) -> bool:
         return smtp.noop()[0] == 250
     except (OSError, smtplib.SMTPException):
         return False
-
-
-def cut(smtp: smtplib.SMTP) -> None:
-    """Shut the socket down, so that another thread that waits on it gets an error."""
-    if smtp.sock is not None:
-        try:
-            smtp.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass

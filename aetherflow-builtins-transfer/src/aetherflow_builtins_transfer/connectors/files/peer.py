@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.opening import open_unless
 from aetherflow_builtins_transfer.connectors.files.options import ConfigT, OptionsT
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
 from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
+from aetherflow_builtins_transfer.connectors.opening import open_unless
 from aetherflow_builtins_transfer.failures import (
     Cause,
     Fault,

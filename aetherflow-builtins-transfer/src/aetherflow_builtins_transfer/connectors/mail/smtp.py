@@ -11,9 +11,11 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 
 from aetherflow.core.api import AssetPath, Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
+from aetherflow_builtins_transfer.connectors.opening import open_unless
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail
+from aetherflow_builtins_transfer.mail.patient_smtp import PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
     TEMPORARY,
@@ -22,7 +24,6 @@ from aetherflow_builtins_transfer.mail.smtp_session import (
     Server,
     Tls,
     connect,
-    cut,
     hand_over,
     is_alive,
 )
@@ -138,7 +139,7 @@ class SmtpConnector(MailBase[Config, Options]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         self._lock = threading.RLock()
-        self._smtp: smtplib.SMTP | None = None
+        self._smtp: PatientSmtp | None = None
         self._interrupts = 0
 
     @property
@@ -148,7 +149,7 @@ class SmtpConnector(MailBase[Config, Options]):
             return self.conf.from_addr
         return self.conf.username
 
-    def client(self) -> smtplib.SMTP:
+    def client(self) -> PatientSmtp:
         """The open connection, logged in; opened again if the server closed it. MailError if that fails."""
         with self._lock:
             return self._client("connecting")
@@ -173,7 +174,7 @@ class SmtpConnector(MailBase[Config, Options]):
         """Cut the connection, so that a thread that waits on it gets an error; called from another thread."""
         self._interrupts += 1
         if (smtp := self._smtp) is not None:
-            cut(smtp)
+            smtp.cut()
 
     def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
         """Send a mail; see MailBase.send."""
@@ -207,7 +208,7 @@ class SmtpConnector(MailBase[Config, Options]):
             time.sleep(self.opts.retry.backoff.wait_before(attempt + 1))
         raise AssertionError("unreachable")
 
-    def _client(self, what: str) -> smtplib.SMTP:
+    def _client(self, what: str) -> PatientSmtp:
         if self._smtp is not None:
             if is_alive(self._smtp):  # the server may have closed it meanwhile
                 return self._smtp
@@ -222,13 +223,18 @@ class SmtpConnector(MailBase[Config, Options]):
             conf.password.get_secret_value() if conf.password else None,
             conf.allow_plaintext_auth,
         )
+        context, interrupts = self._tls_context(), self._interrupts
         try:
-            self._smtp = connect(server, self._tls_context())
+            self._smtp = open_unless(lambda: connect(server, context), lambda: self._check(interrupts))
         except RefusedError as error:
             raise MailError(f"{self._where(what)}: {error}", fix=error.fix) from error
         except (OSError, smtplib.SMTPException) as error:
             raise self._failed(what, error) from error
         return self._smtp
+
+    def _check(self, interrupts: int) -> None:
+        if self._interrupts != interrupts:
+            raise MailError(f"{self._where('connecting')}: the run is being stopped")
 
     def _tls_context(self) -> ssl.SSLContext:
         """An SSL context for TLS 1.2 or newer; certificate and name are checked if `verify` is true."""

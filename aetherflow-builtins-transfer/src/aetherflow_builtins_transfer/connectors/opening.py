@@ -4,18 +4,26 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
-
-from aetherflow_builtins_transfer.connectors.files.session import FileSession
+from typing import Protocol, TypeVar
 
 LOOK_SECONDS = 0.1
 
 
-def open_unless(open_session: Callable[[], FileSession], check: Callable[[], None]) -> FileSession:
+class Closes(Protocol):
+    """A session of any protocol."""
+
+    def close(self) -> None: ...
+
+
+SessionT = TypeVar("SessionT", bound=Closes)
+
+
+def open_unless(open_session: Callable[[], SessionT], check: Callable[[], None]) -> SessionT:
     """Return a session from `open_session`. An error of `check` is raised at once; the session is then closed later.
 
     The libraries' waits for name resolution, sockets and greetings cannot be interrupted before their own time limits.
     """
-    opening: Future[FileSession] = Future()
+    opening: Future[SessionT] = Future()
 
     def work() -> None:
         try:
@@ -33,7 +41,7 @@ def open_unless(open_session: Callable[[], FileSession], check: Callable[[], Non
     return opening.result()
 
 
-def _close(opening: "Future[FileSession]") -> None:
+def _close(opening: "Future[SessionT]") -> None:
     if opening.exception() is None:
         with suppress(Exception):  # the session is no longer needed
             opening.result().close()
