@@ -13,7 +13,7 @@ from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.message import Mail
 
-TIMEOUT, GRACE = 0.6, 20
+TIMEOUT, GRACE = 0.4, 20
 PHASES = ("connect", "banner", "greeting", "login", "middle")
 FAULTS = ("endless", "slow", "silent", "garbage", "cut")
 ANSWERS = {

@@ -44,7 +44,7 @@ _LINES = {
         judge pages tls client async_client connectors bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
-        archives failures mail paths records parallel ledger pickups journal local_folder afterwards
+        archives failures mail paths records parallel ledger pickups journal local_folder opening afterwards
         connectors.files connectors.sftp connectors.smb connectors.local connectors.mail connectors.archive
         control batches clearing taking delivery bundle_sources steps
     """,

@@ -86,6 +86,12 @@ class Download:
         return TransferResult(self._arrived, sink.sha256, before.mtime, resumed)
 
     def _take(self, data: bytes) -> None:
+        if self._size is not None and self._arrived + len(data) > self._size:
+            what = (
+                f"downloading {self.remote_path}: the file changed while it was read: more than the {self._size:,} "
+                "bytes that were listed"
+            )
+            raise self.connector.error("other", what, "take files that are finished: min_age_seconds of the list step")
         self.sink.write(data)
         self._arrived += len(data)
         if (now := time.monotonic()) - self._saved_at >= CHECKPOINT_SECONDS:

@@ -34,7 +34,10 @@ class FileOptions(ConnectorOptions):
     timeout: float | None = Field(None, gt=0, description="Seconds to wait for the connection. Default: 30.")
     timeout_seconds: float | None = Field(None, gt=0, description="The same.")
     idle_timeout_seconds: float = Field(
-        60, gt=0, description="Seconds without any data after which a transfer or a request has failed."
+        60,
+        gt=0,
+        description="Seconds without any data, or with less than 16 bytes of content a second, after which a "
+        "transfer or a request has failed.",
     )
     pool_size: int = Field(4, ge=1, le=64, description="Maximum number of sessions at the same time.")
     max_bytes_per_second: float | None = Field(

@@ -12,7 +12,6 @@ from aetherflow_builtins_transfer.connectors.files.options import ConfigT, Optio
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
 from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
 from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
-from aetherflow_builtins_transfer.connectors.opening import open_unless
 from aetherflow_builtins_transfer.failures import (
     Cause,
     Fault,
@@ -22,6 +21,7 @@ from aetherflow_builtins_transfer.failures import (
     RemoteError,
     shown,
 )
+from aetherflow_builtins_transfer.opening import open_unless
 
 log = logging.getLogger("aetherflow.transfer")
 
@@ -116,7 +116,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
     def pace(self, size: int, stops: int | None = None) -> None:
         """Count transferred bytes, and wait as the bandwidth limit requires. Raises like `check`."""
         began = self._stops if stops is None else stops
-        self.watchdog.beat()
+        self.watchdog.count(size)
         for part in sleep_slices(self.throttle.take(size)):
             self.check(began)
             time.sleep(part)

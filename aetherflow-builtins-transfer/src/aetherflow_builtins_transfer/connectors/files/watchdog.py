@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from aetherflow_builtins_transfer.failures import LostError
+
 _LOOK_SECONDS = 0.25
+LEAST_PER_SECOND = 16
+"""Bytes of content that a transfer moves at least; a server that sends a byte now and then is never idle."""
 
 
 class Watched(Protocol):
@@ -30,6 +34,19 @@ class Watchdog:
         self._beats: dict[int, float] = {}
         self._sessions: dict[int, Watched] = {}
         self._thread: threading.Thread | None = None
+        self._content: dict[int, tuple[float, int]] = {}
+        """By thread: begin of the present span of `limit` seconds, and the bytes of content in it."""
+
+    def count(self, size: int) -> None:
+        """Record a beat with content; LostError if the content came too slowly for `limit` seconds."""
+        self.beat()
+        me, now = threading.get_ident(), time.monotonic()
+        began, before = self._content.get(me, (now, 0))
+        if now - began >= self._limit:
+            if before + size < self._limit * LEAST_PER_SECOND:
+                raise LostError(f"less than {LEAST_PER_SECOND} bytes per second for {self._limit:g} s")
+            began, before, size = now, 0, 0
+        self._content[me] = began, before + size
 
     def beat(self) -> None:
         """Record activity in the session of this thread."""
@@ -52,6 +69,7 @@ class Watchdog:
             yield
         finally:
             with self._lock:
+                self._content.pop(me, None)
                 if outer is None:
                     del self._beats[me], self._sessions[me]
                 else:

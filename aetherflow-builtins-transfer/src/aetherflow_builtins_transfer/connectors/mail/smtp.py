@@ -11,7 +11,6 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 
 from aetherflow.core.api import AssetPath, Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
-from aetherflow_builtins_transfer.connectors.opening import open_unless
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail
@@ -27,6 +26,7 @@ from aetherflow_builtins_transfer.mail.smtp_session import (
     hand_over,
     is_alive,
 )
+from aetherflow_builtins_transfer.opening import open_unless
 
 _IMPLICIT_PORT, _SUBMISSION_PORT = 465, 587
 

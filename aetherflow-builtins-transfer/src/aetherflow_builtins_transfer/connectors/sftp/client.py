@@ -13,7 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from paramiko import Message, SFTPAttributes, SFTPClient, SFTPError
+from paramiko import Message, SFTPAttributes, SFTPClient, SFTPError, SSHException
+from paramiko.packet import Packetizer
 from paramiko.sftp import int64
 
 # Packet types and statuses of the protocol, draft-ietf-secsh-filexfer-02; the library does not export them.
@@ -24,10 +25,36 @@ PIECE = 32_000
 """Maximum number of bytes in one packet; OpenSSH accepts no larger ones."""
 READ_AHEAD = 1 << 18
 """Bytes to receive from the channel at once, if available."""
-LARGEST_ANSWER = 1 << 24
+LARGEST_ANSWER = 1 << 20
+"""Bytes of one answer; OpenSSH sends at most a quarter of it."""
+LARGEST_PACKET = 1 << 19
+"""Bytes of one SSH packet; the client asks for at most half of it."""
+LONGEST_GREETING = 8192
+MOST_NAMES = 1_000_000
+"""Names in one folder; a listing is held in memory."""
 
 Answer = tuple[int, bytes]
 """The packet type of an answer, and its content."""
+
+
+class Packets(Packetizer):
+    """paramiko's reader of packets, with limits on what a server may claim: it would read 4 GiB into memory."""
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Read `n` bytes. SSHException if no packet is that long, EOFError at the end."""
+        if n > LARGEST_PACKET:
+            raise SSHException(f"the server announces a packet of {n:,} bytes")
+        return super().read_all(n, check_rekey)
+
+    def readline(self, timeout: float) -> str:
+        """A line of the greeting. `SshLogin` limits its time, and closes the connection."""
+        del timeout  # paramiko's is for each byte
+        line = b""
+        while not line.endswith(b"\n"):
+            if len(line) > LONGEST_GREETING:
+                raise SSHException("the server's greeting does not end")
+            line += super().read_all(1)
+        return line.rstrip(b"\r\n").decode("utf-8", "replace")
 
 
 class Receiver(ABC):
@@ -69,6 +96,8 @@ class Client(SFTPClient):
                     message.get_string()  # longname, a line for display
                     attributes: Any = SFTPAttributes
                     found.append((name, attributes._from_msg(message)))
+                    if len(found) > MOST_NAMES:
+                        raise SFTPError(f"more than {MOST_NAMES:,} names in one folder")
         finally:
             with contextlib.suppress(OSError):
                 library._request(CLOSE, handle)

@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ log = logging.getLogger("aetherflow.transfer")
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Preferred ciphers: they need no separate MAC in Python and are by far the fastest."""
+_LOOK_SECONDS = 0.02
 PathOf = Callable[[str], str]
 
 
@@ -59,8 +61,10 @@ class SshLogin:
     def _open(self, host: SshHost, sock: Any, below: "paramiko.Transport | None") -> "paramiko.Transport":
         from paramiko import Transport
 
+        from aetherflow_builtins_transfer.connectors.sftp.client import Packets
+
         opts = self._opts
-        transport: Any = Transport(sock)
+        transport: Any = Transport(sock, packetizer_class=Packets)
         transport.below = below
         transport.banner_timeout = transport.handshake_timeout = opts.banner_timeout_seconds
         transport.auth_timeout = None  # its error cannot be told from a refusal; _limited limits the time instead
@@ -69,7 +73,7 @@ class SshLogin:
         try:
             keys = HostKeys(host, Path(self._path_of(self._conf.known_hosts)), opts.host_key_policy)
             _prefer(transport, keys.types())
-            transport.start_client(timeout=self._timeout + opts.banner_timeout_seconds)
+            self._negotiate(transport)
             keys.check(transport.get_remote_server_key(), log)
             self._authenticate(transport, host)
         except BaseException:
@@ -80,6 +84,19 @@ class SshLogin:
             transport.set_keepalive(opts.keepalive_seconds)
         checked: Transport = transport
         return checked
+
+    def _negotiate(self, transport: Any) -> None:
+        """Exchange greetings and keys; LostError if that takes too long, which paramiko would not tell."""
+        done, limit = threading.Event(), self._opts.banner_timeout_seconds
+        ends = time.monotonic() + limit
+        transport.start_client(event=done)
+        while not transport.remote_version and not done.wait(_LOOK_SECONDS):
+            if time.monotonic() > ends:
+                raise LostError(f"the server's greeting did not come within {limit:g} s")
+        if not done.wait(self._timeout):
+            raise LostError(f"the server did not agree on a connection within {self._timeout:g} s")
+        if not transport.is_active():
+            raise transport.get_exception() or LostError("the server closed the connection")
 
     def _authenticate(self, transport: "paramiko.Transport", host: SshHost) -> None:
         """Log in by key, by password, or by both if the server requires both."""

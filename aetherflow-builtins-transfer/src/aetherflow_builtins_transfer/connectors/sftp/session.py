@@ -198,7 +198,7 @@ class _Reader(Receiver):
             if not asked:
                 return
             number, at, length = asked.popleft()
-            data = self._answer(number)
+            data = self._answer(number, length)
             if data is None:
                 last = True  # the end of the file; the remaining requests get the same answer
                 continue
@@ -208,7 +208,7 @@ class _Reader(Receiver):
             )  # grows slowly, so that small files need few requests beyond their end
             while len(data) < length:  # a short answer: the end of the file, or a server with a smaller limit
                 at, length = at + len(data), length - len(data)
-                part = self._answer(self._ask(at, length))
+                part = self._answer(self._ask(at, length), length)
                 if part is None:
                     break
                 write(data := part)
@@ -216,14 +216,16 @@ class _Reader(Receiver):
     def _ask(self, offset: int, length: int) -> int:
         return self._session.client.ask_read(self, self._file.handle, offset, length)
 
-    def _answer(self, number: int) -> bytes | None:
-        """The bytes that answer a request; None beyond the end of the file."""
+    def _answer(self, number: int, most: int) -> bytes | None:
+        """The bytes that answer a request for `most` bytes; None beyond the end of the file."""
         while number not in self._answers:
             self._session.client.wait()
             self._session.beat()
         kind, message = self._answers.pop(number)
         if kind == DATA:
             data: bytes = message.get_string()
+            if not 0 < len(data) <= most:
+                raise LostError(f"the server answered a read of {most} bytes with {len(data)}")
             return data
         try:
             self._session.client.check(message)
