@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from core_assets import CHILD, MANIFEST, PROFILES, SCHEDULE, workbook
+from core_asset_kinds import CHILD, workbook
+from core_assets import MANIFEST, PROFILES, SCHEDULE
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench

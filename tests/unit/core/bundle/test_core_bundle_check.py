@@ -4,7 +4,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from core_assets import KINDS, STATES, TREE, lay
+from core_asset_kinds import KINDS
+from core_assets import STATES, TREE, lay
 
 if TYPE_CHECKING:
     from core_project import Project, Result
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bundle(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
     monkeypatch.setattr("tempfile.tempdir", str(project.folder))
-    lay(project, KINDS["sql_file"], STATES["present"])
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["present"])
     return project
 
 
