@@ -105,7 +105,7 @@ ONCE = "options: {connect_attempts: 1}}"
 POSTGRES = "{kind: db, driver: postgres, config: {host: localhost, port: %POSTGRES_PORT%, database: postgres, "
 MYSQL = "{kind: db, driver: mysql, config: {host: localhost, port: %MYSQL_PORT%, database: app, "
 EXASOL = "{kind: db, driver: exasol, config: {host: localhost, port: %EXASOL_PORT%, user: '%EXASOL_USER%', "
-ORACLE = "{kind: db, driver: oracledb, config: {user: etl, password: x, "
+ORACLE = "{kind: db, driver: oracledb, config: {user: etl, password: pw-of-etl, "
 SFTP_HOST = "host: 127.0.0.1, port: %SFTP_PORT%, user: '%SFTP_USER%'"
 SFTP = f"{{kind: sftp, driver: paramiko, config: {{{SFTP_HOST}, "
 
@@ -171,7 +171,12 @@ STEPS = {
     "flow": Kind(CHILD.encode(), "type: run_flow, inputs: {flow: %PATH%}", code="AF1215", field=("run_flow flow",)),
     "inner": Kind(b"select 1 as a", f"type: with_lock, inputs: {{lock_key: k, step: {{{SQL}}}}}", DB),
     "verify": Kind(b"select 1 as a", f"type: check_items, effect: once, verify: {{{SQL}}}, inputs: {{items: [1]}}", DB),
-    "calendar": Kind(b"- 2026-12-25\n", flow="data_date: {shift: -1bd, calendar: %PATH%}", code="AF1804"),
+    "calendar": Kind(
+        b"- 2026-03-05\n",
+        'type: file_write, inputs: {path: day, content: "{{run.data_date.iso}}"}',
+        flow="data_date: {shift: -1bd, calendar: %PATH%}",
+        code="AF1804",
+    ),
 }
 PLUGINS = {
     "plugin_step": Kind(b"x", "type: test_reads_assets, inputs: {parts: [{source: %PATH%}]}"),
@@ -206,7 +211,7 @@ SERVERS = {
     ),
     **_ssl(POSTGRES + "user: certified, ", "postgres"),
     **_ssl(MYSQL + "user: certified, ", "mysql"),
-    **_ssl(EXASOL + "password: '%EXASOL_PASSWORD%', schema: '%EXASOL_SCHEMA%', ", "exasol"),
+    **_ssl(EXASOL + "password: '%EXASOL_PASSWORD%', schema: s1, ", "exasol"),
     **_ssl(ORACLE + "host: localhost, port: %ORACLE_PORT%, database: x, ", "oracledb"),
     "config_dir": _setting(
         "db.oracledb config_dir",

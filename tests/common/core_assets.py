@@ -34,6 +34,7 @@ items:
   - {id: bundle, cron: "0 3 * * *", bundle_manifest: bundle.yaml}
 """
 PROJECT_FILE = "version: 1\nprofiles_file: conf/profiles.yaml\n"
+SLOT = "2026-03-06T03:00:00Z"
 PROFILES = "prod: {config: {}}\n"
 
 
@@ -58,15 +59,17 @@ STATES = {
 def lay(
     folder: Path,
     kinds: Mapping[str, Kind],
-    state: State,
+    state: State | Mapping[str, State],
     places: Mapping[str, str] | None = None,
     *,
     project_file: bool = True,
 ) -> None:
     """Write the tree, its manifest and its schedule: each kind has a file, a job and a resource of its name.
 
-    `places` has the values of `%HTTPS_PORT%` and the like; without it no server is known.
+    `state` is that of all files, or of each. `places` has the values of `%HTTPS_PORT%` and the like; without it no
+    server is known.
     """
+    states = dict.fromkeys(kinds, state) if isinstance(state, State) else state
     tree = folder / TREE
     for path in ("flows", "conf", "shared"):
         (tree / path).mkdir(parents=True)
@@ -74,39 +77,39 @@ def lay(
         (tree / "aetherflow.yaml").write_text(PROJECT_FILE)
     (folder / "bundle.yaml").write_text(MANIFEST)
     (folder / "scheduler.yaml").write_text(SCHEDULE)
-    (tree / PROFILES_FILE).write_text(PROFILES)
-    write(folder, kinds, state, places)
+    write(folder, kinds, states, places or {})
     for name, kind in kinds.items():
-        for number, place in enumerate(state.places):
+        for number, place in enumerate(states[name].places):
             at = place.format(beside="conf" if kind.profile else "flows").replace("x.ext", f"{name}.ext")
             file = tree / at / kind.inside
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(kind.content + b" " * number)
+            file.chmod(0o600)  # keys among them
 
 
-def write(folder: Path, kinds: Mapping[str, Kind], state: State, places: Mapping[str, str] | None = None) -> None:
-    """Write the flow and the profiles of these kinds only."""
+def write(folder: Path, kinds: Mapping[str, Kind], states: Mapping[str, State], places: Mapping[str, str]) -> None:
+    """Write the flow and the profiles of these kinds."""
     lines, resources, jobs, profiles = ["version: 1", "flow:", "  id: main"], [], [], [PROFILES.rstrip()]
-
-    def filled(text: str, name: str) -> str:
-        known = {**(places or {}), "NAME": name, "PATH": state.path.replace("x.ext", f"{name}.ext")}
-        return re.sub(
-            r"%(\w+)%", lambda found: known.get(found[1], "1" if found[1].endswith("_PORT") else "/none"), text
-        )
-
     for name, kind in kinds.items():
+        known = {**places, "NAME": name, "PATH": states[name].path.replace("x.ext", f"{name}.ext")}
         if kind.flow:
-            lines.append(filled(f"  {kind.flow}", name))
+            lines.append(_filled(f"  {kind.flow}", known))
         if kind.profile:
-            profiles.append(filled(f"of_{name}: {kind.profile}", name))
+            profiles.append(_filled(f"of_{name}: {kind.profile}", known))
         if kind.resource:
-            resources.append(filled(f"  {name}: {kind.resource}", name))
+            resources.append(_filled(f"  {name}: {kind.resource}", known))
         before = f"{{id: before, {kind.before}}}, " if kind.before else ""
         steps = f"{before}{{id: s, {kind.step}}}" if kind.step else ""
-        jobs.append(filled(f"  - {{id: {name}, steps: [{steps}]}}", name))
+        jobs.append(_filled(f"  - {{id: {name}, steps: [{steps}]}}", known))
     lines += ["resources:", *resources] if resources else []
     (folder / TREE / FLOW).write_text("\n".join([*lines, "jobs:", *jobs, ""]))
     (folder / TREE / PROFILES_FILE).write_text("\n".join([*profiles, ""]))
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    return re.sub(
+        r"%([A-Z_]+)%", lambda found: known.get(found[1], "1" if found[1].endswith("_PORT") else "/none"), text
+    )
 
 
 class Verdict(NamedTuple):
@@ -146,10 +149,10 @@ def results(project: "Project", monkeypatch: "pytest.MonkeyPatch") -> dict[str, 
     """The outputs of each job's last step by each way to run the flow, without what is new in each run."""
     found = {}
     monkeypatch.chdir(project.folder / TREE)
-    done = project.cli("run", FLOW, "--run-id", "folder", "-q")
+    done = project.cli("run", FLOW, "--run-id", "folder", "--slot", SLOT, "-q")
     assert done.code == 0, done
     monkeypatch.chdir(project.folder)
-    done = project.cli("run", "-m", "bundle.yaml", "--run-id", "bundle", "-q")
+    done = project.cli("run", "-m", "bundle.yaml", "--run-id", "bundle", "--slot", SLOT, "-q")
     assert done.code == 0, done
     for run in ("folder", "bundle"):
         with contextlib.closing(sqlite3.connect(project.states / "main.sqlite")) as connection:

@@ -1,6 +1,7 @@
 """Files that belong to a flow: one flow tree as folder, bundle and item of a schedule means the same, and says so."""
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -42,12 +43,14 @@ def product_fields() -> Iterator[tuple[str, bool, str]]:
                         yield f"{entry.name} {path}", marked or path == getattr(plugin, "flow_input", None), text
 
 
-def test_every_field_of_the_product_has_a_kind_here() -> None:
+def test_every_field_of_the_product_has_a_kind_here(root: Path) -> None:
     found = list(product_fields())
     rows = [field for kind in KINDS.values() for field in kind.field]
     assert sorted({name for name, marked, _ in found if marked}) == sorted(rows)
     told = {name for name, _, text in found if "elative to the flow file" in text}
     assert told - set(rows) == set()  # what is said to be relative to the flow file is marked
+    page = (root / "docs/reference/paths.md").read_text()
+    assert [row for row in rows if f"`{re.split('[. ]', row)[-1]}`" not in page] == []
 
 
 def expected(kind: Kind, state: str) -> list[tuple[str, str]]:
@@ -79,7 +82,7 @@ def test_all_ways_have_the_same_result(project: "Project", monkeypatch: pytest.M
     lay(project.folder, kinds, STATES[state])
     found = results(project, monkeypatch)
     assert found["folder"] == found["bundle"]
-    assert found["folder"].keys() == kinds.keys() - {"calendar"}
+    assert found["folder"].keys() == kinds.keys()
     assert {text for name, text in found["folder"].items() if name.startswith("plugin_")} == {'{"read":["x"]}'}
 
 

@@ -158,6 +158,8 @@ class OracleConnector(ServerBase[Config, Options]):
             arguments |= {"sid": conf.sid} if conf.sid else {"service_name": service}
         if conf.ssl is not None and conf.ssl.mode != "disable":
             arguments |= {"protocol": "tcps", "ssl_server_dn_match": conf.ssl.mode == "verify-full"}
+            if conf.ssl.ca_file or conf.ssl.cert_file:  # in thick mode a wallet holds them
+                arguments["ssl_context"] = self.tls_context(conf.ssl)
         for name in ("config_dir", "wallet_location"):
             if value := getattr(conf, name):
                 arguments[name] = self.file(value)
