@@ -56,8 +56,8 @@ class DbFetchSmall(Step[Inputs]):
         """The values in the outputs."""
         from aetherflow_builtins_db.steps.upgrade import differences_of_fetch  # one command needs it
 
-        del inputs, version
-        return differences_of_fetch()
+        del version
+        return differences_of_fetch(inputs)
 
     def run(self) -> StepResult:
         args = self.args
