@@ -54,7 +54,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"select {number};\n")
         store = BundleStore(folder / "work", "bench")
-        wanted = Wanted("bundle.yaml", {"type": "filesystem"}, ())
+        wanted = Wanted("bundle.yaml", {"type": "filesystem"}, {})
 
         def synced() -> SyncResult:
             init = BundleSourceInit("filesystem", "bench", {"base_path": "release"}, folder)

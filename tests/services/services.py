@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import trustme
+
     from exasol_standin import ExasolStandIn
 from svc import Server, account, free_port, port_open, workdir
 
@@ -233,13 +235,14 @@ def running_postgres() -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[Database]:
-    with running_mariadb() as database:
+def mariadb(tls: "Tls") -> Iterator[Database]:
+    with running_mariadb(tls) as database:
         yield database
 
 
 @contextmanager
-def running_mariadb() -> Iterator[Database]:
+def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
+    """Run a server; with `tls` it has a certificate of that authority, and trusts its other ones."""
     program, install_db, _ = need("mariadbd", "mariadb-install-db", "setpriv")
     import pymysql
 
@@ -258,6 +261,11 @@ def running_mariadb() -> Iterator[Database]:
             f"GRANT ALL ON {database.name}.* TO {who};\n"
         )
 
+        encrypted: list[str] = []
+        if tls is not None:
+            tls.issue(home, "server", "localhost", "127.0.0.1")
+            encrypted = [f"--ssl-cert={home}/server.crt", f"--ssl-key={home}/server.key", f"--ssl-ca={tls.ca}"]
+
         def ready() -> bool:
             # Logging in as the test's user also proves that init.sql was executed.
             pymysql.connect(
@@ -273,7 +281,12 @@ def running_mariadb() -> Iterator[Database]:
             [program, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--pid-file={home}/pid"]
             + [f"--port={database.port}", f"--bind-address={database.host}", f"--user={me()}", f"--tmpdir={home}"]
             + [f"--init-file={home}/init.sql", "--skip-name-resolve", "--skip-log-bin"]
-            + ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M"],
+            + [
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-buffer-pool-size=32M",
+                "--innodb-log-file-size=8M",
+                *encrypted,
+            ],
             home / "log",
             ready,
         )
@@ -289,6 +302,14 @@ class Tls:
 
     ca: Path
     server: ssl.SSLContext
+    authority: "trustme.CA"
+
+    def issue(self, folder: Path, name: str, *hosts: str) -> None:
+        """Write NAME.crt and NAME.key; NAME is the common name of the certificate."""
+        issued = self.authority.issue_cert(*hosts, common_name=name)
+        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.crt"))
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        (folder / f"{name}.key").chmod(0o600)
 
 
 @pytest.fixture(scope="session")
@@ -301,7 +322,7 @@ def tls() -> Iterator[Tls]:
         authority.cert_pem.write_to_path(str(home / "ca.pem"))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
-        yield Tls(home / "ca.pem", context)
+        yield Tls(home / "ca.pem", context, authority)
 
 
 @pytest.fixture(scope="session")

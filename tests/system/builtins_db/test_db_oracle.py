@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -19,9 +18,9 @@ from aetherflow.core.api import ConnectorInit
 from aetherflow.core.testing import SqlSuite
 from aetherflow_builtins_db.connectors.oracledb.connector import OracleConnector
 from svc import free_port
+from tns import refusal
 
 SERVER = os.environ.get("AETHERFLOW_TEST_ORACLE_URL")
-REFUSE = 4
 Listener = Callable[[bytes, bool], int]
 
 
@@ -60,12 +59,6 @@ def listener() -> Iterator[Listener]:
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)  # else a thread that waits in accept() goes on, on the number of the socket
         each.close()
-
-
-def refusal(code: int) -> bytes:
-    text = f"(DESCRIPTION=(TMP=)(VSNNUM=318767104)(ERR={code})(ERROR_STACK=(ERROR=(CODE={code})(EMFI=4))))".encode()
-    body = struct.pack(">BBH", 34, 0, len(text)) + text
-    return struct.pack(">HHBBH", 8 + len(body), 0, REFUSE, 0, 0) + body
 
 
 CHILD = """

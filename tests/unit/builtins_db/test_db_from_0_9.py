@@ -36,3 +36,5 @@ def test_the_values_of_a_small_result() -> None:
     (told,) = DbFetchSmall.differences({"resource": "wh", "sql": "SELECT 1"}, "0.9")
     assert told.at == ("sql",)
     assert "decimals are text" in told.now
+    (told,) = DbFetchSmall.differences({"resource": "wh", "sql_file": "q.sql"}, "0.9")
+    assert told.at == ("sql_file",)

@@ -56,8 +56,7 @@ class DbFetchSmall(Step[Inputs]):
         """The values in the outputs."""
         from aetherflow_builtins_db.steps.upgrade import differences_of_fetch  # one command needs it
 
-        del inputs
-        return differences_of_fetch() if version.startswith("0") else ()
+        return differences_of_fetch(inputs) if version.startswith("0") else ()
 
     def run(self) -> StepResult:
         args = self.args

@@ -40,10 +40,10 @@ def _suffix(output: str) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def differences_of_fetch() -> Iterator[Difference]:
+def differences_of_fetch(inputs: Mapping[str, Any]) -> Iterator[Difference]:
     """The values in `rows` and `rows_json`."""
     yield Difference(
-        ("sql",),
+        ("sql_file" if "sql_file" in inputs else "sql",),
         "decimals were numbers in rows_json, rounded as floats are",
         "decimals are text with every digit",
         "CAST(… AS DOUBLE PRECISION) in the query where a reader needs a number",

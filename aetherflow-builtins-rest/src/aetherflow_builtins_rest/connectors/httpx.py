@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit
@@ -130,7 +131,9 @@ class HttpxConnector(ConnectorBase[Config, Options]):
             return self._async
 
     def _path(self, path: str) -> str:
-        return self.ctx.asset_path(path) if self.ctx else path
+        found = self.ctx.asset_path(path) if self.ctx else path
+        Path(found).stat()  # the error of a file that is missing names it; that of `ssl` does not
+        return found
 
     def _unusable(self, error: Exception) -> ConnectorError:
         name = getattr(error, "filename", None)

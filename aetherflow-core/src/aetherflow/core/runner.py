@@ -14,6 +14,7 @@ from typing import Any
 
 from aetherflow.core.base.actor import actor, hostname
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
+from aetherflow.core.base.location import absolute
 from aetherflow.core.base.run_id import RUN_ID, new_run_id
 from aetherflow.core.checks.prepare import prepare_flow
 from aetherflow.core.host.distributions import version_of
@@ -301,7 +302,7 @@ def _origin(flow: PreparedFlow) -> dict[str, str | None]:
 
 def _absolute(path: Path) -> str | None:
     try:
-        return str(path.absolute()).encode(errors="backslashreplace").decode()
+        return str(absolute(path)).encode(errors="backslashreplace").decode()
     except FileNotFoundError:  # the working directory was removed
         return None
 
@@ -312,7 +313,7 @@ def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
     parent = "/".join(name for name in ambient if name) if all(ambient) else None
     return RunFacts(
         engine_version=version_of(CORE),
-        flow_path=str(Path(flow.document.file).absolute()),
+        flow_path=str(absolute(Path(flow.document.file))),
         fingerprint=flow.fingerprint,
         actor=actor(),
         host=hostname(),

@@ -85,7 +85,7 @@ def test_the_text_names_every_value_and_its_place(layered: "Project") -> None:
     assert any(line.startswith("flow.description day {{run.date.iso}} for shop.example") for line in lines)
     assert "Resource: shop (rest/shop) profile=dev" in lines
     assert "Resource: bare (rest/shop)" in lines
-    place = f"profile dev {folder}/profiles.yaml:2:18, env.SHOP_HOST {folder}/.env:2:1"
+    place = f"profile dev profiles.yaml:2:18, env.SHOP_HOST {folder}/.env:2:1"
     assert f"config.host shop.example {place}" in lines
     assert any(line.startswith("config.pin ***") for line in lines)
     decode = json.loads(lines[lines.index("decode:") + 1])
@@ -104,7 +104,7 @@ def test_a_value_shows_its_chain(layered: "Project") -> None:
     text = explain(layered, "--value", "resources.shop.config.host").splitlines()
     assert text == [
         "resources.shop.config.host = shop.example",
-        f"  profile dev  {layered.folder}/profiles.yaml:2:18  {{{{env.SHOP_HOST}}}}",
+        "  profile dev  profiles.yaml:2:18  {{env.SHOP_HOST}}",
         f"  env.SHOP_HOST  {layered.folder}/.env:2:1  from env file",
     ]
     assert len(explain(layered, "--value", "resources.shop.config").splitlines()) > 6

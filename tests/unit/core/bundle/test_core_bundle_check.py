@@ -4,7 +4,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from core_assets import KINDS, STATES, TREE, lay
+from core_asset_kinds import KINDS
+from core_assets import STATES, TREE, lay
 
 if TYPE_CHECKING:
     from core_project import Project, Result
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bundle(project: "Project", monkeypatch: pytest.MonkeyPatch) -> "Project":
     monkeypatch.setattr("tempfile.tempdir", str(project.folder))
-    lay(project, KINDS["sql_file"], STATES["present"])
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["present"])
     return project
 
 
@@ -43,6 +44,19 @@ def test_named_documents_and_forms(bundle: "Project") -> None:
     ]
     missing = check(bundle, "flows/none.yaml")
     assert (missing.code, "flows/none.yaml:1:1: AF1001" in missing.out) == (2, True)
+    assert "fix: check the path in the bundle" in missing.out
+
+
+@pytest.mark.parametrize("command", [("bundle", "check"), ("validate",), ("run",), ("bundle", "sync")])
+def test_a_file_that_the_manifest_names_and_nobody_has(bundle: "Project", command: tuple[str, ...]) -> None:
+    manifest = (bundle.folder / "bundle.yaml").read_text()
+    bundle.write(manifest.replace("main.yaml", "none.yaml").replace("conf/", "gone/"), "bundle.yaml")
+    found = bundle.cli(*command, "-m", "bundle.yaml")
+    lines = [line for line in (found.out + found.err).splitlines() if "AF7004" in line]
+    assert (found.code, lines) == (2, [
+        "bundle.yaml:5:27: AF7004 layout.profiles_file not found in bundle: gone/profiles.yaml",
+        "bundle.yaml:6:15: AF7004 entry_flow not found in bundle: flows/none.yaml",
+    ])  # fmt: skip
 
 
 def test_folders_in_the_bundle_and_paths_outside_of_it(bundle: "Project") -> None:

@@ -1,14 +1,56 @@
 """Files that belong to a flow: one flow tree as folder, bundle and item of a schedule means the same, and says so."""
 
 import json
+import re
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
-from core_assets import FLOW, KINDS, STATES, TREE, Kind, first_of_item, lay, results, verdicts
+from core_asset_kinds import KINDS, Kind
+from core_assets import FLOW, STATES, TREE, first_of_item, lay, of_kinds, results, verdicts
+from pydantic import BaseModel
+
+from aetherflow.core.api import AssetFile
 
 if TYPE_CHECKING:
     from core_project import Project
+
+
+def fields_of(model: type[BaseModel], around: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, bool, str]]:
+    """Path of each field, whether it is marked as a file, and its description; in models inside, too."""
+    for name, field in model.model_fields.items():
+        marks, parts = list(field.metadata), [field.annotation]
+        for part in parts:  # grows
+            parts += get_args(part)
+            marks += getattr(part, "__metadata__", ())
+            if isinstance(part, type) and issubclass(part, BaseModel) and part not in around:
+                for path, marked, text in fields_of(part, (*around, part)):
+                    yield f"{name}.{path}", marked, text
+        yield name, any(isinstance(each, AssetFile) for each in marks), field.description or ""
+
+
+def product_fields() -> Iterator[tuple[str, bool, str]]:
+    """The same for all steps and connectors of the product, with the name of the plugin."""
+    for group, sections in (("aetherflow.steps", ["Inputs"]), ("aetherflow.connectors", ["Config", "Options"])):
+        for entry in entry_points(group=group):
+            assert entry.dist is not None
+            if entry.dist.name.startswith("aetherflow"):
+                plugin = entry.load()
+                for model in (getattr(plugin, section, None) for section in sections):
+                    for path, marked, text in fields_of(model) if model is not None else ():
+                        yield f"{entry.name} {path}", marked or path == getattr(plugin, "flow_input", None), text
+
+
+def test_every_field_of_the_product_has_a_kind_here(root: Path) -> None:
+    found = list(product_fields())
+    rows = [field for kind in KINDS.values() for field in kind.field]
+    assert sorted({name for name, marked, _ in found if marked}) == sorted(rows)
+    told = {name for name, _, text in found if "elative to the flow file" in text}
+    assert told - set(rows) == set()  # what is said to be relative to the flow file is marked
+    page = (root / "docs/reference/paths.md").read_text()
+    assert [row for row in rows if f"`{re.split('[. ]', row)[-1]}`" not in page] == []
 
 
 def expected(kind: Kind, state: str) -> list[tuple[str, str]]:
@@ -23,46 +65,39 @@ def expected(kind: Kind, state: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", KINDS)
-def test_all_ways_say_the_same(project: "Project", monkeypatch: pytest.MonkeyPatch, name: str, state: str) -> None:
-    kind = KINDS[name]
-    lay(project, kind, STATES[state])
+def test_all_ways_say_the_same(project: "Project", monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    lay(project.folder, KINDS, STATES[state])
     found = verdicts(project, monkeypatch)
-    assert [each[:2] for each in found["folder"]] == expected(kind, state)
+    told = of_kinds(project.folder, found["folder"], KINDS)
+    assert told == {name: expected(kind, state) for name, kind in KINDS.items()}
     assert found["bundle check"] == found["folder"]
     assert found["bundle"] == found["folder"]
-    assert all(column > 1 for *_, column in found["folder"])
-    errors = [each for each in found["folder"] if each[0] == "errors"]
+    errors = [each for each in found["folder"] if each.severity == "errors"]
     assert first_of_item(project) == next(iter(errors), None)
 
 
-RUN = [name for name, kind in KINDS.items() if kind.step or kind.flow]
-
-
 @pytest.mark.parametrize("state", ["present", "above", "from_the_top", "twice"])
-@pytest.mark.parametrize("name", RUN)
-def test_all_ways_have_the_same_result(
-    project: "Project", monkeypatch: pytest.MonkeyPatch, name: str, state: str
-) -> None:
-    lay(project, KINDS[name], STATES[state])
+def test_all_ways_have_the_same_result(project: "Project", monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    kinds = {name: kind for name, kind in KINDS.items() if not kind.server}
+    lay(project.folder, kinds, STATES[state])
     found = results(project, monkeypatch)
     assert found["folder"] == found["bundle"]
-    if name.startswith("plugin_"):
-        assert found["folder"] == '{"read":["x"]}'
+    assert found["folder"].keys() == kinds.keys()
+    assert {text for name, text in found["folder"].items() if name.startswith("plugin_")} == {'{"read":["x"]}'}
 
 
 def test_what_a_folder_without_a_project_file_means(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(project, KINDS["sql_file"], STATES["above"], project_file=False)
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["above"], project_file=False)
     found = verdicts(project, monkeypatch)
-    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]
+    assert found["folder"] == [("errors", "AF1219", FLOW, 7, 79)]
     assert found["bundle check"] == found["bundle"] == found["folder"]
 
 
 def test_a_path_from_the_top_of_a_bundle_goes_on_as_in_1_0(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["from_the_top"], project_file=False)
     found = verdicts(project, monkeypatch)
-    assert found["bundle check"] == found["bundle"] == [("warnings", "AF1220", FLOW, 9, 70)]
-    assert found["folder"] == [("errors", "AF1219", FLOW, 9, 70)]  # only the bundle tells where the top is
+    assert found["bundle check"] == found["bundle"] == [("warnings", "AF1220", FLOW, 7, 79)]
+    assert found["folder"] == [("errors", "AF1219", FLOW, 7, 79)]  # only the bundle tells where the top is
     monkeypatch.chdir(project.folder)
     assert project.cli("run", "-m", "bundle.yaml", "-q").code == 0
 
@@ -70,7 +105,7 @@ def test_a_path_from_the_top_of_a_bundle_goes_on_as_in_1_0(project: "Project", m
 def test_enterprise_mode_reads_above_the_flow_what_its_policy_names(
     project: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay(project, KINDS["sql_file"], STATES["above"])
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["above"])
     monkeypatch.setenv("AETHERFLOW_MODE", "enterprise")
     monkeypatch.chdir(project.folder / TREE)
     refused = project.cli("validate", FLOW)
@@ -159,21 +194,20 @@ def test_the_folders_of_a_bundle_are_the_work_root_without_one(project: "Project
 def test_a_file_of_a_profile_that_is_beside_the_flow_is_taken_as_by_1_0(
     project: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay(project, KINDS["plugin_profile"], STATES["missing"])
+    lay(project.folder, {"x": KINDS["plugin_profile"]}, STATES["missing"])
     project.write("x", f"{TREE}/flows/x.ext")
     monkeypatch.chdir(project.folder / TREE)
     found = project.cli("validate", FLOW)
     assert found.code == 0
-    assert (
-        "conf/profiles.yaml:1:25: AF1220 warning: resources.peer.config.source: x.ext is found in the flow's folder "
-        "only" in found.out
+    assert found.out.startswith(
+        "conf/profiles.yaml:2:25: AF1220 warning: resources.x.config.source: x.ext is found in the flow's folder only"
     )
     assert "fix: write the path relative to this file: ../flows/x.ext" in found.out
     assert project.cli("run", FLOW, "-q").code == 0
 
 
 def test_a_path_that_only_a_run_knows_is_told_in_its_log(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(project, KINDS["sql_file"], STATES["from_the_top"], project_file=False)
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["from_the_top"], project_file=False)
     flow = project.folder / TREE / FLOW
     text = flow.read_text().replace("shared/x.ext", '"{{params.name}}"')
     flow.write_text(text.replace("  id: main\n", "  id: main\n  params: {name: {default: shared/x.ext}}\n"))
@@ -191,15 +225,42 @@ def test_a_secret_in_a_path_is_masked(project: "Project", monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("path", ["a\\0b", "", "x" * 5000, "~no-such-user/x"])
 def test_unusable_paths_are_findings(project: "Project", path: str) -> None:
-    lay(project, KINDS["ca_file"], STATES["missing"])
+    lay(project.folder, {"x": KINDS["ca_file"]}, STATES["missing"])
     flow = project.folder / TREE / FLOW
     flow.write_text(flow.read_text().replace("x.ext", f'"{path}"'))
     assert project.cli("validate", str(flow)).out.splitlines()[0].endswith(f"no such file: {path}".replace("\\0", "\0"))
 
 
 def test_an_absolute_path_may_lead_where_a_relative_one_may(project: "Project") -> None:
-    lay(project, KINDS["sql_file"], STATES["above"])
+    lay(project.folder, {"x": KINDS["sql_file"]}, STATES["above"])
     flow = project.folder / TREE / FLOW
     flow.write_text(flow.read_text().replace("../", '"{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/../').replace(".ext", '.ext"'))
     assert project.cli("validate", str(flow)).out == f"OK: {flow}\n"
     assert project.cli("run", str(flow), "-q").code == 0
+
+
+def test_profiles_that_are_not_there(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(project.folder, {"x": KINDS["plugin_profile"]}, STATES["present"])
+    monkeypatch.chdir(project.folder / TREE)
+    (project.folder / TREE / "conf/profiles.yaml").unlink()
+    told = project.cli("validate", FLOW).out
+    assert told.startswith(
+        "conf/profiles.yaml:1:1: AF1001 no such file\n  fix: check profiles_file in the project file\n"
+    )
+    monkeypatch.setenv("AETHERFLOW_PROFILES_FILE", "none.yaml")
+    assert "fix: check AETHERFLOW_PROFILES_FILE\n" in project.cli("validate", FLOW).out
+
+
+def test_findings_in_profiles_are_placed_as_those_in_the_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(project.folder, {"x": KINDS["plugin_profile"]}, STATES["missing"])
+    tree = project.folder / TREE
+    monkeypatch.chdir(tree)
+    assert project.cli("validate", FLOW).out.startswith(
+        "conf/profiles.yaml:2:25: AF1219 resources.x.config.source: no such file: x.ext\n"
+        "  fix: the path is relative to conf/profiles.yaml; looked for conf/x.ext\n"
+    )
+    assert project.cli("validate", str(tree / FLOW)).out.startswith(f"{tree}/conf/profiles.yaml:2:25: AF1219")
+    monkeypatch.chdir(tree / "flows")
+    assert project.cli("validate", "main.yaml").out.startswith(f"{tree}/conf/profiles.yaml:2:25: AF1219")

@@ -178,3 +178,17 @@ def test_the_time_on_this_machine_stands_beside_utc(project: "Project") -> None:
     assert "ended    2026-11-27T01:11:40Z (02:11 CET), took" in out
     change(project, "UPDATE runs SET started_at=1795735800000")
     assert "2026-11-26T23:30:00Z (27 Nov 00:30 CET)" in project.cli("runs", "list").out
+
+
+def test_the_path_of_a_flow_has_no_dots(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.folder / "a/b").mkdir(parents=True)
+    (project.folder / "link").symlink_to("a/b")
+    text = flow(project, "f", OK).read_text()
+    monkeypatch.chdir(project.folder / "a")
+    assert project.cli("run", "../f.yaml", "--run-id", "r", "-q").code == 0
+    assert f"flow   {project.folder}/f.yaml\n" in project.cli("runs", "show", "r").out
+    monkeypatch.chdir(project.folder)
+    project.write(text, "a/f.yaml")
+    assert project.cli("run", "link/../f.yaml", "--run-id", "s", "-q").code == 0
+    shown = project.cli("runs", "show", "s").out
+    assert f"flow   {project.folder}/link/../f.yaml\n" in shown  # without the dots it is another file

@@ -5,7 +5,8 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
 from aetherflow_builtins_db.connectors.common.pool import Limits, Pool, PoolFullError
@@ -15,9 +16,12 @@ from aetherflow_builtins_db.connectors.common.pooled import (
     PooledBase,
 )
 from aetherflow_builtins_db.connectors.common.progress import Progress
-from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
+from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
 from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.files import local_file
+
+if TYPE_CHECKING:
+    import ssl
 
 ConfigT = TypeVar("ConfigT", bound=ServerConfig)
 OptionsT = TypeVar("OptionsT", bound=ServerOptions)
@@ -101,8 +105,29 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         return f"{user}{host}{f':{port}' if port else ''}{f'/{database}' if database else ''}"
 
     def file(self, path: str) -> str:
-        """The absolute path of a key or certificate; a relative path is relative to the flow file."""
-        return local_file(self, path)
+        """The absolute path of a key, a certificate or their folder, relative to the flow file.
+
+        ConnectorError if it is not there: of the drivers, some then connect without it, others do not name it.
+        """
+        found = local_file(self, path)
+        try:
+            Path(found).stat()
+        except OSError as error:
+            raise self.refuse(f"{path} cannot be read: {error.strerror}", f"looked at {found}") from error
+        return found
+
+    def tls_context(self, wanted: Ssl) -> "ssl.SSLContext":
+        """What `config.ssl` wants, for drivers that take an SSL context; the name of the host is not checked by it."""
+        import ssl
+
+        context = ssl.create_default_context(cafile=self.file(wanted.ca_file) if wanted.ca_file else None)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_REQUIRED if wanted.mode.startswith("verify") else ssl.CERT_NONE
+        if wanted.cert_file:
+            context.load_cert_chain(
+                self.file(wanted.cert_file), self.file(wanted.key_file) if wanted.key_file else None
+            )
+        return context
 
     # Connections
 

@@ -131,6 +131,9 @@ class ExasolConnector(ServerBase[Config, Options]):
                 options["check_hostname"] = False
             if wanted.ca_file:
                 options["ca_certs"] = self.file(wanted.ca_file)
+            if wanted.cert_file:
+                options["certfile"] = self.file(wanted.cert_file)
+                options["keyfile"] = self.file(wanted.key_file) if wanted.key_file else None
             if arguments["encryption"]:
                 arguments["websocket_sslopt"] = options
         return arguments | self.opts.connect_args

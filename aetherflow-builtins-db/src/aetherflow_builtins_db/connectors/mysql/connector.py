@@ -1,6 +1,5 @@
 """The connector of `driver: mysql`, for MySQL and MariaDB."""
 
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -113,13 +112,8 @@ class MySQLConnector(ServerBase[Config, Options]):
             return {"ssl_disabled": True}
         if wanted.mode == "prefer":
             return {}
-        context = ssl.create_default_context(cafile=self.file(wanted.ca_file) if wanted.ca_file else None)
+        context = self.tls_context(wanted)
         context.check_hostname = wanted.mode == "verify-full"
-        context.verify_mode = ssl.CERT_REQUIRED if wanted.mode.startswith("verify") else ssl.CERT_NONE
-        if wanted.cert_file:
-            context.load_cert_chain(
-                self.file(wanted.cert_file), self.file(wanted.key_file) if wanted.key_file else None
-            )
         return {"ssl": context}
 
     def open(self) -> "Connection[Any]":

@@ -17,6 +17,7 @@ from aetherflow_builtins_db.contract import Params, Row
 from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.params import translate
 
+LocalFolder = Annotated[str, AssetFile(folder=True, local=True)]
 _INT_DIGITS = 18
 """A NUMBER of at most so many digits fits in 64 bits."""
 _NO_SCALE = -127
@@ -48,7 +49,7 @@ class Config(ServerConfig):
     config_dir: Annotated[str, AssetFile(folder=True)] | None = Field(
         None, min_length=1, description="The folder of tnsnames.ora and sqlnet.ora, relative to the flow file."
     )
-    wallet_location: Annotated[str, AssetFile(folder=True, local=True)] | None = Field(
+    wallet_location: LocalFolder | None = Field(
         None, min_length=1, description="The folder of the wallet (ewallet.pem), relative to the flow file."
     )
     wallet_password: SecretStr | None = Field(None, description="The wallet's password.")
@@ -68,10 +69,12 @@ class Options(ServerOptions):
         None, description="The same as `pool.enabled`."
     )
 
-    lib_dir: str | None = Field(
-        None, min_length=1, description="The folder of Oracle's client libraries: switches to thick mode."
+    lib_dir: LocalFolder | None = Field(
+        None,
+        min_length=1,
+        description="The folder of Oracle's client libraries, relative to the flow file: switches to thick mode.",
     )
-    oracle: dict[str, str] = Field({}, description="`{lib_dir: …}`, the same.")
+    oracle: dict[str, LocalFolder] = Field({}, description="`{lib_dir: …}`, the same.")
     arraysize: int = Field(5000, ge=1, description="Rows that the driver fetches at a time.")
 
     @model_validator(mode="after")
@@ -155,6 +158,8 @@ class OracleConnector(ServerBase[Config, Options]):
             arguments |= {"sid": conf.sid} if conf.sid else {"service_name": service}
         if conf.ssl is not None and conf.ssl.mode != "disable":
             arguments |= {"protocol": "tcps", "ssl_server_dn_match": conf.ssl.mode == "verify-full"}
+            if conf.ssl.ca_file or conf.ssl.cert_file:  # in thick mode a wallet holds them
+                arguments["ssl_context"] = self.tls_context(conf.ssl)
         for name in ("config_dir", "wallet_location"):
             if value := getattr(conf, name):
                 arguments[name] = self.file(value)

@@ -67,9 +67,17 @@ def own_key(host: SshHost, path_of: Any) -> "paramiko.PKey | None":
         text += "\n"
     key = load_key(text, host.passphrase.get_secret_value() if host.passphrase else None, where)
     if host.certificate is not None:
-        given = host.certificate if " " in host.certificate.strip() else path_of(host.certificate)
+        given = host.certificate
         try:
+            if " " not in given.strip():
+                given = path_of(given)
+                Path(given).stat()  # paramiko would take a missing file for the certificate itself
             key.load_certificate(given)
+        except FileNotFoundError as error:
+            raise RemoteError(
+                f"the certificate {given} cannot be read: {error.strerror}", kind="denied",
+                fix="config.certificate is relative to the flow file",
+            ) from error  # fmt: skip
         except (OSError, ValueError, IndexError) as error:
             raise RemoteError(f"the certificate {given} does not fit the key: {error}", kind="denied") from error
     return key

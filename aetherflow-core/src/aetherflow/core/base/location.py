@@ -1,6 +1,8 @@
 """Locations in documents: file position `flow.yaml:12:9`, and document path `jobs[1].steps[0].inputs.sql`."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 DocPath = tuple[str | int, ...]
@@ -16,6 +18,18 @@ class Location(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path without `..`; with it, if it leads elsewhere without, behind a symbolic link."""
+    found = path.absolute()
+    if ".." not in found.parts:
+        return found
+    short = Path(os.path.normpath(found))
+    try:
+        return short if short.parent.samefile(found.parent) else found
+    except OSError:
+        return found
 
 
 def format_path(path: Sequence[str | int]) -> str:

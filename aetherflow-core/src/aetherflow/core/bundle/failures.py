@@ -1,4 +1,4 @@
-from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.errors import AetherflowError, SpecError
 
 
 class BundleError(AetherflowError):
@@ -20,7 +20,7 @@ class BundleStoreError(AetherflowError):
     exit_code = 4
 
 
-class BundleMissingError(BundleError):
+class BundleMissingError(BundleError, SpecError):
     """The bundle lacks a file that its manifest names."""
 
     code = "AF7004"

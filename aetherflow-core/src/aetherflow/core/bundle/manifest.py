@@ -138,14 +138,21 @@ def _is_templated(own: Mapping[str, Any], at: DocPath) -> bool:
 def wanted(manifest: Manifest, *, always: bool = False) -> Wanted:
     """The parameters of a sync, from the manifest; `always` overrides its `fetch_policy`."""
     bundle = manifest.spec.bundle
+    needed = (("entry_flow", bundle.entry_flow), ("layout.profiles_file", bundle.layout.profiles_file))
     facts = {"type": bundle.source.type, "base_path": manifest.own_keys.get("base_path")}
     return Wanted(
         str(manifest.path),
         facts,
-        (bundle.entry_flow, bundle.layout.profiles_file),
+        {path: _missing(manifest, what, path) for what, path in needed},
         bundle.source.strict_fingerprint,
         "always" if always else bundle.fetch_policy,
     )
+
+
+def _missing(manifest: Manifest, what: str, path: str) -> Problem:
+    at: DocPath = ("bundle", *what.split("."))
+    where, fix = manifest.document.source.value(at), f"correct bundle.{what} in the manifest, or add the file"
+    return Problem("AF7004", f"{what} not found in bundle: {path}", where, format_path(at), "bundle:missing", fix)
 
 
 @contextlib.contextmanager

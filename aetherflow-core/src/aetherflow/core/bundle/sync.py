@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.problems import Problem
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleChangedError, BundleError, BundleMissingError, BundleStoreError
 from aetherflow.core.bundle.listing import MAX_BYTES, ListedFile, content_fingerprint, listing_fingerprint, read_listing
@@ -31,8 +32,8 @@ class Wanted:
     """Path of the manifest, for records."""
     source_facts: Mapping[str, Any]
     """`type, base_path`, for records; no secrets."""
-    required: tuple[str, ...]
-    """Files that the bundle must contain: the entry flow, the profiles."""
+    required: Mapping[str, Problem]
+    """The files that the bundle must contain, each with what is said if it does not."""
     strict_fingerprint: bool = False
     fetch_policy: str = "cache_check"
 
@@ -212,11 +213,8 @@ class _Sync:
             raise BundleChangedError(message, fix="sync again once nobody writes to the source")
 
     def _require(self, files: Mapping[str, ListedFile]) -> None:
-        for path in self._wanted.required:
-            if path not in files:
-                what = "entry_flow" if path == self._wanted.required[0] else "layout.profiles_file"
-                message = f"{what} not found in bundle: {path}"
-                raise BundleMissingError(message, fix=f"correct bundle.{what} in the manifest, or add the file")
+        if missing := [problem for path, problem in self._wanted.required.items() if path not in files]:
+            raise BundleMissingError(sorted(missing, key=lambda each: each.location))
 
     def _known(self) -> dict[str, tuple[int | None, float | None, str]]:
         """Size, time and hash of the files of the latest sync."""

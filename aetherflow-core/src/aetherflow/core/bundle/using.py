@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import PluginError, SpecError, UsageError
-from aetherflow.core.base.location import DocPath, format_path
+from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.bundle.failures import BundleMissingError, FingerprintError
 from aetherflow.core.bundle.listing import why_unsafe
@@ -83,8 +83,8 @@ def using_bundle(
         require_whole(store, done.content, named)
         path = folder / name
         if not path.is_file():
-            message = f"the bundle has no flow {name!r}"
-            raise BundleMissingError(message, fix="name a file of the bundle, or correct bundle.entry_flow")
+            message, fix = f"the bundle has no flow {name!r}", "name a file of the bundle"
+            raise BundleMissingError([Problem("AF7004", message, Location(name), code="bundle:missing", fix=fix)])
         snapshot = build_snapshot(
             folder,
             ambient=ambient,

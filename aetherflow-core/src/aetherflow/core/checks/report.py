@@ -83,7 +83,7 @@ def check_flow_document(
     problems.extend(found)
     document = document.bound()
     try:
-        profiles = load_profiles(snapshot.settings, snapshot.setting_sources)
+        profiles = load_profiles(snapshot.settings, snapshot.setting_sources, document.file)
     except SpecError as error:
         problems.extend(error.problems)
         profiles = Profiles({})

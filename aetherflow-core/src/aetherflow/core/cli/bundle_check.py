@@ -92,5 +92,6 @@ def _in_bundle(checked: "Checked", folder: Path) -> "Checked":
     problems = Problems()
     for each in checked.problems:
         location = each.location._replace(file=relative(each.location.file))
-        problems.add(replace(each, message=relative(each.message), location=location, fix=relative(each.fix)))
+        fix = "check the path in the bundle" if each.af == "AF1001" else relative(each.fix)
+        problems.add(replace(each, message=relative(each.message), location=location, fix=fix))
     return checked._replace(problems=problems)

@@ -16,6 +16,7 @@ from aetherflow.core.base.errors import (
     StateError,
     UsageError,
 )
+from aetherflow.core.base.location import absolute
 from aetherflow.core.base.said import Reason, ReasonCode, said
 from aetherflow.core.kernel.sequencing.run_errors import RunError
 
@@ -64,10 +65,10 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
     slot, run_id = _slot(start.given.get("slot")), start.given.get("run_id")
     flow_id, owner, runbook = _facts(start)
     hint, following = _following(error, redactor)
-    absolute = start.flow.absolute() if start.flow is not None and start.manifest is None else start.flow
+    flow = absolute(start.flow) if start.flow is not None and start.manifest is None else start.flow
     refused = Refused(
         flow_id=start.flow_id or flow_id,
-        flow_path=_text(absolute or _absolute(start.manifest)),
+        flow_path=_text(flow or _absolute(start.manifest)),
         slot=slot,
         run_id=run_id,
         subject=None if start.goes_on else subject_of(slot, start.given.get("params") or {}),
@@ -182,7 +183,7 @@ def _root(start: "NotedStart") -> Path:
 
 
 def _absolute(path: Path | None) -> Path:
-    return (path or Path()).absolute()
+    return absolute(path or Path())
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from aetherflow.core.base.errors import SpecError, UsageError
+from aetherflow.core.base.location import absolute
 
 
 def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
@@ -76,8 +77,8 @@ def _of_flow_file(path: Path, config: Path | None) -> Path:
     try:
         return prepare_flow(path, build_snapshot(path.absolute().parent, config=config, run_hooks=True)).state_path
     except SpecError:  # a flow with errors may still have a history
-        absolute = str(path.absolute())
-        found = {flow.state_path for flow in known_flows(state_root_here(config)) if flow.flow_path == absolute}
+        named = {str(absolute(path)), str(path.absolute())}
+        found = {flow.state_path for flow in known_flows(state_root_here(config)) if flow.flow_path in named}
         if len(found) != 1:
             raise
         return Path(found.pop())

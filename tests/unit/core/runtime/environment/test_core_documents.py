@@ -50,6 +50,9 @@ def test_what_is_not_utf8_is_refused_at_its_place(tmp_path: Path, raw: bytes, li
 
 def test_missing_directory_device_fifo(tmp_path: Path) -> None:
     assert refused(tmp_path / "no.yaml").af == "AF1001"
+    assert refused(tmp_path / "no.yaml").fix == "check the path"
+    assert refused(tmp_path / "a/b/no.yaml").fix == f"check the path: there is no folder {tmp_path / 'a'}"
+    assert refused(Path("no.yaml")).fix == "check the path and the folder that you are in"
     assert refused(tmp_path).af == "AF1002"
     assert refused(str(tmp_path) + "/").af == "AF1002"
     os.mkfifo(tmp_path / "pipe")

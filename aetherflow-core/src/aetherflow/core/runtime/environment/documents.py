@@ -17,6 +17,14 @@ def load_document(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Document
     return parse_document(_read(Path(path), file, limits.size), file, limits)
 
 
+def _where(path: Path) -> str:
+    """What to check about a path to nothing: its first folder that is not there, if one is not."""
+    missing = [each for each in path.parents if not each.exists()]
+    if missing:
+        return f"check the path: there is no folder {missing[-1]}"
+    return "check the path" if path.is_absolute() else "check the path and the folder that you are in"
+
+
 def _read(path: Path, file: str, most: int) -> str:
     at = Location(file)
     try:
@@ -30,7 +38,7 @@ def _read(path: Path, file: str, most: int) -> str:
             raise refused("AF1006", f"is larger than {most / 2**20:g} MiB", at, "split the flow")
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise refused("AF1001", "no such file", at, "check the path and the folder that you are in") from None
+        raise refused("AF1001", "no such file", at, _where(path)) from None
     except SpecError:
         raise  # it is also a ValueError
     except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Profiles: read from AETHERFLOW_PROFILES_JSON or a YAML file, and merged with the resources that name them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,9 +28,10 @@ class Profiles(NamedTuple):
     document: Document | None = None
 
 
-def load_profiles(settings: Settings, sources: Mapping[str, Source] | None = None) -> Profiles:
+def load_profiles(settings: Settings, sources: Mapping[str, Source] | None = None, flow: str = "") -> Profiles:
     """Read the profiles; empty if none are configured. Raises SpecError with located problems.
 
+    Findings name the file as they name `flow`, the path of the flow file: relative to the current folder if that is.
     Setting both variables is an error; the `profiles_file` of a project file is overridden by either.
     """
     text, path = settings.profiles_json, settings.profiles_file
@@ -40,10 +42,23 @@ def load_profiles(settings: Settings, sources: Mapping[str, Source] | None = Non
     if text:
         document = parse_document(text, JSON_VARIABLE)
     elif path:
-        document = load_document(Path(path).expanduser())
+        try:
+            document = load_document(_named_like(flow, Path(path).expanduser()))
+        except SpecError as error:
+            in_project = (sources or {}).get("profiles_file") == "project file"
+            fix = f"check {'profiles_file in the project file' if in_project else FILE_VARIABLE}"
+            raise SpecError(
+                [replace(each, fix=fix) if each.af == "AF1001" else each for each in error.problems]
+            ) from None
     else:
         return Profiles({})
     return bind_profiles(document)
+
+
+def _named_like(flow: str, file: Path) -> Path:
+    if Path(flow).is_absolute() or not file.is_relative_to(here := Path.cwd()):
+        return file
+    return file.relative_to(here)
 
 
 def bind_profiles(document: Document) -> Profiles:

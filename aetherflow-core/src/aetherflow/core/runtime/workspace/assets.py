@@ -4,13 +4,16 @@ One rule for steps, connectors and checks, in a folder and in a bundle: a relati
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base.errors import PathError
 from aetherflow.core.runtime.environment.project_file import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.paths import inside
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    import filecmp
 
 
 class Assets(NamedTuple):
@@ -114,15 +117,24 @@ def expanded(name: str) -> Path:
 
 
 def other_file(path: Path, other: Path) -> bool:
-    """True if `other` is a file, and not the same as `path` nor one with the same content."""
+    """True if `other` is a file, or a folder like `path`, and not the same as `path` nor one with the same content."""
     import filecmp  # few flows need it
 
     try:
-        if not other.is_file() or (path.exists() and path.samefile(other)):
+        if path.exists() and other.exists() and path.samefile(other):
             return False
-        return not path.is_file() or not filecmp.cmp(path, other, shallow=False)
+        if path.is_dir():
+            return other.is_dir() and _differ(filecmp.dircmp(path, other))
+        return other.is_file() and not (path.is_file() and filecmp.cmp(path, other, shallow=False))
     except (OSError, ValueError):
         return False
+
+
+def _differ(found: "filecmp.dircmp[str]") -> bool:
+    import filecmp
+
+    _, changed, unknown = filecmp.cmpfiles(found.left, found.right, found.common_files, shallow=False)
+    return bool(found.left_only or found.right_only or changed or unknown) or any(map(_differ, found.subdirs.values()))
 
 
 def is_there(path: Path, *, folder: bool = False) -> bool:
