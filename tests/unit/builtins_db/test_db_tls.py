@@ -65,9 +65,9 @@ CAREFUL = {"require_auth": "!password,!md5"}
         ({"host": "db"}, {"connect_args": {"sslmode": "prefer"}}, {"sslmode": "prefer"} | CAREFUL),
         ({"host": "db"}, {"connect_args": {"require_auth": "md5"}}, CHECKED | {"require_auth": "md5"}),
         (
-            {"host": "db", "ssl": {"ca_file": "/etc/own.pem"}},
+            {"host": "db", "ssl": {"ca_file": __file__}},
             {},
-            {"sslmode": "verify-full", "sslrootcert": "/etc/own.pem"} | CAREFUL,
+            {"sslmode": "verify-full", "sslrootcert": __file__} | CAREFUL,
         ),
     ],
 )
