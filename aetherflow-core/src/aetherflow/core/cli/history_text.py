@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.redact import masked_by_name
+from aetherflow.core.base.times import iso
 from aetherflow.core.cli.how_far import how_far, progress_of
-from aetherflow.core.cli.since import both, iso
+from aetherflow.core.cli.since import both
 from aetherflow.core.cli.worked import worked_ms
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms

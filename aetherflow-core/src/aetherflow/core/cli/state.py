@@ -223,7 +223,7 @@ def forget(
 
 
 def _info_text(found: "StateInfo") -> str:
-    from aetherflow.core.cli.since import iso
+    from aetherflow.core.base.times import iso
     from aetherflow.core.console.amounts import size_text
 
     flows = ", ".join(f"{name} ({_runs(count)})" for name, count in found.flows.items())

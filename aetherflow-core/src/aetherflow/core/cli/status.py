@@ -209,8 +209,8 @@ def _nothing(root: Path, config: Path | None, flow: str | None) -> str:
 
 
 def _every(shown: list[dict[str, Any]]) -> str:
+    from aetherflow.core.base.times import iso
     from aetherflow.core.cli.history_text import took
-    from aetherflow.core.cli.since import iso
     from aetherflow.core.console.table import table
 
     rows = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -9,7 +10,6 @@ from aetherflow.scheduler.ledger.truth import Truth
 from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 MOST = 5000
 """Slots that one look asks about, the latest ones: those of a host that was down for weeks are thousands."""
