@@ -47,8 +47,11 @@ class Running:
     process: str
     progress: dict[str, Any] | None
     """What its step has reported last."""
-    waits_for: str | None
+    waits_for: str | None = None
     """Key of the lock that it is queued for."""
+    waits_since: int | None = None
+    lock_holder: str | None = None
+    """`FLOW/RUN` of the run that holds that lock."""
 
 
 @dataclass(slots=True)
@@ -202,7 +205,7 @@ def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
         process = f"pid {run.pid} on {run.host}"
-        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run), None))
+        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run)))
         return
     if run.trigger == "flow" and _part_of_another(here.root, trouble):
         return

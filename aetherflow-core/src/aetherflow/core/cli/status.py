@@ -150,16 +150,11 @@ def _add_waiting(picture: "Picture", config: Path | None) -> None:
         return
     import dataclasses
 
-    from aetherflow.core.cli.lookup import lock_store_here
-    from aetherflow.core.kernel.locks.store import LockStore
+    from aetherflow.core.cli.waiting import waiting_here, waits_json
 
-    path = lock_store_here(config)
-    if not path.exists():
-        return
-    with LockStore(path) as store:
-        keys = {(each.owner.flow_id, each.owner.run_id): each.key for each in store.waiters() if each.alive}
+    waiting = waiting_here(config)
     picture.running = [
-        dataclasses.replace(run, waits_for=keys.get((run.flow_id, run.run_id))) for run in picture.running
+        dataclasses.replace(run, **waits_json(waiting.get((run.flow_id, run.run_id)))) for run in picture.running
     ]
 
 

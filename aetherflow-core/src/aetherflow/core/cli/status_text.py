@@ -86,7 +86,9 @@ class Lines:
     def _running(self, run: "Running") -> str:
         parts = [how_far(run.progress)] if run.progress else []
         parts += [f"{_span(self._now - run.since)}", run.process]
-        parts += [f"waits for lock {run.waits_for}"] if run.waits_for else []
+        if run.waits_for:
+            held = f", held by {run.lock_holder}" if run.lock_holder else ""
+            parts.append(f"waits for lock {run.waits_for}{held}, since {self._time(run.waits_since)}")
         return self._line("running", run.flow_id, ", ".join(parts))
 
     def _files(self, picture: "Picture") -> list[str]:
