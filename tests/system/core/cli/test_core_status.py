@@ -306,7 +306,8 @@ def test_commands_work_where_status_was_typed(project: "Project") -> None:
     assert f" {project.folder}/data/f.sqlite " in need["cause"].replace(":", " ").replace(",", " ")
     alone = typed(project, "aetherflow status", **here)
     assert (alone.code, alone.out.startswith(f"no run under {elsewhere}/")) == (0, True)
-    assert "there is no project file here, and one may set another state root (--config FILE)" in alone.out
+    assert f"no aetherflow.yaml stands in {elsewhere} or above it" in alone.out
+    assert alone.out.endswith("or name its file: aetherflow status --config FILE\n")
 
 
 def test_what_a_refused_resume_says_is_the_next_command(project: "Project") -> None:

@@ -68,7 +68,7 @@ def list_runs(
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.history_text import run_json, runs_text
-    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state import history
@@ -92,7 +92,7 @@ def list_runs(
         document = {"schema": RUNS_SCHEMA, "runs": shown, "unreadable": unreadable}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(runs_text(found, notes) if found else f"no such run under {root}")
+        typer.echo(runs_text(found, notes) if found else f"no such run under {root}{elsewhere(config, 'runs list')}")
         for each in unreadable:
             typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
     raise typer.Exit(4 if unreadable else 0)

@@ -190,17 +190,10 @@ def _text(picture: "Picture", now: int, shown: list[dict[str, Any]], *, every: b
 
 
 def _nothing(root: Path, config: Path | None, flow: str | None) -> str:
-    import os
+    from aetherflow.core.cli.lookup import elsewhere, plain
 
-    from aetherflow.core.cli.lookup import plain
-    from aetherflow.core.runtime.environment.project_file import find_project
-
-    where = plain(root)
-    text = f"no run under {where}" if flow is None else f"no run of a flow {flow!r} under {where}"
-    chosen = config is not None or "AETHERFLOW_STATE_ROOT" in os.environ
-    if chosen or find_project(Path.cwd()) is not None:
-        return text
-    return f"{text}; there is no project file here, and one may set another state root (--config FILE)"
+    what = "no run" if flow is None else f"no run of a flow {flow!r}"
+    return f"{what} under {plain(root)}{elsewhere(config, 'status')}"
 
 
 def _every(shown: list[dict[str, Any]]) -> str:

@@ -238,8 +238,7 @@ def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed)
     if trouble is None:  # it was refused, or its state is gone; else it is another run than the one that is meant
         return place is None or not Path(place.state_path).exists()
     run = trouble.run
-    ended = run.finished_at or run.heartbeat_at or run.started_at
-    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= ended
+    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= run.last_seen
 
 
 def _is_meant(wanted: WantedRun, run: PastRun) -> bool:
