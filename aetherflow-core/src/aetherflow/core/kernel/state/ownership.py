@@ -12,8 +12,8 @@ from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
-PROBES, PROBE_SECONDS = 3, 0.005
-"""Tries to take a run lock: a check whether the run is live holds the lock for an instant."""
+PROBES, PROBE_SECONDS = 20, 0.005
+"""Tries to take a run lock: a check whether the run is live holds the lock for an instant, on a busy machine longer."""
 NAME_PROBES = 100
 """Tries to read the owner's name, at most half a second in total."""
 HEARTBEAT_LIMIT_MS = 60_000
@@ -110,6 +110,7 @@ class RunLock:
         if remove and self._descriptor is not None:
             durable.remove_file(self._path)
         if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a process that a step has forked may have a copy
             os.close(self._descriptor)
             self._descriptor = None
 
