@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -73,12 +74,16 @@ def test_what_was_killed_while_it_sent_asks_at_once(
     process.communicate()
     (need,) = document(project)["needs_person"]
     assert (need["status"], need["run_id"]) == ("UNKNOWN", "r")
-    assert need["cause"] == "main.pay was interrupted; whether it had its effect is not known"
+    what = "main.pay was interrupted; whether it had its effect is not known"
+    log = project.states / "slow.sqlite.d/logs/slow/r.jsonl"
+    assert need["cause"] == f"{what}; no output of it is recorded; the run's log: {log}"
     commands = ["aetherflow resume r --decide main.pay=done", "aetherflow resume r --decide main.pay=again"]
     assert need["commands"] == commands
     text = project.command("status").out
     assert f"         look; if it was done: {commands[0]}\n         if it was not: {commands[1]}" in text
-    shown = project.command("runs", "show", "r").out.splitlines()[-2:]
+    all_of_it = project.command("runs", "show", "r").out
+    assert re.search(r"pay +INTERRUPTED +idempotency key [0-9a-f]{32}\n", all_of_it)
+    shown = all_of_it.splitlines()[-2:]
     assert shown == [f"next, if it was done: {commands[0]}", f"next, if it was not:  {commands[1]}"]
     assert typed(project, commands[0]).code == 0
     assert document(project)["needs_person"] == []

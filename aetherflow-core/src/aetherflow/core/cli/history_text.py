@@ -14,6 +14,7 @@ from aetherflow.core.cli.since import both
 from aetherflow.core.cli.worked import worked_ms
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.transitions import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +173,9 @@ def _step_table(found: "RunDetails") -> list[str]:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
         rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
         for step in (step for step in found.steps if step.job_id == job.job_id):
-            notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
+            asks = step.effect == "once" and step.status == Status.INTERRUPTED
+            key = f"idempotency key {step.idem_key}" if asks else None  # the peer may know it
+            notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, key, step.reason, step.error]
             ended = step.finished_at - step.started_at if step.finished_at else None
             rows.append(["", shown(step), step.status, took(ended), first_line(", ".join(filter(None, notes)))])
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]

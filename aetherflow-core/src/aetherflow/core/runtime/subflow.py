@@ -168,7 +168,7 @@ def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> S
         inside = failures.get((job.job_id, job.error.step))
         if inside is not None and isinstance(inside.__cause__, RunError) and job.error.code == inside.code:
             return StepError(inside.message, fix=inside.fix)
-    text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
+    text = f"flow {summary.flow_id} ended {summary.status}"
     fixes, log = [], summary.log_path
     if job is not None and job.error is not None:
         failure = job.error

@@ -124,6 +124,8 @@ class PastStep:
     reason_code: str | None
     label: str | None
     """Name of the item for people; None without one."""
+    idem_key: str
+    """The idempotency key of its effect, equal for all attempts."""
 
 
 @dataclass(frozen=True, slots=True)
