@@ -117,9 +117,13 @@ def test_a_run_that_waits_for_a_lock_says_for_which_since_when_and_who_has_it(pr
         lease = store.acquire("warehouse", Owner("other", "one"))
         thread = threading.Thread(target=look, args=[lease])
         thread.start()
-        assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
+        done = project.cli("run", "f.yaml", "--run-id", "r")
         ended.set()
         thread.join()
+    assert done.code == 0
+    waits = next(line for line in done.err.splitlines() if line.startswith("lock_wait "))
+    assert "key=warehouse" in waits
+    assert "held by run one of flow other" in waits
     note, status, holder = seen
     assert re.fullmatch(r"pid \d+ on \S+, waits for lock warehouse, held by other/one, since \S+Z", note)
     assert re.search(r"waits for lock warehouse, held by other/one, since \d\d:\d\d", status)

@@ -160,6 +160,8 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
     """The line of an event that most runs do not have."""
     if event == "step_retry":
         return f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s"
+    if event == "lock_wait":
+        return f"WAITS       {fields['note']}"
     if event == "plugin_changed":
         return f"PLUGIN      {fields['plugin']} {fields['before']} -> {fields['now']}"
     if event == "definition_changed":
