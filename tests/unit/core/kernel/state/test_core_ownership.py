@@ -22,6 +22,23 @@ def test_a_copy_in_a_process_that_a_step_has_forked_keeps_nothing(tmp_path: Path
         os.close(copy)
 
 
+def test_a_forked_process_that_unwinds_takes_no_lock_from_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.lock"
+    lock = RunLock(path)
+    lock.acquire("r")
+    assert lock._descriptor is not None
+    parents = os.dup(lock._descriptor)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)  # as in the child
+            lock.release()
+        assert is_held(path)
+    finally:
+        os.close(parents)
+
+
 def test_one_who_only_looks_is_no_owner_however_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "r.lock"
     path.touch()

@@ -73,6 +73,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._process = 0
 
     def acquire(self, run_id: str) -> None:
         """Take the lock without waiting. Raises RunBusyError, which names the holder, StateError."""
@@ -99,7 +100,7 @@ class RunLock:
         except OSError as error:
             os.close(descriptor)
             raise self._unusable(error) from error
-        self._descriptor = descriptor
+        self._descriptor, self._process = descriptor, os.getpid()
 
     def _unusable(self, error: OSError) -> StateError:
         fix = "check the disk and the folder beside flow.state.path, then run again"
@@ -110,7 +111,8 @@ class RunLock:
         if remove and self._descriptor is not None:
             durable.remove_file(self._path)
         if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a process that a step has forked may have a copy
+            if os.getpid() == self._process:  # a process that a step has forked may have a copy, and unwind as well
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 
