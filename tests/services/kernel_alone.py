@@ -142,7 +142,7 @@ class Nothing:
         """Nothing."""
         return None
 
-    def jobs_ended(self, *, failed: bool) -> None:
+    def jobs_ended(self, *, failed: bool, whole: bool) -> None:
         """Nothing."""
 
     def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.cli import main
 from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.ledger.known import note_schedule
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 from torture_clockwork import World, scheduler
 from torture_cron import fires
 from torture_policies import Policy

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aetherflow.core.base.said import said as said
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
+    from aetherflow.core.base.times import iso as iso
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
@@ -78,6 +79,7 @@ _HOMES = {
     "base.redact": "masked_by_name",
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
+    "base.times": "iso",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
     "console.commands": "LazyGroup",

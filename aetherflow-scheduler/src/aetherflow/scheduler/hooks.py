@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import Acknowledged, NeedsPerson, StateError, hookimpl
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
-from aetherflow.scheduler.time.clock import Clock, iso
+from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.audit.needs import Need

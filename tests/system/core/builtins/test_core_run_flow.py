@@ -47,7 +47,7 @@ def test_a_failure_names_the_step_and_its_log_and_a_resume_goes_down(project: "P
     found = project.cli("run", "flow.yaml", "--run-id", "r")
     assert found.code == 1
     child = children(project)[0][0]
-    assert f"AF5001 run {child} of flow c ended FAILED in load.two at {project.folder}/child.yaml:" in found.err
+    assert f"AF5001 flow c ended FAILED in load.two at {project.folder}/child.yaml:" in found.err
     assert "AF5101 exit code 7" in found.err
     log = project.states / f"c.sqlite.d/logs/c/{child}/load/two.1.log"
     assert f"its log: {log}" in found.err

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -73,12 +74,16 @@ def test_what_was_killed_while_it_sent_asks_at_once(
     process.communicate()
     (need,) = document(project)["needs_person"]
     assert (need["status"], need["run_id"]) == ("UNKNOWN", "r")
-    assert need["cause"] == "main.pay was interrupted; whether it had its effect is not known"
+    what = "main.pay was interrupted; whether it had its effect is not known"
+    log = project.states / "slow.sqlite.d/logs/slow/r.jsonl"
+    assert need["cause"] == f"{what}; no output of it is recorded; the run's log: {log}"
     commands = ["aetherflow resume r --decide main.pay=done", "aetherflow resume r --decide main.pay=again"]
     assert need["commands"] == commands
     text = project.command("status").out
     assert f"         look; if it was done: {commands[0]}\n         if it was not: {commands[1]}" in text
-    shown = project.command("runs", "show", "r").out.splitlines()[-2:]
+    all_of_it = project.command("runs", "show", "r").out
+    assert re.search(r"pay +INTERRUPTED +idempotency key [0-9a-f]{32}\n", all_of_it)
+    shown = all_of_it.splitlines()[-2:]
     assert shown == [f"next, if it was done: {commands[0]}", f"next, if it was not:  {commands[1]}"]
     assert typed(project, commands[0]).code == 0
     assert document(project)["needs_person"] == []
@@ -139,7 +144,9 @@ def test_a_question_says_about_which_item(project: "Project", wait_for: Callable
     flow(project, "pay", each_of.replace("echo $$ > $EFFECTS.pid; exec sleep 60", command))
     killed(project, wait_for, reap, "pay.yaml", "--run-id", "r")
     (need,) = document(project)["needs_person"]
-    assert need["cause"] == "main.pay (item 2) was interrupted; whether it had its effect is not known"
+    assert need["cause"].startswith(
+        "main.pay (item 2) was interrupted; whether it had its effect is not known; no output"
+    )
 
 
 def test_a_child_that_asks_comes_before_its_parent_which_waits(
@@ -306,7 +313,8 @@ def test_commands_work_where_status_was_typed(project: "Project") -> None:
     assert f" {project.folder}/data/f.sqlite " in need["cause"].replace(":", " ").replace(",", " ")
     alone = typed(project, "aetherflow status", **here)
     assert (alone.code, alone.out.startswith(f"no run under {elsewhere}/")) == (0, True)
-    assert "there is no project file here, and one may set another state root (--config FILE)" in alone.out
+    assert f"no aetherflow.yaml stands in {elsewhere} or above it" in alone.out
+    assert alone.out.endswith("or name its file: aetherflow status --config FILE\n")
 
 
 def test_what_a_refused_resume_says_is_the_next_command(project: "Project") -> None:

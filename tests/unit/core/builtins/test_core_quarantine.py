@@ -1,5 +1,7 @@
 """`for_each: {quarantine: FOLDER}`: a bad file is set aside, with its reason, and its claim is settled."""
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +96,7 @@ def test_a_bad_file_is_set_aside_and_seen(nights: Nights) -> None:
     assert nights.project.lines() == ["good a"]
     reason = "run one of flow f: item 2 of 2 (b.txt): bad b: {{no}} ${x}\n"
     assert nights.aside() == {"one/b.txt": "bad b", "one/b.txt.error.txt": reason}
-    assert "2 items, warning: 1 of 2 items in quarantine: b.txt" in out
+    assert re.search(r"rows +SUCCESS +\S+ s  warning: 1 of 2 items in quarantine: b.txt\n", out)
     assert "level=WARNING" in err
     shown = nights.project.cli("runs", "show", "one").out
     assert "warning: 1 of 2 items in quarantine: b.txt" in shown
@@ -103,6 +105,18 @@ def test_a_bad_file_is_set_aside_and_seen(nights: Nights) -> None:
     assert outputs.startswith('{"bad":1,"files":[{"item":"b.txt","path":"')
     assert nights.run("two")[0] == 0
     assert nights.project.rows("SELECT status FROM job_runs WHERE run_id='two'") == [("SKIPPED",)] * 3
+
+
+def test_the_claims_tell_what_was_set_aside_from_what_was_taken(nights: Nights) -> None:
+    nights.put(a="good a", b="bad b")
+    assert nights.run("one")[0] == 0
+    listed = json.loads(nights.project.cli("claims", "list", "--state", "final", "--json").out)["claims"]
+    copy = str(nights.project.work / "f" / "bad" / "one" / "b.txt")
+    assert [(each["quarantine"], each["next"]) for each in sorted(listed, key=lambda each: str(each["key"]))] == [
+        (None, "taken for good"),
+        (copy, f"quarantined, not processed: {copy}; put back where it came from, it is taken again"),
+    ]
+    assert f"quarantined, not processed: {copy}; " in nights.project.cli("claims", "list", "--state", "final").out
 
 
 @pytest.mark.parametrize("text", ["bad b", "good b"], ids=["the same", "mended"])

@@ -198,11 +198,12 @@ def test_a_failure_deep_inside_is_told_once(project: "Project", monkeypatch: pyt
     found = project.cli("run", "f0.yaml", "--run-id", "r", "--json")
     error = json.loads(found.out)["jobs"][0]["error"]
     assert error["message"].count("ended FAILED") == 1
-    assert "of flow f4 ended FAILED in a.s at " in error["message"]
+    assert "flow f4 ended FAILED in a.s at " in error["message"]
     assert error["message"].endswith("no room")
     assert error["fix"].count("its log: ") == 1
     (shown,) = {part for part in error["fix"].split("; ") if part.startswith("all of it: aetherflow runs show ")}
     assert "flow f4" in project.cli("runs", "show", shown.rpartition(" ")[2]).out
+    assert "(AF5001)" not in project.cli("status").out, "the code of the innermost error says it"
 
 
 def test_a_chain_that_grows_while_it_runs_is_told_once(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +214,7 @@ def test_a_chain_that_grows_while_it_runs_is_told_once(project: "Project", monke
     assert project.cli("validate", "f0.a").code == 0, "the names are not known yet"
     found = project.cli("run", "f0.a", "--run-id", "r", "--json")
     error = json.loads(found.out)["jobs"][0]["error"]
-    assert "of flow f16 ended FAILED in a.s at " in error["message"]
+    assert "flow f16 ended FAILED in a.s at " in error["message"]
     assert error["message"].endswith("AF5001 more than 16 flows inside one another")
     assert error["message"].count("\n") == 0
     assert error["message"].count("ended FAILED") == 1

@@ -401,6 +401,20 @@ def test_pruning_brings_nothing_back(project: "Project") -> None:
     assert needs(project) == [("FAILED", "f")]
 
 
+def test_a_killed_run_that_was_healed_stays_so_when_its_healer_is_pruned(project: "Project") -> None:
+    killed = "UPDATE runs SET status='RUNNING', {}=NULL WHERE run_id IN ('one', 'two')"
+    for run_id in ("one", "two"):
+        flow(project, "f", BAD, ", params: {p: {default: " + run_id + "}}")
+        assert project.cli("run", "f.yaml", "--run-id", run_id).code == 1
+    registry(project, killed.format("ended_at"))
+    sql(project.state, killed.format("finished_at"))
+    flow(project, "f", OK, ", params: {p: {default: one}}")
+    assert project.cli("run", "f.yaml", "--run-id", "good").code == 0
+    forget(project.states, [("f", "good", project.state)])  # as `runs prune` does, before anybody has looked
+    assert [need["run_id"] for need in status(project)["needs_person"]] == ["two"], "nothing has healed that one"
+    assert status(project)["running"] == []
+
+
 # Files
 
 
@@ -415,16 +429,31 @@ def test_vanished_files_are_one_line_and_can_be_forgotten(project: "Project") ->
     files = ", ".join(str(project.states / f"{flow_id}.sqlite") for flow_id in "abc")
     told = f"4 state files are gone: {files} and 1 more; the last known run of b had not ended well"
     assert told in " ".join(result.out.split())
-    assert "         next: aetherflow state forget\n" in result.out
+    assert "         next: aetherflow state forget --reason TEXT\n" in result.out
     (need,) = status(project)["needs_person"]
     assert (need["status"], need["name"], need["reason_code"]) == ("GONE", "a, b, c and 1 more", "gone_not_well")
-    assert need["commands"] == ["aetherflow state forget"]
+    assert need["commands"] == ["aetherflow state forget --reason TEXT"]
     shown = project.cli("state", "forget", "--dry-run").out
     assert "4 state files would be forgotten" in shown
     assert project.cli("status").code == 1
-    assert "forgot 4 state files and 4 runs" in project.cli("state", "forget").out
+    refused = project.cli("state", "forget")
+    assert (refused.code, "the last known run of b had not ended well" in refused.err) == (2, True)
+    assert project.cli("status").code == 1
+    assert "forgot 4 state files and 4 runs" in project.cli("state", "forget", "--reason", "a new disk").out
     assert project.cli("status").out.splitlines()[1:] == ["ok       1 flow (--all)"]
     assert project.cli("state", "forget").out == "forgot 0 state files and 0 runs\n"
+
+
+def test_a_run_that_was_forgotten_says_by_whom_and_why(project: "Project") -> None:
+    flow(project, "f", BAD)
+    assert project.cli("run", "f.yaml", "--run-id", "r").code == 1
+    project.state.unlink()
+    assert "no run 'r' is known" not in project.cli("status").out
+    assert project.cli("state", "forget", "--reason", "a new disk").code == 0
+    err = " ".join(project.cli("runs", "show", "r").err.split())
+    assert "one of flow f, FAILED, was forgotten with its state file by " in err
+    assert ": a new disk" in err
+    assert "forgotten" not in project.cli("runs", "show", "other").err
 
 
 def test_a_broken_file_among_good_ones(project: "Project") -> None:

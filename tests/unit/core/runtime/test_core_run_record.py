@@ -1,7 +1,9 @@
 """What became of runs, by their ids: by registry and state, and never by a run of another flow."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -223,3 +225,31 @@ def test_a_start_that_was_refused_names_the_flow_of_its_run(project: "Project") 
     assert found.run.status == "SUCCESS"
     run(project, "g", "x", good=True)
     assert ask(project, WantedRun("x")) is None, "whose flow nothing has named"
+
+
+def test_a_look_is_the_same_until_somebody_writes(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_record, "SETTLED_NS", 0)
+    path = run(project, good=False)
+    records = RunRecords(project.states)
+    assert not records.is_as_before(), "nothing was asked yet"
+    records.begin()
+    assert records.find([WantedRun("r", flow_path=path)])
+    assert records.is_as_before()
+    os.utime(project.state, ns=(1, 1))
+    assert not records.is_as_before()
+    records.begin()
+    assert records.is_as_before()
+    run(project, "g", good=True)
+    assert not records.is_as_before(), "the registry was written"
+
+
+def test_a_run_under_way_may_be_killed_at_any_time(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_record, "SETTLED_NS", 0)
+    path = run(project, good=False)
+    with contextlib.closing(sqlite3.connect(project.state)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', finished_at=NULL")
+        db.commit()
+    records = RunRecords(project.states)
+    records.begin()
+    assert records.find([WantedRun("r", flow_path=path)])
+    assert not records.is_as_before()

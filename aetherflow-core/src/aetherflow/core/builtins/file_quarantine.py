@@ -20,6 +20,7 @@ class Inputs(StepInputs):
 class Outputs(StepOutputs):
     path: str = Field(description="Absolute path of the file in the folder")
     error_file: str = Field(description="Absolute path of the file beside it that says why")
+    claim: str | None = Field(description="The claim of the file, which is final now; null for a file without one")
 
 
 class FileQuarantine(Step[Inputs]):
@@ -63,7 +64,7 @@ class FileQuarantine(Step[Inputs]):
         with self.ctx.write_file(note) as file:
             file.write(f"run {self.ctx.run_id} of flow {self.ctx.flow_id}: {self.args.error}\n".encode())
         self.ctx.log.warning("set aside: %s: %s", target, self.args.error.partition("\n")[0])
-        return {"path": str(target), "error_file": str(note)}
+        return {"path": str(target), "error_file": str(note), "claim": claim}
 
     def _source(self) -> Path:
         item = self.args.item

@@ -22,7 +22,7 @@ class Cause(ReasonCode):
     """Causes in the words of `status`; the code of the run's own reason stands beside them."""
 
     ERROR = "error", "{where}: {error}"
-    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known{printed}"
+    UNDECIDED = "undecided", "{where} was interrupted; whether it had its effect is not known; {printed}"
     STOPPED = "stopped", "{where}: stopped by {error}"
     GONE = "gone", "its process is gone, in {where}"
     LEFT = "left", "later runs have left what it took to a person, {count} in all"
@@ -42,7 +42,8 @@ def cause_of(trouble: "Trouble") -> tuple[str, str]:
     if asks(trouble):
         asked_for = ", ".join(f"{step} ({item})" if item else step for step, item in trouble.asks)
         log = _last_log(trouble)
-        printed = f"; what it printed: {log}" if log is not None else ""
+        recorded = f"no output of it is recorded; the run's log: {run.log_path}"
+        printed = recorded if log is None else f"what it printed: {log}"
         cause = said(Cause.UNDECIDED, where=f"{asked_for or where}{_given(trouble)}", printed=printed)
     elif run.reason_code == StateReason.GONE:
         cause = said(Cause.GONE, where=where)

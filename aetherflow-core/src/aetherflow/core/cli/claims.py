@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.claim_history import PastClaim
 
 CLAIMS_SCHEMA = 1
+_ASIDE = """SELECT json_extract(outputs, '$.claim'), json_extract(outputs, '$.path') FROM step_runs
+    WHERE flow_id=? AND run_id=? AND plugin=? AND status='SUCCESS'"""
 
 
 class ClaimState(StrEnum):
@@ -49,9 +51,9 @@ def list_claims(
 ) -> None:
     """List what runs have claimed, the oldest first: with the run that holds it, and what becomes of it.
 
-    open: the run is under way, or ended badly and goes on, is taken over, or is resolved. final: taken for good.
-    lost: taken over by another run, or given back. Exit code 4 if a state file could not be read; the others are
-    listed all the same.
+    open: the run is under way, or ended badly and goes on, is taken over, or is resolved. final: taken for good, or set
+    aside in a quarantine. lost: taken over by another run, or given back. Exit code 4 if a state file could not be
+    read; the others are listed all the same.
 
     Example: aetherflow claims list --flow pickup
     """
@@ -64,40 +66,63 @@ def list_claims(
 
     root = state_root_here(config)
     found: list[PastClaim] = []
+    aside: dict[tuple[str, str], str] = {}
     unreadable: list[dict[str, str]] = []
     for path in {
         durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)
     }.values():
         try:
-            found += claim_history.list_claims(Path(path), state, flow_id=flow, run_id=run)
+            listed = claim_history.list_claims(Path(path), state, flow_id=flow, run_id=run)
+            aside |= set_aside(listed)
+            found += listed
         except StateError as error:
             unreadable.append({"state_path": path, "error": str(error), "fix": error.fix})
     found.sort(key=lambda claim: (claim.at, claim.flow_id, claim.namespace, claim.key))
     if as_json:
-        shown = [claim_json(each, config) for each in found]
+        shown = [claim_json(each, config, aside.get((each.state_path, each.identity or ""))) for each in found]
         document = {"schema": CLAIMS_SCHEMA, "claims": shown, "unreadable": unreadable}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(_text(found, config) if found else f"no claim is {state} under {root}")
+        typer.echo(_text(found, config, aside) if found else f"no claim is {state} under {root}")
         for each in unreadable:
             typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
     raise typer.Exit(4 if unreadable else 0)
 
 
-def claim_json(claim: "PastClaim", config: Path | None = None) -> dict[str, Any]:
-    """A claim as a JSON object; times are UTC epoch milliseconds."""
+def claim_json(claim: "PastClaim", config: Path | None, aside: str | None) -> dict[str, Any]:
+    """A claim as a JSON object; times are UTC epoch milliseconds. `aside`: where a copy of its file was set aside."""
     import dataclasses
 
-    return {**dataclasses.asdict(claim), "next": next_of(claim, config)}
+    return {**dataclasses.asdict(claim), "quarantine": aside, "next": next_of(claim, config, aside)}
 
 
-def next_of(claim: "PastClaim", config: Path | None = None) -> str:
+def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
+    """State file and identity of a claim to the copy of its file in a quarantine; StateError."""
+    import sqlite3
+
+    from aetherflow.core.contracts.kinds import QUARANTINE_STEP
+    from aetherflow.core.kernel.state.reading import read
+
+    found: dict[tuple[str, str], str] = {}
+    runs = dict.fromkeys((each.state_path, each.flow_id, each.run_id) for each in claims if each.state == "final")
+    for path, *run in runs:
+
+        def select(db: sqlite3.Connection, run: list[str] = run) -> list[tuple[str, str]]:
+            return db.execute(_ASIDE, (*run, QUARANTINE_STEP)).fetchall()
+
+        found |= {(path, identity): copy for identity, copy in read(Path(path), select)}
+    return found
+
+
+def next_of(claim: "PastClaim", config: Path | None, aside: str | None) -> str:
     """What becomes of a claim, or became of it."""
     from aetherflow.core.runtime.resuming import command_line
 
     run = claim.run_id
     if claim.state == "lost":
         return f"taken over by run {claim.taken_by}" if claim.taken_by else "given back: its key is new again"
+    if aside is not None:
+        return f"quarantined, not processed: {aside}; put back where it came from, it is taken again"
     if claim.state == "final":
         show = command_line("runs", "show", run, config=config)
         in_vain = f"taken by 1.0 in a run that never ended well, not offered again: {show}"
@@ -114,7 +139,7 @@ def next_of(claim: "PastClaim", config: Path | None = None) -> str:
     return f"the next run takes it over; or: {goes_on}"
 
 
-def _text(claims: list["PastClaim"], config: Path | None) -> str:
+def _text(claims: list["PastClaim"], config: Path | None, aside: dict[tuple[str, str], str]) -> str:
     from aetherflow.core.cli.history_text import took
     from aetherflow.core.console.table import table
     from aetherflow.core.kernel.state.records import now_ms
@@ -133,7 +158,7 @@ def _text(claims: list["PastClaim"], config: Path | None) -> str:
                 status,
                 step,
                 took(now - claim.at),
-                next_of(claim, config),
+                next_of(claim, config, aside.get((claim.state_path, claim.identity or ""))),
             ]
         )
     return table(["flow", "ledger", "key", "run", "status", "step", "age", "next"], rows)

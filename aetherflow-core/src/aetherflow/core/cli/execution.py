@@ -45,12 +45,16 @@ def execute(
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
     from aetherflow.core.kernel.sequencing.run_errors import RunError
     from aetherflow.core.runner import resume_flow, run_flow
+    from aetherflow.core.runtime.logs.logs import shown_on
 
     _collect_from_now_on()
     failure: RunError | None = None
     lines = False
     try:
-        with source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot):
+        with (
+            shown_on(sys.stderr),  # a hook may have set up logging there: each event would come twice
+            source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot),
+        ):
             noting.snapshot = snapshot
             lines = snapshot.settings.log_format == "json"
             observer = make_observer(quiet=quiet, log_format=snapshot.settings.log_format)

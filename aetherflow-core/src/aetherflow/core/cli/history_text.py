@@ -1,15 +1,20 @@
 """Past runs as text and as JSON."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.redact import masked_by_name
+from aetherflow.core.base.times import iso
+from aetherflow.core.cli.causes import printable
 from aetherflow.core.cli.how_far import how_far, progress_of
-from aetherflow.core.cli.since import both, iso
+from aetherflow.core.cli.notes import Note, Notes, key_of, note_of
+from aetherflow.core.cli.since import both
 from aetherflow.core.cli.worked import worked_ms
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.transitions import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +23,11 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import JournalEntry, PastJob, PastRun, PastStep, RunDetails, StartedFlow
 
 
-def run_json(run: "PastRun") -> dict[str, Any]:
+LEAST_NOTE = 24
+"""Characters of a note that are shown on the narrowest terminal."""
+
+
+def run_json(run: "PastRun", note: Note) -> dict[str, Any]:
     """A run as a JSON object; times are UTC epoch milliseconds."""
     return {
         "flow_id": run.flow_id,
@@ -27,6 +36,7 @@ def run_json(run: "PastRun") -> dict[str, Any]:
         "reason": run.reason,
         "reason_code": run.reason_code,
         "error": run.error,
+        **note.as_json(),
         "attempt": run.generation,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
@@ -57,24 +67,23 @@ def run_json(run: "PastRun") -> dict[str, Any]:
     }
 
 
-def runs_text(runs: list["PastRun"]) -> str:
-    """A table of runs, one line each."""
-    rows = [
-        [run.flow_id, run.run_id, run.status, both(run.started_at), took(worked_ms(run)), note_of(run)] for run in runs
-    ]
-    return table(["flow", "run", "status", "started", "took", "note"], rows)
+def runs_text(runs: "list[PastRun]", notes: Notes) -> str:
+    """A table of runs, one line each; on a terminal no wider than that, as far as the names allow it."""
+    header = ["flow", "run", "status", "started", "took"]
+    rows = [[run.flow_id, run.run_id, run.status, both(run.started_at), took(worked_ms(run))] for run in runs]
+    beside = sum(max(map(len, column)) + 2 for column in zip(header, *rows, strict=True))
+    width = shutil.get_terminal_size((0, 0)).columns
+    told = [printable(first_line(note_of(run, notes[key_of(run)]))) for run in runs]
+    if width:
+        told = [_cut(text, max(width - beside, LEAST_NOTE)) for text in told]
+    return table([*header, "note"], [[*row, note] for row, note in zip(rows, told, strict=True)])
 
 
-def note_of(run: "PastRun") -> str:
-    """The reason of a run's status; for a running one the process that executes it."""
-    if run.status == "RUNNING":
-        far = progress_of(run)
-        return f"pid {run.pid} on {run.host}" + (f", {how_far(far)}" if far else "")
-    notes = [f"attempt {run.generation}"] if run.generation > 1 else []
-    return ", ".join(notes + [first_line(text) for text in (run.reason, run.error) if text])
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def details_json(found: "RunDetails", claims: list["PastClaim"], journal: bool) -> dict[str, Any]:
+def details_json(found: "RunDetails", note: Note, claims: list["PastClaim"], journal: bool) -> dict[str, Any]:
     """A run with its jobs, steps, artifacts, claims and what persons decided."""
     import dataclasses
 
@@ -86,7 +95,7 @@ def details_json(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
         job["when_result"] = None if job["when_result"] is None else bool(job["when_result"])
         job["steps"] = [step for step in rows(found.steps) if step["job_id"] == job["job_id"]]
     document = {
-        **run_json(found.run),
+        **run_json(found.run, note),
         "jobs": jobs,
         "artifacts": rows(found.artifacts),
         "interventions": rows(found.interventions),
@@ -115,7 +124,7 @@ def _circumstances(run: "PastRun") -> dict[str, Any]:
     return {name: value for name, value in circumstances(run).items() if name != "generation"}
 
 
-def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) -> str:
+def details_text(found: "RunDetails", note: Note, claims: list["PastClaim"], journal: bool) -> str:
     """What is known of a run, as text for a terminal."""
     run = found.run
     lines = [f"run {run.run_id} of flow {run.flow_id}: {run.status}" + (f" ({run.reason})" if run.reason else "")]
@@ -125,6 +134,7 @@ def details_text(found: "RunDetails", claims: list["PastClaim"], journal: bool) 
         "ended": both(run.finished_at) + (f", took {_took(run)}" if run.finished_at else ""),
         "attempt": str(run.generation) if run.generation > 1 else "",
         "progress": _progress(run),
+        "waits": str(note.waits or "").removeprefix("waits "),
         "command": run.command,
         "parent": run.parent or "",
         "part": ", ".join(run.jobs),
@@ -163,7 +173,9 @@ def _step_table(found: "RunDetails") -> list[str]:
         notes = [job.skip_reason, f"blocked by {job.blocked_by}" if job.blocked_by else None, job.error]
         rows.append([job.job_id, "", job.status, took(_worked(found, job)), first_line(", ".join(filter(None, notes)))])
         for step in (step for step in found.steps if step.job_id == job.job_id):
-            notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, step.reason, step.error]
+            asks = step.effect == "once" and step.status == Status.INTERRUPTED
+            key = f"idempotency key {step.idem_key}" if asks else None  # the peer may know it
+            notes = [f"attempt {step.attempt}" if step.attempt > 1 else None, key, step.reason, step.error]
             ended = step.finished_at - step.started_at if step.finished_at else None
             rows.append(["", shown(step), step.status, took(ended), first_line(", ".join(filter(None, notes)))])
     return [table(["job", "step", "status", "time", "note"], rows)] if rows else ["no job was reached"]

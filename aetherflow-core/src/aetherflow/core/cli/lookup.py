@@ -46,7 +46,7 @@ def find_run(root: Path, run_id: str, flow_id: str | None, command: str, config:
     if not found:
         of = f" of flow {flow_id}" if flow_id else ""
         listed = command_line("runs", "list", config=config)
-        raise UsageError(f"no run {run_id!r}{of} is known under {root}", fix=listed)
+        raise UsageError(f"no run {run_id!r}{of} is known under {root}{_forgotten(root, run_id, flow_id)}", fix=listed)
     if len(found) > 1:
         lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
         several = len({run.flow_id for run in found}) > 1
@@ -58,11 +58,48 @@ def find_run(root: Path, run_id: str, flow_id: str | None, command: str, config:
     return found[0]
 
 
+def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:
+    """Who has forgotten a run that did not end well, and why; empty if nobody has."""
+    import sqlite3
+
+    from aetherflow.core.base.times import iso
+    from aetherflow.core.kernel.state.reading import read_any
+    from aetherflow.core.kernel.state.registry_file import NAME
+
+    query = (
+        "SELECT flow_id, coalesce(status, 'of an unknown end'), actor, host, at, reason FROM forgotten "
+        "WHERE run_id=? AND flow_id=coalesce(?, flow_id) ORDER BY at DESC LIMIT 1"
+    )
+    try:
+        found = read_any(root / NAME, lambda db: db.execute(query, (run_id, flow_id)).fetchone())
+    except (sqlite3.Error, OSError):  # no registry, or one of 1.0
+        return ""
+    if found is None:
+        return ""
+    flow, status, actor, host, at, reason = found
+    return (
+        f"; one of flow {flow}, {status}, was forgotten with its state file by {actor} on {host} at {iso(at)}: {reason}"
+    )
+
+
 def attempt_logs(run: "PastRun", step: str) -> list[Path]:
     """The logs of what `JOB.STEP` of a run and its items have printed, in the order of its attempts."""
     job_id, _, step_id = step.partition(".")
     folder = run.log_path.with_name(run.run_id) / job_id
     return sorted(folder.glob(f"{step_id}[.[]*log"), key=lambda path: (path.stat().st_mtime_ns, path))
+
+
+def elsewhere(config: Path | None, command: str) -> str:
+    """What to say below "nothing is here": that the state root may be another one; empty where somebody chose it."""
+    from aetherflow.core.runtime.environment.project_file import PROJECT_FILE, find_project
+
+    here = Path.cwd()
+    if config is not None or "AETHERFLOW_STATE_ROOT" in os.environ or find_project(here) is not None:
+        return ""
+    return (
+        f"\nno {PROJECT_FILE} stands in {here} or above it, and one may set another state root\n"
+        f"  fix: go to the folder of the project, or name its file: aetherflow {command} --config FILE"
+    )
 
 
 def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> tuple[str, str]:

@@ -28,7 +28,6 @@ from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
 from aetherflow.core.runtime.resuming import outer_run
 
 if TYPE_CHECKING:
-    from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.refused import Refused
     from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
@@ -47,8 +46,11 @@ class Running:
     process: str
     progress: dict[str, Any] | None
     """What its step has reported last."""
-    waits_for: str | None
+    waits_for: str | None = None
     """Key of the lock that it is queued for."""
+    waits_since: int | None = None
+    lock_holder: str | None = None
+    """`FLOW/RUN` of the run that holds that lock."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
     for same in _of_one_thing(picture, rows):
         _sort(picture, here, same, now)
     for key, (_, healed) in rows.items():
-        if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= _ended(trouble.run):
+        if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= trouble.run.last_seen:
             _left(picture, here, trouble, now)
     ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
@@ -188,13 +190,9 @@ def _of_one_thing(picture: Picture, rows: dict[Key, tuple[str | None, int]]) -> 
         run = trouble.run
         if run.status == Status.RUNNING or (run.status in NOT_WELL and asks(trouble)):
             found[key] = [trouble]
-        elif run.status in NOT_WELL and healed < _ended(run):
+        elif run.status in NOT_WELL and healed < run.last_seen:
             found.setdefault((run.flow_id, subject or run.run_id), []).append(trouble)
-    return [sorted(same, key=lambda each: -_ended(each.run)) for same in found.values()]
-
-
-def _ended(run: "PastRun") -> int:
-    return run.finished_at or run.heartbeat_at or run.started_at
+    return [sorted(same, key=lambda each: -each.run.last_seen) for same in found.values()]
 
 
 def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
@@ -202,7 +200,7 @@ def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
         process = f"pid {run.pid} on {run.host}"
-        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run), None))
+        picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run)))
         return
     if run.trigger == "flow" and _part_of_another(here.root, trouble):
         return
@@ -262,7 +260,7 @@ def _need(here: Here, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     return NeedsPerson(
         status=cast("NeedStatus", str(status)),
         name=run.flow_id,
-        since=_ended(run),
+        since=run.last_seen,
         cause=cause,
         reason_code=run.reason_code or code,
         error_code=trouble.error_code,

@@ -76,20 +76,25 @@ class Here:
     ) -> NeedsPerson:
         """One entry for all state files that are there no more."""
         lost = [flow for flow in flows if flow.state_path in paths]
-        last = [latest.get((flow.flow_id, flow.state_path)) for flow in lost]
-        bad = [run.flow_id for run in last if run is not None and run.status not in (None, Status.SUCCESS)]
+        bad = not_well(lost, latest)
         files = (
             f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone: {_listed([plain(p) for p in paths])}"
         )
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
         cause = said(code, files=files, flows=_listed(bad))
         since = max(flow.last_started_at for flow in lost)
-        command = command_line("state", "forget", config=self.config)
+        command = command_line("state", "forget", *(["--reason", "TEXT"] if bad else []), config=self.config)
         name = _listed([flow.flow_id for flow in lost])
         return NeedsPerson("GONE", name, since, str(cause), reason_code=cause.code, commands=(command,))
 
     def _dismiss(self, *words: str) -> str:
         return command_line("runs", "resolve", *words, "--as", "abandoned", "--reason", "TEXT", config=self.config)
+
+
+def not_well(flows: "list[KnownFlow]", latest: "Mapping[tuple[str, str], Registered]") -> list[str]:
+    """Of flows whose state files are gone, the ids of those whose last known run had not ended well."""
+    last = [latest.get((flow.flow_id, flow.state_path)) for flow in flows]
+    return [run.flow_id for run in last if run is not None and run.status not in (None, Status.SUCCESS)]
 
 
 def _folder(refused: "Refused") -> Path | None:

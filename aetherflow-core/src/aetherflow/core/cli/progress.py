@@ -104,9 +104,10 @@ class LiveObserver:
 
                 self._progress = amount(fields["done"], fields.get("total"), fields.get("unit"))
             elif event == "output":
-                self._line(f"{_name(fields)} | {fields['text']}")
+                self._line(f"{self._step or _name(fields)} | {fields['text']}")
             elif event == "log":
-                self._line(f"{fields['level']:<11} {fields['message']}")
+                name = f"{_name(fields)}  " if "step_id" in fields else ""
+                self._line(f"{fields['level']:<11} {name}{fields['message']}")
             elif event == "step_end":
                 self._step = None
                 note = fields.get("error") or fields.get("reason") or ""
@@ -159,6 +160,8 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
     """The line of an event that most runs do not have."""
     if event == "step_retry":
         return f"RETRY       {_name(fields)}  in {fields['delay_seconds']:g} s"
+    if event == "lock_wait":
+        return f"WAITS       {fields['note']}"
     if event == "plugin_changed":
         return f"PLUGIN      {fields['plugin']} {fields['before']} -> {fields['now']}"
     if event == "definition_changed":

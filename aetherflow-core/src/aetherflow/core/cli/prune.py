@@ -43,6 +43,7 @@ def prune(
     from aetherflow.core.base.errors import StateError, UsageError
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.notes import notes_of
     from aetherflow.core.cli.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
@@ -70,7 +71,7 @@ def prune(
                 claiming += held
     runs = [run for found in doomed.values() for run in found]
     if not as_json and runs and (dry_run or (not yes and sys.stdin.isatty())):
-        typer.echo(runs_text(runs))
+        typer.echo(runs_text(runs, notes_of(runs, config)))
     if not dry_run and not yes and runs and sys.stdin.isatty():
         typer.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)}?", abort=True, err=True)
     total = _carry_out(root, flows, doomed, errors) if not dry_run else None

@@ -65,7 +65,7 @@ def resolve(
     run = find_run(root, run_id, flow, "runs resolve", config)
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
-    settle(root, run.flow_id, run.run_id, "resolve", run.finished_at or run.heartbeat_at or run.started_at)
+    settle(root, run.flow_id, run.run_id, "resolve", run.last_seen)
     for warning in remove_kept(found.released):
         typer.echo(f"warning: {warning}", err=True)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []

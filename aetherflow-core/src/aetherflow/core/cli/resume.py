@@ -64,7 +64,12 @@ def resume(
         source = found.source._replace(allow_stale=allow_stale_bundle)
         noting.given = {"run_id": found.run_id, "decisions": decisions, "accept_changes": accept_changes}
         noting.given |= {"reason": reason, "from_step": from_step}
+        held_up = _held_up(found) if found.slot is not None and not (quiet or as_json) else ()
         execute(source, config=found.config, quiet=quiet, as_json=as_json, noting=noting)
+        if held_up:
+            typer.echo(
+                f"it held up {', '.join(held_up)}: the scheduler starts that now, or `aetherflow status` says how"
+            )
 
 
 class _Found(NamedTuple):
@@ -73,6 +78,20 @@ class _Found(NamedTuple):
     run_id: str
     source: "FlowSource"
     config: Path | None
+    slot: str | None = None
+
+
+def _held_up(found: _Found) -> tuple[str, ...]:
+    """What waits for the slot of a run, as schedules say it: it will start once the run is good."""
+    from aetherflow.core.base.errors import AetherflowError
+    from aetherflow.core.cli.hooks_here import ask_hooks
+    from aetherflow.core.cli.lookup import state_root_here
+
+    try:
+        told = list(ask_hooks(found.config, state_root_here(found.config), None))
+    except AetherflowError:  # the run goes on all the same, and says itself what is wrong
+        return ()
+    return next((need.holds_up for need in told if need.run_id == found.run_id), ())
 
 
 def _decision(text: str) -> tuple[str, str]:
@@ -114,13 +133,15 @@ def _by_id(
     if start.folder is not None and os.access(start.folder / ".", os.X_OK):
         moved.enter_context(contextlib.chdir(start.folder))
     if (bundle := bundle_of(run)) is not None:
-        return _Found(run_id, FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]), noting.here)), config)
+        return _Found(
+            run_id, FlowSource(Path(bundle["flow"]), _shown(Path(bundle["manifest"]), noting.here)), config, run.slot
+        )
     path = Path(run.flow_path)
     if not path.is_file():
         message = f"the flow file of run {run_id!r} is gone: {path}"
         raise UsageError(message, fix=shlex.join(["aetherflow", "run", "FLOW", "--run-id", run_id]))
     _require_same(_prepared(path, config), run)
-    return _Found(run_id, FlowSource(_shown(path, noting.here)), config)
+    return _Found(run_id, FlowSource(_shown(path, noting.here)), config, run.slot)
 
 
 def _by_file(path: Path, config: Path | None) -> _Found | None:

@@ -68,7 +68,8 @@ def list_runs(
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.history_text import run_json, runs_text
-    from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
+    from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
@@ -85,11 +86,13 @@ def list_runs(
         except StateError as error:
             unreadable.append({"state_path": path, "error": str(error), "fix": error.fix})
     found = sorted(found, key=lambda run: (-run.started_at, run.flow_id, run.run_id))[:limit]
+    notes = notes_of(found, config)
     if as_json:
-        document = {"schema": RUNS_SCHEMA, "runs": [run_json(run) for run in found], "unreadable": unreadable}
+        shown = [run_json(run, notes[key_of(run)]) for run in found]
+        document = {"schema": RUNS_SCHEMA, "runs": shown, "unreadable": unreadable}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        typer.echo(runs_text(found) if found else f"no such run under {root}")
+        typer.echo(runs_text(found, notes) if found else f"no such run under {root}{elsewhere(config, 'runs list')}")
         for each in unreadable:
             typer.echo(f"AF4001 {each['error']}\n  fix: {each['fix']}", err=True)
     raise typer.Exit(4 if unreadable else 0)
@@ -111,6 +114,7 @@ def show(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.history_text import details_json, details_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.cli.summary import following
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
@@ -122,13 +126,14 @@ def show(
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
+    note = notes_of([found.run], config)[key_of(found.run)]
     resumes = Resumes(root, config)
     if as_json:
         command = resumes.command(found.run) if goes_on else None
-        document = {"schema": RUNS_SCHEMA, **details_json(found, claims, journal), "next": command}
+        document = {"schema": RUNS_SCHEMA, **details_json(found, note, claims, journal), "next": command}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         lines = following(resumes.commands(found.run)) if goes_on else []
         if found.run.partial:
             lines.append(f"for the other jobs: {resumes.rest(found.run)}")
-        typer.echo("\n".join([details_text(found, claims, journal), *lines]))
+        typer.echo("\n".join([details_text(found, note, claims, journal), *lines]))

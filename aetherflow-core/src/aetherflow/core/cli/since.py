@@ -4,6 +4,7 @@ import datetime as dt
 import re
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.times import iso
 
 _SPAN = re.compile(r"(\d{1,6})\s*([smhdw])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -51,10 +52,3 @@ def both(epoch_ms: int | None) -> str:
         return iso(epoch_ms)
     day = "" if here.date() == utc.date() else f"{here:%d %b} "
     return f"{iso(epoch_ms)} ({day}{here:%H:%M %Z})"
-
-
-def iso(epoch_ms: int | None) -> str:
-    """UTC time in ISO 8601, to the second; empty for None."""
-    if epoch_ms is None:
-        return ""
-    return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -194,27 +194,42 @@ def migrate(
 
 
 def forget(
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; needed where a run had not ended well.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget the runs of state files that are there no more, so that `status` speaks of them no longer.
 
-    Only the registry changes. A file that comes back is known again after the next run of its flow. Where a disk is
-    not mounted, mount it instead.
+    Only the registry changes. Of runs that had not ended well it keeps your name and the reason; `runs show` of one
+    tells them. A file that comes back is known again after the next run of its flow. Where a disk is not mounted, mount
+    it instead.
 
-    Example: aetherflow state forget --dry-run
+    Example: aetherflow state forget --reason "the test host was rebuilt"
     """
     import json
 
+    from aetherflow.core.base.actor import actor, hostname
+    from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
-    from aetherflow.core.kernel.state.registry import forget_files
+    from aetherflow.core.cli.next_steps import not_well
+    from aetherflow.core.kernel.state.overview import overview
+    from aetherflow.core.kernel.state.registry import forget_files, look
 
     root = state_root_here(config)
-    gone = sorted({flow.state_path for flow in flows_of(root, None) if not Path(flow.state_path).exists()})
-    removed = None if dry_run else forget_files(root, gone)
+    lost = [flow for flow in flows_of(root, None) if not Path(flow.state_path).exists()]
+    gone = sorted({flow.state_path for flow in lost})
+    bad = not_well(lost, look(root, overview).latest)
+    if bad and not dry_run and not reason.strip():
+        message = f"--reason is missing: the last known run of {', '.join(bad)} had not ended well"
+        raise UsageError(message, fix='say why nobody needs it any more: --reason "the host was rebuilt"')
+    who = {"actor": actor(), "host": hostname(), "reason": reason}
+    removed = None if dry_run else forget_files(root, gone, **who)
     if as_json:
-        typer.echo(json.dumps({"schema": STATE_SCHEMA, "dry_run": dry_run, "state_paths": gone, "runs": removed}))
+        document = {"schema": STATE_SCHEMA, "dry_run": dry_run, "state_paths": gone, "runs": removed, "not_well": bad}
+        typer.echo(json.dumps(document))
         return
     for path in gone:
         typer.echo(path)
@@ -223,7 +238,7 @@ def forget(
 
 
 def _info_text(found: "StateInfo") -> str:
-    from aetherflow.core.cli.since import iso
+    from aetherflow.core.base.times import iso
     from aetherflow.core.console.amounts import size_text
 
     flows = ", ".join(f"{name} ({_runs(count)})" for name, count in found.flows.items())

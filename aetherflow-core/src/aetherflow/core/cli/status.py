@@ -150,16 +150,11 @@ def _add_waiting(picture: "Picture", config: Path | None) -> None:
         return
     import dataclasses
 
-    from aetherflow.core.cli.lookup import lock_store_here
-    from aetherflow.core.kernel.locks.store import LockStore
+    from aetherflow.core.cli.waiting import waiting_here, waits_json
 
-    path = lock_store_here(config)
-    if not path.exists():
-        return
-    with LockStore(path) as store:
-        keys = {(each.owner.flow_id, each.owner.run_id): each.key for each in store.waiters() if each.alive}
+    waiting = waiting_here(config)
     picture.running = [
-        dataclasses.replace(run, waits_for=keys.get((run.flow_id, run.run_id))) for run in picture.running
+        dataclasses.replace(run, **waits_json(waiting.get((run.flow_id, run.run_id)))) for run in picture.running
     ]
 
 
@@ -195,22 +190,15 @@ def _text(picture: "Picture", now: int, shown: list[dict[str, Any]], *, every: b
 
 
 def _nothing(root: Path, config: Path | None, flow: str | None) -> str:
-    import os
+    from aetherflow.core.cli.lookup import elsewhere, plain
 
-    from aetherflow.core.cli.lookup import plain
-    from aetherflow.core.runtime.environment.project_file import find_project
-
-    where = plain(root)
-    text = f"no run under {where}" if flow is None else f"no run of a flow {flow!r} under {where}"
-    chosen = config is not None or "AETHERFLOW_STATE_ROOT" in os.environ
-    if chosen or find_project(Path.cwd()) is not None:
-        return text
-    return f"{text}; there is no project file here, and one may set another state root (--config FILE)"
+    what = "no run" if flow is None else f"no run of a flow {flow!r}"
+    return f"{what} under {plain(root)}{elsewhere(config, 'status')}"
 
 
 def _every(shown: list[dict[str, Any]]) -> str:
+    from aetherflow.core.base.times import iso
     from aetherflow.core.cli.history_text import took
-    from aetherflow.core.cli.since import iso
     from aetherflow.core.console.table import table
 
     rows = [

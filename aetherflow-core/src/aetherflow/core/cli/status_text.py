@@ -1,6 +1,7 @@
 """The lines of `status`: first what needs a person, then what is in hand, what runs, and one line for the rest."""
 
 import datetime as dt
+import re
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ EARLIER_SHOWN = 3
 NAME_WIDTH = 24
 LEAST_WIDTH = 40
 MINUTE = 60_000
+_CODE = re.compile(r"\bAF\d{4}\b")
 
 
 class Lines:
@@ -86,7 +88,9 @@ class Lines:
     def _running(self, run: "Running") -> str:
         parts = [how_far(run.progress)] if run.progress else []
         parts += [f"{_span(self._now - run.since)}", run.process]
-        parts += [f"waits for lock {run.waits_for}"] if run.waits_for else []
+        if run.waits_for:
+            held = f", held by {run.lock_holder}" if run.lock_holder else ""
+            parts.append(f"waits for lock {run.waits_for}{held}, since {self._time(run.waits_since)}")
         return self._line("running", run.flow_id, ", ".join(parts))
 
     def _files(self, picture: "Picture") -> list[str]:
@@ -150,8 +154,8 @@ class Lines:
 
 
 def _cause(need: "NeedsPerson") -> str:
-    code = need.error_code
-    return need.cause if not code or code in need.cause else f"{need.cause} ({code})"
+    """With its code; that of a flow inside stands in the words already, and says more than the one around it."""
+    return f"{need.cause} ({need.error_code})" if need.error_code and not _CODE.search(need.cause) else need.cause
 
 
 def _about(need: "NeedsPerson") -> str:

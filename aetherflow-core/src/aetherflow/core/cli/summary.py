@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.base.said import code_of
 from aetherflow.core.console.table import table
 from aetherflow.core.host.installing import install_all
 from aetherflow.core.kernel.sequencing.results import SUMMARY_SCHEMA, ArtifactSummary, JobSummary, RunSummary
+from aetherflow.core.kernel.state.reasons import StateReason
 
+COUNTED = frozenset({StateReason.ITEMS_SKIPPED, StateReason.ITEMS_TOLD, StateReason.QUARANTINED})
+"""Reasons of repeated steps that say of how many items they speak."""
 KEPT_SHOWN = 20
 """Most files that the failure block names: a step may have written thousands, and the block may be sent by mail."""
 
@@ -21,7 +25,7 @@ def summary_text(summary: RunSummary) -> str:
         rows.append([job.job_id, "", job.status, seconds(job.duration_ms), _job_note(job)])
         for step in job.steps:
             note = f"reused from attempt {step.attempt}" if step.reused else step.reason or ""
-            if step.items is not None:
+            if step.items is not None and (step.reused or code_of(step.reason) not in COUNTED):
                 bad = f", {step.items_failed} failed" if step.items_failed else ""
                 note = f"{step.items} item{'s' * (step.items != 1)}{bad}" + (f", {note}" if note else "")
             if not step.reused and step.attempt > 1:

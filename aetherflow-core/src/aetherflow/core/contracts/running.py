@@ -124,8 +124,8 @@ class RunPhases(Protocol):
     def progress(self) -> str | None:
         """How far the step that runs is, for readers elsewhere; called from any thread."""
 
-    def jobs_ended(self, *, failed: bool) -> None:
-        """All jobs of the flow have ended; the end of the run is not recorded yet."""
+    def jobs_ended(self, *, failed: bool, whole: bool) -> None:
+        """The jobs have ended, all of the flow if `whole`; the end of the run is not recorded yet."""
 
     def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
         """State file, flow id, run id and folder of what was kept for claims that are final now."""

@@ -102,10 +102,11 @@ class Phases:
         for message in warnings:
             emit("log", level="WARNING", logger="aetherflow", message=message)
 
-    def jobs_ended(self, *, failed: bool) -> None:
+    def jobs_ended(self, *, failed: bool, whole: bool) -> None:
         """Remove the folders of the run as the flow asks, but for those with files that its open claims need.
 
         This comes before the run is recorded as finished: after a crash in between it is resumed and cleaned again.
+        A run without some of its jobs keeps its folders for them, until another run has taken its claims over.
         """
         policy = self._opened.flow.spec.flow.workspace.cleanup_policy
         if policy == "never" or (policy == "on_success" and failed):
@@ -115,8 +116,11 @@ class Phases:
         folders = {job: self._workspace.job_path(job) for job in jobs}
         kept = [job for job, folder in folders.items() if any(path.is_relative_to(folder) for path in needed)]
         if kept:
-            self._opened.state.keep_folders([str(folders[job]) for job in kept], policy)
-            jobs = [job for job in jobs if job not in kept]
+            noted = [folders[job] for job in kept] if whole else self._workspace.removable(jobs)
+            self._opened.state.keep_folders(list(map(str, noted)), policy)
+        if not whole:
+            return
+        jobs = [job for job in jobs if job not in kept]
         doomed = self._artifacts_in(self._workspace.removable(jobs))
         if doomed:
             self._opened.state.mark_removed([item.path for item in doomed], f"cleanup {policy}")

@@ -99,6 +99,20 @@ class RunRecords:
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}
         self._healed: dict[str, dict[Place | None, Healed]] = {}
         self._healed_at: _Facts = ()
+        self._asked: dict[Path, _Facts] = {}
+        self._under_way = False
+
+    def begin(self) -> None:
+        """Begin a look: `is_as_before` compares with what is asked from now on."""
+        self._asked, self._under_way = {self._registry: _facts(self._registry)}, False
+
+    def is_as_before(self) -> bool:
+        """Whether all that was asked since `begin` would be answered the same: no file was written meanwhile.
+
+        A run under way may be killed, which is written nowhere.
+        """
+        same = (facts and _facts(path) == facts for path, facts in self._asked.items())
+        return bool(self._asked) and not self._under_way and all(same)
 
     def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
         """Run id to the run; left out are those that are not recorded, and those whose state cannot be reached."""
@@ -188,7 +202,9 @@ class RunRecords:
         for each in self._fitting(wanted):
             if each.status in wanted.unless:
                 return None
-            if Path(each.place.state_path).exists():
+            if (path := Path(each.place.state_path)) not in self._asked:
+                self._asked[path] = _facts(path)
+            if path.exists():
                 return each.place
         return None
 
@@ -211,7 +227,9 @@ class RunRecords:
             found = {(each.run.flow_id, each.run.run_id): each for each in trouble_of(Path(path), missing)}
             known |= {key: found.get(key) for key in missing}
         self._files[path] = facts, {key: each for key, each in known.items() if each is None or each.run.finished_at}
-        return [each for key in keys if (each := known[key]) is not None]
+        asked = [each for key in keys if (each := known[key]) is not None]
+        self._under_way |= any(each.run.finished_at is None for each in asked)
+        return asked
 
 
 def _healed_in(db: sqlite3.Connection, run_ids: str) -> dict[str, dict[Place | None, Healed]]:
@@ -238,8 +256,7 @@ def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed)
     if trouble is None:  # it was refused, or its state is gone; else it is another run than the one that is meant
         return place is None or not Path(place.state_path).exists()
     run = trouble.run
-    ended = run.finished_at or run.heartbeat_at or run.started_at
-    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= ended
+    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= run.last_seen
 
 
 def _is_meant(wanted: WantedRun, run: PastRun) -> bool:

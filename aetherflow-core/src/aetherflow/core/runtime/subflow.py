@@ -140,18 +140,21 @@ class _Relay:
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
+        self._step = ""
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields)
-        if event == "output":
-            self._tell(f"{name}: {fields.get('text', '')}")
+        item = f"[{fields.get('label', fields['item'])}]" if "item" in fields else ""
+        name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields) + item
+        if event == "step_start":
+            self._step = name
+        elif event == "output":  # it does not know its item
+            self._tell(f"{self._step or name}: {fields.get('text', '')}")
         elif event == "step_end":
-            item = f"[{fields.get('label', fields['item'])}]" if "item" in fields else ""
             detail = fields.get("error") or fields.get("reason")
             told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
-            self._tell(f"{name}{item} {fields['status']}{told}")
+            self._tell(f"{name} {fields['status']}{told}")
         elif event == "log" and fields.get("level") != "DEBUG":
-            self._tell(f"{fields.get('level')} {fields.get('message')}")
+            self._tell(": ".join(filter(None, [name, f"{fields.get('level')} {fields.get('message')}"])))
 
     def _tell(self, line: str) -> None:
         self._attempt.relay("stderr", f"{line}\n".encode(errors="replace"))
@@ -165,7 +168,7 @@ def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> S
         inside = failures.get((job.job_id, job.error.step))
         if inside is not None and isinstance(inside.__cause__, RunError) and job.error.code == inside.code:
             return StepError(inside.message, fix=inside.fix)
-    text = f"run {summary.run_id} of flow {summary.flow_id} ended {summary.status}"
+    text = f"flow {summary.flow_id} ended {summary.status}"
     fixes, log = [], summary.log_path
     if job is not None and job.error is not None:
         failure = job.error

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.audit.needs import kind_of, released, settled_by
 from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
@@ -15,7 +16,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.schedule.slots import expected
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 from aetherflow.scheduler.time.cron import Cron
 
 if TYPE_CHECKING:

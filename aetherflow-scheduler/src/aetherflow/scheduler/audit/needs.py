@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.acks import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
@@ -14,7 +15,6 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, MEANT, SlotReason, said
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
     from aetherflow.core.embedding import Act, Trouble

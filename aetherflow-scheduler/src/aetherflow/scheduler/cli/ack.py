@@ -24,13 +24,14 @@ def ack(
     Example: aetherflow-scheduler ack scheduler.yaml prices --before 2026-11-24 --reason "too late"
     """
     from aetherflow.core.api import UsageError
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.audit.needs import kind_of
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.acks import acknowledge, acknowledged_slots
     from aetherflow.scheduler.ledger.slots import Slots
-    from aetherflow.scheduler.time.clock import iso, to_ms
+    from aetherflow.scheduler.time.clock import to_ms
 
     schedule = load(file)
     found = schedule.item(item)

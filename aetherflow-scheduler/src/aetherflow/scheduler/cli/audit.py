@@ -40,12 +40,12 @@ def audit(
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.audit.audit import audit as compare
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.leader import current_leader
-    from aetherflow.scheduler.time.clock import iso
 
     wanted = _kinds(fail_on)
     schedule = load(file)
@@ -89,8 +89,7 @@ def _kinds(text: str) -> "frozenset[str]":
 
 
 def _show(found: "Audit", wanted: frozenset[str]) -> None:
-    from aetherflow.core.embedding import table
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.core.embedding import iso, table
 
     if found.gaps:
         rows = [[gap.item, iso(gap.slot), gap.problem] for gap in found.gaps[:SHOWN]]

@@ -33,7 +33,7 @@ def backfill(
 
     Example: aetherflow-scheduler backfill scheduler.yaml nightly --from 2026-11-01 --to 2026-11-15 --dry-run
     """
-    from aetherflow.core.embedding import unhindered
+    from aetherflow.core.embedding import iso, unhindered
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.truth import truth_of
@@ -62,7 +62,7 @@ def backfill(
         here.reread(item, to_ms(first), to_ms(last))
         wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
-            here.events.warning("busy", f"{item} {_iso(row.slot)}: left out, it is {row.status}")
+            here.events.warning("busy", f"{item} {iso(row.slot)}: left out, it is {row.status}")
         done = fill(here, found, wanted, reason, lambda row: None if as_json or quiet else _show_row(row))
         stopped = here.stop.signal
         after = [(each.slot, here.slots.find(item, each.slot)) for each in wanted]
@@ -96,11 +96,12 @@ def _has_ended(row: "SlotRow | None", begun: int) -> bool:
 
 
 def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.app import SCHEMA
 
     report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
     report |= {"left": wanted - len(done), "failed": _failed(done)}
-    report["not_done"] = [{"slot": _iso(slot), "status": status} for slot, status in undone.items()]
+    report["not_done"] = [{"slot": iso(slot), "status": status} for slot, status in undone.items()]
     typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
 
 
@@ -116,25 +117,21 @@ def _failed(done: "list[SlotRow]") -> int:
     return sum(row.status in (Status.FAILED, Status.UNKNOWN) for row in done)
 
 
-def _iso(slot: int) -> str:
-    from aetherflow.scheduler.time.clock import iso
-
-    return iso(slot)
-
-
 def _show_row(row: "SlotRow") -> None:
-    typer.echo(f"{_iso(row.slot)}  {row.status}  {row.run_id}" + (f"  {row.reason}" if row.reason else ""))
+    from aetherflow.core.embedding import iso
+
+    typer.echo(f"{iso(row.slot)}  {row.status}  {row.run_id}" + (f"  {row.reason}" if row.reason else ""))
 
 
 def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
-    from aetherflow.core.embedding import table
+    from aetherflow.core.embedding import iso, table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.reasons import code_of
 
     if as_json:
         slots = [
             {
-                "slot": _iso(each.slot),
+                "slot": iso(each.slot),
                 "run_id": each.run_id,
                 "was": each.was,
                 "reason": each.reason,
@@ -142,13 +139,13 @@ def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_j
             }
             for each in wanted
         ]
-        left = [_iso(row.slot) for row in busy]
+        left = [iso(row.slot) for row in busy]
         report = {"schema": SCHEMA, "item": item, "dry_run": True, "slots": slots, "busy": left}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
         return
     if wanted:
-        rows = [[_iso(each.slot), each.was, each.run_id, each.reason or ""] for each in wanted]
+        rows = [[iso(each.slot), each.was, each.run_id, each.reason or ""] for each in wanted]
         typer.echo(table(["SLOT", "NOW", "WOULD RUN AS", "REASON"], rows))
     for row in busy:
-        typer.echo(f"{_iso(row.slot)} is left out: {row.status}")
+        typer.echo(f"{iso(row.slot)} is left out: {row.status}")
     typer.echo(f"{len(wanted)} slots of {item} would run")

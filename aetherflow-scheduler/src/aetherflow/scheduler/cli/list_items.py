@@ -43,10 +43,10 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
-    from aetherflow.core.embedding import masked_by_name
+    from aetherflow.core.embedding import iso, masked_by_name
     from aetherflow.scheduler.cli.shown import local_text
     from aetherflow.scheduler.schedule.slots import next_slot
-    from aetherflow.scheduler.time.clock import iso, to_ms
+    from aetherflow.scheduler.time.clock import to_ms
 
     slot = next_slot(item, max(now, item.since - dt.timedelta(microseconds=1)) if item.since else now)
     slot = slot if item.spec.enabled else None

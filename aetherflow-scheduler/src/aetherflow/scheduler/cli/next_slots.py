@@ -84,9 +84,10 @@ def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Itera
 
 
 def _described(slot: "Slot") -> dict[str, Any]:
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.shown import local_text
     from aetherflow.scheduler.schedule.slots import excluded
-    from aetherflow.scheduler.time.clock import iso, to_ms
+    from aetherflow.scheduler.time.clock import to_ms
 
     return {
         "item": slot.item.id,

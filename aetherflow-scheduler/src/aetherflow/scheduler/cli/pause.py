@@ -20,12 +20,13 @@ def pause(
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """
     from aetherflow.core.api import UsageError
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.epochs import Pauses
     from aetherflow.scheduler.ledger.store import actor
-    from aetherflow.scheduler.time.clock import iso, to_ms
+    from aetherflow.scheduler.time.clock import to_ms
 
     schedule = load(file)
     at = instant(schedule, until, "--until", schedule.item(item))

@@ -23,13 +23,13 @@ def prune(
     Example: aetherflow-scheduler prune scheduler.yaml --before 2026-01-01 --dry-run
     """
     from aetherflow.core.api import UsageError
-    from aetherflow.core.embedding import table
+    from aetherflow.core.embedding import iso, table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.pruning import LEAST_MS, find_old
     from aetherflow.scheduler.ledger.pruning import prune as forget
-    from aetherflow.scheduler.time.clock import iso, to_ms
+    from aetherflow.scheduler.time.clock import to_ms
 
     schedule = load(file)
     limit = instant(schedule, before, "--before")

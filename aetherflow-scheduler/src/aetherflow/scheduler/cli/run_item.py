@@ -31,12 +31,12 @@ def run_item(
     Example: aetherflow-scheduler run-item scheduler.yaml nightly --slot 2026-11-24T01:00Z
     """
     from aetherflow.core.api import UsageError
-    from aetherflow.core.embedding import unhindered
+    from aetherflow.core.embedding import iso, unhindered
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.loop.single import run_item as run_one
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.scheduler.time.clock import to_ms
 
     unhindered()
     if trigger not in TRIGGERS:
@@ -48,7 +48,7 @@ def run_item(
     if row is None:
         since = schedule.item(item).since
         assert since is not None  # noqa: S101 that is why there is no slot
-        why = f"nothing to do, slots are expected since {since:%Y-%m-%dT%H:%M:%SZ}"
+        why = f"nothing to do, slots are expected since {iso(to_ms(since))}"
         if as_json:
             report = {"schema": SCHEMA, "ran": False, "item": item, "slot": None, "reason": why, "exit_code": 0}
             typer.echo(json.dumps(report, ensure_ascii=False, indent=2))

@@ -52,7 +52,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
 
 
 def _need(need: "Need") -> dict[str, Any]:
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.core.embedding import iso
 
     run = need.trouble.run if need.trouble is not None else None
     return {
@@ -74,7 +74,7 @@ def _need(need: "Need") -> dict[str, Any]:
 
 
 def _described(each: "ItemStatus") -> dict[str, Any]:
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.core.embedding import iso
 
     pause = None
     if each.pause is not None:
@@ -103,7 +103,7 @@ def _text(found: "ScheduleStatus") -> str:
     rows = [_row(each) for each in found.items]
     if rows:
         lines.append(table(["ITEM", "STATE", "LAST RUN", "STATUS", "NEXT", "NOTE"], rows))
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.core.embedding import iso
 
     told = {(row.item, row.slot) for need in found.needs for row in need.rows}
     waiting = [row for row in found.interrupted if (row.item, row.slot) not in told]
@@ -116,7 +116,7 @@ def _text(found: "ScheduleStatus") -> str:
 
 
 def _need_lines(need: "Need") -> list[str]:
-    from aetherflow.scheduler.time.clock import iso
+    from aetherflow.core.embedding import iso
 
     facts = [need.cause]
     if need.holds_up:
@@ -134,8 +134,9 @@ def _need_lines(need: "Need") -> list[str]:
 
 
 def _row(each: "ItemStatus") -> list[str]:
+    from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.shown import local_text
-    from aetherflow.scheduler.time.clock import from_ms, iso
+    from aetherflow.scheduler.time.clock import from_ms
 
     notes = []
     if each.late:

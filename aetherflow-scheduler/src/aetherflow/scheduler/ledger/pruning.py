@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.time.clock import iso
 
 BATCH = 5000
 """Slots per transaction; small, so that a running scheduler never waits long for the database."""

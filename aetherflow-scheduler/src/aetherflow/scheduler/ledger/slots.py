@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aetherflow.core.api import StateError
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import Fate
 from aetherflow.scheduler.reasons import Reason, columns
 from aetherflow.scheduler.schedule.policy import Room, Status, Verdict
-from aetherflow.scheduler.time.clock import iso
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
 _UNWELL = "status IN ('FAILED', 'UNKNOWN', 'MISSED')"  # likewise

@@ -127,6 +127,10 @@ class Ledger:
         values = {"at": self.clock.now_ms(), "event": event, "item": item, "slot": slot, "actor": actor()}
         insert(self.db, "journal", {**values, "detail": text})
 
+    def seen(self) -> tuple[int, int]:
+        """What changes with every change to the file, by this connection too."""
+        return self.changes(), self.db.total_changes
+
     def changes(self) -> int:
         """A number that changes when another connection commits a change to the file (`PRAGMA data_version`)."""
         with self.reported():

@@ -41,6 +41,7 @@ class Truth:
         """`root` is the state root."""
         self._items = {item.id: item for item in items}
         self._root = root
+        self._seen: object = None
 
     @cached_property
     def _records(self) -> "RunRecords":
@@ -102,6 +103,19 @@ class Truth:
         bad = [row for row in rows if row.status in _BAD]
         found = self._records.healed(self._wanted(row, changed=False) for row in bad) if bad else {}
         return [(row, found[row.run_id]) for row in bad if row.run_id in found]
+
+    def begin(self) -> None:
+        """Begin a look of which `note` says that it has changed nothing."""
+        self._seen = None
+        self._records.begin()
+
+    def note(self, ledger: object) -> None:
+        """The look has changed nothing; `ledger` is what changes when the ledger does."""
+        self._seen = ledger
+
+    def is_as_before(self, ledger: object) -> bool:
+        """Whether the same look would change nothing again: nobody has written to what it has read."""
+        return self._seen is not None and self._seen == ledger and self._records.is_as_before()
 
     def told(self, rows: Sequence[SlotRow]) -> list[SlotRow]:
         """Slots as they are, whatever the ledger says so far: for commands that write nothing."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from aetherflow.core.api import UsageError
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.audit.audit import expected_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
@@ -22,7 +23,7 @@ from aetherflow.scheduler.reasons import LEFT_OUT, Reason, SlotReason, code_of, 
 from aetherflow.scheduler.runs.adoption import adopt
 from aetherflow.scheduler.schedule.policy import Status, Verdict
 from aetherflow.scheduler.schedule.slots import Slot, excluded, expected
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item

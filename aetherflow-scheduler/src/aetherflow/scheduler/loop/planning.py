@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
@@ -17,7 +18,7 @@ from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, decide_due
 from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 from aetherflow.scheduler.time.cron import Cron
 
 if TYPE_CHECKING:

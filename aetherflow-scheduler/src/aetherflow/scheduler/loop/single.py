@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import RunBusyError, UsageError
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -15,7 +16,7 @@ from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.turns import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status, Verdict, current_slot
 from aetherflow.scheduler.schedule.slots import Slot, excluded, last_slot, next_slot
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.runs.events import Events

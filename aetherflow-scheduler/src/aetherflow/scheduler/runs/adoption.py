@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.launchers.orphans import birth_of, is_written
 from aetherflow.scheduler.ledger.epochs import Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
@@ -13,7 +14,6 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 
 def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = None, slot: int | None = None) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -11,7 +12,7 @@ from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.turns import Turns
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import next_slot
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item

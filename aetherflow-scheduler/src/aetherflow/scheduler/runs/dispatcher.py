@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.launchers import Launcher, Running, load_launcher
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
@@ -17,7 +18,6 @@ from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
 from aetherflow.scheduler.runs.watching import Live, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from aetherflow.core.embedding import dropped_lines
+from aetherflow.core.embedding import dropped_lines, iso
 
 _RANKS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -33,8 +33,7 @@ class Events:
             head = {"ts_ms": now, "level": level, "event": event, "message": message}
             line = json.dumps({**head, **given}, ensure_ascii=False, default=str)
         else:
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now // 1000))
-            line = f"{stamp} {level} {message}"
+            line = f"{iso(now)} {level} {message}"
         try:
             stream.write(f"{line}\n")
             stream.flush()

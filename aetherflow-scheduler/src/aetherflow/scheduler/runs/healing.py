@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
@@ -9,7 +10,6 @@ from aetherflow.scheduler.ledger.truth import Truth
 from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 MOST = 5000
 """Slots that one look asks about, the latest ones: those of a host that was down for weeks are thousands."""
@@ -27,13 +27,20 @@ def reread(
     """Let slots be what their runs have become since they ended; returns how many have changed.
 
     Omitted, `rows` are those that run, and the latest that did not end in SUCCESS although they should have. One that
-    runs is that of its process, unless it died. `quick`: the registry says which states are worth to be asked.
+    runs is that of its process, unless it died. `quick`: the registry says which states are worth to be asked, and
+    nothing is asked twice of files that nobody has written to.
     """
-    slots = Slots(ledger)
-    rows = slots.active() + slots.unwell(MOST) if rows is None else rows
+    slots, seen, unwell = Slots(ledger), ledger.seen(), list[SlotRow]()
+    if rows is None:
+        unwell = [] if quick and truth.is_as_before(seen) else slots.unwell(MOST)
+        rows = slots.active() + unwell
+        if unwell:
+            truth.begin()
     rows = [row for row in rows if row.status != Status.RUNNING or _is_left(ledger, row)]
     changes = truth.changes(rows, quick=quick)
     if not changes:
+        if unwell:
+            truth.note(seen)
         return 0
     done = []
     with ledger.transaction("reread"):

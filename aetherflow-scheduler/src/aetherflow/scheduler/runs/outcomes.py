@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.launchers.base import Outcome
 from aetherflow.scheduler.ledger.truth import error_of
 from aetherflow.scheduler.reasons import Reason, SlotReason, code_of, one_line, said
 from aetherflow.scheduler.runs.run_requests import reason_of, was_refused
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
     from aetherflow.core.embedding import Trouble

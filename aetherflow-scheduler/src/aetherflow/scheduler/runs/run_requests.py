@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.launchers.base import RunRequest
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.reasons import one_line
-from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -12,7 +13,7 @@ from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
 from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
 from aetherflow.scheduler.schedule.slots import last_slot
-from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item, Schedule

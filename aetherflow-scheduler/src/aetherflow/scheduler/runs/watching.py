@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.api import AetherflowError
+from aetherflow.core.embedding import iso
 from aetherflow.scheduler.launchers import Running
 from aetherflow.scheduler.launchers.orphans import signal_orphan
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -21,7 +22,6 @@ from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
 from aetherflow.scheduler.runs.turns import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.time.clock import iso
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item

@@ -47,10 +47,5 @@ def from_ms(epoch_ms: int) -> dt.datetime:
     return _EPOCH + epoch_ms * _MILLISECOND
 
 
-def iso(epoch_ms: int) -> str:
-    """Format epoch milliseconds as `2026-11-25T01:00:00Z`, the form that `--slot` accepts."""
-    return from_ms(epoch_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)

@@ -162,6 +162,31 @@ def test_a_run_of_one_job_leaves_its_claims_open(project: "Project", inbox: Path
     assert {row[2] for row in claims(project)} == {"final"}
 
 
+@pytest.mark.parametrize(("policy", "left"), [("on_success", set()), ("always", set()), ("never", {"one", "two"})])
+def test_the_folder_of_a_part_goes_when_its_claims_were_taken_over(
+    project: "Project", inbox: Path, policy: str, left: set[str]
+) -> None:
+    project.write(flow(policy, after="move"))
+    run(project, "one", "--flow-job", "take")
+    (folder,) = (project.work / "f" / "take").iterdir()
+    run(project, "two", fail="load")
+    assert folder.exists(), "run two is not good yet: what it took may be given back"
+    assert project.cli("resume", "two").code == 0
+    assert project.lines() == ["a.txt 1", "b.txt 2"]
+    assert {path.name for path in (project.work / "f" / "take").iterdir()} == left
+    gone = project.rows("SELECT DISTINCT gone_by FROM artifacts WHERE run_id='one'")
+    assert gone == [(None if left else f"cleanup {policy}",)]
+
+
+def test_the_folder_of_a_part_stays_for_its_other_jobs(project: "Project", inbox: Path) -> None:
+    project.write(flow("on_success", after="move"))
+    run(project, "one", "--flow-job", "take")
+    assert list((project.work / "f" / "take").iterdir()) != []
+    assert project.cli("run", "flow.yaml", "--run-id", "one").code == 0
+    assert project.lines() == ["a.txt 1", "b.txt 2"]
+    assert list((project.work / "f" / "take").iterdir()) == []
+
+
 def test_what_a_step_claimed_in_vain_does_not_count_for_its_next_attempt(project: "Project", inbox: Path) -> None:
     (inbox / "rows").write_text("1 2 3")
     step = "{id: s, type: test_watermark, retry: {max_attempts: 2, backoff_seconds: 0}}"

@@ -1,10 +1,10 @@
 """Records of the lock store: owners, holders, waiters, and reasons of a loss."""
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Self
 
 from aetherflow.core.base.said import ReasonCode
+from aetherflow.core.base.times import iso
 
 
 class LostReason(ReasonCode):
@@ -73,8 +73,3 @@ class Waiter:
     def __str__(self) -> str:
         who = f"run {self.owner.run_id} of flow {self.owner.flow_id}, pid {self.pid} on {self.host}"
         return f"{who} waits for it since {iso(self.since)}"
-
-
-def iso(epoch_ms: int) -> str:
-    """UTC time as ISO 8601, to the second."""
-    return dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ class RunLocks:
     def __init__(
         self, path: Path, owner: tuple[str, str, int], events: EventSink, around: "RunLocks | None" = None
     ) -> None:
-        """`owner` is flow id, run id and generation; `events` receives `lock_acquired` and `lock_lost`.
+        """`owner` is flow id, run id and generation; `events` receives `lock_wait`, `lock_acquired`, `lock_lost`.
 
         `around` are the locks of the run that started this one and waits for it: its locks are shared with this run.
         """
@@ -45,9 +46,17 @@ class RunLocks:
             if on_lost is not None:
                 on_lost(lease)
 
-        lease = self._opened().acquire(
-            key, self._owner(), ttl_seconds=ttl_seconds, wait_seconds=wait_seconds, check=check, on_lost=lost
+        acquire = partial(
+            self._opened().acquire, key, self._owner(), ttl_seconds=ttl_seconds, check=check, on_lost=lost
         )
+        try:
+            lease = acquire(wait_seconds=0)
+        except LockBusyError as error:
+            if wait_seconds <= 0:
+                raise
+            flow_id, run_id, _ = self._of
+            self._events.emit("lock_wait", flow_id=flow_id, run_id=run_id, key=key, note=str(error))
+            lease = acquire(wait_seconds=wait_seconds)
         self._acquired(lease)
         return lease
 

@@ -73,14 +73,13 @@ class KernelRun:
         else:
             ended = {Status(job.status) for job in sequence.summaries}
             status = next((bad for bad in (Status.UNKNOWN, Status.FAILED) if bad in ended), Status.SUCCESS)
-            if sequence.complete:
-                phases.jobs_ended(failed=bool(ended & NOT_WELL))
+            phases.jobs_ended(failed=bool(ended & NOT_WELL), whole=sequence.complete)
         whole = status is not Status.SUCCESS or sequence.complete
         left = [job.job_id for job in self._flow.plan.jobs if job.verdict is Verdict.LEAVE]
         partial = None if whole else said(StateReason.PARTIAL, jobs=", ".join(left))
         end = self._services.state.finish(status, reason=partial)
         if end.final:
-            self._services.emit("claims_final", count=end.final)
+            self._services.emit("claims_final", count=end.final, note="taken for good: no later run takes it again")
         if end.open:
             self._services.emit("claims_open", count=end.open, note=_goes_on(self._services, status))
         if end.released:

@@ -80,6 +80,11 @@ class PastRun:
         return now_ms() - self.started_at if self.status == Status.RUNNING else None
 
     @property
+    def last_seen(self) -> int:
+        """Its end, or the last sign of life of one whose process recorded none, in UTC epoch milliseconds."""
+        return self.finished_at or self.heartbeat_at or self.started_at
+
+    @property
     def log_path(self) -> Path:
         """The log of the run; a folder of the same name without suffix holds the logs of its attempts."""
         return side_of(Path(self.state_path)) / "logs" / self.flow_id / f"{self.run_id}.jsonl"
@@ -119,6 +124,8 @@ class PastStep:
     reason_code: str | None
     label: str | None
     """Name of the item for people; None without one."""
+    idem_key: str
+    """The idempotency key of its effect, equal for all attempts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
 _LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
     ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
-_SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED') AND r.settled IS NULL)
+_SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING') AND r.settled IS NULL)
     SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
 
 
@@ -51,22 +51,24 @@ class Overview(NamedTuple):
 def settle_healed(db: sqlite3.Connection) -> None:
     """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller.
 
-    A run that asks whether a step was done is not healed by others.
+    A run that asks whether a step was done is not healed by others. A row that says RUNNING may be of a killed process.
     """
-    for *known, _ in db.execute(_SETTLE).fetchall():
+    for *known, healed in db.execute(_SETTLE).fetchall():
         run = Registered(*known)
-        if run.status != Status.INTERRUPTED or not _may_ask(run):
+        if run.status == Status.FAILED or not _may_ask_or_run(run, healed):
             key = (run.flow_id, run.run_id, run.state_path)
-            db.execute("UPDATE runs SET settled='healed' WHERE flow_id=? AND run_id=? AND state_path=?", key)
+            over = "settled='healed', status=iif(status='RUNNING', 'INTERRUPTED', status)"
+            db.execute(f"UPDATE runs SET {over} WHERE flow_id=? AND run_id=? AND state_path=?", key)  # noqa: S608 ours
 
 
-def _may_ask(run: Registered) -> bool:
+def _may_ask_or_run(run: Registered, healed: int) -> bool:
     from aetherflow.core.kernel.state.trouble import trouble_of  # not needed by runs
 
     try:
-        return any(trouble.asks for trouble in trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)]))
+        found = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     except StateError:
         return Path(run.state_path).exists()
+    return any(each.asks or each.run.status == Status.RUNNING or healed < each.run.last_seen for each in found)
 
 
 def overview(db: sqlite3.Connection) -> Overview:

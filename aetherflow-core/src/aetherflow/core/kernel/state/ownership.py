@@ -12,8 +12,8 @@ from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
-PROBES, PROBE_SECONDS = 3, 0.005
-"""Tries to take a run lock: a check whether the run is live holds the lock for an instant."""
+PROBES, PROBE_SECONDS = 20, 0.005
+"""Tries to take a run lock: a check whether the run is live holds the lock for an instant, on a busy machine longer."""
 NAME_PROBES = 100
 """Tries to read the owner's name, at most half a second in total."""
 HEARTBEAT_LIMIT_MS = 60_000
@@ -73,6 +73,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._process = 0
 
     def acquire(self, run_id: str) -> None:
         """Take the lock without waiting. Raises RunBusyError, which names the holder, StateError."""
@@ -99,7 +100,7 @@ class RunLock:
         except OSError as error:
             os.close(descriptor)
             raise self._unusable(error) from error
-        self._descriptor = descriptor
+        self._descriptor, self._process = descriptor, os.getpid()
 
     def _unusable(self, error: OSError) -> StateError:
         fix = "check the disk and the folder beside flow.state.path, then run again"
@@ -110,6 +111,8 @@ class RunLock:
         if remove and self._descriptor is not None:
             durable.remove_file(self._path)
         if self._descriptor is not None:
+            if os.getpid() == self._process:  # a process that a step has forked may have a copy, and unwind as well
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
     TABLES,
@@ -159,13 +160,21 @@ def settle(root: Path, flow_id: str, run_id: str, verb: str | None, last_seen: i
         db.execute(query, (verb, ended, flow_id, run_id))
 
 
-def forget_files(root: Path, state_paths: Iterable[str]) -> int:
-    """Remove the runs and flows of state files; returns how many runs."""
+def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: str, reason: str) -> int:
+    """Remove the runs and flows of state files; returns how many runs.
+
+    Of those that did not end well it is noted who did it, and why.
+    """
     removed = 0
     if not (root / NAME).exists():
         return removed
+    note = (
+        "INSERT INTO forgotten SELECT flow_id, run_id, state_path, status, ?, ?, ?, ? FROM runs "
+        "WHERE state_path=? AND status IS NOT 'SUCCESS'"
+    )
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget state files"):
         for path in state_paths:
+            db.execute(note, (actor, host, reason, now_ms(), path))
             removed += db.execute("DELETE FROM runs WHERE state_path=?", (path,)).rowcount
             db.execute("DELETE FROM flows WHERE state_path=?", (path,))
     return removed

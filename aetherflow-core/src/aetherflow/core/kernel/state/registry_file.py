@@ -28,6 +28,9 @@ _ADDED_IN_2 = (
         id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
         host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,
         ended_by TEXT) STRICT""",
+    """CREATE TABLE forgotten (
+        flow_id TEXT NOT NULL, run_id TEXT NOT NULL, state_path TEXT NOT NULL, status TEXT, actor TEXT NOT NULL,
+        host TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT""",
     *(
         f"ALTER TABLE runs ADD COLUMN {column}"
         for column in (

@@ -5,9 +5,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from aetherflow.core.runtime.logs.events import NOT_WRITTEN, Events, as_text, encode, level_of
+
+_FLOWS = "aetherflow.flow"
+_STEP = ("job_id", "step_id", "item", "label")
+"""The fields that name a step."""
 
 
 class EventRecord(logging.LogRecord):
@@ -32,10 +36,12 @@ class FlowLog(logging.Handler):
         self._as_json = as_json
         self._events = events
         self._here = threading.local()
+        self._steps: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Emit a step's record as event `log`; one with a map `event_fields` as the event that its message names.
+        """Emit a step's record as event `log`, which names the step.
 
+        A record with a map `event_fields` is the event that its message names.
         What later handlers get of the record is masked too.
         """
         if isinstance(record, EventRecord):
@@ -47,7 +53,8 @@ class FlowLog(logging.Handler):
             record.event_fields = shown = self._events.masked(dict(fields))
             masked = self._text(event, record.levelname, shown)
         else:
-            self._emit_event("log", {"level": record.levelname, "logger": record.name, "message": text})
+            step = self._steps[-1] if self._steps else {}
+            self._emit_event("log", {**step, "level": record.levelname, "logger": record.name, "message": text})
             masked = self._events.masked(text)
         if masked != text:
             record.msg, record.args, record.exc_info, record.exc_text = masked, (), None, None
@@ -62,6 +69,10 @@ class FlowLog(logging.Handler):
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Pass an event to the handlers of the program, if there are any."""
+        if event == "step_start":
+            self._steps.append({name: fields[name] for name in _STEP if name in fields})
+        elif event == "step_end" and self._steps:
+            self._steps.pop()
         if event in NOT_WRITTEN or getattr(self._here, "event", None) == event:
             return
         logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
@@ -77,8 +88,9 @@ class FlowLog(logging.Handler):
 
     def _is_heard(self, logger: logging.Logger | None) -> bool:
         while logger is not None:
-            if logger.handlers and not all(isinstance(handler, FlowLog) for handler in logger.handlers):
-                return True
+            for handler in logger.handlers:
+                if not isinstance(handler, FlowLog) and (not isinstance(handler, _PassedOn) or handler.above()):
+                    return True
             logger = logger.parent if logger.propagate else None
         return False
 
@@ -104,3 +116,47 @@ def run_logging(flow_id: str, level: str, events: Events, *, as_json: bool) -> I
     finally:
         logger.removeHandler(log)
         logger.setLevel(before)
+
+
+class _PassedOn(logging.Handler):
+    """Passes records of flows to the handlers above, but for those that write to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def above(self) -> list[logging.Handler]:
+        """The handlers of the program that get the records."""
+        found: list[logging.Handler] = []
+        logger = logging.getLogger(_FLOWS).parent
+        while logger is not None:
+            found += [handler for handler in logger.handlers if not self._writes_there(handler)]
+            logger = logger.parent if logger.propagate else None
+        return found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for handler in self.above():
+            if record.levelno >= handler.level:
+                handler.handle(record)
+
+    def _writes_there(self, handler: logging.Handler) -> bool:
+        stream = getattr(handler, "stream", None)
+        if stream is None or stream is self._stream:
+            return stream is not None
+        try:
+            return bool(stream.fileno() == self._stream.fileno())
+        except (AttributeError, OSError, ValueError):  # a stream of a program has none, or it is closed
+            return False
+
+
+@contextmanager
+def shown_on(stream: TextIO) -> Iterator[None]:
+    """While the block runs, handlers that write to this stream get no records of flows: it shows the events itself."""
+    logger, handler = logging.getLogger(_FLOWS), _PassedOn(stream)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
