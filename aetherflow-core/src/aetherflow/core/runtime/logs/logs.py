@@ -32,6 +32,7 @@ class FlowLog(logging.Handler):
         self._as_json = as_json
         self._events = events
         self._here = threading.local()
+        self._of_jobs: dict[str, logging.Logger] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Emit a step's record as event `log`; one with a map `event_fields` as the event that its message names.
@@ -64,7 +65,7 @@ class FlowLog(logging.Handler):
         """Pass an event to the handlers of the program, if there are any."""
         if event in NOT_WRITTEN or getattr(self._here, "event", None) == event:
             return
-        logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
+        logger = self._of_job(fields["job_id"]) if "job_id" in fields else self.logger
         if not self._is_heard(logger):
             return
         name = level_of(event, fields)
@@ -75,10 +76,16 @@ class FlowLog(logging.Handler):
         record.event, record.fields = event, fields
         logger.handle(record)
 
+    def _of_job(self, job_id: str) -> logging.Logger:
+        if (found := self._of_jobs.get(job_id)) is None:
+            found = self._of_jobs[job_id] = self.logger.getChild(f"job.{job_id}")
+        return found
+
     def _is_heard(self, logger: logging.Logger | None) -> bool:
         while logger is not None:
-            if logger.handlers and not all(isinstance(handler, FlowLog) for handler in logger.handlers):
-                return True
+            for handler in logger.handlers:
+                if not isinstance(handler, FlowLog):
+                    return True
             logger = logger.parent if logger.propagate else None
         return False
 
