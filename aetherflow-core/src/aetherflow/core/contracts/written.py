@@ -106,7 +106,7 @@ def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
     """Build a model from rendered values; text fields get the text from `written`. Raises ValidationError."""
     try:
         return model.model_validate(data)
-    except ValidationError:
+    except ValidationError:  # only now are texts looked for: most values fit as they are
         fitted = fit(model, data, lambda path, value: text_of(value_at(written, path, value)))
     if fitted.model is None:
         raise fitted.error or AssertionError
