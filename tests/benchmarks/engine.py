@@ -23,7 +23,7 @@ STEPS, BATCH = 1_000, 10
 """Steps of one run; after how many of them as many bare commits are made."""
 FINISHED, JOBS = 10_000, 10
 RESUMES = 5
-STEP_LIMIT = 3.0
+STEP_LIMIT = 2.2
 """Wall time of a step, in bare durable commits."""
 RESUME_LIMIT = 1.0
 """Seconds to the first live step of a resumed run over those of a fresh one."""

@@ -75,9 +75,8 @@ class Step(ABC, Generic[InputsT]):
 
     def validate(self) -> None:
         """Raise ValueError if one of `required_inputs` is missing; the engine calls it before `run()`."""
-        missing = sorted(self.required_inputs - self.inputs.keys())
-        if missing:
-            raise StepInputError(f"Step {self.id} missing inputs: {missing}")
+        if missing := self.required_inputs - self.inputs.keys():
+            raise StepInputError(f"Step {self.id} missing inputs: {sorted(missing)}")
 
     @classmethod
     def output_names(cls, inputs: Mapping[str, Any]) -> set[str] | None:

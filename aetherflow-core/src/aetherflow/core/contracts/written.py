@@ -104,7 +104,10 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
 
 def validated(model: type[ModelT], data: Any, written: Any) -> ModelT:
     """Build a model from rendered values; text fields get the text from `written`. Raises ValidationError."""
-    fitted = fit(model, data, lambda path, value: text_of(value_at(written, path, value)))
+    try:
+        return model.model_validate(data)
+    except ValidationError:  # only now are texts looked for: most values fit as they are
+        fitted = fit(model, data, lambda path, value: text_of(value_at(written, path, value)))
     if fitted.model is None:
         raise fitted.error or AssertionError
     return fitted.model

@@ -143,10 +143,8 @@ class Run:
         )
 
     def _open_log(self, key: StepKey, number: int) -> OutputLog:
-        name = key.step + (f"[{key.item}]" if key.item else "")
-        path = self._logs / key.job / f"{name}.{number}.log"
         limit = self._opened.flow.snapshot.settings.step_log_bytes
-        return OutputLog(path, limit, key.job, key.step, self._opened.redactor, self._events)
+        return OutputLog(self._logs, key, number, limit, self._opened.redactor, self._events)
 
     def execute(self, observers: Sequence[Observer], facts: RunFacts, if_busy: IfBusy) -> RunSummary:
         """Run to the end; returns the summary. Raises RunFailedError, RunUnknownError, RunInterruptedError, StateError.

@@ -66,6 +66,8 @@ def _each(
 
 
 def _first(value: Any, scope: Mapping[str, Any], roots: frozenset[str], at: DocPath) -> Any:
+    if not roots:
+        return render(value, scope, at)
     if isinstance(value, Mapping):
         return {key: _first(item, scope, roots, (*at, key)) for key, item in value.items()}
     if isinstance(value, list):

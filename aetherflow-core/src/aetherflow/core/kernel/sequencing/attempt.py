@@ -1,6 +1,5 @@
 """One attempt of a step."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -38,7 +37,7 @@ class Attempt:
         """Artifacts and ledger entries for the transaction that ends the attempt."""
         self._call_inner = call_inner
         self._inner: list[Attempt] = []
-        self._inner_ids: Counter[str] = Counter()
+        self._inner_ids: dict[str, int] = {}
 
     def relay(self, stream: StreamName, data: bytes) -> None:
         """Pass output to the log; ignored once the attempt is over."""
@@ -56,8 +55,7 @@ class Attempt:
 
     def inner_key(self, step_id: str) -> StepKey:
         """Key of the next inner step of that id: `OUTER.ID`, with the number of the call from the second call on."""
-        self._inner_ids[step_id] += 1
-        number = self._inner_ids[step_id]
+        number = self._inner_ids[step_id] = self._inner_ids.get(step_id, 0) + 1
         item = self.key.item if number == 1 else f"{self.key.item}#{number}"
         return StepKey(self.key.job, f"{self.key.step}.{step_id}", item)
 

@@ -6,13 +6,14 @@ from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.yaml.flow import RetrySpec
 
 POLL_SECONDS = 0.1
+NO_RETRY = RetrySpec.model_construct()
 
 
 class RetryBudget:
     """The attempts that one step has in this process; a resumed run starts with a new budget."""
 
     def __init__(self, spec: RetrySpec | None) -> None:
-        self._spec = spec or RetrySpec.model_construct()
+        self._spec = spec or NO_RETRY
         self._failed = 0
         self._started = time.monotonic()
 

@@ -62,16 +62,11 @@ class ScopeLocks:
         with self._holding(lease):
             yield lease
 
-    @contextmanager
-    def guarding(self, attempt: Control) -> Iterator[None]:
-        """While the block runs, the loss of a lock ends this attempt."""
+    def guard(self, attempt: Control | None) -> None:
+        """From now on the loss of a lock ends this attempt; None: no attempt."""
         self._guarded = attempt
-        try:
-            if self._lost is not None:
-                self._on_lost(self._lost)
-            yield
-        finally:
-            self._guarded = None
+        if self._lost is not None:
+            self._on_lost(self._lost)
 
     def lost(self) -> LeaseLostError | None:
         """The error for a lock that was lost; None while all are held."""

@@ -223,7 +223,8 @@ class StepRunner:
             raise StepFailedError(error, work.step, error.at, attempt.log) from error
         ctx = services.open_context(attempt)
         info = StepInfo(work.key.job, work.key.step, work.step.type, attempt.number, work.key.item or None)
-        with self._locks.guarding(attempt.control):
+        try:
+            self._locks.guard(attempt.control)
             outcome = run_attempt(
                 lambda: services.wrapper.call(info, lambda: call(work.cls, work.key.step, inputs, ctx, work.key.job)),
                 attempt.control,
@@ -233,6 +234,8 @@ class StepRunner:
                 services.grace,
                 work.step.timeout_seconds,
             )
+        finally:
+            self._locks.guard(None)
         services.connectors.end_attempt()
         lost = self._locks.lost()
         if outcome.result is not None and lost is None:
@@ -280,16 +283,18 @@ class StepRunner:
         effects = attempt.effects if attempt is not None else StepEffects()
         end = StepEnd(done.status, stored, done.reason, effects, secret, shown)
         started = Handover(work.key, end, following).write(self.state)
-        for told in told_of(effects.claims.values()):
+        for told in told_of(effects.claims.values()) if effects.claims else ():
             self._say(work, "claimed", **told)
         if promoted is not None:
             work.job.outputs = promoted
         return done._replace(next=started)
 
     def _say(self, work: Work, event: str, **fields: Any) -> None:
-        key = work.key
-        self.services.emit(
+        key, services = work.key, self.services
+        services.events.emit(  # not `services.emit`: a step has two events, and each call copies the fields
             event,
+            flow_id=services.flow_id,
+            run_id=services.run_id,
             job_id=key.job,
             step_id=key.step,
             item=key.item or None,

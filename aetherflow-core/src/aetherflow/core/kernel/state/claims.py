@@ -199,7 +199,7 @@ class Claims:
             unit.journal("claimed", **named, **told)
             if (before := told["taken_over_from"]) is not None:
                 lost = {"taken_over_by": unit.run_id, **{name: told[name] for name in ("ledger", "count", "keys")}}
-                unit.journal_of(before, "claims_lost", **lost)
+                unit.journal_of(before, "claims_lost", lost)
 
     def is_own(self, identity: str) -> bool:
         """Whether this run has claimed what has this identity, and still has it, or has it for good."""

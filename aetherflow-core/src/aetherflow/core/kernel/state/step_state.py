@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -124,8 +125,9 @@ class StepStates:
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
         staged = list(end.effects.claims.values())
-        with self.claims.taking(staged), self._unit.transaction(f"step {end.status}"):
-            self.claims.store(key, staged)  # first: it may fail, and the attempt with it
+        with self.claims.taking(staged) if staged else nullcontext(), self._unit.transaction(f"step {end.status}"):
+            if staged:
+                self.claims.store(key, staged)  # first: it may fail, and the attempt with it
             self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
@@ -221,9 +223,9 @@ class StepStates:
         # a hash that was kept from the previous attempt has that attempt's version
         def_version = found.def_version if found and found.def_hash == start.def_hash else DEF_VERSION
         values = {
-            **self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item, "attempt": number,
-            "status": status, "effect": start.effect, "idem_key": start.idem_key, "plugin": start.plugin,
-            "def_hash": start.def_hash, "def_version": def_version, "started_at": at, "label": start.label, **columns,
+            **self._place(key), "attempt": number, "status": status, "effect": start.effect, "started_at": at,
+            "idem_key": start.idem_key, "plugin": start.plugin, "label": start.label,
+            "def_hash": start.def_hash, "def_version": def_version, **columns,
         }  # fmt: skip
         insert(self._unit.db, "step_runs", values)
         made = start.def_hash, def_version
@@ -251,9 +253,8 @@ class StepStates:
 
     def _store_effects(self, key: StepKey, effects: StepEffects) -> None:
         unit = self._unit
-        at = {**unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}
         for artifact in effects.artifacts.values():
-            insert(unit.db, "artifacts", {**at, **artifact._asdict()}, otherwise="REPLACE")
+            insert(unit.db, "artifacts", {**self._place(key), **artifact._asdict()}, otherwise="REPLACE")
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
         self._store_ledger(effects.ledger)
@@ -264,9 +265,11 @@ class StepStates:
             row = {"flow_id": unit.flow_id, "namespace": namespace, "key": name, "value": to_json(value)}
             insert(unit.db, "ledger", {**row, "run_id": unit.run_id, "at": now_ms()}, otherwise="REPLACE")
 
+    def _place(self, key: StepKey) -> dict[str, str]:
+        return {**self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}
+
     def _row(self, key: StepKey) -> dict[str, Any]:
-        names = ("flow_id", "run_id", "job_id", "step_id", "item_key", "attempt")
-        return dict(zip(names, self._at(key), strict=True))
+        return {**self._place(key), "attempt": self._latest[key].attempt}
 
     def _at(self, key: StepKey) -> tuple[Any, ...]:
         found = self._latest.get(key)

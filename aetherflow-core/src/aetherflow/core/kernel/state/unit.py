@@ -1,7 +1,7 @@
 """Shared by all transitions of one run: its key, the transaction that checks ownership, the journal."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,9 +10,10 @@ from aetherflow.core.base.errors import LostOwnershipError, StateError
 from aetherflow.core.kernel.state.blobs import Blobs
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+
+_JOURNAL = "INSERT INTO journal (flow_id, run_id, at, event, detail) VALUES (?, ?, ?, ?, ?)"
 
 
 class Unit:
@@ -24,6 +25,8 @@ class Unit:
         self.blobs = Blobs(store.side / "blobs", f"{flow_id}/{run_id}")
         self.flow_id = flow_id
         self.run_id = run_id
+        self.key = {"flow_id": flow_id, "run_id": run_id}
+        """The key columns of the run."""
         self.generation = 0
         self.known_outermost: Member | None = None
         """What `outermost` has read of the run's row."""
@@ -41,11 +44,6 @@ class Unit:
             row = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
             self.known_outermost = Member.read(row[0]) if row is not None and row[0] else self.member
         return self.known_outermost
-
-    @property
-    def key(self) -> dict[str, str]:
-        """The key columns of the run."""
-        return {"flow_id": self.flow_id, "run_id": self.run_id}
 
     @contextmanager
     def transaction(self, name: str, *, check: bool = True) -> Iterator[None]:
@@ -69,12 +67,11 @@ class Unit:
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""
-        self.journal_of(self.run_id, event, **detail)
+        self.journal_of(self.run_id, event, detail)
 
-    def journal_of(self, run_id: str, event: str, **detail: Any) -> None:
+    def journal_of(self, run_id: str, event: str, detail: Mapping[str, Any]) -> None:
         """The same, for another run of the flow that the transition concerns."""
-        row = {"flow_id": self.flow_id, "run_id": run_id, "at": now_ms(), "event": event, "detail": to_json(detail)}
-        insert(self.db, "journal", row)
+        self.db.execute(_JOURNAL, (self.flow_id, run_id, now_ms(), event, to_json(detail)))
 
     def _require_ownership(self) -> None:
         query = "SELECT generation FROM runs WHERE flow_id=? AND run_id=?"

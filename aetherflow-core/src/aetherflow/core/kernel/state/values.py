@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,9 +12,13 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from aetherflow.core.base.errors import OutputError
+from aetherflow.core.base.json_text import text_encoder
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode = text_encoder(separators=(",", ":"), allow_nan=False)
+
+_SAFE = frozenset({str, int, bool, type(None)})
+"""Types that stay what they are: most values have one of these."""
 
 
 def json_safe(value: Any, where: str = "output") -> Any:
@@ -33,9 +36,14 @@ def json_safe(value: Any, where: str = "output") -> Any:
             raise OutputError(f"{where} is {value}, which JSON cannot hold; return None instead")
         return float(value)
     if isinstance(value, Mapping):
-        return {_key(key, where): json_safe(item, f"{where}.{key}") for key, item in value.items()}
+        return {
+            _key(key, where): item if type(item) in _SAFE else json_safe(item, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [json_safe(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [
+            item if type(item) in _SAFE else json_safe(item, f"{where}[{index}]") for index, item in enumerate(value)
+        ]
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, Decimal | UUID | PurePath):
@@ -52,7 +60,7 @@ def to_json(value: Any) -> str:
     """Compact JSON text of a JSON-safe value; OutputError for invalid Unicode and beyond 64 MiB."""
     text = _encode(value)
     try:
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         raise OutputError("an output holds text that is not valid Unicode (a lone surrogate)") from None
     if size > MAX_OUTPUT_BYTES:

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,9 +44,6 @@ class StepContext(RunContext):
         self._attempt = attempt
         self._next_progress = 0.0
         self.files = AttemptFiles(services, attempt)
-        self.processes = AttemptProcesses(services, attempt)
-        self.locks = AttemptLocks(services.locks, attempt)
-        self.calls = AttemptCalls(services, attempt)
         self.flow_id = flow.flow_id
         self.flow_sha256 = flow.fingerprint
         self.run_id = services.run_id
@@ -53,7 +51,6 @@ class StepContext(RunContext):
         self.step_id = key.step
         self.attempt = attempt.number
         self.idempotency_key = attempt.idem_key
-        self.work_id = work_id(flow.flow_id, services.run_id, services.constants["run"]["slot"], key)
         self.work_root = services.workspace.root
         self.layout = services.workspace.layout
         self.env = flow.env
@@ -62,7 +59,31 @@ class StepContext(RunContext):
         self.connectors = services.connectors
         self.settings = services.settings
         self.state = state
-        self.log = logging.getLogger(f"aetherflow.flow.{flow.flow_id}.job.{key.job}")
+
+    # Made when a step asks for them: most ask for none
+
+    @cached_property
+    def work_id(self) -> str:  # type: ignore[override]
+        return work_id(self.flow_id, self.run_id, self._services.constants["run"]["slot"], self._attempt.key)
+
+    @cached_property
+    def log(self) -> logging.Logger:  # type: ignore[override]
+        return logging.getLogger(f"aetherflow.flow.{self.flow_id}.job.{self.job_id}")
+
+    @cached_property
+    def processes(self) -> AttemptProcesses:
+        """The child processes of the attempt."""
+        return AttemptProcesses(self._services, self._attempt)
+
+    @cached_property
+    def locks(self) -> AttemptLocks:
+        """The locks of the attempt."""
+        return AttemptLocks(self._services.locks, self._attempt)
+
+    @cached_property
+    def calls(self) -> AttemptCalls:
+        """The inner steps and flows of the attempt."""
+        return AttemptCalls(self._services, self._attempt)
 
     # Files
 

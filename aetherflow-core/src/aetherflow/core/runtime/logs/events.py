@@ -1,17 +1,17 @@
 """Events of a run: one stream for the logs, the terminal, hooks and other observers; none of them can fail the run."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from aetherflow.core.base.json_text import text_encoder
 from aetherflow.core.base.redact import Redactor
 
 log = logging.getLogger("aetherflow")
 
-encode = json.JSONEncoder(ensure_ascii=False).encode
+encode = text_encoder()
 """Encodes a value as one line of JSON."""
 
 NOT_WRITTEN = ("progress", "output")

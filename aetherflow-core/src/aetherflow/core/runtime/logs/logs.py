@@ -37,6 +37,7 @@ class FlowLog(logging.Handler):
         self._events = events
         self._here = threading.local()
         self._steps: list[dict[str, Any]] = []
+        self._of_jobs: dict[str, logging.Logger] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Emit a step's record as event `log`, which names the step.
@@ -75,7 +76,7 @@ class FlowLog(logging.Handler):
             self._steps.pop()
         if event in NOT_WRITTEN or getattr(self._here, "event", None) == event:
             return
-        logger = self.logger.getChild(f"job.{fields['job_id']}") if "job_id" in fields else self.logger
+        logger = self._of_job(fields["job_id"]) if "job_id" in fields else self.logger
         if not self._is_heard(logger):
             return
         name = level_of(event, fields)
@@ -85,6 +86,11 @@ class FlowLog(logging.Handler):
         record = EventRecord(logger.name, number, __file__, 0, self._text(event, name, fields), (), None)
         record.event, record.fields = event, fields
         logger.handle(record)
+
+    def _of_job(self, job_id: str) -> logging.Logger:
+        if (found := self._of_jobs.get(job_id)) is None:
+            found = self._of_jobs[job_id] = self.logger.getChild(f"job.{job_id}")
+        return found
 
     def _is_heard(self, logger: logging.Logger | None) -> bool:
         while logger is not None:

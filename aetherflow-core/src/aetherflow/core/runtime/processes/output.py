@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.base.redact import RedactedStream, Redactor
 from aetherflow.core.contracts.context import StreamName
+from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.logs.events import Events
 
 if TYPE_CHECKING:
@@ -48,17 +49,26 @@ class _Lines:
 class OutputLog:
     """The log of one attempt; the file is created with the first line. Thread-safe."""
 
-    def __init__(self, path: Path, limit: int, job_id: str, step_id: str, redactor: Redactor, events: Events) -> None:
-        """`limit`: bytes from which on the middle of the log is left out."""
-        self.path = path
+    def __init__(self, folder: Path, key: StepKey, number: int, limit: int, redactor: Redactor, events: Events) -> None:
+        """`folder` has the logs of the run; `limit`: bytes from which on the middle of the log is left out."""
+        self._folder = folder
+        self._key = key
+        self._number = number
         self._limit = limit
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._job_id = job_id
-        self._step_id = step_id
+        self._redactor = redactor
         self._events = events
-        self._streams: dict[StreamName, _Lines] = {"stdout": _Lines(redactor), "stderr": _Lines(redactor)}
+        self._streams: dict[StreamName, _Lines] = {}
+        """Both, from the first bytes on: most steps print nothing."""
         self._file: LimitedLog | None = None
         self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """The file, whether anything was printed or not."""
+        key = self._key
+        item = f"[{key.item}]" if key.item else ""
+        return self._folder / key.job / f"{key.step}{item}.{self._number}.log"
 
     @property
     def used(self) -> bool:
@@ -68,6 +78,8 @@ class OutputLog:
     def feed(self, stream: StreamName, data: bytes) -> None:
         """Take the next bytes of a stream; complete lines are written and emitted at once."""
         with self._lock:
+            if not self._streams:
+                self._streams = {"stdout": _Lines(self._redactor), "stderr": _Lines(self._redactor)}
             self._pass_on(stream, self._streams[stream].feed(data))
 
     def close(self) -> None:
@@ -82,10 +94,10 @@ class OutputLog:
         if not lines:
             return
         if self._file is None:
-            from aetherflow.core.base.durable.limited_log import LimitedLog  # most steps print nothing
+            from aetherflow.core.base.durable.limited_log import LimitedLog  # only for what is printed
 
             self._file = LimitedLog(self.path, self._limit)
         self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
         self.tail.extend(lines[-TAIL_LINES:])
         for line in lines:
-            self._events.emit("output", job_id=self._job_id, step_id=self._step_id, stream=stream, text=line)
+            self._events.emit("output", job_id=self._key.job, step_id=self._key.step, stream=stream, text=line)
