@@ -93,7 +93,7 @@ def claim_json(claim: "PastClaim", config: Path | None = None) -> dict[str, Any]
 
 def next_of(claim: "PastClaim", config: Path | None = None) -> str:
     """What becomes of a claim, or became of it."""
-    from aetherflow.core.runtime.resuming import command_line
+    from aetherflow.core.base.typed import command_line
 
     run = claim.run_id
     if claim.state == "lost":
