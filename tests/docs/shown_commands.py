@@ -17,7 +17,8 @@ from docs_pages import HISTORY, ROOT, blocks, name_of, pages
 
 PROGRAMS = {"aetherflow": core, "aetherflow-scheduler": scheduler}
 _START = re.compile(r"(?<![\w./@=-])(aetherflow(?:-scheduler)?) (?=[a-z-])")
-_MENTION = re.compile(r"aetherflow(?:-scheduler)?[\s\"'\\]|\bcommand_line\(")
+_MADE_BY = ("command_line", "typed_here", "typed_anywhere")
+_MENTION = re.compile(rf"aetherflow(?:-scheduler)?[\s\"'\\]|\b({'|'.join(_MADE_BY)})\(")
 """What the text of a module has if one of its literals may hold a command line; the others are not parsed."""
 _CODE = re.compile(r"`([^`]+)`")
 _HINT = re.compile(r"(?:^|[\"' ])(?:next(?:, if it was \w+)?|fix|look, then|or dismiss it|or): +(.*)$")
@@ -36,6 +37,8 @@ class Shown(NamedTuple):
     where: str
     text: str
     whole: bool
+    printed: bool = True
+    """Whether it may be part of a message; that of a docstring is help, or for programmers."""
 
 
 def in_line(where: str, line: str) -> Iterator[Shown]:
@@ -108,27 +111,34 @@ def in_examples() -> Iterator[Shown]:
                 yield from in_line(f"{name_of(path)}:{number}", line)
 
 
-def in_sources() -> Iterator[Shown]:
+@cache
+def in_sources() -> list[Shown]:
     """Those in string literals of the product, docstrings among them, and in lists of words that are joined."""
+    return list(_in_sources())
+
+
+def _in_sources() -> Iterator[Shown]:
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
         source = path.read_text(encoding="utf-8")
         if "plugin_template" not in path.parts and _MENTION.search(source):
             nodes = list(ast.walk(ast.parse(source)))
             inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+            documenting = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
             for node in nodes:
                 where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
                 if words := _joined(node):
                     yield Shown(where, shlex.join(words), whole=False)
                 elif id(node) not in inner and (text := _text(node)) is not None:
-                    yield from _in_literal(where, text)
+                    shown = _in_literal(where, text)
+                    yield from (each._replace(printed=id(node) not in documenting) for each in shown)
 
 
 def _joined(node: ast.AST) -> list[str]:
-    """The words that become a command line: of a list that begins with a program, of a call of `command_line`."""
+    """The words that become a command line: of a list that begins with a program, of a call of what makes one."""
     parts: list[ast.expr] = []
     if isinstance(node, ast.List) and node.elts and _text(node.elts[0]) in PROGRAMS:
         parts = node.elts
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "command_line":
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _MADE_BY:
         parts = [ast.Constant("aetherflow"), *node.args]
     known = len(parts) > 1 and _text(parts[1]) is not None  # which command it is, is not seen here otherwise
     return [_text(part) or VALUE for part in parts if not isinstance(part, ast.Starred)] if known else []
@@ -170,6 +180,16 @@ def refusal(shown: Shown) -> str | None:
         lacks = type(error).__name__ in ("MissingParameter", "NoArgsIsHelpError")
         return None if lacks and not shown.whole else f"{type(error).__name__}: {getattr(error, 'message', error)}"
     return None
+
+
+def takes_option(program: str, words: list[str], option: str) -> bool:
+    """Whether the command that these words begin with has an option."""
+    command = _tree(program)
+    for word in words:
+        if not hasattr(command, "get_command") or (inner := command.get_command(None, word)) is None:
+            break
+        command = inner
+    return any(option in parameter.opts for parameter in command.params)
 
 
 def _filled(word: str) -> str:

@@ -65,8 +65,8 @@ class Clearing:
     def _fix(self, fix: str | None) -> str:
         if not self._gone:
             return fix or ""
-        resume = f"aetherflow resume {self._ctx.run_id}"
-        return f"{fix} ({resume})" if fix else resume
+        resume = "resume this run: it goes on with the others"
+        return f"{fix}; then {resume}" if fix else resume
 
     def _look(self, brought: Brought, progress: Progress) -> None:
         """RemoteError if the file has changed meanwhile, or its new name is taken."""

@@ -149,7 +149,7 @@ def test_slots_to_come_that_were_forgotten_are_told_of(stuck: "Bench") -> None:
     until = found["items"][0]["held_until"]
     assert until > "2026-03-02"
     assert f"starts nothing until {until}" in stuck.command("status", "scheduler.yaml", code=1)
-    assert "aetherflow-scheduler prune FILE" in stuck.errors
+    assert f"aetherflow-scheduler prune {stuck.file} --before TIME" in stuck.errors
     assert f"nothing starts until {until}" in stuck.command("audit", "scheduler.yaml", code=1)
     assert "pruned, so nothing can be said" not in stuck.errors
     stuck.command("backfill", "scheduler.yaml", "a", "--from", "2026-03-01", "--to", "2026-03-02", code=2)

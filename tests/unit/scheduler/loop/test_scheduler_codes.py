@@ -160,7 +160,10 @@ def backfilled(bench: Bench, include: "Include") -> list[tuple[str, int, str]]:
     schedule = bench.load()
     first, last = from_ms(bench.clock.wall) - dt.timedelta(hours=1), from_ms(bench.clock.wall)
     with bench.ledger() as ledger:
-        chosen = {item.id: choose(item, ledger, truth_of(schedule), first, last, include) for item in schedule.items}
+        chosen = {
+            item.id: choose(schedule.path, item, ledger, truth_of(schedule), first, last, include)
+            for item in schedule.items
+        }
     return [(name, each.slot, each.was) for name, (wanted, _) in chosen.items() for each in wanted]
 
 

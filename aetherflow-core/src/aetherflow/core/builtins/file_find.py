@@ -132,7 +132,9 @@ class FileFind(Step[Inputs]):
         folder = locate(self.ctx, self.job_id, path, "read")
         if not folder.is_dir():
             what = "not a folder" if folder.exists() else "no such folder"
-            raise StepError(f"{what}: {path}", fix="check `path`")
+            pattern = any(sign in path for sign in "*?[")
+            fix = "name the folder by `path`, and the files in it by `pattern`" if pattern else "check `path`"
+            raise StepError(f"{what}: {path}", fix=fix)
         return folder
 
     def _search(self) -> list[Found]:

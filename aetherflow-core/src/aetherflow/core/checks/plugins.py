@@ -1,6 +1,5 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -14,6 +13,7 @@ from aetherflow.core.base.errors import PluginError, PluginNotFoundError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.contracts.kinds import ARCHIVE, SAFE_ARCHIVE_DRIVERS
@@ -53,7 +53,7 @@ def _with_code_of_the_step(problem: Problem, path: str, codes: Mapping[str, str]
 
 def with_hooks(path: str | Path) -> str:
     """The command that checks a flow with the code beside it."""
-    return shlex.join(["aetherflow", "validate", "--run-hooks", str(path)])
+    return typed_here("validate", "--run-hooks", str(path))
 
 
 class _Plugins:

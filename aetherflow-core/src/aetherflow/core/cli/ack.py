@@ -47,19 +47,20 @@ def ack(
     import json
 
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
 
     if (run_id is None) == (before is None):
-        raise UsageError("name one run, or give --before", fix="aetherflow runs ack RUN_ID --reason TEXT")
+        raise UsageError("name one run, or give --before", fix=typed_here("runs", "ack", "RUN_ID", "--reason", "TEXT"))
     if not reason.strip():
         raise UsageError("--reason is missing", fix='say why: --reason "ticket 4711"')
     now = now_ms()
     until_ms = _until(until, now) if until is not None else None
     root = state_root_here(config)
     if run_id is not None:
-        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now), config)]
+        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now))]
     else:
         before_ms = instant_ms(before, now, "--before") or now
         done = _all_before(root, before_ms, flow, _act(before, reason, until_ms, now))
@@ -102,8 +103,9 @@ def _until(text: str, now: int) -> int:
     return found
 
 
-def _one(root: Path, run_id: str, flow_id: str | None, act: "Act", config: Path | None = None) -> dict[str, Any]:
+def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, Any]:
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import find_run
     from aetherflow.core.cli.needs import NOT_WELL
     from aetherflow.core.kernel.state.transitions import Status
@@ -111,11 +113,11 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act", config: Path 
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
-    run = find_run(root, run_id, flow_id, "runs ack", config)
+    run = find_run(root, run_id, flow_id, "runs ack")
     (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
-        raise UsageError(message, fix="look what needs a person: aetherflow status")
+        raise UsageError(message, fix=f"look what needs a person: {typed_here('status')}")
     _write(root, run, act)
     return {"flow_id": run.flow_id, "run_id": run.run_id, "status": run.status, "flow_yaml": run.flow_path}
 
@@ -123,12 +125,13 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act", config: Path 
 def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
     """Write down an act on the refused start that `status` names so."""
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.kernel.state import registry
     from aetherflow.core.kernel.state.refused import act_on_refusal, open_refusals
 
     found = {f"{HANDLE}{each.id}": each for each, _ in registry.look(root, open_refusals)}
     if handle not in found:
-        raise UsageError(f"no refused start {handle!r} is open under {root}", fix="aetherflow status")
+        raise UsageError(f"no refused start {handle!r} is open under {root}", fix=typed_here("status"))
     refused = found[handle]
     act_on_refusal(root, refused.id, act)
     return {"flow_id": refused.flow_id, "run_id": handle, "status": "REFUSED", "flow_yaml": refused.flow_path}
@@ -147,10 +150,11 @@ def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> lis
 def _require_same(store: "StateStore", run: "PastRun") -> None:
     """UsageError if the run has gone on since it was looked at: what is said of its end would count for another one."""
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
 
     found = store.find_run(run.flow_id, run.run_id)
     if found is None or found.generation != run.generation:
-        raise UsageError(f"run {run.run_id!r} goes on, or was removed, a moment ago", fix="aetherflow status")
+        raise UsageError(f"run {run.run_id!r} goes on, or was removed, a moment ago", fix=typed_here("status"))
 
 
 def _write(root: Path, run: "PastRun", act: "Act") -> None:

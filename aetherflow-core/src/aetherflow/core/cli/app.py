@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from aetherflow.core.base.typed import given_project
 from aetherflow.core.console.commands import Command, LazyGroup
 from aetherflow.core.console.outcome import exit_code
 
@@ -117,11 +118,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[:1]
     _prepare_completion()
-    return exit_code(
-        lambda: _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False),
-        program="aetherflow",
-        debug=debug,
-    )
+    try:
+        return exit_code(lambda: _call(arguments), program="aetherflow", debug=debug)
+    finally:
+        given_project((), {})  # of a process that calls several
+
+
+def _call(arguments: list[str]) -> Any:
+    given_project(arguments, os.environ)
+    return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False)
 
 
 def _prepare_completion() -> None:

@@ -116,7 +116,7 @@ def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
 
 def next_of(claim: "PastClaim", config: Path | None, aside: str | None) -> str:
     """What becomes of a claim, or became of it."""
-    from aetherflow.core.runtime.resuming import command_line
+    from aetherflow.core.base.typed import command_line
 
     run = claim.run_id
     if claim.state == "lost":

@@ -91,7 +91,7 @@ def execute(
     if failure is not None:
         if not lines:  # with log_format json the events contain it
             commands = _following(summary, noting)
-            shown = failure_blocks(summary, commands, config=noting.config, in_file=start is None)
+            shown = failure_blocks(summary, commands, in_file=start is None)
             typer.echo(shown, err=True)
         raise failure
 

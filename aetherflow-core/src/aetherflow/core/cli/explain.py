@@ -1,4 +1,3 @@
-import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +27,7 @@ def explain(
     """
     import json
 
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.checks.explain import EXPLAIN_SCHEMA, explain_flow
     from aetherflow.core.checks.kinds import Environment, kind_of
     from aetherflow.core.cli.flow_source import flow_source
@@ -42,8 +42,9 @@ def explain(
             explained = explain_flow(path, snapshot)
     errors = len(explained.checked.problems.errors)
     if errors:
-        validate = shlex.join(["aetherflow", "validate", str(path)])
-        typer.echo(f"{path} has {errors} error{'s' * (errors != 1)}; see: {validate}", err=True)
+        hooks = ["--run-hooks"] if run_hooks else []
+        validate = typed_here("validate", *hooks, *source.named)
+        typer.echo(f"{source.shown} has {errors} error{'s' * (errors != 1)}; see: {validate}", err=True)
     if value is not None:
         found = _select(explained, value)
         if as_json:

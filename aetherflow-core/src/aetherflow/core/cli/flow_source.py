@@ -44,6 +44,12 @@ class FlowSource(NamedTuple):
         """The path for messages before the flow is opened."""
         return self.flow or self.manifest or Path("flow.yaml")
 
+    @property
+    def named(self) -> list[str]:
+        """The words that name it on a command line."""
+        bundle = ["--bundle-manifest", str(self.manifest)] if self.manifest is not None else []
+        return [*bundle, *([str(self.flow)] if self.flow is not None else [])]
+
     @contextlib.contextmanager
     def open(self, *, config: Path | None, run_hooks: bool, quiet: bool = False) -> "Iterator[tuple[Path, Snapshot]]":
         """Give the flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""

@@ -75,14 +75,14 @@ def release(
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import lock_store_here
     from aetherflow.core.kernel.locks.store import LockStore
-    from aetherflow.core.runtime.resuming import command_line
 
     path = lock_store_here(config)
     if not path.exists():
-        listed = command_line("locks", "list", config=config)
-        raise UsageError(f"nobody holds {key!r}: there is no lock store {path}", fix=listed)
+        message = f"nobody holds {key!r}: there is no lock store {path}"
+        raise UsageError(message, fix=typed_here("locks", "list"))
     with LockStore(path) as store:
         held = {holder.key: holder for holder in store.holders()}
         if key not in held:

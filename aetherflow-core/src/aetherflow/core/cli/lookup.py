@@ -35,24 +35,22 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     return found
 
 
-def find_run(root: Path, run_id: str, flow_id: str | None, command: str, config: Path | None) -> "PastRun":
-    """The run with an id; UsageError if there is none, or if there are several. `command` is used in the fix.
-
-    `config` is the project file that it was given.
-    """
-    from aetherflow.core.runtime.resuming import command_line, runs_of
+def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "PastRun":
+    """The run with an id; UsageError if there is none, or if there are several. `command` is used in the fix."""
+    from aetherflow.core.base.typed import typed_here
+    from aetherflow.core.runtime.resuming import runs_of
 
     found = runs_of(root, run_id, flow_id)
     if not found:
         of = f" of flow {flow_id}" if flow_id else ""
-        listed = command_line("runs", "list", config=config)
-        raise UsageError(f"no run {run_id!r}{of} is known under {root}{_forgotten(root, run_id, flow_id)}", fix=listed)
+        gone = _forgotten(root, run_id, flow_id)
+        raise UsageError(f"no run {run_id!r}{of} is known under {root}{gone}", fix=typed_here("runs", "list"))
     if len(found) > 1:
         lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
         several = len({run.flow_id for run in found}) > 1
         message = f"{len(found)} {'flows' if several else 'state files'} have a run {run_id!r}:\n" + "\n".join(lines)
         if several:
-            named = command_line(*command.split(), run_id, "--flow", found[0].flow_id, config=config)
+            named = typed_here(*command.split(), run_id, "--flow", found[0].flow_id)
             raise UsageError(message, fix=named)
         raise UsageError(message, fix="give one of the two flows another id, or its runs other ids")
     return found[0]
@@ -104,7 +102,8 @@ def elsewhere(config: Path | None, command: str) -> str:
 
 def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> tuple[str, str]:
     """The two command lines that settle a run."""
-    from aetherflow.core.runtime.resuming import command_line, named
+    from aetherflow.core.base.typed import command_line
+    from aetherflow.core.runtime.resuming import named
 
     words = ["runs", "resolve", *named(root, run.flow_id, run.run_id), "--reason", "TEXT"]
     done, abandoned = (command_line(*words, "--as", answer, config=config) for answer in ("done", "abandoned"))

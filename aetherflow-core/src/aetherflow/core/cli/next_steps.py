@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.base.typed import command_line
 from aetherflow.core.cli.lookup import plain
 from aetherflow.core.contracts.needs_person import NeedsPerson
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.resuming import (
     Resumes,
-    command_line,
     in_folder,
     named,
     outer_run,

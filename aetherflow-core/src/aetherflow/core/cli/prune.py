@@ -41,13 +41,13 @@ def prune(
     import sys
 
     from aetherflow.core.base.errors import StateError, UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.notes import notes_of
     from aetherflow.core.cli.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
-    from aetherflow.core.runtime.resuming import command_line
 
     if keep_last is None and older_than is None:
         raise UsageError("nothing says which runs may go", fix="give --keep-last N, --older-than 30d, or both")
@@ -82,7 +82,7 @@ def prune(
     else:
         typer.echo(_text(total))
     if claiming and not as_json:
-        count, listed = len(claiming), command_line("claims", "list", config=config)
+        count, listed = len(claiming), typed_here("claims", "list")
         typer.echo(f"kept {count} run{'s' * (count != 1)} for claims that are open: {listed}")
     for each in errors:
         typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)

@@ -40,6 +40,7 @@ def resolve(
 
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.ack import HANDLE, act_on_handle
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state import resolving
@@ -47,7 +48,6 @@ def resolve(
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.kernel.state.registry import settle
-    from aetherflow.core.runtime.resuming import command_line
     from aetherflow.core.runtime.workspace.workspace import remove_kept
 
     if not reason.strip():
@@ -62,7 +62,7 @@ def resolve(
         text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
         return
-    run = find_run(root, run_id, flow, "runs resolve", config)
+    run = find_run(root, run_id, flow, "runs resolve")
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
     settle(root, run.flow_id, run.run_id, "resolve", run.last_seen)
@@ -85,5 +85,5 @@ def resolve(
         for file in files[:SHOWN]:
             typer.echo(f"  {file}")
         if len(files) > SHOWN:
-            more = command_line("claims", "list", "--state", "lost", "--run", run_id, config=config)
+            more = typed_here("claims", "list", "--state", "lost", "--run", run_id)
             typer.echo(f"  and {len(files) - SHOWN} more: {more}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption
 
@@ -111,22 +112,20 @@ def _by_id(
     run_id: str, flow_id: str | None, config: Path | None, noting: "NotedStart", moved: contextlib.ExitStack
 ) -> _Found:
     """The run with an id. `moved` enters the folder in which it was started: paths of settings are relative to that."""
-    import shlex
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.kernel.state.history import bundle_of
     from aetherflow.core.kernel.state.registry import find_runs
-    from aetherflow.core.runtime.resuming import command_again, stands_in_no_file, start_of
+    from aetherflow.core.runtime.resuming import Resumes, stands_in_no_file, start_of
 
     root = state_root_here(config)
     for known in find_runs(root, run_id):
         _bring_up_to_date(Path(known.state_path))
-    run = find_run(root, run_id, flow_id, "resume", config)
+    run = find_run(root, run_id, flow_id, "resume")
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
-        raise UsageError(message, fix=f"run it again: {command_again(run)}")
+        raise UsageError(message, fix=f"run it again: {Resumes(root, config, noting.here).command(run)}")
     noting.flow, noting.flow_id, noting.given = Path(run.flow_path), run.flow_id, {"run_id": run_id}
     start = start_of(run)
     config = _config(start, config, run_id)
@@ -139,13 +138,12 @@ def _by_id(
     path = Path(run.flow_path)
     if not path.is_file():
         message = f"the flow file of run {run_id!r} is gone: {path}"
-        raise UsageError(message, fix=shlex.join(["aetherflow", "run", "FLOW", "--run-id", run_id]))
+        raise UsageError(message, fix=f"bring it back, or run another: {typed_here('run', 'FLOW', '--run-id', run_id)}")
     _require_same(_prepared(path, config), run)
     return _Found(run_id, FlowSource(_shown(path, noting.here)), config, run.slot)
 
 
 def _by_file(path: Path, config: Path | None) -> _Found | None:
-    import shlex
 
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
@@ -159,8 +157,8 @@ def _by_file(path: Path, config: Path | None) -> _Found | None:
         return _Found(run.run_id, FlowSource(path), config)
     last = latest_run(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
     if last is None:
-        fix = shlex.join(["aetherflow", "run", str(path)])
-        raise UsageError(f"no run of flow {flow.flow_id} is recorded in {flow.state_path}", fix=fix)
+        message = f"no run of flow {flow.flow_id} is recorded in {flow.state_path}"
+        raise UsageError(message, fix=typed_here("run", str(path)))
     ended = f"run {last.run_id} ended {last.status} at {both(last.finished_at)}"
     typer.echo(f"nothing to resume: every run of flow {flow.flow_id} ended well; {ended}", err=True)
     return None

@@ -28,16 +28,17 @@ def logs(
     import json
 
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import event_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
-    from aetherflow.core.runtime.resuming import command_line, named
+    from aetherflow.core.runtime.resuming import named
 
     root = state_root_here(config)
-    run = find_run(root, run_id, flow, "runs logs", config)
+    run = find_run(root, run_id, flow, "runs logs")
     files = [run.log_path] if step is None else _attempt_logs(run, step)
     files = [path for path in files if path.is_file()]
     if not files and step is None:
-        show = command_line("runs", "show", *named(root, run.flow_id, run_id), config=config)
+        show = typed_here("runs", "show", *named(root, run.flow_id, run_id))
         raise UsageError(f"run {run_id!r} has no log {run.log_path}", fix=f"it was removed; see: {show}")
     if as_json:
         document: dict[str, Any] = {"schema": LOGS_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id}

@@ -112,6 +112,7 @@ def show(
     import json
 
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import details_json, details_text
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
@@ -121,9 +122,9 @@ def show(
     from aetherflow.core.runtime.resuming import Resumes
 
     root = state_root_here(config)
-    found = run_details(find_run(root, run_id, flow, "runs show", config), journal=journal)
+    found = run_details(find_run(root, run_id, flow, "runs show"), journal=journal)
     if found is None:
-        raise UsageError(f"run {run_id!r} was removed a moment ago", fix="aetherflow runs list")
+        raise UsageError(f"run {run_id!r} was removed a moment ago", fix=typed_here("runs", "list"))
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
     note = notes_of([found.run], config)[key_of(found.run)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aetherflow.core.base.errors import SpecError, UsageError
 from aetherflow.core.base.location import absolute
+from aetherflow.core.base.typed import typed_here
 
 
 def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
@@ -19,8 +20,7 @@ def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, 
     if which.suffix in (".yaml", ".yml"):
         found = _of_flow_file(which, config)
         if not found.exists() and not may_be_missing:
-            run = shlex.join(["aetherflow", "run", str(which)])
-            raise UsageError(f"the flow {which} has no state file {found}", fix=run)
+            raise UsageError(f"the flow {which} has no state file {found}", fix=typed_here("run", str(which)))
         return found
     if not which.is_file() and not may_be_missing:
         raise UsageError(f"there is no file {which}", fix="give a flow file, a state file, or --flow ID")

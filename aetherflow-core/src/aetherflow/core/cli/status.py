@@ -121,7 +121,7 @@ def _file_word(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> tup
     """Why the state file of a flow cannot be asked: a word, the reason, what to type."""
     import shlex
 
-    from aetherflow.core.runtime.resuming import command_line
+    from aetherflow.core.base.typed import command_line
 
     path = flow.state_path
     if path in picture.gone:

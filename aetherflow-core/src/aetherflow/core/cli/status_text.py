@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from aetherflow.core.base.times import iso
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.causes import printable
 from aetherflow.core.cli.how_far import how_far
 from aetherflow.core.cli.lookup import plain
@@ -105,9 +107,10 @@ class Lines:
             )
             lines.append(self._line("older", what, ""))
         if before := len(picture.before):
-            day = (dt.datetime.fromtimestamp(self._now / 1000, dt.UTC) + dt.timedelta(days=1)).date()
+            # up to the last of them and not further: what came later is not of before the upgrade
+            end = iso(max(run.ended_at or run.started_at for run in picture.before) + 1000)
             runs = f"{before} run{'s' * (before > 1)} of before the upgrade did not end well; "
-            command = f"aetherflow runs ack --before {day} --reason TEXT"
+            command = typed_here("runs", "ack", "--before", end, "--reason", "TEXT")
             lines.append(self._line("before", f"{runs}{command}", ""))
         return lines
 

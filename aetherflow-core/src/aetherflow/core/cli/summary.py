@@ -39,14 +39,12 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(
-    summary: RunSummary, commands: Sequence[str], *, config: Path | None = None, in_file: bool = True
-) -> str:
+def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: bool = True) -> str:
     """The failure block: what failed and where, the last lines of output, kept artifacts, and what to type next.
 
-    `config` is the project file that the command was given; `in_file`: whether the run has a flow file.
+    `in_file`: whether the run has a flow file.
     """
-    from aetherflow.core.runtime.resuming import command_line
+    from aetherflow.core.base.typed import typed_here
 
     lines: list[str] = []
     for job in summary.jobs:
@@ -68,7 +66,7 @@ def failure_blocks(
     kept = [artifact for artifact in _artifacts(summary) if artifact.removed is None]
     lines += [f"kept: {_artifact(artifact)}" for artifact in kept[:KEPT_SHOWN]]
     if len(kept) > KEPT_SHOWN:
-        more = command_line("runs", "show", summary.run_id, config=config)
+        more = typed_here("runs", "show", summary.run_id)
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
     return "\n".join([*lines, *following(commands)])
 
@@ -106,9 +104,9 @@ def nothing_to_do(summary: RunSummary) -> str:
     ended = f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"
     if not summary.part:
         return ended
-    from aetherflow.core.runtime.resuming import command_line  # few runs have a part
+    from aetherflow.core.base.typed import typed_here  # few runs have a part
 
-    rest = command_line("runs", "show", summary.run_id)
+    rest = typed_here("runs", "show", summary.run_id)
     return f"{ended}, for {', '.join(summary.part)} only; how the other jobs are run: {rest}"
 
 

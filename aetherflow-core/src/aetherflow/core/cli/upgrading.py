@@ -1,13 +1,13 @@
 """`aetherflow doctor --upgrade-from VERSION`: what documents mean otherwise than in an older version."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.checks.documents import documents_in, is_folder
 from aetherflow.core.checks.kinds import Environment
 from aetherflow.core.checks.upgrade import UPGRADE_SCHEMA, compare, known_version
@@ -40,7 +40,7 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
                 typer.echo(found.as_text(version))
         for each in broken:
             errors = f"{each.errors} error{'s' * (each.errors != 1)}"
-            typer.echo(f"{each.path} has {errors}; see: aetherflow validate {shlex.quote(each.path)}")
+            typer.echo(f"{each.path} has {errors}; see: {typed_here('validate', each.path)}")
         counted = f"{len(compared)} document{'s' * (len(compared) != 1)}"
         typer.echo(f"{count or 'no'} difference{'s' * (count != 1)} from {version} in {counted}")
     return 2 if broken else 1 if count else 0

@@ -14,7 +14,8 @@ from aetherflow.core.base.errors import (
     PluginNotFoundError,
     PluginOverrideError,
 )
-from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.base.suggest import nearest
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
 from aetherflow.core.host.metadata import FOLDER, PluginEntry, installed_plugins, legacy_plugins
@@ -237,9 +238,11 @@ class Catalog:
             error = PluginNotFoundError(message, fix=install_command(extra))
             error.extra = extra
             return error
-        known = [shown(group, known) for known in self.names(group)]
-        fix = did_you_mean(shown(group, name), known, what=f"installed {WORDS[group]}s")
-        return PluginNotFoundError(message, fix=fix)
+        likely = nearest(shown(group, name), [shown(group, known) for known in self.names(group)])
+        listed = typed_here("plugins", "list", "--kind", WORDS[group])
+        return PluginNotFoundError(
+            message, fix=f"did you mean {likely!r}?" if likely else f"what is installed: {listed}"
+        )
 
 
 def _label(entry: PluginEntry) -> str:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError, StateError
 from aetherflow.core.base.redact import MASK
+from aetherflow.core.base.typed import CONFIG_VARIABLE, command_line, option_in
 from aetherflow.core.kernel.state.history import PastRun, bundle_of, list_runs, open_questions
 from aetherflow.core.kernel.state.registry import find_runs, flow_ids_of, known_flows
-from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 STATE_ROOT = "AETHERFLOW_STATE_ROOT"
@@ -42,7 +42,7 @@ def start_of(run: PastRun) -> Start:
     else:
         named = [run.flow_path, run.manifest or (bundle_of(run) or {}).get("manifest")]
         folder = _folder(words[1:], [Path(path) for path in named if path])
-    given = _option(words, "--config")
+    given = option_in(words, "--config")
     if given is None:
         return Start(folder, None)
     if folder is None and not Path(given).is_absolute():
@@ -58,16 +58,6 @@ def _folder(words: list[str], named: list[Path]) -> Path | None:
             if parts and path.parts[-len(parts) :] == parts and len(path.parts) > len(parts):
                 return Path(*path.parts[: -len(parts)])
     return None
-
-
-def _option(words: list[str], name: str) -> str | None:
-    found = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        if word == name:
-            found = following
-        elif word.startswith(f"{name}="):
-            found = word.partition("=")[2]
-    return found
 
 
 class Resumes:
@@ -163,11 +153,6 @@ def _here() -> Path:
 def named(root: Path, flow_id: str, run_id: str) -> list[str]:
     """The words that name a run to a command."""
     return [run_id, *(["--flow", flow_id] if flow_ids_of(root, run_id) - {flow_id} else [])]
-
-
-def command_line(*words: str, config: Path | None = None) -> str:
-    """A command of ours as it is typed, with the project file that the command at hand was given."""
-    return shlex.join(["aetherflow", *words, *(["--config", str(config)] if config is not None else [])])
 
 
 def in_folder(folder: Path | None, command: str, here: Path | None = None) -> str:

@@ -4,12 +4,12 @@ Stopping the outer step stops the inner run, which is then INTERRUPTED; a later 
 another, resumes it under the same id. It shares the locks of the outer run.
 """
 
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError, SpecError, StepError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import FlowResult
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.locks.run_locks import RunLocks
@@ -104,7 +104,7 @@ class FlowCalls:
                 wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
             )
         except SpecError as error:
-            validate = shlex.join(["aetherflow", "validate", str(wanted.flow)])
+            validate = typed_anywhere("validate", str(wanted.flow))
             raise StepError(str(error), fix=f"see all of it: {validate}") from error
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = Outer(
@@ -177,10 +177,11 @@ def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> S
         log = failure.log or log
         fixes = [failure.fix] if failure.fix and not isinstance(error, RunUnknownError) else []
         if isinstance(error, RunUnknownError):
-            decide = f"aetherflow resume {summary.run_id} --decide {where}"
-            answers = f"if so: {decide}=done; if not: {decide}=again"
+            given = (f"{where}={answer}" for answer in ("done", "again"))
+            done, again = (typed_anywhere("resume", summary.run_id, "--decide", each) for each in given)
+            answers = f"if so: {done}; if not: {again}"
             fixes = [f"find out if it was done; {answers}; then resume this flow"]
-    seen = [f"its log: {log}", f"all of it: aetherflow runs show {summary.run_id}"]
+    seen = [f"its log: {log}", f"all of it: {typed_anywhere('runs', 'show', summary.run_id)}"]
     return StepError(text, fix="; ".join([*fixes, *seen]))
 
 

@@ -1,4 +1,5 @@
 import json
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,9 +48,9 @@ def ack(
             if (kind_of(row) == "missed" or (one is not None and _was_held(row))) and (item, row.slot) not in known
         ]
         if not rows and one is not None and (item, first) not in known:
-            fix = (
-                "of a run that failed, say so by `aetherflow runs ack RUN_ID`; `aetherflow-scheduler status` names both"
-            )
+            failed = "aetherflow runs ack RUN_ID --reason TEXT"
+            named = shlex.join(["aetherflow-scheduler", "status", str(schedule.path)])
+            fix = f"of a run that failed, say so by: {failed}; what both are called: {named}"
             raise UsageError(f"{iso(first)} of {item} is no missed slot", fix=fix)
         acknowledge(ledger, rows, reason)
     if as_json:

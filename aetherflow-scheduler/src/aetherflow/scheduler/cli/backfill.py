@@ -53,14 +53,14 @@ def backfill(
     chosen = cast("Include", include)
     if dry_run:
         with ledger_of(schedule, read_only=True) as ledger:
-            wanted, busy = choose(found, ledger, truth_of(schedule), first, last, chosen)
+            wanted, busy = choose(schedule.path, found, ledger, truth_of(schedule), first, last, chosen)
         _show_plan(item, wanted, busy, as_json=as_json)
         return
     unhindered()
     with session(schedule, "backfill", only_mine=True, stopped=SlotReason.STOPPED, quiet=quiet) as here:
         begun = here.clock.now_ms()
         here.reread(item, to_ms(first), to_ms(last))
-        wanted, busy = choose(found, here.ledger, truth_of(schedule), first, last, chosen)
+        wanted, busy = choose(schedule.path, found, here.ledger, truth_of(schedule), first, last, chosen)
         for row in busy:
             here.events.warning("busy", f"{item} {iso(row.slot)}: left out, it is {row.status}")
         done = fill(here, found, wanted, reason, lambda row: None if as_json or quiet else _show_row(row))

@@ -34,9 +34,7 @@ def check_span(start: dt.datetime | None, end: dt.datetime | None, option: str =
     last = end or dt.datetime.now(dt.UTC)
     if start is not None and start >= last:
         shown = f"{option} {end.isoformat()}" if end is not None else "now"
-        fix = (
-            f"swap them; {option} is itself left out" if end is not None else "name an earlier --from, or a later --to"
-        )
+        fix = f"name an earlier --from, or a later {option}; {option} is itself left out"
         raise UsageError(f"--from {start.isoformat()} is not before {shown}", fix=fix)
 
 

@@ -22,7 +22,7 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
-    from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX
+    from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix
 
     schedule = load(file)
     with ledger_of(schedule, read_only=True) as ledger:
@@ -46,7 +46,8 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     else:
         typer.echo(_text(found))
     if any(each.held_until is not None for each in found.items):
-        typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {PRUNED_AHEAD_FIX}", err=True)
+        fix = pruned_ahead_fix(schedule.path)
+        typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {fix}", err=True)
     if open_needs:
         raise typer.Exit(1)
 

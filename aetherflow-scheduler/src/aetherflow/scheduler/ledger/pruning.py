@@ -1,6 +1,8 @@
 """Deletes old slots. The ledger records up to which instant, so that an audit does not report them as gaps."""
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aetherflow.core.embedding import iso
@@ -13,10 +15,6 @@ LEAST_MS = 86_400_000
 SECOND_MS = 1000
 """Granularity of slots, so that the recorded instant has no fraction and can be given as `--from`."""
 PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
-PRUNED_AHEAD_FIX = (
-    "set the clock right; if it is, `aetherflow-scheduler prune FILE --before TIME` takes that back, with the "
-    "last time up to which slots may be forgotten"
-)
 _OLD = """item=:item AND slot<:before AND status NOT IN ('WAITING', 'RUNNING', 'INTERRUPTED') AND finished_at<:ended
 AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
 AND slot<>coalesce((SELECT max(slot) FROM slots WHERE item=:item AND started_at IS NOT NULL), -1)"""
@@ -30,6 +28,12 @@ class Pruned:
     slots: int
     oldest: int
     newest: int
+
+
+def pruned_ahead_fix(document: Path) -> str:
+    """What to do where the clock that pruned was ahead."""
+    prune = shlex.join(["aetherflow-scheduler", "prune", str(document), "--before", "TIME"])
+    return f"set the clock right; if it is, say up to which time slots may be forgotten: {prune}"
 
 
 def pruned_until(ledger: Ledger) -> dict[str, int]:

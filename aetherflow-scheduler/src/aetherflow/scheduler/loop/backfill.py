@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aetherflow.core.api import UsageError
@@ -11,7 +12,7 @@ from aetherflow.core.embedding import iso
 from aetherflow.scheduler.audit.audit import expected_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
-from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD_FIX, pruned_until
+from aetherflow.scheduler.ledger.pruning import pruned_ahead_fix, pruned_until
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.slots import Slots
@@ -43,7 +44,13 @@ class Wanted:
 
 
 def choose(
-    item: "Item", ledger: Ledger, truth: Truth, start: dt.datetime, end: dt.datetime, include: Include
+    document: Path,
+    item: "Item",
+    ledger: Ledger,
+    truth: Truth,
+    start: dt.datetime,
+    end: dt.datetime,
+    include: Include,
 ) -> tuple[list[Wanted], list[SlotRow]]:
     """The slots in [start, end), up to now, that `include` selects, and those left out as they wait or run.
 
@@ -55,7 +62,7 @@ def choose(
         begin = f"begin there: --from {iso(forgotten)}; a single one by its name: run-item --slot"
         raise UsageError(
             f"the slots of {item.id} before {iso(forgotten)} were pruned: nobody knows any more which of them have run",
-            fix=PRUNED_AHEAD_FIX if forgotten > ledger.clock.now_ms() else begin,
+            fix=pruned_ahead_fix(document) if forgotten > ledger.clock.now_ms() else begin,
         )
     epochs = Epochs(ledger).all(item.id)
     seen = epochs[0].since if epochs else last

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from aetherflow.core.embedding import iso
 from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
-from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, PRUNED_AHEAD_FIX, pruned_until
+from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix, pruned_until
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
@@ -206,7 +206,8 @@ class Planner:
             held = {name: pruned[name] for name in ahead if pruned.get(name, 0) > now}
             for name, until in list(held.items())[:3]:
                 message = f"{name} starts nothing until {iso(until)}: {PRUNED_AHEAD}"
-                self._events.warning("pruned_ahead", message, item=name, items=len(held), fix=PRUNED_AHEAD_FIX)
+                fix = pruned_ahead_fix(self._file)
+                self._events.warning("pruned_ahead", message, item=name, items=len(held), fix=fix)
 
     def _move_epochs(self, now: int) -> None:
         epochs = self._epochs.all()

@@ -1,6 +1,7 @@
 """Runs one slot of one item in the foreground; called by crontabs, timers and users (`run-item`)."""
 
 import datetime as dt
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def run_item(
         "events": events,
     }
     with session(schedule, "run-item", only_mine=True, **told) as here:  # type: ignore[arg-type]
-        at = _slot_of(item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
+        at = _slot_of(schedule, item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
         here.reread(name, at)
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
         if item.spec.enabled and slot is None and machine:
@@ -113,7 +114,7 @@ def _take_waiting(here: Session, name: str) -> None:
                 here.slots.update(row, owner=ledger.me)
 
 
-def _slot_of(item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:
+def _slot_of(schedule: "Schedule", item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:
     if wanted is not None:
         slot = next_slot(item, wanted - dt.timedelta(microseconds=1))
         if slot is None or slot.at != wanted:
@@ -126,7 +127,8 @@ def _slot_of(item: "Item", now: int, wanted: dt.datetime | None, early: int) -> 
     before, following = last_slot(item, from_ms(now)), next_slot(item, from_ms(now))
     found = current_slot(now, _ms(before), _ms(following), early)
     if found is None:
-        raise UsageError(f"{item.id} has no slot whose time has come", fix="see `aetherflow-scheduler next`")
+        shown = shlex.join(["aetherflow-scheduler", "next", str(schedule.path), item.id])
+        raise UsageError(f"{item.id} has no slot whose time has come", fix=f"its slots to come: {shown}")
     return found
 
 

@@ -31,8 +31,8 @@ class Whole(BaseModel):
     ("text", "fix"),
     [
         ("template_header: true", "did you mean 'template_has_header'?"),
-        ("template_header: true, template_has_header: false", "known keys: read_heading, url"),
-        ("read_header: true, read_heading: false", "did you mean 'template_has_header'?"),
+        ("template_header: true, template_has_header: false", "known keys: read_heading, template_has_header, url"),
+        ("read_header: true, read_heading: false", "known keys: read_heading, template_has_header, url"),
         ("url: DB_URL", "write {{env.DB_URL}} if that is the name of a variable (Where it is)"),
         ("url: db_url", "correct the value (Where it is)"),
     ],

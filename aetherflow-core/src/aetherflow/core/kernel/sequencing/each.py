@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.base.errors import ItemsFailedError, OutputError, ResolverError, StateError, StepError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import said
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.written import as_written
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
@@ -205,7 +206,7 @@ def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str)
         why = message_of(error.cause).partition("\n")[0]
         lines.append(f"    {name}: {error_code_of(error.cause)} {why}{error.note}")
     fixes = {fix_of(error.cause) for error in failed}
-    fix = next(iter(fixes)) if len(fixes) == 1 else f"see what became of each: aetherflow runs show {run_id}"
+    fix = next(iter(fixes)) if len(fixes) == 1 else f"see what became of each: {typed_anywhere('runs', 'show', run_id)}"
     first = failed[0]
     found = StepFailedError(ItemsFailedError("\n".join(lines), fix=fix), work.step, first.path, first.output)
     found.items = tuple(names)

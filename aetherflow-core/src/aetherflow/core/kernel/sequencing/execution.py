@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import UndecidedStepError
 from aetherflow.core.base.location import DocPath
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.running import AttemptLog
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.kernel.sequencing.failure import message_of
@@ -58,8 +59,8 @@ def undecided(key: StepKey, attempt: int, run_id: str) -> UndecidedStepError:
     """The error for an interrupted `once` step, with the command that decides about it."""
     name = f"{key.job}.{key.step.partition('.')[0]}"
     message = f"{name} was interrupted in attempt {attempt} and must not be repeated unasked"
-    decide = f"aetherflow resume {run_id} --decide {name}"
-    return UndecidedStepError(message, fix=f"find out if it was done; if so: {decide}=done; if not: {decide}=again")
+    done, again = (typed_anywhere("resume", run_id, "--decide", f"{name}={answer}") for answer in ("done", "again"))
+    return UndecidedStepError(message, fix=f"find out if it was done; if so: {done}; if not: {again}")
 
 
 def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:

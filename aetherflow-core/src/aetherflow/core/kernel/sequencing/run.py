@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.running import RunPhases
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
@@ -92,5 +93,6 @@ def _goes_on(services: RunServices, status: Status) -> str:
     if (around := services.state.outermost).run_id != services.run_id and status is Status.SUCCESS:
         return f"they become final when run {around.run_id} ends well"
     if status is Status.SUCCESS:
-        return f"they become final when the other jobs have ended well too: aetherflow runs show {services.run_id}"
-    return f"aetherflow resume {services.run_id}, or the next run takes them over"
+        shown = typed_anywhere("runs", "show", services.run_id)
+        return f"they become final when the other jobs have ended well too: {shown}"
+    return f"{typed_anywhere('resume', services.run_id)}, or the next run takes them over"

@@ -1,8 +1,7 @@
 """A run whose claims were taken over, or given back: where it must not go on."""
 
-import shlex
-
 from aetherflow.core.base.claim_errors import ClaimsLostError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.kernel.sequencing.plan import Plan
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -31,8 +30,8 @@ def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     what = f"{first.key!r} of ledger {first.namespace}{more}"
     how = f"run {first.taken_by} took over" if first.taken_by else "a person gave back"
-    again_from = shlex.join(["aetherflow", "resume", run_id, "--from", first.step.job])
-    leave = f"aetherflow runs resolve {shlex.quote(run_id)} --as abandoned --reason TEXT"
+    again_from = typed_anywhere("resume", run_id, "--from", first.step.job)
+    leave = typed_anywhere("runs", "resolve", run_id, "--as", "abandoned", "--reason", "TEXT")
     raise ClaimsLostError(
         f"run {run_id} cannot go on: {how} what it had claimed in {step}: {what}",
         fix=f"do it again with what is new now: {again_from}; or close it: {leave}",

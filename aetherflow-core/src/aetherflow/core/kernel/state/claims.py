@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import RunBusyError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
@@ -301,7 +302,7 @@ def told_of(staged: Iterable[StagedClaim]) -> Iterator[dict[str, Any]]:
 def busy(namespace: str, key: str, run_id: str) -> ClaimBusyError:
     """The error of a key that another run holds."""
     message = f"{key!r} of ledger {namespace} is claimed by run {run_id}"
-    return ClaimBusyError(message, run_id=run_id, fix=f"wait for it: aetherflow runs show {run_id}")
+    return ClaimBusyError(message, run_id=run_id, fix=f"wait for it: {typed_anywhere('runs', 'show', run_id)}")
 
 
 def _claim(found: OpenClaim, *, alive: bool) -> Claim:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from aetherflow.core.base.errors import RunBusyError, UsageError
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.kernel.state.acts import Act, Verb, acts_of, record_act, standing
 from aetherflow.core.kernel.state.claims_end import KeptFolder, count_open, end_claims, end_elsewhere, release_folders
 from aetherflow.core.kernel.state.family import family_of, lives
@@ -44,7 +45,7 @@ def resolve(path: Path, flow_id: str, run_id: str, answer: Answer, *, actor: str
         before = standing(acts_of(store.connection, flow_id, run_id), Verb.RESOLVE, now_ms())
         if before is not None and before.value != answer:
             message = f"run {run_id} was resolved as {before.value} by {before.actor}: {before.reason}"
-            raise UsageError(message, fix=f"only a resume opens it again: aetherflow resume {run_id}")
+            raise UsageError(message, fix=f"only a resume opens it again: {typed_here('resume', run_id)}")
         if before is not None:
             return Resolved(before=before)
         return _settle(unit, answer, actor, host, reason)
@@ -53,9 +54,11 @@ def resolve(path: Path, flow_id: str, run_id: str, answer: Answer, *, actor: str
 def _settle(unit: Unit, answer: Answer, actor: str, host: str, reason: str) -> Resolved:
     family, found = family_of(unit.member), unit.store.find_run(unit.flow_id, unit.run_id)
     if found is None:
-        raise UsageError(f"run {unit.run_id} of flow {unit.flow_id} is not recorded", fix="aetherflow runs list")
+        raise UsageError(f"run {unit.run_id} of flow {unit.flow_id} is not recorded", fix=typed_here("runs", "list"))
     if found.status is Status.SUCCESS and not found.partial and not count_open(unit.db, unit.member):
-        raise UsageError(f"run {unit.run_id} ended SUCCESS: there is nothing to resolve", fix="aetherflow claims list")
+        raise UsageError(
+            f"run {unit.run_id} ended SUCCESS: there is nothing to resolve", fix=typed_here("claims", "list")
+        )
     state, end = ("final" if answer == "done" else "lost"), Resolved()
     end.claims, kept = end_elsewhere(unit.member, family, state)
     here = [member for member in family if member.state == unit.member.state]

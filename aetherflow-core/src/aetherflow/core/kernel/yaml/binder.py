@@ -75,7 +75,7 @@ def _problem(
     if kind == "extra_forbidden":
         name = str(loc[-1])
         owner = _model_at(model, loc[:-1])
-        fix = did_you_mean(name, known_keys(owner) - _present(data, loc[:-1])) if owner else "remove the key"
+        fix = did_you_mean(name, known_keys(owner), given=_present(data, loc[:-1])) if owner else "remove the key"
         at = source.key(path)
         if owner and name in known_keys(owner):  # pydantic took another spelling of the same field
             message = f"{format_path(path[:-1])} gives {_spellings(owner, name)} twice, under two of its names"

@@ -1,6 +1,5 @@
 """Ledgers as one attempt sees them: what it writes is staged for the transaction that ends it."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from aetherflow.core.base import durable
 from aetherflow.core.base.claim_errors import ClaimedFileError
 from aetherflow.core.base.errors import StepError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.contracts.running import EventSink
 from aetherflow.core.kernel.sequencing.attempt import Attempt
@@ -39,9 +39,8 @@ class ReadLedger:
 
     def artifact_of(self, claim: Claim) -> Path:
         where = f"what run {claim.run_id} took as {claim.key!r}"
-        run = shlex.quote(claim.run_id)
-        done = f"aetherflow runs resolve {run} --as done --reason TEXT"
-        given_back = f"aetherflow runs resolve {run} --as abandoned --reason TEXT"
+        done = typed_anywhere("runs", "resolve", claim.run_id, "--as", "done", "--reason", "TEXT")
+        given_back = typed_anywhere("runs", "resolve", claim.run_id, "--as", "abandoned", "--reason", "TEXT")
         fix = f"put it back, or settle that run; if it was dealt with: {done}; else: {given_back}"
         artifact = self._claims.artifact(self._name, claim)
         if artifact is None:

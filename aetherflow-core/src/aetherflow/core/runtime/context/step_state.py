@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 from aetherflow.core.base.errors import StepError
+from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -20,7 +21,8 @@ class StepState:
     def get_step_status(self, job: str, run: str, step: str) -> str | None:
         """Status of a step's latest attempt in this run; None if it has none."""
         if run != self._run_id:
-            fix = "read the outputs of other runs from the ledger, or ask: aetherflow status"
+            shown = typed_anywhere("runs", "show", run)
+            fix = f"read what other runs have recorded from the ledger; what became of this one: {shown}"
             raise StepError(f"the state of run {run} is not open to a step of run {self._run_id}", fix=fix)
         record = self._state.steps.latest.get(StepKey(job, step))
         return None if record is None else str(record.status)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
+from aetherflow.core.base.typed import CONFIG_VARIABLE
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.documents import load_document
-from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE, PROJECT_FILE, find_project
+from aetherflow.core.runtime.environment.project_file import PROJECT_FILE, find_project
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
 __all__ = ["CONFIG_VARIABLE", "PROJECT_FILE", "Project", "find_project", "load_project"]

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 PROJECT_FILE = "aetherflow.yaml"
-CONFIG_VARIABLE = "AETHERFLOW_CONFIG"
 
 
 def find_project(folder: Path) -> Path | None:

@@ -1,13 +1,13 @@
 """Opening a run: everything that is decided before it starts or resumes (inputs, resources, definitions, plan)."""
 
 import datetime as dt
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
+from aetherflow.core.base.typed import typed_here
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
@@ -105,7 +105,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     if found is None and (options.from_step is not None or options.decisions):
         option = "--from" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
-        raise UsageError(message, fix="name a known run with --run-id; `aetherflow runs list` shows them")
+        raise UsageError(message, fix=f"name a known run with --run-id, as listed by: {typed_here('runs', 'list')}")
     frozen = freeze_inputs(flow, inputs, found, dt.datetime.now(dt.UTC))
     generation = found.generation + 1 if found else 1
     constants = {"env": flow.env, "params": frozen.params, "run": run_root(run_id, generation, frozen)}
@@ -155,7 +155,7 @@ def _with_part(flow: PreparedFlow, found: RunRecord, options: RunOptions) -> Run
     named = [flow.document.file]
     if (bundle := flow.snapshot.bundle) is not None:
         named = ["--bundle-manifest", str(bundle.manifest), "--flow-yaml", str(flow.file.relative_to(bundle.folder))]
-    run = shlex.join(["aetherflow", "run", *named, "--run-id", found.run_id])
+    run = typed_here("run", *named, "--run-id", found.run_id)
     for job_id in found.part:
         if job_id not in jobs:
             message = f"run {found.run_id} was asked for job {job_id!r}, which is not in this flow any more"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aetherflow.core.runtime.environment.project_file import CONFIG_VARIABLE, find_project
+from aetherflow.core.base.typed import CONFIG_VARIABLE
+from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.workspace.places import default_state_root
 
 _LEAD_ON = (
