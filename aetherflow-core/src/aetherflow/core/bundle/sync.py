@@ -20,7 +20,6 @@ from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
 
 RECORD_VERSION = 1
-Source = BundleSource[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def now() -> str:
 
 
 def sync(
-    connect: Callable[[], contextlib.AbstractContextManager[Source]],
+    connect: Callable[[], contextlib.AbstractContextManager[BundleSource[Any]]],
     store: BundleStore,
     wanted: Wanted,
     *,
@@ -131,7 +130,7 @@ def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
 class _Sync:
     def __init__(
         self,
-        source: Source,
+        source: BundleSource[Any],
         store: BundleStore,
         wanted: Wanted,
         progress: Callable[[str, int, int], None],

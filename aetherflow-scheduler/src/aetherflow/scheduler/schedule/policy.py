@@ -97,10 +97,12 @@ class Other:
     """Whether its run was started before."""
 
 
-Turn = Literal["start", "wait", "skip", "replace"]
+OverlapDecision = Literal["start", "wait", "skip", "replace"]
 
 
-def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
+def decide_overlap(
+    slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool
+) -> OverlapDecision:
     """Decide whether a waiting slot may start while other slots of its item are active.
 
     `begun`: its run was started before, it is only resumed or tried again. `queued`: it waits for those before it
