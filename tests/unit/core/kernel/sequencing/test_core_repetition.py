@@ -205,6 +205,32 @@ def test_the_list_is_frozen_when_the_step_starts(project: "Project", monkeypatch
     assert items == [('{"items":["a","b"]}',)] * 2
 
 
+def test_an_empty_list_is_frozen_too(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: list, type: repeat_list}
+              - id: each
+                type: repeat_note
+                for_each: "{{steps.list.found}}"
+                inputs: {v: "{{item}}", file: "{{steps.list.file}}"}
+                outputs: {more: "{{steps.list.more}}"}
+        """
+    )
+    source = project.folder / "list"
+    source.write_text("[]")
+    monkeypatch.setenv("LIST", str(source))
+    assert run(project) == 1, "the listing has no output `more`"
+    (project.artifacts("a", "r") / "listed.txt").unlink()
+    source.write_text('["x"]')
+    assert run(project) == 1
+    assert calls(project) == []
+    lists = project.rows("SELECT json_extract(outputs, '$.found') FROM step_runs WHERE step_id='list' ORDER BY attempt")
+    assert lists == [("[]",), ('["x"]',)], "the listing was made again"
+
+
 @pytest.mark.parametrize(("items", "status", "outputs"), [("[]", "SUCCESS", '{"count":0,"items":[]}')])
 def test_an_empty_list(project: "Project", items: str, status: str, outputs: str) -> None:
     project.flow(step(f"for_each: {items}"))
