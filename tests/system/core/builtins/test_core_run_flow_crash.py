@@ -28,7 +28,6 @@ class Line(Step[Any]):
     """Writes one line per execution, and an artifact."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.ctx.flow_id}.{self.id}\n")
         with self.ctx.write_file(f"{self.id}.txt") as artifact:

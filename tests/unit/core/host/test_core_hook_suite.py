@@ -18,7 +18,6 @@ class TestTracer(HookSuite):
 
 
 def raising(run: RunInfo) -> None:
-    """Raise."""
     raise ValueError(run.run_id)
 
 

@@ -27,7 +27,6 @@ class Effect(Step[Any]):
     """Writes one line per execution, an artifact, and returns typed values."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.id} {json.dumps(self.inputs, sort_keys=True)}\n")
         with self.ctx.write_file(f"{self.id}.txt") as artifact:

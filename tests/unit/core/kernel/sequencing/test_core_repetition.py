@@ -20,7 +20,6 @@ class Note(Step[Any]):
     """Writes down its inputs; fails as often as the file `fail` beside EFFECTS has characters."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects = Path(self.ctx.env["EFFECTS"])
         with effects.open("a") as file:
             file.write(json.dumps([self.ctx.attempt, self.inputs.get("v"), self.ctx.idempotency_key]) + "\n")
@@ -38,7 +37,6 @@ class Listing(Step[Any]):
     """Reads a list from the file LIST, and leaves an artifact."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with self.ctx.write_file("listed.txt") as artifact:
             artifact.write(b"x")
         found = json.loads(Path(self.ctx.env["LIST"]).read_text())
@@ -50,7 +48,6 @@ class Stop(Step[Any]):
     """Asks the run to stop, and waits for it."""
 
     def run(self) -> None:
-        """Do it."""
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

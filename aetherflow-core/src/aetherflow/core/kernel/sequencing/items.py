@@ -24,7 +24,7 @@ SHOWN_NAMES = 50
 
 
 class Item(NamedTuple):
-    """One item."""
+    """An item, and how it is called: in the state, and by people."""
 
     value: Any
     key: StepKey
