@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.builtins.claimed_files import New, OnUnfinished, Picked
 from aetherflow.core.builtins.file_lists import Texts, below, counted, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
 from aetherflow.core.builtins.globbing import Found, find, look
-from aetherflow.core.builtins.picked import New, OnUnfinished, Picked
 
 POLL_SECONDS = 0.1
 

@@ -11,9 +11,9 @@ from aetherflow.core.base.said import said
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
 from aetherflow.core.kernel.sequencing.items import SHOWN_NAMES, Item, items_of, listed, loop_of
-from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
+from aetherflow.core.kernel.sequencing.verification import Verification
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepStart
 from aetherflow.core.kernel.state.transitions import Status
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class ForEach:
     """Runs the steps that repeat."""
 
-    def __init__(self, runner: StepRunner, questions: Questions) -> None:
+    def __init__(self, runner: StepRunner, verification: Verification) -> None:
         self._runner = runner
-        self._questions = questions
+        self._verification = verification
 
     @cached_property
     def _quarantine(self) -> "Quarantine":
@@ -81,7 +81,7 @@ class ForEach:
                     work.job, work.step, work.path, item_key=item.key.item, item=item.value, label=item.label
                 )
                 try:
-                    done = self._questions.answer(one) or runner.run(one)
+                    done = self._verification.answer(one) or runner.run(one)
                 except StepFailedError as error:
                     error.items = (item.name,)
                     error.item = f"item {number} of {len(items)} ({item.name})"

@@ -7,7 +7,7 @@ from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import Status
 
 
-class Questions:
+class Verification:
     """Decides whether an interrupted `once` step was done, by running its `verify`."""
 
     def __init__(self, runner: StepRunner) -> None:
