@@ -15,7 +15,7 @@ from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.healing import reread
 from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.start_decisions import BY_HAND, StartDecision, StartDecisions, by_item
-from aetherflow.scheduler.runs.watching import Live, Watch, fault_end
+from aetherflow.scheduler.runs.watching import LiveRun, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import iso
 
@@ -68,11 +68,11 @@ class Dispatcher:
         self._changed = True
 
     @property
-    def live(self) -> list[Live]:
+    def live(self) -> list[LiveRun]:
         """The runs of this process that have not ended."""
         return self._watch.live
 
-    def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
+    def stop(self, live: LiveRun, reason: Reason, *, drained: bool = False) -> None:
         """Ask a run to stop; it is killed if it does not. Further calls do nothing."""
         self._watch.stop(live, reason, drained=drained)
 

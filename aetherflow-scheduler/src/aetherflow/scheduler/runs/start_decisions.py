@@ -10,7 +10,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
-from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
+from aetherflow.scheduler.schedule.policy import Capacity, OtherSlot, Status, decide_after, decide_overlap, is_ready
 from aetherflow.scheduler.schedule.slots import last_slot
 from aetherflow.scheduler.time.clock import from_ms, iso, to_ms
 
@@ -48,11 +48,11 @@ class StartDecisions:
         """The item of an id; None if the schedule no longer has it."""
         return self._items.get(name)
 
-    def room(self) -> Room:
+    def room(self) -> Capacity:
         """The limits of the schedule and the number of running slots."""
         return self._slots.room(self._schedule.spec.max_running, self._schedule.spec.pools)
 
-    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Room) -> StartDecision:
+    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Capacity) -> StartDecision:
         """Decide whether a slot may start; `others` are the active slots of its item."""
         item = self.item(row.item)
         by_hand = row.trigger in BY_HAND
@@ -76,7 +76,7 @@ class StartDecisions:
 
     def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> StartDecision:
         open_ones = [
-            Other(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
+            OtherSlot(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
             if other.slot != row.slot and not self._is_left(other)
         ]
