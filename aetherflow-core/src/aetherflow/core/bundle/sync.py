@@ -23,7 +23,7 @@ RECORD_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SyncRequest:
     """The parameters of a sync."""
 
     manifest: str
@@ -78,7 +78,7 @@ def now() -> str:
 def sync(
     connect: Callable[[], contextlib.AbstractContextManager[BundleSource[Any]]],
     store: BundleStore,
-    wanted: Wanted,
+    wanted: SyncRequest,
     *,
     allow_stale: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -110,7 +110,7 @@ def sync(
             return SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
 
 
-def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
+def _remember_failure(store: BundleStore, wanted: SyncRequest, error: str) -> None:
     latest = store.latest()
     data = {
         "bundle_id": store.bundle_id,
@@ -132,7 +132,7 @@ class _Sync:
         self,
         source: BundleSource[Any],
         store: BundleStore,
-        wanted: Wanted,
+        wanted: SyncRequest,
         progress: Callable[[str, int, int], None],
         check: Callable[[], None],
     ) -> None:
