@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.base.errors import ItemsFailedError, StateError
 from aetherflow.core.base.location import DocPath
@@ -11,6 +10,7 @@ from aetherflow.core.base.said import said
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
 from aetherflow.core.kernel.sequencing.items import SHOWN_NAMES, Item, items_of, listed, loop_of
+from aetherflow.core.kernel.sequencing.quarantine import Quarantine
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.verification import Verification
@@ -19,9 +19,6 @@ from aetherflow.core.kernel.state.records import StepStart
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.flow import StepSpec
 
-if TYPE_CHECKING:
-    from aetherflow.core.kernel.sequencing.quarantine import Quarantine
-
 
 class ForEach:
     """Runs the steps that repeat."""
@@ -29,12 +26,7 @@ class ForEach:
     def __init__(self, runner: StepRunner, verification: Verification) -> None:
         self._runner = runner
         self._verification = verification
-
-    @cached_property
-    def _quarantine(self) -> "Quarantine":
-        from aetherflow.core.kernel.sequencing.quarantine import Quarantine  # few flows have one
-
-        return Quarantine(self._runner)
+        self._quarantine = Quarantine(runner)
 
     def run(self, job: JobRun, step: StepSpec, path: DocPath) -> Done:
         """Run the step for every item that is not done yet, one after the other.

@@ -7,7 +7,6 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import Reason, said
-from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
 from aetherflow.core.kernel.sequencing.gates import blocked_by, skipped_by, when_holds
@@ -41,7 +40,6 @@ class Sequence:
         self._state = runner.services.state
         self._plans = {job.job_id: job for job in plan.jobs}
         self._verification = Verification(runner)
-        self._each = ForEach(runner, self._verification)
         self._hashes = runner.definitions.hashes
         self.statuses: dict[str, Status] = {}
         self.summaries: list[JobSummary] = []
@@ -197,7 +195,9 @@ class Sequence:
             return stored
         self._services.check_stop()
         if step.for_each is not None:
-            return self._each.run(job, step, path)
+            from aetherflow.core.kernel.sequencing.each import ForEach  # many flows repeat nothing
+
+            return ForEach(self._runner, self._verification).run(job, step, path)
         work = runner.work(job, step, path)
         return self._verification.answer(work) or runner.run(work, following=self._following(job, index + 1))
 
