@@ -135,7 +135,7 @@ def examine(
     missing = [] if broken else list(_missing_env(checked, snapshot))
     if cron:
         _under_cron(path, config, snapshot, missing, problems)
-    renderer = ValueRenderer(snapshot)
+    shower = ValueRenderer(snapshot)
     if checked.merged is not None and isinstance(checked.merged.data, dict):
         at = Location(checked.path)
         problems.extend(_drivers(checked, checked.catalog))
@@ -144,16 +144,15 @@ def examine(
         problems.extend(suspects(checked, snapshot))
     probes = []
     if deadline is not None and not broken:
-        probes = _probe(checked, snapshot, renderer, deadline)
+        probes = _probe(checked, snapshot, shower, deadline)
         problems.extend(probe.problem for probe in probes if probe.problem is not None)
-    return Diagnosis(checked.path, missing, _masked(problems, renderer), sorted(snapshot.masked), probes)
+    return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
 
 
-def _masked(problems: Problems, renderer: ValueRenderer) -> Problems:
+def _masked(problems: Problems, shower: ValueRenderer) -> Problems:
     shown = Problems()
     shown.extend(
-        replace(each, message=str(renderer.masked(each.message)), fix=str(renderer.masked(each.fix)))
-        for each in problems
+        replace(each, message=str(shower.masked(each.message)), fix=str(shower.masked(each.fix))) for each in problems
     )
     return shown
 
@@ -246,7 +245,7 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
     yield from check_clock(Path(checked.path), at)
 
 
-def _probe(checked: Checked, snapshot: Snapshot, renderer: ValueRenderer, deadline: float) -> list[Probe]:
+def _probe(checked: Checked, snapshot: Snapshot, shower: ValueRenderer, deadline: float) -> list[Probe]:
     if checked.document is None or checked.spec is None or checked.catalog is None:
         return []
     flow_id, work, _ = places_of(checked.document, snapshot)
@@ -258,7 +257,5 @@ def _probe(checked: Checked, snapshot: Snapshot, renderer: ValueRenderer, deadli
     ):
         return []  # an unknown profile is reported already
     base = work / (flow_id or "flow")
-    prober = Prober(
-        checked.document, checked.spec, checked.profiles, snapshot, checked.catalog, base, renderer.redactor
-    )
+    prober = Prober(checked.document, checked.spec, checked.profiles, snapshot, checked.catalog, base, shower.redactor)
     return prober.probe(deadline)

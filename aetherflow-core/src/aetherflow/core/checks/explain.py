@@ -54,7 +54,7 @@ class Explainer:
         self.document, self.merged = checked.document, checked.merged
         self.checked = checked
         self.snapshot = snapshot
-        self.renderer = ValueRenderer(snapshot)
+        self.shower = ValueRenderer(snapshot)
         self.catalog = checked.catalog
         self.models: dict[DocPath, type[BaseModel]] = {}
         self.decoded: set[DocPath] = set()
@@ -65,7 +65,7 @@ class Explainer:
         found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
         return Explained(
             checked=self.checked,
-            renderer=self.renderer,
+            shower=self.shower,
             flow=dict(self.main()),
             resources=found,
             settings=self._settings(),
@@ -82,10 +82,10 @@ class Explainer:
                 self._learn_section(part.name or "", section, values, part.data)
             settings = {section: part.get(section, dict) or {} for section in SECTIONS}
             for value in secret_values_of(self._connector(part.data), settings):
-                self.renderer.learn(value, secret=True)
+                self.shower.learn(value, secret=True)
         for path, value in leaves(self.document.data):
             if path[0] != "resources":
-                self.renderer.learn(value, secret=self._is_secret(path))
+                self.shower.learn(value, secret=self._is_secret(path))
 
     def _learn_section(self, name: str, section: str, values: dict[str, Any], data: dict[str, Any]) -> None:
         at: DocPath = ("resources", name, section)
@@ -99,9 +99,9 @@ class Explainer:
         except (ResolverError, AttributeError, TypeError):
             paths = {()}  # with an invalid `decode` anything may be a secret
         self.decoded |= {(*at, *path) for path in paths}
-        self.renderer.learn_names(values)
+        self.shower.learn_names(values)
         for path, value in leaves(values, at):
-            self.renderer.learn(
+            self.shower.learn(
                 value, secret=self._is_secret(path), least=MIN_DECLARED if self._is_declared(path) else MIN_LENGTH
             )
 
@@ -156,7 +156,7 @@ class Explainer:
             kind=_text(data, "kind"),
             driver=_text(data, "driver"),
             profile=_text(data, "profile"),
-            decode=self.renderer.masked(decode) if isinstance(decode, dict) else {},
+            decode=self.shower.masked(decode) if isinstance(decode, dict) else {},
             values=values,
         )
 
@@ -166,10 +166,10 @@ class Explainer:
         document = self.checked.profiles.document
         inner: DocPath = (str(profile), *path[2:])
         if profile is not None and document is not None and inner in document.source.values:
-            text = self.renderer.written(value_at(document.data, inner), secret=secret)
+            text = self.shower.written(value_at(document.data, inner), secret=secret)
             chain.append(Link(f"profile {profile}", document.source.value(inner), text))
         if path in self.document.source.values or not chain:
-            text = self.renderer.written(value_at(self.document.data, path), secret=secret)
+            text = self.shower.written(value_at(self.document.data, path), secret=secret)
             chain.append(Link(self.word, self.document.source.value(path), text))
         return chain + self._links(value, secret=secret)
 
@@ -221,7 +221,7 @@ class Explainer:
                 self.value(("flow", "workspace", "root"), str(work_root(None, settings, env)), chain),
             )
         if not _holds(given, ("state", "path")):
-            flow_id = str(self.renderer.rendered(given.get("id")))
+            flow_id = str(self.shower.rendered(given.get("id")))
             chain = [self._setting_link("state_root", "default: the platform's state folder")]
             where = str(state_path(None, flow_id, settings, env))
             yield ("flow", "state", "path"), self.value(("flow", "state", "path"), where, chain)
@@ -235,7 +235,7 @@ class Explainer:
     def written_chain(self, path: DocPath, value: Any) -> list[Link]:
         """The chain of a value that is written in the document itself."""
         secret = self._is_secret(path)
-        text = self.renderer.written(value, secret=secret)
+        text = self.shower.written(value, secret=secret)
         return [Link(self.word, self.document.source.value(path), text), *self._links(value, secret=secret)]
 
     def others(self) -> Iterator[tuple[DocPath, Value]]:
@@ -269,7 +269,7 @@ class Explainer:
         for name in type(self.snapshot.settings).model_fields:
             value = getattr(self.snapshot.settings, name)
             source = self.snapshot.setting_sources[name]
-            shown = "(set)" if name in _TEXT_SETTINGS and value else self.renderer.masked(value)
+            shown = "(set)" if name in _TEXT_SETTINGS and value else self.shower.masked(value)
             links = [Link("default" if source == "default" else f"setting from {source}", self._setting_place(name))]
             insecure = name == "strict_sandbox" and value is False
             found[name] = Value(f"settings.{name}", shown, tuple(links), insecure)
@@ -290,20 +290,20 @@ class Explainer:
         found = links_of(value, self.snapshot, dict.fromkeys(CONSTANT_ROOTS))
         if secret:  # the text of a link may contain a default value
             return [Link(link.what, link.location, link.text.partition(": ")[0]) for link in found]
-        return [Link(link.what, link.location, str(self.renderer.masked(link.text))) for link in found]
+        return [Link(link.what, link.location, str(self.shower.masked(link.text))) for link in found]
 
     def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
         """The value at a path in the form to show: rendered, with secrets masked."""
         value = plain(self.document.source.texts.get(path, value))  # in the form that the connector gets
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
-        shown = self.renderer.shown(value, secret=self._is_secret(path))
+        shown = self.shower.shown(value, secret=self._is_secret(path))
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)
 
     def _is_insecure(self, path: DocPath, value: Any) -> bool:
         info = self._field(path)
         if info is None or len(path) != 4:
             return False
-        rendered = self.renderer.rendered(value)
+        rendered = self.shower.rendered(value)
         return any(isinstance(item, InsecureWhen) and _same(rendered, item.value) for item in info[1].metadata)
 
 

@@ -51,7 +51,7 @@ class Explained:
     """The explanation of a document: values by path, in the groups that are shown."""
 
     checked: Checked
-    renderer: ValueRenderer
+    shower: ValueRenderer
     flow: dict[DocPath, Value]
     resources: dict[str, ExplainedResource]
     settings: dict[str, Value]
