@@ -20,6 +20,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
+def is_slip(word: str, name: str) -> bool:
+    """Whether `word` is `name` with one typing error: an extra, missing, wrong or swapped letter, or another case."""
+    one, other = (text.lower().replace("_", "").replace("-", "") for text in (word, name))
+    if one == other:
+        return True
+    same = 0
+    while same < min(len(one), len(other)) and one[same] == other[same]:
+        same += 1
+    left, right = one[same:], other[same:]
+    if (left[:1] + right[:1]).isdigit():
+        return False  # file1 and file2 are two names
+    swapped = left[:2] == right[:2][::-1] and left[2:] == right[2:]
+    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped
+
+
 def did_you_mean(word: str, known: Iterable[str], *, what: str = "known keys") -> str:
     """A fix for an unknown name: the nearest one, else the list."""
     names = sorted(known)

@@ -18,7 +18,7 @@ from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.checks.unmasked_secrets import suspects
-from aetherflow.core.checks.values import ValueRenderer, leaves, tokens_of
+from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import driver_extra
@@ -135,7 +135,7 @@ def examine(
     missing = [] if broken else list(_missing_env(checked, snapshot))
     if cron:
         _under_cron(path, config, snapshot, missing, problems)
-    shower = ValueRenderer(snapshot)
+    shower = Shower(snapshot)
     if checked.merged is not None and isinstance(checked.merged.data, dict):
         at = Location(checked.path)
         problems.extend(_drivers(checked, checked.catalog))
@@ -149,7 +149,7 @@ def examine(
     return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
 
 
-def _masked(problems: Problems, shower: ValueRenderer) -> Problems:
+def _masked(problems: Problems, shower: Shower) -> Problems:
     shown = Problems()
     shown.extend(
         replace(each, message=str(shower.masked(each.message)), fix=str(shower.masked(each.fix))) for each in problems
@@ -245,7 +245,7 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
     yield from check_clock(Path(checked.path), at)
 
 
-def _probe(checked: Checked, snapshot: Snapshot, shower: ValueRenderer, deadline: float) -> list[Probe]:
+def _probe(checked: Checked, snapshot: Snapshot, shower: Shower, deadline: float) -> list[Probe]:
     if checked.document is None or checked.spec is None or checked.catalog is None:
         return []
     flow_id, work, _ = places_of(checked.document, snapshot)

@@ -14,7 +14,7 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text
-from aetherflow.core.checks.values import MIN_DECLARED, ValueRenderer, leaves, tokens_of
+from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.contracts.fields import InsecureWhen, SameAs, parse_bool
 from aetherflow.core.contracts.written import plain, value_at
@@ -54,7 +54,7 @@ class Explainer:
         self.document, self.merged = checked.document, checked.merged
         self.checked = checked
         self.snapshot = snapshot
-        self.shower = ValueRenderer(snapshot)
+        self.shower = Shower(snapshot)
         self.catalog = checked.catalog
         self.models: dict[DocPath, type[BaseModel]] = {}
         self.decoded: set[DocPath] = set()

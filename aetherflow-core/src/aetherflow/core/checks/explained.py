@@ -6,7 +6,7 @@ from typing import Any
 
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.checks.checked import Checked
-from aetherflow.core.checks.values import ValueRenderer
+from aetherflow.core.checks.values import Shower
 from aetherflow.core.runtime.environment.origin import Link
 
 
@@ -51,7 +51,7 @@ class Explained:
     """The explanation of a document: values by path, in the groups that are shown."""
 
     checked: Checked
-    shower: ValueRenderer
+    shower: Shower
     flow: dict[DocPath, Value]
     resources: dict[str, ExplainedResource]
     settings: dict[str, Value]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import DocPath
-from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.base.suggest import did_you_mean, is_slip
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.conditions import conditions_of
@@ -268,7 +268,7 @@ class _References:
             return
         names = set(known)
         if OPEN in names:
-            names = {one for one in names - {OPEN} if _is_slip(name, one)}
+            names = {one for one in names - {OPEN} if is_slip(name, one)}
             if not names:
                 return  # it may be an output that is known only in the run
         fix = did_you_mean(name, names, what=what)
@@ -282,18 +282,3 @@ def _of_items(step: Part) -> set[str]:
     """Outputs of a step that repeats."""
     loop = step.get("for_each", dict) or {}
     return {"count", "items"} | ({"quarantined", "quarantined_count"} if loop.get("quarantine") else set())
-
-
-def _is_slip(word: str, name: str) -> bool:
-    """Whether `word` is `name` with one typing error: an extra, missing, wrong or swapped letter, or another case."""
-    one, other = (text.lower().replace("_", "").replace("-", "") for text in (word, name))
-    if one == other:
-        return True
-    same = 0
-    while same < min(len(one), len(other)) and one[same] == other[same]:
-        same += 1
-    left, right = one[same:], other[same:]
-    if (left[:1] + right[:1]).isdigit():
-        return False  # file1 and file2 are two names
-    swapped = left[:2] == right[:2][::-1] and left[2:] == right[2:]
-    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped

@@ -57,7 +57,7 @@ def known_text(value: Any, env: Mapping[str, str]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-class ValueRenderer:
+class Shower:
     """Renders values with the environment alone, and masks secrets."""
 
     def __init__(self, snapshot: Snapshot) -> None:

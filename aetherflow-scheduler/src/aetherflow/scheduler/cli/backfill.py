@@ -8,7 +8,7 @@ from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, Schedul
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.ledger.records import SlotRow
-    from aetherflow.scheduler.loop.backfill import BackfillSlot, Include
+    from aetherflow.scheduler.loop.backfill import Include, Wanted
 
 
 def backfill(
@@ -126,7 +126,7 @@ def _show_row(row: "SlotRow") -> None:
     typer.echo(f"{_iso(row.slot)}  {row.status}  {row.run_id}" + (f"  {row.reason}" if row.reason else ""))
 
 
-def _show_plan(item: str, wanted: "list[BackfillSlot]", busy: "list[SlotRow]", *, as_json: bool) -> None:
+def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_json: bool) -> None:
     from aetherflow.core.embedding import table
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.reasons import code_of

@@ -31,7 +31,7 @@ Include = Literal["missing", "failed", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillSlot:
+class Wanted:
     """A past slot to be run, and the id of its run."""
 
     slot: int
@@ -43,7 +43,7 @@ class BackfillSlot:
 
 def choose(
     item: "Item", ledger: Ledger, truth: Truth, start: dt.datetime, end: dt.datetime, include: Include
-) -> tuple[list[BackfillSlot], list[SlotRow]]:
+) -> tuple[list[Wanted], list[SlotRow]]:
     """The slots in [start, end), up to now, that `include` selects, and those left out as they wait or run.
 
     What waits or runs for a process that has died is wanted, whatever `include` says: the same run goes on. Before the
@@ -70,11 +70,11 @@ def choose(
             if _is_busy(ledger, row):
                 busy.append(row)
             else:
-                chosen.append(BackfillSlot(slot, row.run_id, row.status, row.why or said(SlotReason.PROCESS_ENDED)))
+                chosen.append(Wanted(slot, row.run_id, row.status, row.why or said(SlotReason.PROCESS_ENDED)))
         elif _is_wanted(item, slot, row, include):
             batch = row.batch + 1 if row is not None and include == "all" and row.attempts else 1
             run_id = run_id_of(item.id, slot, batch) if row is None or include == "all" else row.run_id
-            chosen.append(BackfillSlot(slot, run_id, row.status if row else "-", row.why if row else None))
+            chosen.append(Wanted(slot, run_id, row.status if row else "-", row.why if row else None))
     return chosen, busy
 
 
@@ -96,7 +96,7 @@ def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -
 
 
 def backfill(
-    here: Session, item: "Item", wanted: list[BackfillSlot], reason: str | None, each: Callable[[SlotRow], None]
+    here: Session, item: "Item", wanted: list[Wanted], reason: str | None, each: Callable[[SlotRow], None]
 ) -> list[SlotRow]:
     """Run slots one after the other, the oldest first; returns the rows of those that were run.
 
@@ -123,7 +123,7 @@ def _is_mine(here: Session, item: str, slot: int) -> bool:
     return row is not None and row.active and row.owner == here.ledger.me
 
 
-def _claim(here: Session, item: "Item", want: BackfillSlot, reason: str | None) -> bool:
+def _claim(here: Session, item: "Item", want: Wanted, reason: str | None) -> bool:
     ledger = here.ledger
     with ledger.transaction("claim backfill"):
         row = here.slots.find(item.id, want.slot)
