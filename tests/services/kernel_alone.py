@@ -97,47 +97,63 @@ class Classes:
         return {}
 
     def conditions_of(self, step: Mapping[str, Any]) -> list[str]:
+        """There are none."""
         return []
 
 
 class Nothing:
     """Empty implementations of the services for child processes, connectors, folders and locks."""
 
-    def tend(self) -> None: ...
+    def tend(self) -> None:
+        """Nothing."""
 
-    def signal_all(self, number: int) -> None: ...
+    def signal_all(self, number: int) -> None:
+        """Nothing."""
 
-    def end_all(self, grace: float = 0) -> None: ...
+    def end_all(self, grace: float = 0) -> None:
+        """Nothing."""
 
-    def end_orphans(self, step_key: str) -> None: ...
+    def end_orphans(self, step_key: str) -> None:
+        """Nothing."""
 
-    def interrupt(self) -> None: ...
+    def interrupt(self) -> None:
+        """Nothing."""
 
-    def end_attempt(self) -> None: ...
+    def end_attempt(self) -> None:
+        """Nothing."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nothing."""
 
-    def remove_parts(self, job_id: str) -> None: ...
+    def remove_parts(self, job_id: str) -> None:
+        """Nothing."""
 
     def call(self, step: StepInfo, work: Callable[[], StepResult]) -> StepResult:
+        """The work."""
         return work()
 
-    def entering(self) -> None: ...
+    def entering(self) -> None:
+        """Nothing."""
 
-    def entered(self) -> None: ...
+    def entered(self) -> None:
+        """Nothing."""
 
     def progress(self) -> str | None:
+        """Nothing."""
         return None
 
-    def jobs_ended(self, *, failed: bool) -> None: ...
+    def jobs_ended(self, *, failed: bool) -> None:
+        """Nothing."""
 
-    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None: ...
+    def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
+        """Nothing."""
 
 
 class Told:
     """Writes events to a file."""
 
     def emit(self, event: str, **fields: Any) -> None:
+        """Write one."""
         with (FOLDER / "events").open("a") as file:
             file.write(f"{event} {fields.get('job_id', '')} {fields.get('step_id', '')} {fields.get('status', '')}\n")
 
@@ -151,9 +167,11 @@ class NoLog:
     used = False
     tail: ClassVar[deque[str]] = deque()
 
-    def feed(self, stream: str, data: bytes) -> None: ...
+    def feed(self, stream: str, data: bytes) -> None:
+        """Drop it."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Nothing."""
 
 
 class Context:

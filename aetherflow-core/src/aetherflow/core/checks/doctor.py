@@ -17,7 +17,7 @@ from aetherflow.core.checks.host import check_clock, check_place, check_state_fi
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
-from aetherflow.core.checks.unmasked_secrets import suspects
+from aetherflow.core.checks.suspects import suspects
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.base.redact import masked_by_name
 from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.since import both, iso
-from aetherflow.core.cli.working_time import worked_ms
+from aetherflow.core.cli.worked import worked_ms
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
 
