@@ -18,6 +18,7 @@ NAMES = {"error", "exc", "exception", "failure", "cause", "annotation"}
 """What an exception, or a type, is called: its text is no more to be decided on than that of a caught one."""
 ASKING = {"startswith", "endswith", "find", "index", "count", "partition", "rpartition", "split", "removeprefix"}
 SEARCHING = {"search", "match", "fullmatch", "findall", "finditer"}
+DECIDING = (ast.Compare, ast.Call, ast.Match)
 
 DB = "aetherflow_builtins_db"
 DRIVERS = {f"{DB}.connectors.{room}.errors" for room in ("duckdb", "mysql", "postgres", "sqlite3")} | {f"{DB}.failures"}
@@ -82,18 +83,23 @@ def decides(node: ast.AST, known: Known) -> bool:
 def given(function: ast.AST, known: Known) -> Known:
     """The names, with those that a function gives a text for people to."""
     caught = {node.name for node in nodes(function) if isinstance(node, ast.ExceptHandler) and node.name}
-    inside, texts = known._replace(caught=known.caught | caught), set(known.texts)
-    for node in nodes(function):
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_text(value, inside):
-                texts.add(name)
-            case ast.NamedExpr(target=ast.Name(id=name), value=value) if is_text(value, inside):
-                texts.add(name)
-    return known._replace(texts=frozenset(texts))
+    known = known._replace(caught=known.caught | caught)
+    for _ in range(2):  # a text may be given on
+        for node in nodes(function):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_text(value, known):
+                    known = known._replace(texts=known.texts | {name})
+                case ast.NamedExpr(target=ast.Name(id=name), value=value) if is_text(value, known):
+                    known = known._replace(texts=known.texts | {name})
+    return known
 
 
 def decisions(tree: ast.AST) -> list[tuple[str, int]]:
     """The functions that decide on a text, and where."""
+    # few modules could: what any place of a module calls an exception or a text is looked for at every place
+    anywhere = given(tree, Known())
+    if not any(isinstance(node, DECIDING) and decides(node, anywhere) for node in nodes(tree)):
+        return []
     found = []
 
     def walk(node: ast.AST, function: str, known: Known) -> None:
@@ -101,7 +107,7 @@ def decisions(tree: ast.AST) -> list[tuple[str, int]]:
             function, known = node.name, given(node, known)
         if isinstance(node, ast.ExceptHandler) and node.name:
             known = known._replace(caught=known.caught | {node.name})
-        if isinstance(node, ast.Compare | ast.Call | ast.Match) and decides(node, known):
+        if isinstance(node, DECIDING) and decides(node, known):
             found.append((function, node.lineno))
         for child in ast.iter_child_nodes(node):
             walk(child, function, known)
@@ -147,6 +153,7 @@ def test_every_exemption_is_needed() -> None:
         ("x = 'SecretStr' in str(field.annotation)", 1),
         ("match error.message:\n    case 'a': pass", 1),
         ("def f(error):\n    text = str(error)\n    return 'word' in text", 1),
+        ("def f(error):\n    text = str(error)\n    line = text.lower()\n    return 'word' in line", 1),
         ("def f(error):\n    what = getattr(error, 'problem', None) or '?'\n    return 'token' in what", 1),
         ("def f(error):\n    return f(x) if (text := error.message.lower()) and text.startswith('a') else text", 1),
         ("def f(error):\n    text = str(error)\n    return text or None\ndef g(text):\n    return 'word' in text", 0),
