@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aetherflow.core.builtins.filesystem_source import FilesystemSource
 from aetherflow.core.bundle.store import BundleStore
-from aetherflow.core.bundle.sync import SyncResult, Wanted, sync
+from aetherflow.core.bundle.sync import SyncRequest, SyncResult, sync
 from aetherflow.core.contracts.bundle_source import BundleSourceInit
 from bench_tools import FOLDER_VARIABLE
 
@@ -54,7 +54,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"select {number};\n")
         store = BundleStore(folder / "work", "bench")
-        wanted = Wanted("bundle.yaml", {"type": "filesystem"}, {})
+        wanted = SyncRequest("bundle.yaml", {"type": "filesystem"}, {})
 
         def synced() -> SyncResult:
             init = BundleSourceInit("filesystem", "bench", {"base_path": "release"}, folder)

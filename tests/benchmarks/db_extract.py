@@ -155,7 +155,6 @@ def measure_memory(folder: Path, driver: str, config: dict[str, Any], rows: int)
 
 
 def main(chosen: Options) -> None:
-    """Measure and print."""
     with ExitStack() as stack:
         folder = stack.enter_context(disk_folder())
         os.environ["AETHERFLOW_STATE_ROOT"] = str(folder / "states")

@@ -124,7 +124,6 @@ def on_duckdb(folder: Path, files: dict[str, Path], rounds: int) -> None:
 
 
 def main(chosen: Options) -> None:
-    """Measure and print."""
     with ExitStack() as stack:
         folder = stack.enter_context(disk_folder())
         os.environ["AETHERFLOW_STATE_ROOT"] = str(folder / "states")

@@ -35,7 +35,6 @@ TEXTS = ("north & south", "", "plain words of some length", "<none>", "Wien", "Ã
 
 
 def write_source(path: Path, rows: int) -> None:
-    """The CSV file."""
     chance = random.Random(7)
     first, moment = date(2020, 1, 1), datetime(2020, 1, 1, 6)  # noqa: DTZ001
     with path.open("w", newline="", encoding="utf-8") as file:

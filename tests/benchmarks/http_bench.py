@@ -44,7 +44,6 @@ class Handler(BaseHTTPRequestHandler):
     file: Path
 
     def do_GET(self) -> None:
-        """Answer."""
         size = self.file.stat().st_size if self.path == "/file" else 16
         self.send_response(200)
         self.send_header("Content-Length", str(size))
@@ -57,8 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.file.open("rb") as file:
             self.connection.sendfile(file)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def log_message(self, *_: object) -> None: ...
 
 
 def serve(file: Path) -> None:

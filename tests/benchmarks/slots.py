@@ -49,7 +49,6 @@ def median_us(call: Callable[[], object], number: int) -> float:
 
 
 def main() -> int:
-    """Measure and print."""
     given = expressions()
     crons = [(Cron.parse(text), zone) for text, zone in given]
     year = dt.timedelta(days=365)

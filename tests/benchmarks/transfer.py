@@ -101,7 +101,6 @@ def measured(work: Callable[[], object]) -> Took:
 
 
 def told(took: Sequence[Took]) -> str:
-    """The medians."""
     wall, client, servers = (
         statistics.median(getattr(each, name) for each in took) for name in ("wall", "client", "servers")
     )
@@ -261,7 +260,6 @@ def memory(name: str, work: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    """Run all."""
     if shutil.which("sftp") is None or shutil.which("smbclient") is None:
         sys.exit("needs the commands sftp and smbclient: apt-get install openssh-client smbclient")
     vars(services)["workdir"] = in_memory

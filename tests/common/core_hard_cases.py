@@ -22,7 +22,6 @@ class Note(Step[Any]):
     """Writes its id and `v` to EFFECTS; files next to it make the step fail, be skipped, or lose its lock."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects = Path(self.ctx.env["EFFECTS"])
         with effects.open("a") as file:
             file.write(f"{self.id} {self.inputs.get('v', '')}\n")
@@ -54,7 +53,6 @@ class Outer(Step[Any]):
     inner_steps = {"step": frozenset[str]()}  # noqa: RUF012 as plugins write it
 
     def run(self) -> StepResult:
-        """Do it."""
         step = self.inputs["step"]
         return StepResult(output=self.ctx.call_step(step["type"], step["inputs"], step_id="inner").output)
 
@@ -64,7 +62,6 @@ class Deaf(Step[Any]):
     """Ignores requests to stop: its first attempt sleeps for 2.5 seconds."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects = Path(self.ctx.env["EFFECTS"])
         first = not effects.exists()
         effects.touch()
@@ -87,7 +84,6 @@ class Many(Step[Any]):
     """Records 3000 files, and returns 3000 other names as output."""
 
     def run(self) -> StepResult:
-        """Do it."""
         for number in range(3000):
             path = self.ctx.artifacts_dir(self.ctx.job_id) / f"{number}.txt"
             path.touch()

@@ -19,7 +19,6 @@ class Values(Step[Any]):
     """Returns values of every type."""
 
     def run(self) -> dict[str, Any]:
-        """Return them."""
         return dict(VALUES)
 
 
@@ -28,7 +27,6 @@ class Receive(Step[Any]):
     """Records its inputs in `RECEIVED`, then modifies them."""
 
     def run(self) -> dict[str, Any]:
-        """Keep and spoil."""
         RECEIVED.append(json.loads(json.dumps(self.inputs)))
         for value in self.inputs.values():
             if isinstance(value, list | dict):
@@ -41,7 +39,6 @@ class Fail(Step[Any]):
     """Fails with the message of its inputs."""
 
     def run(self) -> None:
-        """Fail."""
         raise RuntimeError(self.inputs.get("message", "failed"))
 
 
@@ -50,5 +47,4 @@ class Return(Step[Any]):
     """Returns the value of a Python expression, its input `value`."""
 
     def run(self) -> Any:
-        """Return it."""
         return eval(self.inputs["value"], {"StepResult": StepResult, "float": float})

@@ -46,7 +46,6 @@ class Note(Step[Any]):
     """Writes its id to the file EFFECTS."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.id}\n")
         return StepResult(output={"n": 5})
@@ -57,7 +56,6 @@ class Outer(Step[Any]):
     """Runs two inner steps; kills its process after the one whose number is in the file `die`."""
 
     def run(self) -> StepResult:
-        """Do it."""
         die = Path(self.ctx.env["EFFECTS"]).with_name("die")
         for number in (1, 2):
             result = self.ctx.call_step("inner_note", {"number": number}, step_id=f"i{number}")

@@ -61,8 +61,7 @@ class _Faulty(StepInputs):
 class FaultyModel(Step[_Faulty]):
     """A step whose model has a defect."""
 
-    def run(self) -> None:
-        """Nothing."""
+    def run(self) -> None: ...
 
 
 @register_step("test_faulty_check")
@@ -71,11 +70,9 @@ class FaultyCheck(Step[_Faulty]):
 
     @classmethod
     def check(cls, inputs: Any) -> list[str]:
-        """Fail."""
         raise LookupError("in check")
 
-    def run(self) -> None:
-        """Nothing."""
+    def run(self) -> None: ...
 
 
 @register_step("test_untyped")
@@ -86,8 +83,6 @@ class Untyped(Step[Any]):
 
     @classmethod
     def check(cls, inputs: Any) -> list[str]:
-        """Refuse one value."""
         return ["a must not be 7"] if inputs.get("a") == 7 else []
 
-    def run(self) -> None:
-        """Nothing."""
+    def run(self) -> None: ...

@@ -19,7 +19,7 @@ from aetherflow.scheduler.schedule.spec import (
 )
 from aetherflow.scheduler.time.cron import Cron
 from aetherflow.scheduler.time.zones import Change, changes
-from docs_generated import table_row
+from docs_catalogue import table_row
 
 SCHEDULE_PAGE = Path(__file__).parents[2] / "docs/reference/scheduler.md"
 EXPRESSIONS = (

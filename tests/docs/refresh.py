@@ -11,16 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from docs_api import API_PAGE, api_page
-from docs_generated import (
-    CATALOG,
-    STATE_MARK,
-    STATE_PAGE,
-    TRANSITIONS_MARK,
-    TRANSITIONS_PAGE,
-    catalogue,
-    state_tables,
-    transitions,
-)
+from docs_catalogue import CATALOG, catalogue
 from docs_pages import (
     HISTORY,
     Block,
@@ -35,6 +26,7 @@ from docs_pages import (
 )
 from docs_rooms import PICTURE, ROOMS_PAGE, picture, with_rooms
 from docs_schedule import SCHEDULE_PAGE, write_parts
+from docs_state import STATE_MARK, STATE_PAGE, TRANSITIONS_MARK, TRANSITIONS_PAGE, state_tables, transitions
 
 
 def refresh(page: Path) -> None:

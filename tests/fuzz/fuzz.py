@@ -20,7 +20,7 @@ with atheris.instrument_imports(
 ):
     from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.base.location import Location
-    from aetherflow.core.base.redact import RedactedStream, Redactor
+    from aetherflow.core.base.redact import Redactor
     from aetherflow.core.bundle.listing import listing_fingerprint, read_listing
     from aetherflow.core.bundle.manifest import check_source, load_manifest
     from aetherflow.core.contracts.connector import RemoteFileMeta
@@ -30,6 +30,7 @@ with atheris.instrument_imports(
     from aetherflow.core.kernel.yaml.loader import parse_document
     from aetherflow.core.runtime.environment.envfiles import read_env_file
     from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
+    from aetherflow.core.runtime.processes.output import RedactedStream
     from aetherflow.core.runtime.workspace.paths import inside
     from aetherflow.scheduler.time.cron import Cron
     from aetherflow_builtins_transfer.archives import tar_read, zip_read

@@ -51,7 +51,6 @@ def write(page: str, text: str) -> str:
 
 
 def main() -> int:
-    """Rewrite the table."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not results:
         print(f"no results in {RESULTS}; run `make mutation` first", file=sys.stderr)

@@ -30,7 +30,6 @@ The variable FAIL says where a step fails.
 
 
 def flow(cleanup: str = "never", after: str = "keep") -> str:
-    """The flow."""
     return FLOW % (cleanup, after)
 
 
@@ -76,7 +75,6 @@ class Load(Step[Any]):
     """Notes the identity of each file that a job has taken, once per identity as a load by `load_id` does."""
 
     def run(self) -> StepResult:
-        """Do it."""
         if self.ctx.env.get("FAIL") == "load":
             raise StepError("the load failed")
         effects = Path(str(self.ctx.env["EFFECTS"]))
@@ -97,7 +95,6 @@ class FailAfter(Step[Any]):
     """Fails if FAIL is `after`."""
 
     def run(self) -> StepResult:
-        """Do it."""
         if self.ctx.env.get("FAIL") == "after":
             raise StepError("after all that")
         return StepResult()
@@ -108,7 +105,6 @@ class TwoFlows(Step[Any]):
     """Runs child.yaml and another.yaml."""
 
     def run(self) -> StepResult:
-        """Do it."""
         for name in ("child.yaml", "another.yaml"):
             self.ctx.call_flow(self.ctx.asset_path(name))
         return StepResult()
@@ -119,7 +115,6 @@ class Watermark(Step[Any]):
     """Reads the lines of a file from a watermark on, and claims its new value."""
 
     def run(self) -> StepResult:
-        """Do it."""
         ledger = self.ctx.ledger("marks")
         if any(claim.alive for claim in ledger.open_claims("lines").values()):
             raise ClaimBusyError("another run reads")
@@ -137,7 +132,6 @@ class OneClaim(Step[Any]):
     """Claims a key, asking nobody before; what it sees are its outputs."""
 
     def run(self) -> StepResult:
-        """Do it."""
         ledger = self.ctx.ledger("marks")
         before = ledger.get("k")
         claim = ledger.claim("k", self.inputs.get("value", 1))

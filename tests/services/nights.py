@@ -75,7 +75,6 @@ class Nights:
         }
 
     def run(self, fail: str = "never", **options: Any) -> Ran:
-        """One night."""
         return self.peer.project.run(params={"fail": fail}, **options)
 
     def put(self, name: str, *lines: str) -> None:

@@ -20,7 +20,6 @@ SMALLEST = 1000
 
 
 def value(name: str, content: object) -> Any:
-    """A UNO property value."""
     return PropertyValue(Name=name, Value=content)
 
 

@@ -302,5 +302,4 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """`wait_for`."""
     return wait_for

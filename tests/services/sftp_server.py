@@ -28,8 +28,6 @@ class _Login(paramiko.ServerInterface):
 
 
 class Handle(paramiko.SFTPHandle):
-    """An open file."""
-
     folder: "Folder"
     path: str
 

@@ -41,7 +41,6 @@ class TrueStart:
     """`subprocess` for commands that are started and not forked."""
 
     def Popen(self, *arguments: Any, **options: Any) -> "subprocess.Popen[Any]":  # noqa: N802 as in `subprocess`
-        """Start a process."""
         with _allowed():
             return subprocess.Popen(*arguments, **options)
 

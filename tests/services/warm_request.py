@@ -89,7 +89,6 @@ def is_open(descriptor: int) -> bool:
 
 
 def send(to: socket.socket, what: object) -> None:
-    """Send an object."""
     data = pickle.dumps(what)
     to.sendall(LENGTH.pack(len(data)) + data)
 

@@ -60,7 +60,6 @@ def flows(draw: st.DrawFn) -> tuple[str, list[Job]]:
 
 
 def document(policy: str, jobs: list[Job]) -> str:
-    """The flow document."""
     head = f"version: 1\nflow: {{id: f, workspace: {{cleanup_policy: {policy}}}}}\njobs:\n"
     return head + "".join(job.text(number) for number, job in enumerate(jobs))
 

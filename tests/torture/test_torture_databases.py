@@ -148,7 +148,6 @@ class Cutting:
 
 
 def fill(cutting: Cutting) -> None:
-    """What is read."""
     cutting.database.do("DROP TABLE IF EXISTS source", "CREATE TABLE source (a INTEGER, s VARCHAR(80), n INTEGER)")
     rows = ", ".join(f"({number}, 'text of row {number} {number % 89:040}', {number % 97})" for number in range(ROWS))
     cutting.database.do(f"INSERT INTO source VALUES {rows}")

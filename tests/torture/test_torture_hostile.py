@@ -260,7 +260,6 @@ def surroundings() -> dict[str, Case]:
 
 
 def cases() -> dict[str, Case]:
-    """Everything."""
     texts: dict[str, str | bytes] = {**documents(), **names(), **expressions()}
     return {name: Case({"flow.yaml": text}) for name, text in texts.items()} | surroundings()
 
@@ -299,7 +298,6 @@ class Server:
         return found, output.read_text(errors="replace")
 
     def close(self) -> None:
-        """End it."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()

@@ -95,7 +95,6 @@ class Runs:
         return [json.loads(text) for text in texts]
 
     def forget(self) -> None:
-        """Back to the start."""
         for name in ("work", "state"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 

@@ -77,7 +77,6 @@ class Bench:
         shutil.copy(str(torture_steps.__file__), site / "torture_steps.py")
 
     def write(self, text: str) -> None:
-        """Write the flow."""
         (self.folder / "flow.yaml").write_text(text, encoding="utf-8")
 
     # Runs
@@ -162,7 +161,6 @@ class Bench:
         return self.errors.read_text() if self.errors.exists() else ""
 
     def forget(self) -> None:
-        """Back to the start."""
         for path in (self.states, self.work):
             shutil.rmtree(path, ignore_errors=True)
         self.effects.unlink(missing_ok=True)
@@ -171,7 +169,6 @@ class Bench:
     # What there is
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query the state."""
         with contextlib.closing(sqlite3.connect(self.state)) as connection:
             return connection.execute(sql).fetchall()
 

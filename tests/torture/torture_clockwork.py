@@ -85,7 +85,6 @@ class World:
         return run
 
     def cut(self, run: Run) -> None:
-        """Stop a run."""
         run.end, run.cut = self.now, True
         self._note(run)
 

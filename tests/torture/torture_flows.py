@@ -24,7 +24,6 @@ class Reference:
 
     @property
     def text(self) -> str:
-        """The flow document."""
         resources = f"resources: {{wh: {self.resource}}}\n" if self.resource else ""
         return HEAD.format(policy=self.policy, resources=resources) + self.jobs
 

@@ -166,7 +166,6 @@ class Nights:
         self.forget()
 
     def forget(self) -> None:
-        """Back to the start."""
         self.bench.forget()
         self.put.clear()
         for name in BROKEN:

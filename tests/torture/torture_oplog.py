@@ -41,7 +41,6 @@ class Op:
 
     @property
     def of_name(self) -> bool:
-        """Changes a folder."""
         return self.what in ("create", "mkdir", "rename", "remove")
 
 
@@ -214,7 +213,6 @@ class Cut:
 
     @property
     def label(self) -> str:
-        """For people."""
         return f"cut after operation {self.after}, without {list(self.missing)}, torn {self.torn}"
 
 

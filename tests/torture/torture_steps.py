@@ -39,7 +39,6 @@ class Effect(Step[Any]):
     """
 
     def run(self) -> StepResult:
-        """Do it."""
         told = {key: reduced(value) for key, value in self.inputs.items()}
         line = f"{self.id} {json.dumps(told, sort_keys=True)}\n"
         target = os.open(self.ctx.env["EFFECTS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -78,7 +77,6 @@ class Values(Step[Any]):
     """Returns what the JSON file VALUES holds; with `see`, writes its input to SEEN; with `file`, makes an artifact."""
 
     def run(self) -> StepResult:
-        """Do it."""
         if "see" in self.inputs:
             Path(self.ctx.env["SEEN"]).write_text(json.dumps(self.inputs["see"]))
             return StepResult()

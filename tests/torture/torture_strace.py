@@ -34,7 +34,6 @@ class Call:
 
     @property
     def label(self) -> str:
-        """For people."""
         return f"{self.name} {self.ordinal} ({self.text[:150]})"
 
 
@@ -97,7 +96,6 @@ class Base:
     befores: list[Before]
 
     def restore(self, bench: Bench) -> None:
-        """Put it back."""
         bench.forget()
         if self.folder is not None:
             shutil.rmtree(bench.disk)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from aetherflow_builtins_reports.errors import missing_extra
 
-Dtype: TypeAlias = Literal["int", "float", "bool", "date", "datetime", "string"]
+ColumnType: TypeAlias = Literal["int", "float", "bool", "date", "datetime", "string"]
 
 _ROWS = 1000
 _EXACT = 2**53
@@ -23,7 +23,7 @@ class TypedColumn:
     """A column with values of one type; null is None."""
 
     name: str
-    dtype: Dtype
+    dtype: ColumnType
     values: list[Any]
 
 
@@ -35,7 +35,7 @@ def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
     return TypedColumn(name, dtype, [None if value == "" else convert(value) for value in values])
 
 
-def _dtype(known: Sequence[Any]) -> Dtype:
+def _dtype(known: Sequence[Any]) -> ColumnType:
     types = {type(value) for value in known}
     if types <= {int, float} and types:
         whole = all(value == int(value) and abs(value) < _EXACT for value in known)
@@ -71,7 +71,7 @@ def _moment(value: Any) -> datetime.datetime:
     return datetime.datetime.combine(value, datetime.time())
 
 
-_CONVERT: dict[Dtype, Callable[[Any], Any]] = {
+_CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
     "int": int,
     "float": float,
     "bool": bool,

@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 
 import httpx
 
-from aetherflow_builtins_rest.auth import Added, Credentials, Flow
+from aetherflow_builtins_rest.auth import Credentials, Flow, RequestAddition
 from aetherflow_builtins_rest.client import Wire
 from aetherflow_builtins_rest.settings import Config, Options
 from aetherflow_builtins_rest.transport import Origin, origin_of
@@ -47,7 +47,7 @@ class _Done(Exception):  # noqa: N818 - replaces StopIteration, which asyncio.to
     pass
 
 
-def _send(flow: Flow, response: httpx.Response) -> Added:
+def _send(flow: Flow, response: httpx.Response) -> RequestAddition:
     try:
         return flow.send(response)
     except StopIteration:

@@ -13,7 +13,7 @@ from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, Auth, BasicAuth, BearerAuth, DigestAuth, OAuth2Auth
 
 
-class Added:
+class RequestAddition:
     """What to add to a request: a header, a part of the query, or nothing."""
 
     __slots__ = ("header", "query")
@@ -25,7 +25,7 @@ class Added:
 
 Post: TypeAlias = Callable[[str, bytes, list[tuple[bytes, bytes]]], httpx.Response]
 """Posts a form body with headers to a URL."""
-Flow: TypeAlias = Generator[Added, httpx.Response, None]
+Flow: TypeAlias = Generator[RequestAddition, httpx.Response, None]
 """A generator: yields what to add to the request, receives the response, and ends or yields again for a second try."""
 
 
@@ -34,17 +34,17 @@ class Credentials:
 
     def flow(self, request: httpx.Request) -> Flow:
         del request
-        yield Added()
+        yield RequestAddition()
 
     def secrets(self) -> Iterator[str]:
         """The secrets known so far, which must be masked."""
         return iter(())
 
 
-class Static(Credentials):
+class StaticCredentials(Credentials):
     """Adds the same to every request."""
 
-    def __init__(self, added: Added, *secrets: str) -> None:
+    def __init__(self, added: RequestAddition, *secrets: str) -> None:
         self._added = added
         self._secrets = secrets
 
@@ -70,7 +70,7 @@ class Digest(Credentials):
         next(inner)
         while True:
             value = scratch.headers.get("authorization")
-            response = yield Added((b"Authorization", value.encode("latin-1")) if value else None)
+            response = yield RequestAddition((b"Authorization", value.encode("latin-1")) if value else None)
             try:
                 scratch = inner.send(response)
             except StopIteration:
@@ -104,12 +104,12 @@ class OAuth2(Credentials):
         """Add the token; if a cached token gets 401, renew it once."""
         del request
         token, fresh = self._current()
-        response = yield Added((b"Authorization", f"Bearer {token}".encode()))
+        response = yield RequestAddition((b"Authorization", f"Bearer {token}".encode()))
         if response.status_code == 401 and not fresh:
             with self._lock:
                 if self._token == token:
                     self._until = 0.0
-            yield Added((b"Authorization", f"Bearer {self._current()[0]}".encode()))
+            yield RequestAddition((b"Authorization", f"Bearer {self._current()[0]}".encode()))
 
     def secrets(self) -> Iterator[str]:
         """The client's secret and every token received so far."""
@@ -176,16 +176,16 @@ def credentials_of(auth: Auth | None, post: Post) -> Credentials | None:
     match auth:
         case BearerAuth():
             token = auth.token.get_secret_value()
-            return Static(Added((b"Authorization", f"Bearer {token}".encode())), token)
+            return StaticCredentials(RequestAddition((b"Authorization", f"Bearer {token}".encode())), token)
         case BasicAuth():
             password = auth.password.get_secret_value()
             pair = base64.b64encode(f"{auth.username}:{password}".encode())
-            return Static(Added((b"Authorization", b"Basic " + pair)), password, pair.decode())
+            return StaticCredentials(RequestAddition((b"Authorization", b"Basic " + pair)), password, pair.decode())
         case ApiKeyAuth():
             key = auth.api_key.get_secret_value()
             if auth.place == "query":
-                return Static(Added(query=f"{quote(auth.name)}={quote(key, safe='')}"), key)
-            return Static(Added((auth.name.encode(), key.encode())), key)
+                return StaticCredentials(RequestAddition(query=f"{quote(auth.name)}={quote(key, safe='')}"), key)
+            return StaticCredentials(RequestAddition((auth.name.encode(), key.encode())), key)
         case DigestAuth():
             return Digest(auth)
         case OAuth2Auth():

@@ -9,9 +9,9 @@ from aetherflow_builtins_rest.auth import TokenError, credentials_of
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
 from aetherflow_builtins_rest.call import Call, shown_url
 from aetherflow_builtins_rest.failures import reason_of, status_text
-from aetherflow_builtins_rest.judge import Judge, permanent
+from aetherflow_builtins_rest.judge import ResponseJudge, permanent
 from aetherflow_builtins_rest.network import Sockets
-from aetherflow_builtins_rest.pace import Pace, retry_after, wait
+from aetherflow_builtins_rest.rate_limit import RateLimit, retry_after, wait
 from aetherflow_builtins_rest.settings import Config, Options
 from aetherflow_builtins_rest.tls import context_of
 from aetherflow_builtins_rest.transport import (
@@ -53,13 +53,13 @@ class Wire:
         )
         self._content_type = next((v for k, v in config.headers.items() if k.lower() == "content-type"), None)
         self._base = httpx.URL(config.base_url)
-        self._judge = Judge(label, options, self._base, self.sockets)
+        self._judge = ResponseJudge(label, options, self._base, self.sockets)
         self.home = origin_of(self._base) if config.base_url else None
         self.client = self._client(
             Transport(self._pool, config.headers, self.credentials), config.base_url, config.headers
         )
         self._foreign = self._client(Transport(self._others, {}, None), "", {})
-        self._pace = Pace(options.requests_per_second, options.burst) if options.requests_per_second else None
+        self._pace = RateLimit(options.requests_per_second, options.burst) if options.requests_per_second else None
 
     def _client(self, transport: Transport, base_url: str, own: Mapping[str, str]) -> httpx.Client:
         # Accept only encodings that `bodies` decodes within limits. trust_env: ignore the environment and .netrc.

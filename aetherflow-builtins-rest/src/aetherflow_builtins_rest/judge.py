@@ -29,7 +29,7 @@ _UNDECIDED = frozenset({502, 504})
 """Statuses by which a gateway says that it does not know the outcome of a request."""
 
 
-class Judge:
+class ResponseJudge:
     """Judges responses and failures of one resource's requests; its errors name the resource."""
 
     def __init__(self, label: str, options: Options, base: httpx.URL, sockets: Sockets) -> None:

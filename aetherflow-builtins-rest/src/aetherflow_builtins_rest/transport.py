@@ -7,7 +7,7 @@ from typing import TypeAlias
 import httpcore
 import httpx
 
-from aetherflow_builtins_rest.auth import Added, Credentials
+from aetherflow_builtins_rest.auth import Credentials, RequestAddition
 from aetherflow_builtins_rest.bodies import ReceivedStream, limited, unpacked
 from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.network import Sockets
@@ -65,11 +65,11 @@ class Transport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request, repeated once if the credentials demand it; the response's body is not read yet."""
         if not request.extensions.get(TRUSTED) or (self._credentials is None and not self._headers):
-            return self._send(request, Added(), [])
+            return self._send(request, RequestAddition(), [])
         given = {name.lower() for name, _ in request.headers.raw}
         headers = [(name, value) for name, value, lower in self._headers if lower not in given]
         if self._credentials is None or b"authorization" in given:  # the step sets its own Authorization header
-            return self._send(request, Added(), headers)
+            return self._send(request, RequestAddition(), headers)
         flow = self._credentials.flow(request)
         response = self._send(request, next(flow), headers)
         while True:
@@ -86,7 +86,9 @@ class Transport(httpx.BaseTransport):
             response.close()
             response = self._send(request, again, headers)
 
-    def _send(self, request: httpx.Request, added: Added, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
+    def _send(
+        self, request: httpx.Request, added: RequestAddition, headers: list[tuple[bytes, bytes]]
+    ) -> httpx.Response:
         url, target = request.url, request.url.raw_path
         if added.query:
             target += (b"&" if b"?" in target else b"?") + added.query.encode("ascii")

@@ -28,7 +28,7 @@ this run had taken it, and is done again; `unfinished`: a run that ended badly h
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenVersion:
     """One version of a file, and the claim of the run that has taken it."""
 
     path: str
@@ -52,14 +52,14 @@ class PickUps:
         few = list(dict.fromkeys(paths)) if 0 < len(paths) <= FEW else None
         prefixes = [self._prefix] if few is None else [f"{self._prefix}{path} " for path in few]
         self._final: dict[str, list[Seen]] = defaultdict(list)
-        self._open: dict[str, list[Taken]] = defaultdict(list)
+        self._open: dict[str, list[TakenVersion]] = defaultdict(list)
         for prefix in prefixes:
             for value in self._ledger.scan(prefix).values():
                 self._know(value)
             for is_ours, claims in ((False, self._ledger.open_claims), (True, self._ledger.own_claims)):
                 for claim in claims(prefix).values():
                     path, seen = _read(claim.value)
-                    self._open[path].append(Taken(path, seen, claim, is_ours))
+                    self._open[path].append(TakenVersion(path, seen, claim, is_ours))
         for prefix in [by_path] if few is None else [f"{by_path}{path}" for path in few]:
             for key, value in self._ledger.scan(prefix).items():
                 self._know({"path": key.removeprefix(by_path)} | value)
@@ -68,7 +68,7 @@ class PickUps:
         path, seen = _read(value)
         self._final[path].append(seen)
 
-    def standing(self, path: str, size: int | None, mtime: float | None) -> tuple[Standing, Taken | None]:
+    def standing(self, path: str, size: int | None, mtime: float | None) -> tuple[Standing, TakenVersion | None]:
         """What has become of a version of a file, and who has taken it if that is not final."""
         if any(seen.same_as(size, mtime) for seen in self._final.get(path, ())):
             return "known", None
@@ -83,7 +83,7 @@ class PickUps:
         """Whether any version of the file was taken for good."""
         return path in self._final
 
-    def unfinished(self, path: str | None = None) -> list[Taken]:
+    def unfinished(self, path: str | None = None) -> list[TakenVersion]:
         """What runs that ended badly have taken, and what this run is taking again; of one path or of all."""
         found = (
             self._open.get(path, []) if path is not None else [each for some in self._open.values() for each in some]
@@ -102,7 +102,7 @@ class PickUps:
         """Make the claims hold, before anything is changed at the peer; ClaimBusyError likewise."""
         self._ledger.commit_claims()
 
-    def whole(self, taken: Taken) -> Path:
+    def whole(self, taken: TakenVersion) -> Path:
         """What the run that had taken the file has of it; ClaimedFileError if that is gone or damaged."""
         return self._ledger.artifact_of(taken.claim)
 
@@ -137,7 +137,7 @@ def told_apart(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for _, each in sorted(found, key=lambda one: one[0])]
 
 
-class Told:
+class TakenReport:
     """What becomes of files that other runs have taken, a line of the log for each run."""
 
     def __init__(self, ctx: RunContext) -> None:
@@ -158,7 +158,7 @@ UNFINISHED = "unfinished"
 """The reason code of a step that has nothing to do but what is left to a person."""
 
 
-def left_to_a_person(left: Sequence[Taken]) -> str:
+def left_to_a_person(left: Sequence[TakenVersion]) -> str:
     """Why a step has nothing to do, with `on_unfinished: leave`."""
     runs = sorted({each.run_id for each in left})
     return f"{len(left)} left to a person: taken by {', '.join(runs)}, not finished"

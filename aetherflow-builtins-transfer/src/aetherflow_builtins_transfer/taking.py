@@ -11,7 +11,7 @@ from aetherflow_builtins_transfer.connectors.files.connector import FileConnecto
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.parallel import Progress
-from aetherflow_builtins_transfer.pickups import OnUnfinished, PickUps, Taken, Told, told_apart
+from aetherflow_builtins_transfer.pickups import OnUnfinished, PickUps, TakenReport, TakenVersion, told_apart
 from aetherflow_builtins_transfer.records import RemoteFile
 
 Verdict = Literal["bring", "known", "claimed", "unfinished"]
@@ -29,7 +29,7 @@ class Requested:
     verdict: Verdict
     claims: bool
     """Whether the run has it for itself."""
-    taken: Taken | None = None
+    taken: TakenVersion | None = None
     """The claim that this or an earlier run has on it."""
     kept: Path | None = None
     """The peer does not have this version any more: where the run that had taken it has it."""
@@ -56,7 +56,7 @@ class Taking:
         """What is to become of each; a path alone may stand for several versions of its file."""
         every = [version for file in files for version in self._versions(file)]
         paths = Counter(file.path for file in every)
-        self._told = Told(self._ctx)
+        self._told = TakenReport(self._ctx)
         found = [self._wanted(file, file.path if paths[file.path] == 1 else _key(file)) for file in every]
         self._told.say()
         return found
@@ -114,7 +114,7 @@ class Taking:
     def _is_once(self, file: RemoteFile) -> bool:
         return self._once or file.new
 
-    def _busy(self, file: RemoteFile, taken: Taken | None) -> Verdict:
+    def _busy(self, file: RemoteFile, taken: TakenVersion | None) -> Verdict:
         run_id = taken.run_id if taken else ""
         if self._is_once(file):
             self._told.add(f"left out, run {run_id} is at it", file.path)

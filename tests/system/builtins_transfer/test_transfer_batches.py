@@ -19,7 +19,6 @@ SIZES = (0, 1, 20_000, CHUNK - 1, CHUNK, CHUNK + 1, 256 << 10, (256 << 10) + 1, 
 
 @pytest.fixture
 def ssh(sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
-    """The real server."""
     return build_peer("sftp.paramiko", request, tmp_path)
 
 

@@ -18,7 +18,6 @@ from transfer_peers import Peer, build_peer
 
 @pytest.fixture
 def ssh(sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
-    """The real server."""
     return build_peer("sftp.paramiko", request, tmp_path)
 
 

@@ -2,11 +2,9 @@ import re
 from pathlib import Path
 
 from aetherflow.core.runtime.environment.settings import PREFIX, Settings
-from docs_generated import (
-    STATE_PAGE,
-)
 from docs_pages import ROOT
 from docs_schedule import SCHEDULE_PAGE, write_parts
+from docs_state import STATE_PAGE
 
 ERRORS, GUIDE = ROOT / "docs/reference/errors.md", ROOT / "docs/10-flow-yaml-guide.md"
 

@@ -35,13 +35,30 @@ def test_docstrings_say_something() -> None:
     assert len(short) <= MOST_SHORT, "\n".join(short)
 
 
-def test_a_class_name_means_one_thing() -> None:
+def types(tree: ast.Module) -> Iterator[str]:
+    """Names of the classes of a module, and of the types that it puts together; a variable of types is local."""
+    yield from (node.name for node in nodes(tree) if isinstance(node, ast.ClassDef))
+    for node in tree.body:
+        match node:
+            case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
+                continue
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if name[0].isupper() and not name.isupper():
+                    yield name
+
+
+def test_the_name_of_a_type_means_one_thing() -> None:
     places = defaultdict(list)
-    for name, path in modules().items():
-        for node in nodes(tree(path)):
-            if isinstance(node, ast.ClassDef) and node.name not in ROLES:
-                places[distribution(name), node.name].append(name)
+    for module, path in modules().items():
+        for name in types(tree(path)):
+            if name not in ROLES:
+                places[distribution(module), name].append(module)
     assert {key: names for key, names in places.items() if len(names) > 1} == {}
+
+
+def test_types_are_found() -> None:
+    source = "class A:\n    class B: ...\nCd = Literal['x']\nDe: TypeAlias = int\nFOUR = 4\nOwnT = TypeVar('OwnT')\n"
+    assert list(types(ast.parse(source))) == ["A", "B", "Cd", "De"]
 
 
 def test_short_docstrings_are_found() -> None:

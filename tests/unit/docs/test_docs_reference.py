@@ -19,17 +19,9 @@ from aetherflow.core.kernel.yaml.flow import (
     VerifySpec,
 )
 from docs_api import API_PAGE, api_page
-from docs_generated import (
-    CATALOG,
-    STATE_MARK,
-    STATE_PAGE,
-    TRANSITIONS_MARK,
-    TRANSITIONS_PAGE,
-    catalogue,
-    state_tables,
-    transitions,
-)
+from docs_catalogue import CATALOG, catalogue
 from docs_pages import ROOT, blocks
+from docs_state import STATE_MARK, STATE_PAGE, TRANSITIONS_MARK, TRANSITIONS_PAGE, state_tables, transitions
 
 ERRORS, GUIDE = ROOT / "docs/reference/errors.md", ROOT / "docs/10-flow-yaml-guide.md"
 

@@ -12,7 +12,7 @@ from aetherflow_builtins_db.columns import Column, ColumnType
 from aetherflow_builtins_db.contract import ArrowRows, Row
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.sink import HashingSink
-from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.formats.values import short_value
 
 Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
 
@@ -159,7 +159,7 @@ class ParquetWriter:
         try:
             return coerce(value, column.type)
         except ValueError as error:
-            raise self._misfit(column, index, f"{_short(value)} {error}") from error
+            raise self._misfit(column, index, f"{short_value(value)} {error}") from error
 
     def _misfit(self, column: Column, index: int, what: str) -> StepError:
         return StepError(
@@ -214,8 +214,3 @@ def _parts(batch: Any) -> Iterator[Any]:
     half = batch.num_rows // 2
     yield from _parts(batch.slice(0, half))
     yield from _parts(batch.slice(half))
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    text = repr(value) if isinstance(value, str) else text_value(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"

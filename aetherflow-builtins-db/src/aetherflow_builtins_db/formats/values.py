@@ -8,6 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+SHOWN = 60
+"""Characters of a value in a message."""
+
 
 def json_value(value: Any) -> Any:
     """The value in JSON types.
@@ -72,3 +75,9 @@ def text_value(value: Any) -> str:
             return json.dumps(json_value(value), ensure_ascii=False)
         case _:
             return str(json_value(value))
+
+
+def short_value(value: Any) -> str:
+    """A value for a message: texts in quotes, longer ones cut."""
+    text = repr(value) if isinstance(value, str) else text_value(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

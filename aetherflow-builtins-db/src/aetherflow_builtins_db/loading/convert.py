@@ -10,7 +10,7 @@ from typing import Any
 from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, ColumnType
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.coerce import coerce
-from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.formats.values import short_value, text_value
 from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 from aetherflow_builtins_db.loading.table import TableColumn
 
@@ -152,12 +152,7 @@ class Converter:
                     raise ValueError("is null, but the column is NOT NULL")
                 values.append(None if cell is None else convert(cell))
             except ValueError as error:
-                shown = "the value" if cell is None else f"the value {_short(cell)}"
+                shown = "the value" if cell is None else f"the value {short_value(cell)}"
                 on_reject(Reject(number, f"{shown} {error}", column.name, row))
                 return None
         return tuple(values)
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    text = repr(value) if isinstance(value, str) else text_value(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -13,10 +13,10 @@ from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
-from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.loading.batch import Batch
 from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
-from aetherflow_builtins_db.loading.source import Packing, SourceFile
+from aetherflow_builtins_db.loading.source import SourceFile
 from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
 
 _DIALECT = Dialect(include_header=False)

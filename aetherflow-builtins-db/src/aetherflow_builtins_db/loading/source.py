@@ -14,12 +14,12 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 from aetherflow.core.api import StepError, StepInputError
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
 from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
-Packing: TypeAlias = Literal["none", "gzip", "zstd"]
 
 BLOCK = 2**18
 """Bytes read at a time."""

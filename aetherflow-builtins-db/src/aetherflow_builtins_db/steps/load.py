@@ -15,10 +15,11 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.contract import SqlConnector
 from aetherflow_builtins_db.files import is_missing
 from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.servers import server_of
-from aetherflow_builtins_db.loading.source import LoadFormat, Packing, SourceFile, format_of, packing_of
+from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
 

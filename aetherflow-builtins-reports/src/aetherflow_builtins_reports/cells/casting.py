@@ -17,12 +17,12 @@ from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import text_cell
 
 Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
-Cell: TypeAlias = tuple[str, str]
+CellContent: TypeAlias = tuple[str, str]
 """Kind and content. Kinds: `n` number, `b` boolean, `t` text, `p` text with blanks at an edge, `d` date, `s` date and
 time, `h` time of day, `f` formula, and those of BLANK and MISSING."""
-BLANK: Cell = ("", "")
+BLANK: CellContent = ("", "")
 """An empty cell: it replaces the template's value."""
-MISSING: Cell = ("-", "")
+MISSING: CellContent = ("-", "")
 """No cell, beyond the end of a short row: the template's value stays."""
 
 TRUE, FALSE = frozenset({"1", "true", "t", "yes", "y"}), frozenset({"0", "false", "f", "no", "n"})
@@ -75,7 +75,7 @@ class Caster:
             "datetime": self._datetime, "basic": self._basic,
         }.get(dtype)  # fmt: skip
 
-    def cell(self, value: Any) -> Cell:
+    def cell(self, value: Any) -> CellContent:
         """The cell for one value; text that the dtype does not accept stays text."""
         if value is None or value == "":
             return BLANK
@@ -99,10 +99,10 @@ class Caster:
 
     # Text
 
-    def _int(self, text: str) -> Cell | None:
+    def _int(self, text: str) -> CellContent | None:
         return self._whole(text) if _INT.fullmatch(text) else None
 
-    def _whole(self, text: str) -> Cell:
+    def _whole(self, text: str) -> CellContent:
         digits = text.lstrip("+-").lstrip("0") or "0"
         if len(digits) > MAX_DIGITS and self.conventions.long_numbers == "text":
             self.counter["long_numbers"] += 1
@@ -112,14 +112,14 @@ class Caster:
             return text_cell(text, self.counter)
         return "n", f"-{digits}" if text.startswith("-") and digits != "0" else digits
 
-    def _float(self, text: str) -> Cell | None:
+    def _float(self, text: str) -> CellContent | None:
         if not _FLOAT.fullmatch(text):
             if text.lstrip("+-").lower() in _NOT_FINITE:
                 return self._not_finite()
             return None
         return self._decimal(text)
 
-    def _decimal(self, text: str) -> Cell:
+    def _decimal(self, text: str) -> CellContent:
         mantissa = re.split("[eE]", text)[0]
         digits = mantissa.lstrip("+-0.").replace(".", "").rstrip("0")
         if len(digits) > _FLOAT_DIGITS and self.conventions.long_numbers == "text":
@@ -128,26 +128,26 @@ class Caster:
         number = float(text)
         return ("n", repr(number)) if math.isfinite(number) else self._not_finite()
 
-    def _not_finite(self) -> Cell:
+    def _not_finite(self) -> CellContent:
         self.counter["not_finite"] += 1
         return BLANK
 
     @staticmethod
-    def _bool(text: str) -> Cell | None:
+    def _bool(text: str) -> CellContent | None:
         word = text.lower()
         return ("b", "1") if word in TRUE else ("b", "0") if word in FALSE else None
 
-    def _date(self, text: str) -> Cell | None:
+    def _date(self, text: str) -> CellContent | None:
         moment = parse_moment(text)
         if moment is None or moment.time() != datetime.time() or moment.tzinfo is not None:
             return None
         return self._day(moment.date())
 
-    def _datetime(self, text: str) -> Cell | None:
+    def _datetime(self, text: str) -> CellContent | None:
         moment = parse_moment(text)
         return None if moment is None else self._moment(moment)
 
-    def _basic(self, text: str) -> Cell | None:
+    def _basic(self, text: str) -> CellContent | None:
         if (word := text.lower()) in {"true", "false"}:
             return "b", "1" if word == "true" else "0"
         if _BASIC_INT.fullmatch(text):
@@ -158,7 +158,7 @@ class Caster:
 
     # Values that have a type
 
-    def _typed(self, value: Any) -> Cell:
+    def _typed(self, value: Any) -> CellContent:
         match value:
             case bool():
                 return "b", "1" if value else "0"
@@ -184,7 +184,7 @@ class Caster:
             case _:
                 return text_cell(str(value), self.counter)
 
-    def _of_decimal(self, value: Decimal) -> Cell:
+    def _of_decimal(self, value: Decimal) -> CellContent:
         if not value.is_finite():
             return self._not_finite()
         digits = len(value.normalize().as_tuple().digits)
@@ -194,7 +194,7 @@ class Caster:
         number = float(value)
         return ("n", repr(number)) if math.isfinite(number) else self._not_finite()
 
-    def _moment(self, moment: datetime.datetime) -> Cell:
+    def _moment(self, moment: datetime.datetime) -> CellContent:
         if moment.tzinfo is not None:
             self.counter["zoned_times"] += 1
             try:
@@ -206,12 +206,12 @@ class Caster:
         except Irregular:
             return self._early(moment)
 
-    def _day(self, day: datetime.date) -> Cell:
+    def _day(self, day: datetime.date) -> CellContent:
         try:
             return "d", self.conventions.days.of(day)
         except Irregular:
             return self._early(day)
 
-    def _early(self, value: datetime.date) -> Cell:
+    def _early(self, value: datetime.date) -> CellContent:
         self.counter["early_dates"] += 1
         return "t", value.isoformat(" ") if isinstance(value, datetime.datetime) else value.isoformat()

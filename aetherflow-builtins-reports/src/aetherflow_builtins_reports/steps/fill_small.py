@@ -57,11 +57,11 @@ class SmallTarget(Target):
         ]
 
 
-Targets = Annotated[list[SmallTarget], BeforeValidator(_json, json_schema_input_type=list[SmallTarget] | str)]
+SmallTargets = Annotated[list[SmallTarget], BeforeValidator(_json, json_schema_input_type=list[SmallTarget] | str)]
 
 
 class Inputs(FillInputs):
-    targets: Targets = Field(description="The blocks of rows and their places.")
+    targets: SmallTargets = Field(description="The blocks of rows and their places.")
 
 
 class Outputs(WrittenOutputs):

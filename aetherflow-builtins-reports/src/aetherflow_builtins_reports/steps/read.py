@@ -17,7 +17,7 @@ from aetherflow_builtins_reports.tables import column_of, write_delimited, write
 if TYPE_CHECKING:
     import python_calamine as calamine
 
-Format: TypeAlias = Literal["csv", "tsv", "parquet"]
+ReadFormat: TypeAlias = Literal["csv", "tsv", "parquet"]
 
 
 class Inputs(StepInputs):
@@ -27,7 +27,7 @@ class Inputs(StepInputs):
         min_length=1, description="The workbook, relative to the job's artifacts: .xlsx, .xlsm, .xlsb, .xls or .ods."
     )
     output: str = Field(min_length=1, description="The file to write, relative to the job's artifacts.")
-    format: Annotated[Format, Word] | None = Field(
+    format: Annotated[ReadFormat, Word] | None = Field(
         None, description="`csv`, `tsv` or `parquet`. Default: by the suffix, else `tsv`."
     )
     sheet: str | None = Field(None, description="Name of the sheet, in any case. Default: the first one.")
@@ -52,8 +52,8 @@ class Inputs(StepInputs):
         return value
 
     @property
-    def file_format(self) -> Format:
-        by_suffix: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
+    def file_format(self) -> ReadFormat:
+        by_suffix: dict[str, ReadFormat] = {".csv": "csv", ".parquet": "parquet"}
         return self.format or by_suffix.get(PurePath(self.output).suffix.lower(), "tsv")
 
 
@@ -62,7 +62,7 @@ class Outputs(StepOutputs):
 
     output: str | None = Field(description="Absolute path of the file.")
     artifact_path: str | None = Field(description="The same.")
-    format: Format = Field(description="Its format.")
+    format: ReadFormat = Field(description="Its format.")
     sheet: str = Field(description="Name of the sheet that was read.")
     rows: int = Field(description="Number of rows.")
     row_count: int = Field(description="The same.")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_PAGES = 100_000
 """Pages without `max_pages`: a list that never ends would fill the disk."""
-Method = Annotated[
+ReadMethod = Annotated[
     Literal["GET", "POST"], BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 ]
 
@@ -40,7 +40,7 @@ class Inputs(PathInputs):
     output: str = Field(min_length=1, description="The file, relative to the job's artifacts.")
     format: Literal["jsonl", "parquet"] = Field("jsonl", description="JSON lines, or Parquet, which needs pyarrow.")
     compression: Literal["zstd", "snappy", "gzip", "none"] = Field("zstd", description="Compression of Parquet.")
-    method: Method = Field("GET", description="POST for APIs that search by POST; the request must only read.")
+    method: ReadMethod = Field("GET", description="POST for APIs that search by POST; the request must only read.")
     json_body: dict[str, Any] | None = Field(
         None,
         validation_alias=AliasChoices("json", "json_body"),

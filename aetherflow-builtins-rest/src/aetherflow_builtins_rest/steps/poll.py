@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepOutputs, StepResult
 from aetherflow_builtins_rest.jmes import Expression, holds, pick
-from aetherflow_builtins_rest.pace import retry_after, wait
+from aetherflow_builtins_rest.rate_limit import retry_after, wait
 from aetherflow_builtins_rest.steps.common import (
     Extract,
     PathInputs,

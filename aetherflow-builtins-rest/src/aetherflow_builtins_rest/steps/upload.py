@@ -22,7 +22,7 @@ from aetherflow_builtins_rest.steps.common import (
 from aetherflow_builtins_rest.uploads import FileBody
 
 _FIXED = ("status", "headers", "size", "sha256")
-Method = Annotated[
+UploadMethod = Annotated[
     Literal["PUT", "POST", "PATCH"], BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 ]
 
@@ -31,7 +31,7 @@ class Inputs(PathInputs):
     """A file, and its target on the API."""
 
     file: str = Field(min_length=1, description="The file, relative to the job's artifacts; streamed, of any size.")
-    method: Method = Field("PUT", description="PUT replaces what is there; POST adds a new resource.")
+    method: UploadMethod = Field("PUT", description="PUT replaces what is there; POST adds a new resource.")
     content_type: str = Field("application/octet-stream", description="Its media type.")
     sha256_header: str | None = Field(None, description="Header for the file's SHA-256, hexadecimal.")
     expected_status: Statuses = Field([], description="Statuses that mean success. Default: by the resource.")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Literal, Protocol, Self, TypeAlias
 
-Kind: TypeAlias = Literal["file", "folder", "symbolic link", "hard link", "device", "pipe", "socket"]
+MemberKind: TypeAlias = Literal["file", "folder", "symbolic link", "hard link", "device", "pipe", "socket"]
 
-_KINDS: dict[int, Kind] = {
+_KINDS: dict[int, MemberKind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "folder",
     stat.S_IFLNK: "symbolic link",
@@ -24,7 +24,7 @@ class Member:
     """One member as the archive declares it; the declaration may be false."""
 
     name: str
-    kind: Kind
+    kind: MemberKind
     size: int
     packed: int | None = None
     """Compressed size; None where members are not compressed one by one."""
@@ -56,7 +56,7 @@ class Reader(Protocol):
     ) -> None: ...
 
 
-def kind_of_mode(mode: int, *, is_dir: bool) -> Kind:
+def kind_of_mode(mode: int, *, is_dir: bool) -> MemberKind:
     """The kind of a member by its Unix mode; without a file type in it, by `is_dir`."""
     found = _KINDS.get(stat.S_IFMT(mode))
     return found or ("folder" if is_dir else "file")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, Self, cast
 
 from aetherflow.core.api import require
-from aetherflow_builtins_transfer.archives.entries import Kind, Member, Opener
+from aetherflow_builtins_transfer.archives.entries import Member, MemberKind, Opener
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
 
@@ -21,7 +21,7 @@ _MAX_TRAILING_BYTES = 1 << 24
 _MAX_WINDOW = 1 << 27
 """Greatest zstd window in bytes, the default limit of the command-line tool."""
 _SKIP_BYTES = 1 << 18
-_TYPES: dict[bytes, Kind] = {
+_TYPES: dict[bytes, MemberKind] = {
     tarfile.SYMTYPE: "symbolic link",
     tarfile.LNKTYPE: "hard link",
     tarfile.CHRTYPE: "device",

@@ -55,7 +55,7 @@ def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) ->
     """
     with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
         _check_declared(reader, rules)
-        wanted = Wanted(rules.members)
+        wanted = MemberSelection(rules.members)
         budget, collisions = Budget(rules.limits, reader.packed), Collisions(allow_case=rules.allow_case_collisions)
         done = []
         for entry, opened in reader.members():
@@ -176,7 +176,7 @@ def _chunks(content: BinaryIO, entry: Member) -> Iterator[bytes]:
         ) from error
 
 
-class Wanted:
+class MemberSelection:
     """Selects members by names and patterns."""
 
     def __init__(self, patterns: Sequence[str] | None) -> None:

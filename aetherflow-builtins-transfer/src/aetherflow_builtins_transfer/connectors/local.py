@@ -118,7 +118,7 @@ class LocalShareSession(LocalSession):
     chmod = FileSession.chmod
 
 
-class LocalFiles(FileConnector[ConfigT, OptionsT]):
+class LocalFileConnector(FileConnector[ConfigT, OptionsT]):
     """The base class of both local drivers."""
 
     SESSION: type[LocalSession] = LocalSession
@@ -157,7 +157,7 @@ class LocalFiles(FileConnector[ConfigT, OptionsT]):
         return Fault("other", f"{type(error).__name__}: {one_line(error)}")
 
 
-class SftpLocal(LocalFiles[Config, Options]):
+class SftpLocal(LocalFileConnector[Config, Options]):
     """A local folder instead of an SFTP server, for development: the same contract, without network.
 
         resources:
@@ -174,7 +174,7 @@ class SftpLocal(LocalFiles[Config, Options]):
         return "/" + "/".join(parts)
 
 
-class SmbLocal(LocalFiles[LocalSmbConfig, Options]):
+class SmbLocal(LocalFileConnector[LocalSmbConfig, Options]):
     """A local folder instead of an SMB server, for development; its subfolders are the shares.
 
         resources:

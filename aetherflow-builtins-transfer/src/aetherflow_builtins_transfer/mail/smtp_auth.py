@@ -5,12 +5,12 @@ import hmac
 import smtplib
 from collections.abc import Callable
 
-Answer = tuple[int, bytes]
+Reply = tuple[int, bytes]
 CODES = range(200, 600)
 _CONTINUE, _ACCEPTED = 334, (235, 503)  # 503: already logged in
 
 
-def whole(answer: Answer) -> Answer:
+def whole(answer: Reply) -> Reply:
     """Return a complete answer; SMTPServerDisconnected for a truncated code, such as `25`, which smtplib accepts."""
     if answer[0] not in CODES:
         raise smtplib.SMTPServerDisconnected("the connection broke within an answer")
@@ -24,7 +24,7 @@ def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool)
     server's message if it refuses, SMTPNotSupportedError if there is no common method.
     """
     offered = smtp.esmtp_features.get("auth", "").upper().split()
-    methods: dict[str, Callable[[smtplib.SMTP, bytes, bytes], Answer]] = {
+    methods: dict[str, Callable[[smtplib.SMTP, bytes, bytes], Reply]] = {
         "PLAIN": _plain,
         "LOGIN": _login,
         "CRAM-MD5": _cram_md5,
@@ -38,12 +38,12 @@ def log_in(smtp: smtplib.SMTP, username: str, password: str, *, encrypted: bool)
         raise smtplib.SMTPAuthenticationError(code, words)
 
 
-def _plain(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+def _plain(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Reply:
     secret = _base64(b"\0" + username + b"\0" + password)
     return smtp.docmd("AUTH", f"PLAIN {secret}")
 
 
-def _login(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+def _login(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Reply:
     code, words = smtp.docmd("AUTH", "LOGIN")
     if code == _CONTINUE:
         code, words = smtp.docmd(_base64(username))
@@ -52,7 +52,7 @@ def _login(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
     return code, words
 
 
-def _cram_md5(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Answer:
+def _cram_md5(smtp: smtplib.SMTP, username: bytes, password: bytes) -> Reply:
     code, words = smtp.docmd("AUTH", "CRAM-MD5")
     if code != _CONTINUE:
         return code, words

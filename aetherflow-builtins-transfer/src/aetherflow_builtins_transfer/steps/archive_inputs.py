@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -16,7 +16,6 @@ from aetherflow.core.api import (
     StepInputError,
 )
 
-OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
 ArchiveResource = Annotated[str, ResourceRef("archive")]
 DEFAULT_RESOURCE = "archive_default"
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")

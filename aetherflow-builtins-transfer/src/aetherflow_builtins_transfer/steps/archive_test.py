@@ -7,7 +7,8 @@ from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepOutputs
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
-from aetherflow_builtins_transfer.steps.archive_inputs import OnEmpty, TextList, archives_of
+from aetherflow_builtins_transfer.records import OnEmpty
+from aetherflow_builtins_transfer.steps.archive_inputs import TextList, archives_of
 
 
 class Inputs(Limits):

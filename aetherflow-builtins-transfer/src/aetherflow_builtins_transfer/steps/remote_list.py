@@ -16,8 +16,8 @@ from aetherflow_builtins_transfer.pickups import (
     UNFINISHED,
     OnUnfinished,
     PickUps,
-    Taken,
-    Told,
+    TakenReport,
+    TakenVersion,
     left_to_a_person,
     told_apart,
 )
@@ -79,7 +79,7 @@ class ListFiles(RemoteStep[ListT]):
             again = self._find(peer)
             found = {rel: each for rel, each in again.items() if rel in found and _same(found[rel][1], each[1])}
         files = [_record(rel_path, path, entry) for rel_path, (path, entry) in sorted(found.items())]
-        left: list[Taken] = []
+        left: list[TakenVersion] = []
         if args.new_only:
             files, left = self._new(peer, files)
         enough = len(files) >= args.min_count
@@ -95,9 +95,9 @@ class ListFiles(RemoteStep[ListT]):
             )
         return StepResult("SKIPPED", output, reason, code)
 
-    def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[Taken]]:
+    def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[TakenVersion]]:
         """What is to be taken, by this run or anew, and what is left to a person."""
-        known, told = PickUps(self.ctx, self.resource), Told(self.ctx)
+        known, told = PickUps(self.ctx, self.resource), TakenReport(self.ctx)
         new: list[Record] = []
         there: dict[str, Record] = {}
         for each in files:
@@ -124,7 +124,7 @@ class ListFiles(RemoteStep[ListT]):
         told.say()
         return told_apart([each | {"new": True} for each in new]), left
 
-    def _record_of(self, peer: FileConnector[Any, Any], taken: Taken) -> Record | None:
+    def _record_of(self, peer: FileConnector[Any, Any], taken: TakenVersion) -> Record | None:
         """A file that is not there any more, as it was listed; None if this list would not find it."""
         folder = peer.join(self.args.remote_dir, "")
         rel_path = taken.path.removeprefix(folder)

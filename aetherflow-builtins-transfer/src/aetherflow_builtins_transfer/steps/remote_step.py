@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from aetherflow.core.api import ResourceRef, Step, StepInputs
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
-from aetherflow_builtins_transfer.connectors.local import LocalFiles
+from aetherflow_builtins_transfer.connectors.local import LocalFileConnector
 from aetherflow_builtins_transfer.local_folder import check_folder
 
 InputsT = TypeVar("InputsT", bound=StepInputs)
@@ -24,6 +24,6 @@ class RemoteStep(Step[InputsT]):
         field = type(self.args).model_fields["resource"]
         (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
         found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)
-        if isinstance(found, LocalFiles):
+        if isinstance(found, LocalFileConnector):
             check_folder(self.ctx, found.root)
         return found

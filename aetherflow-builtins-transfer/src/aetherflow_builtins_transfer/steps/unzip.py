@@ -9,10 +9,10 @@ from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepOutputs
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.tools import StepTools, Work
 from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, survey
+from aetherflow_builtins_transfer.records import OnEmpty
 from aetherflow_builtins_transfer.steps.archive_inputs import (
     ARCHIVE_SUFFIXES,
     ArchiveResource,
-    OnEmpty,
     TextList,
     archives_of,
     connector_for,

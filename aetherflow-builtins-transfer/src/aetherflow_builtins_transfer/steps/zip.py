@@ -10,7 +10,8 @@ from aetherflow_builtins_transfer.archives.engines import Optimize
 from aetherflow_builtins_transfer.archives.formats import Format, format_by_name
 from aetherflow_builtins_transfer.archives.pack import Compression, Packing
 from aetherflow_builtins_transfer.archives.tools import StepTools, Work
-from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, OnEmpty, TextList, as_list, connector_for
+from aetherflow_builtins_transfer.records import OnEmpty
+from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, TextList, as_list, connector_for
 
 
 class ZipItem(StepInputs):

@@ -35,7 +35,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.opening import Opened, open_run
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.run import IfBusy, Run, summary_of
-from aetherflow.core.runtime.subflow import InnerRuns, Outer
+from aetherflow.core.runtime.subflow import InnerRuns, OuterRun
 
 BUSY_POLL_SECONDS = 0.2
 
@@ -146,7 +146,7 @@ def _run(
     if_busy: IfBusy,
     observers: Sequence[Observer],
     trigger: str,
-    outer: Outer | None = None,
+    outer: OuterRun | None = None,
     lock_key: str | None = None,
 ) -> RunSummary:
     store = StateStore(flow.state_path)
@@ -192,7 +192,7 @@ def run_prepared(
 
 
 def _run_inside(
-    flow: PreparedFlow, run_id: str, inputs: RunInputs, observers: tuple[Observer, ...], outer: Outer
+    flow: PreparedFlow, run_id: str, inputs: RunInputs, observers: tuple[Observer, ...], outer: OuterRun
 ) -> RunSummary:
     """A run that a step of another one asked for."""
     return _run(flow, run_id, inputs, RunOptions(actor=actor()), "fail", observers, "flow", outer)
@@ -307,7 +307,7 @@ def _absolute(path: Path) -> str | None:
         return None
 
 
-def _facts(opened: Opened, trigger: str, outer: Outer | None) -> RunFacts:
+def _facts(opened: Opened, trigger: str, outer: OuterRun | None) -> RunFacts:
     flow, redactor, places = opened.flow, opened.redactor, opened.places
     ambient = [flow.env.get(name) for name in ("AETHERFLOW_FLOW_ID", "AETHERFLOW_RUN_ID")]
     parent = "/".join(name for name in ambient if name) if all(ambient) else None

@@ -1,8 +1,6 @@
 """The file steps, killed at their failpoints: the same command again leaves what an undisturbed run leaves."""
 
-import contextlib
 import hashlib
-import io
 import json
 import os
 import random
@@ -12,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from aetherflow.core.base.durable import failpoint
-from aetherflow.core.cli import main
+from core_killed import attempt
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -42,21 +38,6 @@ jobs:
       - {id: tree, type: file_delete, inputs: {path: in, recursive: true}}
       - {id: left, type: file_find, inputs: {pattern: "**/*"}}
 """
-
-
-def attempt(setting: str) -> int:
-    """Run the flow in a forked process with one failpoint set; its exit code, or minus its signal."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        code = 99
-        try:
-            failpoint.setting = setting
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-                code = main(["run", "flow.yaml", "--run-id", "r"])
-            Path("stderr").write_text(err.getvalue())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def left(project: "Project", far: Path) -> dict[str, Any]:

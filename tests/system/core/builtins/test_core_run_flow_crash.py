@@ -1,7 +1,6 @@
 """A flow as a step, killed at its failpoints: the same command again ends like an undisturbed run."""
 
 import contextlib
-import io
 import json
 import os
 import random
@@ -11,9 +10,9 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core_killed import attempt
+
 from aetherflow.core.api import Step, StepResult, register_step
-from aetherflow.core.base.durable import failpoint
-from aetherflow.core.cli import main
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -29,7 +28,6 @@ class Line(Step[Any]):
     """Writes one line per execution, and an artifact."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.ctx.flow_id}.{self.id}\n")
         with self.ctx.write_file(f"{self.id}.txt") as artifact:
@@ -60,21 +58,6 @@ jobs:
     steps: [{id: two, type: test_line, inputs: {n: "{{jobs.x.outputs.n}}"}, outputs: {n: "{{result.n}}"}}]
   - {id: z, when: jobs.x.outputs.n == 6, steps: [{id: never, type: test_line}]}
 """
-
-
-def attempt(setting: str) -> int:
-    """Run the flow in a forked process with one failpoint set; its exit code, or minus its signal."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        code = 99
-        try:
-            failpoint.setting = setting
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-                code = main(["run", "flow.yaml", "--run-id", "r"])
-            Path("stderr").write_text(err.getvalue())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def rows(project: "Project", flow: str, sql: str) -> list[tuple[Any, ...]]:

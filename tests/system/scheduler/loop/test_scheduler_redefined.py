@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scheduler_redefined import MINUTELY, OTHERWISE, gaps
 
 from aetherflow.scheduler.ledger.records import SlotRow
-from aetherflow.scheduler.loop.single import Single, run_item
+from aetherflow.scheduler.loop.single import SingleResult, run_item
 from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Standing(Clock):
         return self._bench.clock.now()
 
 
-def trigger(bench: "Bench") -> Single:
+def trigger(bench: "Bench") -> SingleResult:
     """What cron does: `run-item` in this process."""
     return run_item(bench.load(), "a", trigger="cron", clock=Standing(bench), events=bench.events())
 
@@ -74,7 +74,7 @@ def test_years_that_an_earlier_since_adds_are_entered_in_steps(bench: "Bench") -
     assert found["expected"] >= 180 * 72
 
 
-def row_of(done: Single) -> SlotRow:
+def row_of(done: SingleResult) -> SlotRow:
     assert done.row is not None
     return done.row
 

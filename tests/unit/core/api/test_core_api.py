@@ -231,12 +231,9 @@ def test_names_that_are_not_known() -> None:
 
 def test_a_step_by_itself() -> None:
     class Own(api.Step[Any]):
-        """Own."""
-
         required_inputs = {"a", "b"}  # noqa: RUF012 as plugins write it
 
-        def run(self) -> None:
-            """Nothing."""
+        def run(self) -> None: ...
 
     step = Own("s", {"a": 1}, None, "j")  # type: ignore[arg-type]  # no run is needed
     assert (step.id, step.inputs, step.job_id, Own.Inputs) == ("s", {"a": 1}, "j", None)
@@ -255,8 +252,7 @@ def test_a_connector_by_itself() -> None:
     connector.close()
     assert (connector.name, connector.kind, connector.driver, connector.config) == ("n", "k", "d", {"a": 1})
 
-    class Loose(api.ConnectorBase[Any, Any]):
-        """Untyped."""
+    class Loose(api.ConnectorBase[Any, Any]): ...
 
     assert Loose.Config is None
     assert Loose(api.ConnectorInit("n", "k", "d", {}, {})).options == {}
@@ -267,14 +263,11 @@ def test_connectors_of_a_run(project: "Project") -> None:
 
     @api.register_connector("test", "counted")
     class Counted(api.ConnectorBase[Any, Any]):
-        """Counts."""
-
         def __init__(self, init: api.ConnectorInit) -> None:
             super().__init__(init)
             events.append(f"open {init.name}")
 
         def close(self) -> None:
-            """Count."""
             events.append(f"close {self.name}")
             raise RuntimeError("closing fails")
 
@@ -283,7 +276,6 @@ def test_connectors_of_a_run(project: "Project") -> None:
         """Asks for connectors in every way."""
 
         def run(self) -> dict[str, Any]:
-            """Ask."""
             connectors = self.ctx.connectors
             assert "one" in connectors
             assert "gone" not in connectors

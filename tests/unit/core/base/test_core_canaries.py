@@ -6,8 +6,9 @@ import random
 import pytest
 from canaries import CANARY, FORMS, NONE, USUAL
 
-from aetherflow.core.base.redact import RedactedStream, Redactor
+from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.secret_names import is_secret_name
+from aetherflow.core.runtime.processes.output import RedactedStream
 
 
 @pytest.mark.parametrize("name", USUAL)

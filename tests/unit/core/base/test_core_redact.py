@@ -8,8 +8,9 @@ from urllib.parse import quote, quote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetherflow.core.base.redact import RedactedStream, Redactor, url_secrets
+from aetherflow.core.base.redact import Redactor, url_secrets
 from aetherflow.core.base.spellings import spellings
+from aetherflow.core.runtime.processes.output import RedactedStream
 
 TEXT = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=6, max_size=30)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core_history import status
 
-from aetherflow.core.kernel.state.registry import rebuild
+from aetherflow.core.kernel.state.registry import adopt
 from claiming import change, run
 from claiming import flow as pick_up
 
@@ -57,7 +57,7 @@ def test_a_run_whose_claims_are_left_stays_until_it_is_resumed(project: "Project
     (need,) = needs(project)
     assert need["cause"] == "after.s: after all that; later runs have left what it took to a person, 2 in all"
     assert need["since"] == project.rows("SELECT finished_at FROM runs WHERE run_id='one'")[0][0]
-    assert rebuild(project.states) == 3
+    adopt(project.states, project.state)
     assert [each[1] for each in told(project)] == ["one"]
     assert project.cli("resume", "one").code == 0
     assert told(project) == []

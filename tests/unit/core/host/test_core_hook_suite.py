@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from aetherflow.core.api import Outcome, RunInfo, hookimpl
 from aetherflow.core.base.errors import HookError
-from aetherflow.core.host.hooks import Hooks, Named
+from aetherflow.core.host.hooks import Hooks, NamedPlugin
 from aetherflow.core.runtime.hooks.otel import TracerHooks
 from aetherflow.core.testing import HookSuite
 
@@ -18,13 +18,12 @@ class TestTracer(HookSuite):
 
 
 def raising(run: RunInfo) -> None:
-    """Raise."""
     raise ValueError(run.run_id)
 
 
 def of(**hooks: Any) -> Hooks:
     return Hooks(
-        [Named("suite:plugin", type("Plugin", (), {name: staticmethod(hook) for name, hook in hooks.items()})())]
+        [NamedPlugin("suite:plugin", type("Plugin", (), {name: staticmethod(hook) for name, hook in hooks.items()})())]
     )
 
 

@@ -20,8 +20,7 @@ class Config(Hop):
     plain: str = ""
 
 
-class Peer(ConnectorBase[Config, ConnectorOptions]):
-    """A connector."""
+class Peer(ConnectorBase[Config, ConnectorOptions]): ...
 
 
 class Catalog:

@@ -10,7 +10,7 @@ from scheduler_meeting import enter_slot, midnight, ms, somebody
 from aetherflow.core.base.errors import RunBusyError
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.loop.single import run_item
-from aetherflow.scheduler.loop.tick import Ticked
+from aetherflow.scheduler.loop.tick import TickResult
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_a_pass_whose_run_was_stopped_from_outside_has_failed(daily: "Bench", st
     with somebody(daily, "tick") as slots:
         row = enter_slot(slots, ms(midnight()), Status.RUNNING, status)
     assert row is not None
-    assert Ticked([row], []).exit_code == code
+    assert TickResult([row], []).exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_a_signal_that_comes_when_all_is_done_changes_no_exit_code(
         waiting = enter_slot(slots, ms(midnight(1)))
     assert row is not None
     assert waiting is not None
-    assert Ticked([row], [waiting] if waits else [], signal=15).exit_code == code
+    assert TickResult([row], [waiting] if waits else [], signal=15).exit_code == code

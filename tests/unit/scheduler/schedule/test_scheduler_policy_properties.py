@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.schedule.policy import (
-    Due,
+    Capacity,
+    DueSlot,
     Misfire,
-    Other,
-    Room,
+    OtherSlot,
     Status,
     current_slot,
     decide_after,
@@ -24,7 +24,7 @@ slots = st.lists(st.integers(0, 2000), max_size=30, unique=True).map(sorted)
 misfires = st.sampled_from(["skip", "last", "all"])
 
 
-def model(due: Sequence[Due], now: int, misfire: Misfire, grace: int, most: int) -> dict[int, str]:
+def model(due: Sequence[DueSlot], now: int, misfire: Misfire, grace: int, most: int) -> dict[int, str]:
     """What becomes of each slot, by looking at one slot after the other."""
     found = {}
     for each in due:
@@ -53,7 +53,7 @@ def test_due_slots(
 ) -> None:
     now = data.draw(st.integers(max(instants, default=0), 2500))
     excluded = data.draw(st.sets(st.sampled_from(instants or [0])))
-    due = [Due(slot, said(SlotReason.PAUSED, why="") if slot in excluded else None) for slot in instants]
+    due = [DueSlot(slot, said(SlotReason.PAUSED, why="") if slot in excluded else None) for slot in instants]
     verdicts = decide_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing)
     assert [verdict.slot for verdict in verdicts] == instants
     assert {verdict.slot: verdict.status for verdict in verdicts} == model(due, now, misfire, grace, most)
@@ -66,7 +66,7 @@ def test_due_slots(
 
 others = st.lists(
     st.tuples(st.integers(0, 9), st.booleans(), st.booleans()).map(
-        lambda facts: Other(facts[0], f"r{facts[0]}", facts[1], facts[2] or facts[1])
+        lambda facts: OtherSlot(facts[0], f"r{facts[0]}", facts[1], facts[2] or facts[1])
     ),
     max_size=6,
     unique_by=lambda other: other.slot,
@@ -74,12 +74,12 @@ others = st.lists(
 
 
 @given(others, st.booleans(), st.booleans())
-def test_allow_never_waits(found: list[Other], begun: bool, queued: bool) -> None:
+def test_allow_never_waits(found: list[OtherSlot], begun: bool, queued: bool) -> None:
     assert decide_overlap(20, found, "allow", begun=begun, queued=queued) == "start"
 
 
 @given(others, st.sampled_from(["skip", "queue", "kill_old"]), st.booleans())
-def test_no_new_slot_starts_beside_another(found: list[Other], overlap: str, queued: bool) -> None:
+def test_no_new_slot_starts_beside_another(found: list[OtherSlot], overlap: str, queued: bool) -> None:
     turn = decide_overlap(20, found, overlap, begun=False, queued=queued)  # type: ignore[arg-type]
     if not found:
         assert turn == "start"
@@ -90,7 +90,7 @@ def test_no_new_slot_starts_beside_another(found: list[Other], overlap: str, que
 
 
 @given(others, st.sampled_from(["skip", "queue", "kill_old"]))
-def test_somebody_may_always_go_on(found: list[Other], overlap: str) -> None:
+def test_somebody_may_always_go_on(found: list[OtherSlot], overlap: str) -> None:
     """Whatever waits and runs, the slots of an item never wait for each other in a ring."""
     if any(other.running for other in found) or not found:
         return
@@ -110,7 +110,7 @@ def test_somebody_may_always_go_on(found: list[Other], overlap: str) -> None:
 @given(st.integers(1, 5), st.dictionaries(st.sampled_from("xy"), st.integers(1, 3)), st.lists(st.sampled_from("xyz")))
 def test_room(most: int, pools: dict[str, int], running: list[str]) -> None:
     in_pool = {name: running.count(name) for name in set(running)}
-    room = Room(most, pools, len(running), in_pool)
+    room = Capacity(most, pools, len(running), in_pool)
     for pool in (None, "x", "y", "z"):
         fits = len(running) < most and (pool is None or running.count(pool) < pools.get(pool, most))
         assert (room.full(pool) is None) == fits

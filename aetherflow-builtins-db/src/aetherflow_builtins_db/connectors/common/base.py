@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from itertools import chain
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import StringConstraints
 
 from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
 from aetherflow_builtins_db.connectors.common.progress import Progress
@@ -30,6 +32,8 @@ _VALUE_TYPES = (
 )  # fmt: skip
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+"""Names of settings and pragmas: they become parts of statements unquoted."""
 
 
 class SqlBase(ConnectorBase[ConfigT, OptionsT]):

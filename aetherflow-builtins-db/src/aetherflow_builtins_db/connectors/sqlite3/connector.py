@@ -4,13 +4,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
-from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal, step_name
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
@@ -21,8 +21,6 @@ from aetherflow_builtins_db.failures import Failure, StatementTimeoutError
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
-
-SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
 
 _URL = "sqlite://"
 _CHANGES = frozenset(

@@ -11,7 +11,7 @@ from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.pack import Packing
 from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, Tools, Work, run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, Wanted, refusing, survey
+from aetherflow_builtins_transfer.archives.unpack import MemberSelection, Rules, Unpacked, refusing, survey
 from aetherflow_builtins_transfer.connectors.archive.base import (
     ArchiveBase,
     ToolOptions,
@@ -104,7 +104,7 @@ def _link(tree: Path, sources: Sequence[Source]) -> None:
 
 def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpacked]:
     """Delete unwanted members and return the others; unzip got no names, because it treats them as patterns."""
-    wanted = Wanted(rules.members)
+    wanted = MemberSelection(rules.members)
     kept = [each for each in found if wanted.has(each.name)]
     wanted.check()
     for each in set(found) - set(kept):

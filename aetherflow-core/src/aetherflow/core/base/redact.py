@@ -1,7 +1,6 @@
 """Secrets are replaced by `***` wherever text leaves the run.
 
-A value is registered once and then masked in the forms in which it travels, see `spellings`. `RedactedStream` masks
-across the borders of chunks.
+A value is registered once and then masked in the forms in which it travels, see `spellings`.
 """
 
 import itertools
@@ -217,23 +216,3 @@ def _alternatives(forms: Sequence[str]) -> str:
 
 def _one_line(text: str) -> str:
     return text.replace("\r", "").replace("\n", "")
-
-
-class RedactedStream:
-    """Masks text that comes in pieces: a secret across a border is masked as a whole."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """Take a piece; returns masked text that can be passed on, and keeps the rest."""
-        text = self._held + text
-        cut = self._redactor.safe_length(text)
-        self._held = text[cut:]
-        return self._redactor.mask(text[:cut])
-
-    def finish(self) -> str:
-        """Return the rest of the text, masked."""
-        held, self._held = self._held, ""
-        return self._redactor.mask(held)

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.builtins.claimed_files import ClaimedFiles, NewFile, OnUnfinished
 from aetherflow.core.builtins.file_lists import Texts, below, counted, locate, shown
 from aetherflow.core.builtins.gate import GateInputs
-from aetherflow.core.builtins.globbing import Found, find, look
-from aetherflow.core.builtins.picked import New, OnUnfinished, Picked
+from aetherflow.core.builtins.globbing import MatchedFile, find, look
 
 POLL_SECONDS = 0.1
 
@@ -93,9 +93,9 @@ class FileFind(Step[Inputs]):
         }
         return self.args.judge(matched, output, "check path, pattern, min_age_seconds and min_size")
 
-    def _take_new(self, found: list[Found]) -> StepResult:
+    def _take_new(self, found: list[MatchedFile]) -> StepResult:
         args = self.args
-        picked = Picked(self.ctx, self._folder())
+        picked = ClaimedFiles(self.ctx, self._folder())
         new, left = picked.new(found, args.pattern, args.exclude, args.on_unfinished)
         by_file = {each.found: each for each in new}
         wanted = [by_file[each] for each in self._sorted(list(by_file))]
@@ -109,7 +109,7 @@ class FileFind(Step[Inputs]):
         return self._judge(len(new), [self._taken(picked, each) for each in wanted])
 
     @staticmethod
-    def _taken(picked: Picked, each: New) -> dict[str, Any]:
+    def _taken(picked: ClaimedFiles, each: NewFile) -> dict[str, Any]:
         path, claim = picked.take(each)
         told = {"path": str(path), "claim": claim.identity, "taken_over_from": claim.taken_from}
         return record(each.found) | told
@@ -117,7 +117,7 @@ class FileFind(Step[Inputs]):
     def plan(self) -> list[str]:
         found, args = self._search(), self.args
         if args.new_only:
-            picked = Picked(self.ctx, self._folder())
+            picked = ClaimedFiles(self.ctx, self._folder())
             found = [each.found for each in picked.new(found, args.pattern, args.exclude, args.on_unfinished)[0]]
         files = self._sorted(found)
         names = shown(below(self.ctx, self.job_id, [each.path for each in files]))
@@ -137,7 +137,7 @@ class FileFind(Step[Inputs]):
             raise StepError(f"{what}: {path}", fix=fix)
         return folder
 
-    def _search(self) -> list[Found]:
+    def _search(self) -> list[MatchedFile]:
         args, folder = self.args, self._folder()
         latest = time.time_ns() - int(args.min_age_seconds * 1e9)
         files = []
@@ -149,8 +149,8 @@ class FileFind(Step[Inputs]):
                 files.append(each)
         return files
 
-    def _sorted(self, found: Sequence[Found]) -> list[Found]:
-        keys: dict[str, Callable[[Found], Any]] = {
+    def _sorted(self, found: Sequence[MatchedFile]) -> list[MatchedFile]:
+        keys: dict[str, Callable[[MatchedFile], Any]] = {
             "name": lambda each: each.rel,
             "mtime": lambda each: (each.mtime_ns, each.rel),
             "size": lambda each: (each.size, each.rel),
@@ -158,7 +158,7 @@ class FileFind(Step[Inputs]):
         return sorted(found, key=keys[self.args.sort], reverse=self.args.descending)[: self.args.limit]
 
 
-def record(found: Found) -> dict[str, Any]:
+def record(found: MatchedFile) -> dict[str, Any]:
     """The record of a file in outputs; `mtime` is an ISO 8601 UTC time to the second."""
     at = dt.datetime.fromtimestamp(found.mtime_ns / 1e9, dt.UTC).isoformat(timespec="seconds")
     return {
@@ -170,7 +170,7 @@ def record(found: Found) -> dict[str, Any]:
     }
 
 
-def stable(ctx: RunContext, found: Sequence[Found], seconds: float) -> list[Found]:
+def stable(ctx: RunContext, found: Sequence[MatchedFile], seconds: float) -> list[MatchedFile]:
     """The files whose size, time of change and inode stay the same for `seconds`."""
     deadline = time.monotonic() + seconds
     same = list(found)

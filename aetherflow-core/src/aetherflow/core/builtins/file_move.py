@@ -3,9 +3,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from aetherflow.core.api import StepError
+from aetherflow.core.builtins.claimed_files import ClaimMoves, is_equal
 from aetherflow.core.builtins.file_lists import Role
 from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
-from aetherflow.core.builtins.picked import Moving, is_equal
 
 
 class FileMove(FileTransfer):
@@ -50,5 +50,5 @@ class FileMove(FileTransfer):
         return self._claims.is_repeated(each.src, each.path)
 
     @cached_property
-    def _claims(self) -> Moving:
-        return Moving(self.ctx)
+    def _claims(self) -> ClaimMoves:
+        return ClaimMoves(self.ctx)

@@ -4,7 +4,7 @@ from typing import Any
 from pydantic import Field
 
 from aetherflow.core.api import Step, StepError, StepInputError, StepInputs, StepOutputs
-from aetherflow.core.builtins.picked import LEDGER, is_equal
+from aetherflow.core.builtins.claimed_files import LEDGER, is_equal
 
 CHUNK = 1 << 20
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepInputs, StepOutputs, StepResult
 from aetherflow.core.builtins.file_find import pause, record
 from aetherflow.core.builtins.file_lists import Files, Texts, locate, shown
-from aetherflow.core.builtins.globbing import Found, find, has_wildcard, look, split_pattern
+from aetherflow.core.builtins.globbing import MatchedFile, find, has_wildcard, look, split_pattern
 
 
 class Inputs(StepInputs):
@@ -53,7 +53,7 @@ class FileWait(Step[Inputs]):
     def run(self) -> StepResult:
         args = self.args
         deadline = time.monotonic() + args.max_wait_seconds
-        since: dict[Found, float] = {}
+        since: dict[MatchedFile, float] = {}
         while True:
             now = time.monotonic()
             there, lacking = self._look(since, now)
@@ -86,10 +86,10 @@ class FileWait(Step[Inputs]):
             return StepResult(STEP_SKIPPED, output, reason)
         raise StepError(reason, fix="find out why they are late, or raise max_wait_seconds")
 
-    def _look(self, since: dict[Found, float], now: float) -> tuple[list[Found], list[str]]:
+    def _look(self, since: dict[MatchedFile, float], now: float) -> tuple[list[MatchedFile], list[str]]:
         """The existing files, stable or not, and the paths and patterns that are not satisfied, with the reason."""
         args = self.args
-        there: dict[Found, None] = {}
+        there: dict[MatchedFile, None] = {}
         lacking = []
         for given in args.path:
             found = [each for each in self._find(given.path) if each.size >= args.min_size]
@@ -102,7 +102,7 @@ class FileWait(Step[Inputs]):
                 lacking.append(given.path + (f" ({what})" if what else ""))
         return list(there), lacking
 
-    def _find(self, path: str) -> list[Found]:
+    def _find(self, path: str) -> list[MatchedFile]:
         if not has_wildcard(path):
             found = look(locate(self.ctx, self.job_id, path, "read"), path.rpartition("/")[2])
             return [found] if found is not None else []

@@ -19,7 +19,7 @@ WILDCARDS = frozenset("*?[")
 ANY_FOLDERS = "**"
 
 
-class Found(NamedTuple):
+class MatchedFile(NamedTuple):
     """A regular file; `rel` is its path below the folder that was searched."""
 
     path: Path
@@ -100,7 +100,7 @@ class Excluded:
         return any(each.match(name) for each in self._names) or any(each.match(rel) for each in self._paths)
 
 
-def find(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Iterator[Found]:
+def find(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Iterator[MatchedFile]:
     """Every regular file below `folder` that matches a pattern and no exclusion, in no order.
 
     Raises StepError for a file whose name is not UTF-8, StepInputError for an invalid pattern, OSError.
@@ -111,7 +111,7 @@ def find(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = ()) -> 
 
 def _walk(
     folder: Path, rel: str, wanted: list[Pattern], states: list[frozenset[int]], excluded: Excluded
-) -> Iterator[Found]:
+) -> Iterator[MatchedFile]:
     with os.scandir(folder) as entries:
         listed = list(entries)
     for entry in listed:
@@ -143,7 +143,7 @@ def is_meant(rel: str, patterns: Sequence[str], exclude: Sequence[str] = ()) -> 
     return False
 
 
-def look(path: Path, rel: str) -> Found | None:
+def look(path: Path, rel: str) -> MatchedFile | None:
     """The current facts of a file; None if it does not exist or is not a regular file."""
     try:
         status = path.lstat()
@@ -156,7 +156,7 @@ def look(path: Path, rel: str) -> Found | None:
     except UnicodeEncodeError:
         message = f"the name of a file is not UTF-8: {os.fsencode(path.name)!r} in {path.parent}"
         raise StepError(message, fix="rename it, or leave it out by a pattern in `exclude`") from None
-    return Found(path, rel, status.st_size, status.st_mtime_ns, status.st_ino)
+    return MatchedFile(path, rel, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _is_ours(name: str) -> bool:

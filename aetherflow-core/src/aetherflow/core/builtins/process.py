@@ -22,7 +22,7 @@ from aetherflow.core.builtins.process_streams import TAIL_BYTES, Capture, Sink, 
 if TYPE_CHECKING:
     from aetherflow.core.api import Difference
 
-Stream = Literal["stdout", "stderr"]
+OutputStream = Literal["stdout", "stderr"]
 SHOWN_COMMAND = 300
 """Most characters of a command line in a plan."""
 SCRIPT = re.compile(r"[\w./-]+\.(sh|bash|py|pl|rb|js|sql|R|r|awk|sed)")
@@ -124,7 +124,7 @@ class ExternalProcess(Step[Inputs]):
     def _try(self, number: int, rules: OutputRules) -> dict[str, Any]:
         """Make one try; returns its outputs, or raises TryError."""
         args, log = self.args, self.args.log
-        modes: dict[Stream, str] = {"stdout": log.stdout, "stderr": log.stderr}
+        modes: dict[OutputStream, str] = {"stdout": log.stdout, "stderr": log.stderr}
         captures = {name: Capture(log.limit if mode == "capture" else TAIL_BYTES) for name, mode in modes.items()}
         wanted = OutputFile(self.ctx, self.id, {*Outputs.model_fields, "reason", *args.outputs})
         env = {**self._environment(), **rules.fresh_output(), **wanted.fresh()}
@@ -165,7 +165,7 @@ class ExternalProcess(Step[Inputs]):
             output["log_file"] = str(self.ctx.write_path(path))
         return {**output, **written, **args.outputs}
 
-    def _judge(self, code: int | None, captures: Mapping[Stream, Capture], number: int) -> None:
+    def _judge(self, code: int | None, captures: Mapping[OutputStream, Capture], number: int) -> None:
         count = f" (try {number} of {self.args.retry.max_attempts})" if number > 1 else ""
         if code is None:
             message = f"still running after {self.args.timeout_seconds:g} s{count}; its process group was ended"
@@ -224,7 +224,7 @@ class ExternalProcess(Step[Inputs]):
         with self.ctx.append_file(path) if self.args.log.append else self.ctx.write_file(path) as file:
             yield locked(file.write)
 
-    def _sink(self, stream: Stream, mode: str, capture: Capture, to_file: Sink) -> Sink:
+    def _sink(self, stream: OutputStream, mode: str, capture: Capture, to_file: Sink) -> Sink:
         if mode == "discard":
             return drop
         return both(capture.add, to_file if mode == "file" else lambda data: self.ctx.relay(stream, data))

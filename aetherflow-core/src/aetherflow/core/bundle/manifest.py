@@ -13,7 +13,7 @@ from aetherflow.core.base.redact import Redactor
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.bundle.listing import why_unsafe
 from aetherflow.core.bundle.manifest_spec import ManifestSpec
-from aetherflow.core.bundle.sync import Wanted
+from aetherflow.core.bundle.sync import SyncRequest
 from aetherflow.core.contracts.bundle_source import BundleSource, BundleSourceInit
 from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.host.catalog import Catalog
@@ -135,12 +135,12 @@ def _is_templated(own: Mapping[str, Any], at: DocPath) -> bool:
     return isinstance(value, str) and "{{" in value
 
 
-def wanted(manifest: Manifest, *, always: bool = False) -> Wanted:
+def wanted(manifest: Manifest, *, always: bool = False) -> SyncRequest:
     """The parameters of a sync, from the manifest; `always` overrides its `fetch_policy`."""
     bundle = manifest.spec.bundle
     needed = (("entry_flow", bundle.entry_flow), ("layout.profiles_file", bundle.layout.profiles_file))
     facts = {"type": bundle.source.type, "base_path": manifest.own_keys.get("base_path")}
-    return Wanted(
+    return SyncRequest(
         str(manifest.path),
         facts,
         {path: _missing(manifest, what, path) for what, path in needed},

@@ -21,11 +21,10 @@ from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
 
 RECORD_VERSION = 1
-Source = BundleSource[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SyncRequest:
     """The parameters of a sync."""
 
     manifest: str
@@ -78,9 +77,9 @@ def now() -> str:
 
 
 def sync(
-    connect: Callable[[], contextlib.AbstractContextManager[Source]],
+    connect: Callable[[], contextlib.AbstractContextManager[BundleSource[Any]]],
     store: BundleStore,
-    wanted: Wanted,
+    wanted: SyncRequest,
     *,
     allow_stale: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -112,7 +111,7 @@ def sync(
             return SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
 
 
-def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
+def _remember_failure(store: BundleStore, wanted: SyncRequest, error: str) -> None:
     latest = store.latest()
     data = {
         "bundle_id": store.bundle_id,
@@ -132,9 +131,9 @@ def _remember_failure(store: BundleStore, wanted: Wanted, error: str) -> None:
 class _Sync:
     def __init__(
         self,
-        source: Source,
+        source: BundleSource[Any],
         store: BundleStore,
-        wanted: Wanted,
+        wanted: SyncRequest,
         progress: Callable[[str, int, int], None],
         check: Callable[[], None],
     ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.bundle_context import ManifestOption, WorkRootOption
+from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
 from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _group() -> None:
 
 
 def sync(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     work_root: WorkRootOption = None,
     allow_stale_bundle: Annotated[
         bool, typer.Option("--allow-stale-bundle", help="If the source fails, use the version in the store.")
@@ -102,7 +102,7 @@ def sync(
 
 
 def status(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     work_root: WorkRootOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -8,7 +8,7 @@ import typer
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, RunHooksOption
-from aetherflow.core.cli.bundle_context import ManifestOption
+from aetherflow.core.cli.bundle_context import ManifestFileOption
 from aetherflow.core.cli.validate import Format
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(

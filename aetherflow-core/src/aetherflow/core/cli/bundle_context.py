@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aetherflow.core.bundle.sync import SyncResult
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
-ManifestOption = Annotated[
+ManifestFileOption = Annotated[
     Path,
     typer.Option("--bundle-manifest", "-m", metavar="FILE", readable=False, help="The manifest.", show_default=False),
 ]
@@ -23,7 +23,7 @@ WorkRootOption = Annotated[
     typer.Option("--work-root", metavar="DIR", readable=False, help="Folder above the store, `bundles/`."),
 ]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded with your name.")]
-__all__ = ["BundleHere", "ConfigOption", "ManifestOption", "ReasonOption", "WorkRootOption", "bundle_here"]
+__all__ = ["BundleHere", "ConfigOption", "ManifestFileOption", "ReasonOption", "WorkRootOption", "bundle_here"]
 
 
 class BundleHere(NamedTuple):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.bundle_context import ManifestOption, WorkRootOption
+from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.records import Version
@@ -22,7 +22,7 @@ def diff(
         ),
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with.", show_default=False)],
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     names_only: Annotated[
         bool, typer.Option("--names-only", help="Only the paths, without the changed lines.")
     ] = False,

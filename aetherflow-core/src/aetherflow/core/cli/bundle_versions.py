@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.bundle_context import ManifestOption, ReasonOption, WorkRootOption
+from aetherflow.core.cli.bundle_context import ManifestFileOption, ReasonOption, WorkRootOption
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.store import BundleStore
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 def verify(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     work_root: WorkRootOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -52,7 +52,7 @@ def activate(
             metavar="VERSION", help="latest, previous, or the start of its fingerprint.", show_default=False
         ),
     ],
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     work_root: WorkRootOption = None,
     reason: ReasonOption = "",
     config: ConfigOption = None,
@@ -72,7 +72,7 @@ def activate(
 
 
 def rollback(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     work_root: WorkRootOption = None,
     reason: ReasonOption = "",
     config: ConfigOption = None,
@@ -116,7 +116,7 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, words: 
 
 
 def prune(
-    bundle_manifest: ManifestOption,
+    bundle_manifest: ManifestFileOption,
     keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="How many versions to keep.")] = 5,
     work_root: WorkRootOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,

@@ -170,10 +170,10 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     """
     import json
 
-    from aetherflow.core.checks.catalogue import check_catalogue
+    from aetherflow.core.checks.installed_plugins import check_installed_plugins
 
     catalog, snapshot = _found(config, run_hooks)
-    count, findings = check_catalogue(catalog, _commands(snapshot), snapshot)
+    count, findings = check_installed_plugins(catalog, _commands(snapshot), snapshot)
     if as_json:
         shown = [
             {

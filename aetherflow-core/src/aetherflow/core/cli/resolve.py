@@ -1,6 +1,5 @@
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,11 +9,6 @@ RESOLVE_SCHEMA = 1
 SHOWN = 10
 
 
-class Answer(StrEnum):
-    done = "done"
-    abandoned = "abandoned"
-
-
 def resolve(
     run_id: Annotated[
         str,
@@ -22,7 +16,10 @@ def resolve(
             metavar="RUN_ID", help="Id of the run, or refused-N.", show_default=False, autocompletion=complete_run_id
         ),
     ],
-    answer: Annotated[Answer, typer.Option("--as", help="done: what it took is settled; abandoned: it is given back.")],
+    answer: Annotated[
+        Literal["done", "abandoned"],
+        typer.Option("--as", help="done: what it took is settled; abandoned: it is given back."),
+    ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")],
     flow: FlowIdOption = None,
     config: ConfigOption = None,
@@ -55,7 +52,7 @@ def resolve(
     root = state_root_here(config)
     given = {"actor": actor(), "host": hostname(), "reason": reason}
     if run_id.startswith(HANDLE):
-        act = Act("", Verb.RESOLVE, answer.value, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)
+        act = Act("", Verb.RESOLVE, answer, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)
         refused = act_on_handle(root, run_id, act)
         document = {"schema": RESOLVE_SCHEMA, "flow_id": refused["flow_id"], "run_id": run_id, "as": answer}
         document |= {"claims": 0, "changed": True, "files": []}
@@ -64,11 +61,11 @@ def resolve(
         return
     run = find_run(root, run_id, flow, "runs resolve")
     path = Path(run.state_path)
-    found = resolving.resolve(path, run.flow_id, run.run_id, answer.value, **given)
+    found = resolving.resolve(path, run.flow_id, run.run_id, answer, **given)
     settle(root, run.flow_id, run.run_id, "resolve", run.last_seen)
     for warning in remove_kept(found.released):
         typer.echo(f"warning: {warning}", err=True)
-    lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer is Answer.abandoned else []
+    lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer == "abandoned" else []
     files = [claim.artifact for claim in lost if claim.artifact and claim.taken_by is None]
     if as_json:
         document = {"schema": RESOLVE_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id, "as": answer}
@@ -79,7 +76,7 @@ def resolve(
         typer.echo(f"run {run_id} was resolved as {answer} by {found.before.actor} before: {found.before.reason}")
         return
     claims = f"{found.claims} claim{'s' * (found.claims != 1)} {'is' if found.claims == 1 else 'are'}"
-    typer.echo(f"run {run_id} is resolved as {answer}; {claims} {'final' if answer is Answer.done else 'given back'}")
+    typer.echo(f"run {run_id} is resolved as {answer}; {claims} {'final' if answer == 'done' else 'given back'}")
     if files:
         typer.echo("what it had taken; a file that was moved or deleted at its source has to be put back there:")
         for file in files[:SHOWN]:

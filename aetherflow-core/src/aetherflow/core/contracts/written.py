@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from aetherflow.core.base.location import DocPath
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-Texts = dict[DocPath, str]
+WrittenTexts = dict[DocPath, str]
 
 
 class WrittenInt(int):
@@ -66,7 +66,7 @@ class Fitted(NamedTuple, Generic[ModelT]):
     model: ModelT | None
     error: ValidationError | None
     """Why there is no model."""
-    texts: Texts
+    texts: WrittenTexts
     """The numbers, booleans and nulls that text fields took as text: path to text."""
 
 

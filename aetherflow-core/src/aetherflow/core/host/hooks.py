@@ -28,7 +28,7 @@ INNERMOST = "aetherflow-core:step"
 """Name of the implementation inside all wrappers, which runs the step."""
 
 
-class Named(NamedTuple):
+class NamedPlugin(NamedTuple):
     """An object with hooks, and its name in messages, `distribution:entry`."""
 
     name: str
@@ -38,7 +38,7 @@ class Named(NamedTuple):
 class Hooks:
     """The hooks of a set of plugins, called in the order of their names (pluggy's tryfirst and trylast apply)."""
 
-    def __init__(self, plugins: Iterable[Named]) -> None:
+    def __init__(self, plugins: Iterable[NamedPlugin]) -> None:
         """Raises HookError for a plugin whose hooks do not fit their specification."""
         import pluggy
 
@@ -137,7 +137,7 @@ def select_hooks(
 
 def load_hooks(entries: Iterable[PluginEntry]) -> Hooks | None:
     """Import hooks; None if there are none. Raises PluginLoadError, HookError."""
-    found = [Named(name_of(entry), _load(entry)) for entry in entries]
+    found = [NamedPlugin(name_of(entry), _load(entry)) for entry in entries]
     return Hooks(found) if found else None
 
 
@@ -145,7 +145,9 @@ def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
     """The hooks with the core's own enabled ones, `own` by entry name, added; None if there are none at all."""
     if not own:
         return hooks
-    return Hooks([*(hooks.plugins if hooks else ()), *(Named(f"aetherflow-core:{name}", own[name]) for name in own)])
+    return Hooks(
+        [*(hooks.plugins if hooks else ()), *(NamedPlugin(f"aetherflow-core:{name}", own[name]) for name in own)]
+    )
 
 
 def hook_failed(name: str, hook: str, error: BaseException, *, hide: bool = False) -> HookFailedError:

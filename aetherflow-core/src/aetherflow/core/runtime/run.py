@@ -36,7 +36,7 @@ from aetherflow.core.runtime.phases import Phases
 from aetherflow.core.runtime.processes.output import OutputLog
 from aetherflow.core.runtime.processes.processes import Processes
 from aetherflow.core.runtime.processes.signals import stopped_by_signals
-from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, Outer
+from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, OuterRun
 from aetherflow.core.runtime.workspace.places import lock_store
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
 from aetherflow.core.runtime.workspace.workspace import Workspace
@@ -55,7 +55,7 @@ class Run:
         opened: Opened,
         store: StateStore,
         inner: InnerRuns,
-        outer: Outer | None = None,
+        outer: OuterRun | None = None,
         lock_key: str | None = None,
     ) -> None:
         """`inner` prepares and runs the flows that steps call. `outer` is given by a run whose step started this one.

@@ -32,7 +32,7 @@ GRACE_SHARE_SECONDS = 1.0
 """Seconds by which an inner run's time to stop is shorter than that of the outer run, so that it ends in time."""
 
 
-class Outer(NamedTuple):
+class OuterRun(NamedTuple):
     """What an inner run gets from the outer run that started it."""
 
     run: str
@@ -59,7 +59,7 @@ class InnerRuns(NamedTuple):
 
     prepare: Callable[[Path, Snapshot, Catalog | None], PreparedFlow]
     """Checks a flow file; SpecError carries every problem."""
-    run: Callable[[PreparedFlow, str, RunInputs, "tuple[Observer, ...]", Outer], "RunSummary"]
+    run: Callable[[PreparedFlow, str, RunInputs, "tuple[Observer, ...]", OuterRun], "RunSummary"]
     """Runs a flow to its end, as `run_flow` does."""
 
 
@@ -73,7 +73,7 @@ class FlowCalls:
         state: RunState,
         locks: RunLocks,
         grace: float,
-        outer: Outer | None,
+        outer: OuterRun | None,
         inner: InnerRuns,
     ) -> None:
         self._flow = flow
@@ -107,7 +107,7 @@ class FlowCalls:
             validate = typed_anywhere("validate", str(wanted.flow))
             raise StepError(str(error), fix=f"see all of it: {validate}") from error
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
-        outer = Outer(
+        outer = OuterRun(
             run=self._run,
             outermost=self._state.outermost.text,
             files=self._files,

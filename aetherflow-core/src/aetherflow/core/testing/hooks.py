@@ -25,7 +25,7 @@ from aetherflow.core.contracts.events import (
 )
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.needs_person import NeedsPerson
-from aetherflow.core.host.hooks import PREFIX, Hooks, Named
+from aetherflow.core.host.hooks import PREFIX, Hooks, NamedPlugin
 from aetherflow.core.host.metadata import installed_hooks
 
 RUN = RunInfo("flow", "run-1", 1, "flow.yaml")
@@ -71,7 +71,7 @@ class HookSuite:
     def hooks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooks:
         """The hooks, registered as in a command; the working directory is an empty folder."""
         monkeypatch.chdir(tmp_path)
-        return Hooks([Named("suite:plugin", self.build())])
+        return Hooks([NamedPlugin("suite:plugin", self.build())])
 
     def tell(self, hooks: Hooks, hook: str, **arguments: Any) -> None:
         """Call an observer of the plugin; an exception fails the test."""

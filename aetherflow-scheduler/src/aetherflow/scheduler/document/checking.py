@@ -18,16 +18,16 @@ from aetherflow.core.embedding import (
     settle_params,
 )
 from aetherflow.scheduler.document.findings import Findings
-from aetherflow.scheduler.document.freezing import Named
+from aetherflow.scheduler.document.freezing import ItemTarget
 from aetherflow.scheduler.document.paths import exists
-from aetherflow.scheduler.document.reading import Read, read_schedule
+from aetherflow.scheduler.document.reading import ReadDocument, read_schedule
 from aetherflow.scheduler.launchers import launcher_names
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 _ITEM = re.compile(r"items\[(\d+)\]")
 
 
-def check_schedule(path: str | Path, environment: Environment | None = None) -> Read:
+def check_schedule(path: str | Path, environment: Environment | None = None) -> ReadDocument:
     """Read a document and check it with its flows and manifests; mistakes are findings, never exceptions."""
     read = read_schedule(path)
     if read.document is not None:
@@ -49,7 +49,7 @@ def item_of(problem: Problem, document: Document | None) -> str | None:
 
 
 class _Flows:
-    def __init__(self, read: Read, document: Document, environment: Environment) -> None:
+    def __init__(self, read: ReadDocument, document: Document, environment: Environment) -> None:
         self.read = read
         self.environment = environment
         self.found = Findings(document, read.problems)
@@ -60,7 +60,7 @@ class _Flows:
         for each in self.read.named:
             self._item(("items", each.number), each)
 
-    def _item(self, at: DocPath, item: Named) -> None:
+    def _item(self, at: DocPath, item: ItemTarget) -> None:
         if "launcher" in item.spec.model_fields_set and item.spec.launcher not in (known := launcher_names()):
             message = f"no installed distribution provides the launcher {item.spec.launcher!r}"
             fix = did_you_mean(item.spec.launcher, known, what="installed launchers")

@@ -22,7 +22,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 UTC = ZoneInfo("UTC")
 
 
-class Named(NamedTuple):
+class ItemTarget(NamedTuple):
     """What an item runs; known even if its times are invalid."""
 
     number: int
@@ -44,7 +44,7 @@ class Freezer:
     ) -> None:
         self.spec = spec
         self.bound = items
-        self.named: list[Named] = []
+        self.named: list[ItemTarget] = []
         self.found = Findings(document, problems)
         self.paths = Paths(Path(document.file).absolute().parent, self.found)
         self.source = document.source
@@ -166,7 +166,7 @@ class Freezer:
             if (window := read_blackout(each, (*self.at(index, "blackouts"), number), zone, self.found)) is not None
         )
         flow, manifest, inside = self.paths.of_item(item, path, self.at(index, "bundle_manifest"))
-        self.named.append(Named(index, item, flow, manifest))
+        self.named.append(ItemTarget(index, item, flow, manifest))
         if cron is None:
             return None
         return Item(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from aetherflow.core.api import Problem, SpecError
 from aetherflow.core.embedding import DocPath, Document, Problems, bind, find_state_root, format_path, load_document
-from aetherflow.scheduler.document.freezing import Freezer, Named
+from aetherflow.scheduler.document.freezing import Freezer, ItemTarget
 from aetherflow.scheduler.document.paths import expanded
 from aetherflow.scheduler.schedule.schedule import Schedule
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
@@ -17,14 +17,14 @@ from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemS
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class Read(NamedTuple):
+class ReadDocument(NamedTuple):
     """The result of reading a document: its findings and, without errors, the schedule."""
 
     document: Document | None
     schedule: Schedule | None
     """None if the findings hold an error."""
     problems: Problems
-    named: tuple[Named, ...] = ()
+    named: tuple[ItemTarget, ...] = ()
     """What each item runs, for the items that the model accepted."""
 
     @property
@@ -33,14 +33,14 @@ class Read(NamedTuple):
         return Path(self.document.file).absolute().parent if self.document else Path.cwd()
 
 
-def read_schedule(path: str | Path) -> Read:
+def read_schedule(path: str | Path) -> ReadDocument:
     """Read a document and check it without opening its flows; mistakes are findings, never exceptions."""
     problems = Problems()
     try:
         document = load_document(path)
     except SpecError as error:
         problems.extend(error.problems)
-        return Read(None, None, problems)
+        return ReadDocument(None, None, problems)
     _check_text(document.data, (), document, problems)
     # parameters are passed to the run as the text that the document has
     words = document.source.words.items()
@@ -49,15 +49,15 @@ def read_schedule(path: str | Path) -> Read:
     spec, items = _bind(document, problems)
     document = document.bound()
     if spec is None:
-        return Read(document, None, problems)
+        return ReadDocument(document, None, problems)
     freezer = Freezer(document, spec, items, problems)
     frozen = freezer.items()
     named = tuple(freezer.named)
     if problems.errors:
-        return Read(document, None, problems, named)
+        return ReadDocument(document, None, problems, named)
     whole = Path(path).absolute()
     schedule = Schedule(whole, spec, tuple(frozen), _state(whole, spec), tuple(problems.warnings))
-    return Read(document, schedule, problems, named)
+    return ReadDocument(document, schedule, problems, named)
 
 
 def _check_text(data: Any, at: DocPath, document: Document, problems: Problems) -> None:

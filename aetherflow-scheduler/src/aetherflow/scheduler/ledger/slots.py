@@ -11,7 +11,7 @@ from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import Fate
 from aetherflow.scheduler.reasons import Reason, columns
-from aetherflow.scheduler.schedule.policy import Room, Status, Verdict
+from aetherflow.scheduler.schedule.policy import Capacity, Status, Verdict
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
 _UNWELL = "status IN ('FAILED', 'UNKNOWN', 'MISSED')"  # likewise
@@ -91,13 +91,13 @@ class Slots:
             each.run_id == row.run_id and each.attempt < row.attempts for each in self.attempts(row.item, row.slot)
         )
 
-    def room(self, max_running: int, pools: Mapping[str, int]) -> Room:
+    def room(self, max_running: int, pools: Mapping[str, int]) -> Capacity:
         """The limits, and the number of running slots of all processes."""
         rows = self.ledger.read(
             f"SELECT pool, count(*) FROM slots WHERE {_OPEN} AND status='RUNNING' GROUP BY pool"  # noqa: S608 ours
         )
         in_pool = {pool: number for pool, number in rows if pool is not None}
-        return Room(max_running, pools, sum(number for _, number in rows), in_pool)
+        return Capacity(max_running, pools, sum(number for _, number in rows), in_pool)
 
     def _select(self, where: str, values: Sequence[Any] = ()) -> list[SlotRow]:
         query = f"SELECT {COLUMNS} FROM slots WHERE {where}"  # noqa: S608 names are ours

@@ -16,7 +16,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.schedule.policy import Due, Status, Verdict, decide_due
+from aetherflow.scheduler.schedule.policy import DueSlot, Status, Verdict, decide_due
 from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 from aetherflow.scheduler.time.cron import Cron
@@ -311,7 +311,7 @@ class Planner:
             if row is not None and not row.from_the_future(now):
                 continue
             pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
-            found.append(Due(at, pause.why if pause is not None else excluded(slot)))
+            found.append(DueSlot(at, pause.why if pause is not None else excluded(slot)))
         spec = item.spec
         return decide_due(
             found,

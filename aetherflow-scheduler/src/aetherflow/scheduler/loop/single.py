@@ -14,7 +14,7 @@ from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.session import Session, session
 from aetherflow.scheduler.reasons import SlotReason, columns
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
-from aetherflow.scheduler.runs.turns import BY_HAND
+from aetherflow.scheduler.runs.start_decisions import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status, Verdict, current_slot
 from aetherflow.scheduler.schedule.slots import Slot, excluded, last_slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
@@ -29,7 +29,7 @@ EARLY_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Single:
+class SingleResult:
     """The result of `run_item`."""
 
     row: SlotRow | None
@@ -60,7 +60,7 @@ def run_item(
     quiet: bool = False,
     clock: "Clock | None" = None,
     events: "Events | None" = None,
-) -> Single:
+) -> SingleResult:
     """Claim a slot of an item and run it in this process: the current slot, or `slot`.
 
     A slot that has ended is not run again; only by its name one that did not succeed is: the same run goes on.
@@ -91,13 +91,13 @@ def run_item(
             planner.plan()
             _take_waiting(here, name)
             if item.since is not None and at < to_ms(item.since):
-                return Single(None, ran=False)
+                return SingleResult(None, ran=False)
         wanted = _claim(here, item, at, asked, named=slot is not None, reason=reason)
         me = here.ledger.me
         here.work(lambda: any(each.owner == me for each in here.slots.active_of(name)))
         done = here.slots.find(name, at)
         assert done is not None  # noqa: S101 rows are never deleted
-        return Single(done, ran=wanted and done.attempts > 0, signal=here.stop.signal if wanted else None)
+        return SingleResult(done, ran=wanted and done.attempts > 0, signal=here.stop.signal if wanted else None)
 
 
 def _take_waiting(here: Session, name: str) -> None:

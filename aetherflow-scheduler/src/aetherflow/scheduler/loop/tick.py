@@ -22,7 +22,7 @@ BAD = (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class TickResult:
     """The result of one pass."""
 
     rows: list[SlotRow]
@@ -51,7 +51,7 @@ def tick(
     quiet: bool = False,
     clock: "Clock | None" = None,
     events: "Events | None" = None,
-) -> Ticked:
+) -> TickResult:
     """Do one pass. Does nothing while a scheduler runs on the same ledger.
 
     `items`: look only at what is due of these; something else triggers the others. `take_over`: items of another
@@ -66,7 +66,7 @@ def tick(
         leader = current_leader(here.ledger)
         if leader is not None:
             here.events.info("led", f"nothing done: the scheduler with pid {leader.pid} on {leader.host} runs")
-            return Ticked([], [], leader)
+            return TickResult([], [], leader)
         if not take_over:
             check_owner(here.ledger, schedule.path, schedule.enabled)
         here.dispatcher.reread(quick=True)
@@ -90,7 +90,7 @@ def tick(
         started = here.dispatcher.started or {}
         rows = [row for item, slot in started if (row := here.slots.find(item, slot)) is not None]
         waiting = [row for row in here.slots.active() if row.status == Status.WAITING]
-        return Ticked(rows, waiting, signal=here.stop.signal)
+        return TickResult(rows, waiting, signal=here.stop.signal)
 
 
 def _is_free(ledger: "Ledger", row: SlotRow, names: Container[str]) -> bool:

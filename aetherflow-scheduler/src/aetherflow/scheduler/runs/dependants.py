@@ -9,7 +9,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
-from aetherflow.scheduler.runs.turns import Turns
+from aetherflow.scheduler.runs.start_decisions import StartDecisions
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
@@ -43,13 +43,13 @@ class Dependants:
             for each in self._slots.skipped_after(item.id, row.slot, end):
                 self._slots.update(each, **why)
 
-    def wake(self, turns: Turns, events: Events, items: Collection[str] | None = None) -> bool:
+    def wake(self, decisions: StartDecisions, events: Events, items: Collection[str] | None = None) -> bool:
         """Let those wait again whose `misfire_grace_time` is not over, of some items or of all; True if there are any.
 
         For processes that start whatever waits: where none does, nobody would come for them.
         """
         found = [row for row in self._slots.held() if items is None or row.item in items]
-        found = [row for row in found if self._may_wait(row, turns)]
+        found = [row for row in found if self._may_wait(row, decisions)]
         if found:
             with self._ledger.transaction("wake dependants"):
                 into = {"status": Status.WAITING, **columns(None), "finished_at": None}
@@ -59,9 +59,9 @@ class Dependants:
             events.info("woken", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
         return bool(found)
 
-    def _may_wait(self, row: SlotRow, turns: Turns) -> bool:
+    def _may_wait(self, row: SlotRow, decisions: StartDecisions) -> bool:
         item = self._items.get(row.item)
         if item is None or item.after is None or not item.spec.enabled:
             return False
         late = self._ledger.clock.now_ms() - row.slot
-        return late <= item.spec.misfire_grace_time * 1000 and turns.follows(item, row).action == "start"
+        return late <= item.spec.misfire_grace_time * 1000 and decisions.follows(item, row).action == "start"

@@ -15,8 +15,8 @@ from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.healing import reread
 from aetherflow.scheduler.runs.run_requests import log_of, request_for
-from aetherflow.scheduler.runs.turns import BY_HAND, Turn, Turns, by_item
-from aetherflow.scheduler.runs.watching import Live, Watch, fault_end
+from aetherflow.scheduler.runs.start_decisions import BY_HAND, StartDecision, StartDecisions, by_item
+from aetherflow.scheduler.runs.watching import LiveRun, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Dispatcher:
     def use(self, schedule: "Schedule") -> None:
         """Replace the schedule; runs that have started keep their item."""
         self._schedule = schedule
-        self._turns = Turns(self._ledger, schedule, only_mine=self._only_mine)
+        self._decisions = StartDecisions(self._ledger, schedule, only_mine=self._only_mine)
         self._watch.truth, self._watch.dependants = truth_of(schedule), Dependants(self._ledger, schedule.items)
         self._changed = True
 
@@ -68,11 +68,11 @@ class Dispatcher:
         self._changed = True
 
     @property
-    def live(self) -> list[Live]:
+    def live(self) -> list[LiveRun]:
         """The runs of this process that have not ended."""
         return self._watch.live
 
-    def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
+    def stop(self, live: LiveRun, reason: Reason, *, drained: bool = False) -> None:
         """Ask a run to stop; it is killed if it does not. Further calls do nothing."""
         self._watch.stop(live, reason, drained=drained)
 
@@ -87,12 +87,12 @@ class Dispatcher:
 
     def wake(self, items: Collection[str] | None = None) -> None:
         """Let those wait again that were skipped for a slot which has succeeded since, of some items or of all."""
-        if self._watch.dependants.wake(self._turns, self._events, items):
+        if self._watch.dependants.wake(self._decisions, self._events, items):
             self._changed = True
 
     def check_late(self) -> None:
         """Warn once for each slot that takes longer than `late_after_seconds`, waiting included."""
-        self._watch.check_late(self._turns.item)
+        self._watch.check_late(self._decisions.item)
 
     def step(self, *, start: bool = True) -> None:
         """Record ended runs, stop runs past their limit, and start slots. After a StateError, call it again later."""
@@ -135,22 +135,22 @@ class Dispatcher:
         if self._watch.restart_forgotten(active):
             active = self._slots.active()
         items, told = by_item(active), list[tuple[SlotRow, Reason | None]]()
-        room = self._turns.room()
+        room = self._decisions.room()
         self._waiting, self._again = False, None
         for row in sorted(active, key=lambda row: (not row.begun, row.slot, row.item)):
             if row.status != Status.WAITING or not self._is_free(row):
                 continue
             self._waiting = True
-            turn = self._turns.judge(row, items[row.item], room)
-            if turn.action == "wait":
-                if turn.again is not None:
-                    self._again = turn.again if self._again is None else min(self._again, turn.again)
-                if columns(turn.reason) != columns(row.why):  # written only where it says something else
-                    told.append((row, turn.reason))
+            decision = self._decisions.judge(row, items[row.item], room)
+            if decision.action == "wait":
+                if decision.again is not None:
+                    self._again = decision.again if self._again is None else min(self._again, decision.again)
+                if columns(decision.reason) != columns(row.why):  # written only where it says something else
+                    told.append((row, decision.reason))
                 continue
-            self._act(row, turn)
+            self._act(row, decision)
             items[row.item] = self._slots.active_of(row.item)
-            room = self._turns.room()
+            room = self._decisions.room()
         if told:
             with self._ledger.transaction("slot reasons"):
                 for row, reason in told:
@@ -170,24 +170,24 @@ class Dispatcher:
             return True
         return not self._only_mine and self._ledger.is_gone(row.owner)
 
-    def _act(self, row: SlotRow, turn: Turn) -> None:
+    def _act(self, row: SlotRow, decision: StartDecision) -> None:
         """Judge the slot again inside a transaction, and do what is decided there."""
         started: SlotRow | None = None
         stop: list[SlotRow] = []
-        with self._watch.noting(f"slot {turn.action}"):
+        with self._watch.noting(f"slot {decision.action}"):
             found = self._slots.find(row.item, row.slot)
             if found is None or found.status != Status.WAITING or not self._is_free(found):
                 return
             others = self._slots.active_of(row.item)
-            turn = self._turns.judge(found, others, self._turns.room())
-            if turn.action == "start":
+            decision = self._decisions.judge(found, others, self._decisions.room())
+            if decision.action == "start":
                 log = log_of(self._ledger.side, found.item, found.run_id, found.attempts + 1)
                 started = self._slots.begin(found, found.trigger, str(log))
                 self._space(found, others)
-            elif turn.action == "replace":
+            elif decision.action == "replace":
                 stop = self._replace(found, others)
-            elif turn.action != "wait":
-                self._drop(found, turn)
+            elif decision.action != "wait":
+                self._drop(found, decision)
         self._changed = True
         for other in stop:
             if (live := self._watch.find(other)) is not None:
@@ -196,19 +196,19 @@ class Dispatcher:
             if self.started is not None:
                 self.started[row.item, row.slot] = None
             self._launch(started, (found.pid, found.birth))
-        elif turn.action in ("skip", "drop"):
-            message = f"{row.item} {iso(row.slot)}: {turn.reason}"
-            self._events.warning("skipped", message, item=row.item, slot=iso(row.slot), reason=turn.reason)
+        elif decision.action in ("skip", "drop"):
+            message = f"{row.item} {iso(row.slot)}: {decision.reason}"
+            self._events.warning("skipped", message, item=row.item, slot=iso(row.slot), reason=decision.reason)
 
-    def _drop(self, row: SlotRow, turn: Turn) -> None:
-        left_out = Status.SKIPPED if turn.action == "skip" else Status.MISSED
+    def _drop(self, row: SlotRow, decision: StartDecision) -> None:
+        left_out = Status.SKIPPED if decision.action == "skip" else Status.MISSED
         status = Status.INTERRUPTED if row.begun else left_out
         now = self._ledger.clock.now_ms()
-        self._slots.update(row, status=status, **columns(turn.reason), finished_at=now, owner=None)
+        self._slots.update(row, status=status, **columns(decision.reason), finished_at=now, owner=None)
 
     def _space(self, row: SlotRow, others: list[SlotRow]) -> None:
         """Delay the catch-up runs behind this one by their spacing, even if they have waited longer than that."""
-        item = self._turns.item(row.item)
+        item = self._decisions.item(row.item)
         if item is None or not row.queued or row.begun or row.trigger in BY_HAND:
             return
         now, spacing = self._ledger.clock.now_ms(), round(item.spec.spacing_seconds * 1000)
@@ -231,7 +231,7 @@ class Dispatcher:
         return running
 
     def _launch(self, row: SlotRow, orphan: tuple[int | None, str | None]) -> None:
-        item = self._turns.item(row.item)
+        item = self._decisions.item(row.item)
         assert item is not None  # noqa: S101 it was judged
         fields = {"item": row.item, "slot": iso(row.slot), "run_id": row.run_id, "attempt": row.attempts}
         try:

@@ -20,7 +20,7 @@ from aetherflow.scheduler.reasons import Reason, SlotReason, code_of, columns, o
 from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
-from aetherflow.scheduler.runs.turns import BY_HAND
+from aetherflow.scheduler.runs.start_decisions import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def kill_after_seconds() -> float:
 
 
 @dataclass(slots=True, eq=False)
-class Live:
+class LiveRun:
     """A run of this process that has not ended."""
 
     row: SlotRow
@@ -101,12 +101,12 @@ class Watch:
         self._events = events
         self._kill_after = kill_after_seconds()
         self._slots = Slots(ledger)
-        self.live: list[Live] = []
-        self._unnoted: list[Live] = []
+        self.live: list[LiveRun] = []
+        self._unnoted: list[LiveRun] = []
 
     def add(self, row: SlotRow, item: "Item", running: Running, orphan: tuple[int | None, str | None]) -> None:
         """Add a run that was just started."""
-        live = Live(row, item, running, self._ledger.clock.monotonic(), orphan)
+        live = LiveRun(row, item, running, self._ledger.clock.monotonic(), orphan)
         self.live.append(live)
         self._unnoted.append(live)
 
@@ -126,7 +126,7 @@ class Watch:
             with self.noting("slot processes"):
                 pass
 
-    def find(self, row: SlotRow) -> Live | None:
+    def find(self, row: SlotRow) -> LiveRun | None:
         """The live run of a slot; None if this process has none."""
         return next((live for live in self.live if (live.row.item, live.row.slot) == (row.item, row.slot)), None)
 
@@ -175,7 +175,7 @@ class Watch:
             message += f"; {ELSEWHERE}" if end.reason.code == SlotReason.NOTHING_RUN else ""
         self._events.tell(level, "ended", message, **fields, status=end.status, reason=end.reason, log=row.log)
 
-    def _check_times(self, live: Live) -> None:
+    def _check_times(self, live: LiveRun) -> None:
         now, spec = self._ledger.clock.monotonic(), live.item.spec
         if live.kill_at is not None:
             if now >= live.kill_at:
@@ -212,7 +212,7 @@ class Watch:
 
     # Stopping
 
-    def stop(self, live: Live, reason: Reason, *, drained: bool = False) -> None:
+    def stop(self, live: LiveRun, reason: Reason, *, drained: bool = False) -> None:
         """Ask a run to stop; it is killed if it does not. Further calls do nothing."""
         if live.kill_at is None:
             live.stopped, live.drained = reason, drained

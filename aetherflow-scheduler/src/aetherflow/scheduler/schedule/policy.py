@@ -31,7 +31,7 @@ ACTIVE = (Status.WAITING, Status.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueSlot:
     """A due slot; `excluded` is the reason why it is skipped: calendar, blackout or pause."""
 
     slot: int
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def decide_due(
-    due: Sequence[Due], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
+    due: Sequence[DueSlot], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
 ) -> list[Verdict]:
     """Decide about the slots of one item that are due at `now`, ordered by time; returns one verdict for each.
 
@@ -87,7 +87,7 @@ def _late(span_ms: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class OtherSlot:
     """Another active slot of the same item."""
 
     slot: int
@@ -97,10 +97,12 @@ class Other:
     """Whether its run was started before."""
 
 
-Turn = Literal["start", "wait", "skip", "replace"]
+OverlapDecision = Literal["start", "wait", "skip", "replace"]
 
 
-def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, begun: bool, queued: bool) -> Turn:
+def decide_overlap(
+    slot: int, others: Collection[OtherSlot], overlap: Overlap, *, begun: bool, queued: bool
+) -> OverlapDecision:
     """Decide whether a waiting slot may start while other slots of its item are active.
 
     `begun`: its run was started before, it is only resumed or tried again. `queued`: it waits for those before it
@@ -119,7 +121,7 @@ def decide_overlap(slot: int, others: Collection[Other], overlap: Overlap, *, be
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """The limits for concurrent runs, and the number of running ones."""
 
     max_running: int

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_killed import KilledFlow, attempt
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable import failpoint
 from aetherflow.core.cli import main
 from claiming import flow
 
@@ -45,21 +45,6 @@ jobs:
 """Found where they are, and moved away."""
 
 
-def attempt(run_id: str, setting: str) -> int:
-    """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        code = 99
-        try:
-            failpoint.setting = setting
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-                code = main(["run", "flow.yaml", "--run-id", run_id])
-            Path("stderr").write_text(err.getvalue())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def succeeds(project: "Project", run_id: str, point: object) -> None:
     """Run the flow in this process: what is not killed needs no process of its own."""
     done = project.cli("run", "flow.yaml", "--run-id", run_id)
@@ -73,29 +58,8 @@ def chosen(names: list[str], offset: int) -> Iterator[tuple[int, str]]:
             yield point, name
 
 
-class Case:
-    """A flow over an inbox, to be killed and begun afresh."""
-
-    def __init__(self, project: "Project", inbox: Path) -> None:
-        self.project = project
-        self.inbox = inbox
-
-    def forget(self) -> None:
-        for folder in (self.project.states, self.project.work):
-            if folder.exists():
-                durable.remove_tree(folder)
-        self.project.effects.unlink(missing_ok=True)
-        for name, text in FILES.items():
-            (self.inbox / name).write_text(text)
-
-    def points(self) -> list[str]:
-        names = self.project.folder / "points"
-        names.unlink(missing_ok=True)
-        self.forget()
-        assert attempt("one", f"log:{names}") == 0, Path("stderr").read_text()
-        found = names.read_text().splitlines()
-        self.forget()
-        return found
+class Case(KilledFlow):
+    """A flow over an inbox, with what has to hold at its end."""
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         found = []
@@ -122,7 +86,7 @@ class Case:
 @pytest.fixture
 def case(project: "Project", inbox: Path, request: pytest.FixtureRequest) -> Case:
     project.write(flow("on_success", getattr(request, "param", "move")))
-    found = Case(project, inbox)
+    found = Case(project, inbox, FILES)
     assert project.cli("run", "flow.yaml").code == 0  # imports everything once, so that the forks are warm
     found.forget()
     return found
@@ -144,11 +108,11 @@ def test_the_points_of_claims_are_among_them(case: Case) -> None:
 def test_kill_9_at_every_point(case: Case, then: str) -> None:
     names = case.points()
     for point, name in enumerate(names, 1) if then == "a new run" else chosen(names, len(then)):
-        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        assert attempt(f"{point}", "one") == -signal.SIGKILL, (point, name)
         if then == "a resume":
             succeeds(case.project, "one", (point, name))
         if then == "a new run that is killed too":
-            assert attempt("two", f"{20 + point % 40}") in (0, -signal.SIGKILL)
+            assert attempt(f"{20 + point % 40}", "two") in (0, -signal.SIGKILL)
         succeeds(case.project, "three", (point, name))
         case.check(f"kill at {point}: {name}")
         case.forget()
@@ -157,7 +121,7 @@ def test_kill_9_at_every_point(case: Case, then: str) -> None:
 @pytest.mark.parametrize("kind", ["enospc", "eio"])
 def test_errors_at_the_points(case: Case, kind: str) -> None:
     for point, name in chosen(case.points(), len(kind)):
-        code = attempt("one", f"{point}:{kind}")
+        code = attempt(f"{point}:{kind}", "one")
         assert code in (0, 1, 4), (point, name)
         ended = []
         with contextlib.suppress(sqlite3.OperationalError):  # it has no tables yet
@@ -175,7 +139,7 @@ def family(project: "Project", inbox: Path, request: pytest.FixtureRequest) -> C
     state = f"state: {{path: {project.state}}}, " if request.param == "shared" else ""
     project.write(flow("on_success", "move").replace("{id: f, ", f"{{id: c, {state}"), "child.yaml")
     project.write(PARENT)
-    found = Case(project, inbox)
+    found = Case(project, inbox, FILES)
     assert project.cli("run", "flow.yaml").code == 0
     found.forget()
     return found
@@ -190,7 +154,7 @@ def test_the_run_around_makes_them_final_first(family: Case) -> None:
 @pytest.mark.parametrize("then", ["a new run", "a resume"])
 def test_kill_9_at_every_point_of_a_family(family: Case, then: str) -> None:
     for point, name in chosen(family.points(), len(then)):
-        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        assert attempt(f"{point}", "one") == -signal.SIGKILL, (point, name)
         if then == "a resume":
             succeeds(family.project, "one", (point, name))
         succeeds(family.project, "three", (point, name))
@@ -246,12 +210,12 @@ def test_kill_9_at_every_point_of_finding_and_moving(
 
     begin()
     log = project.folder / "points"
-    assert attempt("one", f"log:{log}") == 0, Path("stderr").read_text()
+    assert attempt(f"log:{log}", "one") == 0, Path("stderr").read_text()
     names = log.read_text().splitlines()
     assert {"commit claims", "move a.txt", "moved a.txt"} <= set(names)
     for point, name in enumerate(names, 1):
         begin()
-        assert attempt("one", f"{point}") == -signal.SIGKILL, (point, name)
+        assert attempt(f"{point}", "one") == -signal.SIGKILL, (point, name)
         for run_id in ("two", "three"):
             succeeds(project, run_id, (point, name))
         assert {path.name: path.read_text() for path in done.iterdir()} == FILES, (point, name)

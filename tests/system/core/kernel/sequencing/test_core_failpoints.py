@@ -1,7 +1,6 @@
 """Every lasting effect of a run is interrupted: by kill -9, by a full disk, by an I/O error; then it is resumed."""
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_killed import attempt
 
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable import failpoint
-from aetherflow.core.cli import main
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -29,7 +27,6 @@ class Effect(Step[Any]):
     """Writes one line per execution, an artifact, and returns typed values."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.id} {json.dumps(self.inputs, sort_keys=True)}\n")
         with self.ctx.write_file(f"{self.id}.txt") as artifact:
@@ -60,21 +57,6 @@ jobs:
   - {id: c, when: jobs.b.status == "SUCCESS", steps: [{id: never, type: test_effect}]}
 """
 LINES = ['one {"size": 140000}', 'two {"list": [1, null, "x"], "n": 5}', 'three {"m": [1, null, "x"]}']
-
-
-def attempt(setting: str) -> int:
-    """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        code = 99
-        try:
-            failpoint.setting = setting  # what the environment variable sets in a process of its own
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-                code = main(["run", "flow.yaml", "--run-id", "r"])
-            Path("stderr").write_text(err.getvalue())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def resume(project: "Project", point: object) -> None:

@@ -1,7 +1,5 @@
 """A `for_each` that goes on after bad items is killed at its lasting effects: a resume does each item once."""
 
-import contextlib
-import io
 import os
 import signal
 from collections import Counter
@@ -9,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from core_killed import KilledFlow, attempt
 
 from aetherflow.core.api import Step, StepError, register_step
 from aetherflow.core.base import durable
-from aetherflow.core.base.durable import failpoint
-from aetherflow.core.cli import main
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -59,48 +56,24 @@ class Load(Step[Any]):
             durable.hit("effect")
 
 
-def attempt(run_id: str, setting: str = "") -> int:
-    """Run the flow in a forked process with one failpoint set; returns its exit code, or minus its signal."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        code = 99
-        try:
-            failpoint.setting = setting
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-                code = main(["run", "flow.yaml", "--run-id", run_id])
-            Path("stderr").write_text(err.getvalue())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-class Case:
-    """An inbox with good and bad files, to be begun afresh."""
+class Case(KilledFlow):
+    """The flow with good and bad files; `code`: how an undisturbed run ends."""
 
     def __init__(self, project: "Project", inbox: Path, more: str, code: int) -> None:
-        self.project, self.inbox, self.code = project, inbox, code
+        super().__init__(project, inbox, FILES)
+        self.code = code
         project.write(FLOW.replace("MORE", more))
         self.forget()
         assert project.cli("run", "flow.yaml").code == code  # imports everything once, so that the forks are warm
 
-    def forget(self) -> None:
-        for folder in (self.project.states, self.project.work):
-            if folder.exists():
-                durable.remove_tree(folder)
-        self.project.effects.unlink(missing_ok=True)
-        for name, text in FILES.items():
-            (self.inbox / name).write_text(text)
-
-    def points(self) -> list[tuple[int, str]]:
-        names = self.project.folder / "points"
-        self.forget()
-        assert attempt("one", f"log:{names}") == self.code, Path("stderr").read_text()
-        found = list(enumerate(names.read_text().splitlines(), 1))
+    def chosen(self) -> list[tuple[int, str]]:
+        """The points that are tried."""
+        found = enumerate(self.points(self.code), 1)
         return [each for each in found if each[0] % STRIDE == 0 or any(word in each[1] for word in TELLING)]
 
     def kill(self, point: int) -> None:
         self.forget()
-        assert attempt("one", f"{point}") == -signal.SIGKILL
+        assert attempt(f"{point}", "one") == -signal.SIGKILL
 
     def set_aside(self, run_id: str) -> dict[str, str]:
         folder = self.project.work / "f" / "bad" / run_id
@@ -127,16 +100,16 @@ def inbox(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_killed_anywhere_a_resume_does_each_item_once(project: "Project", inbox: Path) -> None:
     case = Case(project, inbox, "", 1)
-    for number, name in case.points():
+    for number, name in case.chosen():
         point = f"killed at {number}, {name}"
         case.kill(number)
-        assert attempt("one") == 1, point
+        assert attempt("", "one") == 1, point
         error = project.rows("SELECT error FROM job_runs WHERE job_id='load'")[0][0]
         assert error.startswith("2 of 4 items failed: b.txt, d.txt\n"), point
         before = Counter(project.lines())
         (inbox / "b.txt").write_text("good a")
         (inbox / "d.txt").write_text("good c")
-        assert attempt("one") == 0, point
+        assert attempt("", "one") == 0, point
         done = project.rows("SELECT item_key FROM step_runs WHERE step_id='rows' AND status='SUCCESS'")
         assert len(done) == len(set(done)) == 5, point
         new = Counter(project.lines()) - before
@@ -146,10 +119,10 @@ def test_killed_anywhere_a_resume_does_each_item_once(project: "Project", inbox:
 
 def test_killed_anywhere_a_resume_sets_each_bad_file_aside_once(project: "Project", inbox: Path) -> None:
     case = Case(project, inbox, ", quarantine: bad", 0)
-    for number, name in case.points():
+    for number, name in case.chosen():
         point = f"killed at {number}, {name}"
         case.kill(number)
-        assert attempt("one") == 0, point + Path("stderr").read_text()
+        assert attempt("", "one") == 0, point + Path("stderr").read_text()
         aside = case.set_aside("one")
         assert list(aside) == ["b.txt", "b.txt.error.txt", "d.txt", "d.txt.error.txt"], point
         assert (aside["b.txt"], aside["d.txt"]) == ("bad b", "bad d"), point
@@ -159,17 +132,17 @@ def test_killed_anywhere_a_resume_sets_each_bad_file_aside_once(project: "Projec
             "SELECT reason FROM step_runs WHERE step_id='rows' AND item_key='' AND status='SUCCESS'"
         ) == [("warning: 2 of 4 items in quarantine: b.txt, d.txt",)], point
         case.check_loaded(point)
-        assert attempt("two") == 0
+        assert attempt("", "two") == 0
         assert project.rows("SELECT status FROM job_runs WHERE run_id='two'") == [("SKIPPED",)] * 2, point
 
 
 def test_killed_anywhere_a_new_run_sets_aside_what_was_not(project: "Project", inbox: Path) -> None:
     case = Case(project, inbox, ", quarantine: bad", 0)
-    for number, name in case.points():
+    for number, name in case.chosen():
         point = f"killed at {number}, {name}"
         case.kill(number)
         settled = {key.partition(" ")[0][-5:] for (key,) in _final(project)}
-        assert attempt("two") == 0, point + Path("stderr").read_text()
+        assert attempt("", "two") == 0, point + Path("stderr").read_text()
         aside = {"one": set(case.set_aside("one")), "two": set(case.set_aside("two"))}
         for bad in ("b.txt", "d.txt"):
             assert {bad, f"{bad}.error.txt"} <= aside["one" if bad in settled else "two"], point

@@ -19,7 +19,6 @@ class Note(Step[Any]):
     """Writes down its input `v`; fails if the file `bad` beside EFFECTS names it."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects, value = Path(self.ctx.env["EFFECTS"]), str(self.inputs["v"])
         with effects.open("a") as file:
             file.write(f"{value}\n")

@@ -16,7 +16,6 @@ class Facts(Step[Any]):
     """Puts a mark and a fact, and may fail."""
 
     def run(self) -> StepResult:
-        """Do it."""
         ledger = self.ctx.ledger("marks")
         ledger.put("mark", 1)
         ledger.put_fact("fact", {"n": self.inputs.get("n", 1)})
@@ -26,7 +25,6 @@ class Facts(Step[Any]):
         return StepResult()
 
     def plan(self) -> list[str]:
-        """It may not write."""
         self.ctx.ledger("marks").put_fact("fact", 1)
         return []
 

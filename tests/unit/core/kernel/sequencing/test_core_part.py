@@ -32,7 +32,6 @@ class Note(Step[Any]):
     """Writes down that it ran; fails while its file `fail-STEP` stands."""
 
     def run(self) -> StepResult:
-        """Do it."""
         if Path(self.ctx.env["EFFECTS"]).with_name(f"fail-{self.id}").exists():
             raise ValueError(f"{self.id} is told to fail")
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:

@@ -19,7 +19,6 @@ class Note(Step[Any]):
     """Writes down that it ran; fails while its file `fail-STEP` stands; returns what it was given."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with Path(self.ctx.env["EFFECTS"]).open("a") as file:
             file.write(f"{self.id}\n")
         if Path(self.ctx.env["EFFECTS"]).with_name(f"fail-{self.id}").exists():

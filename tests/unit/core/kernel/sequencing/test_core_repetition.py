@@ -20,7 +20,6 @@ class Note(Step[Any]):
     """Writes down its inputs; fails as often as the file `fail` beside EFFECTS has characters."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects = Path(self.ctx.env["EFFECTS"])
         with effects.open("a") as file:
             file.write(json.dumps([self.ctx.attempt, self.inputs.get("v"), self.ctx.idempotency_key]) + "\n")
@@ -38,7 +37,6 @@ class Listing(Step[Any]):
     """Reads a list from the file LIST, and leaves an artifact."""
 
     def run(self) -> StepResult:
-        """Do it."""
         with self.ctx.write_file("listed.txt") as artifact:
             artifact.write(b"x")
         found = json.loads(Path(self.ctx.env["LIST"]).read_text())
@@ -50,7 +48,6 @@ class Stop(Step[Any]):
     """Asks the run to stop, and waits for it."""
 
     def run(self) -> None:
-        """Do it."""
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -203,6 +200,32 @@ def test_the_list_is_frozen_when_the_step_starts(project: "Project", monkeypatch
     assert [call[1] for call in calls(project)] == ["a", "b", "b"]
     items = project.rows("SELECT items FROM step_runs WHERE step_id='each' AND item_key='' ORDER BY attempt")
     assert items == [('{"items":["a","b"]}',)] * 2
+
+
+def test_an_empty_list_is_frozen_too(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: list, type: repeat_list}
+              - id: each
+                type: repeat_note
+                for_each: "{{steps.list.found}}"
+                inputs: {v: "{{item}}", file: "{{steps.list.file}}"}
+                outputs: {more: "{{steps.list.more}}"}
+        """
+    )
+    source = project.folder / "list"
+    source.write_text("[]")
+    monkeypatch.setenv("LIST", str(source))
+    assert run(project) == 1, "the listing has no output `more`"
+    (project.artifacts("a", "r") / "listed.txt").unlink()
+    source.write_text('["x"]')
+    assert run(project) == 1
+    assert calls(project) == []
+    lists = project.rows("SELECT json_extract(outputs, '$.found') FROM step_runs WHERE step_id='list' ORDER BY attempt")
+    assert lists == [("[]",), ('["x"]',)], "the listing was made again"
 
 
 @pytest.mark.parametrize(("items", "status", "outputs"), [("[]", "SUCCESS", '{"count":0,"items":[]}')])

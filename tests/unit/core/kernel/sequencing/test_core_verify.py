@@ -23,7 +23,6 @@ class Stops(Step[Any]):
     """Ends the run while it is asked, the first time."""
 
     def run(self) -> StepResult:
-        """Do it."""
         effects = Path(self.ctx.env["EFFECTS"])
         if not effects.with_name("stopped").exists():
             effects.with_name("stopped").touch()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.kernel.state.ownership import RunLock, is_held
+from aetherflow.core.base.durable import is_locked
+from aetherflow.core.kernel.state.ownership import RunLock
 
 
 def test_a_copy_in_a_process_that_a_step_has_forked_keeps_nothing(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_a_copy_in_a_process_that_a_step_has_forked_keeps_nothing(tmp_path: Path
     copy = os.dup(lock._descriptor)  # as a fork has it
     try:
         lock.release()
-        assert not is_held(path)
+        assert not is_locked(path)
     finally:
         os.close(copy)
 
@@ -34,7 +35,7 @@ def test_a_forked_process_that_unwinds_takes_no_lock_from_the_run(
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: -1)  # as in the child
             lock.release()
-        assert is_held(path)
+        assert is_locked(path)
     finally:
         os.close(parents)
 
@@ -54,7 +55,7 @@ def test_one_who_only_looks_is_no_owner_however_slow(tmp_path: Path, monkeypatch
     lock = RunLock(path)
     try:
         lock.acquire("r")
-        assert is_held(path)
+        assert is_locked(path)
     finally:
         lock.release()
         os.close(looks)

@@ -109,13 +109,13 @@ def test_a_registry_of_a_newer_engine_stays_as_it_is(project: "Project") -> None
     assert rows(project, "SELECT run_id FROM runs") == [("r",)]
 
 
-def test_rebuild_adopt_and_forget(tmp_path: Path, project: "Project") -> None:
+def test_adopt_and_forget(tmp_path: Path, project: "Project") -> None:
     flow(project, "f")
     assert project.cli("run", "f.yaml", "--run-id", "r").code == 0
     (tmp_path / "deep").mkdir()
     shutil.copy(project.state, tmp_path / "deep/f.sqlite")
-    assert registry.rebuild(tmp_path) == 1
-    assert registry.rebuild(tmp_path) == 1
+    for _ in range(2):
+        registry.adopt(tmp_path, tmp_path / "deep/f.sqlite")
     (found,) = registry.known_flows(tmp_path)
     assert isinstance(found, KnownFlow)
     assert found.state_path == str(tmp_path / "deep/f.sqlite")

@@ -45,7 +45,6 @@ class Returns(Step[Any]):
     """Returns one of the values."""
 
     def run(self) -> StepResult:
-        """Do it."""
         name = self.inputs["name"]
         return StepResult(output={"value": Row if name == "a class" else VALUES[name][0]})
 

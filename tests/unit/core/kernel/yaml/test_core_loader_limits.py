@@ -48,7 +48,8 @@ def test_a_syntax_error_says_what_was_read_and_what_to_do() -> None:
     assert problem.message.startswith("is not valid YAML: did not find expected ',' or ']'")
     assert "(while parsing a flow sequence)" in problem.message
     assert problem.fix == "check indentation and quotes on this line and the one above"
-    assert "indent with spaces, not tabs" in refused("a:\n\t- 1\n").fix
+    for text in ("a:\n\t- 1\n", "ä: |\n  x\n\ty\n", "ä: 1\r\nb: @y\n", "a: `y`\n", "a: %y\n"):
+        assert "indent with spaces, not tabs" in refused(text).fix
 
 
 @pytest.mark.parametrize("text", ["a: 1\n", "a: [\n"])

@@ -55,11 +55,9 @@ class Plans(Step[Any]):
     ask: Any = None
 
     def plan(self) -> list[str]:
-        """Do it."""
         return [str(type(self).ask(self.ctx)).replace(self.ctx.run_id, "<run>")]
 
     def run(self) -> StepResult:
-        """Never done here."""
         raise AssertionError("the step was run")
 
 

@@ -21,7 +21,6 @@ class Effects(Step[Any]):
     kept: Any = None
 
     def run(self) -> StepResult:
-        """Do it."""
         found = []
         for name, *arguments in self.inputs.get("calls", []):
             value = getattr(self.ctx, name)(*arguments)

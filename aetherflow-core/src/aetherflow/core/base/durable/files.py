@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,6 +47,21 @@ def open_lock(path: Path) -> IO[bytes]:
     """Open a file, created if missing, to hold a kernel lock on; its content is unused."""
     make_dir(path.parent)
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+b", buffering=0)
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a living process holds the kernel lock on a file; None if there is no such file. Creates nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two checks at once do not disturb each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def swap_link(target: str, link: Path) -> None:

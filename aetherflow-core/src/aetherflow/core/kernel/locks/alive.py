@@ -57,17 +57,7 @@ def is_dead(folder: Path, name: str) -> bool:
 
     A missing file proves nothing. Rows that name a file are removed before the file.
     """
-    try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two checks at once do not disturb each other
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    return durable.is_locked(folder / name) is False
 
 
 def last_beat(folder: Path, name: str) -> int:

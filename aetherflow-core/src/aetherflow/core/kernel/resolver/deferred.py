@@ -15,7 +15,7 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.kernel.resolver.template import parse_template, render
 from aetherflow.core.kernel.yaml.loader import RawString
 
-InnerSteps = Mapping[str, frozenset[str]]
+InnerStepRoots = Mapping[str, frozenset[str]]
 """`Step.inner_steps`: inputs that hold a step, and the roots that the outer step adds for it."""
 NO_ROOTS: frozenset[str] = frozenset()
 
@@ -36,20 +36,20 @@ class Deferred(str):
 
 
 def render_inputs(
-    inputs: Mapping[str, Any], scope: Mapping[str, Any], inner_steps: InnerSteps, at: DocPath = ()
+    inputs: Mapping[str, Any], scope: Mapping[str, Any], inner_steps: InnerStepRoots, at: DocPath = ()
 ) -> dict[str, Any]:
     """Render a step's inputs; texts that read a root of an inner step become `Deferred`. Raises as `render` does."""
     return _each(inputs, inner_steps, at, lambda value, roots, here: _first(value, scope, roots, here))
 
 
-def complete_inputs(inputs: Mapping[str, Any], added: Mapping[str, Any], inner_steps: InnerSteps) -> dict[str, Any]:
+def complete_inputs(inputs: Mapping[str, Any], added: Mapping[str, Any], inner_steps: InnerStepRoots) -> dict[str, Any]:
     """Render the deferred texts with the roots `added`; `inner_steps` are those of the inner step itself."""
     return _each(inputs, inner_steps, (), lambda value, roots, _: _later(value, added, roots))
 
 
 def _each(
     inputs: Mapping[str, Any],
-    inner_steps: InnerSteps,
+    inner_steps: InnerStepRoots,
     at: DocPath,
     render_one: Callable[[Any, frozenset[str], DocPath], Any],
 ) -> dict[str, Any]:

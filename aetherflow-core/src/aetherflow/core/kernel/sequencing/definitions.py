@@ -15,7 +15,7 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.redact import MASK, Redactor
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.contracts.running import PluginFacts
-from aetherflow.core.contracts.written import WRITTEN, Texts, plain, value_at, with_texts
+from aetherflow.core.contracts.written import WRITTEN, WrittenTexts, plain, value_at, with_texts
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.state.records import StepKey
@@ -35,7 +35,7 @@ class FlowFacts(NamedTuple):
 
     data: Mapping[str, Any]
     """The document as parsed: plain maps and lists."""
-    texts: Texts
+    texts: WrittenTexts
     """Written form of the values that text fields took, by path."""
     spec: FlowSpec
     resources: Mapping[str, Mapping[str, Any]]
@@ -118,7 +118,7 @@ class _Definer:
             self._job(job)
         return self.found
 
-    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: Texts) -> None:
+    def _step(self, key: StepKey, raw: Mapping[str, Any], step: StepSpec, texts: WrittenTexts) -> None:
         if step.loop is not None:  # the names of items, and whether others are tried, decide about no result
             loop = raw["for_each"]
             raw = {**raw, "for_each": loop["items"] if isinstance(loop, Mapping) else loop}
@@ -219,16 +219,16 @@ def jobs_read_by(job: JobSpec) -> set[str]:
     return {names[1] for names, _ in paths if names[0] == "jobs" and len(names) > 1}
 
 
-def _texts_by_part(texts: Texts) -> dict[DocPath, Texts]:
+def _texts_by_part(texts: WrittenTexts) -> dict[DocPath, WrittenTexts]:
     """Split texts by the path of their resource or step; the inner keys are paths below it."""
-    found: dict[DocPath, Texts] = {}
+    found: dict[DocPath, WrittenTexts] = {}
     for path, text in texts.items():
         part = 2 if path[0] == "resources" else 4
         found.setdefault(path[:part], {})[path[part:]] = text
     return found
 
 
-def _as_written(step: dict[str, Any], texts: Texts) -> dict[str, Any]:
+def _as_written(step: dict[str, Any], texts: WrittenTexts) -> dict[str, Any]:
     # a number whose text is its `str()` stays a number, so that the hash is that of 1.0
     own = {path: text for path, text in texts.items() if isinstance(value_at(step, path), WRITTEN)}
     found: dict[str, Any] = with_texts(step, own)
@@ -236,7 +236,7 @@ def _as_written(step: dict[str, Any], texts: Texts) -> dict[str, Any]:
     return {**found, "for_each": _all_as_written(found["for_each"])} if "for_each" in found else found
 
 
-def _as_1_0_read(part: dict[str, Any], texts: Texts) -> dict[str, Any]:
+def _as_1_0_read(part: dict[str, Any], texts: WrittenTexts) -> dict[str, Any]:
     numbers = {path: plain(plain_scalar(text)) for path, text in texts.items() if value_at(part, path) is not None}
     read = {path: value for path, value in numbers.items() if type(value) in (int, float)}
     found: dict[str, Any] = with_texts(part, read)

@@ -1,7 +1,5 @@
 """`for_each.quarantine`: what an item that failed was about is set aside, and the item counts as dealt with."""
 
-from typing import Any
-
 from aetherflow.core.base.errors import (
     ConnectorError,
     LeaseLostError,
@@ -44,23 +42,11 @@ class Quarantine:
             return None
         runner, key, path = self._runner, _part(work.key), (*work.path, "for_each", "quarantine")
         why = RawString(runner.services.redactor.mask(str(error)))
+        inputs = {"item": "{{item}}", "folder": folder, "error": why}
         try:
-            cls = runner.services.classes.step(QUARANTINE_STEP)
+            return runner.run(runner.part(work, key, QUARANTINE_STEP, inputs, path, path))
         except PluginError as missing:
             raise StepFailedError(missing, work.step, path) from missing
-        inputs: dict[str, Any] = {"item": "{{item}}", "folder": folder, "error": why}
-        part = work._replace(
-            step=work.step.model_copy(update={"type": QUARANTINE_STEP, "retry": None, "outputs": {}}),
-            path=path,
-            key=key,
-            cls=cls,
-            inputs=inputs,
-            inputs_path=path,
-            effect="repeatable",
-            def_hash="",
-            idem_key=runner.idem_key(key),
-        )
-        return runner.run(part)
 
 
 def _part(key: StepKey) -> StepKey:

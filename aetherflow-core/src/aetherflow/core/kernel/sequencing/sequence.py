@@ -7,18 +7,17 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import Reason, said
-from aetherflow.core.kernel.sequencing.each import ForEach
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
 from aetherflow.core.kernel.sequencing.gates import blocked_by, skipped_by, when_holds
 from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
-from aetherflow.core.kernel.sequencing.question import Questions
 from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.summary import job_summary, template_entry
+from aetherflow.core.kernel.sequencing.verification import Verification
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, Status
@@ -40,8 +39,7 @@ class Sequence:
         self._services = runner.services
         self._state = runner.services.state
         self._plans = {job.job_id: job for job in plan.jobs}
-        self._questions = Questions(runner)
-        self._each = ForEach(runner, self._questions)
+        self._verification = Verification(runner)
         self._hashes = runner.definitions.hashes
         self.statuses: dict[str, Status] = {}
         self.summaries: list[JobSummary] = []
@@ -197,9 +195,11 @@ class Sequence:
             return stored
         self._services.check_stop()
         if step.for_each is not None:
-            return self._each.run(job, step, path)
+            from aetherflow.core.kernel.sequencing.each import ForEach  # many flows repeat nothing
+
+            return ForEach(self._runner, self._verification).run(job, step, path)
         work = runner.work(job, step, path)
-        return self._questions.answer(work) or runner.run(work, following=self._following(job, index + 1))
+        return self._verification.answer(work) or runner.run(work, following=self._following(job, index + 1))
 
     def _promoted_before(self, job: JobRun, step: StepSpec, done: Done, path: DocPath) -> dict[str, Any]:
         """Job outputs of a reused step: as stored, else rendered again (a later step had replaced them)."""

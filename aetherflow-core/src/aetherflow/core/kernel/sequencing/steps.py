@@ -103,6 +103,20 @@ class StepRunner:
             label=label,
         )
 
+    def part(self, work: Work, key: StepKey, step_type: str, inputs: Any, path: DocPath, inputs_path: DocPath) -> Work:
+        """Describe a part of a step that has a row of its own: its `verify`, its `quarantine`. Raises PluginError."""
+        return work._replace(
+            step=work.step.model_copy(update={"type": step_type, "retry": None, "outputs": {}}),
+            path=path,
+            key=key,
+            cls=self.services.classes.step(step_type),
+            inputs=inputs,
+            inputs_path=inputs_path,
+            effect="repeatable",
+            def_hash="",
+            idem_key=self.idem_key(key),
+        )
+
     def idem_key(self, key: StepKey) -> str:
         """The idempotency key of a step of this run."""
         return idempotency_key(self.services.flow_id, self.services.run_id, key)

@@ -13,7 +13,7 @@ from aetherflow.core.base.said import Reason, code_of, said
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
-from aetherflow.core.kernel.sequencing.needs import Needs
+from aetherflow.core.kernel.sequencing.incomplete_results import IncompleteResults
 from aetherflow.core.kernel.sequencing.plan import (
     Change,
     JobPlan,
@@ -140,7 +140,7 @@ class _Planner:
                     self.reopened.setdefault(job.id, (said(PlanReason.CONDITION_READS, job=other), True))
 
     def _needed_again(self) -> None:
-        needs = Needs(self.state, self.definitions, self.exists)
+        needs = IncompleteResults(self.state, self.definitions, self.exists)
         while True:
             found = {
                 key: why

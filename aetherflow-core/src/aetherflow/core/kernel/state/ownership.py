@@ -20,24 +20,9 @@ HEARTBEAT_LIMIT_MS = 60_000
 """Time without a heartbeat after which a run of another host counts as dead; its kernel lock is not visible here."""
 
 
-def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock file; creates nothing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two checks at once do not disturb each other
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None) -> bool:
     """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host."""
-    if is_held(durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"):
+    if durable.is_locked(durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"):
         return True
     return _beats_elsewhere(host, heartbeat_at)
 
@@ -51,7 +36,7 @@ def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
 def held_runs(state_path: Path) -> list[str]:
     """`flow/run` of each run whose lock a process of this host holds, whether the run has begun or not."""
     locks = sorted(durable.side_folder(state_path).glob("runs/*/*.lock"))
-    return [f"{lock.parent.name}/{lock.stem}" for lock in locks if is_held(lock)]
+    return [f"{lock.parent.name}/{lock.stem}" for lock in locks if durable.is_locked(lock)]
 
 
 def runs_elsewhere(db: sqlite3.Connection) -> list[str]:

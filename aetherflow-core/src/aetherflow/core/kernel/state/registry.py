@@ -114,14 +114,6 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
     return [Registered(*row) for row in rows]
 
 
-def rebuild(root: Path) -> int:
-    """Add every run of the state files under the state root; returns how many are known then."""
-    with closing(open_registry(root / NAME)) as db:
-        with durable.transaction(db, "rebuild registry"):
-            add_runs(db, scan(root))
-        return int(db.execute("SELECT count(*) FROM runs").fetchone()[0])
-
-
 def adopt(root: Path, state_path: Path) -> None:
     """Let the registry say of a state file what that file says."""
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "register runs"):

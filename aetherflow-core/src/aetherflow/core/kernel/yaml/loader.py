@@ -105,7 +105,7 @@ def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> SpecError:
     if context := getattr(error, "context", None):
         what = f"{what} ({context})"
     fix = "check indentation and quotes on this line and the one above"
-    if "cannot start any token" in what:
+    if mark and text[mark.index : mark.index + 1] in {"\t", "@", "`", "%"}:  # they start nothing
         fix = "indent with spaces, not tabs, and quote text that starts with @, ` or %"
     return refused("AF1004", f"is not valid YAML: {what}", at, fix)
 

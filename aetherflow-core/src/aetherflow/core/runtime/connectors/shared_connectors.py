@@ -12,10 +12,10 @@ from aetherflow.core.host.connecting import close_connector
 from aetherflow.core.kernel.state.values import to_json
 
 log = logging.getLogger("aetherflow")
-Key = tuple[Any, str]
+ConnectorKey = tuple[Any, str]
 
 
-def shared_key(cls: Any, name: str, resource: Mapping[str, Any], base: str) -> Key:
+def shared_key(cls: Any, name: str, resource: Mapping[str, Any], base: str) -> ConnectorKey:
     """The key under which runs share a connector: equal if class, name and the whole configuration are equal.
 
     `base` is the folder of relative database files. The configuration is hashed, since it may hold secrets.
@@ -28,11 +28,11 @@ class SharedConnectors:
     """The connectors of scope `process` of this process; thread-safe."""
 
     def __init__(self) -> None:
-        self._open: dict[Key, Any] = {}
+        self._open: dict[ConnectorKey, Any] = {}
         self._lock = threading.Lock()
         self._pid: int | None = None
 
-    def get(self, key: Key, build: Callable[[], Any]) -> Any:
+    def get(self, key: ConnectorKey, build: Callable[[], Any]) -> Any:
         """The connector of a key; the first call builds it."""
         with self._lock:
             if self._pid != os.getpid():  # a forked child must neither use nor close its parent's connectors

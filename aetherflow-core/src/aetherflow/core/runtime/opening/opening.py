@@ -11,8 +11,8 @@ from aetherflow.core.base.typed import typed_here
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
+from aetherflow.core.kernel.sequencing.lost_claims import refuse_lost_claims
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
-from aetherflow.core.kernel.sequencing.taken import refuse_lost_claims
 from aetherflow.core.kernel.sequencing.verdicts import check_jobs, make_plan
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
 from aetherflow.core.kernel.state.run_state import RunState

@@ -6,7 +6,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.redact import RedactedStream, Redactor
+from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.context import StreamName
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.logs.events import Events
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 TAIL_LINES = 20
 MAX_LINE = 64 * 1024
 """Longest line in characters; a longer one is split, so that memory stays bounded."""
+
+
+class RedactedStream:
+    """Masks text that comes in pieces: a secret across a border is masked as a whole."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Take a piece; returns masked text that can be passed on, and keeps the rest."""
+        text = self._held + text
+        cut = self._redactor.safe_length(text)
+        self._held = text[cut:]
+        return self._redactor.mask(text[:cut])
+
+    def finish(self) -> str:
+        """Return the rest of the text, masked."""
+        held, self._held = self._held, ""
+        return self._redactor.mask(held)
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from aetherflow.core.api import Claim, RunContext
-from aetherflow.core.builtins.globbing import Found, is_meant
+from aetherflow.core.builtins.globbing import MatchedFile, is_meant
 
 LEDGER = "files"
 SHOWN = 5
@@ -16,17 +16,17 @@ SHOWN = 5
 OnUnfinished = Literal["take_over", "leave"]
 
 
-class New(NamedTuple):
+class NewFile(NamedTuple):
     """A file to take: where it stands now, its key and its value in the ledger."""
 
-    found: Found
+    found: MatchedFile
     key: str
     value: Mapping[str, Any]
     kept: Path | None = None
     """It is not where it was found any more: what the run has of it that had taken it."""
 
 
-def told_apart(new: list[New]) -> list[New]:
+def told_apart(new: list[NewFile]) -> list[NewFile]:
     """All but the newest version of a file get a folder each in `rel`."""
     versions = Counter[str]()
     found = []
@@ -38,7 +38,7 @@ def told_apart(new: list[New]) -> list[New]:
     return found
 
 
-class Picked:
+class ClaimedFiles:
     """What was found below one folder. A file that has another size or time than before is another one."""
 
     def __init__(self, ctx: RunContext, folder: Path) -> None:
@@ -51,15 +51,15 @@ class Picked:
         self._told: dict[str, list[str]] = defaultdict(list)
 
     def new(
-        self, found: Iterable[Found], patterns: Sequence[str], exclude: Sequence[str], on_unfinished: OnUnfinished
-    ) -> tuple[list[New], list[Claim]]:
+        self, found: Iterable[MatchedFile], patterns: Sequence[str], exclude: Sequence[str], on_unfinished: OnUnfinished
+    ) -> tuple[list[NewFile], list[Claim]]:
         """What is to be taken, and what runs that ended badly had taken and is left to a person."""
         there = {_key(each): each for each in found}
-        new: list[New] = []
+        new: list[NewFile] = []
         left: list[Claim] = []
         for key, each in there.items():
             if key not in self._known and self._is_free(key, on_unfinished, left):
-                new.append(New(each, key, _value(each)))
+                new.append(NewFile(each, key, _value(each)))
         for key, claim in {**self._theirs, **self._ours}.items():
             value = claim.value
             rel = str(Path(value["path"]).relative_to(self._folder))
@@ -68,8 +68,8 @@ class Picked:
             if stands(claim):  # a filter has left it out
                 continue
             if self._is_free(key, on_unfinished, left):
-                gone = Found(Path(value["path"]), rel, value["size"], value["mtime_ns"], 0)
-                new.append(New(gone, key, value, self._ledger.artifact_of(claim)))
+                gone = MatchedFile(Path(value["path"]), rel, value["size"], value["mtime_ns"], 0)
+                new.append(NewFile(gone, key, value, self._ledger.artifact_of(claim)))
         for what, paths in self._told.items():
             more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
             self._ctx.log.info("%s: %s%s", what, ", ".join(paths[:SHOWN]), more)
@@ -90,7 +90,7 @@ class Picked:
             return True
         return False
 
-    def take(self, each: New) -> tuple[Path, Claim]:
+    def take(self, each: NewFile) -> tuple[Path, Claim]:
         """Claim a file, with the step's SUCCESS; where it is to be read."""
         path = each.found.path
         if each.kept is None:
@@ -110,7 +110,7 @@ def stands(claim: Claim) -> bool:
     return (status.st_size, status.st_mtime_ns) == (claim.value["size"], claim.value["mtime_ns"])
 
 
-class Moving:
+class ClaimMoves:
     """What becomes of claims when their files are moved: the run that may have to take over finds them."""
 
     def __init__(self, ctx: RunContext) -> None:
@@ -143,13 +143,13 @@ def is_equal(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
 
 
-def _key(found: Found) -> str:
+def _key(found: MatchedFile) -> str:
     return f"{found.path} {found.size} {found.mtime_ns}"
 
 
-def _value(found: Found) -> dict[str, Any]:
+def _value(found: MatchedFile) -> dict[str, Any]:
     return {"path": str(found.path), "size": found.size, "mtime_ns": found.mtime_ns}
 
 
-def _name(each: New) -> str:
+def _name(each: NewFile) -> str:
     return f"{each.found.mtime_ns}/{each.found.rel}"

@@ -11,7 +11,7 @@ from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP
 
 
-class Needs:
+class IncompleteResults:
     """Finds the finished steps whose results a step that is still to run reads, and which are not complete."""
 
     def __init__(self, state: RunState, definitions: StepDefinitions, exists: Callable[[str], bool]) -> None:

@@ -3,12 +3,11 @@
 from aetherflow.core.base.errors import PluginError, StateError
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work, undecided
 from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
-from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import Status
 
 
-class Questions:
+class Verification:
     """Decides whether an interrupted `once` step was done, by running its `verify`."""
 
     def __init__(self, runner: StepRunner) -> None:
@@ -57,24 +56,8 @@ class Questions:
         if (before := runner.done_before(key)) is not None:
             return before
         try:
-            cls = runner.services.classes.step(spec.type)
+            return runner.run(runner.part(work, key, spec.type, spec.inputs, path, (*path, "inputs")))
         except PluginError as error:
             raise StepUnknownError(error, work.step, (*path, "type")) from error
-        step = work.step.model_copy(update={"type": spec.type, "retry": None, "outputs": {}})
-        check = work._replace(
-            step=step,
-            path=path,
-            key=key,
-            cls=cls,
-            inputs=spec.inputs,
-            inputs_path=(*path, "inputs"),
-            effect="repeatable",
-            def_hash="",
-            idem_key=runner.idem_key(key),
-        )
-        try:
-            return runner.run(check)
-        except RunStoppedError:
-            raise
         except StepFailedError as error:
             raise StepUnknownError(error.cause, work.step, error.path, error.output) from error

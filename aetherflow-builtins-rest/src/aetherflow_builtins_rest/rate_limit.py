@@ -18,7 +18,7 @@ def wait(seconds: float, check: Callable[[], None]) -> None:
         time.sleep(min(left, PIECE))
 
 
-class Pace:
+class RateLimit:
     """A rate limit of `per_second` requests, of which `burst` may be sent at once after a pause. Thread-safe."""
 
     def __init__(self, per_second: float, burst: int) -> None:

@@ -11,7 +11,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
-from aetherflow.scheduler.schedule.policy import Other, Room, Status, decide_after, decide_overlap, is_ready
+from aetherflow.scheduler.schedule.policy import Capacity, OtherSlot, Status, decide_after, decide_overlap, is_ready
 from aetherflow.scheduler.schedule.slots import last_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 
@@ -23,7 +23,7 @@ BY_HAND = ("manual", "backfill")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StartDecision:
     """What to do with a waiting slot now, and why."""
 
     action: Literal["start", "wait", "skip", "replace", "drop"]
@@ -32,7 +32,7 @@ class Turn:
     """For `wait`: the instant (epoch ms) of the next check, if it is known."""
 
 
-class Turns:
+class StartDecisions:
     """Judges waiting slots. Only reads the ledger; judge again inside the transaction that acts on the result.
 
     `only_mine`: this process only starts slots that it has reserved.
@@ -49,44 +49,44 @@ class Turns:
         """The item of an id; None if the schedule no longer has it."""
         return self._items.get(name)
 
-    def room(self) -> Room:
+    def room(self) -> Capacity:
         """The limits of the schedule and the number of running slots."""
         return self._slots.room(self._schedule.spec.max_running, self._schedule.spec.pools)
 
-    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Room) -> Turn:
+    def judge(self, row: SlotRow, others: Sequence[SlotRow], room: Capacity) -> StartDecision:
         """Decide whether a slot may start; `others` are the active slots of its item."""
         item = self.item(row.item)
         by_hand = row.trigger in BY_HAND
         if item is None or not (item.spec.enabled or by_hand):
-            return Turn("drop", said(SlotReason.REMOVED))
+            return StartDecision("drop", said(SlotReason.REMOVED))
         now = self._ledger.clock.now_ms()
         if not by_hand and (pause := self._pauses.at(row.item, now)) is not None:
-            return Turn("wait", pause.why, pause.until) if row.begun else Turn("skip", pause.why)
+            return StartDecision("wait", pause.why, pause.until) if row.begun else StartDecision("skip", pause.why)
         if not is_ready(now, row.not_before, row.waits_since):
-            return Turn("wait", row.why, row.not_before)
+            return StartDecision("wait", row.why, row.not_before)
         if item.after is not None and not row.begun and not by_hand:
-            turn = self.follows(item, row)
-            if turn.action != "start":
-                return turn
-        turn = self._overlap(item, row, others)
-        if turn.action != "start":
-            return turn
+            decision = self.follows(item, row)
+            if decision.action != "start":
+                return decision
+        decision = self._overlap(item, row, others)
+        if decision.action != "start":
+            return decision
         if (full := room.full(row.pool)) is not None:
-            return Turn("wait", said(SlotReason.FULL, what=full))
-        return turn
+            return StartDecision("wait", said(SlotReason.FULL, what=full))
+        return decision
 
-    def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> Turn:
+    def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> StartDecision:
         open_ones = [
-            Other(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
+            OtherSlot(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
             if other.slot != row.slot and not self._is_left(other)
         ]
-        turn = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
-        if turn in ("start", "replace"):
-            return Turn(turn)
+        decision = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
+        if decision in ("start", "replace"):
+            return StartDecision(decision)
         first = next((other for other in open_ones if other.running), open_ones[0])
         doing = "still runs" if first.running else "still waits"
-        return Turn(turn, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
+        return StartDecision(decision, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
 
     def _is_left(self, row: SlotRow) -> bool:
         """Whether a waiting slot may never be started: this process does not start it, and no scheduler runs."""
@@ -94,14 +94,14 @@ class Turns:
             return False
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
 
-    def follows(self, item: "Item", row: SlotRow) -> Turn:
+    def follows(self, item: "Item", row: SlotRow) -> StartDecision:
         """What the slot that another one follows lets it do, by `after` of its item."""
         now, grace, other = self._ledger.clock.now_ms(), round(item.spec.misfire_grace_time * 1000), item.after
         assert other is not None  # noqa: S101 that is why it is asked
         followed = self._items.get(other)
         slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
         if slot is None:
-            return Turn(*decide_after(other, None))
+            return StartDecision(*decide_after(other, None))
         at = to_ms(slot.at)
         found = self._slots.find(other, at)
         if found is None:
@@ -111,12 +111,13 @@ class Turns:
             expected = enabled if epoch is None else epoch.since <= at
             if expected and now <= row.slot + grace:
                 why = said(SlotReason.AFTER, other=other, status=f"its slot {iso(at)} is not entered yet")
-                return Turn("wait", why, row.slot + grace + 1)
+                return StartDecision("wait", why, row.slot + grace + 1)
             found = self._slots.latest(other, at)
         if found is not None and found.status == Status.INTERRUPTED and found.reason_code not in GOES_ON:
             status = f"{found.status}, {found.reason}"
-            return Turn("skip", said(SlotReason.AFTER, other=other, status=status))  # nobody knows when it goes on
-        return Turn(*decide_after(other, found.status if found is not None else None))
+            # nobody knows when it goes on
+            return StartDecision("skip", said(SlotReason.AFTER, other=other, status=status))
+        return StartDecision(*decide_after(other, found.status if found is not None else None))
 
 
 def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:

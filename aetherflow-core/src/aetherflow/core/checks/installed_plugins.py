@@ -35,7 +35,7 @@ class PluginFinding:
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
-def check_catalogue(
+def check_installed_plugins(
     catalog: Catalog, commands: Catalog, snapshot: Snapshot | None = None
 ) -> tuple[int, list[PluginFinding]]:
     """Import and check every plugin that may be used; returns their number and the findings.
