@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from import_graph import modules, tree
+from import_graph import modules, nodes, tree
 
 pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
 
@@ -15,6 +15,7 @@ NAMES = {"error", "exc", "exception", "failure", "cause", "annotation"}
 """What an exception, or a type, is called: its text is no more to be decided on than that of a caught one."""
 ASKING = {"startswith", "endswith", "find", "index", "count", "partition", "rpartition", "split", "removeprefix"}
 SEARCHING = {"search", "match", "fullmatch", "findall", "finditer"}
+DECIDING = (ast.Compare, ast.Call, ast.Match)
 
 DB = "aetherflow_builtins_db"
 DRIVERS = {f"{DB}.connectors.{room}.errors" for room in ("duckdb", "mysql", "postgres", "sqlite3")} | {f"{DB}.failures"}
@@ -67,6 +68,10 @@ def decides(node: ast.AST, caught: set[str]) -> bool:
 
 def decisions(tree: ast.AST) -> list[tuple[str, int]]:
     """The functions that decide on a text, and where."""
+    # few modules could: what any handler of a module calls its exception is looked for without regard to the place
+    names = {node.name for node in nodes(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    if not any(isinstance(node, DECIDING) and decides(node, names) for node in nodes(tree)):
+        return []
     found = []
 
     def walk(node: ast.AST, function: str, caught: set[str]) -> None:
@@ -74,7 +79,7 @@ def decisions(tree: ast.AST) -> list[tuple[str, int]]:
             function = node.name
         if isinstance(node, ast.ExceptHandler) and node.name:
             caught = {*caught, node.name}
-        if isinstance(node, ast.Compare | ast.Call | ast.Match) and decides(node, caught):
+        if isinstance(node, DECIDING) and decides(node, caught):
             found.append((function, node.lineno))
         for child in ast.iter_child_nodes(node):
             walk(child, function, caught)
