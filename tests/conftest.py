@@ -46,7 +46,7 @@ def tracked() -> list[str]:
 def pytest_collection_finish() -> None:
     """What was loaded stays: the collector does not go through it again and again while tests make many objects."""
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,9 +1,7 @@
 """Gives each test its own home folder; fails a run that changes the user's real one or leaves a process behind."""
 
 import hashlib
-import itertools
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -98,16 +96,6 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # the defaults are below HOME
     for name in ("AETHERFLOW_STATE_ROOT", "AETHERFLOW_WORK_ROOT", "AETHERFLOW_CONFIG"):
         os.environ.pop(name, None)
-
-
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This test's own folder. pytest's fixture reads the list of all folders of the run to find a free number."""
-    name = re.sub(r"\W", "_", request.node.name)[:30]
-    return tmp_path_factory.mktemp(f"{name}{next(_numbers)}", numbered=False)
 
 
 @pytest.fixture(autouse=True)
