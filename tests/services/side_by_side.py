@@ -11,8 +11,8 @@ UNIT = "tests/unit/"
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """The scheduler of `--dist loadgroup`, which keeps the files of the unit tests together.
 
-    Test by test each worker imports what any file needs and sets up the fixtures of all modules, and the scheduler
-    looks through all units that a worker has had after every test: with thousands of them that takes longer than they.
+    Test by test, each worker would import what any file needs and set up the fixtures of every module. And after each
+    test the scheduler goes through all units that the worker has had so far: 200 files are quicker than 5,000 tests.
     """
     if config.getoption("dist") != "loadgroup":
         return None
