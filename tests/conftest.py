@@ -1,5 +1,6 @@
 """What every test shares: a home of its own, the list of tracked files, and the rule that CI skips nothing."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Generator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Only what every tier needs and what loads in no time; the folders bring their own fixtures (their conftest.py).
-pytest_plugins = ["isolation", "counts", "scrambling", "slowest", "warm"]
+pytest_plugins = ["isolation", "counts", "scrambling", "side_by_side", "slowest", "warm"]
 # Plugins of folders, which other modules may import before a folder does: asserts in them explain themselves.
 pytest.register_assert_rewrite(
     "exporting",
@@ -39,6 +40,13 @@ def tracked() -> list[str]:
     names = [name for name in listing.split("\0") if name and (ROOT / name).is_file()]
     assert names, "git tracks no file here; before the first commit, `git add` them"
     return names
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was loaded stays: the collector does not go through it again and again while tests make many objects."""
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.hookimpl(trylast=True)

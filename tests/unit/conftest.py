@@ -42,10 +42,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         GUARD.armed = False
         if HOUSE in item.path.parents and (nextitem is None or HOUSE not in nextitem.path.parents):
             from import_graph import nodes, tree
+            from private_names import defined
 
             # the collector would go through these syntax trees again and again, for all tests that follow
-            tree.cache_clear()
-            nodes.cache_clear()
+            for each in (tree, nodes, defined):
+                each.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,21 +30,24 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0].startswith("aetherflow")
 
 
-def defined(node: ast.AST) -> Iterator[str]:
-    """Names that a module defines: functions, classes, variables, parameters, attributes that it sets."""
+@cache
+def defined(node: ast.AST) -> frozenset[str]:
+    """Names that a module or class defines: functions, classes, variables, parameters, attributes that it sets."""
+    found = set()
     for each in nodes(node):
         match each:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                yield name
+                found.add(name)
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
-                yield name
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+    return frozenset(found)
 
 
 def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
     """Private names that a class gives anew to a foreign class it inherits from."""
-    own = sorted(filter(is_private, set(defined(node))))
+    own = sorted(filter(is_private, defined(node)))
     for base in node.bases if own else ():
         target = base.value if isinstance(base, ast.Subscript) else base
         first, *rest = ast.unparse(target).split(".")
@@ -82,7 +85,7 @@ def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
 
 def taken(node: ast.AST, of_distribution: frozenset[str]) -> set[str]:
     """Private names of others that a module uses; the second are the names that its distribution defines."""
-    imports, of_module = imported(node), frozenset(defined(node))
+    imports, of_module = imported(node), defined(node)
     found = {full for full in imports.values() if not is_ours(full) and any(map(is_private, full.split(".")))}
     found |= {
         name

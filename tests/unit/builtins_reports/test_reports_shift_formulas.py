@@ -184,15 +184,12 @@ PREFIX = st.sampled_from(["", "", "Data!", "'My Sheet'!", "'It''s'!", "[1]Data!"
 CELL = st.builds(lambda column, dollar, row: f"{column}{dollar}{row}", COLUMNS, DOLLAR, ROWS)
 
 
-def _ranges(first: int, last: int) -> st.SearchStrategy[str]:
-    top, bottom = sorted((first, last))
-    return st.one_of(
-        st.builds(lambda a, b: f"A{a}{top}:C{b}{bottom}", DOLLAR, DOLLAR),
-        st.builds(lambda a, b: f"{a}{top}:{b}{bottom}", DOLLAR, DOLLAR),
-    )
+def _range(rows: tuple[int, int], columns: tuple[str, str], a: str, b: str) -> str:
+    (top, bottom), (left, right) = sorted(rows), columns
+    return f"{left}{a}{top}:{right}{b}{bottom}"
 
 
-RANGE = st.builds(_ranges, ROWS, ROWS).flatmap(lambda each: each)
+RANGE = st.builds(_range, st.tuples(ROWS, ROWS), st.sampled_from([("A", "C"), ("", "")]), DOLLAR, DOLLAR)
 REFERENCE = st.builds(lambda prefix, ref: f"{prefix}{ref}", PREFIX, st.one_of(CELL, RANGE))
 LITERAL = st.sampled_from(['"A5"', '"x""A9"', "1.5E10", "20", "TRUE", "#N/A", "{1,2;3,4}", "Tbl[A5]", "name_5", "A:B"])
 ATOM = st.one_of(REFERENCE, REFERENCE, LITERAL)

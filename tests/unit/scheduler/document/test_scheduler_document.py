@@ -437,11 +437,15 @@ LEAVES = WORDS | st.text(max_size=8) | st.integers(-5, 10**20) | st.booleans() |
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS | WORDS, inner, max_size=3)
 )
-ITEMS = st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS}).flatmap(
-    lambda item: st.dictionaries(ITEM_KEYS, VALUES, max_size=4).map(lambda more: {**item, **more})
+ITEMS = st.builds(
+    lambda item, more: {**item, **more},
+    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS}),
+    st.dictionaries(ITEM_KEYS, VALUES, max_size=4),
 )
-DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=3).flatmap(
-    lambda top: st.lists(ITEMS | VALUES, max_size=4).map(lambda items: {**top, "items": items})
+DOCUMENTS = st.builds(
+    lambda top, items: {**top, "items": items},
+    st.dictionaries(KEYS, VALUES, max_size=3),
+    st.lists(ITEMS | VALUES, max_size=4),
 )
 
 

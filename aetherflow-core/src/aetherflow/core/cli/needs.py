@@ -14,6 +14,7 @@ from aetherflow.core.cli.causes import Cause, asks, cause_of, short
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, children_first, instead
+from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.refused import Refused
     from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
-Key = tuple[str, str, str]
-"""State file, flow id, run id."""
 NOT_WELL = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base.times import iso
 from aetherflow.core.cli.lookup import lock_store_here
 
-Run = tuple[str, str]
+RunName = tuple[str, str]
 """Flow id and run id."""
 
 
@@ -31,7 +31,7 @@ def waits_json(waits: Waits | None) -> dict[str, Any]:
     return {"waits_for": waits.lock, "waits_since": waits.since, "lock_holder": waits.holder}
 
 
-def waiting_here(config: Path | None) -> dict[Run, Waits]:
+def waiting_here(config: Path | None) -> dict[RunName, Waits]:
     """The runs that wait now, by the lock store for flows in the working directory."""
     from aetherflow.core.kernel.locks.store import LockStore
 
