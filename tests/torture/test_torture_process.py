@@ -331,13 +331,14 @@ def _whole(path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("way", ["swap", "aside", "other device"])
-def test_a_published_folder_is_the_old_or_the_new_one(bench: Bench, way: str, tmp_path: Path) -> None:
+def test_a_published_folder_is_the_old_or_the_new_one(
+    bench: Bench, way: str, other_device: Callable[[Path], Path]
+) -> None:
     """kill -9 at every failpoint; where names cannot be swapped in one step, the old one may stand aside until then."""
-    if way == "other device" and bench.folder.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is only one file system: no /dev/shm beside the temporary folder")
     final = bench.work / "shared/out"
-    temp = (tmp_path if way == "other device" else bench.work / "shared") / "new"
-    (bench.folder / "aetherflow.yaml").write_text(f"version: 1\npaths: {{write: ['{tmp_path}']}}\n")
+    staging = other_device(bench.folder) if way == "other device" else final.parent
+    temp = staging / "new"
+    (bench.folder / "aetherflow.yaml").write_text(f"version: 1\npaths: {{write: ['{staging}']}}\n")
     bench.write(FOLDER_FLOW.format(final=final, temp=temp))
     before: Callable[[], object] | None = _without_exchange if way == "aside" else None
 
