@@ -75,9 +75,9 @@ def test_the_guard_ends_what_a_killed_runner_leaves(
     assert b"EFFECTS" not in environment, "the run's environment is none of its business"
     process.kill()
     process.communicate()
-    wait_for(lambda: not any(map(lives, pids)), 2)
+    wait_for(lambda: not any(map(lives, pids)))
     assert project.lines("effects.term") == ["asked"], "SIGTERM comes first"
-    wait_for(lambda: not lives(guard) and not lives(twin), 6)
+    wait_for(lambda: not lives(guard) and not lives(twin))
 
 
 ORPHAN = """
@@ -103,7 +103,7 @@ def test_a_child_is_guarded_before_it_is_registered(
     assert done.returncode == -9, done.stderr
     pid = int(done.stdout)
     reap.append(pid)
-    wait_for(lambda: not lives(pid), 2)
+    wait_for(lambda: not lives(pid))
 
 
 FORKED = """
@@ -130,7 +130,7 @@ def test_a_forked_process_does_not_hide_the_end_of_the_runner(
     )  # fmt: skip
     child, fork = map(int, done.stdout.split())
     reap += [child, fork]
-    wait_for(lambda: not lives(child), 2)
+    wait_for(lambda: not lives(child))
     assert lives(fork), "it was not started by the run"
 
 
@@ -147,12 +147,12 @@ def test_a_killed_guard_is_replaced_and_the_run_goes_on(
     wait_for(lambda: guards_of(guard))
     (twin,) = guards_of(guard)
     os.kill(guard if which == "guard" else twin, signal.SIGKILL)
-    wait_for(lambda: guards_of(process.pid) not in ([guard], []), 3)
-    wait_for(lambda: not lives(guard) and not lives(twin), 3)
+    wait_for(lambda: guards_of(process.pid) not in ([guard], []))
+    wait_for(lambda: not lives(guard) and not lives(twin))
     assert lives(child)
     process.kill()
     process.communicate()
-    wait_for(lambda: not lives(child), 2)
+    wait_for(lambda: not lives(child))
 
 
 def test_a_stopped_guard_does_not_stop_the_run(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
