@@ -147,6 +147,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     problems = session.config.stash[PROBLEMS] = watch.problems()
     if problems and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK and session.config.option.basetemp is None:
+        # not one by one, by pytest's own policy: servers hold folders under the names of tests, which are unique so
+        shutil.rmtree(session.config._tmp_path_factory.getbasetemp(), ignore_errors=True)  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
