@@ -1,12 +1,13 @@
 """Gives each test its own home folder; fails a run that changes the user's real one or leaves a process behind."""
 
+import contextlib
 import hashlib
 import os
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ ROOT = "AETHERFLOW_TESTS_HOMES"
 """Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
 GRACE_SECONDS = 5.0
 """Time for servers and workers to end before they count as left behind."""
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
+"""Free space from which on the temporary folders are in memory; the whole run needs a fraction of it at a time."""
+TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
+"""Environment variable with the folder in which pytest makes its own."""
 
 
 class Watch:
@@ -71,6 +77,13 @@ WATCH = pytest.StashKey[Watch]()
 PROBLEMS = pytest.StashKey[list[str]]()
 
 
+def _serves(folder: Path) -> bool:
+    """Whether there is room for all tests, which also start programs from there."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MEMORY_BYTES:
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_NOEXEC
+
+
 def _new_home() -> str:
     return tempfile.mkdtemp(dir=os.environ[ROOT])
 
@@ -83,7 +96,9 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if ROOT in os.environ:
         return  # a worker, or pytest under test
-    homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-"))
+    if _serves(MEMORY):  # on a disk the fsync calls of all the runs would take minutes
+        os.environ.setdefault(TEMPORARY, str(MEMORY))
+    homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-", dir=os.environ.get(TEMPORARY)))
     homes.chmod(0o755)  # readable for servers that change their account
     os.environ[ROOT] = str(homes)
     config.stash[WATCH] = Watch(Path.home(), homes)
@@ -111,6 +126,20 @@ def _own_home() -> Iterator[None]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture
+def other_device() -> Iterator[Callable[[Path], Path]]:
+    """A function that makes a folder on another file system than that of a path; it skips where there is none."""
+    with contextlib.ExitStack() as stack:
+
+        def make(than: Path) -> Path:
+            for parent in (MEMORY, Path(tempfile.gettempdir())):
+                if parent.is_dir() and parent.stat().st_dev != than.stat().st_dev:
+                    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aetherflow-", dir=parent)))
+            pytest.skip("there is only one file system: no /dev/shm beside the temporary folder")
+
+        yield make
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if (watch := session.config.stash.get(WATCH, None)) is None:
@@ -118,6 +147,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     problems = session.config.stash[PROBLEMS] = watch.problems()
     if problems and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.OK and session.config.option.basetemp is None:
+        # not one by one, by pytest's own policy: servers hold folders under the names of tests, which are unique so
+        shutil.rmtree(session.config._tmp_path_factory.getbasetemp(), ignore_errors=True)  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

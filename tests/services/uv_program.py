@@ -19,3 +19,18 @@ def uv(*args: str | Path, cwd: Path) -> None:
         args = (*args, *(argument for name in OURS for argument in ("--refresh-package", name)))
     done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def build_all(out: Path, sources: Path, *flags: str) -> None:
+    """Build all distributions of a workspace; without isolation, as hatchling is in this environment: no downloads."""
+    uv(
+        "build",
+        "--all-packages",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        out,
+        *flags,
+        cwd=sources,
+    )

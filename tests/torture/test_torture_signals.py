@@ -56,11 +56,11 @@ def strike(run: Trial, blow: str, early: bool, dice: random.Random) -> None:
     # the guard doubles itself 20 ms after its start: only from then on may it die together with the runner
     needed = 2 if blow == "KILL both" else 1
     ready = (lambda: len(run.guards()) >= needed) if early else run.is_up
-    assert wait_for(ready, 20) is not None, f"no tree: {(run.folder / 'err').read_text()}"
+    assert wait_for(ready, 60) is not None, f"no tree: {(run.folder / 'err').read_text()}"
     time.sleep(dice.uniform(0, 0.03))
     guards = run.strike(blow, dice.randrange(2))
     if blow == "KILL guard":
-        assert wait_for(lambda: len(set(run.guards()) - set(guards)) == 2, 3) is not None, "no new guard"
+        assert wait_for(lambda: len(set(run.guards()) - set(guards)) == 2, 60) is not None, "no new guard"
         assert len(run.descendants()) >= run.expected, "the run goes on"
         assert run.runner.poll() is None
         guards = [*guards, *run.guards()]
@@ -68,10 +68,10 @@ def strike(run: Trial, blow: str, early: bool, dice: random.Random) -> None:
         run.strike(blow, 0)
     gone = wait_for(lambda: not run.descendants(), LIMIT_SECONDS)
     assert gone is not None, f"left after {LIMIT_SECONDS} s: {run.descendants()}"
-    assert wait_for(lambda: run.runner.poll() is not None, 10) is not None, "the run does not end"
+    assert wait_for(lambda: run.runner.poll() is not None, 60) is not None, "the run does not end"
     assert not run.descendants()
     assert run.runner.returncode == SIGNALLED.get(blow, -9)
-    assert wait_for(lambda: not any(map(alive, guards)), 7) is not None, "a guard outlives its run"
+    assert wait_for(lambda: not any(map(alive, guards)), 60) is not None, "a guard outlives its run"
     if run.runner.returncode == -9:
         recover(run)
     with closing(sqlite3.connect(run.folder / "state/f.sqlite")) as state:

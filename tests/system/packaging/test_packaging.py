@@ -22,7 +22,9 @@ import pytest
 from packaging.requirements import Requirement
 
 import warm
-from uv_program import uv
+from uv_program import build_all, uv
+
+pytestmark = pytest.mark.xdist_group("packaging")  # one worker builds the wheels, and compiles the libraries, once
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = {
@@ -101,31 +103,6 @@ class Wheel:
         return {section: dict(parser[section]) for section in parser.sections()}
 
 
-def build(out: Path, sources: Path, *flags: str) -> None:
-    # Without isolation: hatchling is in this environment, so a build downloads nothing.
-    here = ("--no-build-isolation", "--python", sys.executable)
-    uv("build", "--all-packages", *here, "--out-dir", out, *flags, cwd=sources)
-
-
-@pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is built, so that a build leaves nothing in the repository."""
-    copy = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for name in MEMBERS:
-        shutil.copytree(FOLDERS[name], copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
-
-
-@pytest.fixture(scope="session")
-def dist(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All source distributions, and all wheels built from them."""
-    out = tmp_path_factory.mktemp("dist")
-    build(out, sources)
-    return out
-
-
 @pytest.fixture(scope="session")
 def wheels(dist: Path) -> dict[str, Wheel]:
     found = {path.name.split("-")[0].replace("_", "-"): Wheel(path) for path in dist.glob("*.whl")}
@@ -162,7 +139,7 @@ def test_a_source_distribution_carries_licence_and_readme(name: str, dist: Path)
 def test_a_wheel_is_the_same_with_and_without_its_source_distribution(
     wheels: dict[str, Wheel], sources: Path, tmp_path: Path
 ) -> None:
-    build(tmp_path, sources, "--wheel")
+    build_all(tmp_path, sources, "--wheel")
     for path in tmp_path.glob("*.whl"):
         assert Wheel(path).files == wheels[path.name.split("-")[0].replace("_", "-")].files, path.name
 

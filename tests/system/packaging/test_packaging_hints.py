@@ -17,7 +17,7 @@ import pytest
 
 from uv_program import uv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 ROOT = Path(__file__).parents[3]
 BUILT = ("aetherflow-core", "aetherflow-builtins-db", "aetherflow-builtins-reports", "aetherflow-builtins-transfer")
@@ -55,26 +55,6 @@ def run(argv: list[str | Path], cwd: Path, env: Mapping[str, str] | None = None)
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our wheels; built from copies, so that nothing is left in the repository."""
-    out, copies = tmp_path_factory.mktemp("ours"), tmp_path_factory.mktemp("sources")
-    for name in BUILT:
-        shutil.copytree(ROOT / name, copies / name, ignore=shutil.ignore_patterns("__pycache__"))
-        uv(
-            "build",
-            "--wheel",
-            "--no-build-isolation",
-            "--python",
-            sys.executable,
-            "--out-dir",
-            out,
-            copies / name,
-            cwd=out,
-        )
-    return out
-
-
-@pytest.fixture(scope="module")
 def rivals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Older wheels of all those names, with the same extras, that need nothing."""
     out = tmp_path_factory.mktemp("rivals")
@@ -100,12 +80,12 @@ def _digest(text: str) -> str:
 class Shell:
     """A fresh environment with our core in it, and a terminal that knows no index but the folders it is given."""
 
-    def __init__(self, folder: Path, ours: Path) -> None:
+    def __init__(self, folder: Path, dist: Path) -> None:
         self.folder = folder
         self.bin = folder / "environment/bin"
         made = run([sys.executable, "-m", "venv", folder / "environment"], folder)
         assert made.returncode == 0, made.stderr
-        where = ("--find-links", ours, "-c", ROOT / "constraints.txt")
+        where = ("--find-links", dist, "-c", ROOT / "constraints.txt")
         uv("pip", "install", "--python", self.bin / "python", *where, f"aetherflow-core=={VERSION}", cwd=folder)
         (folder / "flow.yaml").write_text(FLOW, encoding="utf-8")
 
@@ -139,19 +119,19 @@ def _foreign(name: str, extra: str | None) -> list[str]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, ours: Path) -> Iterator[Shell]:
-    yield Shell(tmp_path, ours)
+def shell(tmp_path: Path, dist: Path) -> Iterator[Shell]:
+    yield Shell(tmp_path, dist)
     shutil.rmtree(tmp_path / "environment")  # pytest keeps temporary folders for a while; this is large
 
 
-def test_the_printed_command_brings_ours_beside_older_rivals(shell: Shell, ours: Path, rivals: Path) -> None:
+def test_the_printed_command_brings_ours_beside_older_rivals(shell: Shell, dist: Path, rivals: Path) -> None:
     refused = shell.type("aetherflow validate flow.yaml")
     assert refused.returncode == 2, refused.stderr
     last = refused.stdout.splitlines()[-1]
     assert last == f"fix: {HINT}"
 
     shell.add_libraries()
-    done = shell.type(last.removeprefix("fix: "), rivals, ours)
+    done = shell.type(last.removeprefix("fix: "), rivals, dist)
     assert done.returncode == 0, done.stderr
     assert shell.installed() == dict.fromkeys(BUILT, VERSION)
     now = shell.type("aetherflow doctor flow.yaml --json && aetherflow validate flow.yaml")

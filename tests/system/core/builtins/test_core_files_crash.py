@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,12 @@ def forget(project: "Project", far: Path) -> None:
 
 
 @pytest.fixture
-def far(project: "Project", tmp_path: Path) -> Path:
-    """A folder on another file system, where the project is in memory."""
-    found = tmp_path / "far"
+def far(project: "Project", other_device: Callable[[Path], Path]) -> Path:
+    """A folder on another file system."""
+    folder = other_device(project.folder)
+    found = folder / "far"
     project.write(FLOW.replace("FAR", str(found)))
-    (project.folder / "aetherflow.yaml").write_text(f"version: 1\npaths: {{write: ['{tmp_path}']}}\n")
+    (project.folder / "aetherflow.yaml").write_text(f"version: 1\npaths: {{write: ['{folder}']}}\n")
     return found
 
 

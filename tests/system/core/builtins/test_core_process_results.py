@@ -51,7 +51,7 @@ def test_a_log_grows_with_every_attempt_of_one_run(project: "Project", wait_for:
     log = project.artifacts("a", "r") / "o.log"
     wait_for(lambda: log.exists() and log.read_text() == "try 1\ntry 2\ntry 3\n")
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert project.command("run", "flow.yaml", "--run-id", "r").code == 0
     assert log.read_text() == "try 1\ntry 2\ntry 3\ntry 4\n"
     statuses = project.rows("SELECT attempt, status FROM step_runs ORDER BY attempt")
@@ -64,7 +64,7 @@ def test_a_log_can_be_read_while_the_child_runs(project: "Project", wait_for: Ca
     process = project.start("run", "flow.yaml", "--run-id", "r")
     wait_for(lambda: log.exists() and log.read_text() == "one\n")
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert log.read_text() == "one\n", "kill -9 takes nothing back"
 
 
@@ -215,7 +215,7 @@ def test_a_child_is_waited_for_from_several_threads() -> None:
             with pytest.raises(subprocess.TimeoutExpired):
                 child.wait(timeout)
         for thread in threads:
-            thread.join(5)
+            thread.join(60)
         assert codes == [0, 0, 0]
         assert child.usage is not None
         child.stdout.close()  # type: ignore[union-attr]

@@ -143,7 +143,7 @@ def test_a_signal_ends_the_whole_tree(
     process.wait(20)
     assert process.returncode == code
     pids = [int(pid) for pid in project.lines("effects.pids")[0].split()]
-    wait_for(lambda: not any(map(lives, pids)), 5)
+    wait_for(lambda: not any(map(lives, pids)))
     assert json.loads(project.cli("status", "--json").out)["flows"][0]["status"] == "interrupted"
     assert process.stdout
     assert process.stderr

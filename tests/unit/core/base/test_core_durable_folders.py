@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,9 @@ def test_a_swap_that_the_system_refuses_is_told_with_both_names(
 
 @pytest.mark.parametrize("whole", [True, False], ids=["one file", "the disk"])
 def test_a_copy_from_another_device_that_fails_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+    tmp_path: Path, other_device: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is only one file system: no /dev/shm beside the temporary folder")
-    staged = fill(memory / f"staged-{os.getpid()}", "new")
+    staged = fill(other_device(tmp_path) / "staged", "new")
     copy = shutil.copy2
 
     def fails(source: Any, target: Any, **more: Any) -> Any:

@@ -88,7 +88,7 @@ def test_after_kill_9_in_the_middle_of_a_step(
     wait_for(step_is_running(project))
     reap.append(child(project))
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     os.kill(child(project), signal.SIGKILL)
     assert project.rows("SELECT status FROM runs") == [("RUNNING",)]
     result = project.command("run", "flow.yaml", "--run-id", "r")
@@ -181,7 +181,7 @@ def test_a_second_process_is_told_who_has_the_run(project: "Project", wait_for: 
     assert result.err.startswith(f"AF3101 run r is being executed by pid {process.pid} on ")
     assert project.cli("run", "flow.yaml", "--run-id", "other").code == 0, "another run of the flow is free to go"
     process.terminate()
-    assert process.wait(15) == 143
+    assert process.wait(60) == 143
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
     process.communicate()
 
@@ -189,12 +189,9 @@ def test_a_second_process_is_told_who_has_the_run(project: "Project", wait_for: 
 def test_many_starters_one_executor(project: "Project") -> None:
     project.flow(THREE)
     processes = [project.start("run", "flow.yaml", "--run-id", "r", "-q", env={"TWO": "sleep 0.4"}) for _ in range(3)]
-    codes = []
-    for process in processes:
-        process.communicate(timeout=30)
-        codes.append(process.returncode)
-    assert sorted(set(codes)) in ([0], [0, 3]), codes
-    assert 0 in codes
+    told = [process.communicate(timeout=60)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(set(codes)) in ([0], [0, 3]), (codes, told)
     assert project.lines() == ALL
     assert project.rows("SELECT max(attempt) FROM step_runs") == [(1,)]
 
@@ -203,7 +200,7 @@ def test_runs_of_one_flow_share_a_new_state_file(project: "Project") -> None:
     project.flow(THREE)
     processes = [project.start("run", "flow.yaml", "-q") for _ in range(4)]
     for process in processes:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
     assert sorted(project.lines()) == sorted(ALL * 4)
 
@@ -225,7 +222,7 @@ def test_a_signal_stops_the_run_and_its_processes(
     wait_for(step_is_running(project))
     wait_for(lambda: project.lines("effects.deep"))
     process.send_signal(number)
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert not lives(child(project))
     assert not lives(int(project.lines("effects.deep")[0]))
@@ -282,7 +279,7 @@ def test_nohup_outlives_the_terminal(project: "Project", wait_for: Callable[...,
     )  # fmt: skip
     wait_for(step_is_running(project))
     process.send_signal(signal.SIGHUP)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert project.lines() == ALL
 
 
@@ -293,5 +290,5 @@ def test_run_flow_works_in_a_thread(project: "Project") -> None:
     statuses: list[str] = []
     thread = threading.Thread(target=lambda: statuses.append(run_flow(path).status))
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert statuses == ["SUCCESS"]

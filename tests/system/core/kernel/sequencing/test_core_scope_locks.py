@@ -35,7 +35,7 @@ def test_a_wait_ends_with_a_signal(project: "Project", wait_for: Callable[..., N
         wait_for(store.waiters)
         store.close()
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert project.rows("SELECT count(*) FROM runs") == [(0,)]
 

@@ -77,7 +77,7 @@ def test_the_guard_ends_what_a_killed_runner_leaves(
     process.communicate()
     wait_for(lambda: not any(map(lives, pids)))
     assert project.lines("effects.term") == ["asked"], "SIGTERM comes first"
-    wait_for(lambda: not lives(guard) and not lives(twin), 6)
+    wait_for(lambda: not lives(guard) and not lives(twin))
 
 
 ORPHAN = """

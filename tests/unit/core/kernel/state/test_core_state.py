@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.api import StateError
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state import transitions
+from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import DONE_STEP, FINAL_JOB, JOB, Status, require_legal
 
 if TYPE_CHECKING:
@@ -62,6 +64,33 @@ def test_an_empty_file_becomes_a_state(project: "Project") -> None:
     project.state.touch()
     project.flow(JOBS)
     assert project.cli("run", "flow.yaml").code == 0
+
+
+@pytest.mark.parametrize("statement", range(3))
+def test_another_process_may_create_the_state_at_any_instant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: int
+) -> None:
+    """Two starts at once: before each statement by which one looks at the new file, the other has created all of it."""
+    path, seen = tmp_path / "f.sqlite", list[str]()
+
+    def open_late(file: Path, *, busy_seconds: float) -> sqlite3.Connection:
+        db = connect(file, busy_seconds=busy_seconds)
+
+        def look(text: str) -> None:
+            seen.append(text)
+            if len(seen) == statement + 1:
+                monkeypatch.undo()
+                StateStore(path).close()
+
+        db.set_trace_callback(look)
+        return db
+
+    connect = durable.connect
+    monkeypatch.setattr(durable, "connect", open_late)
+    store = StateStore(path)
+    assert len(seen) > statement
+    assert store.find_run("f", "r") is None
+    store.close()
 
 
 def test_a_file_in_the_way_of_the_folder(project: "Project") -> None:

@@ -59,15 +59,16 @@ def schema_of(db: sqlite3.Connection, path: Path) -> int:
 
     Raises StateError for a file of a newer engine, of version 0.x, and of another program.
     """
+    # tables first: another process may create both between the two looks, and that is no file of 0.x
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         message = f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}"
         raise StateError(message, fix="update aetherflow-core, or name another state file")
-    tables = set() if version else {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
-    if {"job_runs", "step_runs"} <= tables:
+    if not version and {"job_runs", "step_runs"} <= tables:
         message = f"{path} is a state file of AetherFlow 0.x, whose runs cannot be shown or resumed any more"
         raise StateError(message, fix="name a new file in flow.state.path; this one stays as it is")
-    if tables:
+    if not version and tables:
         raise StateError(f"{path} is a database that AetherFlow did not create", fix="name another flow.state.path")
     return version
 
