@@ -29,6 +29,7 @@ from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
+from aetherflow.core.runtime.environment.trust import findings
 
 
 def check_flow(
@@ -42,6 +43,10 @@ def check_flow(
     problems = Problems()
     problems.extend(snapshot.warnings)
     problems.extend(_not_evaluated(path, snapshot))
+    strict = snapshot.settings.mode == "enterprise"
+    problems.extend(findings(Path(path), "what is run", strict=strict))
+    if (profiles := snapshot.settings.profiles_file) and not snapshot.settings.profiles_json:
+        problems.extend(findings(Path(profiles).expanduser(), "where resources lead", strict=strict))
     try:
         document = load_document(path, limits=snapshot.limits)
     except SpecError as error:

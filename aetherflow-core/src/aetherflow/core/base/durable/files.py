@@ -45,7 +45,7 @@ def new_file(path: Path, *, mode: int = FILE_MODE) -> IO[bytes]:
 def open_lock(path: Path) -> IO[bytes]:
     """Open a file, created if missing, to hold a kernel lock on; its content is unused."""
     make_dir(path.parent)
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+b", buffering=0)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE), "r+b", buffering=0)
 
 
 def swap_link(target: str, link: Path) -> None:
@@ -86,10 +86,14 @@ def publish_file(staged: Path, final: Path) -> tuple[int, str]:
     return facts
 
 
-def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending, created if missing; logs are not synced."""
+def open_log(path: Path, *, follow: bool = False) -> IO[bytes]:
+    """Open a log for appending, created if missing; logs are not synced.
+
+    A link at its name is an OSError; `follow` is for a file that a person named, such as /dev/stderr.
+    """
     make_dir(path.parent)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE), "ab", buffering=0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if follow else os.O_NOFOLLOW)
+    return os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0)
 
 
 class AppendedFile:

@@ -20,6 +20,7 @@ from aetherflow.core.runtime.environment.bundle_layer import (
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.secrets import SecretsHook
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
+from aetherflow.core.runtime.environment.trust import require_tree
 
 ENV_FILES_VARIABLE = "AETHERFLOW_ENV_FILES_JSON"
 POLICY_KEYS = frozenset(
@@ -99,6 +100,7 @@ class Layers:
     def _lay_file(self, spec: EnvFileSpec, base: Path, listed_at: Location) -> None:
         from aetherflow.core.runtime.environment.envfiles import read_env_file  # most runs have none
 
+        require_tree(base / Path(spec.path).expanduser(), "what the environment of runs holds")
         for item in read_env_file(spec, base, listed_at):
             if item.key in POLICY_KEYS:
                 raise _policy_error(item.key, item.location, "an env file")

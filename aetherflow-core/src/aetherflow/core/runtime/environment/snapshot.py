@@ -19,7 +19,12 @@ from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.host.metadata import installed_hooks
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
 from aetherflow.core.runtime.environment.allowed import hooks_for
-from aetherflow.core.runtime.environment.beside import is_beside, is_module_beside, may_hold_code_beside
+from aetherflow.core.runtime.environment.beside import (
+    is_beside,
+    is_module_beside,
+    may_hold_code_beside,
+    module_places,
+)
 from aetherflow.core.runtime.environment.bundle_layer import (
     ACTIVE_DIR,
     CACHE_DIR,
@@ -46,7 +51,9 @@ from aetherflow.core.runtime.environment.settings import (
     Source,
     load_with_sources,
 )
+from aetherflow.core.runtime.environment.trust import require, require_tree
 
+CODE = "which code runs"
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
 
 
@@ -156,6 +163,8 @@ def _settings(
     """The settings, the source of each, and the name of the settings module if it is in `beside` and was skipped."""
     module = layers.env.get(MODULE_VARIABLE)
     skipped = bool(module) and beside is not None and is_module_beside(str(module), beside)
+    if module and not skipped:
+        _require_module(module)
     try:
         settings, sources = load_with_sources(overrides, env=layers.env, project=project, run_module=not skipped)
     except SettingsError as error:
@@ -221,7 +230,10 @@ def _plugin_paths(
         given = list(bundle.plugin_paths)  # enterprise mode has no others
     paths = [Path(path).expanduser().absolute() for path in given]
     skipped = tuple(str(path) for path in paths if beside is not None and may_hold_code_beside(path, beside))
-    return tuple(str(path) for path in paths if str(path) not in skipped), skipped
+    loaded = tuple(str(path) for path in paths if str(path) not in skipped)
+    for path in loaded:
+        require_tree(Path(path), CODE)
+    return loaded, skipped
 
 
 def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, tuple[str, ...]]:
@@ -233,7 +245,16 @@ def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, 
         if not file.is_file():
             raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
+    if file is not None:
+        require(file, CODE)
+    if module:
+        _require_module(module)
     return load_secrets_hook(module, path, Path.cwd()), ()
+
+
+def _require_module(name: str) -> None:
+    for place in module_places(name):
+        require_tree(place, CODE)
 
 
 def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:
