@@ -62,7 +62,7 @@ def judge(path: str | Path, owners: frozenset[int] | None = None, *, shared: boo
     on its own. A part that cannot be looked at ends the walk, like a missing one: its use fails for the same reason.
     """
     todo = list(reversed(Path(path).absolute().parts[1:]))
-    walk = _Walk(owners if owners is not None else frozenset({ROOT, os.geteuid(), *trusted_users}))
+    walk = _Walk(owners)
     try:
         return walk.to(todo, shared)
     finally:
@@ -89,7 +89,10 @@ def _untrusted(path: Path, what: str, why: str, fix: str) -> UntrustedError:
 class _Walk:
     """One walk; `owners` are the user numbers that may own a part."""
 
-    def __init__(self, owners: frozenset[int]) -> None:
+    def __init__(self, owners: frozenset[int] | None) -> None:
+        self._widened = owners is None
+        """Whether trusted groups and whoever mounts a folder in a container count."""
+        owners = frozenset({ROOT, os.geteuid(), *trusted_users}) if owners is None else owners
         self._faults: list[Fault] = []
         self._held: list[_Place] = []
         self._owners = owners
@@ -148,19 +151,30 @@ class _Walk:
 
     def _enter(self, name: str, found: int, facts: os.stat_result, *, last: bool, shared: bool) -> None:
         around = self._held[-1]
-        mounted = _in_container() and _mount(found) != _mount(around.descriptor)
+        mounted = self._widened and _in_container() and _mount(found) != _mount(around.descriptor)
         vouched = around.vouched | {facts.st_uid} if mounted else around.vouched
         place = _Place(found, (*around.names, name), vouched)
         self._held.append(place)
         what = "" if last else "the folder "
         self._owner(place.names, facts, what)
-        if not _open_to_others(facts, found) or os.fstatvfs(found).f_flag & os.ST_RDONLY:
+        if not self._open_to_others(facts, found) or os.fstatvfs(found).f_flag & os.ST_RDONLY:
             return
         # with the sticky bit others may add entries, and not touch ours; in a container who mounts a folder vouches for
         # those who also do, and Kubernetes makes an emptyDir without that bit
         if stat.S_ISDIR(facts.st_mode) and (facts.st_mode & stat.S_ISVTX or mounted) and (shared or not last):
             return
         self._add(place.names, what, f"is writable by others (mode {stat.S_IMODE(facts.st_mode):04o})", "chmod go-w")
+
+    def _open_to_others(self, facts: os.stat_result, found: int) -> bool:
+        """Whether anybody else may write a file or folder; devices and pipes are left out."""
+        if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+            return False
+        if facts.st_mode & stat.S_IWOTH:
+            return True
+        if not facts.st_mode & stat.S_IWGRP or (self._widened and facts.st_gid in trusted_groups):
+            return False
+        # under an access list the bits of the group are the most that anybody has whom the list names
+        return not any(_is_private(facts.st_gid, uid) for uid in self._owners) or _has_acl(found)
 
     def _owner(self, names: tuple[str, ...], facts: os.stat_result, what: str) -> None:
         if facts.st_uid in self._owners or facts.st_uid in self._held[-1].vouched:
@@ -184,19 +198,6 @@ def user_name(uid: int) -> str:
         return f"user {pwd.getpwuid(uid).pw_name} ({uid})"
     except KeyError:
         return f"user {uid}"
-
-
-def _open_to_others(facts: os.stat_result, found: int) -> bool:
-    """Whether anybody else than its owner and this user may write a file or folder; devices and pipes are left out."""
-    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
-        return False
-    if facts.st_mode & stat.S_IWOTH:
-        return True
-    if not facts.st_mode & stat.S_IWGRP or facts.st_gid in trusted_groups:
-        return False
-    # under an access list the bits of the group are the most that anybody has whom the list names
-    private = any(_is_private(facts.st_gid, uid) for uid in (facts.st_uid, os.geteuid()))
-    return not private or _has_acl(found)
 
 
 @cache

@@ -28,6 +28,14 @@ POLICY_KEYS = frozenset(
     for name in ("CONFIG", "ENV_FILES_JSON", "MODE", "MODE_ENTERPRISE", "SETTINGS_MODULE", "STRICT_SANDBOX")
 )
 """Variables that neither an env file nor a hook may set, since they decide what these may do."""
+CODE_AND_FILES = frozenset(
+    f"AETHERFLOW_{name}"
+    for name in (
+        *("SECRETS_MODULE", "SECRETS_PATH", "METRICS_MODULE", "PLUGIN_PATHS", "PLUGIN_STRICT"),
+        *("WORK_ROOT", "STATE_ROOT", "LOCK_STORE", "EVENTS_FILE"),
+    )
+)
+"""Variables that an env file of a bundle may not set in enterprise mode: they name code and files of the runner."""
 
 OriginKind = Literal["os", "env file", "hook", "secrets hook", "bundle", "engine"]
 
@@ -96,6 +104,14 @@ class Layers:
         self.lay(expanded, Origin("secrets hook", Location(hook.name)))
         for key in self.env.keys() - expanded.keys():
             del self.env[key], self.origins[key]
+
+    def refuse_settings_of(self, bundle: BundleLayer) -> None:
+        """SpecError if an env file of the bundle has set what names code or files: it came with the bundle's flows."""
+        for key, origin in self.origins.items():
+            at = origin.location
+            inside = origin.kind == "env file" and at is not None and Path(at.file).is_relative_to(bundle.folder)
+            if inside and at is not None and key in CODE_AND_FILES:
+                raise _policy_error(key, at, "in enterprise mode an env file of a bundle")
 
     def _lay_file(self, spec: EnvFileSpec, base: Path, listed_at: Location) -> None:
         from aetherflow.core.runtime.environment.envfiles import read_env_file  # most runs have none

@@ -24,6 +24,12 @@ def require(path: Path, decides: str) -> Path:
     return judged.path
 
 
+def require_by(owners: frozenset[int], path: Path, decides: str) -> None:
+    """As `require`, where only these may own and write the file, and all folders above it."""
+    if faults := list(_problems(path, judge(path, owners), decides, "error")):
+        raise SpecError(faults)
+
+
 def require_tree(path: Path, decides: str) -> None:
     """As `require`, for a file, or a folder with all that is in it; hidden entries are left out, for nothing is run
     from them.
