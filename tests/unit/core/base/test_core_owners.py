@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.base import durable
-from aetherflow.core.base.durable import owners
-from aetherflow.core.base.durable.owners import judge, require_own
+from aetherflow.core.base import durable, owners
 from aetherflow.core.base.errors import UntrustedError
+from aetherflow.core.base.owners import judge, require_own
 
 STRANGER = 54321
 FOREIGN_GROUP = 54322

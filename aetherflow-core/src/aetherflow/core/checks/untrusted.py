@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aetherflow.core.base.durable.owners import judge
 from aetherflow.core.base.errors import SpecError, UntrustedError
 from aetherflow.core.base.location import Location
+from aetherflow.core.base.owners import judge
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.runtime.environment.documents import load_document

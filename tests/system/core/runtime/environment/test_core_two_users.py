@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import warm
-from aetherflow.core.base.durable import owners
+from aetherflow.core.base import owners
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.runtime.environment import administrator
 from aetherflow.core.runtime.environment.snapshot import build_snapshot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from aetherflow.core.base.durable import owners
+from aetherflow.core.base import owners
 from aetherflow.core.base.errors import AetherflowError, PluginNotAllowedError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.checks.report import check_flow

@@ -55,7 +55,6 @@ from aetherflow.core.base.durable.folders import (
     restore_dir,
     swap_dir,
 )
-from aetherflow.core.base.durable.owners import require_own
 from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_guard
 from aetherflow.core.base.durable.resumable import Leftovers, ResumableFile
 
@@ -97,7 +96,6 @@ __all__ = [
     "remove_tree",
     "rename_file",
     "require_files",
-    "require_own",
     "restore_database",
     "restore_dir",
     "side_folder",

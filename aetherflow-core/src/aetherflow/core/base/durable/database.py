@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aetherflow.core.base.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
-from aetherflow.core.base.durable.owners import require_own
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.owners import require_own
 
 WAL_RETRY_SECONDS = 0.02
 BESIDE = ("-wal", "-shm")

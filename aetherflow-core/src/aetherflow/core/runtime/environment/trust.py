@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from aetherflow.core.base.durable.owners import ROOT, Judged, judge
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import Location
+from aetherflow.core.base.owners import ROOT, Judged, judge
 from aetherflow.core.base.problems import Problem, Severity
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
+from aetherflow.core.base.owners import require_own
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.runtime.environment.trust import require
 from aetherflow.core.runtime.workspace.assets import Assets
@@ -56,7 +57,7 @@ class Workspace:
         """Create the root; WorkspaceError if that is not possible, UntrustedError if it is another user's."""
         try:
             durable.make_dir(self.root)
-            durable.require_own(self.root, "workspace root", shared=True)
+            require_own(self.root, "workspace root", shared=True)
         except OSError as error:
             message = f"workspace root {self.root} cannot be used: {error.strerror or error}"
             raise WorkspaceError(message, fix="check flow.workspace.root and AETHERFLOW_WORK_ROOT") from error
@@ -70,7 +71,7 @@ class Workspace:
         marker = path / MARKER
         if job_id not in self._own:
             _make_own(self.root / self._flow_id)
-            durable.require_own(path, "the job's folder")
+            require_own(path, "the job's folder")
             self._own.add(job_id)
         if not marker.exists():
             self._require_empty(path)
@@ -129,7 +130,7 @@ def remove_job_folder(path: Path, flow_id: str, run_id: str) -> bool:
     """Delete a job's folder of that run; False, and nothing is done, if it is none."""
     if not _is_of(path, flow_id, run_id):
         return False
-    durable.require_own(path, "the job's folder")
+    require_own(path, "the job's folder")
     durable.remove_tree(path, last=MARKER)
     return True
 
@@ -155,7 +156,7 @@ def remove_kept(folders: Iterable[tuple[str, str, str, str]], own: Member | None
 def _make_own(folder: Path) -> None:
     # made first: in a folder for everybody, such as /tmp, another user may make it at any time before that
     durable.make_dir(folder)
-    durable.require_own(folder, "the flow's work folder", mine=True)
+    require_own(folder, "the flow's work folder", mine=True)
 
 
 def _is_of(path: Path, flow_id: str, run_id: str) -> bool:
