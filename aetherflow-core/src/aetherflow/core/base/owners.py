@@ -5,6 +5,7 @@ between the look and the use. A path without faults stays so: only the user who 
 it may be opened by its name afterwards, as SQLite and Python's import do.
 """
 
+import errno
 import os
 import shlex
 import stat
@@ -17,6 +18,8 @@ from aetherflow.core.base.errors import UntrustedError
 ROOT = 0
 PART = os.O_PATH | os.O_NOFOLLOW if hasattr(os, "O_PATH") else getattr(os, "O_EVTONLY", 0) | getattr(os, "O_SYMLINK", 0)
 """How a part is opened: a link is opened itself, and nothing is read. macOS has other flags for it."""
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG})
+"""Errors that the use of the path meets as well."""
 MOST_LINKS = 40
 """As Linux: more links in one path are an error."""
 HOST_PROCESSES = 0xEFFF_FFFC
@@ -59,7 +62,7 @@ def judge(path: str | Path, owners: frozenset[int] | None = None, *, shared: boo
     """Judge a path. By default root and this user may own its parts.
 
     With `shared` a folder at its end may be one that everybody may write, with the sticky bit: what is in it is judged
-    on its own. A part that cannot be looked at ends the walk, like a missing one: its use fails for the same reason.
+    on its own. A part that may not be looked at ends the walk, like a missing one: its use fails for the same reason.
     """
     todo = list(reversed(Path(path).absolute().parts[1:]))
     walk = _Walk(owners)
@@ -114,7 +117,9 @@ class _Walk:
             place = self._held[-1]
             try:
                 found = os.open(name, PART | os.O_CLOEXEC, dir_fd=place.descriptor)
-            except OSError:
+            except OSError as error:
+                if error.errno not in NOT_THERE:  # too many open files, for example: what is not seen is not trusted
+                    self._add((*place.names, name), "", f"cannot be looked at: {error.strerror}", "ls -ld")
                 return self._judged((*place.names, name, *reversed(todo)), exists=False)
             facts = os.fstat(found)
             if not stat.S_ISLNK(facts.st_mode):

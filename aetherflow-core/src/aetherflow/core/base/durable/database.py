@@ -110,8 +110,10 @@ def connect_again(first: sqlite3.Connection, *, busy_seconds: float) -> FileData
 
 def _require_own(path: Path) -> None:
     # SQLite opens by name. Without faults nobody else can exchange what is there, so it need not be opened by us, too
-    for name in (path, side_folder(path), *(Path(f"{real_file(path)}{ending}") for ending in BESIDE)):
-        require_own(name, "the file" if name == path else "what stands beside a database,")
+    require_own(path, "the file")
+    for name in (side_folder(path), *(Path(f"{real_file(path)}{ending}") for ending in BESIDE)):
+        if os.path.lexists(name):
+            require_own(name, "what stands beside a database,")
 
 
 def _open(path: Path, identity: FileId | None, busy_seconds: float) -> FileDatabase:
