@@ -91,7 +91,8 @@ def administrator() -> Administrator | None:
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise SpecError([Problem("AF1003", message, Location(POLICY_FILE), code="policy:unreadable")]) from error
-    return _read(POLICY_FILE, found.st_ino, found.st_mtime_ns)
+    # one that was read while nobody else could exchange it stays right until the file is another one
+    return _read(POLICY_FILE, found.st_ino, found.st_mtime_ns, found.st_mode, found.st_uid)
 
 
 @lru_cache(maxsize=1)
