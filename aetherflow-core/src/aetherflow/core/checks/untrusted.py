@@ -28,7 +28,11 @@ def untrusted_files(folder: Path, config: Path | None, env: Mapping[str, str] = 
     if path is not None:
         yield from tree_findings(path, "which code runs and which secrets are read")
         project = _read(path)
-    for each, base, _ in listed_env_files(env, project):
+    try:
+        env_files = listed_env_files(env, project)
+    except SpecError:
+        env_files = []  # reported where the environment is built
+    for each, base, _ in env_files:
         yield from tree_findings(base / Path(each.path).expanduser(), "what the environment of runs holds")
     spec, base = project.spec, project.folder or Path.cwd()
     plugins = env.get("AETHERFLOW_PLUGIN_PATHS")

@@ -277,7 +277,7 @@ def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, 
 
 def _require_module(name: str) -> None:
     for place in module_places(name):
-        require_tree(place, CODE)
+        require_tree(place.parent if place.name == "__init__.py" else place, CODE)
 
 
 def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:

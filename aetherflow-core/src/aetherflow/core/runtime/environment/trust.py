@@ -53,8 +53,11 @@ def tree_findings(path: Path, decides: str) -> Iterator[Problem]:
 
 def _below(folder: Path, decides: str, seen: set[Path]) -> Iterator[Problem]:
     seen.add(folder)
-    with os.scandir(folder) as entries:
-        found = sorted((each for each in entries if not each.name.startswith((".", "__pycache__"))), key=_name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((each for each in entries if not each.name.startswith((".", "__pycache__"))), key=_name)
+    except OSError:
+        return  # whoever uses the folder will fail as well, and say why
     for entry in found:
         facts, path = entry.stat(follow_symlinks=False), Path(entry.path)
         # what is in a trusted folder was put there by its owner: most entries need no walk of their own
