@@ -152,11 +152,22 @@ def test_a_folder_of_the_system_is_no_work_folder() -> None:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("opened", [durable.open_log, durable.open_lock, durable.AppendedFile])
-def test_a_link_at_the_name_of_a_log_is_not_followed(folder: Path, opened: type) -> None:
+def test_a_link_at_the_name_of_a_lock_is_not_followed(folder: Path) -> None:
+    precious = folder / "precious"
+    precious.write_text("mine")
+    (folder / "lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        durable.open_lock(folder / "lock")
+
+
+@as_root
+@pytest.mark.parametrize("opened", [durable.open_log, durable.AppendedFile])
+def test_a_strangers_link_at_the_name_of_a_log_is_not_followed(folder: Path, opened: type) -> None:
     precious = folder / "precious"
     precious.write_text("mine")
     (folder / "log").symlink_to(precious)
-    with pytest.raises(OSError, match="symbolic links"):
+    opened(folder / "log").close()  # one's own link is meant
+    os.chown(folder / "log", STRANGER, -1, follow_symlinks=False)
+    with pytest.raises(UntrustedError, match=r"the link .* belongs to user"):
         opened(folder / "log")
     assert precious.read_text() == "mine"

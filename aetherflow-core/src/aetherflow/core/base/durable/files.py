@@ -13,6 +13,7 @@ from typing import IO, Self
 
 from aetherflow.core.base.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.owners import require_own
 
 
 def remove_file(path: Path) -> None:
@@ -86,13 +87,16 @@ def publish_file(staged: Path, final: Path) -> tuple[int, str]:
     return facts
 
 
-def open_log(path: Path, *, follow: bool = False) -> IO[bytes]:
+def open_log(path: Path) -> IO[bytes]:
     """Open a log for appending, created if missing; logs are not synced.
 
-    A link at its name is an OSError; `follow` is for a file that a person named, such as /dev/stderr.
+    A link at its name is followed if it is the user's own, or root's, as /dev/stderr is; else UntrustedError.
     """
     make_dir(path.parent)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    if path.is_symlink():
+        require_own(path, "the log")
+        flags &= ~os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0)
 
 

@@ -16,7 +16,7 @@ class EventFile:
         """Raises UsageError if the file cannot be opened."""
         self._ids = {"flow_id": flow_id, "run_id": run_id}
         try:
-            self._file = durable.open_log(path, follow=True)
+            self._file = durable.open_log(path)
         except OSError as error:
             fix = "correct AETHERFLOW_EVENTS_FILE or log.events_file, or the permissions"
             raise UsageError(f"the event file {path} cannot be opened: {error.strerror}", fix=fix) from error
