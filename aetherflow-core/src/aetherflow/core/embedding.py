@@ -56,8 +56,12 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
+    from aetherflow.core.runtime.environment.administrator import administrator as administrator
+    from aetherflow.core.runtime.environment.allowed import require_allowed as require_allowed
     from aetherflow.core.runtime.environment.documents import load_document as load_document
+    from aetherflow.core.runtime.environment.policing import place_findings as place_findings
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
+    from aetherflow.core.runtime.environment.trust import findings as findings
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.resuming import Resumes as Resumes
@@ -98,8 +102,12 @@ _HOMES = {
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document",
+    "runtime.environment.administrator": "administrator",
+    "runtime.environment.allowed": "require_allowed",
     "runtime.environment.documents": "load_document",
+    "runtime.environment.policing": "place_findings",
     "runtime.environment.snapshot": "build_snapshot",
+    "runtime.environment.trust": "findings",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

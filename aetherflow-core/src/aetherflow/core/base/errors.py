@@ -26,7 +26,8 @@
     ├── ChangedDefinitionError           exit 2   a finished step is not what it was when it ran
     ├── RunBusyError                     exit 3   another live process owns the run
     ├── StateError                       exit 4   the state store cannot be used
-    │   └── LostOwnershipError                    another process took the run over
+    │   ├── LostOwnershipError                    another process took the run over
+    │   └── UntrustedError                        another user could have written the state or the folders of runs
     └── StepError                        exit 1   raised inside a step
         ├── StepInputError (ValueError)           inputs that fail their model after rendering
         ├── PathError (ValueError)                a path outside the allowed roots
@@ -255,6 +256,12 @@ class LostOwnershipError(StateError):
     """Another process has taken over the run; this one must not write to it any more."""
 
     code = "AF4003"
+
+
+class UntrustedError(StateError):
+    """Somebody else could have written a state, a lock store, a ledger, a bundle store or the folders of runs."""
+
+    code = "AF4004"
 
 
 class StepError(AetherflowError):

@@ -25,6 +25,7 @@ from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.runtime.environment.secrets import Secrets
+from aetherflow.core.runtime.environment.trust import require
 
 SOURCE: DocPath = ("bundle", "source")
 FILES: tuple[DocPath, ...] = (
@@ -66,7 +67,8 @@ class Manifest(NamedTuple):
 
 
 def load_manifest(path: Path, limits: Limits | None = None) -> Manifest:
-    """Read a manifest. Raises SpecError with every problem that can be found without plugins."""
+    """Read a manifest. SpecError with every problem that can be found without plugins, or if others may write it."""
+    require(path, "where flows and plugins come from")
     document = load_document(path, limits) if limits else load_document(path)
     spec, found = bind(ManifestSpec, document.data, document.source)
     problems = Problems()

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.owners import require_own
 from aetherflow.core.bundle import records
 from aetherflow.core.bundle.failures import BundleStoreError
 from aetherflow.core.bundle.records import Event, Latest, Pin, SourceSnapshot, Version
@@ -53,6 +54,8 @@ class BundleStore:
     def locked(self) -> Iterator[None]:
         """Hold the exclusive lock of the store, for changes; waits for other processes. BundleStoreError."""
         try:
+            durable.make_dir(self.root)
+            require_own(self.root, "the bundle store")
             with durable.open_lock(self.root / ".lock") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
@@ -63,7 +66,8 @@ class BundleStore:
 
     @contextmanager
     def held(self, content: str) -> Iterator[Path]:
-        """Hold a version and give its folder: `prune` does not remove it while the block runs."""
+        """Hold a version and give its folder: `prune` does not remove it while the block runs. UntrustedError."""
+        require_own(self.versions_dir / content, "the bundle's version")
         with durable.open_lock(self.versions_dir / f"{content}.lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
             self.version(content)

@@ -22,6 +22,7 @@ from aetherflow.core.host.connecting import models_of
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.environment.trust import findings
 from aetherflow.core.runtime.workspace.assets import Assets, expanded, is_there, other_file
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
@@ -143,6 +144,7 @@ class AssetChecks:
             return
         if is_there(path, folder=mark.folder):
             self.other_meaning(text, path, at)
+            self._problems.extend(findings(path, "what is run", strict=self._sandbox.enterprise))
         else:
             self._missing(at, text, path, mark, elsewhere="warning")
 
@@ -160,6 +162,7 @@ class AssetChecks:
             return
         if is_there(path, folder=mark.folder):
             self.other_meaning(text, path, at, profiles)
+            self._problems.extend(findings(path, "whom connections trust", strict=True))
         else:
             self._missing(at, text, path, mark, elsewhere=None)
 

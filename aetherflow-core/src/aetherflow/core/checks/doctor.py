@@ -19,6 +19,7 @@ from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.checks.suspects import suspects
+from aetherflow.core.checks.untrusted import untrusted_files, untrusted_place
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
@@ -27,6 +28,7 @@ from aetherflow.core.host.installing import driver_command, install_all, missing
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
+from aetherflow.core.runtime.workspace.places import lock_store
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
@@ -131,6 +133,7 @@ def examine(
     snapshot = with_work_root(snapshot, static_work_root(checked.document and checked.document.data, snapshot))
     problems = Problems()
     problems.extend(broken)
+    problems.extend(untrusted_files(bundle.manifest.parent if bundle else folder, config))
     hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
     problems.extend(problem for problem in checked.problems if problem.af not in hidden)
     missing = [] if broken else list(_missing_env(checked, snapshot))
@@ -240,8 +243,12 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
     source = checked.document.source if checked.document is not None else None
     _, work, state = places_of(checked.document, snapshot)
     if work is not None:
-        yield from check_place(work, "workspace root", source.value(("flow", "workspace", "root")) if source else at)
+        where = source.value(("flow", "workspace", "root")) if source else at
+        yield from check_place(work, "workspace root", where)
+        yield from untrusted_place(work, "workspace root", where, shared=True)
+    yield from untrusted_place(lock_store(snapshot.settings, snapshot.env), "lock store", at)
     if state is not None:
+        yield from untrusted_place(state, "state file", source.value(("flow", "state", "path")) if source else at)
         yield from check_state_file(state, source.value(("flow", "state", "path")) if source else at)
         yield from check_clock(state, at)
     yield from check_clock(Path(checked.path), at)

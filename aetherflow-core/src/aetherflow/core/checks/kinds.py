@@ -26,6 +26,7 @@ from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 
 PROFILE_KEYS = {"config", "options", "decode"}
 ENV_FILE_KEYS = {"type", "path", "optional", "prefix"}
+POLICY_KEYS = {"trusted_groups", "steps", "connectors", "child_env", "unmasked"}
 ENDINGS = (".yaml", ".yml")
 _FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
 
@@ -214,7 +215,7 @@ def _check_manifest(path: Path, environment: Environment) -> Checked:
     return Checked(str(path), manifest.document, None, problems, kind="manifest")
 
 
-# The project file and lists of env files
+# The project file, the administrator's policy, and lists of env files
 
 
 def _check_project(path: Path, environment: Environment) -> Checked:
@@ -229,6 +230,25 @@ def _check_project(path: Path, environment: Environment) -> Checked:
     if document is not None and folder is not None:
         _read_env_files(project.spec.env_files, folder, document, ("env_files",), problems)
     return Checked(str(path), document, None, problems, kind="project")
+
+
+def _is_policy(data: Any) -> bool:
+    return isinstance(data, dict) and bool(data.keys() & POLICY_KEYS) and not data.keys() & {"flow", "jobs", "bundle"}
+
+
+def _check_policy(path: Path, environment: Environment) -> Checked:
+    from aetherflow.core.runtime.environment.spec.administrator import AdministratorSpec  # few machines have one
+
+    del environment
+    problems = Problems()
+    document = None
+    try:
+        document = load_document(path)
+    except SpecError as error:
+        problems.extend(error.problems)
+    else:
+        problems.extend(bind(AdministratorSpec, document.data, document.source)[1])
+    return Checked(str(path), document, None, problems, kind="policy")
 
 
 def _is_env_files(data: Any) -> bool:
@@ -301,6 +321,7 @@ KINDS = {
         Kind("project", lambda file: file == PROJECT_FILE, lambda _: False, _check_project),
         Kind("flow", lambda _: False, _is_flow, _check_flow),
         Kind("profiles", _named("profiles"), _is_profiles, _check_profiles),
+        Kind("policy", lambda _: False, _is_policy, _check_policy),
         Kind("env-files", _named("env-files", "env_files"), _is_env_files, _check_env_files),
     )
 }

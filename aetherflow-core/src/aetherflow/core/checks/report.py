@@ -23,12 +23,15 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.decode import deep_merge, merge_decode
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
+from aetherflow.core.runtime.environment.policing import place_findings
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
+from aetherflow.core.runtime.environment.trust import findings
 
 
 def check_flow(
@@ -42,6 +45,10 @@ def check_flow(
     problems = Problems()
     problems.extend(snapshot.warnings)
     problems.extend(_not_evaluated(path, snapshot))
+    strict = snapshot.settings.mode == "enterprise"
+    problems.extend(findings(Path(path), "what is run", strict=strict))
+    if (profiles := snapshot.settings.profiles_file) and not snapshot.settings.profiles_json:
+        problems.extend(findings(Path(profiles).expanduser(), "where resources lead", strict=strict))
     try:
         document = load_document(path, limits=snapshot.limits)
     except SpecError as error:
@@ -92,6 +99,8 @@ def check_flow_document(
     merged = _merged(document, profiles)
     snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog
+    if snapshot.policy is not None:
+        problems.extend(_placed(document, snapshot, snapshot.policy))
     check_structure(document, problems)
     assets = AssetChecks(merged, catalog, snapshot, problems)
     check_flow_settings(document, problems, assets)
@@ -110,6 +119,17 @@ def check_flow_document(
         document, merged = whole, merged.bound(_becomes_text)
         spec, _ = bind(FlowSpec, document.data, document.source)
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
+
+
+def _placed(document: Document, snapshot: Snapshot, policy: Administrator) -> Iterator[Problem]:
+    """The findings for work root and state file, if they are outside of the policy's folders."""
+    from aetherflow.core.checks.places import places_of  # few machines have a policy
+
+    _, work, state = places_of(document, snapshot)
+    for section, key, path in (("workspace", "root", work), ("state", "path", state)):
+        if path is not None:
+            where, root = document.source.value(("flow", section, key)), "work" if section == "workspace" else "state"
+            yield from place_findings(policy, ("roots", root), path, f"flow.{section}.{key}", where)
 
 
 def _becomes_text(path: DocPath, value: Any) -> bool:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
     from aetherflow.core.host.metadata import PluginEntry
-    from aetherflow.core.runtime.environment.project import Project
-    from aetherflow.core.runtime.environment.settings import Settings
 
 HOOK = "aetherflow_add_commands"
 
@@ -64,10 +62,9 @@ class PluginCommands:
 
         if all(entry.distribution == CORE for entry in installed_commands()):
             return command_catalog(self._built_in)  # always allowed: the project file need not be read
-        from aetherflow.core.runtime.environment.allowed import allowed_distributions
+        from aetherflow.core.runtime.environment.allowed import allowed_distributions, rules_in
 
-        settings, project = _environment()
-        plugins = project.spec.plugins
+        settings, plugins = rules_in(Path.cwd(), os.environ)
         return command_catalog(self._built_in, plugins.prefer, allowed_distributions(settings, plugins))
 
     def _build(self, entry: "PluginEntry") -> Any:
@@ -106,10 +103,9 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
     from aetherflow.core.base.errors import HookFailedError
     from aetherflow.core.host.hooks import hook_failed
-    from aetherflow.core.runtime.environment.allowed import hooks_for
+    from aetherflow.core.runtime.environment.allowed import hooks_for, rules_in
 
-    settings, project = _environment()
-    hooks, _ = hooks_for(settings, project.spec.plugins)
+    hooks, _ = hooks_for(*rules_in(Path.cwd(), os.environ))
     if hooks is None:
         return {}
     found: dict[str, Any] = {}
@@ -127,16 +123,6 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
                 raise HookFailedError(message, fix=f'block it in the project file: plugins: {{block: ["{name}"]}}')
             owners[command], found[command] = name, built
     return found
-
-
-def _environment() -> "tuple[Settings, Project]":
-    """Settings and project file of the working directory; SpecError, SettingsError."""
-    from aetherflow.core.runtime.environment.project import load_project
-    from aetherflow.core.runtime.environment.settings import load_with_sources
-
-    project = load_project(Path.cwd(), os.environ, None)
-    settings, _ = load_with_sources(env=os.environ, project=project, run_module=False)
-    return settings, project
 
 
 def _around(foreign: Any, name: str) -> Any:

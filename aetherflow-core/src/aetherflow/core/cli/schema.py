@@ -15,7 +15,7 @@ def schema(
         str,
         typer.Argument(
             metavar="KIND",
-            help="flow, profiles, project, manifest, env-files, or a kind of an installed program: scheduler.",
+            help="flow, profiles, project, manifest, policy, env-files, or a kind of an installed program: scheduler.",
             show_default=False,
             autocompletion=complete_kind,
         ),

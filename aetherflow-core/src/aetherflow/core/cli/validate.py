@@ -51,7 +51,7 @@ def validate(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="flow, profiles, project, manifest, env-files, or a kind of an installed program; else recognised.",
+            help="flow, profiles, project, manifest, policy, env-files, or of an installed program; else recognised.",
             autocompletion=complete_kind,
         ),
     ] = None,

@@ -54,12 +54,14 @@ class Catalog:
         legacy: Iterable[PluginEntry] = (),
         strict: bool = True,
         skipped: tuple[str, ...] = (),
+        refused: Callable[[str, str], str | None] | None = None,
     ) -> None:
         """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that provides it in a conflict.
 
         `allow` names the distributions that may be used, None for all; if it is given, no folder plugin may replace an
         installed one. `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict`
         a plugin that cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
+        `refused` tells for group and name why the administrator's policy refuses it, or None.
         """
         self.entries = sorted(entries)
         self.skipped = skipped
@@ -67,6 +69,7 @@ class Catalog:
         self._prefer = prefer or {}
         self._allow = allow
         self._strict = strict
+        self._refused = refused
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
         self._folder: dict[tuple[str, str], Registration] = {}
@@ -144,6 +147,7 @@ class Catalog:
         Raises PluginNotFoundError with the pip command that installs it, PluginConflictError with both distributions,
         PluginOverrideError and PluginNotAllowedError if the policy does not accept it.
         """
+        self._require_allowed(group, name)
         found = self._by_name.get((group, name), [])
         if (own := self._folder.get((group, name))) is not None:
             if found and self._allow is not None:
@@ -157,6 +161,11 @@ class Catalog:
         if len({entry.distribution for entry in found}) > 1:
             raise _conflict(group, name, found, key)
         return self._allowed(found[0])
+
+    def _require_allowed(self, group: str, name: str) -> None:
+        if self._refused is not None and (why := self._refused(group, name)) is not None:
+            message = f"{WORDS[group]} {shown(group, name)!r} is refused by the administrator's policy: {why}"
+            raise PluginNotAllowedError(message, fix="use another one, or ask who administers this machine")
 
     def _allowed(self, entry: PluginEntry) -> PluginEntry:
         if self._allow is not None and entry.distribution not in self._allow:
@@ -189,6 +198,7 @@ class Catalog:
     def get(self, group: str, name: str) -> Any:
         """The class of that name; raises what `find` raises, and PluginLoadError."""
         if (registered := _registered[group].get(name)) is not None:
+            self._require_allowed(group, name)
             return registered
         if (group, name) not in self._loaded:
             from aetherflow.core.host.loading import check_registered, load_plugin  # imports pydantic

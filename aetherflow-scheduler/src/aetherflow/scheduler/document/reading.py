@@ -8,7 +8,18 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from aetherflow.core.api import Problem, SpecError
-from aetherflow.core.embedding import DocPath, Document, Problems, bind, find_state_root, format_path, load_document
+from aetherflow.core.embedding import (
+    DocPath,
+    Document,
+    Problems,
+    administrator,
+    bind,
+    find_state_root,
+    findings,
+    format_path,
+    load_document,
+    place_findings,
+)
 from aetherflow.scheduler.document.freezing import Freezer, ItemTarget
 from aetherflow.scheduler.document.paths import expanded
 from aetherflow.scheduler.schedule.schedule import Schedule
@@ -56,7 +67,13 @@ def read_schedule(path: str | Path) -> ReadDocument:
     if problems.errors:
         return ReadDocument(document, None, problems, named)
     whole = Path(path).absolute()
-    schedule = Schedule(whole, spec, tuple(frozen), _state(whole, spec), tuple(problems.warnings))
+    state, policy = _state(whole, spec), administrator()
+    problems.extend(place_findings(policy, ("roots", "state"), state, "state", document.source.value(("state",))))
+    strict = policy is not None and policy.enterprise
+    problems.extend(findings(whole, "what runs, and when", strict=strict))
+    if problems.errors:
+        return ReadDocument(document, None, problems, named)
+    schedule = Schedule(whole, spec, tuple(frozen), state, tuple(problems.warnings))
     return ReadDocument(document, schedule, problems, named)
 
 

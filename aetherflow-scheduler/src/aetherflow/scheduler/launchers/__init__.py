@@ -1,6 +1,8 @@
 """Launchers: what starts the run of a slot. Found by name in the entry-point group `aetherflow.launchers`."""
 
+import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import (
@@ -9,6 +11,7 @@ from aetherflow.core.embedding import (
     PluginNotFoundError,
     find_target,
     installed_in,
+    require_allowed,
 )
 from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Running, RunRequest
 
@@ -38,7 +41,11 @@ def launcher_names() -> list[str]:
 
 @cache
 def load_launcher(name: str) -> Launcher:
-    """Import and create a launcher by its name. Raises PluginNotFoundError, PluginConflictError or PluginLoadError."""
+    """Import and create a launcher by its name.
+
+    Raises PluginNotFoundError, PluginConflictError, PluginLoadError, and PluginNotAllowedError for one that enterprise
+    mode refuses where the scheduler was started; nothing of it is imported then.
+    """
     entries = _installed().get(name, [])
     if not entries:
         fix = f"write one of: {', '.join(launcher_names())}; or install the distribution that provides it"
@@ -47,6 +54,7 @@ def load_launcher(name: str) -> Launcher:
         names = " and ".join(entry.source for entry in entries)
         raise PluginConflictError(f"the launcher {name!r} is provided by {names}", fix="uninstall one of them")
     entry = entries[0]
+    require_allowed(entry.distribution, f"launcher {name!r}", Path.cwd(), os.environ)
     try:
         found = find_target(entry.target)
     except (Exception, SystemExit) as error:  # a plugin's module may raise anything while it is imported

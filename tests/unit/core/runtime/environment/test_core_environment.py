@@ -187,7 +187,7 @@ def test_the_nearest_project_file_or_the_named_one(project: "Project") -> None:
     assert caught.value.problems[0].af == "AF1001"
 
 
-@pytest.mark.parametrize("mode", [0o666, 0o664, 0o606])
+@pytest.mark.parametrize("mode", [0o666, 0o606, 0o602])
 def test_a_project_file_that_others_may_write_is_refused(project: "Project", mode: int) -> None:
     project.write("version: 1\n", "aetherflow.yaml").chmod(mode)
     project.flow("jobs: []\n")

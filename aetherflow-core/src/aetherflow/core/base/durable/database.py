@@ -10,6 +10,7 @@ from pathlib import Path
 from aetherflow.core.base.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.base.owners import require_own
 
 WAL_RETRY_SECONDS = 0.02
 BESIDE = ("-wal", "-shm")
@@ -81,8 +82,12 @@ def side_folder(path: Path) -> Path:
 
 
 def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
-    """Open a SQLite file, mode 0600, WAL, every commit synced; the caller owns transactions."""
+    """Open a SQLite file, mode 0600, WAL, every commit synced; the caller owns transactions.
+
+    Raises UntrustedError if another user could have written it.
+    """
     make_dir(path.parent)
+    _require_own(path)
     if not path.exists():
         hit(f"create {path.name}")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
@@ -100,6 +105,14 @@ def connect_again(first: sqlite3.Connection, *, busy_seconds: float) -> FileData
     if not isinstance(first, FileDatabase):
         raise TypeError("a second connection needs one that `connect` has opened")
     return _open(first.path, first.identity, busy_seconds)
+
+
+def _require_own(path: Path) -> None:
+    # SQLite opens by name. Without faults nobody else can exchange what is there, so it need not be opened by us, too
+    require_own(path, "the file")
+    for name in (side_folder(path), *(Path(f"{real_file(path)}{ending}") for ending in BESIDE)):
+        if os.path.lexists(name):
+            require_own(name, "what stands beside a database,")
 
 
 def _open(path: Path, identity: FileId | None, busy_seconds: float) -> FileDatabase:
@@ -150,8 +163,9 @@ def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
     """Open an existing SQLite file read-only.
 
     `immutable` promises that nobody writes the file meanwhile; SQLite then creates no files beside it, which a reader
-    in WAL mode otherwise leaves behind.
+    in WAL mode otherwise leaves behind. Raises UntrustedError if another user could have written it.
     """
+    _require_own(path)
     mode = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
 

@@ -14,6 +14,7 @@ from typing import IO, Self
 
 from aetherflow.core.base.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.owners import require_own
 
 
 def remove_file(path: Path) -> None:
@@ -46,7 +47,7 @@ def new_file(path: Path, *, mode: int = FILE_MODE) -> IO[bytes]:
 def open_lock(path: Path) -> IO[bytes]:
     """Open a file, created if missing, to hold a kernel lock on; its content is unused."""
     make_dir(path.parent)
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+b", buffering=0)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE), "r+b", buffering=0)
 
 
 def is_locked(path: Path) -> bool | None:
@@ -103,9 +104,16 @@ def publish_file(staged: Path, final: Path) -> tuple[int, str]:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending, created if missing; logs are not synced."""
+    """Open a log for appending, created if missing; logs are not synced.
+
+    A link at its name is followed if it is the user's own, or root's, as /dev/stderr is; else UntrustedError.
+    """
     make_dir(path.parent)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE), "ab", buffering=0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    if path.is_symlink():
+        require_own(path, "the log")
+        flags &= ~os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0)
 
 
 class AppendedFile:

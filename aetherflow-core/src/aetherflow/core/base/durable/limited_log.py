@@ -22,7 +22,7 @@ class LimitedLog:
 
     def __init__(self, path: Path, limit: int) -> None:
         make_dir(path.parent)
-        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE), "r+")
+        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE), "r+")
         self._limit = limit
         self._size = self._file.seek(0, os.SEEK_END)
         self._head = self._begin = 0

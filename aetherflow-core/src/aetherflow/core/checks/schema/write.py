@@ -61,6 +61,13 @@ def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]
     return _plain(ProjectSpec, definitions)
 
 
+def _policy(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
+    from aetherflow.core.runtime.environment.spec.administrator import AdministratorSpec
+
+    del catalog
+    return _plain(AdministratorSpec, definitions)
+
+
 def _env_files(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.env_files import EnvFilesSpec
 
@@ -80,6 +87,7 @@ SCHEMAS: dict[str, tuple[str, Callable[[Catalog, SchemaDefinitions], dict[str, A
     "profiles": ("AetherFlow profiles", _profiles),
     "project": ("AetherFlow project file", _project),
     "manifest": ("AetherFlow bundle manifest", manifest_schema),
+    "policy": ("AetherFlow administrator's policy", _policy),
     "env-files": ("AetherFlow list of env files", _env_files),
 }
 """Title and builder by kind, for every kind of `checks.kinds`."""

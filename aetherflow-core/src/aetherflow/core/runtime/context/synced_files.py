@@ -14,6 +14,7 @@ from aetherflow.core.kernel.state.records import Artifact, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.values import json_safe, to_json
 from aetherflow.core.runtime.context.services import ContextServices
+from aetherflow.core.runtime.environment.trust import require
 
 OWNER_LENGTH = 12
 """Characters of a step's idempotency key in the hidden names of its unfinished files."""
@@ -63,7 +64,10 @@ class AttemptFiles:
         return self._services.sandbox.to_write(path, self._artifacts(), self.job_dir(self._job_id))
 
     def asset_path(self, path: str) -> Path:
-        return self._services.flow.assets.find(path, self._services.sandbox)
+        found = self._services.flow.assets.find(path, self._services.sandbox)
+        if self._services.sandbox.enterprise:
+            require(found, "what is run")
+        return found
 
     @contextmanager
     def write_file(self, path: str | Path) -> Iterator[BinaryIO]:

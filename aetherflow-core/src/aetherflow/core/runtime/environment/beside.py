@@ -13,11 +13,16 @@ def is_beside(path: Path, flow_folder: Path) -> bool:
 
 def is_module_beside(name: str, flow_folder: Path) -> bool:
     """As `is_beside`, for the top-level package of a module name; nothing is imported, `sys.modules` is ignored."""
+    return any(is_beside(place, flow_folder) for place in module_places(name))
+
+
+def module_places(name: str) -> list[Path]:
+    """File or folders of the top-level package of a module name; empty if it is not found, or built in."""
     spec = PathFinder.find_spec(name.partition(".")[0])
     if spec is None:
-        return False
+        return []
     places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
-    return any(is_beside(Path(place), flow_folder) for place in places)
+    return [Path(place) for place in places]
 
 
 def may_hold_code_beside(path: Path, flow_folder: Path) -> bool:

@@ -20,6 +20,7 @@ from aetherflow.core.runtime.environment.bundle_layer import (
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.secrets import SecretsHook
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
+from aetherflow.core.runtime.environment.trust import require_tree
 
 ENV_FILES_VARIABLE = "AETHERFLOW_ENV_FILES_JSON"
 POLICY_KEYS = frozenset(
@@ -27,6 +28,14 @@ POLICY_KEYS = frozenset(
     for name in ("CONFIG", "ENV_FILES_JSON", "MODE", "MODE_ENTERPRISE", "SETTINGS_MODULE", "STRICT_SANDBOX")
 )
 """Variables that neither an env file nor a hook may set, since they decide what these may do."""
+CODE_AND_FILES = frozenset(
+    f"AETHERFLOW_{name}"
+    for name in (
+        *("SECRETS_MODULE", "SECRETS_PATH", "METRICS_MODULE", "PLUGIN_PATHS", "PLUGIN_STRICT"),
+        *("WORK_ROOT", "STATE_ROOT", "LOCK_STORE", "EVENTS_FILE"),
+    )
+)
+"""Variables that an env file of a bundle may not set in enterprise mode: they name code and files of the runner."""
 
 OriginKind = Literal["os", "env file", "hook", "secrets hook", "bundle", "engine"]
 
@@ -96,9 +105,18 @@ class Layers:
         for key in self.env.keys() - expanded.keys():
             del self.env[key], self.origins[key]
 
+    def refuse_settings_of(self, bundle: BundleLayer) -> None:
+        """SpecError if an env file of the bundle has set what names code or files: it came with the bundle's flows."""
+        for key, origin in self.origins.items():
+            at = origin.location
+            inside = origin.kind == "env file" and at is not None and Path(at.file).is_relative_to(bundle.folder)
+            if inside and at is not None and key in CODE_AND_FILES:
+                raise _policy_error(key, at, "in enterprise mode an env file of a bundle")
+
     def _lay_file(self, spec: EnvFileSpec, base: Path, listed_at: Location) -> None:
         from aetherflow.core.runtime.environment.envfiles import read_env_file  # most runs have none
 
+        require_tree(base / Path(spec.path).expanduser(), "what the environment of runs holds")
         for item in read_env_file(spec, base, listed_at):
             if item.key in POLICY_KEYS:
                 raise _policy_error(item.key, item.location, "an env file")

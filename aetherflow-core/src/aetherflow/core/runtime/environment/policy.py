@@ -1,7 +1,11 @@
 """The catalogue of a run: preferences, folder plugins, and the allowlist of enterprise mode."""
 
+from functools import partial
+
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.metadata import installed_plugins, legacy_plugins
+from aetherflow.core.host.names import CONNECTORS, STEPS, shown
+from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.allowed import allowed_distributions
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
@@ -23,4 +27,10 @@ def catalog_for(snapshot: Snapshot) -> Catalog:
         legacy=legacy_plugins(),
         strict=snapshot.settings.plugin_strict,
         skipped=snapshot.skipped_plugins,
+        refused=partial(_refused, snapshot.policy) if snapshot.policy is not None else None,
     )
+
+
+def _refused(policy: Administrator, group: str, name: str) -> str | None:
+    section = {STEPS: "steps", CONNECTORS: "connectors"}.get(group)
+    return policy.why_refused(section, shown(group, name)) if section is not None else None

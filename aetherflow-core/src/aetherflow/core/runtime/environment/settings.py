@@ -111,7 +111,7 @@ def load_with_sources(
     run_module: bool = True,
 ) -> tuple[Settings, dict[str, Source]]:
     """The settings, and the source of each. Unless `run_module`, the settings module is ignored. SettingsError."""
-    layers: list[tuple[Source, Mapping[str, Any]]] = [("project file", _from_project(project))]
+    layers: list[tuple[Source, Mapping[str, Any]]] = [("project file", from_project(project))]
     enterprise = _mode(env, layers[0][1], overrides) == "enterprise"
     if module := env.get(MODULE_VARIABLE):
         if enterprise:
@@ -151,7 +151,8 @@ def _mode(env: Mapping[str, str], project: Mapping[str, Any], overrides: Mapping
     return (overrides or {}).get("mode") or env.get(PREFIX + "MODE") or project.get("mode")
 
 
-def _from_project(project: Project | None) -> dict[str, Any]:
+def from_project(project: Project | None) -> dict[str, Any]:
+    """The settings that a project file gives; relative paths count from its folder."""
     if project is None or project.document is None or project.folder is None:
         return {}
     spec, folder = project.spec, project.folder

@@ -18,8 +18,14 @@ from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.host.metadata import installed_hooks
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
+from aetherflow.core.runtime.environment.administrator import Administrator, administrator
 from aetherflow.core.runtime.environment.allowed import hooks_for
-from aetherflow.core.runtime.environment.beside import is_beside, is_module_beside, may_hold_code_beside
+from aetherflow.core.runtime.environment.beside import (
+    is_beside,
+    is_module_beside,
+    may_hold_code_beside,
+    module_places,
+)
 from aetherflow.core.runtime.environment.bundle_layer import (
     ACTIVE_DIR,
     CACHE_DIR,
@@ -27,6 +33,7 @@ from aetherflow.core.runtime.environment.bundle_layer import (
     under_manifest,
 )
 from aetherflow.core.runtime.environment.layers import Layers, Origin
+from aetherflow.core.runtime.environment.policing import police, police_manifest, under_policy, with_defaults
 from aetherflow.core.runtime.environment.project import Project, load_project
 from aetherflow.core.runtime.environment.secrets import (
     DECODE_SECRET,
@@ -46,7 +53,9 @@ from aetherflow.core.runtime.environment.settings import (
     Source,
     load_with_sources,
 )
+from aetherflow.core.runtime.environment.trust import require, require_tree
 
+CODE = "which code runs"
 LOCAL_ROOT_DIR = "AETHERFLOW_LOCAL_ROOT_DIR"
 
 
@@ -72,6 +81,8 @@ class Snapshot(NamedTuple):
     """Plugin paths beside the flow, which only `run` may load."""
     bundle: BundleLayer | None = None
     """The version of the bundle that contains the flow; None for a flow outside of a bundle."""
+    policy: Administrator | None = None
+    """The administrator's policy, which the layers keep to; None if this machine has none."""
 
     @property
     def limits(self) -> Limits:
@@ -110,10 +121,18 @@ def build_snapshot(
     layers = Layers(os.environ if ambient is None else ambient)
     folder = bundle.folder if bundle else flow_folder
     beside = None if run_hooks else folder
+    policy = administrator()
     project = _project(layers, folder, config, bundle)
-    if bundle is not None and bundle.mode == "enterprise":
+    if policy is not None:
+        police(policy, project, layers, overrides)
+    project = _restricted(project, policy, bundle)
+    if (policy is not None and policy.enterprise) or (bundle is not None and bundle.mode == "enterprise"):
         overrides = {**(overrides or {}), "mode": "enterprise"}
     settings, sources, module = _settings(layers, project, overrides, beside)
+    if policy is not None:
+        settings = with_defaults(policy, settings)
+    if bundle is not None and settings.mode == "enterprise":
+        layers.refuse_settings_of(bundle)
     secrets, not_run = _secrets(settings, sources, layers, project, beside)
     hooks, not_loaded = hooks_for(settings, project.spec.plugins, beside) if use_plugins else (None, ())
     if hooks is not None:
@@ -137,17 +156,28 @@ def build_snapshot(
         plugin_paths=paths,
         skipped_plugins=skipped,
         bundle=bundle,
+        policy=policy,
     )
 
 
 def _project(layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None) -> Project:
-    """The project file, restricted by the bundle's manifest; adds the env files of both to `layers`."""
+    """The project file; adds its env files, and those of the bundle, to `layers`."""
     project = load_project(bundle.manifest.parent if bundle else folder, layers.env, config)
     layers.lay_env_files(project)
     if bundle is not None:
-        project = under_manifest(project, bundle)
         layers.lay_bundle(bundle)
     return project
+
+
+def _restricted(project: Project, policy: Administrator | None, bundle: BundleLayer | None) -> Project:
+    """The project under the policy and the bundle's manifest."""
+    if policy is not None:
+        project = under_policy(policy, project)
+    if bundle is None:
+        return project
+    if policy is not None:
+        police_manifest(policy, bundle)
+    return under_manifest(project, bundle)
 
 
 def _settings(
@@ -156,6 +186,8 @@ def _settings(
     """The settings, the source of each, and the name of the settings module if it is in `beside` and was skipped."""
     module = layers.env.get(MODULE_VARIABLE)
     skipped = bool(module) and beside is not None and is_module_beside(str(module), beside)
+    if module and not skipped:
+        _require_module(module)
     try:
         settings, sources = load_with_sources(overrides, env=layers.env, project=project, run_module=not skipped)
     except SettingsError as error:
@@ -221,7 +253,10 @@ def _plugin_paths(
         given = list(bundle.plugin_paths)  # enterprise mode has no others
     paths = [Path(path).expanduser().absolute() for path in given]
     skipped = tuple(str(path) for path in paths if beside is not None and may_hold_code_beside(path, beside))
-    return tuple(str(path) for path in paths if str(path) not in skipped), skipped
+    loaded = tuple(str(path) for path in paths if str(path) not in skipped)
+    for path in loaded:
+        require_tree(Path(path), CODE)
+    return loaded, skipped
 
 
 def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, tuple[str, ...]]:
@@ -233,7 +268,16 @@ def _hook(settings: Settings, beside: Path | None) -> tuple[SecretsHook | None, 
         if not file.is_file():
             raise SecretsHookError(f"secrets hook {path} is not a Python file", fix=f"name a .py file; {WHERE_SET}")
         return None, (f"secrets hook {path}",)
+    if file is not None:
+        require(file, CODE)
+    if module:
+        _require_module(module)
     return load_secrets_hook(module, path, Path.cwd()), ()
+
+
+def _require_module(name: str) -> None:
+    for place in module_places(name):
+        require_tree(place.parent if place.name == "__init__.py" else place, CODE)
 
 
 def _plugin_secrets(hooks: Hooks | None, not_evaluated: tuple[str, ...]) -> PluginSecrets | None:

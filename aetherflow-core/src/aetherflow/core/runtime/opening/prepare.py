@@ -13,6 +13,7 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowMetaSpec, FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.environment.policing import place_findings
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
@@ -66,6 +67,8 @@ def prepare(
     flow_id, given = found["id"], found["state"]["path"]
     if not ID.match(flow_id):
         raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{flow_id!r} is not an id once rendered")])
+    state = state_path(given, flow_id, snapshot.settings, env)
+    _require_place(document, snapshot, ("state", "path"), ("roots", "state"), state)
     return PreparedFlow(
         document=document,
         spec=spec,
@@ -76,7 +79,7 @@ def prepare(
         file=Path(path).absolute(),
         folder=snapshot.bundle.folder if snapshot.bundle else Path(path).absolute().parent,
         assets=Assets.of(snapshot, Path(path).absolute().parent),
-        state_path=state_path(given, flow_id, snapshot.settings, env),
+        state_path=state,
         fingerprint=hashlib.sha256(document.text.encode()).hexdigest(),
     )
 
@@ -93,7 +96,14 @@ def render_places(flow: PreparedFlow, constants: Mapping[str, Any]) -> Places:
             path = ("flow", "workspace", "layout", key)
             raise SpecError([_problem(document, path, "AF1206", f"{name!r} is not a folder name once rendered")])
     root = work_root(meta.workspace.root, flow.snapshot.settings, flow.env)
+    _require_place(document, flow.snapshot, ("workspace", "root"), ("roots", "work"), root)
     return Places(root, {**DEFAULT_LAYOUT, **meta.workspace.layout}, meta.owner, meta.runbook_url)
+
+
+def _require_place(document: Document, snapshot: Snapshot, at: DocPath, key: DocPath, path: Path) -> None:
+    where = document.source.value(("flow", *at))
+    if found := place_findings(snapshot.policy, key, path, f"flow.{'.'.join(map(str, at))}", where):
+        raise SpecError(found)
 
 
 def _render(document: Document, value: Any, scope: Mapping[str, Any]) -> Any:

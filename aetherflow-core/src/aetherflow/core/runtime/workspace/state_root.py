@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aetherflow.core.base.typed import CONFIG_VARIABLE
+from aetherflow.core.runtime.environment.administrator import administrator
 from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.workspace.places import default_state_root
 
@@ -24,7 +25,7 @@ def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = 
     need pydantic, whose import takes as long as all the rest of a command.
     """
     plain = config is None and not any(env.get(name) for name in _LEAD_ON)
-    if plain and find_project(folder) is None:
+    if plain and find_project(folder) is None and administrator() is None:
         return default_state_root(env.get("AETHERFLOW_STATE_ROOT"), env)
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
     from aetherflow.core.runtime.workspace.places import state_root

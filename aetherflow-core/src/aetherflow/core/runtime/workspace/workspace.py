@@ -7,7 +7,9 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PathError, RunBusyError, StateError, WorkspaceError
+from aetherflow.core.base.owners import require_own
 from aetherflow.core.kernel.state.family import Member
+from aetherflow.core.runtime.environment.trust import require
 from aetherflow.core.runtime.workspace.assets import Assets
 
 MARKER = ".aetherflow-run.json"
@@ -25,12 +27,17 @@ class DatabaseFolder:
         return f"{self._base} {self._assets.folder}"
 
     def asset_path(self, path: str) -> str:
-        """Absolute path of a key, certificate or CA file; a relative one is relative to the flow file."""
-        return str(self._assets.locate(path))
+        """Absolute path of a key, certificate or CA file; a relative one is relative to the flow file.
+
+        SpecError if another user may write it.
+        """
+        found = self._assets.locate(path)
+        require(found, "whom connections trust")
+        return str(found)
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; the folder is created on access."""
-        durable.make_dir(self._base)
+        _make_own(self._base)
         return str(self._base / Path(path).expanduser())
 
 
@@ -42,20 +49,30 @@ class Workspace:
         self.layout = layout
         self._flow_id = flow_id
         self._run_id = run_id
+        self._own: set[str] = set()
+        """Jobs whose folders were found to be ours. They stay so: nobody else can change what is above them."""
         self.databases = DatabaseFolder(root / flow_id, assets)
 
     def open(self) -> None:
-        """Create the root; WorkspaceError if that is not possible."""
+        """Create the root; WorkspaceError if that is not possible, UntrustedError if it is another user's."""
         try:
             durable.make_dir(self.root)
+            require_own(self.root, "workspace root", shared=True)
         except OSError as error:
             message = f"workspace root {self.root} cannot be used: {error.strerror or error}"
             raise WorkspaceError(message, fix="check flow.workspace.root and AETHERFLOW_WORK_ROOT") from error
 
     def job_dir(self, job_id: str) -> Path:
-        """Folder of one job, created on access. PathError if it exists and does not belong to this run."""
+        """Folder of one job, created on access.
+
+        PathError if it exists and does not belong to this run, UntrustedError if another user could have made it.
+        """
         path = self._path(job_id)
         marker = path / MARKER
+        if job_id not in self._own:
+            _make_own(self.root / self._flow_id)
+            require_own(path, "the job's folder")
+            self._own.add(job_id)
         if not marker.exists():
             self._require_empty(path)
             durable.write_bytes(marker, json.dumps({"flow_id": self._flow_id, "run_id": self._run_id}).encode())
@@ -113,6 +130,7 @@ def remove_job_folder(path: Path, flow_id: str, run_id: str) -> bool:
     """Delete a job's folder of that run; False, and nothing is done, if it is none."""
     if not _is_of(path, flow_id, run_id):
         return False
+    require_own(path, "the job's folder")
     durable.remove_tree(path, last=MARKER)
     return True
 
@@ -133,6 +151,12 @@ def remove_kept(folders: Iterable[tuple[str, str, str, str]], own: Member | None
         except (OSError, StateError) as error:
             failed.append(f"{folder} is not needed any more, and cannot be removed: {error}")
     return failed
+
+
+def _make_own(folder: Path) -> None:
+    # made first: in a folder for everybody, such as /tmp, another user may make it at any time before that
+    durable.make_dir(folder)
+    require_own(folder, "the flow's work folder", mine=True)
 
 
 def _is_of(path: Path, flow_id: str, run_id: str) -> bool:

@@ -1,0 +1,60 @@
+"""The administrator's policy file: what no project, variable, bundle, flow or command may loosen."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.runtime.environment.spec.project import Mode
+
+
+class PolicyRootsSpec(SpecModel):
+    """The folders in which runs keep what they need. The first one is the default."""
+
+    work: list[str] | None = Field(None, description="Folders that work roots, thus all runs, must stand in")
+    state: list[str] | None = Field(None, description="Folders that state files and lock stores must stand in")
+
+
+class PolicyPathsSpec(SpecModel):
+    """The most that projects may give to steps."""
+
+    read: list[str] | None = Field(None, description="Folders that `paths.read` of projects must stand in")
+    write: list[str] | None = Field(
+        None, description="Folders that `paths.write` of projects, and the event file, must stand in"
+    )
+
+
+class PolicyPluginsSpec(SpecModel):
+    """The code that may run inside of the runner."""
+
+    allow: list[str] | None = Field(None, description="Distributions that projects may allow, besides our own")
+    block: list[str] = Field([], description="Hooks that are never loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    paths: list[str] | None = Field(None, description="Folders that plugin paths and the secrets file must stand in")
+    modules: list[str] | None = Field(
+        None, description="Python modules that may be the secrets, metrics or settings module"
+    )
+
+
+class NamesSpec(SpecModel):
+    """Names that may be used. A name may end in `*`."""
+
+    allow: list[str] | None = Field(None, description="The only ones; left out: all")
+    deny: list[str] = Field([], description="Never these; wins over `allow`")
+
+
+class AdministratorSpec(SpecModel):
+    """The whole document `/etc/aetherflow/policy.yaml`. What is left out is not fixed, but for code."""
+
+    version: Literal[1] = Field(1, description="Version of the document format")
+    mode: Mode | None = Field(None, description="enterprise: every run is in this mode, and code must be named here")
+    trusted_groups: list[str] = Field(
+        [], description="Groups of the system whose members may write what others of them run"
+    )
+    roots: PolicyRootsSpec = Field(default_factory=PolicyRootsSpec, description="Folders of runs and state")
+    paths: PolicyPathsSpec = Field(default_factory=PolicyPathsSpec, description="Further folders for steps")
+    plugins: PolicyPluginsSpec = Field(default_factory=PolicyPluginsSpec, description="Code inside of the runner")
+    steps: NamesSpec = Field(default_factory=NamesSpec, description="Step types that may be used")
+    connectors: NamesSpec = Field(default_factory=NamesSpec, description="Connectors that may be used, as kind:driver")
+    zip_drivers: list[str] | None = Field(None, description="Archive drivers that projects may accept")
+    child_env: list[str] | None = Field(None, description="Environment keys that projects may pass to children")
+    unmasked: list[str] | None = Field(None, description="Environment keys that projects may leave unmasked")

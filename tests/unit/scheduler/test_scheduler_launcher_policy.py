@@ -1,0 +1,63 @@
+"""A launcher of a distribution that enterprise mode does not allow is not imported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.base.errors import PluginNotAllowedError
+from aetherflow.core.host.distributions import distributions
+from aetherflow.core.host.metadata import installed_in
+from aetherflow.scheduler import launchers
+from aetherflow.scheduler.launchers import load_launcher
+from aetherflow.scheduler.launchers.base import Launcher
+
+MODULE = """\
+from pathlib import Path
+from aetherflow.scheduler.launchers import Launcher
+
+(Path(__file__).parent / "ran").touch()
+
+
+class Foreign(Launcher):
+    def start(self, request, ended):
+        raise NotImplementedError
+"""
+
+
+def forget() -> None:
+    for each in (distributions, installed_in, launchers._installed, launchers.load_launcher):
+        each.cache_clear()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a distribution with a launcher is installed; the working directory is a project beside it."""
+    info = tmp_path / "site" / "acme_launcher-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-launcher\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aetherflow.launchers]\nforeign = acme_foreign_launcher:Foreign\n")
+    (info.parent / "acme_foreign_launcher.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(info.parent)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    forget()
+    yield info.parent
+    forget()
+
+
+def test_it_is_refused_before_it_is_imported(site: Path) -> None:
+    project = Path("aetherflow.yaml")
+    project.write_text("policy: {mode: enterprise}\n")
+    with pytest.raises(PluginNotAllowedError, match=r"launcher 'foreign' of acme-launcher is not allowed"):
+        load_launcher("foreign")
+    assert not (site / "ran").exists()
+    project.write_text("policy: {mode: enterprise}\nplugins: {allow: [acme-launcher]}\n")
+    assert isinstance(load_launcher("foreign"), Launcher)
+    assert (site / "ran").exists()
+
+
+def test_our_own_needs_no_project_file(site: Path) -> None:
+    Path("aetherflow.yaml").write_text("not: valid\n")
+    assert isinstance(load_launcher("subprocess"), Launcher)
+    assert not (site / "ran").exists()
