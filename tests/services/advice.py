@@ -115,7 +115,7 @@ COMMANDS = [
     ),
     Advice(
         "aetherflow doctor flow.yaml --upgrade-from 2.0",
-        "write --upgrade-from 0.9",
+        "write --upgrade-from 0.9, or 1.0",
         ("aetherflow doctor flow.yaml two.yaml --upgrade-from 0.9",),
         code=1,  # there are differences
     ),

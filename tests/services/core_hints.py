@@ -350,7 +350,7 @@ def a_part_whose_claims_later_runs_left(project: Project) -> Result:
 
 
 @case(
-    "kernel/sequencing/taken",
+    "kernel/sequencing/lost_claims",
     {
         "aetherflow resume one --from take": (0, "SUCCESS"),
         "aetherflow runs resolve one --as abandoned --reason TEXT": (0, "resolved as abandoned"),

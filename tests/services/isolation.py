@@ -94,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    os.environ.pop("COLUMNS", None)  # xdist gives it to its workers: what is no terminal has no width
     if ROOT in os.environ:
         return  # a worker, or pytest under test
     if _serves(MEMORY):  # on a disk the fsync calls of all the runs would take minutes

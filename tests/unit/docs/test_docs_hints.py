@@ -88,6 +88,7 @@ NOT_TYPED = {
     ("core/builtins/file_find", "aetherflow runs resolve"): "the description of an input",
     ("core/bundle/manifest_spec", "aetherflow plugins list"): "the description of a key",
     ("core/kernel/yaml/flow", "aetherflow plugins list"): "the description of a key",
+    ("core/cli/resume", "aetherflow status"): "says where a person looks next",
     ("core/cli/app", "aetherflow resume"): "the last line of the help",
     ("core/cli/runs", "aetherflow runs list"): "of a run that is removed while it is read",
     ("core/kernel/state/resolving", "aetherflow runs list"): "of a run that is removed while it is settled",
@@ -131,6 +132,7 @@ MADE_OF_PARTS = {"core/runtime/resuming", "core/cli/lookup", "core/cli/needs"}
 
 NOT_FOLLOWED = {
     ("core/builtins/file_move", "--from"): "of a file that somebody takes between two attempts",
+    ("core/cli/state", "--reason"): "tests/unit/core/cli/test_core_status.py gives the reason",
     ("core/runtime/opening/opening", "--run-id"): "core_hints.py types the command in it",
     ("core/runtime/opening/opening", "--flow-job"): "the same",
     ("core/runtime/opening/opening", "--from"): "the same",
@@ -159,7 +161,7 @@ def test_advice_that_names_an_option_is_followed() -> None:
 
 
 OF_THE_SYSTEM = {
-    "core/runtime/environment/project": "tests/system/docs/test_docs_advice.py types it",
+    "core/base/owners": "tests/system/docs/test_docs_advice.py types it",
     "core/bundle/store": "the same",
     "core/checks/places": "the same",
     "core/host/installing": "tests/system/packaging/test_packaging_hints.py types it",
