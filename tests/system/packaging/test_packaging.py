@@ -73,6 +73,7 @@ TOP_LEVEL = {
     "LICENSE",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "aetherflow-builtins-db",
     "aetherflow-builtins-reports",
     "aetherflow-builtins-rest",

@@ -121,6 +121,8 @@ class _Walk:
                 if error.errno not in NOT_THERE:  # too many open files, for example: what is not seen is not trusted
                     self._add((*place.names, name), "", f"cannot be looked at: {error.strerror}", "ls -ld")
                 return self._judged((*place.names, name, *reversed(todo)), exists=False)
+            except ValueError:  # a null byte, which is in no name
+                return self._judged((*place.names, name), exists=False)
             facts = os.fstat(found)
             if not stat.S_ISLNK(facts.st_mode):
                 self._enter(name, found, facts, last=not todo, shared=shared)

@@ -132,7 +132,8 @@ class FileTransferSuite(ConnectorSuite):
         seen = 0
         while not done.is_set() or not seen:
             found = reader.read_bytes(f"{remote}/file")
-            assert found == versions[found[0]], f"a part of {len(found)} bytes"
+            whole = bool(found) and found == versions[found[0]]  # not in the assert: pytest would compare for hours
+            assert whole, f"a part of {len(found)} bytes"
             seen += 1
         thread.join()
         assert failures == []
