@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 HERE = "127.0.0.1"
 Talk = Callable[[socket.socket], None]
-SLOW_SECONDS = 0.05
+FAULTS = ("endless", "slow", "silent", "garbage", "cut")
+SLOW_SECONDS = 0.1
 """Pause between the bytes of a slow server: shorter than any limit in the tests, and too long to ever end."""
 
 
@@ -48,6 +49,20 @@ class Hostile:
         source = random.Random(7)
         while not self.over.is_set():
             peer.sendall(source.randbytes(65_536))
+
+    def misbehave(self, fault: str, peer: socket.socket, block: bytes) -> None:
+        """One of `FAULTS`; `block` is what an honest server would say next."""
+        match fault:
+            case "endless":
+                self.endless(peer, block)
+            case "slow":
+                self.slow(peer, block * 100)
+            case "silent":
+                self.silent(peer)
+            case "garbage":
+                self.garbage(peer)
+            case "cut":
+                peer.sendall(block[: len(block) // 2])
 
 
 @contextlib.contextmanager

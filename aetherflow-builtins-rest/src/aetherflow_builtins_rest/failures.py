@@ -14,6 +14,10 @@ class PartError(httpx.RemoteProtocolError):
     """The server did not send the requested part of a file; the request is repeated as after a broken connection."""
 
 
+class SlowError(httpx.ReadTimeout):
+    """An answer came, but too slowly for too long."""
+
+
 class StatusError(ConnectorError):
     """The server's response has an error status, `status`."""
 
@@ -62,6 +66,8 @@ def reason_of(error: Exception) -> tuple[str, str]:
             return f"no connection: {text}", "check host and port of base_url, and whether the peer runs"
         case httpx.PoolTimeout():
             return "no connection of the pool became free", "raise options.pool.max_connections"
+        case SlowError():
+            return text, "check the peer and the network, or raise options.timeouts.read"
         case httpx.ReadTimeout():
             return "no answer within the time limit", "raise options.timeout or options.timeouts.read"
         case httpx.WriteTimeout():
