@@ -66,10 +66,9 @@ def reason_of(error: Exception) -> tuple[str, str]:
             return f"no connection: {text}", "check host and port of base_url, and whether the peer runs"
         case httpx.PoolTimeout():
             return "no connection of the pool became free", "raise options.pool.max_connections"
-        case SlowError():
-            return text, "check the peer and the network, or raise options.timeouts.read"
         case httpx.ReadTimeout():
-            return "no answer within the time limit", "raise options.timeout or options.timeouts.read"
+            reason = text if isinstance(error, SlowError) else "no answer within the time limit"
+            return reason, "raise options.timeout or options.timeouts.read"
         case httpx.WriteTimeout():
             return "the peer took nothing more within the time limit", "raise options.timeouts.write"
         case httpx.UnsupportedProtocol():

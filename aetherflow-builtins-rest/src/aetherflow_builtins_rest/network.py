@@ -17,7 +17,7 @@ LEAST_PER_SECOND, SLOW_TIMEOUTS = 16, 10
 """An answer that brings fewer bytes a second for so many read timeouts will never end; no single read notices that."""
 
 
-class TooSlow(httpcore.ReadTimeout):  # noqa: N818 named like httpcore's errors
+class TooSlow(httpcore.ReadTimeout):
     """An answer came, but too slowly for too long."""
 
 
