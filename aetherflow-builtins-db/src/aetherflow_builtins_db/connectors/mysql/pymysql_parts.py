@@ -2,7 +2,8 @@
 
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
-its timeouts cannot be changed after the login; and it sends a password to whoever asks for it.
+its timeouts cannot be changed after the login, and are for each read, so that a server which sends a byte a second
+holds it for ever; and it sends a password to whoever asks for it.
 Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if the server does
 not offer it.
 
@@ -11,8 +12,13 @@ derived from the values, rows come from `fetchmany`, DelimitedWriter makes the C
 statement, and a vanished server is noticed only when the operating system notices it.
 """
 
+import contextlib
 import functools
+import io
 import socket
+import struct
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +27,12 @@ _CLEAR = (b"mysql_clear_password", b"mysql_old_password")
 """Plugins that give the password to the server, or a form of it that can be reversed."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
+MOST_LOGIN_BYTES = 1 << 20
+"""The most that a server may send until the login is done; real ones send less than 4 KiB."""
+LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
+"""A server that sends fewer bytes a second for so many read timeouts will never end."""
+NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
+"""What PyMySQL raises for bytes that are no packet of MySQL, beside errors of values."""
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
 """The encoding of a column's text, None for bytes; and the function that converts it, None for no conversion."""
 
@@ -34,7 +46,10 @@ def are_known() -> bool:
 
 @functools.cache
 def connection_class() -> Any:
-    """The class of connections that never give the password away: see the errors in it."""
+    """The class of connections that never give the password away: see the errors in it.
+
+    Greeting and login take at most `connect_timeout` seconds together.
+    """
     import pymysql
     from pymysql.constants import CR
 
@@ -42,6 +57,57 @@ def connection_class() -> Any:
         return pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"the server {what}: nothing was sent")
 
     class Careful(pymysql.connections.Connection):
+        _below: socket.socket | None = None
+        """The connection below TLS."""
+        _line: _Line | None = None
+
+        def connect(self, sock: Any = None) -> None:
+            read, left, late = self._read_bytes, MOST_LOGIN_BYTES, threading.Event()
+
+            def few(size: int) -> bytes:
+                nonlocal left
+                left -= size
+                if left < 0:
+                    raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the server sends too much before the login")
+                return read(size)
+
+            def end() -> None:
+                late.set()
+                if self._below is not None:
+                    with contextlib.suppress(OSError):
+                        self._below.shutdown(socket.SHUT_RDWR)
+
+            self._read_bytes = few
+            self._timer = threading.Timer(self.connect_timeout, end)
+            self._timer.daemon = True
+            try:
+                super().connect(sock)
+            except (*NONSENSE, TypeError, ValueError) as error:
+                raise pymysql.OperationalError(
+                    CR.CR_SERVER_LOST, "the server does not speak MySQL's protocol"
+                ) from error
+            except pymysql.MySQLError as error:
+                if late.is_set():
+                    text = f"the login was not done within {self.connect_timeout:g} s"
+                    raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, text) from TimeoutError(text)
+                raise
+            finally:
+                self._timer.cancel()
+                del self._read_bytes
+                if self._below is not None:
+                    self._below.close()
+
+        def _write_bytes(self, data: bytes) -> None:
+            super()._write_bytes(data)  # type: ignore[misc]
+            if self._line is not None:
+                self._line.begin()
+
+        def _get_server_information(self) -> Any:
+            if self._sock is not None:
+                self._below = self._sock.dup()
+            self._timer.start()
+            return super()._get_server_information()  # type: ignore[misc]
+
         # The key with which PyMySQL encrypts a password that goes over an open line. It takes that of the server.
         @property
         def server_public_key(self) -> Any:
@@ -96,6 +162,41 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
     """Set the read and write timeouts of an open connection, in seconds; None is no limit."""
     if are_known():
         connection._read_timeout, connection._write_timeout = read, write
+
+
+class _Line(socket.SocketIO):
+    """The receiving side of a connection, with a least rate; the wait for the first byte of an answer does not count."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, "r")
+        self._limit = sock.gettimeout
+        self.begin()
+
+    def begin(self) -> None:
+        """A request is sent."""
+        self._waited: float | None = None
+        self._came = 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        began = time.monotonic()
+        size = super().readinto(buffer)
+        limit = self._limit()
+        if limit is not None:
+            self._waited = 0.0 if self._waited is None else self._waited + time.monotonic() - began
+            self._came += size or 0
+            if self._waited >= limit * SLOW_LIMITS:
+                if self._came < self._waited * LEAST_PER_SECOND:
+                    raise TimeoutError(f"timed out: fewer than {LEAST_PER_SECOND} bytes per second")
+                self._waited, self._came = 0.0, 0
+        return size
+
+
+def keep_pace(connection: Any) -> None:
+    """Give a server up that drips its answers; nothing that it has sent may be unread."""
+    if are_known():
+        connection._line = _Line(connection._sock)
+        connection._sock._io_refs += 1  # as `makefile` counts
+        connection._rfile = io.BufferedReader(connection._line)
 
 
 def keep_alive(connection: Any) -> None:
