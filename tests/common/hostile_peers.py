@@ -3,6 +3,7 @@
 import contextlib
 import random
 import resource
+import select
 import socket
 import threading
 import time
@@ -49,6 +50,25 @@ class Hostile:
         source = random.Random(7)
         while not self.over.is_set():
             peer.sendall(source.randbytes(65_536))
+
+    def relay(self, peer: socket.socket, port: int, most: int) -> bool:
+        """Forward between the client and a real server; True when that one has sent `most` bytes, of which all but
+        the last are forwarded.
+        """
+        with socket.create_connection((HERE, port)) as real:
+            while not self.over.is_set():
+                for ready in select.select([peer, real], [], [], 0.1)[0]:
+                    data = ready.recv(min(65_536, most) if ready is real else 65_536)
+                    if not data:
+                        return False
+                    if ready is peer:
+                        real.sendall(data)
+                        continue
+                    most -= len(data)
+                    peer.sendall(data if most else data[:-1])
+                    if not most:
+                        return True
+        return False
 
     def misbehave(self, fault: str, peer: socket.socket, block: bytes) -> None:
         """One of `FAULTS`; `block` is what an honest server would say next."""

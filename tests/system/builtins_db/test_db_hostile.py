@@ -1,6 +1,5 @@
 """Database servers that are slow, silent, endless, lie about sizes or talk nonsense: each limit holds."""
 
-import contextlib
 import socket
 import struct
 from collections.abc import Callable

@@ -44,70 +44,90 @@ def are_known() -> bool:
     return pymysql.VERSION[:2] in _TRIED
 
 
-@functools.cache
-def connection_class() -> Any:
-    """The class of connections that never give the password away: see the errors in it.
+class _Login:
+    """The limits of a login."""
 
-    Greeting and login take at most `connect_timeout` seconds together.
-    """
+    def __init__(self, read: Callable[[int], bytes], seconds: float) -> None:
+        self._read, self._left = read, MOST_LOGIN_BYTES
+        self._below: socket.socket | None = None
+        self.late = threading.Event()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def begin(self, sock: socket.socket) -> None:
+        """The connection is there."""
+        self._below = sock.dup()  # TLS takes `sock` over
+        self._timer.start()
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, if that is not too much for a login."""
+        self._left -= size
+        if self._left < 0:
+            raise OSError("the server sends too much before the login is done")
+        return self._read(size)
+
+    def _end(self) -> None:
+        self.late.set()
+        if self._below is not None:
+            with contextlib.suppress(OSError):
+                self._below.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._below is not None:
+            self._below.close()
+
+
+@functools.cache
+def _limited_class() -> Any:
+    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
     import pymysql
     from pymysql.constants import CR
 
-    def refusal(what: str) -> pymysql.OperationalError:
-        return pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"the server {what}: nothing was sent")
-
-    class Careful(pymysql.connections.Connection):
-        _below: socket.socket | None = None
-        """The connection below TLS."""
-        _line: _Line | None = None
+    class Limited(pymysql.connections.Connection):
+        _login: _Login
+        _line: "_Line | None" = None
 
         def connect(self, sock: Any = None) -> None:
-            read, left, late = self._read_bytes, MOST_LOGIN_BYTES, threading.Event()
-
-            def few(size: int) -> bytes:
-                nonlocal left
-                left -= size
-                if left < 0:
-                    raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the server sends too much before the login")
-                return read(size)
-
-            def end() -> None:
-                late.set()
-                if self._below is not None:
-                    with contextlib.suppress(OSError):
-                        self._below.shutdown(socket.SHUT_RDWR)
-
-            self._read_bytes = few
-            self._timer = threading.Timer(self.connect_timeout, end)
-            self._timer.daemon = True
+            seconds = self.connect_timeout or 0.0
+            self._login = _Login(super()._read_bytes, seconds)  # type: ignore[misc]
+            self._read_bytes = self._login.read
             try:
                 super().connect(sock)
             except (*NONSENSE, TypeError, ValueError) as error:
-                raise pymysql.OperationalError(
-                    CR.CR_SERVER_LOST, "the server does not speak MySQL's protocol"
-                ) from error
+                text = "the server does not speak MySQL's protocol"
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
             except pymysql.MySQLError as error:
-                if late.is_set():
-                    text = f"the login was not done within {self.connect_timeout:g} s"
-                    raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, text) from TimeoutError(text)
-                raise
+                if not self._login.late.is_set():
+                    raise
+                text = f"the login was not done within {seconds:g} s: {error.args[-1]}"
+                raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, text) from TimeoutError(text)
             finally:
-                self._timer.cancel()
                 del self._read_bytes
-                if self._below is not None:
-                    self._below.close()
+                self._login.close()
+
+        def _get_server_information(self) -> Any:
+            self._login.begin(vars(self)["_sock"])
+            return super()._get_server_information()  # type: ignore[misc]
 
         def _write_bytes(self, data: bytes) -> None:
             super()._write_bytes(data)  # type: ignore[misc]
             if self._line is not None:
                 self._line.begin()
 
-        def _get_server_information(self) -> Any:
-            if self._sock is not None:
-                self._below = self._sock.dup()
-            self._timer.start()
-            return super()._get_server_information()  # type: ignore[misc]
+    return Limited
 
+
+@functools.cache
+def connection_class() -> Any:
+    """The class of connections that never give the password away: see the errors in it."""
+    import pymysql
+    from pymysql.constants import CR
+
+    def refusal(what: str) -> pymysql.OperationalError:
+        return pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"the server {what}: nothing was sent")
+
+    class Careful(_limited_class()):  # type: ignore[misc]  # made on use
         # The key with which PyMySQL encrypts a password that goes over an open line. It takes that of the server.
         @property
         def server_public_key(self) -> Any:
@@ -122,7 +142,7 @@ def connection_class() -> Any:
         def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
             if plugin_name in _CLEAR or (plugin_name == b"dialog" and not vars(self).get("_secure")):
                 raise refusal(f"wants the password by {plugin_name.decode()}")
-            return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
+            return super()._process_auth(plugin_name, *rest)
 
     return Careful
 
@@ -165,7 +185,7 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
 
 
 class _Line(socket.SocketIO):
-    """The receiving side of a connection, with a least rate; the wait for the first byte of an answer does not count."""
+    """The receiving side of a connection, with a least rate. The wait for an answer's first byte does not count."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, "r")
