@@ -29,11 +29,11 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psycopg.connection.timeout_from_conninfo", lambda _: LIMIT)  # it takes no less than 2 s
 
 
-def check_refused(kind: type[Any], serve: Serve, limit: float = LIMIT) -> None:
+def check_refused(kind: type[Any], serve: Serve, limit: float = LIMIT, options: dict[str, Any] = OPTIONS) -> None:
     """A query is refused in time, and without more memory."""
     config = {"user": "etl", "password": "correct-horse", "database": "d", "host": HERE, "ssl": "disable"}
     with hostile(serve) as server:
-        init = ConnectorInit("shop", "db", "hostile", {**config, "port": server.port}, OPTIONS)
+        init = ConnectorInit("shop", "db", "hostile", {**config, "port": server.port}, options)
         with kind(init) as db, costs() as cost, pytest.raises(ConnectorError) as caught:
             db.read("SELECT 1")
     assert cost.mebibytes < 64
@@ -151,6 +151,10 @@ def postgres(phase: str, fault: str, block: bytes | None = None) -> Serve:
 @pytest.mark.parametrize("phase", PG_BLOCKS)
 def test_postgres_is_limited(phase: str, fault: str) -> None:
     check_refused(PostgresConnector, postgres(phase, fault))
+
+
+def test_an_answer_of_postgres_ends_without_a_limit_of_time() -> None:
+    check_refused(PostgresConnector, postgres("middle", "endless"), options={"connect_attempts": 1})
 
 
 LENGTHS = {"a row of 1 GB": b"D" + struct.pack("!i", 1 << 30) + bytes(4), "a length below 0": b"D" + b"\xff" * 8}

@@ -48,7 +48,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def upload_pack(repository: Path, *arguments: str, asked: bytes = b"") -> bytes:
-    command = ["git", "upload-pack", "--stateless-rpc", *arguments, repository]
+    command = ["git", "upload-pack", "--stateless-rpc", *arguments, str(repository)]
     return subprocess.run(command, input=asked, capture_output=True, check=True).stdout
 
 

@@ -67,20 +67,38 @@ class Wait:
                 raise self._error(f"the server sends fewer than {LEAST_PER_SECOND} bytes a second", "silent")
             self._waited, self._came = 0.0, 0
 
-    def too_much(self) -> Exception:
-        """The error for an answer of more than MOST_ANSWER_BYTES."""
-        return self._error(f"one answer has more than {MOST_ANSWER_BYTES:,} bytes", "endless")
-
     def _error(self, text: str, kind: str) -> Exception:
-        import psycopg
-
-        self._pgconn.finish()
-        error = psycopg.OperationalError(text)
-        setattr(error, kind, True)
-        return error
+        return _closed(self._pgconn, text, kind)
 
 
-def received(fd: int) -> int:
+def _closed(pgconn: "PGconn", text: str, kind: str) -> Exception:
+    """Close the connection; the error to raise."""
+    import psycopg
+
+    pgconn.finish()
+    error = psycopg.OperationalError(text)
+    setattr(error, kind, True)
+    return error
+
+
+def _bounded(gen: "PQGen[Any]", pgconn: "PGconn") -> "PQGen[Any]":
+    """The same generator; OperationalError if one answer has more than MOST_ANSWER_BYTES."""
+    looks = before = 0
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            looks += 1
+            if looks % _LOOK_EVERY == 0:
+                before = before or _received(pgconn.socket)
+                if _received(pgconn.socket) - before > MOST_ANSWER_BYTES:
+                    raise _closed(pgconn, f"one answer has more than {MOST_ANSWER_BYTES:,} bytes", "endless")
+            wanted = gen.send(ready)
+    except StopIteration as ended:
+        return ended.value
+
+
+def _received(fd: int) -> int:
     """How many bytes the connection has received so far; 0 if that is not known, as of a Unix socket."""
     with socket.socket(fileno=os.dup(fd)) as same:
         try:
@@ -105,26 +123,22 @@ def connection_class() -> Any:
         answer_limit: float | None = None
 
         def wait(self, gen: "PQGen[Any]", *args: Any, **kwargs: Any) -> Any:
+            bounded = _bounded(gen, self.pgconn)
             if self.silence_limit is None and self.answer_limit is None:
-                return super().wait(gen, *args, **kwargs)
-            return _wait(gen, self.pgconn, self.silence_limit, self.answer_limit)
+                return super().wait(bounded, *args, **kwargs)
+            return _wait(bounded, self.pgconn, self.silence_limit, self.answer_limit)
 
     return Patient
 
 
 def _wait(gen: "PQGen[Any]", pgconn: "PGconn", silence: float | None, total: float | None) -> Any:
-    poll, wait, looks, before = select.poll(), Wait(pgconn, silence, total), 0, 0
+    poll, wait = select.poll(), Wait(pgconn, silence, total)
     try:
         wanted = next(gen)
         fd = pgconn.socket
         poll.register(fd, _events(wanted))
         while True:
             ((_, events),) = wait.poll(poll)
-            looks += 1
-            if looks % _LOOK_EVERY == 0:
-                before = before or received(fd)
-                if received(fd) - before > MOST_ANSWER_BYTES:
-                    raise wait.too_much()
             ready = (_WRITE if events & select.POLLOUT else 0) | (_READ if events & ~select.POLLOUT else 0)
             wanted = gen.send(ready)
             poll.modify(fd, _events(wanted))
