@@ -86,7 +86,7 @@ def _limited_class() -> Any:
 
     class Limited(pymysql.connections.Connection):
         _login: _Login
-        _line: "_Line | None" = None
+        _line: "_Received | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
@@ -184,7 +184,7 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
         connection._read_timeout, connection._write_timeout = read, write
 
 
-class _Line(socket.SocketIO):
+class _Received(socket.SocketIO):
     """The receiving side of a connection, with a least rate. The wait for an answer's first byte does not count."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -214,7 +214,7 @@ class _Line(socket.SocketIO):
 def keep_pace(connection: Any) -> None:
     """Give a server up that drips its answers; nothing that it has sent may be unread."""
     if are_known():
-        connection._line = _Line(connection._sock)
+        connection._line = _Received(connection._sock)
         connection._sock._io_refs += 1  # as `makefile` counts
         connection._rfile = io.BufferedReader(connection._line)
 
