@@ -23,6 +23,7 @@ OPTIONS = {"connect_timeout": LIMIT, "read_timeout": LIMIT, "statement_timeout":
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pymysql_parts, "SLOW_LIMITS", 1)
+    monkeypatch.setattr(pymysql_parts, "MOST_ANSWER_BYTES", 8 << 20)
     monkeypatch.setattr(wait, "SLOW_LIMITS", 1)
     monkeypatch.setattr(wait, "MOST_ANSWER_BYTES", 8 << 20)
     monkeypatch.setattr(settings, "_LATER_SECONDS", LIMIT)
@@ -102,6 +103,35 @@ def test_mysql_before_the_login_sends_little(phase: str) -> None:
             number += 1
 
     check_refused(MySQLConnector, serve)
+
+
+COLUMN = b"\3def\1d\1t\1t\1a\1a\x0c" + struct.pack("<HIBHBH", 63, 11, 3, 0, 0, 0)
+"""The description of a column of integers."""
+ANSWERS = {
+    "columns": packet(b"\xfe" + b"\xff" * 8, 1),
+    "rows": packet(b"\1", 1) + packet(COLUMN, 2) + packet(b"\xfe\0\0\2\0", 3),
+}
+"""A result of 2^64 - 1 columns, and one of one column."""
+
+
+@pytest.mark.parametrize("fault", ["endless", "silent", "cut"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_mysql_lies_about_a_result(answer: str, fault: str) -> None:
+    """Columns without end; a row of packets without end."""
+
+    def serve(server: Hostile, peer: socket.socket) -> None:
+        mysql("middle", "none")(server, peer)
+        peer.sendall(ANSWERS[answer])
+        number = ANSWERS[answer].count(b"def") * 2 + 2
+        if fault != "endless":
+            server.misbehave(fault, peer, packet(COLUMN, number))
+        while fault == "endless" and not server.over.is_set():
+            peer.sendall(
+                packet(COLUMN, number % 256) if answer == "columns" else BIG[:3] + bytes([number % 256]) + BIG[4:]
+            )
+            number += 1
+
+    check_refused(MySQLConnector, serve, options={"connect_attempts": 1, "read_timeout": LIMIT})
 
 
 # PostgreSQL: https://www.postgresql.org/docs/current/protocol-message-formats.html

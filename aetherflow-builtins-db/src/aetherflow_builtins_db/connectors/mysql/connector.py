@@ -235,6 +235,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             fetched = 0
             while batch := cursor.fetchmany(1000):
                 fetched += len(batch)
+                pymysql_parts.taken(connection)
             # RETURNING: the result is the changed rows.
             return fetched if cursor.description else cursor.rowcount
 

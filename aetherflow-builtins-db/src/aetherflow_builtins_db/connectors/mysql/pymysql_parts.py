@@ -29,6 +29,10 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
 MOST_LOGIN_BYTES = 1 << 20
 """The most that a server may send until the login is done; real ones send less than 4 KiB."""
+MOST_ANSWER_BYTES = 1 << 30
+"""The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
+MOST_COLUMNS = 4096
+"""Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
 LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
 """A server that sends fewer bytes a second for so many read timeouts will never end."""
 NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
@@ -84,6 +88,12 @@ def _limited_class() -> Any:
     import pymysql
     from pymysql.constants import CR
 
+    class Result(pymysql.connections.MySQLResult):
+        def _get_descriptions(self) -> None:
+            if (self.field_count or 0) > MOST_COLUMNS:
+                raise pymysql.InternalError(f"a result of {self.field_count} columns")
+            super()._get_descriptions()  # type: ignore[misc]
+
     class Limited(pymysql.connections.Connection):
         _login: _Login
         _line: "_Received | None" = None
@@ -109,6 +119,16 @@ def _limited_class() -> Any:
         def _get_server_information(self) -> Any:
             self._login.begin(vars(self)["_sock"])
             return super()._get_server_information()  # type: ignore[misc]
+
+        def _read_query_result(self, unbuffered: bool = False) -> Any:
+            # As PyMySQL's own, but for the class of the result.
+            self._result: Any = None
+            result: Any = Result(self)
+            (result.init_unbuffered_query if unbuffered else result.read)()
+            self._result = result
+            if result.server_status is not None:
+                self.server_status = result.server_status
+            return result.affected_rows
 
         def _write_bytes(self, data: bytes) -> None:
             super()._write_bytes(data)  # type: ignore[misc]
@@ -162,13 +182,20 @@ def cells(connection: Any) -> list[Cell]:
 
 def packets(connection: Any) -> Iterator[bytes]:
     """Yield the raw row packets of an unbuffered query."""
-    result, read = connection._result, connection._read_packet
+    result, read, line = connection._result, connection._read_packet, connection._line
     while True:
         packet = read()
+        line.left = MOST_ANSWER_BYTES
         if result._check_packet_is_eof(packet):
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
+
+
+def taken(connection: Any) -> None:
+    """What has come of the answer is not kept."""
+    if are_known():
+        connection._line.left = MOST_ANSWER_BYTES
 
 
 def forget_rest(connection: Any, cursor: Any) -> None:
@@ -185,7 +212,10 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
 
 
 class _Received(socket.SocketIO):
-    """The receiving side of a connection, with a least rate. The wait for an answer's first byte does not count."""
+    """The receiving side of a connection, with a least rate and a size of one answer.
+
+    The wait for an answer's first byte does not count.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, "r")
@@ -196,10 +226,14 @@ class _Received(socket.SocketIO):
         """A request is sent."""
         self._waited: float | None = None
         self._came = 0
+        self.left = MOST_ANSWER_BYTES
 
     def readinto(self, buffer: Any) -> int | None:
         began = time.monotonic()
         size = super().readinto(buffer)
+        self.left -= size or 0
+        if self.left < 0:
+            raise OSError(f"one answer has more than {MOST_ANSWER_BYTES:,} bytes")
         limit = self._limit()
         if limit is not None:
             self._waited = 0.0 if self._waited is None else self._waited + time.monotonic() - began
