@@ -4,10 +4,12 @@ import os
 import random
 import resource
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,8 +63,8 @@ def request(peer: socket.socket) -> tuple[bytes, bytes]:
     return head.partition(b"\r\n")[0], body
 
 
-def talk(repository: Path, phase: str, fault: str, turned: threading.Event) -> Serve:
-    """A server of git's smart protocol that is honest up to a phase."""
+def talk(repository: Path, phase: str, fault: str, turned: threading.Event, pack: bytes = b"") -> Serve:
+    """A server of git's smart protocol that is honest up to a phase; `pack` is the begin of its pack."""
 
     def serve(server: Hostile, peer: socket.socket) -> None:
         line, asked = (b"", b"") if phase == "connect" else request(peer)
@@ -79,8 +81,10 @@ def talk(repository: Path, phase: str, fault: str, turned: threading.Event) -> S
             if b"\x01PACK" not in answer:  # it has only told where the history ends
                 peer.sendall(OK % b"result" + b"\r\n" + answer)
                 return
-            at = answer.index(b"\x01PACK") - 4 if phase == "progress" else len(answer) // 2
+            at = len(answer) // 2 if phase == "pack" and not pack else answer.index(b"\x01PACK") - 4
             peer.sendall(OK % b"result" + b"\r\n" + answer[:at])
+            if pack:
+                peer.sendall(b"%04x\x01" % (len(pack) + 5) + pack)
         turned.set()
         server.misbehave(fault, peer, BLOCKS[phase])
 
@@ -137,6 +141,29 @@ def test_the_limit_holds(repository: Path, folder: Path, phase: str, fault: str)
     limits = iter([LIMIT, 4 * LIMIT, 16 * LIMIT, 64 * LIMIT])  # on a busy machine it may come before the turn
     while not turned.is_set():
         check_refused(talk(repository, phase, fault, turned), folder, next(limits))
+    assert memory_of_children() < max(before + 1, git_source.MEMORY + 64 * 2**20)
+
+
+LIES = {
+    "4 billion objects": b"PACK" + struct.pack("!II", 2, 0xFFFFFFFF),
+    "an object of 1 EB": b"PACK"
+    + struct.pack("!II", 2, 1)
+    + b"\xb0"
+    + b"\xff" * 7
+    + b"\x01"
+    + zlib.compress(b"x")[:-4],
+    "a delta of nothing": b"PACK" + struct.pack("!II", 2, 1) + b"\x7f" + bytes(20) + zlib.compress(b"\xff" * 100),
+}
+"""What git would make room for."""
+
+
+@pytest.mark.parametrize("fault", ["endless", "silent", "cut"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_pack_that_lies(repository: Path, folder: Path, lie: str, fault: str) -> None:
+    turned, before = threading.Event(), memory_of_children()
+    limits = iter([LIMIT, 4 * LIMIT, 16 * LIMIT, 64 * LIMIT])
+    while not turned.is_set():
+        check_refused(talk(repository, "pack", fault, turned, LIES[lie]), folder, next(limits))
     assert memory_of_children() < max(before + 1, git_source.MEMORY + 64 * 2**20)
 
 
