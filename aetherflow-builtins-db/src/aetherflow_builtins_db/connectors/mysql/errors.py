@@ -46,9 +46,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.SILENT if below is Failure.CONNECT_TIMEOUT else Failure.CONNECTION_LOST
     if number == _CANNOT_CONNECT or isinstance(error, OSError):
         return below or Failure.CONNECTION_LOST
-    if isinstance(error, NONSENSE) or (
-        number is None and type(error).__name__ == "InternalError"
-    ):  # packets in disorder
+    in_disorder = number is None and type(error).__name__ == "InternalError"
+    if in_disorder or isinstance(error, NONSENSE):
         return Failure.CONNECTION_LOST
     if isinstance(error, TypeError | ValueError | AttributeError | OverflowError):
         return Failure.CONNECTION_LOST if _READ_OF_CLOSED in str(error) else Failure.BAD_PARAMETER

@@ -111,7 +111,7 @@ def _limited_class() -> Any:
                 if not self._login.late.is_set():
                     raise
                 text = f"the login was not done within {seconds:g} s: {error.args[-1]}"
-                raise pymysql.OperationalError(CR.CR_CONN_HOST_ERROR, text) from TimeoutError(text)
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
             finally:
                 del self._read_bytes
                 self._login.close()
