@@ -3,6 +3,7 @@
 import contextlib
 import random
 import resource
+import select
 import socket
 import threading
 import time
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 
 HERE = "127.0.0.1"
 Talk = Callable[[socket.socket], None]
-SLOW_SECONDS = 0.05
+FAULTS = ("endless", "slow", "silent", "garbage", "cut")
+SLOW_SECONDS = 0.1
 """Pause between the bytes of a slow server: shorter than any limit in the tests, and too long to ever end."""
 
 
@@ -48,6 +50,39 @@ class Hostile:
         source = random.Random(7)
         while not self.over.is_set():
             peer.sendall(source.randbytes(65_536))
+
+    def relay(self, peer: socket.socket, port: int, most: int) -> bool:
+        """Forward between the client and a real server; True when that one has sent `most` bytes, of which all but
+        the last are forwarded.
+        """
+        with socket.create_connection((HERE, port)) as real:
+            while not self.over.is_set():
+                for ready in select.select([peer, real], [], [], 0.1)[0]:
+                    data = ready.recv(min(65_536, most) if ready is real else 65_536)
+                    if not data:
+                        return False
+                    if ready is peer:
+                        real.sendall(data)
+                        continue
+                    most -= len(data)
+                    peer.sendall(data if most else data[:-1])
+                    if not most:
+                        return True
+        return False
+
+    def misbehave(self, fault: str, peer: socket.socket, block: bytes) -> None:
+        """One of `FAULTS`; `block` is what an honest server would say next."""
+        match fault:
+            case "endless":
+                self.endless(peer, block)
+            case "slow":
+                self.slow(peer, block * 100)
+            case "silent":
+                self.silent(peer)
+            case "garbage":
+                self.garbage(peer)
+            case "cut":
+                peer.sendall(block[: len(block) // 2])
 
 
 @contextlib.contextmanager

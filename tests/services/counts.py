@@ -66,7 +66,7 @@ class Counts:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
-            if not report.skipped and "tests/torture/" in report.nodeid:
+            if not report.skipped:
                 torture_tier.count_test(report, self._suites_of_tests, self._spent)
             made = [int(str(value)) for name, value in report.user_properties if name == EXAMPLES]
             self.properties += bool(made)

@@ -31,6 +31,7 @@ PROMISES = (
     "No secret reaches any sink.",
     "Schedules follow cron's rules; each due time fires once or is recorded as missed.",
     "What a run claims is taken for good only by a good run: a new run instead of a resume loses and doubles nothing.",
+    "A server that misbehaves is given up within limits of time, memory and disk.",
 )
 SUITES = {
     "A1": "kill -9 at every failpoint",
@@ -74,6 +75,7 @@ SUITES = {
     "S1": "canaries: secrets that enter by every way, and no trace of them (tests, each of many flows)",
     "S5": "hostile documents are refused (tests, each of many documents)",
     "S6": "code beside a flow runs in `run` only (tests)",
+    "S9": "endless, slow, silent, lying, cut off, nonsense: SFTP, SMB, SMTP, HTTP, PostgreSQL, MySQL, git (tests)",
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }

@@ -101,12 +101,18 @@ def suite(name: str, *promises: int) -> Iterator[Suite]:
 
 
 BY_TEST = {
-    "test_torture_signals.py": ("A7", (6,)),
-    "test_torture_locks.py": ("B", (5,)),
-    "test_torture_secrets.py": ("S1", (11,)),
-    "test_torture_hostile.py": ("S5", (10,)),
-    "test_torture_no_code.py": ("S6", (10,)),
-    "test_torture_properties.py": ("P10", (10,)),
+    "tests/torture/test_torture_signals.py": ("A7", (6,)),
+    "tests/torture/test_torture_locks.py": ("B", (5,)),
+    "tests/torture/test_torture_secrets.py": ("S1", (11,)),
+    "tests/torture/test_torture_hostile.py": ("S5", (10,)),
+    "tests/torture/test_torture_no_code.py": ("S6", (10,)),
+    "tests/torture/test_torture_properties.py": ("P10", (10,)),
+    "tests/system/builtins_db/test_db_hostile.py": ("S9 databases", (14,)),
+    "tests/system/builtins_rest/test_rest_hostile.py": ("S9 HTTP", (14,)),
+    "tests/system/builtins_transfer/test_transfer_hostile_sftp.py": ("S9 SFTP", (14,)),
+    "tests/system/builtins_transfer/test_transfer_hostile_smb.py": ("S9 SMB", (14,)),
+    "tests/system/builtins_transfer/test_transfer_hostile_smtp.py": ("S9 SMTP", (14,)),
+    "tests/system/core/bundle/test_core_bundle_hostile_git.py": ("S9 git", (14,)),
 }
 """Modules without suites of their own: each of their tests is one case here, or as many trials as it recorded."""
 
@@ -115,7 +121,7 @@ def count_test(report: "pytest.TestReport", counted: dict[str, Suite], spent: di
     """Count a test of one of these modules."""
     nodeid = report.nodeid
     file = nodeid.partition("::")[0]
-    if (found := BY_TEST.get(Path(file).name)) is None or not file.startswith("tests/torture/"):
+    if (found := BY_TEST.get(file)) is None:
         return
     name, promises = found
     own = counted.setdefault(name, Suite(name, nodeid.partition("[")[0], promises))

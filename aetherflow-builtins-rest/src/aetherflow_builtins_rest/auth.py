@@ -11,6 +11,7 @@ import httpx
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, Auth, BasicAuth, BearerAuth, DigestAuth, OAuth2Auth
+from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
 
 
 class RequestAddition:
@@ -142,6 +143,8 @@ class OAuth2(Credentials):
             raise TokenError(
                 f"no token from {_place(auth.token_url)}: {error}", fix="check auth.token_url", transient=True
             ) from error
+        except (BodyTooLargeError, BadBodyError) as error:
+            raise TokenError(f"no token from {_place(auth.token_url)}: {error.message}", fix=error.fix) from error
         return self._read(response)
 
     def _read(self, response: httpx.Response) -> tuple[str, float]:

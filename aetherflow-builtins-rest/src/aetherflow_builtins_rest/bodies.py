@@ -46,7 +46,8 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     try:
         yield from _inflated(chunks, names[0] == "deflate")
     except zlib.error as error:
-        raise BadBodyError(f"the response is not what its Content-Encoding {names[0]} says: {error}") from error
+        message = f"the response is not what its Content-Encoding {names[0]} says: {error}"
+        raise BadBodyError(message, fix="tell the peer's operators") from error
 
 
 def _inflated(chunks: Iterable[bytes], deflate: bool) -> Iterator[bytes]:
@@ -66,7 +67,7 @@ def _inflated(chunks: Iterable[bytes], deflate: bool) -> Iterator[bytes]:
     while unpacker is not None and not unpacker.eof:
         piece = unpacker.decompress(b"", UNPACK_PIECE)
         if not piece:
-            raise BadBodyError("the packed response ends before its end")
+            raise BadBodyError("the packed response ends before its end", fix="tell the peer's operators")
         yield piece
 
 
@@ -87,6 +88,16 @@ def limited(chunks: Iterable[bytes], limit: int | None, what: str, fix: str) -> 
         if limit is not None and size > limit:
             raise BodyTooLargeError(f"the response is larger than {what} of {limit:,} bytes", fix=fix)
         yield chunk
+
+
+def start_of(chunks: Iterable[bytes], least: int) -> bytes:
+    """The first chunks, at least `least` bytes of them if there are as many; what follows is not read."""
+    found = b""
+    for chunk in chunks:
+        found += chunk
+        if len(found) >= least:
+            break
+    return found
 
 
 class ReceivedStream(httpx.SyncByteStream):

@@ -56,9 +56,9 @@ class Wire:
         self._judge = ResponseJudge(label, options, self._base, self.sockets)
         self.home = origin_of(self._base) if config.base_url else None
         self.client = self._client(
-            Transport(self._pool, config.headers, self.credentials), config.base_url, config.headers
+            Transport(self.sockets, self._pool, config.headers, self.credentials), config.base_url, config.headers
         )
-        self._foreign = self._client(Transport(self._others, {}, None), "", {})
+        self._foreign = self._client(Transport(self.sockets, self._others, {}, None), "", {})
         self._pace = RateLimit(options.requests_per_second, options.burst) if options.requests_per_second else None
 
     def _client(self, transport: Transport, base_url: str, own: Mapping[str, str]) -> httpx.Client:
@@ -253,9 +253,9 @@ class Wire:
         """Send a form to a token server, without the resource's headers and client certificate; read the response."""
         request = httpx.Request("POST", url, headers=headers, content=body)
         request.extensions = {
-            "timeout": self.timeout.as_dict(), LIMIT: 1 << 20, LIMIT_FIX: ("that of a token answer", "check token_url"),
+            "timeout": self.timeout.as_dict(), LIMIT: 1 << 20, LIMIT_FIX: ("the limit", "check auth.token_url"),
         }  # fmt: skip
-        response = Transport(self._others, {}, None).handle_request(request)
+        response = Transport(self.sockets, self._others, {}, None).handle_request(request)
         try:
             response.read()
         finally:

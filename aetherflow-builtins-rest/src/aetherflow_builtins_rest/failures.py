@@ -14,6 +14,10 @@ class PartError(httpx.RemoteProtocolError):
     """The server did not send the requested part of a file; the request is repeated as after a broken connection."""
 
 
+class SlowError(httpx.ReadTimeout):
+    """An answer came, but too slowly for too long."""
+
+
 class StatusError(ConnectorError):
     """The server's response has an error status, `status`."""
 
@@ -63,7 +67,8 @@ def reason_of(error: Exception) -> tuple[str, str]:
         case httpx.PoolTimeout():
             return "no connection of the pool became free", "raise options.pool.max_connections"
         case httpx.ReadTimeout():
-            return "no answer within the time limit", "raise options.timeout or options.timeouts.read"
+            reason = text if isinstance(error, SlowError) else "no answer within the time limit"
+            return reason, "raise options.timeout or options.timeouts.read"
         case httpx.WriteTimeout():
             return "the peer took nothing more within the time limit", "raise options.timeouts.write"
         case httpx.UnsupportedProtocol():

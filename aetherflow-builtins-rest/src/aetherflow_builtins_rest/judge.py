@@ -6,7 +6,7 @@ import httpx
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_rest.auth import TokenError
-from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
+from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError, start_of
 from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.failures import (
     BEFORE_SENDING,
@@ -65,9 +65,9 @@ class ResponseJudge:
         body = ""
         if self._options.show_error_body:
             with contextlib.suppress(httpx.HTTPError, ConnectorError):
-                response.read()
-        if self._options.show_error_body and response.is_stream_consumed:
-            body = f": {' '.join(response.text[:SHOWN_BODY].split())}"
+                start = start_of(response.iter_bytes(), SHOWN_BODY * 4)
+                text = start.decode(response.encoding or "utf-8", "replace")
+                body = f": {' '.join(text[:SHOWN_BODY].split())}"
         text = f"answered {status_text(response)}{self._of(call)}{body}"
         moved_on = call.hops > 0 or (response.has_redirect_location and status not in (307, 308))
         if (status in _UNDECIDED or moved_on) and not self.safe(call):

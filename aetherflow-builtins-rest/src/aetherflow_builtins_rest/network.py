@@ -11,6 +11,14 @@ from typing import Any
 import httpcore
 
 READ_BYTES = 1 << 18
+MOST_HEAD_BYTES = 2 * READ_BYTES
+"""The most that may come before the end of an answer's head; h11 limits a head, but not how many interim ones come."""
+LEAST_PER_SECOND, SLOW_TIMEOUTS = 16, 10
+"""An answer that brings fewer bytes a second for so many read timeouts will never end; no single read notices that."""
+
+
+class TooSlow(httpcore.ReadTimeout):
+    """An answer came, but too slowly for too long."""
 
 
 class Sockets(httpcore.NetworkBackend):
@@ -33,6 +41,23 @@ class Sockets(httpcore.NetworkBackend):
         finally:
             self._bounds.late = self.expired
             self._bounds.at = None
+
+    @contextlib.contextmanager
+    def head(self) -> Iterator[None]:
+        """Limit the bytes that this thread receives in the block to those of an answer's head."""
+        self._bounds.left = MOST_HEAD_BYTES
+        try:
+            yield
+        finally:
+            self._bounds.left = None
+
+    def received(self, size: int) -> None:
+        """Record bytes; RemoteProtocolError if a head is too long."""
+        left: int | None = getattr(self._bounds, "left", None)
+        if left is not None:
+            self._bounds.left = left - size
+            if left < size:
+                raise httpcore.RemoteProtocolError(f"the head of the answer is longer than {MOST_HEAD_BYTES:,} bytes")
 
     @property
     def expired(self) -> bool:
@@ -95,15 +120,33 @@ class Stream(httpcore.NetworkStream):
         self._inner = inner
         self._owner = owner
         self._at_once = 0
+        self._waited = 0.0
+        """Seconds in which the present part of an answer came; the wait for its first byte is none of them."""
+        self._came: int | None = None
+        """The bytes of that part; None: nothing has come since the last write."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive available bytes; for a large body more at a time than the 64 KiB that httpcore requests."""
+        began = time.monotonic()
         data = self._inner.read(max(max_bytes, self._at_once), self._owner.bounded(timeout))
         self._at_once = READ_BYTES if len(data) >= max_bytes else 0
+        self._owner.received(len(data))
+        if timeout is not None:
+            self._keep_pace(time.monotonic() - began, len(data), timeout * SLOW_TIMEOUTS)
         return data
+
+    def _keep_pace(self, seconds: float, size: int, span: float) -> None:
+        if self._came is None:
+            seconds, self._waited, self._came = 0, 0, 0
+        self._waited, self._came = self._waited + seconds, self._came + size
+        if self._waited >= span:
+            if self._came < self._waited * LEAST_PER_SECOND:
+                raise TooSlow(f"fewer than {LEAST_PER_SECOND} bytes a second came for {span:g} s")
+            self._waited, self._came = 0, 0
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all bytes of the buffer."""
+        self._came = None
         self._inner.write(buffer, self._owner.bounded(timeout))
 
     def close(self) -> None:

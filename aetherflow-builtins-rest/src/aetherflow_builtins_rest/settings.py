@@ -84,7 +84,12 @@ class Timeouts(StepInputs):
     """Time limits in seconds; each phase defaults to `timeout`."""
 
     connect: float | None = Field(None, gt=0, description="Until the connection is established, TLS included.")
-    read: float | None = Field(None, gt=0, description="Between two pieces of the response.")
+    read: float | None = Field(
+        None,
+        gt=0,
+        description="Between two pieces of the response. A response that brings fewer than 16 bytes a second for ten "
+        "times as long is given up, too.",
+    )
     write: float | None = Field(None, gt=0, description="Between two pieces of the request.")
     pool: float | None = Field(None, gt=0, description="Until a connection of the pool is free.")
     total: float | None = Field(

@@ -8,12 +8,17 @@ import httpcore
 import httpx
 
 from aetherflow_builtins_rest.auth import Credentials, RequestAddition
-from aetherflow_builtins_rest.bodies import ReceivedStream, limited, unpacked
+from aetherflow_builtins_rest.bodies import ReceivedStream, limited, start_of, unpacked
 from aetherflow_builtins_rest.call import Call
-from aetherflow_builtins_rest.network import Sockets
+from aetherflow_builtins_rest.failures import SlowError
+from aetherflow_builtins_rest.network import Sockets, TooSlow
 from aetherflow_builtins_rest.settings import Pool
 
 Origin: TypeAlias = tuple[str, str, int | None]
+MOST_TEXT = 200
+"""Characters of an error's text; h11 quotes whatever the peer has sent."""
+REFUSAL_BYTES = 64 * 1024
+"""The most that is read of an answer that wants other credentials."""
 _PORTS = {"http": 80, "https": 443}
 CALL, LIMIT, LIMIT_FIX, TRUSTED = "aetherflow_call", "aetherflow_limit", "aetherflow_limit_fix", "aetherflow_trusted"
 """Keys of request extensions: the Call, the limit of the response in bytes, the limit's name and advice, and whether
@@ -55,7 +60,15 @@ def httpcore_pool(sockets: Sockets, context: ssl.SSLContext, pool: Pool, proxy: 
 class Transport(httpx.BaseTransport):
     """Sends requests; those to the resource's own origin get its headers and credentials."""
 
-    def __init__(self, pool: httpcore.ConnectionPool, headers: dict[str, str], credentials: Credentials | None) -> None:
+    def __init__(
+        self,
+        sockets: Sockets,
+        pool: httpcore.ConnectionPool,
+        headers: dict[str, str],
+        credentials: Credentials | None,
+    ) -> None:
+        """`sockets` are those of the pool."""
+        self._sockets = sockets
         self._pool = pool
         self._headers = [
             (name.encode(), value.encode("utf-8"), name.lower().encode()) for name, value in headers.items()
@@ -81,8 +94,7 @@ class Transport(httpx.BaseTransport):
             except BaseException:
                 response.close()
                 raise
-            for _ in response.stream:  # type: ignore[union-attr]  # a synchronous stream; reading it keeps the connection
-                pass
+            start_of(response.stream, REFUSAL_BYTES)  # type: ignore[arg-type]  # synchronous; read, the connection stays
             response.close()
             response = self._send(request, again, headers)
 
@@ -101,7 +113,8 @@ class Transport(httpx.BaseTransport):
             extensions=request.extensions,
         )
         try:
-            found = self._pool.handle_request(sent)
+            with self._sockets.head():
+                found = self._pool.handle_request(sent)
         except httpcore.UnsupportedProtocol as error:
             raise httpx.UnsupportedProtocol(str(error)) from error
         except _FAILURES as error:
@@ -146,5 +159,7 @@ _FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.Protocol
 
 def in_httpx(error: Exception) -> httpx.TransportError:
     """Convert an error of httpcore to the httpx error with the same name."""
+    if isinstance(error, TooSlow):
+        return SlowError(str(error))
     kind = getattr(httpx, type(error).__name__, httpx.TransportError)
-    return kind(str(error) or type(error).__name__)
+    return kind(str(error)[:MOST_TEXT] or type(error).__name__)

@@ -72,10 +72,14 @@ def os_fault(error: OSError) -> Fault:
     return Fault(kind_of_os_error(error), one_line(error), "unreachable" if unreachable else "")
 
 
+MOST_TEXT = 300
+"""Characters of a library's message; some quote whatever the server has sent."""
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error on one line; the name of its type if it has none."""
     text = error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else str(error)
-    return shown(" ".join(text.split())) or type(error).__name__
+    return shown(" ".join(text.split())[:MOST_TEXT]) or type(error).__name__
 
 
 def shown(path: str) -> str:

@@ -40,7 +40,7 @@ _LINES = {
         errors package cells sources tables shift fill steps
     """,
     "aetherflow_builtins_rest": """
-        jmes auth_settings auth bodies failures network rate_limit retry_settings call settings transport uploads items
+        jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items
         judge pages tls client async_client connectors bundle_source steps
     """,
     "aetherflow_builtins_transfer": """

@@ -21,6 +21,8 @@ RestResource = Annotated[str, ResourceRef("rest")]
 Effect: TypeAlias = Literal["repeatable", "once"]
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
 Scalar: TypeAlias = str | int | float | bool | None
+UNTOLD_BYTES = 10 * 2**30
+"""The most that is written to a file of a response whose size the peer does not tell before."""
 _STATUS = re.compile(r"^[1-5](\d\d|xx)$")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _SECRET = re.compile(r"(^|_)(password|secret|token|api_key|access_key)$", re.IGNORECASE)

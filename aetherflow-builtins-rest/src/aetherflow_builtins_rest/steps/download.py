@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from aetherflow.core.api import Flag, ResumableWriter, Step, StepError, StepOutputs
-from aetherflow_builtins_rest.steps.common import PathInputs, Peer, Statuses, is_expected
+from aetherflow_builtins_rest.steps.common import UNTOLD_BYTES, PathInputs, Peer, Statuses, is_expected
 
 if TYPE_CHECKING:
     import httpx
 
-PACKED_LIMIT = 10 * 2**30
-"""Limit of a decompressed response on disk if `max_bytes` is not set."""
 CHECKPOINT_BYTES = 16 * 2**20
 """Bytes between two checkpoints; at most so many are downloaded again after the process was killed."""
 _RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
@@ -25,7 +23,9 @@ class Inputs(PathInputs):
     sha256: str | None = Field(
         None, pattern=r"^([0-9A-Fa-f]{64}|.*\{\{.*)$", description="Required SHA-256 of the file, hexadecimal."
     )
-    max_bytes: int | None = Field(None, ge=0, description="A larger file is refused. Default: any size.")
+    max_bytes: int | None = Field(
+        None, ge=0, description="A larger file is refused. Default: any size that the peer tells before, else 10 GiB."
+    )
     resume: Flag = Field(True, description="Continue where an earlier attempt stopped, if the file is unchanged.")
     expected_status: Statuses = Field([], description="Statuses of a response with the file. Default: 200 and 206.")
 
@@ -129,13 +129,15 @@ class Transfer:
             return
         total = self._begin(response)
         since = self._file.size
+        most = UNTOLD_BYTES if total is None and self._args.max_bytes is None else self._args.max_bytes
         try:
             for chunk in response.iter_raw():
+                size = self._file.size + len(chunk)
+                if total is not None and size > total:  # a part without a length of its own
+                    raise _part_error(f"{size:,} bytes or more came instead of {total:,}")
+                if most is not None and size > most:
+                    raise self._too_large(size, most)
                 self._file.write(chunk)
-                if self._args.max_bytes is not None and self._file.size > self._args.max_bytes:
-                    raise self._too_large(self._file.size)
-                if response.extensions["packed"] and self._args.max_bytes is None and self._file.size > PACKED_LIMIT:
-                    raise self._too_large(self._file.size)
                 if self._file.size - since >= CHECKPOINT_BYTES:
                     since = self._file.size
                     self._file.checkpoint(self._file.note)
@@ -166,15 +168,14 @@ class Transfer:
             described = {"etag": etag, "last_modified": modified, "content_type": headers.get("content-type")}
             self._file.checkpoint({"place": self._place, "validator": same, **described})
         if total is not None and self._args.max_bytes is not None and total > self._args.max_bytes:
-            raise self._too_large(total)
+            raise self._too_large(total, self._args.max_bytes)
         return total
 
     def _is_whole(self, response: "httpx.Response") -> bool:
         return bool(response.headers.get("content-range") == f"bytes */{self._file.size}")
 
-    def _too_large(self, size: int) -> StepError:
+    def _too_large(self, size: int, limit: int) -> StepError:
         self._file.restart()
-        limit = PACKED_LIMIT if self._args.max_bytes is None else self._args.max_bytes
         text = f"{self._args.output}: the file is {size:,} bytes or more, max_bytes is {limit:,}"
         return StepError(text, fix="raise max_bytes if the size is right")
 

@@ -7,6 +7,7 @@ from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError,
 from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.jmes import Expression, pick
 from aetherflow_builtins_rest.steps.common import (
+    UNTOLD_BYTES,
     AnyMethod,
     Effect,
     Extract,
@@ -190,12 +191,18 @@ class HttpRequest(Step[Inputs]):
         return StepResult(output=output)
 
     def _to_file(self, peer: Peer, call: Call, name: str) -> StepResult:
+        from aetherflow_builtins_rest.bodies import limited
+
         target = self.ctx.write_path(name)
         written: dict[str, Any] = {}
 
         def consume(response: "httpx.Response") -> None:
             with self.ctx.write_file(target) as file:
-                for chunk in response.iter_raw():
+                told = "content-length" in response.headers
+                chunks = limited(
+                    response.iter_raw(), None if told else UNTOLD_BYTES, "the limit", "use http_download with max_bytes"
+                )
+                for chunk in chunks:
                     file.write(chunk)
                     self.ctx.check_cancelled()
                     self.ctx.progress(file.tell(), None, "bytes")

@@ -208,9 +208,12 @@ class ServerOptions(ConnectorOptions):
     @property
     def silence_limit(self) -> float | None:
         """Seconds that the server may stay silent; None is no limit."""
-        if self.read_timeout is None:
-            return self.statement_timeout + _LATER_SECONDS if self.statement_timeout else None
-        return self.read_timeout or None
+        return self.answer_limit if self.read_timeout is None else self.read_timeout or None
+
+    @property
+    def answer_limit(self) -> float | None:
+        """Seconds until the end of an answer, for a server that does not keep `statement_timeout`; None is no limit."""
+        return self.statement_timeout + _LATER_SECONDS if self.statement_timeout else None
 
     @property
     def pooling(self) -> PoolOptions:

@@ -67,6 +67,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         Failure.NO_TABLE: "check the table's name and config.database",
         Failure.BAD_PARAMETER: "parameters are text, numbers, bytes, dates and null",
     }
+    MAPPED_ERRORS: ClassVar = (*ServerBase.MAPPED_ERRORS, *pymysql_parts.NONSENSE)
     PASSING: ClassVar = PASSING | {Failure.SILENT}
 
     def __init__(self, init: ConnectorInit) -> None:
@@ -136,6 +137,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             self._places[connection] = self._place_of(connection)
             self._wait_as_usual(connection)
             pymysql_parts.keep_alive(connection)
+            pymysql_parts.keep_pace(connection)
         except BaseException:
             connection.close()
             raise
@@ -233,6 +235,7 @@ class MySQLConnector(ServerBase[Config, Options]):
             fetched = 0
             while batch := cursor.fetchmany(1000):
                 fetched += len(batch)
+                pymysql_parts.taken(connection)
             # RETURNING: the result is the changed rows.
             return fetched if cursor.description else cursor.rowcount
 
@@ -270,6 +273,8 @@ class MySQLConnector(ServerBase[Config, Options]):
                 self.begin(connection, read_only=True)
                 cursor = connection.cursor(SSCursor)
                 cursor.execute(text, values or None)
+                if cursor.description is None:
+                    raise self.refuse("the query gave no result", "run it in a db_execute, or look at the server")
                 return connection, cursor, columns_of(cursor)
         except BaseException:
             self.give_back(connection)

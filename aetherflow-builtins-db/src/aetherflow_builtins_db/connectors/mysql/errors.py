@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from aetherflow_builtins_db.connectors.mysql.pymysql_parts import NONSENSE
 from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_os, one_line
 
 _NUMBERS: Mapping[int, Failure] = {
@@ -45,6 +46,9 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.SILENT if below is Failure.CONNECT_TIMEOUT else Failure.CONNECTION_LOST
     if number == _CANNOT_CONNECT or isinstance(error, OSError):
         return below or Failure.CONNECTION_LOST
+    in_disorder = number is None and type(error).__name__ == "InternalError"
+    if in_disorder or isinstance(error, NONSENSE):
+        return Failure.CONNECTION_LOST
     if isinstance(error, TypeError | ValueError | AttributeError | OverflowError):
         return Failure.CONNECTION_LOST if _READ_OF_CLOSED in str(error) else Failure.BAD_PARAMETER
     return Failure.OTHER

@@ -2,7 +2,8 @@
 
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
-its timeouts cannot be changed after the login; and it sends a password to whoever asks for it.
+its timeouts cannot be changed after the login, and are for each read, so that a server which sends a byte a second
+holds it for ever; and it sends a password to whoever asks for it.
 Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if the server does
 not offer it.
 
@@ -11,8 +12,13 @@ derived from the values, rows come from `fetchmany`, DelimitedWriter makes the C
 statement, and a vanished server is noticed only when the operating system notices it.
 """
 
+import contextlib
 import functools
+import io
 import socket
+import struct
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +27,16 @@ _CLEAR = (b"mysql_clear_password", b"mysql_old_password")
 """Plugins that give the password to the server, or a form of it that can be reversed."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
+MOST_LOGIN_BYTES = 1 << 20
+"""The most that a server may send until the login is done; real ones send less than 4 KiB."""
+MOST_ANSWER_BYTES = 1 << 30
+"""The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
+MOST_COLUMNS = 4096
+"""Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
+LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
+"""A server that sends fewer bytes a second for so many read timeouts will never end."""
+NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
+"""What PyMySQL raises for bytes that are no packet of MySQL, beside errors of values."""
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
 """The encoding of a column's text, None for bytes; and the function that converts it, None for no conversion."""
 
@@ -32,6 +48,96 @@ def are_known() -> bool:
     return pymysql.VERSION[:2] in _TRIED
 
 
+class _Login:
+    """The limits of a login."""
+
+    def __init__(self, read: Callable[[int], bytes], seconds: float) -> None:
+        self._read, self._left = read, MOST_LOGIN_BYTES
+        self._below: socket.socket | None = None
+        self.late = threading.Event()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def begin(self, sock: socket.socket) -> None:
+        """The connection is there."""
+        self._below = sock.dup()  # TLS takes `sock` over
+        self._timer.start()
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, if that is not too much for a login."""
+        self._left -= size
+        if self._left < 0:
+            raise OSError("the server sends too much before the login is done")
+        return self._read(size)
+
+    def _end(self) -> None:
+        self.late.set()
+        if self._below is not None:
+            with contextlib.suppress(OSError):
+                self._below.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._below is not None:
+            self._below.close()
+
+
+@functools.cache
+def _limited_class() -> Any:
+    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
+    import pymysql
+    from pymysql.constants import CR
+
+    class Result(pymysql.connections.MySQLResult):
+        def _get_descriptions(self) -> None:
+            if (self.field_count or 0) > MOST_COLUMNS:
+                raise pymysql.InternalError(f"a result of {self.field_count} columns")
+            super()._get_descriptions()  # type: ignore[misc]
+
+    class Limited(pymysql.connections.Connection):
+        _login: _Login
+        _line: "_Received | None" = None
+
+        def connect(self, sock: Any = None) -> None:
+            seconds = self.connect_timeout or 0.0
+            self._login = _Login(super()._read_bytes, seconds)  # type: ignore[misc]
+            self._read_bytes = self._login.read
+            try:
+                super().connect(sock)
+            except (*NONSENSE, TypeError, ValueError) as error:
+                text = "the server does not speak MySQL's protocol"
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
+            except pymysql.MySQLError as error:
+                if not self._login.late.is_set():
+                    raise
+                text = f"the login was not done within {seconds:g} s: {error.args[-1]}"
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
+            finally:
+                del self._read_bytes
+                self._login.close()
+
+        def _get_server_information(self) -> Any:
+            self._login.begin(vars(self)["_sock"])
+            return super()._get_server_information()  # type: ignore[misc]
+
+        def _read_query_result(self, unbuffered: bool = False) -> Any:
+            # As PyMySQL's own, but for the class of the result.
+            self._result: Any = None
+            result: Any = Result(self)
+            (result.init_unbuffered_query if unbuffered else result.read)()
+            self._result = result
+            if result.server_status is not None:
+                self.server_status = result.server_status
+            return result.affected_rows
+
+        def _write_bytes(self, data: bytes) -> None:
+            super()._write_bytes(data)  # type: ignore[misc]
+            if self._line is not None:
+                self._line.begin()
+
+    return Limited
+
+
 @functools.cache
 def connection_class() -> Any:
     """The class of connections that never give the password away: see the errors in it."""
@@ -41,7 +147,7 @@ def connection_class() -> Any:
     def refusal(what: str) -> pymysql.OperationalError:
         return pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, f"the server {what}: nothing was sent")
 
-    class Careful(pymysql.connections.Connection):
+    class Careful(_limited_class()):  # type: ignore[misc]  # made on use
         # The key with which PyMySQL encrypts a password that goes over an open line. It takes that of the server.
         @property
         def server_public_key(self) -> Any:
@@ -56,7 +162,7 @@ def connection_class() -> Any:
         def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
             if plugin_name in _CLEAR or (plugin_name == b"dialog" and not vars(self).get("_secure")):
                 raise refusal(f"wants the password by {plugin_name.decode()}")
-            return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
+            return super()._process_auth(plugin_name, *rest)
 
     return Careful
 
@@ -76,13 +182,20 @@ def cells(connection: Any) -> list[Cell]:
 
 def packets(connection: Any) -> Iterator[bytes]:
     """Yield the raw row packets of an unbuffered query."""
-    result, read = connection._result, connection._read_packet
+    result, read, line = connection._result, connection._read_packet, connection._line
     while True:
         packet = read()
+        line.left = MOST_ANSWER_BYTES
         if result._check_packet_is_eof(packet):
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
+
+
+def taken(connection: Any) -> None:
+    """What has come of the answer is not kept."""
+    if are_known():
+        connection._line.left = MOST_ANSWER_BYTES
 
 
 def forget_rest(connection: Any, cursor: Any) -> None:
@@ -96,6 +209,48 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
     """Set the read and write timeouts of an open connection, in seconds; None is no limit."""
     if are_known():
         connection._read_timeout, connection._write_timeout = read, write
+
+
+class _Received(socket.SocketIO):
+    """The receiving side of a connection, with a least rate and a size of one answer.
+
+    The wait for an answer's first byte does not count.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, "r")
+        self._limit = sock.gettimeout
+        self.begin()
+
+    def begin(self) -> None:
+        """A request is sent."""
+        self._waited: float | None = None
+        self._came = 0
+        self.left = MOST_ANSWER_BYTES
+
+    def readinto(self, buffer: Any) -> int | None:
+        began = time.monotonic()
+        size = super().readinto(buffer)
+        self.left -= size or 0
+        if self.left < 0:
+            raise OSError(f"one answer has more than {MOST_ANSWER_BYTES:,} bytes")
+        limit = self._limit()
+        if limit is not None:
+            self._waited = 0.0 if self._waited is None else self._waited + time.monotonic() - began
+            self._came += size or 0
+            if self._waited >= limit * SLOW_LIMITS:
+                if self._came < self._waited * LEAST_PER_SECOND:
+                    raise TimeoutError(f"timed out: fewer than {LEAST_PER_SECOND} bytes per second")
+                self._waited, self._came = 0.0, 0
+        return size
+
+
+def keep_pace(connection: Any) -> None:
+    """Give a server up that drips its answers; nothing that it has sent may be unread."""
+    if are_known():
+        connection._line = _Received(connection._sock)
+        connection._sock._io_refs += 1  # as `makefile` counts
+        connection._rfile = io.BufferedReader(connection._line)
 
 
 def keep_alive(connection: Any) -> None:

@@ -123,7 +123,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         # prepare_threshold=None: prepared statements would remain in the sessions of a pooler such as PgBouncer.
         connection = connection_class().connect(**self.connect_arguments(), autocommit=True, prepare_threshold=None)
         try:
-            connection.silence_limit = self.opts.connect_timeout
+            connection.silence_limit = connection.answer_limit = self.opts.connect_timeout
             register_loaders(connection)
             settings = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "extra_float_digits": 1}
             if self.opts.statement_timeout:
@@ -135,7 +135,7 @@ class PostgresConnector(ServerBase[Config, Options]):
             for statement in self.opts.init_sql:
                 connection.execute(statement)
             note_session(connection)
-            connection.silence_limit = self.silence_limit
+            self._wait_as_usual(connection)
         except BaseException:
             connection.close()
             raise
@@ -143,9 +143,12 @@ class PostgresConnector(ServerBase[Config, Options]):
 
     def check(self, connection: Any) -> None:
         """Run SELECT 1; the server must answer within `connect_timeout`."""
-        connection.silence_limit = self.opts.connect_timeout
+        connection.silence_limit = connection.answer_limit = self.opts.connect_timeout
         connection.execute("SELECT 1")
-        connection.silence_limit = self.silence_limit
+        self._wait_as_usual(connection)
+
+    def _wait_as_usual(self, connection: Any) -> None:
+        connection.silence_limit, connection.answer_limit = self.silence_limit, self.opts.answer_limit
 
     def cancel(self, connection: "psycopg.Connection[Any]") -> None:
         """Ask the server to stop the query."""
@@ -160,7 +163,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         """Call pg_terminate_backend over a second connection, if that server has the session."""
         if connection.begun is not None:
             with connection_class().connect(**self.connect_arguments(), autocommit=True) as other:
-                other.silence_limit = self.opts.connect_timeout
+                other.silence_limit = other.answer_limit = self.opts.connect_timeout
                 end_session(other, connection)
 
     def failure_of(self, error: BaseException) -> Failure:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.connectors.postgres.wait import wait_for
+from aetherflow_builtins_db.connectors.postgres.wait import Wait
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,7 +24,7 @@ class _Line:
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self.pgconn: PGconn = connection.pgconn
-        self._limit: float | None = getattr(connection, "silence_limit", None)
+        self._patience = Wait(self.pgconn, getattr(connection, "silence_limit", None))
         self._poll = select.poll()
         self._socket = self.pgconn.socket
 
@@ -37,7 +37,7 @@ class _Line:
 
     def receive(self) -> None:
         """Wait until data arrives and read it into libpq's buffer."""
-        wait_for(self._poll, self.pgconn, self._limit)
+        self._patience.poll(self._poll)
         self.pgconn.consume_input()
 
     def result(self) -> "PGresult | None":
@@ -48,7 +48,7 @@ class _Line:
 
     def _wait(self, events: int) -> None:
         self._poll.register(self._socket, events)
-        wait_for(self._poll, self.pgconn, self._limit)
+        self._patience.poll(self._poll)
 
 
 def copy_out(connection: "psycopg.Connection[Any]", sql: str) -> Iterator[tuple[int, bytes]]:

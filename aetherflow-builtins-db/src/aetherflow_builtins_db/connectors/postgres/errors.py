@@ -56,6 +56,8 @@ def failure_of(error: BaseException) -> Failure:
     error = first_cause(error)
     if getattr(error, "silent", False):
         return Failure.SILENT
+    if getattr(error, "late", False):
+        return Failure.STATEMENT_TIMEOUT
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if state == _CANCELED:
         return Failure.STATEMENT_TIMEOUT if _BY_TIME in str(error) else Failure.INTERRUPTED
@@ -64,6 +66,8 @@ def failure_of(error: BaseException) -> Failure:
     kinds = [each.__name__ for each in type(error).__mro__]
     if "OperationalError" in kinds:
         return first_match(str(error), _AT_CONNECT) or Failure.CONNECTION_LOST
+    if kinds[0] == "DatabaseError":  # of libpq itself, not of the server: what came is no message of PostgreSQL
+        return Failure.CONNECTION_LOST
     if "ProgrammingError" in kinds or isinstance(error, TypeError | ValueError | AttributeError | OverflowError):
         return Failure.BAD_PARAMETER
     return failure_of_os(error) or Failure.OTHER
@@ -76,13 +80,13 @@ def failure_of_state(state: str) -> Failure | None:
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """The error in the context chain that reports a silent server; otherwise the error itself.
+    """The error in the context chain that reports a limit of waiting; otherwise the error itself.
 
     At the end of a COPY psycopg sends a message to the server; its failure hides the first error.
     """
     seen: BaseException | None = error
     while seen is not None:
-        if getattr(seen, "silent", False):
+        if any(getattr(seen, kind, False) for kind in ("silent", "late", "endless")):
             return seen
         seen = seen.__context__
     return error

@@ -47,6 +47,9 @@ class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
 
     def _recv(self, length: int, timeout: float) -> tuple[bytes | None, float]:
         began = time.monotonic()
+        if length > self.MAX_SIZE:  # the library would make room for the 4 GiB that a server may announce
+            self.close()
+            return None, timeout
         with self._close_lock:
             if not self.connected:
                 return None, timeout

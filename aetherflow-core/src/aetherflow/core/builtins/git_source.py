@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -115,7 +116,7 @@ class GitSource(BundleSource[Config]):
         self._files = None
         if self._reader is not None:
             with self._reader as reader:
-                reader.kill()
+                _kill(reader)
             self._reader = None
         if self._folder is not None:
             self._folder.cleanup()
@@ -187,8 +188,8 @@ class GitSource(BundleSource[Config]):
     def _entries(self, *arguments: str) -> Iterator[bytes]:
         """What a git command writes, split at null bytes; the process ends with the iteration."""
         with self._process(*arguments) as git, contextlib.ExitStack() as stack:
-            stack.callback(git.kill)
-            timer = threading.Timer(self.conf.timeout_seconds, git.kill)
+            stack.callback(_kill, git)
+            timer = threading.Timer(self.conf.timeout_seconds, _kill, [git])
             stack.callback(timer.cancel)
             timer.start()
             assert git.stdout is not None and git.stderr is not None  # noqa: S101, PT018 pipes were asked for
@@ -209,8 +210,10 @@ class GitSource(BundleSource[Config]):
         with self._process(*arguments) as git:
             try:
                 out, err = git.communicate(timeout=self.conf.timeout_seconds)
-            except subprocess.TimeoutExpired:
-                git.kill()
+            except BaseException as error:
+                _kill(git)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
                 message = f"bundle source git: git {arguments[0]} took longer than {self.conf.timeout_seconds:g} s"
                 raise ConnectorError(message, fix="raise bundle.source.timeout_seconds, or check the network") from None
         if git.returncode:
@@ -230,10 +233,18 @@ class GitSource(BundleSource[Config]):
             ["/bin/sh", "-c", _LIMITED, "git", *settings, *arguments],
             cwd=self._folder.name,
             env=env,
+            start_new_session=True,  # so that it can be ended with the helpers that wait for the server
             stdin=subprocess.PIPE if arguments[0] == "cat-file" else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if arguments[0] != "cat-file" else subprocess.DEVNULL,
         )
+
+
+def _kill(git: "subprocess.Popen[bytes]") -> None:
+    """End a git process and its helpers."""
+    with contextlib.suppress(ProcessLookupError):
+        if git.poll() is None:
+            os.killpg(git.pid, signal.SIGKILL)
 
 
 def _shown(text: str) -> str:
