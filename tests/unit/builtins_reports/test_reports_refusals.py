@@ -90,12 +90,6 @@ def test_a_bomb_is_no_template(reports: Reports, packed_bomb: Path) -> None:
     assert "t.xlsx" in message
 
 
-def test_read_refuses_a_bomb_too(reports: Reports, packed_bomb: Path) -> None:
-    shutil.copy(packed_bomb, reports.folder / "t.xlsx")
-    message = reports.fails("excel_read", source_path=str(reports.folder / "t.xlsx"), output="o.csv")
-    assert "inflates to 150 MiB" in message
-
-
 def test_a_signature_is_left_out_with_a_warning(reports: Reports) -> None:
     layout(reports.folder / "t.xlsx")
 
