@@ -11,7 +11,7 @@ from aetherflow_builtins_reports.steps.fields import JsonNames, Word
 
 Format: TypeAlias = Literal["csv", "tsv", "parquet"]
 BASE_MEMORY, MEMORY_FACTOR = 192 << 20, 128
-"""Bytes of memory for any workbook, and for each byte of its size. Sheets of one repeated value take up to 75 for each byte."""
+"""Bytes of memory for any workbook, and for each byte of its size. Sheets of one repeated value take up to 75."""
 BASE_SECONDS, SECONDS_PER_MIB = 20, 10
 """CPU time for any workbook, and for each MiB of its size; a slow machine takes 2 for each MiB."""
 
