@@ -114,5 +114,6 @@ def read_through(path: str, size: int | None) -> None:
     reader = ParquetReader(path)
     for record_batch in reader.record_batches(size) if size else ():
         for column in record_batch.columns:
-            if "dictionary<" in str(column.type):  # its values take more memory in Python than in Arrow
+            if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
+                # its values can take far more memory in Python than in Arrow
                 column.to_pylist()

@@ -21,7 +21,7 @@ class ParquetSource:
         except ImportError as error:
             raise missing_extra(f"reading {path.name}", "parquet") from error
         self.path = path
-        self._arrow = pa
+        self.arrow = pa
         try:
             self._file: Any = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
@@ -35,7 +35,7 @@ class ParquetSource:
         """Yield Arrow's record batches; SourceError if the file is damaged."""
         try:
             yield from self._file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self.arrow.ArrowException, OSError) as error:
             if _is_of_the_system(error):
                 raise
             raise SourceError(f"{self.path} cannot be read: {error}") from error
@@ -48,13 +48,13 @@ class ParquetSource:
 
     def values(self, column: Any) -> list[Any]:
         """The values of an Arrow column, as Python has them."""
-        kind, types = column.type, self._arrow.types
+        kind, types = column.type, self.arrow.types
         if types.is_timestamp(kind) and kind.unit == "ns":  # Python's types have microseconds only
-            column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
+            column = column.cast(self.arrow.timestamp("us", kind.tz), safe=False)
         elif types.is_time64(kind) and kind.unit == "ns":
-            column = column.cast(self._arrow.time64("us"), safe=False)
+            column = column.cast(self.arrow.time64("us"), safe=False)
         elif types.is_duration(kind):
-            column = column.cast(self._arrow.duration("us"), safe=False)
+            column = column.cast(self.arrow.duration("us"), safe=False)
         try:
             return list(column.to_pylist())
         except (ValueError, OverflowError):  # times outside Python's years 1 to 9999
@@ -76,9 +76,14 @@ def read_through(path: str, *, rows: bool) -> None:
     source = ParquetSource(Path(path))
     for batch in source.batches() if rows else ():
         for column in batch.columns:
-            if "dictionary<" in str(column.type):  # its values take more memory in Python than in Arrow
+            if _grows(source.arrow, column.type):
                 for start in range(0, len(column), CHUNK_ROWS):
                     source.values(column.slice(start, CHUNK_ROWS))
+
+
+def _grows(arrow: Any, kind: Any) -> bool:
+    """Whether values of a type can take far more memory in Python than in Arrow."""
+    return bool(arrow.types.is_dictionary(kind) or arrow.types.is_nested(kind))
 
 
 def _is_of_the_system(error: BaseException) -> bool:
