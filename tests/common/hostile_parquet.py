@@ -31,6 +31,14 @@ def dictionary(rows: int, size: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * size]))
 
 
+def zeros(kind: Any, size: "int | list[int]") -> pa.Array:
+    """So many zeros, or with offsets one value of so many bytes."""
+    if isinstance(size, int):
+        return pa.Array.from_buffers(kind, size, [None, pa.py_buffer(bytes(size))])
+    data = pa.py_buffer(bytes(size[-1]))
+    return pa.Array.from_buffers(kind, len(size) - 1, [None, pa.py_buffer(struct.pack(f"<{len(size)}i", *size)), data])
+
+
 def changed(at: int, new: bytes) -> Make:
     """Bytes of the sound file replaced, counted from its end if negative."""
 
@@ -68,10 +76,10 @@ ALL: dict[str, Make] = {
     "one-text-for-all-rows.parquet": lambda: parquet(pa.table({"a": dictionary(20_000, MIB)}), store_schema=False),
     "one-text-kept-once.parquet": lambda: parquet(pa.table({"a": dictionary(20_000, MIB)})),
     "a-page-of-gigabytes.parquet": lambda: parquet(
-        pa.table({"a": pa.array(["x" * (80 * MIB)] * 3)}), use_dictionary=False, write_statistics=False
+        pa.table({"a": zeros(pa.binary(), [0, 240 * MIB])}), use_dictionary=False, write_statistics=False
     ),
     "a-list-without-end.parquet": lambda: parquet(
-        pa.table({"a": pa.ListArray.from_arrays([0, 32 * MIB], pa.nulls(32 * MIB, pa.int8()).fill_null(0))})
+        pa.table({"a": pa.ListArray.from_arrays([0, 32 * MIB], zeros(pa.int8(), 32 * MIB))})
     ),
     "a-dictionary-in-lists.parquet": lambda: parquet(
         pa.table({"a": pa.ListArray.from_arrays([0, 20_000], dictionary(20_000, 64 * 1024))})

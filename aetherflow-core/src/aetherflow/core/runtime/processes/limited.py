@@ -16,8 +16,6 @@ from aetherflow.core.base.errors import AetherflowError, LimitExceededError, Pro
 from aetherflow.core.runtime.processes import limited_program
 
 POLL_SECONDS = 0.1
-_MEMORY_SIGNALS = (signal.SIGABRT, signal.SIGKILL)
-"""Libraries abort when they get no memory; the kernel kills when the machine has none."""
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -70,8 +68,11 @@ class LimitedCall:
         if code == -signal.SIGXCPU or used >= self.cpu_seconds:
             message = f"{self.subject}: decoding it takes more than {self.cpu_seconds} s of CPU time"
             return LimitExceededError(message, fix=self.fix)
-        if -code in _MEMORY_SIGNALS:
+        if code == -signal.SIGABRT:  # what many libraries do when they get no memory
             return self._memory()
+        if code == -signal.SIGKILL:
+            message = f"{self.subject}: its decoder was killed; the system does so when it has no memory left"
+            return LimitExceededError(message, fix=self.fix)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         lines = err.decode(errors="replace").strip().splitlines()
         detail = f": {lines[-1].strip()[:300]}" if lines else ""
