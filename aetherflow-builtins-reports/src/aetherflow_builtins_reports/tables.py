@@ -38,7 +38,7 @@ def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
 def _dtype(known: Sequence[Any]) -> ColumnType:
     types = {type(value) for value in known}
     if types <= {int, float} and types:
-        whole = all(value == int(value) and abs(value) < _EXACT for value in known)
+        whole = all(abs(value) < _EXACT and value == int(value) for value in known)  # infinity has no int
         return "int" if whole else "float"
     if types == {bool}:
         return "bool"
@@ -55,7 +55,7 @@ def text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return str(int(value)) if value == int(value) and abs(value) < _EXACT else repr(value)
+            return str(int(value)) if abs(value) < _EXACT and value == int(value) else repr(value)
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
         case datetime.timedelta():
@@ -83,10 +83,12 @@ _CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
 
 def write_delimited(columns: Sequence[TypedColumn], rows: int, file: BinaryIO, delimiter: str) -> None:
     """Write a header and the rows as UTF-8: null is an empty field, text is quoted if necessary."""
-    texts = [[None if value is None else _field(value) for value in column.values] for column in columns]
     file.write(_lines([[column.name for column in columns]], delimiter))
     for start in range(0, rows, _ROWS):
-        part = [column[start : start + _ROWS] for column in texts]
+        part = [
+            [None if value is None else _field(value) for value in column.values[start : start + _ROWS]]
+            for column in columns
+        ]
         file.write(_lines(list(zip(*part, strict=True)), delimiter))
 
 

@@ -37,7 +37,7 @@ _LINES = {
         steps
     """,
     "aetherflow_builtins_reports": """
-        errors package cells sources tables shift fill steps
+        errors package cells sources tables reading shift fill steps
     """,
     "aetherflow_builtins_rest": """
         jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items

@@ -104,27 +104,6 @@ def test_lines_of_json_in_batches(ready: Any) -> None:
     assert [row[0] for row in loaded(ready)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_what_is_no_parquet(ready: Any) -> None:
-    message, fix = refused(ready, **load(write(ready, "PAR1 it is not", "in.parquet")))
-    assert "in.parquet is no Parquet file: " in message
-    assert fix == "check the file, or set format"
-
-
-def test_a_parquet_file_that_is_damaged_within(ready: Any) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(write(ready, "", "in.parquet"))
-    table = pa.table({"a": list(range(50_000)), "s": [f"{number:x}" * 3 for number in range(50_000)]})
-    pq.write_table(table, path, row_group_size=10_000, compression="gzip")
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 2000] = bytes(2000)
-    path.write_bytes(data)
-    message, _ = refused(ready, **load(str(path)))
-    assert "the Parquet file cannot be read from row " in message
-
-
 # Names
 
 

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from reports_project import Reports, cells
@@ -99,16 +97,6 @@ def test_lines_that_end_as_on_old_macs_and_on_windows(project: Reports) -> None:
         assert cells(out["output"], "DATA_q") == {"A1": "a", "B1": "b", "A2": "1", "B2": "2", "A3": "3", "B3": "4"}
         found = cells(project.fill("t.xlsx", region)["output"], "Report")
         assert (found["A30"], found["B31"]) == ("1", "4")
-
-
-def test_columns_of_parquet_can_be_cast_without_its_header(project: Reports) -> None:
-    pq.write_table(pa.table({"a": ["1", "2"], "b": ["2026-01-05", "x"]}), project.folder / "d.parquet")
-    target = {"name": "q", "source_path": str(project.folder / "d.parquet"), "read_header": False,
-              "columns": ["n", "day"], "dtypes": {"n": "int", "day": "date"}}  # fmt: skip
-    out = project.fill("t.xlsx", target)
-    found = cells(out["output"], "DATA_q")
-    assert (found["A1"], found["A2"], found["B2"]) == (1, 2, "x")
-    assert out["written"][0]["adjusted"] == {"column 2": {"failed_casts": 1}}
 
 
 def test_an_empty_line_is_an_empty_row(project: Reports) -> None:

@@ -90,10 +90,22 @@ def test_a_bomb_is_no_template(reports: Reports, packed_bomb: Path) -> None:
     assert "t.xlsx" in message
 
 
-def test_read_refuses_a_bomb_too(reports: Reports, packed_bomb: Path) -> None:
-    shutil.copy(packed_bomb, reports.folder / "t.xlsx")
-    message = reports.fails("excel_read", source_path=str(reports.folder / "t.xlsx"), output="o.csv")
-    assert "inflates to 150 MiB" in message
+@pytest.mark.parametrize(
+    ("part", "end", "filler"),
+    [
+        ("xl/styles.xml", b"</cellXfs>", b"<xf/>"),
+        ("xl/workbook.xml", b"</definedNames>", b'<definedName name="a">Report!$A$1</definedName>'),
+        ("xl/_rels/workbook.xml.rels", b"</Relationships>", b'<Relationship Id="x" Type="t" Target="y"/>'),
+    ],
+)
+def test_a_small_bomb_in_a_part_that_is_held_is_no_template(
+    reports: Reports, part: str, end: bytes, filler: bytes
+) -> None:
+    layout(reports.folder / "t.xlsx")
+    many = filler * ((3 << 20) // len(filler))
+    rewrite(reports.folder / "t.xlsx", lambda parts: parts.update({part: parts[part].replace(end, many + end)}))
+    message = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[TARGET])
+    assert f"its part {part} inflates to more than 2 MiB" in message
 
 
 def test_a_signature_is_left_out_with_a_warning(reports: Reports) -> None:

@@ -276,17 +276,13 @@ def test_below_on_a_data_sheet_is_a_warning(project: Reports) -> None:
     assert (found["A12"], found["A20"], found["A21"]) == ("x", "id", "0")
 
 
-def test_packed_and_typed_sources(project: Reports) -> None:
+def test_packed_sources(project: Reports) -> None:
     import gzip
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table({"id": [1, 2, 3]}), project.folder / "d.parquet")
     (project.folder / "d.jsonl").write_text('{"id": 1}\n\n{"id": 2}\n{"id": 3}\n')
     with gzip.open(project.folder / "d.csv.gz", "wt") as file:
         file.write("id\n1\n2\n3\n")
-    for name in ("d.parquet", "d.jsonl", "d.csv.gz"):
+    for name in ("d.jsonl", "d.csv.gz"):
         out = project.fill("t.xlsx", region(str(project.folder / name), type_cast="basic"))
         found = cells(out["output"], "Report")
         assert (found["A6"], found["A8"], found["E9"], found["A14"]) == (1, 3, "beside", "QC_ANCHOR"), name

@@ -3,13 +3,10 @@
 import datetime
 import gzip
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import openpyxl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -128,29 +125,6 @@ def test_workbooks_that_count_from_1904(project: Reports) -> None:
     ))  # fmt: skip
     found, counts = column(project, ["2026-01-05", "1903-12-31"], "date")
     assert (found, counts) == ([DAY, "1903-12-31"], {"early_dates": 1})
-
-
-def test_parquet_keeps_its_types(project: Reports) -> None:
-    zoned = datetime.datetime(2026, 1, 5, 10, 30, tzinfo=datetime.UTC)
-    table = pa.table({
-        "i": pa.array([1, None, 10**17]), "f": pa.array([0.5, float("nan"), 1e300]), "b": [True, None, False],
-        "d": pa.array([DAY.date(), None, datetime.date(1800, 1, 1)]), "t": pa.array([MOMENT, None, MOMENT]),
-        "z": pa.array([zoned, None, zoned], pa.timestamp("us", "Europe/Vienna")),
-        "dec": pa.array([Decimal("1.25"), None, Decimal("12345678901234567.25")]),
-        "l": [[1, 2], None, []], "s": [{"a": 1}, None, {"a": None}], "x": pa.array([b"ab", None, b""]),
-        "h": pa.array([datetime.time(6), None, datetime.time(0)]),
-    })  # fmt: skip
-    pq.write_table(table, project.folder / "d.parquet")
-    out = project.fill("t.xlsx", {"name": "q", "source_path": str(project.folder / "d.parquet")})
-    found = cells(out["output"], "DATA_q")
-    assert [found.get(f"{c}2") for c in "ABCDEFGHIJK"] == [
-        1, 0.5, True, DAY, MOMENT, MOMENT, 1.25, "[1, 2]", '{"a": 1}', "YWI=", datetime.time(6),
-    ]  # fmt: skip
-    assert (found["A4"], found["D4"], found["G4"]) == ("1" + "0" * 17, "1800-01-01", "12345678901234567.25")
-    assert out["written"][0]["adjusted"] == {
-        "i": {"long_numbers": 1}, "f": {"not_finite": 1}, "d": {"early_dates": 1}, "z": {"zoned_times": 2},
-        "dec": {"long_numbers": 1},
-    }  # fmt: skip
 
 
 def test_packed_and_other_files(project: Reports) -> None:

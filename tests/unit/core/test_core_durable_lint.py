@@ -11,6 +11,7 @@ from aetherflow.core.base import durable
 SOURCES = Path(durable.__file__).parents[2]
 EXEMPT = {
     ("runtime/processes/guard_program.py", "os.fork"): "the twin of the guard, which ends with the run",
+    ("runtime/processes/limited_program.py", "open"): "the kernel's file of that process, which dies with it",
     (
         "kernel/state/ownership.py",
         "os.open",

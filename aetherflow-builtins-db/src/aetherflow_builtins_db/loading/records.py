@@ -74,19 +74,46 @@ class ParquetReader:
         pa = require_pyarrow()
         try:
             self._file = pa.parquet.ParquetFile(path)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise StepError(f"{path} is no Parquet file: {error}", fix="check the file, or set format") from error
         self.names: list[str] = list(self._file.schema_arrow.names)
         self._errors = (pa.ArrowException, OSError)
 
+    def record_batches(self, size: int) -> Iterator[Any]:
+        """Yield Arrow's record batches; StepError if the file is damaged."""
+        number = 1
+        try:
+            for record_batch in self._file.iter_batches(batch_size=size):
+                yield record_batch
+                number += record_batch.num_rows
+        except MemoryError:
+            raise
+        except self._errors as error:
+            raise StepError(f"the Parquet file cannot be read from row {number} on: {error}") from error
+
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
         """Yield the rows in batches; no row is ever rejected here."""
         del on_reject
         number = 1
-        try:
-            for record_batch in self._file.iter_batches(batch_size=size):
-                rows = list(zip(*(column.to_pylist() for column in record_batch.columns), strict=True))
-                yield Batch(rows, list(range(number, number + len(rows))))
-                number += len(rows)
-        except self._errors as error:
-            raise StepError(f"the Parquet file cannot be read from row {number} on: {error}") from error
+        for record_batch in self.record_batches(size):
+            rows = list(zip(*(column.to_pylist() for column in record_batch.columns), strict=True))
+            yield Batch(rows, list(range(number, number + len(rows))))
+            number += len(rows)
+
+
+def read_through(path: str, size: int | None) -> None:
+    """In a limited child: decode a Parquet file in batches of `size` rows, or for None only what is known of it.
+
+    A page, or a dictionary, may unpack to any size, and no setting of Arrow limits that.
+    """
+    pa = require_pyarrow()
+    pa.set_cpu_count(1)  # every thread takes 8 MiB of the limit for its stack
+    pa.set_io_thread_count(1)
+    reader = ParquetReader(path)
+    for record_batch in reader.record_batches(size) if size else ():
+        for column in record_batch.columns:
+            if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
+                # its values can take far more memory in Python than in Arrow
+                column.to_pylist()

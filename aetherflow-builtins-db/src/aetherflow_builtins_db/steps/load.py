@@ -121,6 +121,12 @@ class _EmptyError(Exception):
     """Rolls back a load without rows whose step is to be skipped."""
 
 
+BASE_MEMORY, MEMORY_FACTOR = 224 << 20, 16
+"""Bytes of memory for any Parquet file, and for each byte of its size. Usual files take 60 MiB and 2 for each byte."""
+BASE_SECONDS, SECONDS_PER_MIB = 5, 2
+"""CPU time for any Parquet file, and for each MiB of its size."""
+
+
 class DbLoad(Step[Inputs]):
     """Loads a CSV, TSV, JSON Lines or Parquet file into a table, by the fastest way that the database has.
 
@@ -144,7 +150,7 @@ class DbLoad(Step[Inputs]):
     def run(self) -> StepResult:
         args = self.args
         rejects = Rejects(args.max_rejects)
-        load = self._load(rejects)
+        load = self._load(rejects, look_at=args.batch_rows)
         try:
             result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
         except _EmptyError:
@@ -178,8 +184,19 @@ class DbLoad(Step[Inputs]):
             case _:
                 return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
 
-    def _load(self, rejects: Rejects) -> Load:
+    def _load(self, rejects: Rejects, *, look_at: int | None = None) -> Load:
+        """The load; a Parquet file is read by a limited child before, all of it in batches of `look_at` rows."""
         args, ctx = self.args, self.ctx
+        source = self._source()
+        if args.file_format == "parquet":
+            ctx.call_limited(
+                "aetherflow_builtins_db.loading.records:read_through",
+                {"path": str(source.path), "size": look_at},
+                subject=str(source.path),
+                memory_bytes=BASE_MEMORY + MEMORY_FACTOR * source.size,
+                cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
+                fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
+            )
         connector: Any = ctx.connectors.db(args.resource)
         typed: SqlConnector = connector
         # The name is independent of the run, so that the next run finds a table that a killed load left behind.
@@ -187,7 +204,7 @@ class DbLoad(Step[Inputs]):
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
         server = server_of(typed, load_name, ctx.scratch_dir(self.job_id), ctx.log.info)
         request = LoadRequest(
-            source=self._source(),
+            source=source,
             table=args.table,
             mode=args.mode,
             load_id=self._load_id,

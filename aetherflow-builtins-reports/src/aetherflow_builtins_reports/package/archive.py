@@ -17,6 +17,8 @@ MAX_STREAM_BYTES = 16 << 30
 """Limit for a part that is read as a stream: a sheet, or the shared strings."""
 MAX_RATIO, RATIO_FROM = 400, 32 << 20
 """Maximum ratio of inflated to compressed size for parts above RATIO_FROM bytes. Real sheets stay below 100."""
+HELD_RATIO, HELD_FROM = 100, 2 << 20
+"""The same for parts that are held in memory, where a byte of styles may take 70; real ones stay below 60."""
 BLOCK = 1 << 16
 _COPY_BLOCK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -74,7 +76,9 @@ class Archive:
             raise self.error(f"lacks the part {part}, so it is damaged", "open and save it in Excel") from None
 
     def read(self, part: str) -> bytes:
-        return b"".join(self.stream(part, MAX_SMALL_BYTES))
+        """The inflated bytes of a part, within the limits for parts that are held in memory."""
+        most = max(HELD_FROM, self.info(part).compress_size * HELD_RATIO)
+        return b"".join(self.stream(part, min(most, MAX_SMALL_BYTES)))
 
     def stream(self, part: str, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
         """Yield the inflated bytes of a part in blocks; WorkbookError if it is damaged or exceeds the limits.

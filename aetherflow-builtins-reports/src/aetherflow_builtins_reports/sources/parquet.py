@@ -21,33 +21,40 @@ class ParquetSource:
         except ImportError as error:
             raise missing_extra(f"reading {path.name}", "parquet") from error
         self.path = path
-        self._arrow = pa
+        self.arrow = pa
         try:
             self._file: Any = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if _is_of_the_system(error):
                 raise
             raise SourceError(f"{path} is no Parquet file: {error}") from error
         self.names: list[str] | None = list(self._file.schema_arrow.names) if has_header else None
         self.rows = int(self._file.metadata.num_rows)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def batches(self) -> Iterator[Any]:
+        """Yield Arrow's record batches; SourceError if the file is damaged."""
         try:
-            for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-                for start in range(0, batch.num_rows, CHUNK_ROWS):
-                    part = batch.slice(start, CHUNK_ROWS)
-                    yield Chunk([self._values(column) for column in part.columns], part.num_rows)
-        except self._arrow.ArrowException as error:
+            yield from self._file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
+        except (self.arrow.ArrowException, OSError) as error:
+            if _is_of_the_system(error):
+                raise
             raise SourceError(f"{self.path} cannot be read: {error}") from error
 
-    def _values(self, column: Any) -> list[Any]:
-        kind, types = column.type, self._arrow.types
+    def chunks(self) -> Iterator[Chunk]:
+        for batch in self.batches():
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                part = batch.slice(start, CHUNK_ROWS)
+                yield Chunk([self.values(column) for column in part.columns], part.num_rows)
+
+    def values(self, column: Any) -> list[Any]:
+        """The values of an Arrow column, as Python has them."""
+        kind, types = column.type, self.arrow.types
         if types.is_timestamp(kind) and kind.unit == "ns":  # Python's types have microseconds only
-            column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
+            column = column.cast(self.arrow.timestamp("us", kind.tz), safe=False)
         elif types.is_time64(kind) and kind.unit == "ns":
-            column = column.cast(self._arrow.time64("us"), safe=False)
+            column = column.cast(self.arrow.time64("us"), safe=False)
         elif types.is_duration(kind):
-            column = column.cast(self._arrow.duration("us"), safe=False)
+            column = column.cast(self.arrow.duration("us"), safe=False)
         try:
             return list(column.to_pylist())
         except (ValueError, OverflowError):  # times outside Python's years 1 to 9999
@@ -59,6 +66,29 @@ class ParquetSource:
 
     def close(self) -> None:
         self._file.close()
+
+
+def read_through(path: str, *, rows: bool) -> None:
+    """In a limited child: decode the file as `chunks` does, or without `rows` only what is known of it.
+
+    A page, or a dictionary, may unpack to any size, and no setting of Arrow limits that.
+    """
+    source = ParquetSource(Path(path))
+    for batch in source.batches() if rows else ():
+        for column in batch.columns:
+            if _grows(source.arrow, column.type):
+                for start in range(0, len(column), CHUNK_ROWS):
+                    source.values(column.slice(start, CHUNK_ROWS))
+
+
+def _grows(arrow: Any, kind: Any) -> bool:
+    """Whether values of a type can take far more memory in Python than in Arrow."""
+    return bool(arrow.types.is_dictionary(kind) or arrow.types.is_nested(kind))
+
+
+def _is_of_the_system(error: BaseException) -> bool:
+    """Whether an error tells of memory or the disk, and not of the file."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _value(scalar: Any) -> Any:

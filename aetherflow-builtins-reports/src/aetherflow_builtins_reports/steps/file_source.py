@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputError, StepInputs
+from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs
 from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, Quoting
 from aetherflow_builtins_reports.sources.jsonl import JsonlSource
 from aetherflow_builtins_reports.sources.opening import unpacked_suffix
@@ -17,6 +17,10 @@ AnySource: TypeAlias = DelimitedSource | JsonlSource | ParquetSource
 _BY_SUFFIX: dict[str, Format] = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
+BASE_MEMORY, MEMORY_FACTOR = 224 << 20, 16
+"""Bytes of memory for any Parquet file, and for each byte of its size. Usual files take 60 MiB and 2 for each byte."""
+BASE_SECONDS, SECONDS_PER_MIB = 5, 2
+"""CPU time for any Parquet file, and for each MiB of its size."""
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 
 
@@ -112,8 +116,11 @@ class FileSource(ReadingOptions, Casting):
             raise StepInputError(f"{self.owner}: delimiter and quotechar must differ, and neither may be a line end")
         return dialect
 
-    def open(self, path: Path) -> AnySource:
-        """Open the file; StepInputError if it does not exist, SourceError if it cannot be read."""
+    def open(self, path: Path, ctx: RunContext, *, rows: bool = True) -> AnySource:
+        """Open the file; StepInputError if it does not exist, SourceError if it cannot be read.
+
+        A Parquet file is first read by a limited child: all of it, or without `rows` only what is known of it.
+        """
         if not path.is_file():
             raise StepInputError(
                 f"{self.owner}: source {path} does not exist",
@@ -122,6 +129,15 @@ class FileSource(ReadingOptions, Casting):
             )
         kind = self.format_of(path)
         if kind == "parquet":
+            size = path.stat().st_size
+            ctx.call_limited(
+                "aetherflow_builtins_reports.sources.parquet:read_through",
+                {"path": str(path), "rows": rows},
+                subject=str(path),
+                memory_bytes=BASE_MEMORY + MEMORY_FACTOR * size,
+                cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (size >> 20),
+                fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
+            )
             return ParquetSource(path, has_header=self.read_header)
         if kind == "jsonl":
             return JsonlSource(path, self.columns_json, self.dialect(path).encoding)

@@ -70,7 +70,7 @@ class ExcelFillFromFile(FillStep[Inputs]):
             template = stack.enter_context(self.template())
             sources: list[AnySource] = []
             for target, path in zip(targets, paths, strict=True):
-                sources.append(target.open(path))
+                sources.append(target.open(path, self.ctx))
                 stack.callback(sources[-1].close)
                 target.guard(path, self.args.rows_threshold)
             filling = self.filling(template)
@@ -153,5 +153,5 @@ class ExcelFillFromFile(FillStep[Inputs]):
         """A text about rows that would be inserted; empty if there are none, or no template yet."""
         if target.effective_insert == "replace" or not self.ctx.asset_path(self.args.template_path).is_file():
             return ""
-        with self.template() as template, contextlib.closing(target.open(path)) as source:
+        with self.template() as template, contextlib.closing(target.open(path, self.ctx, rows=False)) as source:
             return self._draft(self.filling(template), target, self.places(template, [target])[0], source).room

@@ -1,23 +1,19 @@
 import json
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+import secrets
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.package.archive import Archive
-from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area, split_sheet
+from aetherflow_builtins_reports.package.refs import parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, Word
-from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
-
-if TYPE_CHECKING:
-    import python_calamine as calamine
 
 ReadFormat: TypeAlias = Literal["csv", "tsv", "parquet"]
+BASE_MEMORY, MEMORY_FACTOR = 192 << 20, 128
+"""Bytes of memory for any workbook, and for each byte of its size. Sheets of one repeated value take up to 75."""
+BASE_SECONDS, SECONDS_PER_MIB = 20, 10
+"""CPU time for any workbook, and for each MiB of its size; a slow machine takes 2 for each MiB."""
 
 
 class Inputs(StepInputs):
@@ -76,7 +72,7 @@ class ExcelRead(Step[Inputs]):
 
     Values are those that the workbook stores, for formulas their results. A column gets the type of its values if all
     have the same; a mixed column is text. Empty cells are null, in CSV and TSV an empty field. The sheet is held in
-    memory.
+    memory, in a child process whose memory and CPU time are limited by the size of the workbook.
 
     Example:
         - id: budget
@@ -91,29 +87,29 @@ class ExcelRead(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> StepResult:
-        """Read the range and write the file."""
+        """Let a limited child read the range into a scratch file, and publish that."""
         args = self.args
-        sheet, rows = self._read()
-        names, rows = self._names(rows)
-        self.ctx.check_cancelled()
-        columns = [column_of(name, values) for name, values in zip(names, _columns(rows, len(names)), strict=True)]
-        dtypes = {column.name: column.dtype for column in columns}
-        output: dict[str, Any] = {
-            "output": None, "artifact_path": None, "format": args.file_format, "sheet": sheet, "rows": len(rows),
-            "row_count": len(rows), "columns": names, "dtypes": dtypes,
-            "dtypes_json": json.dumps(dtypes, ensure_ascii=False),
-        }  # fmt: skip
-        if not rows and args.on_empty != "ok":
-            reason = f"{args.source_path}: sheet {sheet!r} has no rows there"
-            if args.on_empty == "fail":
-                raise StepError(reason)
-            return StepResult(STEP_SKIPPED, output, reason)
         path = self.ctx.write_path(args.output)
-        with self.ctx.write_file(path) as file:
-            if args.file_format == "parquet":
-                write_parquet(columns, file)
-            else:
-                write_delimited(columns, len(rows), file, "," if args.file_format == "csv" else "\t")
+        sheet, ref = self._wanted()
+        staged = self.ctx.scratch_dir(self.job_id) / f"excel_read-{secrets.token_hex(8)}"
+        try:
+            found = self._decode(
+                "read_sheet", target=str(staged), sheet=sheet, ref=ref, file_format=args.file_format,
+                header=args.header, columns=args.columns, skip_blank=args.blank_rows == "skip",
+                if_empty=args.on_empty == "ok",
+            )  # fmt: skip
+            output: dict[str, Any] = {
+                "output": None, "artifact_path": None, "format": args.file_format, **found,
+                "row_count": found["rows"], "dtypes_json": json.dumps(found["dtypes"], ensure_ascii=False),
+            }  # fmt: skip
+            if not found["rows"] and args.on_empty != "ok":
+                reason = f"{args.source_path}: sheet {found['sheet']!r} has no rows there"
+                if args.on_empty == "fail":
+                    raise StepError(reason)
+                return StepResult(STEP_SKIPPED, output, reason)
+            self.ctx.publish_file(staged, path)
+        finally:
+            self.ctx.remove_scratch(staged)
         return StepResult(output=output | {"output": str(path), "artifact_path": str(path)})
 
     def plan(self) -> list[str]:
@@ -124,8 +120,7 @@ class ExcelRead(Step[Inputs]):
         named, ref = self._wanted()
         what = f"range {ref}" if ref else "all"
         if path.is_file():
-            with self._opened(path) as (_, sheet):
-                source = f"{what} of sheet {sheet!r} of {path}"
+            source = f"{what} of sheet {self._decode('find_sheet', sheet=named)!r} of {path}"
         else:
             source = (
                 f"{what} of {f'sheet {named!r}' if named else 'the first sheet'} of {path}, which does not exist yet"
@@ -137,80 +132,17 @@ class ExcelRead(Step[Inputs]):
         named, ref = split_sheet(self.args.range or "")
         return named or self.args.sheet, ref
 
-    @contextmanager
-    def _opened(self, path: Path) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
-        """Open the workbook; yield it and the name of the wanted sheet in the workbook's spelling."""
-        import python_calamine as calamine
-
-        if zipfile.is_zipfile(path):
-            with Archive(path) as archive:
-                archive.refuse_bombs()
-        try:
-            book = calamine.CalamineWorkbook.from_path(str(path))
-        except calamine.PasswordError as error:
-            raise WorkbookError(f"{path} is encrypted", fix="save it without a password") from error
-        except calamine.CalamineError as error:
-            raise WorkbookError(f"{path} cannot be read as a workbook: {error}") from error
-        try:
-            names = list(book.sheet_names)
-            wanted = self._wanted()[0]
-            found = names[0] if wanted is None else next((n for n in names if n.casefold() == wanted.casefold()), None)
-            if found is None:
-                raise StepInputError(f"{path} has no sheet {wanted!r}", fix=f"its sheets are: {', '.join(names)}")
-            yield book, found
-        finally:
-            book.close()
-
-    def _read(self) -> tuple[str, list[list[Any]]]:
-        import python_calamine as calamine
-
+    def _decode(self, function: str, **arguments: Any) -> Any:
+        """Call a function of `reading.workbooks` in a child that gets memory and time by the size of the workbook."""
         path = self.ctx.read_path(self.args.source_path)
         if not path.is_file():
             raise StepInputError(f"workbook {path} does not exist")
-        with self._opened(path) as (book, found):
-            try:
-                rows = book.get_sheet_by_name(found).to_python(skip_empty_area=False)
-            except calamine.CalamineError as error:
-                raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
-        return found, self._cut(rows, self._wanted()[1])
-
-    def _cut(self, rows: list[list[Any]], ref: str) -> list[list[Any]]:
-        """The rows and columns of the range, without empty rows at its end."""
-        area = (parse_area(ref) if ref else None) or _used(rows)
-        if ref and ":" not in ref:
-            area = Area(area.top, area.left, MAX_ROW, MAX_COLUMN)
-        cut = [row[area.left - 1 : area.right] for row in rows[area.top - 1 : area.bottom]]
-        while cut and not any(value != "" for value in cut[-1]):
-            cut.pop()
-        if self.args.blank_rows == "skip":
-            cut = [row for row in cut if any(value != "" for value in row)]
-        if area.right == MAX_COLUMN:  # open to the right: up to the last column with a value
-            width = max((index for row in cut for index, value in enumerate(row, 1) if value != ""), default=0)
-            cut = [row[:width] for row in cut]
-        return cut
-
-    def _names(self, rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
-        width = max(map(len, rows), default=0)
-        head: Sequence[Any] = ()
-        if self.args.header and rows:
-            head, rows = rows[0], rows[1:]
-        given = self.args.columns or []
-        names = []
-        for index in range(max(width, len(given))):
-            own = str(head[index]).strip() if index < len(head) else ""
-            names.append(given[index] if index < len(given) else own or f"column_{index + 1}")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise StepInputError(f"columns of the same name: {', '.join(twice)}", fix="give names with `columns`")
-        return names, rows
-
-
-def _used(rows: list[list[Any]]) -> Area:
-    """The area from the first row and column with a value to the end of the sheet."""
-    top = next((index for index, row in enumerate(rows, 1) if any(value != "" for value in row)), 1)
-    left = min((next((i for i, value in enumerate(row, 1) if value != ""), MAX_COLUMN) for row in rows), default=1)
-    return Area(top, min(left, MAX_COLUMN), MAX_ROW, MAX_COLUMN)
-
-
-def _columns(rows: list[list[Any]], width: int) -> list[list[Any]]:
-    return [[row[index] if index < len(row) else "" for row in rows] for index in range(width)]
+        size = path.stat().st_size
+        return self.ctx.call_limited(
+            f"aetherflow_builtins_reports.reading.workbooks:{function}",
+            {"source": str(path), **arguments},
+            subject=str(path),
+            memory_bytes=BASE_MEMORY + MEMORY_FACTOR * size,
+            cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (size >> 20),
+            fix="look where the file is from; if it is sound, open and save it in Excel, or split it",
+        )

@@ -141,7 +141,7 @@ class ExcelWrite(WorkbookStep[Inputs]):
 
     def _rows(self, table: Table, stack: contextlib.ExitStack) -> tuple[list[str], Iterator[Chunk]]:
         if table.source_path is not None:
-            source: AnySource = table.open(self.ctx.read_path(table.source_path))
+            source: AnySource = table.open(self.ctx.read_path(table.source_path), self.ctx)
             stack.callback(source.close)
             return table.columns_json or source.names or [], source.chunks()
         rows = table.rows_json or []

@@ -51,6 +51,7 @@ NAMES = [
     "JobSpec",
     "LeaseLostError",
     "Ledger",
+    "LimitExceededError",
     "LockBusyError",
     "LockInfo",
     "LockScope",

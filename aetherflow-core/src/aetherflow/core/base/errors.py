@@ -33,6 +33,7 @@
         ├── PathError (ValueError)                a path outside the allowed roots
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
+        │   └── LimitExceededError                    a decoder took more memory or time than it is given
         ├── ItemsFailedError                      items of a `for_each` with `on_error: continue` failed
         ├── UndecidedStepError                    a `once` step was interrupted and it is not known whether it was done
         ├── StepCancelledError                    the run, or this attempt, is being ended
@@ -292,6 +293,12 @@ class ProcessError(StepError, RuntimeError):
     """A child process failed: by its exit code, its time limit, or missing or wrong output files."""
 
     code = "AF5101"
+
+
+class LimitExceededError(ProcessError):
+    """A file takes more memory or CPU time to decode than a file of its size is given."""
+
+    code = "AF5102"
 
 
 class ItemsFailedError(StepError):

@@ -190,6 +190,26 @@ class RunContext(ABC):
         """End a child and all its descendants: SIGTERM, `grace_seconds` to react, SIGKILL."""
 
     @abstractmethod
+    def call_limited(
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        subject: str,
+        memory_bytes: int,
+        cpu_seconds: int,
+        fix: str,
+    ) -> Any:
+        """Call `package.module:function` with these keyword arguments in a child process with limits.
+
+        For decoders of strangers' files whose library allocates what the file says. Arguments and result are JSON; a
+        file that the function writes is published with `publish_file`. Errors of the function that derive from
+        AetherflowError, and OSError, are raised here. LimitExceededError if it takes more than `memory_bytes` or
+        `cpu_seconds`, ProcessError if it fails otherwise; their messages begin with `subject`, the file, and have this
+        `fix`. The child gets no variables of the run, and ends with the attempt. `plan` may use it to read.
+        """
+
+    @abstractmethod
     def relay(self, stream: StreamName, data: bytes) -> None:
         """Show a child's output live on the run's stderr and keep it in the log of this attempt, secrets masked."""
 

@@ -26,6 +26,7 @@ class ChildProcess(subprocess.Popen[bytes]):
         *,
         cwd: Path,
         env: Mapping[str, str],
+        stdin: int = subprocess.DEVNULL,
         stdout: IO[bytes] | None = None,
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -36,7 +37,7 @@ class ChildProcess(subprocess.Popen[bytes]):
             list(argv),
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout or subprocess.PIPE,
             stderr=stderr or subprocess.PIPE,
             process_group=0,
@@ -89,16 +90,17 @@ def spawn(
     *,
     cwd: Path,
     env: Mapping[str, str],
+    stdin: int = subprocess.DEVNULL,
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
 ) -> ChildProcess:
-    """Start a child in a process group of its own: stdin empty, no other descriptor inherited.
+    """Start a child in a process group of its own: stdin empty or a pipe, no other descriptor inherited.
 
     Its stdout and stderr are pipes, or given files, which the child can go on writing when its parent dies.
     """
     hit(f"spawn {Path(argv[0]).name}")
     env = {key: value for key, value in env.items() if key != VARIABLE}
-    return ChildProcess(argv, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+    return ChildProcess(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:

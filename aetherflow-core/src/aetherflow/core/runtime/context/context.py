@@ -166,6 +166,11 @@ class StepContext(RunContext):
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
         self.processes.end(process, grace_seconds)
 
+    def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
+        from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it
+
+        return self.processes.limited(LimitedCall(function, arguments, **limits), self.artifacts_dir(self.job_id))
+
     def lease(self, key: str, *, ttl_seconds: float = 600, wait_seconds: float = 0) -> AbstractContextManager[HeldLock]:
         return self.locks.lease(key, ttl_seconds, wait_seconds)
 

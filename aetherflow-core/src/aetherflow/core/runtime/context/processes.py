@@ -2,12 +2,17 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.worker import SpawnRequest
 from aetherflow.core.runtime.context.services import ContextServices
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.processes.limited import LimitedCall
 
 
 class AttemptProcesses:
@@ -24,6 +29,17 @@ class AttemptProcesses:
         given = {**base, **services.processes.of_step(attempt.idem_key), **attempt.leases.environment}
         request = SpawnRequest(attempt.control, lambda: services.processes.start(argv, cwd=cwd, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())
+
+    def limited(self, call: "LimitedCall", cwd: Path) -> Any:
+        """As `RunContext.call_limited`."""
+        processes, attempt = self._services.processes, self._attempt
+        env = {**call.environment, **processes.of_step(attempt.idem_key)}
+        start = partial(processes.start, call.argv, cwd=cwd, env=env, stdin=subprocess.PIPE)
+        child = cast("durable.ChildProcess", SpawnRequest(attempt.control, start).ask())
+        try:
+            return call.finish(child, attempt.control.check)
+        finally:
+            processes.end(child, 0)
 
     def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
         """As `RunContext.end_process`; may be called from any thread."""

@@ -3,10 +3,12 @@
 # ruff: noqa: ARG002 the signatures are those of the contract
 
 import logging
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.contracts.context import RunContext, StreamName
 from aetherflow.core.kernel.sequencing.execution import idempotency_key
@@ -81,6 +83,17 @@ class ReadingContext(RunContext):
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         pass
+
+    def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
+        from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it
+
+        call = LimitedCall(function, arguments, **limits)
+        child = durable.spawn(call.argv, cwd=Path("/"), env=call.environment, stdin=subprocess.PIPE)
+        try:
+            return call.finish(child, self.check_cancelled)
+        finally:
+            child.kill()
+            child.wait()
 
     @property
     def cancelled(self) -> bool:

@@ -39,7 +39,9 @@ class Processes:
         """Ids of processes that do not belong to the run."""
         self._count = 0
 
-    def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> durable.ChildProcess:
+    def start(
+        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    ) -> durable.ChildProcess:
         """Start a child and register it with the guard; OSError if one of them cannot be started."""
         self._guard.ready()
         if not self._count:
@@ -47,7 +49,7 @@ class Processes:
         self._count += 1
         mark = f"{self._mark}.{self._count}"
         outer = os.environ.get(VARIABLE)  # this run may be a child of another one
-        process = durable.spawn(argv, cwd=cwd, env={**env, VARIABLE: f"{outer}:{mark}" if outer else mark})
+        process = durable.spawn(argv, cwd=cwd, env={**env, VARIABLE: f"{outer}:{mark}" if outer else mark}, stdin=stdin)
         birth = guard_program.born(process.pid)
         self._live[process.pid] = process, birth, mark
         self._guard.add(process.pid, birth)

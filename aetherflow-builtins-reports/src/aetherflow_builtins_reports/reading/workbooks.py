@@ -1,0 +1,129 @@
+"""Finds a sheet of a workbook, and writes a range of it to a file: the functions that run in the limited child."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.core.api import StepInputError
+from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.package.archive import Archive
+from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area
+from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
+
+if TYPE_CHECKING:
+    import python_calamine as calamine
+
+
+def find_sheet(source: str, sheet: str | None) -> str:
+    """The name of a sheet in the workbook's spelling, of the first one for None; StepInputError if it has none such."""
+    with _opened(Path(source), sheet) as (_, found):
+        return found
+
+
+def read_sheet(
+    source: str,
+    target: str,
+    *,
+    sheet: str | None,
+    ref: str,
+    file_format: str,
+    header: bool,
+    columns: list[str] | None,
+    skip_blank: bool,
+    if_empty: bool,
+) -> dict[str, Any]:
+    """Write a range of a sheet to the file `target`, without rows only if `if_empty`; returns what was found."""
+    found, rows = _rows(Path(source), sheet)
+    rows = _cut(rows, ref, skip_blank=skip_blank)
+    names, rows = _names(rows, columns or [], header=header)
+    typed = [column_of(name, values) for name, values in zip(names, _columns(rows, len(names)), strict=True)]
+    count = len(rows)
+    del rows
+    if count or if_empty:
+        with open(target, "xb") as file:  # noqa: PTH123 the parent publishes it
+            if file_format == "parquet":
+                write_parquet(typed, file)
+            else:
+                write_delimited(typed, count, file, "," if file_format == "csv" else "\t")
+    return {"sheet": found, "rows": count, "columns": names, "dtypes": {column.name: column.dtype for column in typed}}
+
+
+@contextmanager
+def _opened(path: Path, wanted: str | None) -> Iterator[tuple["calamine.CalamineWorkbook", str]]:
+    """Open the workbook; yield it and the name of the wanted sheet in the workbook's spelling."""
+    import python_calamine as calamine
+
+    if zipfile.is_zipfile(path):
+        with Archive(path) as archive:
+            archive.refuse_bombs()
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(path))
+    except calamine.PasswordError as error:
+        raise WorkbookError(f"{path} is encrypted", fix="save it without a password") from error
+    except calamine.CalamineError as error:
+        raise WorkbookError(f"{path} cannot be read as a workbook: {error}") from error
+    try:
+        names = list(book.sheet_names)
+        if not names:
+            raise WorkbookError(f"{path} has no sheets", fix="open and save it in Excel")
+        found = names[0] if wanted is None else next((n for n in names if n.casefold() == wanted.casefold()), None)
+        if found is None:
+            raise StepInputError(f"{path} has no sheet {wanted!r}", fix=f"its sheets are: {', '.join(names)}")
+        yield book, found
+    finally:
+        book.close()
+
+
+def _rows(path: Path, sheet: str | None) -> tuple[str, list[list[Any]]]:
+    import python_calamine as calamine
+
+    with _opened(path, sheet) as (book, found):
+        try:
+            return found, book.get_sheet_by_name(found).to_python(skip_empty_area=False)
+        except calamine.CalamineError as error:
+            raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
+
+
+def _cut(rows: list[list[Any]], ref: str, *, skip_blank: bool) -> list[list[Any]]:
+    """The rows and columns of the range, without empty rows at its end."""
+    area = (parse_area(ref) if ref else None) or _used(rows)
+    if ref and ":" not in ref:
+        area = Area(area.top, area.left, MAX_ROW, MAX_COLUMN)
+    cut = [row[area.left - 1 : area.right] for row in rows[area.top - 1 : area.bottom]]
+    while cut and not any(value != "" for value in cut[-1]):
+        cut.pop()
+    if skip_blank:
+        cut = [row for row in cut if any(value != "" for value in row)]
+    if area.right == MAX_COLUMN:  # open to the right: up to the last column with a value
+        width = max((index for row in cut for index, value in enumerate(row, 1) if value != ""), default=0)
+        cut = [row[:width] for row in cut]
+    return cut
+
+
+def _names(rows: list[list[Any]], given: Sequence[str], *, header: bool) -> tuple[list[str], list[list[Any]]]:
+    width = max(map(len, rows), default=0)
+    head: Sequence[Any] = ()
+    if header and rows:
+        head, rows = rows[0], rows[1:]
+    names = []
+    for index in range(max(width, len(given))):
+        own = str(head[index]).strip() if index < len(head) else ""
+        names.append(given[index] if index < len(given) else own or f"column_{index + 1}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StepInputError(f"columns of the same name: {', '.join(twice)}", fix="give names with `columns`")
+    return names, rows
+
+
+def _used(rows: list[list[Any]]) -> Area:
+    """The area from the first row and column with a value to the end of the sheet."""
+    top = next((index for index, row in enumerate(rows, 1) if any(value != "" for value in row)), 1)
+    left = min((next((i for i, value in enumerate(row, 1) if value != ""), MAX_COLUMN) for row in rows), default=1)
+    return Area(top, min(left, MAX_COLUMN), MAX_ROW, MAX_COLUMN)
+
+
+def _columns(rows: list[list[Any]], width: int) -> Iterator[list[Any]]:
+    for index in range(width):
+        yield [row[index] if index < len(row) else "" for row in rows]
