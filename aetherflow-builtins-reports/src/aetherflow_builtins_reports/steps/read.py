@@ -1,5 +1,5 @@
+import hashlib
 import json
-import secrets
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -91,7 +91,9 @@ class ExcelRead(Step[Inputs]):
         args = self.args
         path = self.ctx.write_path(args.output)
         sheet, ref = self._wanted()
-        staged = self.ctx.scratch_dir(self.job_id) / f"excel_read-{secrets.token_hex(8)}"
+        # the same name in each attempt: what a killed one has left is written anew
+        staged = self.ctx.scratch_dir(self.job_id) / f"excel_read-{_short(self.ctx.idempotency_key)}"
+        self.ctx.remove_scratch(staged)
         try:
             found = self._decode(
                 "read_sheet", target=str(staged), sheet=sheet, ref=ref, file_format=args.file_format,
@@ -108,6 +110,10 @@ class ExcelRead(Step[Inputs]):
                     raise StepError(reason)
                 return StepResult(STEP_SKIPPED, output, reason)
             self.ctx.publish_file(staged, path)
+        except OSError as error:
+            if error.filename not in (None, str(staged)):
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error  # the file that the user knows
         finally:
             self.ctx.remove_scratch(staged)
         return StepResult(output=output | {"output": str(path), "artifact_path": str(path)})
@@ -146,3 +152,7 @@ class ExcelRead(Step[Inputs]):
             cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (size >> 20),
             fix="look where the file is from; if it is sound, open and save it in Excel, or split it",
         )
+
+
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
