@@ -23,6 +23,9 @@ MEMORY_BYTES = 4 << 30
 """Free space from which on the temporary folders are in memory; the whole run needs a fraction of it at a time."""
 TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
 """Environment variable with the folder in which pytest makes its own."""
+for name in ("PYTHONUNBUFFERED", "COLUMNS"):
+    # now, for other modules copy the environment: commands of users have buffers, and what is no terminal has no width
+    os.environ.pop(name, None)
 
 
 class Watch:
@@ -94,7 +97,6 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    os.environ.pop("COLUMNS", None)  # xdist gives it to its workers: what is no terminal has no width
     if ROOT in os.environ:
         return  # a worker, or pytest under test
     if _serves(MEMORY):  # on a disk the fsync calls of all the runs would take minutes

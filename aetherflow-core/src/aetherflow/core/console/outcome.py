@@ -1,7 +1,6 @@
 """Turning errors into messages and exit codes, for the command lines of all first-party programs."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -51,13 +50,11 @@ def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> i
             else:
                 show(error)
         return error.exit_code
-    except BrokenPipeError:
-        _give_up_stdout()  # its reader has gone
+    except BrokenPipeError:  # its reader has gone
         return 1
     except OSError as error:  # a problem of a disk or folder, not a defect of the program
         if debug:
             raise
-        _give_up_stdout()
         _tell(f"AF0003 {error}", "check the disk and the permissions, then run the same command again")
         return 1
     except Exception as error:
@@ -73,15 +70,6 @@ def _called(call: Callable[[], Any], program: str, debug: bool, show: Show) -> i
 def _tell(message: str, fix: str) -> None:
     with contextlib.suppress(OSError):
         typer.echo(f"{message}\n  fix: {fix}", err=True)
-
-
-def _give_up_stdout() -> None:
-    """If stdout cannot be written, drop what it holds: the interpreter would end with another code for it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError):  # a test's stream has no descriptor
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_error(error: AetherflowError) -> None:

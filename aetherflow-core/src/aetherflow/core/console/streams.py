@@ -136,6 +136,8 @@ class StandardStreams:
         sys.stdout, sys.stderr = self._before
         for writer in writers:
             writer.finish(stopped=self.stopped)
+        for stream in self._before:
+            _give_up(stream)
 
 
 def _streams() -> list[Stream]:
@@ -148,6 +150,15 @@ def _taken(real: TextIO, number: int) -> TextIO:
     except (OSError, ValueError, AttributeError):  # a stream that a test put there
         own = False
     return cast("TextIO", Stream(real)) if own else real
+
+
+def _give_up(stream: TextIO) -> None:
+    """If a stream cannot be written, drop what it holds: the interpreter would end with code 120 for it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):  # a test's stream has no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_missing() -> None:
