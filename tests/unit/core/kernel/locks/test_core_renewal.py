@@ -3,6 +3,8 @@
 import queue
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -54,10 +56,11 @@ def told() -> ToldCondition:
 
 
 @pytest.fixture
-def renewal(told: ToldCondition) -> Renewal:
-    made = Renewal(durable.memory_database(), no_table, StandingClock())
-    made._changed = told
-    return made
+def renewal(told: ToldCondition) -> Iterator[Renewal]:
+    with closing(durable.memory_database()) as db:
+        made = Renewal(db, no_table, StandingClock())
+        made._changed = told
+        yield made
 
 
 def test_it_waits_until_the_first_lease_is_due(renewal: Renewal, told: ToldCondition) -> None:

@@ -33,7 +33,11 @@ class StateStore:
             return
         try:
             self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            self.migrated = prepare_schema(self.connection, path)
+            try:
+                self.migrated = prepare_schema(self.connection, path)
+            except BaseException:
+                self.connection.close()
+                raise
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
 
