@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import paramiko
 import pytest
-from hostile_peers import HERE, Hostile, costs, hostile
+from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 from paramiko import sftp
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
@@ -24,7 +24,6 @@ OPTIONS = {
 }  # fmt: skip
 GREETING = b"SSH-2.0-OpenSSH_9.2\r\n"
 PHASES = ("connect", "banner", "line", "keys")
-FAULTS = ("endless", "slow", "silent", "garbage", "cut")
 
 
 def connector(config: dict[str, Any]) -> SftpConnector:
@@ -39,15 +38,7 @@ def talk(phase: str, fault: str) -> Callable[[Hostile, socket.socket], None]:
 
     def serve(server: Hostile, peer: socket.socket) -> None:
         peer.sendall(before)
-        match fault:
-            case "endless":
-                server.endless(peer, block)
-            case "slow":
-                server.slow(peer)
-            case "silent":
-                server.silent(peer)
-            case "garbage":
-                server.garbage(peer)
+        server.misbehave(fault, peer, block)
 
     return serve
 

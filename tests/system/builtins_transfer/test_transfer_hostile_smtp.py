@@ -2,20 +2,21 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
 import pytest
-from hostile_peers import HERE, Hostile, costs, hostile
+from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.message import Mail
+from mail_server import PASSWORD, USER, Start
 
 TIMEOUT, GRACE = 0.4, 20
 PHASES = ("connect", "banner", "greeting", "login", "middle")
-FAULTS = ("endless", "slow", "silent", "garbage", "cut")
 ANSWERS = {
     "banner": b"220 here\r\n",
     "greeting": b"250-here\r\n250 AUTH PLAIN\r\n",
@@ -26,33 +27,29 @@ LINES = {"greeting": b"250-and more\r\n"}
 MAIL = Mail("r@x.test", ["b@x.test"], "s", Body("text"), key="k")
 
 
-def connector(port: int) -> SmtpConnector:
+def connector(port: int, timeout: float = TIMEOUT) -> SmtpConnector:
     config = {
         "host": HERE, "port": port, "tls": "none", "from_addr": "r@x.test", "username": "u", "password": "secret",
         "allow_plaintext_auth": True,
     }  # fmt: skip
-    return SmtpConnector(ConnectorInit("post", "mail", "smtp", config, {"timeout": TIMEOUT}))
+    return SmtpConnector(ConnectorInit("post", "mail", "smtp", config, {"timeout": timeout}))
+
+
+def honest_until(phase: str, peer: socket.socket) -> None:
+    """Answer as a mail server does, up to a phase."""
+    for name, answer in ANSWERS.items():
+        if phase in (name, "connect"):
+            break
+        peer.sendall(answer)
+        peer.recv(4096)
 
 
 def talk(phase: str, fault: str) -> Callable[[Hostile, socket.socket], None]:
     """A server that is honest up to a phase."""
 
     def serve(server: Hostile, peer: socket.socket) -> None:
-        for name, answer in ANSWERS.items():
-            if phase in (name, "connect"):
-                break
-            peer.sendall(answer)
-            peer.recv(4096)
-        line = LINES.get(phase, b"250-x\r\n")
-        match fault:
-            case "endless":
-                server.endless(peer, line)
-            case "slow":
-                server.slow(peer, line * 100)
-            case "silent":
-                server.silent(peer)
-            case "garbage":
-                server.garbage(peer)
+        honest_until(phase, peer)
+        server.misbehave(fault, peer, LINES.get(phase, b"250-x\r\n"))
 
     return serve
 
@@ -78,23 +75,12 @@ def test_a_stop_ends_it_at_once(phase: str) -> None:
     reached = threading.Event()
 
     def serve(server: Hostile, peer: socket.socket) -> None:
-        for name, answer in ANSWERS.items():
-            if phase in (name, "connect"):
-                break
-            peer.sendall(answer)
-            peer.recv(4096)
+        honest_until(phase, peer)
         reached.set()
         server.silent(peer)
 
     with hostile(serve) as server:
-        post = SmtpConnector(
-            ConnectorInit(
-                "post", "mail", "smtp",
-                {"host": HERE, "port": server.port, "tls": "none", "from_addr": "r@x.test", "username": "u",
-                 "password": "secret", "allow_plaintext_auth": True},
-                {"timeout": 600},
-            )
-        )  # fmt: skip
+        post = connector(server.port, timeout=600)
 
         def stop() -> None:
             reached.wait()
@@ -107,3 +93,23 @@ def test_a_stop_ends_it_at_once(phase: str) -> None:
         stopping.join()
         post.close()
     assert cost.seconds < GRACE
+
+
+def test_tls_begins_in_the_thread_that_uses_the_connection(
+    start_mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 would take an old error of that thread for one of the new connection."""
+    begun: list[int] = []
+    plain = ssl.SSLSocket.do_handshake
+
+    def noted(sock: ssl.SSLSocket, block: bool = False) -> None:
+        begun.append(threading.get_ident())
+        plain(sock, block)
+
+    server = start_mail_server("implicit")
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", noted)
+    config = {"host": "localhost", "port": server.port, "tls": "implicit", "ca_file": str(server.ca_file)}
+    account = {"username": USER, "password": PASSWORD, "from_addr": "r@x.test"}
+    with contextlib.closing(SmtpConnector(ConnectorInit("post", "mail", "smtp", config | account, {}))) as post:
+        post.probe()
+    assert threading.get_ident() in begun

@@ -15,37 +15,59 @@ MOST_BYTES = 64 * 1024
 """The most that one answer may have; real ones have less than 4 KiB."""
 
 
+class Line:
+    """A connection below TLS. Another thread may cut it at any time."""
+
+    def __init__(self, host: str, port: int, timeout: float) -> None:
+        """Connect; raises OSError."""
+        self.port = port
+        self.sock = socket.create_connection((host, port), timeout)
+        self._same = self.sock.dup()
+        """The same connection, which TLS does not take over."""
+
+    def cut(self) -> None:
+        """Shut the connection down, so that who waits on it gets an error."""
+        with contextlib.suppress(OSError):
+            self._same.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self.sock.close()
+        self._same.close()
+
+
 class PatientSmtp(smtplib.SMTP):
-    """A client whose connection, greeting and each answer take at most `timeout` seconds.
+    """A client whose greeting and each answer take at most `timeout` seconds.
 
     A late answer is a TimeoutError, an endless one an OSError; the connection is closed then.
+
+    TLS begins in the thread that uses the client: OpenSSL keeps an error until the next handshake of its thread, and
+    Python 3.13 takes an old one for an error of this connection.
     """
 
     timeout: float
 
-    def __init__(self, host: str, port: int, timeout: float, context: ssl.SSLContext | None) -> None:
-        """Connect; `context`: encrypt from the first byte."""
+    def __init__(self, line: "Line", host: str, timeout: float, context: ssl.SSLContext | None) -> None:
+        """Read the greeting; `context`: encrypt from the first byte."""
         self._context = context
-        self._line: socket.socket | None = None
-        """The connection below TLS; another thread may shut it down."""
-        super().__init__(host, port, timeout=timeout)
+        self._line = line
+        super().__init__(host, line.port, timeout=timeout)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        """Connect and read the greeting."""
-        sock = socket.create_connection((host, port), self.timeout, source_address)
-        self._line = sock.dup()
-        self.sock, self.file = sock, None
+        """Begin on the line, and read the greeting."""
+        del port, source_address
+        self.sock, self.file = self._line.sock, None
         try:
             if self._context is not None:
                 with self.in_time():
-                    self.sock = self._context.wrap_socket(sock, server_hostname=host)
+                    self.sock = self._context.wrap_socket(self._line.sock, server_hostname=host)
             return self.getreply()
         except BaseException:
             self.close()
             raise
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read one answer."""
+        """Like smtplib's, in time and of at most `MOST_BYTES`."""
         if self.sock is None:
             return super().getreply()
         if self.file is None:
@@ -55,16 +77,9 @@ class PatientSmtp(smtplib.SMTP):
             return super().getreply()
 
     def close(self) -> None:
-        """Close the connection."""
+        """End the session and its line, without a word to the server."""
         super().close()
-        if self._line is not None:
-            self._line.close()
-
-    def cut(self) -> None:
-        """Shut the connection down, so that another thread that waits on it gets an error."""
-        if self._line is not None:
-            with contextlib.suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
+        self._line.close()
 
     @contextlib.contextmanager
     def in_time(self, more: float = 0) -> Iterator[None]:
@@ -73,7 +88,7 @@ class PatientSmtp(smtplib.SMTP):
 
         def end() -> None:
             late.set()
-            self.cut()
+            self._line.cut()
 
         timer = threading.Timer(self.timeout + more, end)
         timer.daemon = True

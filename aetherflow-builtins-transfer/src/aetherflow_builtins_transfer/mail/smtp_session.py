@@ -9,7 +9,7 @@ from email.policy import Policy
 from typing import Literal, TypeAlias
 
 from aetherflow_builtins_transfer.mail.delivery import MailReceipt
-from aetherflow_builtins_transfer.mail.patient_smtp import PatientSmtp
+from aetherflow_builtins_transfer.mail.patient_smtp import Line, PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import log_in, whole
 
 Tls: TypeAlias = Literal["none", "starttls", "implicit"]
@@ -48,13 +48,13 @@ class MaybeAcceptedError(Exception):
     """The connection broke between the end of the mail and the server's answer."""
 
 
-def connect(server: Server, context: ssl.SSLContext) -> PatientSmtp:
-    """Open a connection, encrypted and logged in as `server` requires.
+def begin(line: Line, server: Server, context: ssl.SSLContext) -> PatientSmtp:
+    """Begin a session on a new connection, encrypted and logged in as `server` requires.
 
     Raises OSError (including ssl.SSLError), SMTPException and RefusedError.
     """
     implicit = context if server.tls == "implicit" else None
-    smtp = PatientSmtp(server.host, server.port, server.timeout, implicit)
+    smtp = PatientSmtp(line, server.host, server.timeout, implicit)
     try:
         _greet(smtp)
         if server.tls == "starttls":

@@ -14,7 +14,7 @@ from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConf
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
 from aetherflow_builtins_transfer.mail.message import POLICY, Mail
-from aetherflow_builtins_transfer.mail.patient_smtp import PatientSmtp
+from aetherflow_builtins_transfer.mail.patient_smtp import Line, PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
     TEMPORARY,
@@ -22,7 +22,7 @@ from aetherflow_builtins_transfer.mail.smtp_session import (
     RefusedError,
     Server,
     Tls,
-    connect,
+    begin,
     hand_over,
     is_alive,
 )
@@ -140,6 +140,8 @@ class SmtpConnector(MailBase[Config, Options]):
         super().__init__(init)
         self._lock = threading.RLock()
         self._smtp: PatientSmtp | None = None
+        self._line: Line | None = None
+        """The connection of the session, also while that begins."""
         self._interrupts = 0
 
     @property
@@ -173,8 +175,8 @@ class SmtpConnector(MailBase[Config, Options]):
     def interrupt(self) -> None:
         """Cut the connection, so that a thread that waits on it gets an error; called from another thread."""
         self._interrupts += 1
-        if (smtp := self._smtp) is not None:
-            smtp.cut()
+        if (line := self._line) is not None:
+            line.cut()
 
     def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
         """Send a mail; see MailBase.send."""
@@ -209,10 +211,9 @@ class SmtpConnector(MailBase[Config, Options]):
         raise AssertionError("unreachable")
 
     def _client(self, what: str) -> PatientSmtp:
-        if self._smtp is not None:
-            if is_alive(self._smtp):  # the server may have closed it meanwhile
-                return self._smtp
-            self._drop()
+        if self._smtp is not None and is_alive(self._smtp):  # the server may have closed it meanwhile
+            return self._smtp
+        self._drop()
         conf = self.conf
         server = Server(
             conf.host,
@@ -225,7 +226,11 @@ class SmtpConnector(MailBase[Config, Options]):
         )
         context, interrupts = self._tls_context(), self._interrupts
         try:
-            self._smtp = open_unless(lambda: connect(server, context), lambda: self._check(interrupts))
+            self._line = open_unless(
+                lambda: Line(conf.host, conf.port, self.opts.timeout), lambda: self._check(interrupts)
+            )
+            self._check(interrupts)  # what was cut before this line is another connection
+            self._smtp = begin(self._line, server, context)
         except RefusedError as error:
             raise MailError(f"{self._where(what)}: {error}", fix=error.fix) from error
         except (OSError, smtplib.SMTPException) as error:
@@ -255,6 +260,9 @@ class SmtpConnector(MailBase[Config, Options]):
         if self._smtp is not None:
             self._smtp.close()
             self._smtp = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def _where(self, what: str) -> str:
         return f"{self.label}: {self.conf.host}:{self.conf.port}: {what}"
