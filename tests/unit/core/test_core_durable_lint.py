@@ -31,7 +31,6 @@ EXEMPT = {
     ("builtins/file_lists.py", "os.open"): "reading, without following a link",
     ("cli/bundle_check.py", "tempfile.TemporaryDirectory"): "a store for one check, which is thrown away",
     ("builtins/filesystem_source.py", "os.open"): "reading, without following a link",
-    ("console/outcome.py", "os.open"): "the null device, in the place of a closed stdout",
     ("console/streams.py", "os.open"): "the null device, in the place of a closed descriptor",
     ("console/streams.py", "open"): "that descriptor",
     ("console/writer.py", "os.write"): "what commands print",
