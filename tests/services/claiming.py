@@ -28,6 +28,17 @@ jobs:
 The variable FAIL says where a step fails.
 """
 
+FIND = """\
+version: 1
+flow: {id: f, workspace: {cleanup_policy: never}}
+jobs:
+  - id: take
+    steps:
+      - {id: find, type: file_find, inputs: {path: "{{env.INBOX}}", new_only: true, on_unfinished: leave, on_empty: ok}}
+  - {id: after, depends_on: [take], steps: [{id: s, type: test_fail_after}]}
+"""
+"""A real `file_find` whose claims stay open, since the job behind it fails."""
+
 
 def flow(cleanup: str = "never", after: str = "keep") -> str:
     return FLOW % (cleanup, after)

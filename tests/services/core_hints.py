@@ -9,7 +9,7 @@ from typing import Any
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered
-from claiming import change, flow, run, running
+from claiming import FIND, change, flow, run, running
 from core_project import Project, Result
 from hint_cases import Cases
 from old_data import DATA
@@ -31,15 +31,6 @@ jobs:
     steps: [{id: s, type: external.process, effect: once, inputs: {command: [sh, -c, 'test -e go']}}]
 """
 PARENT = "version: 1\nflow: {id: p}\njobs: [{id: a, steps: [{id: s, type: run_flow, inputs: {flow: flow.yaml}}]}]\n"
-FIND = """\
-version: 1
-flow: {id: f, workspace: {cleanup_policy: never}}
-jobs:
-  - id: take
-    steps:
-      - {id: find, type: file_find, inputs: {path: "{{env.INBOX}}", new_only: true, on_unfinished: leave, on_empty: ok}}
-  - {id: after, depends_on: [take], steps: [{id: s, type: test_fail_after}]}
-"""
 CLAIM = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: test_claim}]}]\n"
 
 

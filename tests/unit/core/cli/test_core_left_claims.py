@@ -10,21 +10,12 @@ import pytest
 from core_history import status
 
 from aetherflow.core.kernel.state.registry import adopt
-from claiming import change, run
+from claiming import FIND, change, run
 from claiming import flow as pick_up
 
 if TYPE_CHECKING:
     from core_project import Project
 
-FIND = """\
-version: 1
-flow: {id: f, workspace: {cleanup_policy: never}}
-jobs:
-  - id: take
-    steps:
-      - {id: find, type: file_find, inputs: {path: "{{env.INBOX}}", new_only: true, on_unfinished: leave, on_empty: ok}}
-  - {id: after, depends_on: [take], steps: [{id: s, type: test_fail_after}]}
-"""
 PARENT = """\
 version: 1
 flow: {id: p, workspace: {cleanup_policy: never}}

@@ -141,7 +141,7 @@ class _Walk:
         return self._judged(self._held[-1].names, exists=True)
 
     def close(self) -> None:
-        """Close the folders."""
+        """Close each folder that is held open; may be called twice."""
         while self._held:
             os.close(self._held.pop().descriptor)
 

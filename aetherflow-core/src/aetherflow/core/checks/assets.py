@@ -12,13 +12,13 @@ from aetherflow.core.base.errors import AetherflowError, PathError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.checks.environment import static_work_root
-from aetherflow.core.checks.step_inputs import inputs_of
 from aetherflow.core.checks.values import known_text
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.contracts.fields import AssetFile
 from aetherflow.core.host.asset_fields import assets_in
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
+from aetherflow.core.host.step_inputs import inputs_of
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.snapshot import Snapshot

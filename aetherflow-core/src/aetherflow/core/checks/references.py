@@ -8,8 +8,8 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.suggest import did_you_mean, is_slip
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.conditions import conditions_of
 from aetherflow.core.host.names import STEPS
+from aetherflow.core.host.step_inputs import conditions_of
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.flow import FlowSpec

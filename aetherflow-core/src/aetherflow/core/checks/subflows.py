@@ -10,9 +10,9 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import try_snapshot
-from aetherflow.core.checks.step_inputs import inputs_of
 from aetherflow.core.checks.view import jobs, steps
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.step_inputs import inputs_of
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params, take_as_text
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.flow import FlowSpec

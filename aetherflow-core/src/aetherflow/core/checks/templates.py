@@ -9,7 +9,7 @@ from aetherflow.core.base.suggest import did_you_mean, nearest
 from aetherflow.core.checks.references import Flows, check_references
 from aetherflow.core.checks.view import jobs, resources, steps
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.conditions import conditions_of
+from aetherflow.core.host.step_inputs import conditions_of
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, JOB_ROOTS, STEP_ROOTS, WHEN_ROOTS
 from aetherflow.core.kernel.resolver.template import Token, parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of

@@ -15,7 +15,7 @@ class Waits(NamedTuple):
 
     lock: str
     since: int
-    """UTC epoch milliseconds."""
+    """When it joined the queue: UTC epoch milliseconds."""
     holder: str | None
     """`FLOW/RUN` of the run that holds the lock; None if nobody does any more."""
 

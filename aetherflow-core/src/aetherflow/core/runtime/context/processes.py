@@ -31,7 +31,7 @@ class AttemptProcesses:
         return cast("subprocess.Popen[bytes]", request.ask())
 
     def limited(self, call: "LimitedCall", cwd: Path) -> Any:
-        """As `RunContext.call_limited`."""
+        """As `RunContext.call_limited`; the child is started as in `start`, and is gone when this returns or raises."""
         processes, attempt = self._services.processes, self._attempt
         env = {**call.environment, **processes.of_step(attempt.idem_key)}
         start = partial(processes.start, call.argv, cwd=cwd, env=env, stdin=subprocess.PIPE)

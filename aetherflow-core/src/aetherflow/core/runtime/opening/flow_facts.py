@@ -6,9 +6,9 @@ from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.conditions import conditions_of
 from aetherflow.core.host.metadata import FOLDER
 from aetherflow.core.host.names import CONNECTORS, STEPS
+from aetherflow.core.host.step_inputs import conditions_of
 from aetherflow.core.kernel.sequencing.definitions import FOLDER_PLUGIN, FlowFacts
 from aetherflow.core.runtime.environment.bundle_layer import ACTIVE_DIR, CACHE_DIR, PLUGIN_PATHS, PROFILES_FILE
 from aetherflow.core.runtime.environment.resources import Resources

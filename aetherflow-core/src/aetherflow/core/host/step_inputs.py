@@ -1,4 +1,4 @@
-"""The inputs of a step, and of the steps inside it, with their classes."""
+"""The inputs of a step, and of the steps inside it, with their classes; the conditions among them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,3 +29,11 @@ def inputs_of(step: Mapping[str, Any], path: DocPath, catalog: Catalog) -> Itera
     for key in cls.inner_steps:
         if isinstance(inner := inputs.get(key), dict):
             yield from inputs_of(inner, (*path, "inputs", key), catalog)
+
+
+def conditions_of(step: Mapping[str, Any], catalog: Catalog, path: DocPath = ()) -> Iterator[tuple[DocPath, str]]:
+    """Path and text of each input that is a condition in the grammar of `when`: those named in `Step.conditions`."""
+    for at, cls, inputs in inputs_of(step, path, catalog):
+        for key in cls.conditions:
+            if isinstance(text := inputs.get(key), str):
+                yield (*at, key), text
