@@ -93,12 +93,13 @@ def test_what_is_due_is_renewed_without_waiting(told: ToldCondition) -> None:
         raise sqlite3.OperationalError("no such place")
 
     clock = StandingClock()
-    renewal = Renewal(durable.memory_database(), unreachable, clock)
-    renewal._changed = told
-    renewal.add(hold("k", clock.mono))
-    assert asked.wait(PATIENCE_SECONDS)
-    assert told.waits.get(timeout=PATIENCE_SECONDS) == 1, "tried again after a second, not at once"
-    renewal.close()
+    with closing(durable.memory_database()) as db:
+        renewal = Renewal(db, unreachable, clock)
+        renewal._changed = told
+        renewal.add(hold("k", clock.mono))
+        assert asked.wait(PATIENCE_SECONDS)
+        assert told.waits.get(timeout=PATIENCE_SECONDS) == 1, "tried again after a second, not at once"
+        renewal.close()
 
 
 def test_a_lease_is_renewed_three_times_per_time_to_live(tmp_path: Path, told: ToldCondition) -> None:

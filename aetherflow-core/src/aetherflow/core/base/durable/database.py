@@ -93,7 +93,12 @@ def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(real_file(path).parent)
     connection = _open(path.absolute(), _identity(str(path)), busy_seconds)
-    sync_dir(real_file(path).parent)  # the log file that SQLite made just now; it tries that too, and ignores a failure
+    try:
+        # the log file that SQLite made just now; it tries that too, and ignores a failure
+        sync_dir(real_file(path).parent)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
