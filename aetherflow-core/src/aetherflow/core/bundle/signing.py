@@ -1,0 +1,182 @@
+"""Signing the tree of a bundle where it is released: two files are written into it."""
+
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import UsageError
+from aetherflow.core.bundle.failures import BundleTamperedError
+from aetherflow.core.bundle.listing import read_listing
+from aetherflow.core.bundle.manifest import SOURCE, Manifest
+from aetherflow.core.bundle.statement import (
+    MAX_STATEMENT,
+    MAX_VERSION,
+    NAMESPACE,
+    SIGNATURE,
+    STATEMENT,
+    Statement,
+    lock_hash,
+    read_statement,
+    statement_of,
+)
+from aetherflow.core.contracts.bundle_source import BundleSourceInit
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.resolver.template import render
+from aetherflow.core.runtime.environment.trust import require
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.sshsig import PrivateKey
+
+PASSPHRASE = "AETHERFLOW_SIGN_PASSPHRASE"  # noqa: S105 a name
+"""The variable with the passphrase of the key."""
+MAX_KEY = 64 << 10
+
+
+class Made(NamedTuple):
+    """A signature that was made."""
+
+    statement: Statement
+    key: str
+    """The fingerprint of the key."""
+    key_type: str
+    public_line: str
+    """The public key as in a file."""
+
+    @property
+    def allowed(self) -> str:
+        """The line for `allowed_signers` that admits it."""
+        return f'{self.statement.bundle} namespaces="{NAMESPACE}" {self.public_line}'
+
+
+def release_folder(manifest: Manifest, env: Mapping[str, str], given: Path | None) -> Path:
+    """The folder with the tree that is published: the one that is given, else that of the manifest's source."""
+    source = manifest.spec.bundle.source
+    if given is None and source.type != "filesystem":
+        message = f"{manifest.path} takes the bundle from a source of type {source.type}, which is no folder"
+        raise UsageError(message, fix="name the folder with the files that are published, such as a checkout")
+    if given is None:
+        given = manifest.folder / render(manifest.own_keys, {"env": env}, SOURCE)["base_path"]
+    if not given.is_dir():
+        raise UsageError(f"{given} is no folder", fix="name the folder with the files that are published")
+    return given
+
+
+def hashes_of(folder: Path, manifest: Manifest, catalog: Catalog) -> dict[str, str]:
+    """Path to sha256 of every file of a tree, as a sync would take them. Raises ConnectorError, BundleError."""
+    init = BundleSourceInit("filesystem", manifest.spec.bundle.id, {"base_path": str(folder.absolute())}, folder)
+    with catalog.bundle_source("filesystem")(init) as source:
+        found = read_listing(source.list())
+    # a checkout has the repository in it, which is no part of the commit that the source brings
+    checkout = manifest.spec.bundle.source.type == "git"
+    paths = [path for path in found if not (checkout and path.startswith(".git/"))]
+    return {path: durable.file_facts(folder / path)[1] for path in paths}
+
+
+def content_in(folder: Path) -> Callable[[str, int], bytes]:
+    """Reads files of a tree, as `Rules.judge` asks for them."""
+
+    def read(path: str, limit: int) -> bytes:
+        with (folder / path).open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise BundleTamperedError(f"{folder / path} has more than {limit:,} bytes", fix="sign the bundle again")
+        return data
+
+    return read
+
+
+def load_key(path: Path, passphrase: Callable[[], str | None]) -> "PrivateKey":
+    """The private key of a file; `passphrase` is asked for one if the key is encrypted.
+
+    UsageError if it cannot be used, SpecError if others may write it.
+    """
+    from aetherflow.core.bundle import sshsig  # it imports the library of the extra
+
+    require(path, "who signs bundles")
+    try:
+        with path.open("rb") as file:
+            mode, data = path.stat().st_mode, file.read(MAX_KEY)
+    except OSError as error:
+        raise UsageError(f"the key {path} cannot be read: {error.strerror}", fix="name a private key of SSH") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise UsageError(f"others may read the key {path}", fix=f"let only its owner read it: chmod 600 {path}")
+    try:
+        try:
+            return sshsig.load_private(data, None)
+        except TypeError:
+            return _decrypted(path, data, passphrase())
+    except sshsig.WeakKeyError as error:
+        fix = "make another one: ssh-keygen -t ed25519"
+        raise UsageError(f"the key {path} is not accepted: {error}", fix=fix) from error
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        fix = "name the private key, not the one that ends in .pub"
+        raise UsageError(f"{path} is no private key of SSH: {error}", fix=fix) from error
+
+
+def _decrypted(path: Path, data: bytes, passphrase: str | None) -> "PrivateKey":
+    from aetherflow.core.bundle import sshsig
+
+    if passphrase is None:
+        message = f"the key {path} is encrypted, and there is no passphrase"
+        raise UsageError(message, fix=f"set the variable {PASSPHRASE}, or call it on a terminal, which asks for it")
+    try:
+        return sshsig.load_private(data, passphrase.encode())
+    except sshsig.WeakKeyError:
+        raise
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        message = f"the passphrase of the key {path} is wrong"
+        raise UsageError(message, fix=f"correct the variable {PASSPHRASE}, or what you typed") from error
+
+
+def sign_tree(folder: Path, manifest: Manifest, catalog: Catalog, key: "PrivateKey", version: int | None) -> Made:
+    """Write the statement about a tree into it, and its signature.
+
+    Without a `version` it is one more than that of the statement which is there, or the same if nothing else changed.
+    Raises UsageError, BundleTamperedError for a statement that cannot be read, and what `hashes_of` raises.
+    """
+    from aetherflow.core.bundle import sshsig
+
+    hashes = hashes_of(folder, manifest, catalog)
+    before = _before(folder, hashes, version, manifest.spec.bundle.id)
+    bundle, lock = manifest.spec.bundle.id, lock_hash(hashes, manifest.folder)
+    made = statement_of(bundle, version or (before.version if before else 1), hashes, lock)
+    if not made.files:
+        raise UsageError(f"{folder} has no files", fix="name the folder with the files that are published")
+    if before is not None and (made.content, made.plugins_lock) != (before.content, before.plugins_lock):
+        if version is None:
+            made = statement_of(bundle, before.version + 1, hashes, lock)
+        elif version <= before.version:
+            message = (
+                f"version {version} is not above {before.version}, which {folder / STATEMENT} has for other content"
+            )
+            raise UsageError(message, fix=f"leave --version out, or name {before.version + 1} or more")
+    if not 1 <= made.version <= MAX_VERSION:
+        raise UsageError(f"version {made.version} is out of range", fix=f"name one from 1 to {MAX_VERSION}")
+    text = made.text()
+    if len(text) > MAX_STATEMENT:
+        raise UsageError(f"{folder} has too many files for one statement", fix="split the bundle")
+    signature = sshsig.sign(key, text, NAMESPACE)
+    durable.write_bytes(folder / STATEMENT, text, mode=durable.SOURCE_FILE_MODE)
+    durable.write_bytes(folder / SIGNATURE, signature.encode(), mode=durable.SOURCE_FILE_MODE)
+    public = sshsig.public_of(key)
+    return Made(made, sshsig.fingerprint(public), sshsig.type_of(public), sshsig.public_line(public))
+
+
+def _before(folder: Path, hashes: Mapping[str, str], version: int | None, bundle: str) -> Statement | None:
+    """The statement that is in a tree; None if there is none, or if it is about another bundle."""
+    if STATEMENT not in hashes:
+        return None
+    try:
+        found = read_statement(content_in(folder)(STATEMENT, MAX_STATEMENT))
+    except BundleTamperedError as error:
+        if version is not None:
+            return None
+        message = f"{folder / STATEMENT} cannot be read, so the next version is not known"
+        raise BundleTamperedError(message, fix="name the version of this bundle with --version") from error
+    return found if found.bundle == bundle else None
