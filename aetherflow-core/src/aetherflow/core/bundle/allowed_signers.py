@@ -19,7 +19,7 @@ from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 
 MAX_BYTES = 1 << 20
-_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?')
+_OPTION = re.compile(r'([^\s=,"]+)(?:="((?:[^"\\]|\\.)*)")?')
 _TIMES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
@@ -130,9 +130,8 @@ def _options(at: Location, text: str) -> tuple[dict[str, Any], str]:
         if name == "cert-authority":
             raise _wrong(at, "cert-authority is not supported", "name the key itself that signs, in a line of its own")
         if name not in ("namespaces", "valid-after", "valid-before") or value is None:
-            raise _wrong(
-                at, f"{name!r} is not an option", 'there are: namespaces="…", valid-after="…", valid-before="…"'
-            )
+            message = f"{match[1]!r} is neither an option nor the type of a public key that can be read"
+            raise _wrong(at, message, 'options are namespaces="…", valid-after="…", valid-before="…", without blanks')
         key = name.replace("-", "_")
         if key in found:
             raise _wrong(at, f"{name} stands there twice")

@@ -127,6 +127,8 @@ class Rules:
             if found.namespace != NAMESPACE:
                 message = f"{SIGNATURE} is a signature of namespace {found.namespace[:80]!r}, not of {NAMESPACE}"
                 raise BundleTamperedError(f"bundle {self.bundle_id}: {message}", fix=again)
+            # first, so that nothing is computed with a key that somebody else chose
+            line = self._allowed(found.key, sshsig.fingerprint(found.key), at)
             sshsig.check(found, text)
         except sshsig.WeakKeyError as error:
             message = f"bundle {self.bundle_id}: the key of {SIGNATURE} is not accepted: {error}"
@@ -134,7 +136,7 @@ class Rules:
         except sshsig.MalformedError as error:
             message = f"bundle {self.bundle_id}: {SIGNATURE} does not fit {STATEMENT}: {error}"
             raise BundleTamperedError(message, fix=again) from error
-        return self._allowed(found.key, sshsig.fingerprint(found.key), at), found.key
+        return line, found.key
 
     def _allowed(self, key: bytes, shown: str, at: dt.datetime) -> Line:
         lines = [line for line in read_signers(self.signers, self.bundle_id) if line.key == key]

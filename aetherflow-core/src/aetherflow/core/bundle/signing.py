@@ -1,5 +1,6 @@
 """Signing the tree of a bundle where it is released: two files are written into it."""
 
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.runtime.environment.trust import require
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.sshsig import PrivateKey
+    from aetherflow.core.bundle.sshsig import PrivateKey, Signer
 
 PASSPHRASE = "AETHERFLOW_SIGN_PASSPHRASE"  # noqa: S105 a name
 """The variable with the passphrase of the key."""
@@ -87,12 +88,14 @@ def content_in(folder: Path) -> Callable[[str, int], bytes]:
     return read
 
 
-def load_key(path: Path, passphrase: Callable[[], str | None]) -> "PrivateKey":
-    """The private key of a file; `passphrase` is asked for one if the key is encrypted.
+def load_key(path: Path, passphrase: Callable[[], str | None], agent: str | None) -> "Signer":
+    """Signs with the private key of a file, or, of a public key, with the agent at the socket `agent`.
 
-    UsageError if it cannot be used, SpecError if others may write it.
+    `passphrase` is asked for one if the key is encrypted. UsageError if it cannot be used, SpecError if others may
+    write it.
     """
     from aetherflow.core.bundle import sshsig  # it imports the library of the extra
+    from aetherflow.core.bundle.ssh_agent import agent_signer
 
     require(path, "who signs bundles")
     try:
@@ -100,21 +103,24 @@ def load_key(path: Path, passphrase: Callable[[], str | None]) -> "PrivateKey":
             mode, data = path.stat().st_mode, file.read(MAX_KEY)
     except OSError as error:
         raise UsageError(f"the key {path} cannot be read: {error.strerror}", fix="name a private key of SSH") from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise UsageError(f"others may read the key {path}", fix=f"let only its owner read it: chmod 600 {path}")
     try:
+        if path.suffix == ".pub":
+            return agent_signer(sshsig.read_public(data), agent)
+        if stat.S_IMODE(mode) & 0o077:
+            fix = f"let only its owner read it: chmod 600 {shlex.quote(str(path))}"
+            raise UsageError(f"others may read the key {path}", fix=fix)
         try:
-            return sshsig.load_private(data, None)
+            return sshsig.signer_of(sshsig.load_private(data, None))
         except TypeError:
-            return _decrypted(path, data, passphrase())
+            return sshsig.signer_of(_decrypted(path, data, passphrase()))
     except sshsig.WeakKeyError as error:
         fix = "make another one: ssh-keygen -t ed25519"
         raise UsageError(f"the key {path} is not accepted: {error}", fix=fix) from error
     except ValueError as error:
         if isinstance(error, UsageError):
             raise
-        fix = "name the private key, not the one that ends in .pub"
-        raise UsageError(f"{path} is no private key of SSH: {error}", fix=fix) from error
+        fix = "name a private key, or a public one, FILE.pub, whose private part is in the agent"
+        raise UsageError(f"{path} is no key of SSH: {error}", fix=fix) from error
 
 
 def _decrypted(path: Path, data: bytes, passphrase: str | None) -> "PrivateKey":
@@ -134,7 +140,7 @@ def _decrypted(path: Path, data: bytes, passphrase: str | None) -> "PrivateKey":
         raise UsageError(message, fix=f"correct the variable {PASSPHRASE}, or what you typed") from error
 
 
-def sign_tree(folder: Path, manifest: Manifest, catalog: Catalog, key: "PrivateKey", version: int | None) -> Made:
+def sign_tree(folder: Path, manifest: Manifest, catalog: Catalog, signer: "Signer", version: int | None) -> Made:
     """Write the statement about a tree into it, and its signature.
 
     Without a `version` it is one more than that of the statement which is there, or the same if nothing else changed.
@@ -161,11 +167,14 @@ def sign_tree(folder: Path, manifest: Manifest, catalog: Catalog, key: "PrivateK
     text = made.text()
     if len(text) > MAX_STATEMENT:
         raise UsageError(f"{folder} has too many files for one statement", fix="split the bundle")
-    signature = sshsig.sign(key, text, NAMESPACE)
+    try:
+        signature = sshsig.sign(signer, text, NAMESPACE)
+    except (sshsig.MalformedError, sshsig.WeakKeyError) as error:
+        raise UsageError(f"the agent made no signature that holds: {error}", fix="use the file of the key") from error
     durable.write_bytes(folder / STATEMENT, text, mode=durable.SOURCE_FILE_MODE)
     durable.write_bytes(folder / SIGNATURE, signature.encode(), mode=durable.SOURCE_FILE_MODE)
-    public = sshsig.public_of(key)
-    return Made(made, sshsig.fingerprint(public), sshsig.type_of(public), sshsig.public_line(public))
+    key = signer.key
+    return Made(made, sshsig.fingerprint(key), sshsig.type_of(key), sshsig.public_line(key))
 
 
 def _before(folder: Path, hashes: Mapping[str, str], version: int | None, bundle: str) -> Statement | None:

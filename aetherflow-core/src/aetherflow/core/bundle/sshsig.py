@@ -7,6 +7,7 @@ extra `sign` installs; this module alone imports it.
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UsageError
@@ -50,6 +51,15 @@ class WeakKeyError(ValueError):
     """The key is of a type that is not accepted, or too short."""
 
 
+class Signer(NamedTuple):
+    """What signs: a private key, or a key of an agent."""
+
+    key: bytes
+    """The public key, as on the wire."""
+    sign: Callable[[bytes], bytes]
+    """Gives the signature of the bytes, as on the wire: its algorithm, and what the algorithm makes."""
+
+
 class Signature(NamedTuple):
     """A signature as read; it says nothing until `check` has verified it."""
 
@@ -91,12 +101,27 @@ def load_private(data: bytes, passphrase: bytes | None) -> PrivateKey:
         raise WeakKeyError(str(error)) from error
     if not isinstance(found, Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RSAPrivateKey):
         raise WeakKeyError(f"its type is none of {', '.join(TYPES)}")
-    load_public(public_of(found))
+    load_public(_public_of(found))
     return found
 
 
-def public_of(key: PrivateKey) -> bytes:
-    """The public key that belongs to a private one, as on the wire."""
+def signer_of(key: PrivateKey) -> Signer:
+    """Signs with a private key."""
+    return Signer(_public_of(key), lambda data: _signature(key, data))
+
+
+def read_public(text: bytes) -> bytes:
+    """The public key in the content of a file that ends in `.pub`, as on the wire. MalformedError, WeakKeyError."""
+    words = text.split()
+    try:
+        key = base64.b64decode(words[1], validate=True)
+    except (IndexError, ValueError):
+        raise MalformedError("it is no public key") from None
+    load_public(key)
+    return key
+
+
+def _public_of(key: PrivateKey) -> bytes:
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return base64.b64decode(line.split()[1])
 
@@ -116,10 +141,17 @@ def load_public(key: bytes) -> PublicKey:
     return found
 
 
-def sign(key: PrivateKey, message: bytes, namespace: str) -> str:
-    """The signature of a message, as the text of a file."""
+def sign(signer: Signer, message: bytes, namespace: str) -> str:
+    """The signature of a message, as the text of a file. MalformedError or WeakKeyError if the signer made another."""
     digest = hashlib.sha512(message).digest()
-    data = _signed(namespace, b"sha512", digest)
+    signature = signer.sign(_signed(namespace, b"sha512", digest))
+    parts = (signer.key, namespace.encode(), b"", b"sha512", signature)
+    text = armored(MAGIC + VERSION + b"".join(map(_string, parts)))
+    check(read(text.encode()), message)
+    return text
+
+
+def _signature(key: PrivateKey, data: bytes) -> bytes:
     match key:
         case Ed25519PrivateKey():
             kind, raw = b"ssh-ed25519", key.sign(data)
@@ -130,8 +162,7 @@ def sign(key: PrivateKey, message: bytes, namespace: str) -> str:
             kind = b"ecdsa-sha2-" + curve
             r, s = utils.decode_dss_signature(key.sign(data, ec.ECDSA(algorithm())))
             raw = _string(_number(r)) + _string(_number(s))
-    parts = (public_of(key), namespace.encode(), b"", b"sha512", _string(kind) + _string(raw))
-    return armored(MAGIC + VERSION + b"".join(map(_string, parts)))
+    return _string(kind) + _string(raw)
 
 
 def armored(blob: bytes) -> str:

@@ -133,6 +133,7 @@ def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
         plugin_paths=tuple(manifest.plugin_paths),
         zip_drivers=spec.zip_drivers,
         plugins=spec.plugins,
+        signed={"version": done.signed.statement.version, "key": done.signed.key} if done.signed else None,
     )
 
 

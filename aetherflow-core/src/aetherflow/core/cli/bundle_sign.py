@@ -24,7 +24,10 @@ FolderArgument = Annotated[
 def sign(
     bundle_manifest: ManifestFileOption,
     key: Annotated[
-        Path, typer.Option("--key", metavar="FILE", readable=False, help="Private SSH key.", show_default=False)
+        Path,
+        typer.Option(
+            "--key", metavar="FILE", readable=False, help="SSH key; FILE.pub: that of the agent.", show_default=False
+        ),
     ],
     folder: FolderArgument = None,
     version: Annotated[
@@ -42,8 +45,8 @@ def sign(
     plugin lock; and beside it bundle.signed.json.sig, a signature in the format of ssh-keygen. Publish both with the
     rest. A machine whose policy names signers uses nothing else: not what was changed afterwards, not an older version.
 
-    The passphrase of an encrypted key comes from AETHERFLOW_SIGN_PASSPHRASE, or is asked for. ssh-keygen signs as well,
-    with a key of an agent too: ssh-keygen -Y sign -n aetherflow-bundle -f KEY.pub release/bundle.signed.json
+    The passphrase of an encrypted key comes from AETHERFLOW_SIGN_PASSPHRASE, or is asked for. Of a public key,
+    FILE.pub, the private part is expected in the SSH agent.
 
     Example: aetherflow bundle sign --bundle-manifest bundle.yaml --key ~/.ssh/release
     """
@@ -57,8 +60,8 @@ def sign(
 
     here = bundle_here(bundle_manifest, None, config)
     tree = release_folder(here.manifest, here.snapshot.env, folder)
-    private = load_key(key.expanduser(), lambda: _passphrase(here))
-    made = sign_tree(tree, here.manifest, catalog_for(here.snapshot), private, version)
+    signer = load_key(key.expanduser(), lambda: _passphrase(here), here.snapshot.env.get("SSH_AUTH_SOCK"))
+    made = sign_tree(tree, here.manifest, catalog_for(here.snapshot), signer, version)
     statement = made.statement
     if as_json:
         document = {
@@ -79,7 +82,7 @@ def sign(
     files = f"{len(statement.files)} file{'s' * (len(statement.files) != 1)}"
     typer.echo(f"signed: {statement.bundle} version {statement.version}, {files}, by {made.key}")
     typer.echo(f"wrote {tree / STATEMENT} and {SIGNATURE}; publish both with the bundle")
-    words = ["aetherflow", "bundle", "verify", *([str(folder)] if folder else []), *here.named]
+    words = ["aetherflow", "bundle", "verify", str(tree), *here.named]
     typer.echo(f"whom it may convince has this line in allowed_signers:\n{made.allowed}")
     typer.echo(f"check it: {shlex.join([*words, '--signers', 'allowed_signers'])}")
 
