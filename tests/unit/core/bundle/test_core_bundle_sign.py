@@ -79,6 +79,8 @@ def test_a_key_that_others_may_read_is_refused(site: Site) -> None:
     site.key.path.chmod(0o640)
     told = site.call("bundle", "sign", "--key", str(site.key.path), code=2).err
     assert told.endswith(f"fix: let only its owner read it: chmod 600 {site.key.path}\n")
+    site.key.path.chmod(0o600)
+    site.sign()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_source_that_is_no_folder_needs_one(site: Site) -> None:
 
 def test_a_link_in_the_tree_is_refused(site: Site) -> None:
     (site.release / "link").symlink_to("/etc/passwd")
-    assert "is a link" in site.call("bundle", "sign", "--key", str(site.key.path), code=1).err
+    assert "link is no regular file" in site.call("bundle", "sign", "--key", str(site.key.path), code=2).err
 
 
 def test_the_statement_is_the_same_text_for_the_same_tree(site: Site) -> None:

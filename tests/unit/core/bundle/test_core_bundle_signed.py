@@ -235,7 +235,9 @@ def test_two_contents_of_one_version_are_not_both_used(site: Site) -> None:
     (site.release / STATEMENT).unlink()
     assert release(site, "b") == 1
     told = refused(site, "AF7010", told="has other content than the active one, and the same version 1")
-    assert "sign it with a higher one: aetherflow bundle sign --key KEY --version 2 -m bundle.yaml" in told
+    assert (
+        "sign it with a higher one: aetherflow bundle sign --key KEY --version 2 --bundle-manifest bundle.yaml" in told
+    )
 
 
 def test_a_key_is_exchanged_without_a_new_version(site: Site) -> None:

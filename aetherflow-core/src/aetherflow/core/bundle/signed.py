@@ -73,9 +73,8 @@ class Rules:
     signers: Path
     bundle_id: str
     manifest: Path
-    """The manifest, as the command line names it."""
     named: tuple[str, ...]
-    """The options that name the bundle and its store on a command line."""
+    """The options that name the bundle on a command line."""
     forbid_rollback: bool = True
 
     def judge(
@@ -99,10 +98,10 @@ class Rules:
 
         return Signed(statement, fingerprint(key), type_of(key), str(line.at), line.comment)
 
-    def refuse_older(self, after: Statement, before: Statement | None, words: Sequence[str], reason: str) -> None:
+    def refuse_older(self, after: Statement, before: Statement | None, back: str, reason: str) -> None:
         """BundleOlderError if a version may not take the place of the active one.
 
-        A reason admits it: whoever gives one records it. `words` are those of the command, for the advice.
+        A reason admits it: whoever gives one records it. `back` is the command that does, for the advice.
         """
         if before is None or reason or not self.forbid_rollback or before.content == after.content:
             return
@@ -113,7 +112,6 @@ class Rules:
             fix = f"sign it with a higher one: {self._sign(after.version + 1)}"
         else:
             what = f"is version {after.version}, older than the active version {before.version}"
-            back = shlex.join(["aetherflow", "bundle", *words, "--reason", "TEXT", *self.named])
             fix = f"nothing was changed; to go back on purpose, say why, which is recorded: {back}"
         raise BundleOlderError(f"bundle {self.bundle_id} {what}", fix=fix)
 
@@ -168,14 +166,16 @@ class Rules:
                 f"{'; '.join(_differences(found, wanted))}",
                 fix=f"look at who wrote to the source; {again}",
             )
-        if statement.plugins_lock not in (None, lock := lock_hash(files, self.manifest.absolute().parent)):
+        if statement.plugins_lock not in (None, lock := lock_hash(files, self.manifest.parent)):
             what = "there is none" if lock is None else f"its sha256 is {lock[:12]}"
             message = f"bundle {self.bundle_id} is signed for another {LOCK}: {what}, not {statement.plugins_lock[:12]}"
-            raise BundleTamperedError(message, fix=f"put the {LOCK} that it was signed with beside {self.manifest}")
+            raise BundleTamperedError(
+                message, fix=f"put the {LOCK} that it was signed with into {self.manifest.parent}"
+            )
 
     def _sign(self, version: int | None = None) -> str:
         more = [] if version is None else ["--version", str(version)]
-        return shlex.join(["aetherflow", "bundle", "sign", "--key", "KEY", *more, "-m", str(self.manifest)])
+        return shlex.join(["aetherflow", "bundle", "sign", "--key", "KEY", *more, *self.named])
 
 
 def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Sequence[str]) -> Rules | None:
@@ -187,9 +187,9 @@ def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Seque
     return Rules(path, bundle_id, manifest, tuple(named), policy.spec.bundles.rollback == "forbid")
 
 
-def rules_for(signers: Path, bundle_id: str, manifest: Path) -> Rules:
+def rules_for(signers: Path, bundle_id: str, manifest: Path, named: Sequence[str]) -> Rules:
     """The rules of a signers' file that a command names. SpecError if others may write it."""
-    return Rules(require(signers, "whose bundles are accepted"), bundle_id, manifest, ())
+    return Rules(require(signers, "whose bundles are accepted"), bundle_id, manifest, tuple(named))
 
 
 def judge_version(rules: Rules, store: BundleStore, version: Version) -> Signed:
@@ -197,7 +197,7 @@ def judge_version(rules: Rules, store: BundleStore, version: Version) -> Signed:
     return rules.judge(_hashes(version), lambda path, limit: _content(store, version, path, limit))
 
 
-def require_later(rules: Rules, store: BundleStore, after: Statement, words: Sequence[str], reason: str) -> None:
+def require_later(rules: Rules, store: BundleStore, after: Statement, back: str, reason: str) -> None:
     """BundleOlderError if the version may not become the active one of the store, as `Rules.refuse_older` says."""
     active = store.active()
     if active is None or not store.has(active):
@@ -205,7 +205,7 @@ def require_later(rules: Rules, store: BundleStore, after: Statement, words: Seq
     version = store.version(active)
     with contextlib.suppress(BundleStoreError):  # a damaged version has no say; it is told when it is used
         before = statement_in(_hashes(version), lambda *what: _content(store, version, *what))
-        rules.refuse_older(after, before, words, reason)
+        rules.refuse_older(after, before, back, reason)
 
 
 def _hashes(version: Version) -> dict[str, str]:
@@ -222,7 +222,7 @@ def _content(store: BundleStore, version: Version, path: str, limit: int) -> byt
             data = file.read(limit + 1)
             if hashlib.sha256(data).hexdigest() == sha256:
                 return data
-    raise BundleStoreError(f"{path} of version {version.content[:12]} is damaged", fix="sync the bundle with --always")
+    raise BundleStoreError(f"{path} of version {version.content[:12]} is damaged", fix="sync the bundle again")
 
 
 def _differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:

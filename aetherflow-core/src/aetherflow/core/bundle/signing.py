@@ -2,7 +2,7 @@
 
 import shlex
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,8 @@ from aetherflow.core.bundle.statement import (
     read_statement,
     statement_of,
 )
-from aetherflow.core.contracts.bundle_source import BundleSourceInit
+from aetherflow.core.bundle.verify import files_in
+from aetherflow.core.contracts.connector import RemoteFileMeta
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.runtime.environment.trust import require
@@ -51,28 +52,40 @@ class Made(NamedTuple):
         return f'{self.statement.bundle} namespaces="{NAMESPACE}" {self.public_line}'
 
 
-def release_folder(manifest: Manifest, env: Mapping[str, str], given: Path | None) -> Path:
-    """The folder with the tree that is published: the one that is given, else that of the manifest's source."""
+class Release(NamedTuple):
+    """The tree that is published."""
+
+    folder: Path
+    is_source: bool
+    """Whether the source takes the files from a folder as they are. Else it is a checkout, or what is packed."""
+
+    def hashes(self) -> dict[str, str]:
+        """Path to sha256 of every file, as a sync would take them. BundleError, UsageError."""
+        found = read_listing(self._listed())
+        return {path: durable.file_facts(self.folder / path)[1] for path in found}
+
+    def _listed(self) -> Iterator[RemoteFileMeta]:
+        for path in files_in(self.folder):
+            name, facts = path.relative_to(self.folder).as_posix(), path.lstat()
+            if name.startswith(".git/") and not self.is_source:
+                continue  # the repository of a checkout is no part of what is published
+            if not stat.S_ISREG(facts.st_mode):
+                message = f"{path} is no regular file, and no bundle can hold it"
+                raise UsageError(message, fix="put a copy in its place, or take it out of the folder")
+            yield RemoteFileMeta(rel_path=name, path=str(path), name=path.name, size=facts.st_size)
+
+
+def release_of(manifest: Manifest, catalog: Catalog, env: Mapping[str, str], given: Path | None) -> Release:
+    """The tree that is given, else the folder of the manifest's source. UsageError if there is none."""
     source = manifest.spec.bundle.source
-    if given is None and source.type != "filesystem":
+    key = catalog.bundle_source(source.type).folder_key
+    if given is None and key is None:
         message = f"{manifest.path} takes the bundle from a source of type {source.type}, which is no folder"
         raise UsageError(message, fix="name the folder with the files that are published, such as a checkout")
-    if given is None:
-        given = manifest.folder / render(manifest.own_keys, {"env": env}, SOURCE)["base_path"]
-    if not given.is_dir():
-        raise UsageError(f"{given} is no folder", fix="name the folder with the files that are published")
-    return given
-
-
-def hashes_of(folder: Path, manifest: Manifest, catalog: Catalog) -> dict[str, str]:
-    """Path to sha256 of every file of a tree, as a sync would take them. Raises ConnectorError, BundleError."""
-    init = BundleSourceInit("filesystem", manifest.spec.bundle.id, {"base_path": str(folder.absolute())}, folder)
-    with catalog.bundle_source("filesystem")(init) as source:
-        found = read_listing(source.list())
-    # a checkout has the repository in it, which is no part of the commit that the source brings
-    checkout = manifest.spec.bundle.source.type == "git"
-    paths = [path for path in found if not (checkout and path.startswith(".git/"))]
-    return {path: durable.file_facts(folder / path)[1] for path in paths}
+    folder = given or manifest.folder / render(manifest.own_keys, {"env": env}, SOURCE)[key]
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", fix="name the folder with the files that are published")
+    return Release(folder, key is not None)
 
 
 def content_in(folder: Path) -> Callable[[str, int], bytes]:
@@ -140,15 +153,15 @@ def _decrypted(path: Path, data: bytes, passphrase: str | None) -> "PrivateKey":
         raise UsageError(message, fix=f"correct the variable {PASSPHRASE}, or what you typed") from error
 
 
-def sign_tree(folder: Path, manifest: Manifest, catalog: Catalog, signer: "Signer", version: int | None) -> Made:
+def sign_tree(release: Release, manifest: Manifest, signer: "Signer", version: int | None) -> Made:
     """Write the statement about a tree into it, and its signature.
 
     Without a `version` it is one more than that of the statement which is there, or the same if nothing else changed.
-    Raises UsageError, BundleTamperedError for a statement that cannot be read, and what `hashes_of` raises.
+    Raises UsageError, BundleTamperedError for a statement that cannot be read, and what `Release.hashes` raises.
     """
     from aetherflow.core.bundle import sshsig
 
-    hashes = hashes_of(folder, manifest, catalog)
+    folder, hashes = release.folder, release.hashes()
     before = _before(folder, hashes, version, manifest.spec.bundle.id)
     bundle, lock = manifest.spec.bundle.id, lock_hash(hashes, manifest.folder)
     made = statement_of(bundle, version or (before.version if before else 1), hashes, lock)

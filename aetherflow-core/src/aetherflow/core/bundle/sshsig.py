@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import UsageError
@@ -96,7 +97,7 @@ def load_private(data: bytes, passphrase: bytes | None) -> PrivateKey:
     try:
         found: Any = load(data, passphrase)
     except UnsupportedAlgorithm as error:
-        if "bcrypt" in str(error):
+        if find_spec("bcrypt") is None:  # what decrypts keys
             raise UsageError(str(error), fix=f"run: {install_command('sign')}") from error
         raise WeakKeyError(str(error)) from error
     if not isinstance(found, Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RSAPrivateKey):

@@ -73,7 +73,7 @@ def read_statement(text: bytes) -> Statement:
         sound = False
     if not sound:
         message = f"{STATEMENT} is not the statement of a bundle as this version of AetherFlow writes it"
-        raise BundleTamperedError(message, fix="sign the bundle again: aetherflow bundle sign --help")
+        raise BundleTamperedError(message, fix="sign the bundle again")
     return found
 
 

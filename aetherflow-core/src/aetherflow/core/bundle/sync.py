@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import getpass
 import io
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ class SyncRequest:
     fetch_policy: str = "cache_check"
     rules: "Rules | None" = None
     """What is asked of signatures: nothing becomes the active version, or stays it, that they do not admit."""
+    named: tuple[str, ...] = ()
+    """The options that name the bundle and its store on a command line, for advice."""
     reason: str = ""
     """Why an older version may take the place of a newer one; recorded."""
 
@@ -210,7 +213,8 @@ class _Sync:
 
         signed = judge_version(rules, self._store, version)
         if pin is None:
-            require_later(rules, self._store, signed.statement, ["sync"], self._wanted.reason)
+            back = shlex.join(["aetherflow", "bundle", "sync", "--reason", "TEXT", *self._wanted.named])
+            require_later(rules, self._store, signed.statement, back, self._wanted.reason)
 
     def _settled(self, latest: Latest, pin: Pin | None) -> str | None:
         """The active version, if it is that of the latest sync or pinned; None if the sync must continue."""

@@ -73,11 +73,11 @@ def using_bundle(
     if (why := why_unsafe(name)) is not None:
         raise UsageError(f"the flow {name!r} {why}; with a manifest it is a path in the bundle", fix="name it so")
     named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
-    rules = signing_rules(outside, read, manifest, named) if require or run_hooks else None
+    rules = signing_rules(outside, read, named) if require or run_hooks else None
     done = sync(
         lambda: open_source(read, catalog, outside.env, outside.hook, redactor),
         store,
-        replace(wanted(read), rules=rules),
+        replace(wanted(read), rules=rules, named=tuple(named)),
         allow_stale=allow_stale,
         progress=progress,
         mask=redactor.mask,
@@ -103,17 +103,17 @@ def using_bundle(
         yield BundleInUse(path, snapshot, done)
 
 
-def signing_rules(snapshot: Snapshot, manifest: Manifest, path: Path, named: Sequence[str]) -> "Rules | None":
+def signing_rules(snapshot: Snapshot, manifest: Manifest, named: Sequence[str]) -> "Rules | None":
     """What the administrator's policy asks of the signature of a bundle; None if it names no signers. SpecError.
 
-    `path` is the manifest as the command line names it, `named` the options that name bundle and store there.
+    `named` are the options that name the bundle on a command line.
     """
     policy = snapshot.policy
     if policy is None or policy.spec.bundles.signers is None:
         return None
     from aetherflow.core.bundle.signed import rules_of  # few machines have signers
 
-    return rules_of(policy, manifest.spec.bundle.id, path, named)
+    return rules_of(policy, manifest.spec.bundle.id, manifest.path, named)
 
 
 def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:

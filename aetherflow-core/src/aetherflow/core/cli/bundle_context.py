@@ -34,16 +34,16 @@ class BundleHere(NamedTuple):
     snapshot: "Snapshot"
     store: "BundleStore"
     work_root: Path
-    path: Path
-    """The manifest, as the command line names it."""
+    words: list[str]
+    """The options that name the bundle on a command line."""
     named: list[str]
-    """The options that name the bundle and its store on a command line."""
+    """The same, with its store."""
 
     def rules(self) -> "Rules | None":
         """What the administrator's policy asks of signatures; None if it names no signers. SpecError."""
         from aetherflow.core.bundle.using import signing_rules
 
-        return signing_rules(self.snapshot, self.manifest, self.path, self.named)
+        return signing_rules(self.snapshot, self.manifest, self.words)
 
     def sync(
         self,
@@ -63,10 +63,11 @@ class BundleHere(NamedTuple):
         snapshot = self.snapshot
         redactor = snapshot.redactor()
         catalog = catalog_for(snapshot)
+        parameters = wanted(self.manifest, always=always)
         return sync(
             lambda: open_source(self.manifest, catalog, snapshot.env, snapshot.hook, redactor),
             self.store,
-            replace(wanted(self.manifest, always=always), rules=self.rules(), reason=reason),
+            replace(parameters, rules=self.rules(), named=tuple(self.named), reason=reason),
             allow_stale=allow_stale,
             progress=progress,
             mask=redactor.mask,
@@ -92,4 +93,5 @@ def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> 
     read = load_manifest(manifest, snapshot.limits)
     root = work_root_of(str(work_root) if work_root else None, snapshot.settings, snapshot.env)
     store = BundleStore(root, read.spec.bundle.id)
-    return BundleHere(read, snapshot, store, root, manifest, named(manifest, work_root, config))
+    words = named(manifest, None, config), named(manifest, work_root, config)
+    return BundleHere(read, snapshot, store, root, *words)

@@ -53,16 +53,16 @@ def sign(
     import json
     import shlex
 
-    from aetherflow.core.bundle.signing import load_key, release_folder, sign_tree
+    from aetherflow.core.bundle.signing import load_key, release_of, sign_tree
     from aetherflow.core.bundle.statement import SIGNATURE, STATEMENT
     from aetherflow.core.cli.bundle_context import bundle_here
     from aetherflow.core.runtime.environment.policy import catalog_for
 
     here = bundle_here(bundle_manifest, None, config)
-    tree = release_folder(here.manifest, here.snapshot.env, folder)
+    release = release_of(here.manifest, catalog_for(here.snapshot), here.snapshot.env, folder)
     signer = load_key(key.expanduser(), lambda: _passphrase(here), here.snapshot.env.get("SSH_AUTH_SOCK"))
-    made = sign_tree(tree, here.manifest, catalog_for(here.snapshot), signer, version)
-    statement = made.statement
+    made = sign_tree(release, here.manifest, signer, version)
+    statement, tree = made.statement, release.folder
     if as_json:
         document = {
             "schema": SCHEMA,
@@ -82,9 +82,9 @@ def sign(
     files = f"{len(statement.files)} file{'s' * (len(statement.files) != 1)}"
     typer.echo(f"signed: {statement.bundle} version {statement.version}, {files}, by {made.key}")
     typer.echo(f"wrote {tree / STATEMENT} and {SIGNATURE}; publish both with the bundle")
-    words = ["aetherflow", "bundle", "verify", str(tree), *here.named]
+    check = shlex.join(["aetherflow", "bundle", "verify", str(tree), *here.words, "--signers", "allowed_signers"])
     typer.echo(f"whom it may convince has this line in allowed_signers:\n{made.allowed}")
-    typer.echo(f"check it: {shlex.join([*words, '--signers', 'allowed_signers'])}")
+    typer.echo(f"check it: {check}")
 
 
 def verify(
@@ -141,7 +141,7 @@ def _rules(here: "BundleHere", signers: Path | None) -> "Rules | None":
         return here.rules()
     from aetherflow.core.bundle.signed import rules_for
 
-    return rules_for(signers, here.store.bundle_id, here.path)
+    return rules_for(signers, here.store.bundle_id, here.manifest.path, here.words)
 
 
 def _of_store(here: "BundleHere", rules: "Rules | None") -> dict[str, Any]:
@@ -162,13 +162,13 @@ def _of_store(here: "BundleHere", rules: "Rules | None") -> dict[str, Any]:
 
 def _of_folder(here: "BundleHere", rules: "Rules | None", folder: Path) -> dict[str, Any]:
     from aetherflow.core.base.errors import UsageError
-    from aetherflow.core.bundle.signing import content_in, hashes_of, release_folder
+    from aetherflow.core.bundle.signing import content_in, release_of
     from aetherflow.core.runtime.environment.policy import catalog_for
 
     if rules is None:
         message = "no policy of this machine says who may sign the bundle"
         raise UsageError(message, fix="name the file with --signers")
-    hashes = hashes_of(release_folder(here.manifest, {}, folder), here.manifest, catalog_for(here.snapshot))
+    hashes = release_of(here.manifest, catalog_for(here.snapshot), {}, folder).hashes()
     report = {"ok": True, "bundle_id": here.store.bundle_id, "folder": str(folder), "findings": []}
     return _judged(report, lambda: rules.judge(hashes, content_in(folder)).as_json())
 

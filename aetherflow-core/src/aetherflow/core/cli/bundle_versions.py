@@ -32,11 +32,14 @@ def activate(
 
     Example: aetherflow bundle activate 3f9c1a --bundle-manifest bundle.yaml --reason "the new one lacks a profile"
     """
+    import shlex
+
     from aetherflow.core.cli.bundle_context import bundle_here
 
     here = bundle_here(bundle_manifest, work_root, config)
     with here.store.locked():
-        _activate(here, version, ["activate", version], reason.strip(), as_json=as_json)
+        back = shlex.join(["aetherflow", "bundle", "activate", version, "--reason", "TEXT", *here.named])
+        _activate(here, version, "activate", back, reason.strip(), as_json=as_json)
 
 
 def rollback(
@@ -50,14 +53,17 @@ def rollback(
 
     Example: aetherflow bundle rollback --bundle-manifest bundle.yaml --reason "wrong totals since noon"
     """
+    import shlex
+
     from aetherflow.core.cli.bundle_context import bundle_here
 
     here = bundle_here(bundle_manifest, work_root, config)
     with here.store.locked():
-        _activate(here, "previous", ["rollback"], reason.strip(), as_json=as_json)
+        back = shlex.join(["aetherflow", "bundle", "rollback", "--reason", "TEXT", *here.named])
+        _activate(here, "previous", "rollback", back, reason.strip(), as_json=as_json)
 
 
-def _activate(here: "BundleHere", name: str, words: list[str], reason: str, *, as_json: bool) -> None:
+def _activate(here: "BundleHere", name: str, action: str, back: str, reason: str, *, as_json: bool) -> None:
     import json
     import shlex
 
@@ -71,12 +77,12 @@ def _activate(here: "BundleHere", name: str, words: list[str], reason: str, *, a
     if (rules := here.rules()) is not None:
         from aetherflow.core.bundle.signed import judge_version, require_later
 
-        require_later(rules, store, judge_version(rules, store, version).statement, words, reason)
+        require_later(rules, store, judge_version(rules, store, version).statement, back, reason)
     latest, at, by = store.latest(), now(), actor()
     pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
     if pin is not None:
         store.set_pin(pin)  # first, so that a sync in between does not replace the version
-    store.point_to(content, words[0], at, by, reason)
+    store.point_to(content, action, at, by, reason)
     if pin is None:
         store.set_pin(None)
     if as_json:
