@@ -1,14 +1,18 @@
 """Keys, signed bundles and a policy that asks for them, for the unit and the system tests of signatures."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
 from core_bundle_store import MANIFEST, TREE, publish, store
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from aetherflow.core.base import owners
 from aetherflow.core.bundle import sshsig
+from aetherflow.core.runtime.environment import administrator
 
 if TYPE_CHECKING:
     from core_project import Project, Result
@@ -21,6 +25,11 @@ KEYS: dict[str, Any] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
 }
 STATEMENT, SIGNATURE = "bundle.signed.json", "bundle.signed.json.sig"
+
+
+def wire(*parts: bytes) -> bytes:
+    """Strings as on the wire."""
+    return b"".join(len(part).to_bytes(4) + part for part in parts)
 
 
 class Key(NamedTuple):
@@ -83,17 +92,34 @@ class Site(NamedTuple):
         return self.project.folder / "release"
 
 
-def make_site(project: "Project", rollback: str = "forbid") -> Site:
+def make_site(project: "Project") -> Site:
     """The policy is written; `administrator.POLICY_FILE` is the caller's to set."""
     project.write(MANIFEST, "bundle.yaml")
     publish(project, TREE)
     etc = project.folder / "etc"
     etc.mkdir()
     policy, signers = etc / "policy.yaml", etc / "allowed_signers"
-    policy.write_text(f"version: 1\nbundles: {{signers: allowed_signers, rollback: {rollback}}}\n")
+    policy.write_text("version: 1\nbundles: {signers: allowed_signers, rollback: forbid}\n")
     site = Site(project, policy, signers, make_key(project.folder / "release_key"))
     site.allow(f'nightly namespaces="aetherflow-bundle" {site.key.line} ci@example')
     return site
+
+
+@pytest.fixture
+def site(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A machine whose policy names who may sign bundles."""
+    project.enter(monkeypatch)
+    found = make_site(project)
+    monkeypatch.setattr(administrator, "POLICY_FILE", str(found.policy))
+    monkeypatch.setattr(owners, "ROOT", os.geteuid())  # who runs the tests is the administrator
+    return found
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
+    """A key of each kind."""
+    folder = tmp_path_factory.mktemp("keys")
+    return {kind: make_key(folder / kind, kind) for kind in KEYS}
 
 
 def refused(site: Site, code: str, *words: str, told: str = "") -> str:

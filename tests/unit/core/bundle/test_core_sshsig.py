@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from core_bundle_signing import KEYS, Key, make_key
+from core_bundle_signing import KEYS, Key, make_key, wire
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -42,10 +42,6 @@ def test_the_lines_of_a_signature_may_have_any_length(keys: dict[str, Key]) -> N
 def test_what_is_no_signature_is_refused(text: bytes) -> None:
     with pytest.raises(sshsig.MalformedError):
         sshsig.read(text)
-
-
-def wire(*parts: bytes) -> bytes:
-    return b"".join(len(part).to_bytes(4) + part for part in parts)
 
 
 def test_sha1_is_refused(keys: dict[str, Key]) -> None:
