@@ -666,25 +666,25 @@ def signers(project: Project, line: str) -> Iterator[None]:
 
 def signed(project: Project, text: str, *more: str) -> None:
     project.write(text, "release/flow.yaml")
-    done = project.cli("bundle", "sign", "--key", "KEY", "-m", "a bundle.yaml", *more)
+    done = project.cli("bundle", "sign", "--key", "FILE", "-m", "a bundle.yaml", *more)
     assert done.code == 0, done.err
 
 
-SIGN = "aetherflow bundle sign --key KEY --bundle-manifest 'a bundle.yaml'"
+SIGN = "aetherflow bundle sign --key FILE --bundle-manifest 'a bundle.yaml'"
 BACK = "--reason TEXT --bundle-manifest 'a bundle.yaml'"
 
 
 @case("bundle/signed", {SIGN: (0, "signed: b version 1")})
 def a_bundle_that_is_not_signed(project: Project) -> Result:
     bundle(project)
-    with signers(project, make_key(project.folder / "KEY").line):
+    with signers(project, make_key(project.folder / "FILE").line):
         return project.cli("run", "-m", "a bundle.yaml")
 
 
-@case("bundle/signed", {SIGN.replace("KEY", "KEY --version 8"): (0, "signed: b version 8")})
+@case("bundle/signed", {SIGN.replace("FILE", "FILE --version 8"): (0, "signed: b version 8")})
 def two_contents_of_one_version(project: Project) -> Result:
     bundle(project)
-    with signers(project, make_key(project.folder / "KEY").line):
+    with signers(project, make_key(project.folder / "FILE").line):
         signed(project, OK, "--version", "7")
         assert project.cli("bundle", "sync", "-m", "a bundle.yaml").code == 0
         (project.folder / "release/bundle.signed.json").unlink()
@@ -695,7 +695,7 @@ def two_contents_of_one_version(project: Project) -> Result:
 def an_older_version(project: Project) -> str:
     """Version 2 is active, the source has version 1 again; returns the line of the key."""
     bundle(project)
-    line = make_key(project.folder / "KEY").line
+    line = make_key(project.folder / "FILE").line
     signed(project, OK)
     shutil.copytree(project.folder / "release", project.folder / "old")
     assert project.cli("bundle", "sync", "-m", "a bundle.yaml").code == 0
@@ -735,5 +735,5 @@ def an_activation_without_a_reason(project: Project) -> Result:
 )
 def a_bundle_that_is_signed(project: Project) -> Result:
     bundle(project)
-    project.write(f"b {make_key(project.folder / 'KEY').line}\n", "allowed_signers")
-    return project.cli("bundle", "sign", "--key", "KEY", "-m", "a bundle.yaml")
+    project.write(f"b {make_key(project.folder / 'FILE').line}\n", "allowed_signers")
+    return project.cli("bundle", "sign", "--key", "FILE", "-m", "a bundle.yaml")

@@ -60,7 +60,7 @@ CORE_EXTRAS = {
     "excel": ("aetherflow-builtins-reports", "openpyxl"),
     "rest": ("aetherflow-builtins-rest", "httpx"),
 }
-OTHER_EXTRAS = {"otel": "opentelemetry-sdk"}
+OTHER_EXTRAS = {"otel": "opentelemetry-sdk", "sign": "cryptography"}
 
 # The root of the repository; a new entry here is a decision, not an accident.
 TOP_LEVEL = {

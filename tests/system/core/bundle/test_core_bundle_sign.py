@@ -163,7 +163,13 @@ def test_the_passphrase_is_asked_for_on_a_terminal(site: Site) -> None:
     main, end = pty.openpty()
     words = site.project.argv("bundle", "sign", "--key", "asked", "-m", "bundle.yaml")
     process = warm.Popen(
-        words, cwd=site.project.folder, env=site.project.env, stdin=end, stdout=subprocess.PIPE, stderr=end
+        words,
+        cwd=site.project.folder,
+        env=site.project.env,
+        stdin=end,
+        stdout=subprocess.PIPE,
+        stderr=end,
+        start_new_session=True,  # without the terminal that the tests may have
     )
     os.close(end)
     shown = b""

@@ -236,7 +236,7 @@ def test_two_contents_of_one_version_are_not_both_used(site: Site) -> None:
     assert release(site, "b") == 1
     told = refused(site, "AF7010", told="has other content than the active one, and the same version 1")
     assert (
-        "sign it with a higher one: aetherflow bundle sign --key KEY --version 2 --bundle-manifest bundle.yaml" in told
+        "sign it with a higher one: aetherflow bundle sign --key FILE --version 2 --bundle-manifest bundle.yaml" in told
     )
 
 

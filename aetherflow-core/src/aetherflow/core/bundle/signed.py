@@ -175,7 +175,7 @@ class Rules:
 
     def _sign(self, version: int | None = None) -> str:
         more = [] if version is None else ["--version", str(version)]
-        return shlex.join(["aetherflow", "bundle", "sign", "--key", "KEY", *more, *self.named])
+        return shlex.join(["aetherflow", "bundle", "sign", "--key", "FILE", *more, *self.named])
 
 
 def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Sequence[str]) -> Rules | None:

@@ -126,13 +126,14 @@ def verify(
 
 
 def _passphrase(here: "BundleHere") -> str | None:
+    import getpass
     import sys
 
     from aetherflow.core.bundle.signing import PASSPHRASE
 
     found = here.snapshot.env.get(PASSPHRASE)
     if found is None and sys.stdin.isatty():
-        found = str(typer.prompt("Passphrase of the key", hide_input=True, err=True))
+        found = getpass.getpass("Passphrase of the key: ")
     return found
 
 
