@@ -240,6 +240,18 @@ def test_two_contents_of_one_version_are_not_both_used(site: Site) -> None:
     )
 
 
+def test_the_same_content_under_a_lower_version_is_older(site: Site) -> None:
+    """Else the one between, which was taken back, could come after it."""
+    release(site, "good")
+    first = {path.name: path.read_bytes() for path in (site.release / STATEMENT, site.release / SIGNATURE)}
+    for text in ("bad", "good"):
+        release(site, text)
+        site.call("bundle", "sync")
+    for name, data in first.items():
+        (site.release / name).write_bytes(data)
+    refused(site, "AF7010", told="is version 1, older than the active version 3")
+
+
 def test_a_key_is_exchanged_without_a_new_version(site: Site) -> None:
     site.sign()
     site.call("bundle", "sync")

@@ -1,5 +1,6 @@
 """Signatures of SSH, and who may sign: the formats alone, in this process."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from core_bundle_signing import KEYS, Key, make_key, wire
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.bundle import sshsig
@@ -108,3 +111,24 @@ def test_a_wrong_line_is_told_with_its_place(tmp_path: Path, keys: dict[str, Key
     with pytest.raises(SpecError, match=re.escape(WRONG[line])) as error:
         read_signers(path, "nightly")
     assert str(error.value).startswith(f"{path}:4:1: AF1103 ")
+
+
+LETTERS = st.sampled_from('nightly*!,? \t"\\=-#KEYnamespaces-valid-before20261128Z')
+
+
+@given(st.text(LETTERS | st.characters(), max_size=60))
+def test_any_line_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, line: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any_line"
+    path.write_bytes(f"{line}\nnightly {line}\n".encode(errors="surrogatepass"))
+    with contextlib.suppress(SpecError):
+        read_signers(path, "nightly")
+
+
+@given(st.binary(max_size=200))
+def test_any_signature_is_read_or_told(blob: bytes) -> None:
+    with contextlib.suppress(sshsig.MalformedError, sshsig.WeakKeyError):
+        sshsig.check(sshsig.read(sshsig.armored(b"SSHSIG" + (1).to_bytes(4) + blob).encode()), b"one")
+    with contextlib.suppress(sshsig.MalformedError, sshsig.WeakKeyError):
+        sshsig.load_public(wire(b"ssh-rsa") + blob)
+    with contextlib.suppress(sshsig.MalformedError, sshsig.WeakKeyError):
+        sshsig.load_public(wire(b"ecdsa-sha2-nistp256", b"nistp256", blob))

@@ -5,7 +5,6 @@ bundles whose ids begin so.
 """
 
 import base64
-import binascii
 import datetime as dt
 import re
 from collections.abc import Iterator
@@ -106,12 +105,12 @@ def _line(at: Location, text: str) -> Line:
 
 def _key(text: str) -> tuple[bytes, str] | None:
     """The public key at the start of a text, and the comment that follows."""
-    words = text.split(None, 2)
+    words = re.split("[ \t]+", text, maxsplit=2)
     if len(words) < 2:
         return None
     try:
         key = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     kind = words[0].encode()
     if key[: 4 + len(kind)] != len(kind).to_bytes(4) + kind:
@@ -151,7 +150,7 @@ def _options(at: Location, text: str) -> tuple[dict[str, Any], str]:
 
 def _time(at: Location, name: str, text: str) -> dt.datetime:
     """A time of an option: in UTC with the ending Z or UTC, else in the time zone of the machine."""
-    found = re.fullmatch(r"(\d+)(Z|UTC)?", text, re.IGNORECASE)
+    found = re.fullmatch(r"([0-9]+)(Z|UTC)?", text, re.IGNORECASE)
     form = _TIMES.get(len(found[1])) if found else None
     try:
         if found is None or form is None:

@@ -103,9 +103,10 @@ class Rules:
 
         A reason admits it: whoever gives one records it. `back` is the command that does, for the advice.
         """
-        if before is None or reason or not self.forbid_rollback or before.content == after.content:
+        if before is None or reason or not self.forbid_rollback:
             return
-        if after.version > before.version:
+        # the same content under a lower version is older, too: it would open the way to the versions between
+        if after.version > before.version or after == before:
             return
         if after.version == before.version:
             what = f"has other content than the active one, and the same version {after.version}"

@@ -134,7 +134,7 @@ def load_public(key: bytes) -> PublicKey:
         raise WeakKeyError(f"its type {kind!r} is none of {', '.join(TYPES)}")
     try:
         found: Any = serialization.load_ssh_public_key(public_line(key).encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError) as error:  # the last of a compressed point
         raise MalformedError(f"the public key cannot be read: {error}") from error
     if isinstance(found, RSAPublicKey) and found.key_size < LEAST_RSA_BITS:
         raise WeakKeyError(f"an RSA key of {found.key_size} bits is too short: at least {LEAST_RSA_BITS}")
