@@ -89,7 +89,7 @@ def signed(tree: dict[str, bytes], key: Key, number: int) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-256", "rsa"])
 def test_no_tampered_bundle_is_accepted(keys: dict[str, Key], kind: str, tmp_path: Path) -> None:
     (tmp_path / "allowed_signers").write_text(f"nightly {keys[kind].line}\n")
-    rules = rules_for(tmp_path / "allowed_signers", "nightly", tmp_path / "bundle.yaml")
+    rules = rules_for(tmp_path / "allowed_signers", "nightly", tmp_path / "bundle.yaml", [])
     tree, other = signed(TREE, keys[kind], 7), signed({**TREE, "sql/a.sql": b"x"}, keys[kind], 8)
     judged(rules, tree)
     judged(rules, other)
