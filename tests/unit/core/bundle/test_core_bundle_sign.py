@@ -111,6 +111,12 @@ def test_a_source_that_is_no_folder_needs_one(site: Site) -> None:
     assert site.document("bundle", "verify", "release")["signature"]["version"] == 1
 
 
+def test_a_source_without_its_folder_is_told(site: Site) -> None:
+    manifest = site.project.folder / "bundle.yaml"
+    manifest.write_text(manifest.read_text().replace(", base_path: release", ""))
+    assert "base_path" in site.call("bundle", "sign", "--key", str(site.key.path), code=2).err
+
+
 def test_a_link_in_the_tree_is_refused(site: Site) -> None:
     (site.release / "link").symlink_to("/etc/passwd")
     assert "link is no regular file" in site.call("bundle", "sign", "--key", str(site.key.path), code=2).err

@@ -168,7 +168,16 @@ def test_the_counter_rises_with_the_content(site: Site) -> None:
     assert "nightly version 70" in told, "the same content"
     site.publish("e")
     told = site.call("bundle", "sign", "--key", str(site.key.path), "--version", "70", code=2).err
-    assert "version 70 is not above 70" in told
+    assert (
+        f"version 70 is too low: {site.release / STATEMENT} is version 70\n  fix: leave --version out, or name 71"
+        in told
+    )
+    site.publish("d")
+    assert (
+        "version 69 is too low"
+        in site.call("bundle", "sign", "--key", str(site.key.path), "--version", "69", code=2).err
+    )
+    site.publish("e")
     (site.release / STATEMENT).write_text("{}")
     told = site.call("bundle", "sign", "--key", str(site.key.path), code=1).err
     assert "so the next version is not known\n  fix: name the version of this bundle with --version" in told

@@ -149,15 +149,15 @@ def _options(at: Location, text: str) -> tuple[dict[str, Any], str]:
 
 
 def _time(at: Location, name: str, text: str) -> dt.datetime:
-    """A time of an option: in UTC with the ending Z or UTC, else in the time zone of the machine."""
+    """A time of an option, in UTC: it is written so with the ending Z or UTC, else in the time zone of the machine."""
     found = re.fullmatch(r"([0-9]+)(Z|UTC)?", text, re.IGNORECASE)
     form = _TIMES.get(len(found[1])) if found else None
     try:
         if found is None or form is None:
             raise ValueError
         local = dt.datetime.strptime(found[1], form)  # noqa: DTZ007 its zone follows
-        return local.replace(tzinfo=dt.UTC) if found[2] else local.astimezone()
-    except ValueError:
+        return local.replace(tzinfo=dt.UTC) if found[2] else local.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         message = f"{name}: {text!r} is not a time"
         raise _wrong(at, message, "write YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC") from None
 
@@ -179,7 +179,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _shown(at: dt.datetime) -> str:
-    return at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _wrong(at: Location, message: str, fix: str = "correct the line; its format is in: man ssh-keygen") -> SpecError:

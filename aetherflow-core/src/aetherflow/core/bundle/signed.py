@@ -77,9 +77,7 @@ class Rules:
     """The options that name the bundle on a command line."""
     forbid_rollback: bool = True
 
-    def judge(
-        self, files: Mapping[str, str], read: Callable[[str, int], bytes], at: dt.datetime | None = None
-    ) -> Signed:
+    def judge(self, files: Mapping[str, str], read: Callable[[str, int], bytes]) -> Signed:
         """The signature of a tree, of which `files` has every path with its sha256; `read` is as in `statement_in`.
 
         Raises BundleSignatureError, SpecError for the signers' file, UsageError if the extra `sign` is missing.
@@ -91,7 +89,7 @@ class Rules:
             fix = f"{self._sign()}; then publish the bundle with both files"
             raise BundleUnsignedError(message, fix=fix)
         text = read(STATEMENT, MAX_STATEMENT)
-        line, key = self._signer(text, read(SIGNATURE, MAX_SIGNATURE), at or dt.datetime.now(dt.UTC))
+        line, key = self._signer(text, read(SIGNATURE, MAX_SIGNATURE))
         statement = read_statement(text)
         self._require_fit(statement, files)
         from aetherflow.core.bundle.sshsig import fingerprint, type_of
@@ -116,7 +114,7 @@ class Rules:
             fix = f"nothing was changed; to go back on purpose, say why, which is recorded: {back}"
         raise BundleOlderError(f"bundle {self.bundle_id} {what}", fix=fix)
 
-    def _signer(self, text: bytes, signature: bytes, at: dt.datetime) -> tuple[Line, bytes]:
+    def _signer(self, text: bytes, signature: bytes) -> tuple[Line, bytes]:
         """The line that allows the signature of a statement, and the key."""
         from aetherflow.core.bundle import sshsig  # it imports the library of the extra
 
@@ -127,7 +125,7 @@ class Rules:
                 message = f"{SIGNATURE} is a signature of namespace {found.namespace[:80]!r}, not of {NAMESPACE}"
                 raise BundleTamperedError(f"bundle {self.bundle_id}: {message}", fix=again)
             # first, so that nothing is computed with a key that somebody else chose
-            line = self._allowed(found.key, sshsig.fingerprint(found.key), at)
+            line = self._allowed(found.key, sshsig.fingerprint(found.key))
             sshsig.check(found, text)
         except sshsig.WeakKeyError as error:
             message = f"bundle {self.bundle_id}: the key of {SIGNATURE} is not accepted: {error}"
@@ -137,7 +135,7 @@ class Rules:
             raise BundleTamperedError(message, fix=again) from error
         return line, found.key
 
-    def _allowed(self, key: bytes, shown: str, at: dt.datetime) -> Line:
+    def _allowed(self, key: bytes, shown: str) -> Line:
         lines = [line for line in read_signers(self.signers, self.bundle_id) if line.key == key]
         others = [why for line in lines if (why := line.why_not_for(NAMESPACE)) is not None]
         fitting = [line for line in lines if line.why_not_for(NAMESPACE) is None]
@@ -148,6 +146,7 @@ class Rules:
             message = f"bundle {self.bundle_id} is signed by {shown}, which may not: {why}"
             fix = f"sign it with an allowed key: {self._sign()}; or let the administrator add the key to {self.signers}"
             raise BundleSignerError(message, fix=fix)
+        at = dt.datetime.now(dt.UTC)
         for line in fitting:
             if line.why_not_at(at) is None:
                 return line
@@ -203,8 +202,8 @@ def require_later(rules: Rules, store: BundleStore, after: Statement, back: str,
     active = store.active()
     if active is None or not store.has(active):
         return
-    version = store.version(active)
     with contextlib.suppress(BundleStoreError):  # a damaged version has no say; it is told when it is used
+        version = store.version(active)
         before = statement_in(_hashes(version), lambda *what: _content(store, version, *what))
         rules.refuse_older(after, before, back, reason)
 

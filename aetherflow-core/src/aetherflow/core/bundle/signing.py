@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.errors import SpecError, UsageError
 from aetherflow.core.bundle.failures import BundleTamperedError
 from aetherflow.core.bundle.listing import read_listing
-from aetherflow.core.bundle.manifest import SOURCE, Manifest
+from aetherflow.core.bundle.manifest import SOURCE, Manifest, check_source
 from aetherflow.core.bundle.statement import (
     MAX_STATEMENT,
     MAX_VERSION,
@@ -76,8 +76,10 @@ class Release(NamedTuple):
 
 
 def release_of(manifest: Manifest, catalog: Catalog, env: Mapping[str, str], given: Path | None) -> Release:
-    """The tree that is given, else the folder of the manifest's source. UsageError if there is none."""
+    """The tree that is given, else the folder of the manifest's source. UsageError if there is none, SpecError."""
     source = manifest.spec.bundle.source
+    if given is None and (problems := check_source(manifest, catalog)):
+        raise SpecError(problems)
     key = catalog.bundle_source(source.type).folder_key
     if given is None and key is None:
         message = f"{manifest.path} takes the bundle from a source of type {source.type}, which is no folder"
@@ -162,19 +164,16 @@ def sign_tree(release: Release, manifest: Manifest, signer: "Signer", version: i
     from aetherflow.core.bundle import sshsig
 
     folder, hashes = release.folder, release.hashes()
-    before = _before(folder, hashes, version, manifest.spec.bundle.id)
     bundle, lock = manifest.spec.bundle.id, lock_hash(hashes, manifest.folder)
-    made = statement_of(bundle, version or (before.version if before else 1), hashes, lock)
+    before, least = _before(folder, hashes, version, bundle), 1
+    if before is not None:
+        least = before.version + (statement_of(bundle, before.version, hashes, lock) != before)
+    if before is not None and version is not None and version < least:
+        message = f"version {version} is too low: {folder / STATEMENT} is version {before.version}"
+        raise UsageError(message, fix=f"leave --version out, or name {least} or more")
+    made = statement_of(bundle, version or least, hashes, lock)
     if not made.files:
         raise UsageError(f"{folder} has no files", fix="name the folder with the files that are published")
-    if before is not None and (made.content, made.plugins_lock) != (before.content, before.plugins_lock):
-        if version is None:
-            made = statement_of(bundle, before.version + 1, hashes, lock)
-        elif version <= before.version:
-            message = (
-                f"version {version} is not above {before.version}, which {folder / STATEMENT} has for other content"
-            )
-            raise UsageError(message, fix=f"leave --version out, or name {before.version + 1} or more")
     if not 1 <= made.version <= MAX_VERSION:
         raise UsageError(f"version {made.version} is out of range", fix=f"name one from 1 to {MAX_VERSION}")
     text = made.text()
