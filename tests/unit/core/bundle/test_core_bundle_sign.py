@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
 from aetherflow.core.bundle import sshsig
+from aetherflow.core.bundle.failures import BundleTamperedError
 from aetherflow.core.bundle.statement import read_statement
 from aetherflow.core.runtime.environment import administrator
 
@@ -128,6 +129,11 @@ def test_the_statement_is_the_same_text_for_the_same_tree(site: Site) -> None:
     site.sign()
     assert (site.release / STATEMENT).read_bytes() == first
     assert read_statement(first).text() == first
+    named = b'"bundle": "nightly",'
+    for other in (first + b"\n", first.replace(b": ", b":"), first.replace(named, b'"bundle": "x",\n ' + named)):
+        assert other != first
+        with pytest.raises(BundleTamperedError, match="is not the statement of a bundle"):
+            read_statement(other)
 
 
 # bundle verify

@@ -47,6 +47,18 @@ def test_what_is_no_signature_is_refused(text: bytes) -> None:
         sshsig.read(text)
 
 
+def test_one_signature_has_one_text(keys: dict[str, Key]) -> None:
+    """The last letter of base64 has bits that mean nothing: other ones are no signature."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    namespace = next(
+        "x" * size for size in range(3) if sshsig.sign(keys["ed25519"].signer, b"one", "x" * size).count("=") == 1
+    )
+    head, tail = sshsig.sign(keys["ed25519"].signer, b"one", namespace).split("=")
+    other = f"{head[:-1]}{letters[letters.index(head[-1]) ^ 1]}={tail}"
+    with pytest.raises(sshsig.MalformedError, match="base64 as it is written"):
+        sshsig.read(other.encode())
+
+
 def test_sha1_is_refused(keys: dict[str, Key]) -> None:
     private = keys["rsa"].private
 
