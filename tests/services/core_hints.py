@@ -1,14 +1,21 @@
 """Messages of aetherflow-core that name a command."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+from core_bundle_signing import make_key
+
 from aetherflow.core.api import Step, StepResult, register_step
+from aetherflow.core.base import owners
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered
+from aetherflow.core.runtime.environment import administrator
 from claiming import FIND, change, flow, run, running
 from core_project import Project, Result
 from hint_cases import Cases
@@ -633,3 +640,91 @@ def an_invalid_flow_of_a_bundle(project: Project) -> Result:
     bundle(project)
     project.write(OK.replace("version: 1", "version: 2"), "release/flow.yaml")
     return project.cli("explain", "-m", "a bundle.yaml", "flow.yaml")
+
+
+@contextlib.contextmanager
+def signers(project: Project, line: str) -> Iterator[None]:
+    """The administrator's policy asks for signatures."""
+    etc = project.folder / "etc"
+    etc.mkdir()
+    (etc / "policy.yaml").write_text("version: 1\nbundles: {signers: allowed_signers}\n")
+    (etc / "allowed_signers").write_text(f"b {line}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(administrator, "POLICY_FILE", str(etc / "policy.yaml"))
+        patch.setattr(owners, "ROOT", os.geteuid())
+        yield
+
+
+def signed(project: Project, text: str, *more: str) -> None:
+    project.write(text, "release/flow.yaml")
+    done = project.cli("bundle", "sign", "--key", "FILE", "-m", "a bundle.yaml", *more)
+    assert done.code == 0, done.err
+
+
+SIGN = "aetherflow bundle sign --key FILE --bundle-manifest 'a bundle.yaml'"
+BACK = "--reason TEXT --bundle-manifest 'a bundle.yaml'"
+
+
+@case("bundle/signed", {SIGN: (0, "signed: b version 1")})
+def a_bundle_that_is_not_signed(project: Project) -> Result:
+    bundle(project)
+    with signers(project, make_key(project.folder / "FILE").line):
+        return project.cli("run", "-m", "a bundle.yaml")
+
+
+@case("bundle/signed", {SIGN.replace("FILE", "FILE --version 8"): (0, "signed: b version 8")})
+def two_contents_of_one_version(project: Project) -> Result:
+    bundle(project)
+    with signers(project, make_key(project.folder / "FILE").line):
+        signed(project, OK, "--version", "7")
+        assert project.cli("bundle", "sync", "-m", "a bundle.yaml").code == 0
+        (project.folder / "release/bundle.signed.json").unlink()
+        signed(project, OK + "# 2\n", "--version", "7")
+        return project.cli("run", "-m", "a bundle.yaml")
+
+
+def an_older_version(project: Project) -> str:
+    """Version 2 is active, the source has version 1 again; returns the line of the key."""
+    bundle(project)
+    line = make_key(project.folder / "FILE").line
+    signed(project, OK)
+    shutil.copytree(project.folder / "release", project.folder / "old")
+    assert project.cli("bundle", "sync", "-m", "a bundle.yaml").code == 0
+    signed(project, OK + "# 2\n")
+    assert project.cli("bundle", "sync", "-m", "a bundle.yaml").code == 0
+    shutil.rmtree(project.folder / "release")
+    (project.folder / "old").rename(project.folder / "release")
+    return line
+
+
+@case("bundle/sync", {f"aetherflow bundle sync {BACK}": (0, "CHANGED: bundle synced")})
+def an_older_version_at_the_source(project: Project) -> Result:
+    with signers(project, an_older_version(project)):
+        return project.cli("run", "-m", "a bundle.yaml")
+
+
+@case("cli/bundle_versions", {f"aetherflow bundle rollback {BACK}": (0, "pinned")})
+def a_rollback_without_a_reason(project: Project) -> Result:
+    with signers(project, an_older_version(project)):
+        return project.cli("bundle", "rollback", "-m", "a bundle.yaml")
+
+
+@case("cli/bundle_versions", {f"aetherflow bundle activate previous {BACK}": (0, "pinned")})
+def an_activation_without_a_reason(project: Project) -> Result:
+    with signers(project, an_older_version(project)):
+        return project.cli("bundle", "activate", "previous", "-m", "a bundle.yaml")
+
+
+@case(
+    "cli/bundle_sign",
+    {
+        "aetherflow bundle verify HERE/release --bundle-manifest 'a bundle.yaml' --signers allowed_signers": (
+            0,
+            "signed: b version 1",
+        )
+    },
+)
+def a_bundle_that_is_signed(project: Project) -> Result:
+    bundle(project)
+    project.write(f"b {make_key(project.folder / 'FILE').line}\n", "allowed_signers")
+    return project.cli("bundle", "sign", "--key", "FILE", "-m", "a bundle.yaml")

@@ -60,7 +60,7 @@ CORE_EXTRAS = {
     "excel": ("aetherflow-builtins-reports", "openpyxl"),
     "rest": ("aetherflow-builtins-rest", "httpx"),
 }
-OTHER_EXTRAS = {"otel": "opentelemetry-sdk"}
+OTHER_EXTRAS = {"otel": "opentelemetry-sdk", "sign": "cryptography"}
 
 # The root of the repository; a new entry here is a decision, not an accident.
 TOP_LEVEL = {
@@ -355,6 +355,27 @@ def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path
     done = run(["env", "AETHERFLOW_OTEL=true", "OTEL_TRACES_EXPORTER=console", *command], tmp_path)
     assert done.returncode == 0, done.stderr
     assert [name in done.stdout for name in ('"step only.say"', '"job only"', '"run floors"')] == [True] * 3
+
+
+@pytest.mark.slow
+def test_the_extra_sign_signs_a_bundle_with_its_oldest_library(environment: Path, dist: Path, tmp_path: Path) -> None:
+    (extra,) = map(Requirement, PROJECTS["aetherflow-core"]["optional-dependencies"]["sign"])
+    floor = next(each.version for each in extra.specifier if each.operator == ">=")
+    where = ("--python", environment / "bin/python", "--find-links", dist)
+    uv("pip", "install", *where, "aetherflow-core[sign]", f"{extra.name}=={floor}", cwd=tmp_path)
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release/flow.yaml").write_text(FLOW)
+    (tmp_path / "release/profiles.yaml").write_text("{}")
+    source = "source: {type: filesystem, base_path: release}, layout: {profiles_file: profiles.yaml}"
+    (tmp_path / "bundle.yaml").write_text(f"version: 1\nbundle: {{id: b, {source}, entry_flow: flow.yaml}}\n")
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", "key"]
+    assert run(words, tmp_path).returncode == 0
+    bundle = ["env", "AETHERFLOW_SIGN_PASSPHRASE=open sesame", str(environment / "bin/aetherflow"), "bundle"]
+    signed = run([*bundle, "sign", "-m", "bundle.yaml", "--key", "key"], tmp_path)
+    assert signed.returncode == 0, signed.stderr
+    (tmp_path / "allowed_signers").write_text(f"b {(tmp_path / 'key.pub').read_text()}")
+    done = run([*bundle, "verify", "release", "-m", "bundle.yaml", "--signers", "allowed_signers"], tmp_path)
+    assert (done.returncode, done.stdout[:19]) == (0, "signed: b version 1"), done.stderr
 
 
 # A third party's distribution

@@ -27,6 +27,8 @@ class FilesystemSource(BundleSource[Config]):
           base_path: ../release
     """
 
+    folder_key = "base_path"
+
     @property
     def base(self) -> Path:
         return self.root / self.conf.base_path

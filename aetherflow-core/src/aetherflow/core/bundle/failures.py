@@ -32,3 +32,37 @@ class FingerprintError(AetherflowError):
 
     code = "AF7005"
     exit_code = 2
+
+
+class BundleSignatureError(BundleError):
+    """The bundle's signature does not admit it; one of the classes below says why."""
+
+
+class BundleUnsignedError(BundleSignatureError):
+    """The bundle has no signature, and the administrator's policy asks for one."""
+
+    code = "AF7006"
+
+
+class BundleTamperedError(BundleSignatureError):
+    """The content, the statement or the signature is not what was signed, or it was signed for something else."""
+
+    code = "AF7007"
+
+
+class BundleSignerError(BundleSignatureError):
+    """The key that signed may not sign this bundle, or is too weak."""
+
+    code = "AF7008"
+
+
+class BundleKeyExpiredError(BundleSignatureError):
+    """The key that signed is not valid any more, or not yet."""
+
+    code = "AF7009"
+
+
+class BundleOlderError(BundleSignatureError):
+    """The version counter of the bundle is not above that of the active version."""
+
+    code = "AF7010"

@@ -4,10 +4,11 @@ import contextlib
 import datetime as dt
 import getpass
 import io
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import AetherflowError
@@ -19,6 +20,9 @@ from aetherflow.core.bundle.records import Latest, Pin, SourceSnapshot, Version
 from aetherflow.core.bundle.store import BundleStore
 from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.signed import Rules, Signed
 
 RECORD_VERSION = 1
 
@@ -35,6 +39,12 @@ class SyncRequest:
     """The files that the bundle must contain, each with what is said if it does not."""
     strict_fingerprint: bool = False
     fetch_policy: str = "cache_check"
+    rules: "Rules | None" = None
+    """What is asked of signatures: nothing becomes the active version, or stays it, that they do not admit."""
+    named: tuple[str, ...] = ()
+    """The options that name the bundle and its store on a command line, for advice."""
+    reason: str = ""
+    """Why an older version may take the place of a newer one; recorded."""
 
 
 @dataclass(slots=True)
@@ -55,6 +65,8 @@ class SyncResult:
     error: str | None = None
     pin: Pin | None = None
     """The pin that keeps the active version, if there is one."""
+    signed: "Signed | None" = None
+    """The signature of the active version, where the administrator's policy asks for one."""
 
     @property
     def local_root(self) -> Path:
@@ -97,7 +109,7 @@ def sync(
     with store.locked():
         try:
             with connect() as source:
-                return _Sync(source, store, wanted, progress, check).run()
+                done = _Sync(source, store, wanted, progress, check).run()
         except BundleStoreError:
             raise
         except (AetherflowError, OSError) as error:
@@ -108,7 +120,12 @@ def sync(
                 raise
             latest = store.latest()
             fingerprint = latest.fingerprint if latest else ""
-            return SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
+            done = SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
+        if wanted.rules is not None:
+            from aetherflow.core.bundle.signed import judge_version  # few machines have signers
+
+            done.signed = judge_version(wanted.rules, store, store.version(done.content))
+        return done
 
 
 def _remember_failure(store: BundleStore, wanted: SyncRequest, error: str) -> None:
@@ -170,12 +187,13 @@ class _Sync:
         content = content_fingerprint({path: sha256 for path, (sha256, _) in hashes.items()})
         at, by = now(), actor()
         facts = dict(self._wanted.source_facts)
+        version = Version(content, fingerprint, at, by, facts, hashes)
+        self._admit(version, pin)
         if not self._store.has(content) or (self._always and any(check_version(self._store, content, self._check))):
-            version = Version(content, fingerprint, at, by, facts, hashes)
             self._store.add(version, self._place)
         before = self._store.active()
         if pin is None:
-            self._store.point_to(content, "sync", at, by)
+            self._store.point_to(content, "sync", at, by, self._wanted.reason)
         snapshot = SourceSnapshot(
             RECORD_VERSION, self._store.bundle_id, fingerprint, content, at, facts, self._wanted.strict_fingerprint,
             [
@@ -186,6 +204,17 @@ class _Sync:
         self._store.synced(snapshot, at, by, revision)
         active = self._store.active() or content
         return SyncResult(self._store, active, fingerprint, active != before, sorted(self._fetched), pin=pin or None)
+
+    def _admit(self, version: Version, pin: Pin | None) -> None:
+        """BundleSignatureError unless the rules admit the version, and as the active one if it becomes that."""
+        if (rules := self._wanted.rules) is None:
+            return
+        from aetherflow.core.bundle.signed import judge_version, require_later
+
+        signed = judge_version(rules, self._store, version)
+        if pin is None:
+            back = shlex.join(["aetherflow", "bundle", "sync", "--reason", "TEXT", *self._wanted.named])
+            require_later(rules, self._store, signed.statement, back, self._wanted.reason)
 
     def _settled(self, latest: Latest, pin: Pin | None) -> str | None:
         """The active version, if it is that of the latest sync or pinned; None if the sync must continue."""

@@ -2,10 +2,10 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import PluginError, SpecError, UsageError
 from aetherflow.core.base.location import DocPath, Location, format_path
@@ -21,6 +21,9 @@ from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.workspace.places import work_root as work_root_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.bundle.signed import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,11 @@ def using_bundle(
 
     `flow` names a flow in the bundle, in place of the manifest's `entry_flow`. `expect_fingerprint` is the content
     fingerprint, or the start of it, that the version must have. Every file of the version is verified by its hash.
-    Unless `require`, what the manifest requires of the environment may be missing.
+    Unless `require`, what the manifest requires of the environment may be missing, and unless code of the bundle is
+    run, a signature that the administrator's policy asks for.
 
     Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
-    store, FingerprintError, UsageError.
+    store, FingerprintError, BundleSignatureError, UsageError.
     """
     # run_hooks: code beside the manifest comes from the operator of this machine, not from the bundle
     where = manifest.absolute().parent
@@ -68,15 +72,16 @@ def using_bundle(
     name = flow or read.spec.bundle.entry_flow
     if (why := why_unsafe(name)) is not None:
         raise UsageError(f"the flow {name!r} {why}; with a manifest it is a path in the bundle", fix="name it so")
+    named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
+    rules = signing_rules(outside, read, named) if require or run_hooks else None
     done = sync(
         lambda: open_source(read, catalog, outside.env, outside.hook, redactor),
         store,
-        wanted(read),
+        replace(wanted(read), rules=rules, named=tuple(named)),
         allow_stale=allow_stale,
         progress=progress,
         mask=redactor.mask,
     )
-    named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
     _expect(done, expect_fingerprint, named)
     with store.held(done.content) as held:
         folder = held.resolve()  # resolved, since paths in it are compared
@@ -98,6 +103,19 @@ def using_bundle(
         yield BundleInUse(path, snapshot, done)
 
 
+def signing_rules(snapshot: Snapshot, manifest: Manifest, named: Sequence[str]) -> "Rules | None":
+    """What the administrator's policy asks of the signature of a bundle; None if it names no signers. SpecError.
+
+    `named` are the options that name the bundle on a command line.
+    """
+    policy = snapshot.policy
+    if policy is None or policy.spec.bundles.signers is None:
+        return None
+    from aetherflow.core.bundle.signed import rules_of  # few machines have signers
+
+    return rules_of(policy, manifest.spec.bundle.id, manifest.path, named)
+
+
 def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
     """The layer that the version adds to an environment."""
     spec, source = manifest.spec, manifest.document.source
@@ -115,6 +133,7 @@ def layer(manifest: Manifest, done: SyncResult, folder: Path) -> BundleLayer:
         plugin_paths=tuple(manifest.plugin_paths),
         zip_drivers=spec.zip_drivers,
         plugins=spec.plugins,
+        signed={"version": done.signed.statement.version, "key": done.signed.key} if done.signed else None,
     )
 
 

@@ -19,7 +19,7 @@ def check_version(store: BundleStore, content: str, check: Callable[[], None] = 
     if content_fingerprint({path: sha256 for path, (sha256, _) in version.files.items()}) != content:
         yield f"{folder}.json: the list of files is not that of this version"
     seen = set()
-    for path in _files(folder):
+    for path in files_in(folder):
         check()
         rel_path = path.relative_to(folder).as_posix()
         seen.add(rel_path)
@@ -55,7 +55,8 @@ def mending(named: Sequence[str]) -> str:
     return f"fetch it again: {sync}; or go back: {back}"
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_in(folder: Path) -> Iterator[Path]:
+    """Every entry below a folder that is no folder, links among them."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

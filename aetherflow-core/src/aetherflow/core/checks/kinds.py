@@ -26,7 +26,7 @@ from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 
 PROFILE_KEYS = {"config", "options", "decode"}
 ENV_FILE_KEYS = {"type", "path", "optional", "prefix"}
-POLICY_KEYS = {"trusted_groups", "steps", "connectors", "child_env", "unmasked"}
+POLICY_KEYS = {"trusted_groups", "steps", "connectors", "bundles", "child_env", "unmasked"}
 ENDINGS = (".yaml", ".yml")
 _FLOW = re.compile(r"^(flow|jobs)[ \t]*:", re.MULTILINE)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
-from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
+from aetherflow.core.cli.bundle_context import ManifestFileOption, ReasonOption, WorkRootOption
 from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class _Bundle(LazyGroup):
         for name, target in {
             "sync": "bundle:sync",
             "status": "bundle:status",
-            "verify": "bundle_versions:verify",
+            "sign": "bundle_sign:sign",
+            "verify": "bundle_sign:verify",
             "diff": "bundle_diff:diff",
             "activate": "bundle_versions:activate",
             "rollback": "bundle_versions:rollback",
@@ -56,13 +57,15 @@ def sync(
     print_local_root: Annotated[
         bool, typer.Option("--print-local-root", help="Print the folder of the version in a separate line.")
     ] = False,
+    reason: ReasonOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mirror the source of a bundle into the local store, and make it the active version.
 
     A sync that fails, or is stopped, leaves the active version unchanged. Versions are never changed; running runs
-    keep the version that they began with.
+    keep the version that they began with. Where the administrator's policy names who may sign bundles, a version whose
+    signature does not hold is refused, and an older one unless --reason says why.
 
     Example: aetherflow bundle sync --bundle-manifest bundle.yaml
     """
@@ -74,7 +77,7 @@ def sync(
     here = bundle_here(bundle_manifest, work_root, config)
     progress = SyncProgress()
     try:
-        done = here.sync(allow_stale=allow_stale_bundle, always=always, progress=progress)
+        done = here.sync(allow_stale=allow_stale_bundle, always=always, reason=reason.strip(), progress=progress)
     finally:
         progress.done()
     if as_json:
@@ -91,6 +94,7 @@ def sync(
             "stale": done.stale,
             "error": done.error,
             "pinned": _pin(here.store),
+            "signature": done.signed.as_json() if done.signed else None,
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return

@@ -10,6 +10,7 @@ from aetherflow.core.cli.arguments import ConfigOption
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.manifest import Manifest
+    from aetherflow.core.bundle.signed import Rules
     from aetherflow.core.bundle.store import BundleStore
     from aetherflow.core.bundle.sync import SyncResult
     from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -33,15 +34,28 @@ class BundleHere(NamedTuple):
     snapshot: "Snapshot"
     store: "BundleStore"
     work_root: Path
+    words: list[str]
+    """The options that name the bundle on a command line."""
+    named: list[str]
+    """The same, with its store."""
+
+    def rules(self) -> "Rules | None":
+        """What the administrator's policy asks of signatures; None if it names no signers. SpecError."""
+        from aetherflow.core.bundle.using import signing_rules
+
+        return signing_rules(self.snapshot, self.manifest, self.words)
 
     def sync(
         self,
         *,
         allow_stale: bool = False,
         always: bool = False,
+        reason: str = "",
         progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> "SyncResult":
         """Mirror the source into the store, as `bundle.sync.sync`."""
+        from dataclasses import replace
+
         from aetherflow.core.bundle.manifest import open_source, wanted
         from aetherflow.core.bundle.sync import sync
         from aetherflow.core.runtime.environment.policy import catalog_for
@@ -49,10 +63,11 @@ class BundleHere(NamedTuple):
         snapshot = self.snapshot
         redactor = snapshot.redactor()
         catalog = catalog_for(snapshot)
+        parameters = wanted(self.manifest, always=always)
         return sync(
             lambda: open_source(self.manifest, catalog, snapshot.env, snapshot.hook, redactor),
             self.store,
-            wanted(self.manifest, always=always),
+            replace(parameters, rules=self.rules(), named=tuple(self.named), reason=reason),
             allow_stale=allow_stale,
             progress=progress,
             mask=redactor.mask,
@@ -77,4 +92,6 @@ def bundle_here(manifest: Path, work_root: Path | None, config: Path | None) -> 
     snapshot = build_snapshot(manifest.absolute().parent, config=config, run_hooks=True)
     read = load_manifest(manifest, snapshot.limits)
     root = work_root_of(str(work_root) if work_root else None, snapshot.settings, snapshot.env)
-    return BundleHere(read, snapshot, BundleStore(root, read.spec.bundle.id), root)
+    store = BundleStore(root, read.spec.bundle.id)
+    words = named(manifest, None, config), named(manifest, work_root, config)
+    return BundleHere(read, snapshot, store, root, *words)

@@ -1,4 +1,4 @@
-"""`aetherflow bundle verify`, `activate`, `rollback`, `prune`."""
+"""`aetherflow bundle activate`, `rollback`, `prune`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,41 +8,9 @@ from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, ReasonOption, WorkRootOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.store import BundleStore
+    from aetherflow.core.cli.bundle_context import BundleHere
 
 SCHEMA = 1
-
-
-def verify(
-    bundle_manifest: ManifestFileOption,
-    work_root: WorkRootOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Hash every file of every version and of the cache again; exit code 1 if one is damaged.
-
-    Example: aetherflow bundle verify --bundle-manifest bundle.yaml
-    """
-    import json
-
-    from aetherflow.core.bundle.verify import check_blobs, check_version, mending
-    from aetherflow.core.cli.bundle_context import bundle_here, named
-
-    store = bundle_here(bundle_manifest, work_root, config).store
-    versions = store.versions()
-    findings = [finding for each in versions for finding in check_version(store, each.content)]
-    findings += check_blobs(store)
-    if as_json:
-        report = {"ok": not findings, "bundle_id": store.bundle_id, "versions": len(versions), "findings": findings}
-        typer.echo(json.dumps({"schema": SCHEMA, **report}, ensure_ascii=False, indent=2))
-    else:
-        for finding in findings:
-            typer.echo(f"AF7003 {finding}")
-        if findings:
-            typer.echo(f"  fix: {mending(named(bundle_manifest, work_root, config))}")
-        checked = f"{len(versions)} version{'s' * (len(versions) != 1)} checked"
-        typer.echo(f"{checked}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}")
-    raise typer.Exit(1 if findings else 0)
 
 
 def activate(
@@ -64,11 +32,14 @@ def activate(
 
     Example: aetherflow bundle activate 3f9c1a --bundle-manifest bundle.yaml --reason "the new one lacks a profile"
     """
-    from aetherflow.core.cli.bundle_context import bundle_here, named
+    import shlex
 
-    store = bundle_here(bundle_manifest, work_root, config).store
-    with store.locked():
-        _activate(store, version, "activate", reason, named(bundle_manifest, work_root, config), as_json=as_json)
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    here = bundle_here(bundle_manifest, work_root, config)
+    with here.store.locked():
+        back = shlex.join(["aetherflow", "bundle", "activate", version, "--reason", "TEXT", *here.named])
+        _activate(here, version, "activate", back, reason.strip(), as_json=as_json)
 
 
 def rollback(
@@ -82,14 +53,17 @@ def rollback(
 
     Example: aetherflow bundle rollback --bundle-manifest bundle.yaml --reason "wrong totals since noon"
     """
-    from aetherflow.core.cli.bundle_context import bundle_here, named
+    import shlex
 
-    store = bundle_here(bundle_manifest, work_root, config).store
-    with store.locked():
-        _activate(store, "previous", "rollback", reason, named(bundle_manifest, work_root, config), as_json=as_json)
+    from aetherflow.core.cli.bundle_context import bundle_here
+
+    here = bundle_here(bundle_manifest, work_root, config)
+    with here.store.locked():
+        back = shlex.join(["aetherflow", "bundle", "rollback", "--reason", "TEXT", *here.named])
+        _activate(here, "previous", "rollback", back, reason.strip(), as_json=as_json)
 
 
-def _activate(store: "BundleStore", name: str, action: str, reason: str, words: list[str], *, as_json: bool) -> None:
+def _activate(here: "BundleHere", name: str, action: str, back: str, reason: str, *, as_json: bool) -> None:
     import json
     import shlex
 
@@ -97,8 +71,13 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, words: 
     from aetherflow.core.bundle.sync import actor, now
     from aetherflow.core.bundle.verify import require_whole
 
-    content = store.find(name).content
-    require_whole(store, content, words)
+    store, version = here.store, here.store.find(name)
+    content = version.content
+    require_whole(store, content, here.named)
+    if (rules := here.rules()) is not None:
+        from aetherflow.core.bundle.signed import judge_version, require_later
+
+        require_later(rules, store, judge_version(rules, store, version).statement, back, reason)
     latest, at, by = store.latest(), now(), actor()
     pin = None if latest is not None and latest.content == content else Pin(content, at, by, reason)
     if pin is not None:
@@ -110,7 +89,7 @@ def _activate(store: "BundleStore", name: str, action: str, reason: str, words: 
         document = {"bundle_id": store.bundle_id, "content_fingerprint": content, "pinned": plain(pin) if pin else None}
         typer.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
         return
-    release = shlex.join(["aetherflow", "bundle", "activate", "latest", *words])
+    release = shlex.join(["aetherflow", "bundle", "activate", "latest", *here.named])
     kept = f"pinned: syncs do not replace it until `{release}`" if pin else "syncs replace it"
     typer.echo(f"active: {content[:12]} of bundle {store.bundle_id}; {kept}")
 

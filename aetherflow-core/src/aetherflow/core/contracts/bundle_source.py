@@ -47,6 +47,8 @@ class BundleSource(ABC, Generic[ConfigT]):
     """Model of the source's own keys; taken from `BundleSource[Config]`."""
     resource_kind: ClassVar[str | None] = None
     """Kind of connector that the source reads through; None: it needs no resource."""
+    folder_key: ClassVar[str | None] = None
+    """The key of `Config` that names a local folder with the bundle's files as they are; None: there is none."""
 
     conf: ConfigT
     """The keys of the manifest, as an instance of `Config`."""

@@ -1,8 +1,8 @@
 """The part of the environment that comes from a bundle; a manifest may tighten the policy, never loosen it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import Location
 from aetherflow.core.runtime.environment.project import Project
@@ -39,6 +39,8 @@ class BundleLayer(NamedTuple):
     """Plugin paths outside of the bundle, used in enterprise mode."""
     zip_drivers: Sequence[str]
     plugins: ManifestPluginsSpec
+    signed: Mapping[str, Any] | None = None
+    """Version counter and key of the signature, where the administrator's policy asks for one."""
 
 
 def under_manifest(project: Project, bundle: BundleLayer) -> Project:

@@ -14,9 +14,9 @@ from aetherflow.core.runtime.opening.prepare import PreparedFlow
 def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
     """The circumstances of a flow that is about to run, as a JSON-safe map.
 
-    `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, and the
-    flow's path in it; `plugins`: step type or `kind:driver` to distribution and version; `env_keys`: names of the
-    variables that did not come from the process's environment.
+    `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, the
+    flow's path in it, and who signed which version of it; `plugins`: step type or `kind:driver` to distribution and
+    version; `env_keys`: names of the variables that did not come from the process's environment.
     """
     found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
     if (profiles := flow.profiles.document) is not None:
@@ -30,6 +30,7 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
             "content_fingerprint": bundle.content,
             "fingerprint": bundle.fingerprint,
             "flow": str(flow.file.relative_to(bundle.folder)),
+            **({"signed": bundle.signed} if bundle.signed else {}),
         }
     return found
 

@@ -1,6 +1,6 @@
 """The administrator's policy file: what no project, variable, bundle, flow or command may loosen."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,17 @@ class NamesSpec(SpecModel):
     deny: list[str] = Field([], description="Never these; wins over `allow`")
 
 
+class PolicyBundlesSpec(SpecModel):
+    """Which bundles may be used."""
+
+    signers: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="OpenSSH's file allowed_signers: who may sign which bundle; left out: unsigned ones are used"
+    )
+    rollback: Literal["forbid", "allow"] = Field(
+        "forbid", description="forbid: an older version takes the place of a newer one only with a reason"
+    )
+
+
 class AdministratorSpec(SpecModel):
     """The whole document `/etc/aetherflow/policy.yaml`. What is left out is not fixed, but for code."""
 
@@ -55,6 +66,7 @@ class AdministratorSpec(SpecModel):
     plugins: PolicyPluginsSpec = Field(default_factory=PolicyPluginsSpec, description="Code inside of the runner")
     steps: NamesSpec = Field(default_factory=NamesSpec, description="Step types that may be used")
     connectors: NamesSpec = Field(default_factory=NamesSpec, description="Connectors that may be used, as kind:driver")
+    bundles: PolicyBundlesSpec = Field(default_factory=PolicyBundlesSpec, description="Bundles that may be used")
     zip_drivers: list[str] | None = Field(None, description="Archive drivers that projects may accept")
     child_env: list[str] | None = Field(None, description="Environment keys that projects may pass to children")
     unmasked: list[str] | None = Field(None, description="Environment keys that projects may leave unmasked")
