@@ -126,17 +126,22 @@ def test_what_is_no_folder(tmp_path: Path, real: Path, path: str, error: type[OS
 
 
 def test_descriptors_are_given_back(tmp_path: Path) -> None:
-    def held() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    if not Path("/proc/self/fd").exists():
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
         pytest.skip("there is no /proc")
-    before = held()
+
+    def held() -> list[str]:
+        leads = (os.path.realpath(each) for each in descriptors.iterdir())
+        return [each for each in leads if each.startswith(str(tmp_path))]
+
     durable.AtomicFile(tmp_path / "a").discard()
     durable.write_bytes(tmp_path / "b", b"1")
     file = durable.ResumableFile(tmp_path / "c", "key")
+    assert held()
     file.publish()
     file.close()
     Folder(tmp_path / "d" / "e", mode=0o700).close()
-    del file
-    assert held() == before
+    with durable.open_to_read(tmp_path / "b") as opened:
+        assert opened.read() == b"1"
+        assert held() == [str(tmp_path / "b")]
+    assert held() == []
