@@ -372,4 +372,4 @@ def test_a_published_folder_is_the_old_or_the_new_one(
 def _without_exchange() -> None:
     from aetherflow.core.base.durable import folders
 
-    folders.exchange = lambda one, other: False
+    folders.exchange = lambda *_: False

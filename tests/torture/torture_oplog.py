@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torture_bench import Bench
 
-TRACED = "openat,write,pwrite64,fsync,fdatasync,rename,mkdir,unlink,unlinkat,rmdir,ftruncate"
+TRACED = "openat,write,pwrite64,fsync,fdatasync,rename,renameat,mkdir,mkdirat,unlink,unlinkat,rmdir,ftruncate"
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(?: resumed>|\()(.*)")
 _FD = re.compile(r"(\d+)<([^>]*)>")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -89,16 +89,12 @@ class _Parser:
             self._add(Op("truncate", self._inode(path), path, size=int(arguments.rpartition(",")[2].strip(" )"))))
         elif name in ("fsync", "fdatasync") and self._ours(path):
             self._add(Op("sync", self.names.get(path, _FOLDER), path))
-        elif name == "rename" and self._ours(texts[1].decode()):
-            source, target = texts[0].decode(), texts[1].decode()
-            self._move(source, target)
-        elif name == "mkdir" and self._ours(texts[0].decode()):
-            self.names[texts[0].decode()] = _FOLDER
-            self._add(Op("mkdir", _FOLDER, texts[0].decode()))
-        elif name in ("unlink", "rmdir") and self._ours(texts[0].decode()):
-            self._remove(texts[0].decode())
-        elif name == "unlinkat" and self._ours(full := str(Path(path, texts[0].decode()))):
-            self._remove(full)
+        elif name in ("rename", "renameat"):
+            self._rename(*_joined(arguments, texts))
+        elif name in ("mkdir", "mkdirat"):
+            self._make(*_joined(arguments, texts))
+        elif name in ("unlink", "unlinkat", "rmdir"):
+            self._remove(*_joined(arguments, texts))
         elif name == "write" and path == self.effects:
             self._add(Op("effect", data=texts[0]))
 
@@ -112,13 +108,21 @@ class _Parser:
         elif "O_TRUNC" in arguments:
             self._add(Op("truncate", self.names[path], path))
 
-    def _move(self, source: str, target: str) -> None:
+    def _make(self, path: str) -> None:
+        if self._ours(path):
+            self.names[path] = _FOLDER
+            self._add(Op("mkdir", _FOLDER, path))
+
+    def _rename(self, source: str, target: str) -> None:
+        if not self._ours(target):
+            return
         self._add(Op("rename", self.names[source], target, source=source))
         for path in [path for path in self.names if path == source or path.startswith(source + "/")]:
             self.names[target + path[len(source) :]] = self.names.pop(path)
 
     def _remove(self, path: str) -> None:
-        self._add(Op("remove", self.names.pop(path), path))
+        if self._ours(path):
+            self._add(Op("remove", self.names.pop(path), path))
 
     def _inode(self, path: str) -> int:
         return self.names[path]
@@ -128,6 +132,12 @@ class _Parser:
 
     def _add(self, op: Op) -> None:
         self.ops.append(op)
+
+
+def _joined(arguments: str, texts: list[bytes]) -> list[str]:
+    """The names of a call, each with the folder whose descriptor stands before it."""
+    folders = [_plain(found) for _, found in _FD.findall(arguments)] or [""] * len(texts)
+    return [str(Path(folder, text.decode())) for folder, text in zip(folders, texts, strict=True)]
 
 
 def _plain(path: str) -> str:

@@ -16,8 +16,10 @@ from torture_bench import Bench, Result
 from torture_invariants import Before, observe
 from torture_tier import sample
 
-KILLED_AT = ("fdatasync", "fsync", "rename", "unlink", "unlinkat", "mkdir", "pwrite64", "write", "openat")
-FAILED_AT = ("write", "pwrite64", "fdatasync", "fsync", "rename", "mkdir", "openat", "ftruncate", "unlink", "unlinkat")
+KILLED_AT = ("fdatasync", "fsync", "renameat", "unlink", "unlinkat", "mkdirat", "pwrite64", "write", "openat")
+FAILED_AT = (
+    *("write", "pwrite64", "fdatasync", "fsync", "renameat", "mkdirat", "openat", "ftruncate", "unlink", "unlinkat"),
+)
 _CALL = re.compile(r"(\d+) +(\w+)\((.*)")
 
 

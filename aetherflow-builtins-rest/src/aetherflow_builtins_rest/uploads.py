@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aetherflow.core.api import open_file
+
 CHUNK = 1 << 16
 
 
@@ -18,7 +20,7 @@ class FileBody:
         self.size = path.stat().st_size
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._path.open("rb") as file:
+        with open_file(self._path) as file:
             yield from self._pieces(file)
 
     def _pieces(self, file: BinaryIO) -> Iterator[bytes]:

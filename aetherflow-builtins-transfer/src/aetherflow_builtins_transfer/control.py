@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aetherflow.core.api import ResumableWriter
+from aetherflow.core.api import ResumableWriter, open_file
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.records import ControlFile
 
@@ -13,7 +13,7 @@ MOST_BYTES = 64 * 1024
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a local file, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -30,7 +30,7 @@ def control_text(control: ControlFile, local: Path, name: str, sha256: str, head
     """The content of a control file: as sha256sum writes it, or the number of rows."""
     if control == "sha256":
         return f"{sha256}  {name}\n".encode()
-    with local.open("rb") as file:
+    with open_file(local) as file:
         return f"{rows_of(file, header_rows)}\n".encode()
 
 

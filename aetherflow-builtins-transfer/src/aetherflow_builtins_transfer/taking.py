@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from aetherflow.core.api import ClaimBusyError, ResumableWriter, RunContext, StepError
+from aetherflow.core.api import ClaimBusyError, ResumableWriter, RunContext, StepError, open_file
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
@@ -125,7 +125,7 @@ class Taking:
 def copy_of(kept: Path, sha256: str | None, sink: ResumableWriter, progress: Progress) -> None:
     """Copy what an earlier run has brought; StepError if it has changed since it was looked at."""
     sink.restart()
-    with kept.open("rb") as file:
+    with open_file(kept) as file:
         while data := file.read(CHUNK):
             sink.write(data)
             progress.tick(len(data))

@@ -12,7 +12,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, SpecError
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.sftp.keys import HostKeys
@@ -273,3 +273,38 @@ def test_refused_logins_say_what_was_tried(sshd: Sshd, tmp_path: Path) -> None:
     assert "neither password nor key" in str(refusal(base))
     missing = refusal(base | {"pkey_path": str(tmp_path / "none")})
     assert "cannot be read" in str(missing)
+
+
+def test_under_a_policy_known_hosts_is_no_way_out(sshd: Sshd, tmp_path: Path) -> None:
+    """A line of it is a file of the flow's author: its first word, the name of the server, is his as well."""
+    project = FlowProject(tmp_path / "project")
+    project.env["AETHERFLOW_MODE"] = "enterprise"
+    precious = tmp_path / "authorized_keys"
+    resource = sftp_resource(sshd, host_key_policy="accept-new")
+    resource["config"] |= {"host_key": [], "known_hosts": str(precious)}
+    listing = {"type": "sftp_list_files", "inputs": {"resource": "peer", "remote_dir": str(sshd.root), "min_count": 0}}
+    project.flow({"id": "list", **listing}, resources={"peer": resource})
+    ran = project.run()
+    assert ran.error is not None
+    assert ran.error.code == "AF5003", ran.error
+    assert not precious.exists()
+    resource["config"]["known_hosts"] = str(project.work / "flow" / "known_hosts")
+    project.flow({"id": "list", **listing}, resources={"peer": resource})
+    assert project.run().error is None, "its own folder is allowed"
+
+
+def test_a_known_hosts_file_that_others_may_write(sshd: Sshd, tmp_path: Path) -> None:
+    """Whoever may write it decides which server gets the password; by its absolute path it was not judged."""
+    project = FlowProject(tmp_path / "project")
+    known = tmp_path / "known_hosts"
+    known.write_text(sshd.known_hosts.read_text())
+    known.chmod(0o666)
+    resource = sftp_resource(sshd)
+    resource["config"] |= {"host_key": [], "known_hosts": str(known)}
+    inputs = {"resource": "peer", "remote_dir": str(sshd.root), "min_count": 0}
+    project.flow({"id": "list", "type": "sftp_list_files", "inputs": inputs}, resources={"peer": resource})
+    with pytest.raises(SpecError, match="is writable by others") as caught:
+        project.run()
+    assert caught.value.problems[0].af == "AF1601"
+    known.chmod(0o600)
+    assert project.run().error is None

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, parse
+from aetherflow_builtins_transfer.delivery import Delivery
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.paths import safe_relative
 from transfer_peers import Peer, build_peer
@@ -202,3 +203,29 @@ def test_under_a_policy_a_local_folder_is_no_way_out(kind: str, request: pytest.
     peer.resource["config"]["root"] = "partner"
     (peer.project.work / "flow" / "partner" / "data").mkdir(parents=True)
     assert peer.run(peer.step("list", remote_dir="/", min_count=0)).error is None, "its own folder is allowed, too"
+
+
+def test_a_folder_that_is_exchanged_while_its_files_are_delivered(
+    local_peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user puts a link in its place; the file behind it is as long as the one that was given."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a link of another user")
+    drop, private = tmp_path / "drop" / "sub", tmp_path / "private"
+    for folder, text in ((drop, "shared by everybody"), (private, "for the owner alone")):
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text(text)
+    real = Delivery.run
+
+    def run(self: Delivery, items: Any) -> Any:
+        drop.rename(drop.parent / "gone")
+        drop.symlink_to(private)
+        os.chown(drop, 54321, 54321, follow_symlinks=False)
+        return real(self, items)
+
+    monkeypatch.setattr(Delivery, "run", run)
+    local_peer.project.write(f"paths: {{read: [{drop.parent}]}}\n", "aetherflow.yaml")
+    ran = local_peer.run(local_peer.step("upload", items=[str(drop / "a.csv")], remote_dir=local_peer.base))
+    assert ran.error is not None
+    assert "belongs to user 54321" in ran.error.message
+    assert local_peer.tree() == {}

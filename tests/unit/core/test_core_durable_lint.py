@@ -28,7 +28,6 @@ EXEMPT = {
     ("builtins/archive_source.py", "open"): "reading a member",
     ("builtins/git_source.py", "subprocess.Popen"): "git, which writes into a folder of its own that is thrown away",
     ("builtins/git_source.py", "tempfile.TemporaryDirectory"): "that folder",
-    ("builtins/file_lists.py", "os.open"): "reading, without following a link",
     ("cli/bundle_check.py", "tempfile.TemporaryDirectory"): "a store for one check, which is thrown away",
     ("builtins/filesystem_source.py", "os.open"): "reading, without following a link",
     ("console/streams.py", "os.open"): "the null device, in the place of a closed descriptor",

@@ -172,7 +172,7 @@ OF_THE_SYSTEM = {
     "core/runtime/hooks/otel": "brings a package that is not ours",
     "core/builtins/process_child": "says how it is done, not for which file",
     "transfer/connectors/archive/pyminizip": "in a docstring",
-    "core/base/durable/base": "the name of a failpoint",
+    "core/base/durable/places": "the name of a failpoint",
     "core/testing/file_transfer": "what a check of the test kit is called",
 }
 """Modules whose messages name a command of the system, and what types it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import StepError, StepInputError
+from aetherflow.core.api import StepError, StepInputError, open_file
 from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
@@ -115,7 +115,7 @@ class SourceFile:
 
     def _raw(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return open_file(self.path)
         except OSError as error:
             raise StepError(
                 f"{self.path} cannot be read: {error.strerror}", fix="check path; relative is under the job's artifacts"

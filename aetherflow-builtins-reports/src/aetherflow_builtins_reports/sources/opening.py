@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import IO, Any, cast
 
+from aetherflow.core.api import open_file
 from aetherflow_builtins_reports.errors import missing_extra
 
 _BLOCK = 1 << 16
@@ -24,7 +25,7 @@ class HashedFile(io.RawIOBase):
     """A file that hashes its bytes while they are read, so that the file is read only once."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+        self._file = open_file(path)
         self._hash = hashlib.sha256()
 
     def readable(self) -> bool:
@@ -65,5 +66,5 @@ def unpack(file: HashedFile, path: Path) -> IO[bytes]:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from aetherflow.core.api import Flag, Step, StepError, StepOutputs
+from aetherflow.core.api import Flag, Step, StepError, StepOutputs, open_file
 from aetherflow_builtins_rest.steps.common import (
     Effect,
     Extract,
@@ -93,7 +93,7 @@ class HttpUpload(Step[Inputs]):
         body = HashedBody(path, lambda done: self.ctx.progress(done, size, "bytes"))
         headers = {"Content-Type": args.content_type, "Content-Length": str(body.size), **args.headers}
         if args.sha256_header:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 headers[args.sha256_header] = hashlib.file_digest(file, "sha256").hexdigest()
         call.content, call.headers = body, headers
         response = peer.send(call)

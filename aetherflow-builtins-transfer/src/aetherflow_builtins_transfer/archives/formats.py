@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from aetherflow.core.api import open_file
 from aetherflow_builtins_transfer.archives.entries import Reader
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.limits import Limits
@@ -28,7 +29,7 @@ def format_by_name(name: str) -> Format:
 
 def format_of(path: Path) -> Format:
     """The format of a file, by its first bytes; RefusedMemberError if it is unknown."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(_TAR_BLOCK)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import require
+from aetherflow.core.api import open_file, require
 from aetherflow_builtins_transfer.archives.engines import Optimize, deflaters
 from aetherflow_builtins_transfer.archives.entries import Source
 from aetherflow_builtins_transfer.archives.formats import Format
@@ -65,7 +65,7 @@ def _pack_zip(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tic
                 _folder_member(archive, info)
                 continue
             info.compress_type = method
-            with Path(source.path).open("rb") as file, archive.open(info, "w") as member:
+            with open_file(Path(source.path)) as file, archive.open(info, "w") as member:
                 if deflated:
                     replace_compressor(member, new_deflater())
                 for chunk in _chunks(file):
@@ -118,7 +118,7 @@ def _pack_tar(stream: Any, sources: Sequence[Source], how: Packing, tick: Tick) 
                 archive.addfile(info)
                 continue
             info.size = found.st_size
-            with Path(source.path).open("rb") as file:
+            with open_file(Path(source.path)) as file:
                 archive.addfile(info, cast(IO[bytes], _Counted(file, done, tick)))
             done += info.size
 

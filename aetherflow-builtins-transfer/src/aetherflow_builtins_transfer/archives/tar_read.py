@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, Self, cast
 
-from aetherflow.core.api import require
+from aetherflow.core.api import open_file, require
 from aetherflow_builtins_transfer.archives.entries import Member, MemberKind, Opener
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
@@ -37,7 +37,7 @@ _TYPES: dict[bytes, MemberKind] = {
 class TarReader:
     def __init__(self, path: Path, form: Literal["tar", "tar.gz", "tar.zst"]) -> None:
         self.packed = path.stat().st_size
-        self._file = path.open("rb")
+        self._file = open_file(path)
         self._stream = _Forward(_unpacked(self._file, form))
 
     def declared(self) -> None:

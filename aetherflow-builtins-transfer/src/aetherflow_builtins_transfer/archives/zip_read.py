@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from aetherflow.core.api import require_attr
+from aetherflow.core.api import open_file, require_attr
 from aetherflow_builtins_transfer.archives.entries import Member, Opener, kind_of_mode
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.limits import Limits
@@ -46,7 +46,7 @@ class ZipReader:
         """RefusedMemberError if the file is no zip archive, or its structure is contradictory."""
         self.packed = path.stat().st_size
         self._password = password.encode() if password else None
-        self._file = path.open("rb")
+        self._file = open_file(path)
         try:
             encrypted_aes = _survey(self._file, self.packed, limits.max_members)
             self._file.seek(0)

@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Sequence
 from html import escape
+from io import TextIOWrapper
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import RunContext, StepInputError, StepInputs
+from aetherflow.core.api import RunContext, StepInputError, StepInputs, open_file
 
 _CELL = "border:1px solid #c8ccd0;padding:4px 10px;"
 _HEAD = _CELL + "background:#eef1f4;font-weight:bold;"
@@ -110,7 +111,7 @@ def _from_file(name: str, inputs: TableInputs, ctx: RunContext) -> tuple[list[st
     path = ctx.read_path(inputs.file or "")
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter)
             columns = next(reader, [])
             kept: list[list[Any]] = []

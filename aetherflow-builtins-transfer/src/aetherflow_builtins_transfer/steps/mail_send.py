@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,10 +12,11 @@ from aetherflow.core.api import (
     StepInputError,
     StepInputs,
     StepOutputs,
+    open_file,
 )
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase
 from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
-from aetherflow_builtins_transfer.local_folder import check_folder
+from aetherflow_builtins_transfer.local_folder import check_place
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
 from aetherflow_builtins_transfer.mail.message import Mail, Part, check_headers
@@ -175,7 +177,7 @@ class MailSend(Step[Inputs]):
     def _connector(self) -> MailBase[Any, Any]:
         found: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
         if isinstance(found, FileMailConnector):
-            check_folder(self.ctx, found.folder)
+            check_place(self.ctx, found.folder)
         return found
 
     def _mail(self, connector: MailBase[Any, Any]) -> Mail:
@@ -211,10 +213,11 @@ class MailSend(Step[Inputs]):
     def _part(self, path: str, name: str | None, content_type: str | None, cid: str | None = None) -> Part:
         file = self.ctx.read_path(path)
         try:
-            size = file.stat().st_size
-            if size > _MAX_PART_BYTES:
-                raise StepInputError(f"{path} has {size:,} bytes, too many for a mail", fix="send a link to it")
-            content = file.read_bytes()
+            with open_file(file) as opened:
+                size = os.fstat(opened.fileno()).st_size
+                if size > _MAX_PART_BYTES:
+                    raise StepInputError(f"{path} has {size:,} bytes, too many for a mail", fix="send a link to it")
+                content = opened.read(size)
         except OSError as error:
             raise StepInputError(f"{path} cannot be read: {error.strerror}", fix=f"looked at {file}") from error
         return Part(name or Path(path).name, content, content_type, cid)

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 from aetherflow.core.api import ResourceRef, Step, StepInputs
 from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.local import LocalFileConnector
-from aetherflow_builtins_transfer.local_folder import check_folder
+from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.local_folder import check_place
 
 InputsT = TypeVar("InputsT", bound=StepInputs)
 
@@ -20,10 +21,12 @@ class RemoteStep(Step[InputsT]):
 
     @property
     def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource; PathError if a policy forbids its local folder."""
+        """The connector of the resource; PathError if a policy forbids what it writes locally."""
         field = type(self.args).model_fields["resource"]
         (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
         found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)
         if isinstance(found, LocalFileConnector):
-            check_folder(self.ctx, found.root)
+            check_place(self.ctx, found.root)
+        elif isinstance(found, SftpConnector) and found.remembers is not None:
+            check_place(self.ctx, found.remembers)
         return found

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.hookspecs import hookimpl
     from aetherflow.core.contracts.kinds import DbResource
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
+    from aetherflow.core.contracts.opening import open_file
     from aetherflow.core.contracts.step import Step
     from aetherflow.core.contracts.upgrade import Difference
     from aetherflow.core.host.catalog import (
@@ -187,6 +188,7 @@ __all__ = [
     "list_connectors",
     "list_steps",
     "new_run_id",
+    "open_file",
     "parse_bool",
     "register_connector",
     "register_step",
@@ -257,6 +259,7 @@ _LATE = {
     "hookimpl": "contracts.hookspecs",
     "DbResource": "contracts.kinds",
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
+    "open_file": "contracts.opening",
     "Step": "contracts.step",
     "Difference": "contracts.upgrade",
     **dict.fromkeys(

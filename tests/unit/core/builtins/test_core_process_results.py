@@ -13,6 +13,7 @@ from core_process_results import content, fill, flow, run
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import folders
+from aetherflow.core.base.durable.places import Folder
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -119,8 +120,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def _same_device(one: Path, other: Path) -> bool:
-    if one.parent.stat().st_dev != other.parent.stat().st_dev:
+def _same_device(one: Folder, _: str, other: Folder, __: str) -> bool:
+    if one.path.stat().st_dev != other.path.stat().st_dev:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     return False
 
@@ -145,15 +146,15 @@ def test_a_swap_that_fails_leaves_the_old_folder(tmp_path: Path, monkeypatch: py
     fill(tmp_path / "staged", "old")
     durable.swap_dir(tmp_path / "staged", final, "owner")
     fill(tmp_path / "staged", "new")
-    real = Path.rename
+    real = Folder.rename
 
-    def rename(self: Path, target: Path) -> Path:
-        if self.name == "staged":
+    def rename(self: Folder, name: str, target: str, to: Folder | None = None) -> None:
+        if name == "staged":
             raise OSError(errno.EIO, "no luck")
-        return real(self, target)
+        real(self, name, target, to)
 
-    monkeypatch.setattr(folders, "exchange", lambda one, other: False)
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(folders, "exchange", lambda *_: False)
+    monkeypatch.setattr(Folder, "rename", rename)
     with pytest.raises(OSError, match="no luck"):
         durable.swap_dir(tmp_path / "staged", final, "owner")
     assert content(final) == {"old"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aetherflow.core.api import open_file
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, RemoteEntry
 from aetherflow_builtins_transfer.paths import part_name
@@ -59,7 +60,7 @@ class Upload:
     def of_file(
         cls, connector: PeerConnector[Any, Any], local: Path, remote_path: str, key: str | None = None
     ) -> "Upload":
-        return cls(connector, remote_path, lambda: local.open("rb"), key)
+        return cls(connector, remote_path, lambda: open_file(local), key)
 
     def run(self) -> TransferResult:
         """Upload; raises ConnectorError, or OSError of the local file."""

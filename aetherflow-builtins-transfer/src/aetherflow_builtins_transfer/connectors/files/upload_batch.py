@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.api import open_file
 from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
 from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
 from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
@@ -66,7 +67,7 @@ class BatchUpload:
         """Read the file into memory; None if it is too large, changes meanwhile, or cannot be read."""
         peer = self.connector
         try:
-            with file.local.open("rb", buffering=0) as source:
+            with open_file(file.local) as source:
                 before = os.fstat(source.fileno())
                 data = source.read(LARGEST + 1)
                 after = os.fstat(source.fileno())

@@ -111,10 +111,14 @@ class SftpConnector(FileConnector[Config, Options]):
             return self._transport
 
     def _path_of(self, path: str) -> str:
-        found = Path(path).expanduser()
-        if found.is_absolute() or self.ctx is None:
-            return str(found)
-        return self.ctx.asset_path(str(found))
+        found = str(Path(path).expanduser())
+        return found if self.ctx is None else self.ctx.asset_path(found)
+
+    @property
+    def remembers(self) -> Path | None:
+        """The file that the keys of unknown servers are written to; None if none is written."""
+        writes = self.opts.host_key_policy == "accept-new"
+        return Path(self._path_of(self.conf.known_hosts)) if writes else None
 
     def close(self) -> None:
         """Close the connection; more calls have no effect."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from aetherflow.core.api import Claim, RunContext
+from aetherflow.core.api import Claim, RunContext, open_file
 from aetherflow.core.builtins.globbing import MatchedFile, is_meant
 
 LEDGER = "files"
@@ -95,7 +95,7 @@ class ClaimedFiles:
         path = each.found.path
         if each.kept is None:
             return path, self._ledger.claim(each.key, each.value)
-        with each.kept.open("rb") as old, self._ctx.write_file(f"taken-over/{_name(each)}") as copy:
+        with open_file(each.kept) as old, self._ctx.write_file(f"taken-over/{_name(each)}") as copy:
             shutil.copyfileobj(old, copy)
         path = self._ctx.write_path(f"taken-over/{_name(each)}")
         return path, self._ledger.claim(each.key, each.value, artifact=path)
@@ -137,7 +137,7 @@ def is_equal(one: Path, other: Path) -> bool:
     """Whether two files have the same content."""
 
     def digest(path: Path) -> bytes:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
 
     return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)

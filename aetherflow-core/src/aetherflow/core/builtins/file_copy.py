@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import StepError
-from aetherflow.core.builtins.file_lists import Role, open_file
+from aetherflow.core.api import StepError, open_file
+from aetherflow.core.builtins.file_lists import Role
 from aetherflow.core.builtins.file_transfer import FileTransfer, Transfer, TransferInputs
 
 CHUNK = 1 << 20
@@ -55,6 +55,6 @@ class FileCopy(FileTransfer):
                 message = f"{each.src} changed while it was copied: {each.size} bytes, then {max(size, now)}"
                 raise StepError(message, fix="wait until it is complete: file_find or file_wait with stable_seconds")
         if self.args.verify == "sha256":
-            with Path(each.path).open("rb") as copy:
+            with open_file(Path(each.path)) as copy:
                 if hashlib.file_digest(copy, "sha256").digest() != digest.digest():
                     raise StepError(f"the copy {each.path} is not what was written", fix="check the disk")

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult
+from aetherflow.core.api import Flag, Step, StepError, StepInputError, StepOutputs, StepResult, open_file
 from aetherflow.core.builtins.checksums import as_line, read_lines
 from aetherflow.core.builtins.file_lists import (
     Files,
@@ -14,7 +14,6 @@ from aetherflow.core.builtins.file_lists import (
     counted,
     list_files,
     only_files,
-    open_file,
     require_all,
     shown,
 )

@@ -1,12 +1,10 @@
 """The files that a step is given: paths, patterns, records of `file_find`, or the JSON text of a list of these."""
 
-import errno
 import json
-import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -140,24 +138,6 @@ def kind_of_mode(mode: int) -> str:
     """What a file mode stands for, in words."""
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFLNK: "symbolic link"}
     return kinds.get(stat.S_IFMT(mode), "device")
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading, which may have been replaced since it was listed by a link or a pipe.
-
-    Raises PathError for a link, StepError for what is no file, OSError.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise PathError(f"a symbolic link is not followed: {path}", fix="name the file itself") from error
-        raise
-    mode = os.fstat(file).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(file)
-        raise StepError(f"not a file but a {kind_of_mode(mode)}: {path}", fix="leave it out")
-    return os.fdopen(file, "rb")
 
 
 def require_all(missing: Sequence[str]) -> None:

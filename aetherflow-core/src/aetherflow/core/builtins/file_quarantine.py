@@ -3,7 +3,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Step, StepError, StepInputError, StepInputs, StepOutputs
+from aetherflow.core.api import Step, StepError, StepInputError, StepInputs, StepOutputs, open_file
 from aetherflow.core.builtins.claimed_files import LEDGER, is_equal
 
 CHUNK = 1 << 20
@@ -56,7 +56,7 @@ class FileQuarantine(Step[Inputs]):
                 f"the claim on {source} is not one of this run",
                 fix="pick up and process files in one run; a flow that a step runs has claims of its own",
             )
-        with source.open("rb") as file, self.ctx.write_file(target) as copy:
+        with open_file(source) as file, self.ctx.write_file(target) as copy:
             while data := file.read(CHUNK):
                 self.ctx.check_cancelled()
                 copy.write(data)

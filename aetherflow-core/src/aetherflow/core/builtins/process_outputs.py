@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs
+from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs, open_file
 from aetherflow.core.builtins.process_child import InvalidOutputError
 
 WILDCARDS = frozenset("*?[")
@@ -136,7 +136,7 @@ class OutputRules:
         for source in sorted(self._temp.rglob("*")):
             if source.is_file():
                 target = self._final / source.relative_to(self._temp)
-                with source.open("rb") as old, self._ctx.write_file(target) as new:
+                with open_file(source) as old, self._ctx.write_file(target) as new:
                     shutil.copyfileobj(old, new, 1 << 20)
         self._ctx.empty_dir(self._temp)
 

@@ -5,6 +5,7 @@ And the policy of a machine, where it really stands. The container is a PID and 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,20 @@ os.utime("/etc/aetherflow/policy.yaml", (1, 1))  # else it is known already, fro
 attempt("open", "validate", flow)
 print(json.dumps(told))
 """
+EXAMPLES = """\
+from pathlib import Path
+
+checkout, mounted, roots = sys.argv[1:]
+os.environ |= {"AETHERFLOW_WORK_ROOT": f"{roots}/work", "AETHERFLOW_STATE_ROOT": f"{roots}/state"}
+mount("--bind", checkout, mounted)
+for name in "chores", "hello", "tour":
+    attempt(name, "run", f"{mounted}/{name}/flow.yaml", "-q")
+mount("-o", "remount,bind,ro", mounted)
+attempt("flights", "run", f"{mounted}/flights/flow.yaml", "-q")
+for document in sorted([*Path(mounted).glob("*/flow.yaml"), *Path(mounted).glob("*/scheduler.yaml")]):
+    attempt(str(document), "validate", str(document))
+print(json.dumps(told))
+"""
 FLOW = """\
 version: 1
 flow: {id: one}
@@ -99,6 +114,24 @@ def test_what_a_container_mounts(project: "Project") -> None:
     assert codes == expected, told
     for name in ("unmounted", "third", "writable"):
         assert "AF1601" in told[name][1]
+
+
+def test_the_examples_of_a_foreign_checkout(project: "Project", root: Path) -> None:
+    """As a CI system mounts it: it belongs to another user, writable or not. `make demo` is `flights`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    unshare, _ = need("unshare", "mount")
+    places = {name: project.folder / name for name in ("checkout", "mounted", "roots")}
+    shutil.copytree(
+        root / "docs" / "examples", places["checkout"], ignore=shutil.ignore_patterns("dbt", "*-plugin", "word-count")
+    )
+    for path in (places["checkout"], *places["checkout"].rglob("*")):
+        os.chown(path, STRANGER, STRANGER)
+    places["mounted"].mkdir()
+    places["roots"].mkdir()
+    told = inside(unshare, project, EXAMPLES, *places.values())
+    assert {name: text for name, (code, text) in told.items() if code} == {}
+    assert len(told) > 15
 
 
 def test_the_policy_of_a_machine(project: "Project") -> None:

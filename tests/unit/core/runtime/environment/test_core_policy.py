@@ -1,5 +1,6 @@
 """The administrator's policy: no layer loosens it, and each attempt is told with its place and that of the policy."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ roots:
 paths:
   read: [{site}/in]
   write: [{site}/out]
+  env: [{site}/env]
 plugins:
   allow: [acme-a]
   paths: [{site}/plugins]
@@ -193,6 +195,38 @@ def test_an_env_file_loosens_nothing(site: Site, given: str) -> None:
     with pytest.raises(SpecError) as caught:
         site.snapshot()
     refused(caught.value, site, VARIABLES[given], f"{file}:2:")
+
+
+@pytest.mark.parametrize("by", ["file", "folder", "link", "linked file", "variable"])
+def test_an_env_file_is_no_way_to_read_other_files(site: Site, by: str) -> None:
+    """One of type `dir` made a variable of each file of any folder, such as ~/.ssh."""
+    away, folder = site.folder / "away", site.project.folder
+    away.mkdir()
+    (away / "id_rsa").write_text("PRIVATE=1")
+    (folder / "env").mkdir()
+    (folder / "env" / "A").symlink_to(away / "id_rsa")
+    (folder / "link").symlink_to(away)
+    listed = {
+        "file": {"type": "dotenv", "path": str(away / "id_rsa")},
+        "folder": {"type": "dir", "path": str(away)},
+        "link": {"type": "dir", "path": "link"},
+        "linked file": {"type": "dir", "path": "env"},
+        "variable": {"type": "dir", "path": str(away)},
+    }[by]
+    text = json.dumps([listed])
+    file = site.project.write("{}\n" if by == "variable" else f"env_files: {text}\n", "aetherflow.yaml")
+    with pytest.raises(SpecError) as caught:
+        site.snapshot({"AETHERFLOW_ENV_FILES_JSON": text} if by == "variable" else {})
+    refused(caught.value, site, "paths.env", "AETHERFLOW_ENV_FILES_JSON:1:" if by == "variable" else f"{file}:1:")
+
+
+def test_env_files_that_the_policy_admits(site: Site) -> None:
+    (site.folder / "env").mkdir()
+    (site.folder / "env" / "PASSWORD").write_text("open sesame")
+    site.project.write("A=1\n", "site.env")
+    site.project.write(f"env_files: [site.env, {site.folder}/env/]\n", "aetherflow.yaml")
+    env = site.snapshot().env
+    assert (env["A"], env["PASSWORD"]) == ("1", "open sesame")
 
 
 @pytest.mark.parametrize(("name", "value", "key"), [(name, *rest) for name, rest in ARGUMENTS.items()])

@@ -5,8 +5,6 @@ Each effect passes a failpoint: tests kill the process, or fail the call, at eve
 """
 
 from aetherflow.core.base.durable.base import (
-    FILE_MODE,
-    FOLDER_MODE,
     PART_PREFIX,
     PART_SUFFIX,
     SOURCE_FILE_MODE,
@@ -56,6 +54,7 @@ from aetherflow.core.base.durable.folders import (
     restore_dir,
     swap_dir,
 )
+from aetherflow.core.base.durable.places import FILE_MODE, FOLDER_MODE, open_to_read
 from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_guard
 from aetherflow.core.base.durable.resumable import Leftovers, ResumableFile
 
@@ -88,6 +87,7 @@ __all__ = [
     "new_file",
     "open_lock",
     "open_log",
+    "open_to_read",
     "publish_file",
     "real_file",
     "remove_empty_dir",

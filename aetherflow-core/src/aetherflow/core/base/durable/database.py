@@ -7,8 +7,9 @@ import time
 from itertools import count
 from pathlib import Path
 
-from aetherflow.core.base.durable.base import FILE_MODE, make_dir, part_of, sync_dir, sync_file
+from aetherflow.core.base.durable.base import make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.durable.places import FILE_MODE
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import require_own
 

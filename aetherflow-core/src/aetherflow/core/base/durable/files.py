@@ -12,42 +12,47 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from aetherflow.core.base.durable.base import FILE_MODE, make_dir, naming, part_of, sync_dir, sync_file
+from aetherflow.core.base.durable.base import part_of, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.durable.places import FILE_MODE, FOLDER_MODE, Folder, naming, open_to_read
 from aetherflow.core.base.owners import require_own
 
 
 def remove_file(path: Path) -> None:
     """Delete one file, durably. FileNotFoundError if it is missing."""
-    hit(f"unlink {path.name}")
-    path.unlink()
-    sync_dir(path.parent)
+    with Folder(path.parent) as folder:
+        hit(f"unlink {path.name}")
+        folder.unlink(path.name)
+        folder.sync()
 
 
 def remove_scratch(path: Path) -> None:
     """Delete a temporary file if it exists; not synced: its return after a power cut does no harm."""
     if path.exists():
-        hit(f"unlink {path.name}")
-        path.unlink()
+        with Folder(path.parent) as folder:
+            hit(f"unlink {path.name}")
+            folder.unlink(path.name)
 
 
 def rename_file(path: Path, target: Path) -> None:
     """Rename a file within its folder, durably; a file of that name is replaced."""
-    hit(f"rename {target.name}")
-    path.replace(target)
-    sync_dir(target.parent)
+    with Folder(path.parent) as folder:
+        hit(f"rename {target.name}")
+        folder.rename(path.name, target.name)
+        folder.sync()
 
 
 def new_file(path: Path, *, mode: int = FILE_MODE) -> IO[bytes]:
     """Create a file in a staging folder; not synced, since `swap_dir` later syncs the whole folder."""
     hit(f"create {path.name}")
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+    with Folder(path.parent) as folder:
+        return os.fdopen(folder.open(path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
 
 def open_lock(path: Path) -> IO[bytes]:
     """Open a file, created if missing, to hold a kernel lock on; its content is unused."""
-    make_dir(path.parent)
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE), "r+b", buffering=0)
+    with Folder(path.parent, mode=FOLDER_MODE) as folder:
+        return os.fdopen(folder.open(path.name, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
 
 
 def is_locked(path: Path) -> bool | None:
@@ -67,32 +72,36 @@ def is_locked(path: Path) -> bool | None:
 
 def swap_link(target: str, link: Path) -> None:
     """Create or replace the symbolic link `link` atomically, so that it points to `target`."""
-    make_dir(link.parent)
-    part = part_of(link)
-    hit(f"link {link.name}")
-    part.symlink_to(target)
-    hit(f"rename {link.name}")
-    part.replace(link)
-    sync_dir(link.parent)
+    part = part_of(link).name
+    with Folder(link.parent, mode=FOLDER_MODE) as folder:
+        hit(f"link {link.name}")
+        os.symlink(target, part, dir_fd=folder.descriptor)
+        hit(f"rename {link.name}")
+        folder.rename(part, link.name)
+        folder.sync()
 
 
 def move_file(path: Path, target: Path) -> None:
     """Move a file, replacing `target`; across file systems by a complete copy, after which the source is deleted."""
-    make_dir(target.parent)
-    hit(f"move {target.name}")
-    try:
-        path.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        with path.open("rb") as old, AtomicFile(target, mode=stat.S_IMODE(path.stat().st_mode)) as new:
-            shutil.copyfileobj(old, new, 1 << 20)
-        remove_file(path)
-        return
-    hit(f"moved {target.name}")
-    sync_dir(target.parent)
-    if path.parent != target.parent:
-        sync_dir(path.parent)
+    with Folder(path.parent) as old, Folder(target.parent, mode=FOLDER_MODE) as new:
+        hit(f"move {target.name}")
+        try:
+            old.rename(path.name, target.name, new)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _move_far(path, target)
+            return
+        hit(f"moved {target.name}")
+        new.sync()
+        if path.parent != target.parent:
+            old.sync()
+
+
+def _move_far(path: Path, target: Path) -> None:
+    with open_to_read(path) as old, AtomicFile(target, mode=stat.S_IMODE(os.fstat(old.fileno()).st_mode)) as new:
+        shutil.copyfileobj(old, new, 1 << 20)
+    remove_file(path)
 
 
 def publish_file(staged: Path, final: Path) -> tuple[int, str]:
@@ -108,12 +117,12 @@ def open_log(path: Path) -> IO[bytes]:
 
     A link at its name is followed if it is the user's own, or root's, as /dev/stderr is; else UntrustedError.
     """
-    make_dir(path.parent)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    if path.is_symlink():
-        require_own(path, "the log")
-        flags &= ~os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with Folder(path.parent, mode=FOLDER_MODE) as folder:
+        if path.is_symlink():
+            require_own(path, "the log")
+            return os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0)
+        return os.fdopen(folder.open(path.name, flags), "ab", buffering=0)
 
 
 class AppendedFile:
@@ -144,7 +153,8 @@ class AppendedFile:
         finally:
             self._file.close()
         if self._new:
-            sync_dir(self.path.parent)
+            with Folder(self.path.parent) as folder:
+                folder.sync()
 
     def __enter__(self) -> Self:
         return self
@@ -167,14 +177,15 @@ class AtomicFile(BufferedIOBase):
 
     def __init__(self, final: Path, *, mode: int = FILE_MODE, sync: bool = True) -> None:
         """With `sync` False a power cut may damage the file: only for files that are verified before use."""
-        make_dir(final.parent)
+        self._folder = Folder(final.parent, mode=FOLDER_MODE)
         self._sync = sync
         self.final = final
         self.size = 0
         self._hash = hashlib.sha256()
-        self._part = part_of(final)
+        self._part = part_of(final).name
         hit(f"create {final.name}")
-        self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb", 1 << 18)
+        part = self._folder.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        self._file = os.fdopen(part, "wb", 1 << 18)
 
     @property
     def sha256(self) -> str:
@@ -218,16 +229,19 @@ class AtomicFile(BufferedIOBase):
                 os.fsync(self._file.fileno())
             self._file.close()
         hit(f"rename {self.final.name}")
-        self._part.replace(self.final)
+        self._folder.rename(self._part, self.final.name)
         if self._sync:
-            sync_dir(self.final.parent)
+            self._folder.sync()
+        self._folder.close()
 
     def discard(self) -> None:
         """Remove the temporary file."""
         with contextlib.suppress(OSError):
             self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            self._part.unlink()
+        if self._folder.descriptor >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                self._folder.unlink(self._part)
+            self._folder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -253,6 +267,6 @@ def write_bytes(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
 
 def file_facts(path: Path) -> tuple[int, str]:
     """Size in bytes and sha256 of a file."""
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest

@@ -7,22 +7,14 @@ import stat
 import sys
 from pathlib import Path
 
-from aetherflow.core.base.durable.base import (
-    PART_PREFIX,
-    PART_SUFFIX,
-    make_dir,
-    naming,
-    parts_of,
-    sync_dir,
-    sync_file,
-)
+from aetherflow.core.base.durable.base import PART_PREFIX, PART_SUFFIX, make_dir, parts_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.durable.places import Folder, naming
 
 ASIDE_SUFFIX = ".old"
 """End of the name under which the old folder is kept during a swap, on systems without an atomic exchange."""
 _SWAP = 2
 """RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
-_AT_FDCWD = -100
 _CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 
 
@@ -32,21 +24,24 @@ def remove_tree(path: Path, *, last: str = "") -> None:
     `last` names a file in it that is deleted last, so that an interrupted deletion can be recognised and completed.
     """
     hit(f"rmtree {path.name}")
-    with naming(path):
+    with Folder(path.parent) as around, naming(path):
         if last:
-            for entry in [entry for entry in path.iterdir() if entry.name != last]:
-                _remove(entry)
-            sync_dir(path)
+            with Folder(path) as folder:
+                for name in folder.names():
+                    if name != last:
+                        _remove(folder, name)
+                folder.sync()
             hit(f"rmtree {path.name} {last}")
-        shutil.rmtree(path)
-    sync_dir(path.parent)
+        shutil.rmtree(path.name, dir_fd=around.descriptor)
+        around.sync()
 
 
 def remove_empty_dir(path: Path) -> None:
     """Delete a folder that holds nothing."""
-    hit(f"rmdir {path.name}")
-    path.rmdir()
-    sync_dir(path.parent)
+    with Folder(path.parent) as around, naming(path):
+        hit(f"rmdir {path.name}")
+        os.rmdir(path.name, dir_fd=around.descriptor)
+        around.sync()
 
 
 def swap_dir(staged: Path, final: Path, owner: str, *, at_once: bool = False) -> None:
@@ -84,9 +79,10 @@ def restore_dir(final: Path, owner: str) -> None:
         if not (aside.name.startswith(prefix) and aside.name.endswith(ASIDE_SUFFIX)):
             continue
         if not final.exists():
-            hit(f"restore {final.name}")
-            aside.rename(final)
-            sync_dir(final.parent)
+            with Folder(final.parent) as around:
+                hit(f"restore {final.name}")
+                around.rename(aside.name, final.name)
+                around.sync()
         elif aside == _hidden(final, owner, ASIDE_SUFFIX):
             remove_tree(aside)
     if (copy := _hidden(final, owner, PART_SUFFIX)).exists():
@@ -94,46 +90,47 @@ def restore_dir(final: Path, owner: str) -> None:
 
 
 def _take_place(fresh: Path, final: Path, owner: str) -> None:
-    if not final.exists():
-        hit(f"swap in {final.name}")
-        fresh.rename(final)
-        _sync_parents(fresh, final)
-        return
-    hit(f"swap {final.name}")
-    if exchange(fresh, final):
-        _sync_parents(fresh, final)
-        remove_tree(fresh)  # after the exchange this is the old folder
-        return
-    aside = _hidden(final, owner, ASIDE_SUFFIX)
-    final.rename(aside)
-    try:
-        hit(f"swap in {final.name}")
-        fresh.rename(final)
-    except BaseException:
-        aside.rename(final)
-        raise
-    _sync_parents(fresh, final)
-    remove_tree(aside)
+    with Folder(fresh.parent) as source, Folder(final.parent) as around:
+        if not final.exists():
+            hit(f"swap in {final.name}")
+            source.rename(fresh.name, final.name, around)
+            _sync_both(source, around)
+            return
+        hit(f"swap {final.name}")
+        if exchange(source, fresh.name, around, final.name):
+            _sync_both(source, around)
+            remove_tree(fresh)  # after the exchange this is the old folder
+            return
+        aside = _hidden(final, owner, ASIDE_SUFFIX)
+        around.rename(final.name, aside.name)
+        try:
+            hit(f"swap in {final.name}")
+            source.rename(fresh.name, final.name, around)
+        except BaseException:
+            around.rename(aside.name, final.name)
+            raise
+        _sync_both(source, around)
+        remove_tree(aside)
 
 
-def exchange(one: Path, other: Path) -> bool:
-    """Swap two names atomically; False if the system or the file system does not support it."""
+def exchange(one: Folder, name: str, other: Folder, target: str) -> bool:
+    """Swap a name in `one` and one in `other` atomically; False if the system or its file system does not support it.
+
+    OSError if it fails.
+    """
     import ctypes  # imported only when a folder is swapped
 
     library = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(one), os.fsencode(other)
+    places = one.descriptor, os.fsencode(name), other.descriptor, os.fsencode(target)
     try:
-        if sys.platform == "darwin":
-            failed = library.renamex_np(*names, _SWAP)
-        else:
-            failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _SWAP)
+        swap = library.renameatx_np if sys.platform == "darwin" else library.renameat2
     except AttributeError:  # an old C library
         return False
-    if not failed:
+    if not swap(*places, _SWAP):
         return True
     if (number := ctypes.get_errno()) in _CANNOT:
         return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    raise OSError(number, os.strerror(number), str(one.path / name), None, str(other.path / target))
 
 
 def _copy_beside(staged: Path, final: Path, owner: str) -> Path:
@@ -164,9 +161,10 @@ def _hidden(final: Path, owner: str, suffix: str) -> Path:
     return final.with_name(f"{PART_PREFIX}{stem}.{owner}{suffix}")
 
 
-def _sync_parents(one: Path, other: Path) -> None:
-    for folder in sorted({one.parent, other.parent}):
-        sync_dir(folder)
+def _sync_both(one: Folder, other: Folder) -> None:
+    one.sync()
+    if one.path != other.path:
+        other.sync()
 
 
 def _sync_tree(path: Path) -> None:
@@ -181,20 +179,27 @@ def _sync_tree(path: Path) -> None:
 def remove_parts(folder: Path) -> None:
     """Delete the leftovers of unfinished writes below a folder; only while no other process writes there."""
     for part in sorted(folder.rglob(f"{PART_PREFIX}*{PART_SUFFIX}")):
-        hit(f"remove {part.name}")
-        _remove(part)
-        sync_dir(part.parent)
+        with Folder(part.parent) as around:
+            hit(f"remove {part.name}")
+            _remove(around, part.name)
+            around.sync()
 
 
 def remove_parts_of(final: Path) -> None:
     """Delete the leftovers of unfinished writes of one file."""
-    for part in parts_of(final) if final.parent.is_dir() else ():
-        hit(f"remove {part.name}")
-        _remove(part)
+    try:
+        around = Folder(final.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with around:
+        for name in parts_of(final, around):
+            hit(f"remove {name}")
+            _remove(around, name)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def _remove(folder: Folder, name: str) -> None:
+    with naming(folder.path / name):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=folder.descriptor)
+        else:
+            os.unlink(name, dir_fd=folder.descriptor)

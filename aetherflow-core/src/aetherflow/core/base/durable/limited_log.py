@@ -4,7 +4,7 @@ import os
 from io import FileIO
 from pathlib import Path
 
-from aetherflow.core.base.durable.base import FILE_MODE, make_dir
+from aetherflow.core.base.durable.places import FOLDER_MODE, Folder
 
 NOTE = "[... {lines:,} lines, {size:,} bytes left out ...]\n"
 NOTE_ROOM = 200
@@ -21,8 +21,8 @@ class LimitedLog:
     """
 
     def __init__(self, path: Path, limit: int) -> None:
-        make_dir(path.parent)
-        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE), "r+")
+        with Folder(path.parent, mode=FOLDER_MODE) as folder:
+            self._file = FileIO(folder.open(path.name, os.O_RDWR | os.O_CREAT), "r+")
         self._limit = limit
         self._size = self._file.seek(0, os.SEEK_END)
         self._head = self._begin = 0

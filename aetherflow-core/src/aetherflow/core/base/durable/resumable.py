@@ -10,9 +10,10 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aetherflow.core.base.durable.base import FILE_MODE, PART_PREFIX, hidden_stem, make_dir, naming, part_of, sync_dir
+from aetherflow.core.base.durable.base import PART_PREFIX, hidden_stem, part_of
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.hashing import BackgroundHash
+from aetherflow.core.base.durable.places import FOLDER_MODE, Folder, naming
 
 _KEPT, _NOTE = ".kept", ".note"
 _CHUNK = 1 << 20
@@ -30,18 +31,18 @@ class ResumableFile(BufferedIOBase):
 
     def __init__(self, final: Path, key: str, *, check: Callable[[], None] = lambda: None) -> None:
         """`key` distinguishes writers of the same file; `check` raises once writing is no longer allowed."""
-        make_dir(final.parent)
+        self._folder = Folder(final.parent, mode=FOLDER_MODE)
         self.final = final
         self._check = check
-        self._kept = final.with_name(f"{hidden_stem(final)}.{key}{_KEPT}")
-        self._side = final.with_name(f"{hidden_stem(final)}.{key}{_NOTE}")
+        self._kept = f"{hidden_stem(final)}.{key}{_KEPT}"
+        self._side = f"{hidden_stem(final)}.{key}{_NOTE}"
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
         self.note: dict[str, Any] = {}
         """The note of the last checkpoint; empty if there is none."""
         self._ended = False
         hit(f"resume {final.name}")
-        self._file = os.fdopen(_open_alone(self._kept), "r+b", 1 << 18)
+        self._file = os.fdopen(_open_alone(self._folder, self._kept), "r+b", 1 << 18)
         self._hash = BackgroundHash()
         try:
             self._take_up()
@@ -88,26 +89,26 @@ class ResumableFile(BufferedIOBase):
         self.flush()
         self.note = dict(note)
         text = json.dumps({"size": self.size, "sha256": self.sha256, "note": self.note}).encode()
-        part = part_of(self._side)
+        part = part_of(self.final.with_name(self._side)).name
         hit(f"checkpoint {self.final.name}")
         with (
-            naming(self._side),
-            os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file,
+            naming(self.final),
+            os.fdopen(self._folder.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file,
         ):
             file.write(text)
-        part.replace(self._side)
+        self._folder.rename(part, self._side)
 
     def restart(self) -> None:
         """Discard everything that was written, by this and earlier attempts."""
         self._check()
         with contextlib.suppress(FileNotFoundError):
-            self._side.unlink()
+            self._folder.unlink(self._side)
         self._cut(0)
 
     def reader(self) -> BinaryIO:
         """A reader of the whole file from its start; the caller closes it."""
         self.flush()
-        return self._kept.open("rb")
+        return os.fdopen(self._folder.open(self._kept, os.O_RDONLY), "rb")
 
     def publish(self) -> None:
         """Fsync, rename into place, fsync the folder. A failed fsync is raised and never tried again."""
@@ -118,10 +119,10 @@ class ResumableFile(BufferedIOBase):
             os.fsync(self._file.fileno())
             self._file.close()
         hit(f"rename {self.final.name}")
-        self._kept.replace(self.final)
+        self._folder.rename(self._kept, self.final.name)
         with contextlib.suppress(FileNotFoundError):
-            self._side.unlink()
-        sync_dir(self.final.parent)
+            self._folder.unlink(self._side)
+        self._folder.sync()
         self._ended = True
 
     def discard(self) -> None:
@@ -129,9 +130,9 @@ class ResumableFile(BufferedIOBase):
         self._ended = True
         with contextlib.suppress(OSError):
             self._file.close()
-        for path in (self._kept, self._side):
+        for name in (self._kept, self._side):
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+                self._folder.unlink(name)
 
     @property
     def ended(self) -> bool:
@@ -143,10 +144,12 @@ class ResumableFile(BufferedIOBase):
         if hasattr(self, "_file"):  # the finalizer also closes an object whose open failed
             self._hash.close()
             self._file.close()
+            self._folder.close()
 
     def _take_up(self) -> None:
         try:
-            found = json.loads(self._side.read_bytes())
+            with os.fdopen(self._folder.open(self._side, os.O_RDONLY), "rb") as side:
+                found = json.loads(side.read())
             size, sha256, note = int(found["size"]), str(found["sha256"]), dict(found["note"])
         except (OSError, ValueError, KeyError, TypeError):
             self._cut(0)
@@ -175,10 +178,10 @@ class ResumableFile(BufferedIOBase):
             self.note = {}
 
 
-def _open_alone(path: Path) -> int:
+def _open_alone(folder: Folder, name: str) -> int:
     """Open the file and lock it, so that nobody takes it for a leftover."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        descriptor = folder.open(name, os.O_RDWR | os.O_CREAT)
         with contextlib.suppress(BlockingIOError):  # held by an abandoned attempt, which no longer writes
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
@@ -193,41 +196,46 @@ class Leftovers:
     """
 
     def __init__(self) -> None:
-        self._found: dict[Path, list[Path]] = {}
+        self._found: dict[Path, list[str]] = {}
 
     def remove(self, final: Path, key: str) -> None:
         """Remove the leftovers of `final` by writers other than `key`; at the first call for a folder, all old ones."""
         begin = f"{hidden_stem(final)}."
-        if (found := self._found.get(final.parent)) is None:
-            with contextlib.suppress(FileNotFoundError):
-                found = [path for path in final.parent.iterdir() if path.name.startswith(PART_PREFIX)]
-            found = [path for path in found or () if path.suffix in (_KEPT, _NOTE)]
-            self._found[final.parent] = found
-            for path in found:
-                if _is_old(path) and not path.name.startswith(f"{begin}{key}."):
-                    _remove_if_left(path)
-        for path in found:
-            owner = path.name.removeprefix(begin).removesuffix(path.suffix)
-            if path.name.startswith(begin) and "." not in owner and owner != key:
-                _remove_if_left(path)
+        try:
+            folder = Folder(final.parent)
+        except FileNotFoundError:
+            return
+        with folder:
+            if (found := self._found.get(final.parent)) is None:
+                names = [name for name in folder.names() if name.startswith(PART_PREFIX)]
+                found = self._found[final.parent] = [name for name in names if name.endswith((_KEPT, _NOTE))]
+                for name in found:
+                    if _is_old(folder, name) and not name.startswith(f"{begin}{key}."):
+                        _remove_if_left(folder, name)
+            for name in found:
+                owner = name.removeprefix(begin).rpartition(".")[0]
+                if name.startswith(begin) and "." not in owner and owner != key:
+                    _remove_if_left(folder, name)
 
 
-def _is_old(path: Path) -> bool:
+def _is_old(folder: Folder, name: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        return time.time() - path.lstat().st_mtime > LEFT_SECONDS
+        found = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+        return time.time() - found.st_mtime > LEFT_SECONDS
     return False
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_left(folder: Folder, name: str) -> None:
     """Remove an unfinished file, or its note, unless a writer has locked it."""
-    kept = path.with_suffix(_KEPT)
+    descriptor = None
     with contextlib.suppress(OSError):  # already removed, locked by a writer, or not permitted
-        descriptor = os.open(kept, os.O_RDWR | os.O_NOFOLLOW) if kept.exists() else None
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = folder.open(f"{name.rpartition('.')[0]}{_KEPT}", os.O_RDWR)
         try:
             if descriptor is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            hit(f"remove {path.name}")
-            path.unlink()
+            hit(f"remove {name}")
+            folder.unlink(name)
         finally:
             if descriptor is not None:
                 os.close(descriptor)

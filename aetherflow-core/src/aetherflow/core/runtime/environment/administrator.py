@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 POLICY_FILE = "/etc/aetherflow/policy.yaml"
 """Fixed when the program is built: what names another file, such as a variable, could loosen the policy."""
 LOOSENS = "AF1610"
-CODE_KEYS = frozenset({("plugins", "allow"), ("plugins", "paths"), ("plugins", "modules")})
-"""Keys that reach code in the runner: in enterprise mode what they do not name is refused."""
+NAMED_KEYS = frozenset({("plugins", "allow"), ("plugins", "paths"), ("plugins", "modules"), ("paths", "env")})
+"""Keys that reach code in the runner, or a file as a variable: in enterprise mode what they do not name is refused."""
 
 
 class Administrator(NamedTuple):
@@ -40,7 +40,7 @@ class Administrator(NamedTuple):
         found: Any = self.spec
         for name in key:
             found = getattr(found, str(name))
-        return [] if found is None and key in CODE_KEYS and self.enterprise else found
+        return [] if found is None and key in NAMED_KEYS and self.enterprise else found
 
     def loosened(self, key: DocPath, what: str, at: Location) -> Problem:
         """The finding for an attempt to loosen a key: it names the place of the attempt, and that of the policy."""

@@ -1,6 +1,6 @@
 """Building an environment in layers: later layers win, and the origin of every variable is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -11,6 +11,7 @@ from aetherflow.core.base.problems import Problem
 from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import parse_document
+from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.bundle_layer import (
     PLUGIN_PATHS,
     PROFILES_FILE,
@@ -67,9 +68,15 @@ class Layers:
             if self.env.get(key) != value:
                 self.env[key], self.origins[key] = value, origin
 
-    def lay_env_files(self, project: Project) -> None:
-        """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file."""
-        for spec, base, listed_at in listed_env_files(self.env, project):
+    def lay_env_files(self, project: Project, policy: Administrator | None) -> None:
+        """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file.
+
+        SpecError for those that the policy does not admit: none of them is read.
+        """
+        listed = listed_env_files(self.env, project)
+        if policy is not None and (problems := list(_not_admitted(policy, project, listed))):
+            raise SpecError(problems)
+        for spec, base, listed_at in listed:
             self._lay_file(spec, base, listed_at)
 
     def lay_bundle(self, bundle: BundleLayer) -> None:
@@ -132,6 +139,19 @@ def _policy_error(key: str, at: Location, who: str) -> SpecError:
     message = f"{who} may not set {key}, which is policy"
     fix = "set it in the process's environment or in the project file"
     return SpecError([Problem("AF1505", message, at, code="env:policy", fix=fix)])
+
+
+def _not_admitted(
+    policy: Administrator, project: Project, listed: list[tuple[EnvFileSpec, Path, Location]]
+) -> Iterator[Problem]:
+    own = None if project.folder is None else project.folder.resolve()
+    for spec, base, listed_at in listed:
+        path = base / Path(spec.path).expanduser()
+        # each file of a folder: one may be a link that leads elsewhere
+        for each in [path, *(sorted(path.iterdir()) if spec.type == "dir" and path.is_dir() else ())]:
+            if not policy.inside(("paths", "env"), each) and (own is None or not each.resolve().is_relative_to(own)):
+                yield policy.loosened(("paths", "env"), f"env file {each}", listed_at)
+                break
 
 
 def listed_env_files(env: Mapping[str, str], project: Project) -> list[tuple[EnvFileSpec, Path, Location]]:

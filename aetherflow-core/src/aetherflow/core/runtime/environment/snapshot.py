@@ -122,7 +122,7 @@ def build_snapshot(
     folder = bundle.folder if bundle else flow_folder
     beside = None if run_hooks else folder
     policy = administrator()
-    project = _project(layers, folder, config, bundle)
+    project = _project(layers, folder, config, bundle, policy)
     if policy is not None:
         police(policy, project, layers, overrides)
     project = _restricted(project, policy, bundle)
@@ -160,10 +160,12 @@ def build_snapshot(
     )
 
 
-def _project(layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None) -> Project:
+def _project(
+    layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None, policy: Administrator | None
+) -> Project:
     """The project file; adds its env files, and those of the bundle, to `layers`."""
     project = load_project(bundle.manifest.parent if bundle else folder, layers.env, config)
-    layers.lay_env_files(project)
+    layers.lay_env_files(project, policy)
     if bundle is not None:
         layers.lay_bundle(bundle)
     return project

@@ -22,6 +22,9 @@ class PolicyPathsSpec(SpecModel):
     write: list[str] | None = Field(
         None, description="Folders that `paths.write` of projects, and the event file, must stand in"
     )
+    env: list[str] | None = Field(
+        None, description="Folders that env files must stand in, unless they stand below the project file's folder"
+    )
 
 
 class PolicyPluginsSpec(SpecModel):
