@@ -35,7 +35,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
 
 
 def _forget_what_is_installed() -> None:
-    for found in (metadata._entries, metadata.installed_plugins, metadata.installed_hooks, metadata.legacy_plugins):
+    for found in (metadata._entries, metadata.installed_in, metadata.installed_hooks, metadata.legacy_plugins):
         found.cache_clear()
     distributions.distributions.cache_clear()
     installed_catalog.cache_clear()

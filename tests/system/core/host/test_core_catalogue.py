@@ -188,7 +188,7 @@ def test_check_names_a_hook_that_enterprise_mode_refuses(project: "Project") -> 
     project.plugin("acme-hooks", "[aetherflow.hooks]\nnotes = acme_hooks\n")
     done = project.command("plugins", "check", env={"AETHERFLOW_MODE": "enterprise"})
     assert done.code == 1, done.err
-    assert "hook 'notes' of acme-hooks is not allowed in enterprise mode" in done.out
+    assert "hook 'notes' of acme-hooks 1.0 is not allowed in enterprise mode" in done.out
 
 
 def test_show_a_bundle_source(project: "Project") -> None:

@@ -267,7 +267,7 @@ def test_enterprise_mode_wants_hooks_on_the_list(project: "Project") -> None:
         done = project.command("run", "flow.yaml", "--run-id", f"r{code}{len(plugins)}")
         assert done.code == code, done.err
         if code:
-            assert "AF2104 hook 'x' of acme is not allowed in enterprise mode" in done.err
+            assert "AF2104 hook 'x' of acme 1.0 is not allowed in enterprise mode" in done.err
             assert project.lines() == []
     assert len(project.lines()) == 2
 

@@ -15,6 +15,7 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, static_work_root, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.insecure import insecure
+from aetherflow.core.checks.locked import lock_findings
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
@@ -134,6 +135,7 @@ def examine(
     problems = Problems()
     problems.extend(broken)
     problems.extend(untrusted_files(bundle.manifest.parent if bundle else folder, config))
+    problems.extend(lock_findings(snapshot.rules))
     hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
     problems.extend(problem for problem in checked.problems if problem.af not in hidden)
     missing = [] if broken else list(_missing_env(checked, snapshot))

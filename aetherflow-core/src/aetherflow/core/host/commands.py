@@ -4,7 +4,7 @@ The name of an entry is the command, its value a typer app or click command, whi
 """
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,26 +14,16 @@ from aetherflow.core.host.first_party import CORE
 from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
 from aetherflow.core.host.names import COMMANDS
+from aetherflow.core.host.rules import Rules
 
 
-def command_catalog(
-    built_in: Mapping[str, str], prefer: Mapping[str, str] | None = None, allow: Collection[str] | None = None
-) -> Catalog:
-    """The commands by name. `built_in` maps the program's own commands to their targets; they cannot be replaced.
-
-    `prefer` and `allow` are as in `Catalog`.
-    """
+def command_catalog(built_in: Mapping[str, str], rules: Rules = Rules()) -> Catalog:  # noqa: B008 it does not change
+    """The commands by name. `built_in` maps the program's own commands to their targets; they cannot be replaced."""
     here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
     own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
     keys = {f"commands.{name}" for name in built_in}  # built-in commands cannot be replaced by a preference
-    chosen = {key: name for key, name in (prefer or {}).items() if key not in keys or name == CORE}
-    # two distributions with one name are a conflict only among those that may be used
-    entries = [entry for entry in installed_commands() if allow is None or entry.distribution in allow]
-    refused = [entry for entry in installed_commands() if entry not in entries]
-    names = {entry.name for entry in (*own, *entries)}
-    return Catalog(
-        [*own, *entries, *(entry for entry in refused if entry.name not in names)], prefer=chosen, allow=allow
-    )
+    chosen = {key: name for key, name in rules.prefer.items() if key not in keys or name == CORE}
+    return Catalog([*own, *installed_commands()], rules=rules._replace(prefer=chosen))
 
 
 @cache

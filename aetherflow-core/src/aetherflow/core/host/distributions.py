@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
-
-    Found: TypeAlias = "MetadataFolder | Distribution"
 
 UNKNOWN = "(unknown)"
 
@@ -24,15 +23,18 @@ class MetadataFolder:
     """The folder of metadata of one distribution, `NAME-VERSION.dist-info` or `.egg-info`."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
 
     def read_text(self, filename: str) -> str | None:
         """The text of a file; None if there is none, as of `importlib.metadata.Distribution`."""
         try:
-            with open(f"{self._path}/{filename}", encoding="utf-8") as file:  # noqa: PTH123 called for each distribution
+            with open(f"{self.path}/{filename}", encoding="utf-8") as file:  # noqa: PTH123 called for each distribution
                 return file.read()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
             return None
+
+
+Found: TypeAlias = "MetadataFolder | Distribution"
 
 
 @cache
@@ -60,6 +62,11 @@ def name_and_version(found: "Found") -> tuple[str, str]:
     head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
     return facts.get("Name", UNKNOWN).strip(), facts.get("Version", UNKNOWN).strip()
+
+
+def site_of(found: "Found") -> Path:
+    """The folder that a distribution is installed into."""
+    return Path(found.path).parent if isinstance(found, MetadataFolder) else Path(str(found.locate_file("")))
 
 
 def version_of(name: str) -> str:

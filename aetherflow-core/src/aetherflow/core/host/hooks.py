@@ -4,7 +4,7 @@ pluggy and the hooks' modules are imported only if a distribution provides hooks
 """
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,12 +13,13 @@ from aetherflow.core.base.errors import (
     AetherflowError,
     HookError,
     HookFailedError,
+    PluginError,
     PluginLoadError,
-    PluginNotAllowedError,
 )
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
+from aetherflow.core.host.rules import Rules
 
 if TYPE_CHECKING:
     import pluggy
@@ -118,20 +119,18 @@ def _call(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def select_hooks(
-    block: Collection[str], allow: Collection[str] | None, installed: Iterable[PluginEntry]
-) -> list[PluginEntry]:
+def select_hooks(rules: Rules, installed: Iterable[PluginEntry]) -> list[PluginEntry]:
     """Those of the installed hooks that are to be loaded, in their order; nothing is imported.
 
-    `block` names distributions, or `distribution:entry`; `allow` names the distributions that may be used, None for
-    all. Raises PluginNotAllowedError for one that is neither allowed nor blocked.
+    Raises what `Rules.require` raises for one that is not blocked: a hook is not left out silently.
     """
-    found = [entry for entry in installed if not {entry.distribution, name_of(entry)} & set(block)]
+    found = [entry for entry in installed if not rules.blocks(entry)]
     for entry in found:
-        if allow is not None and entry.distribution not in allow:
-            message = f"hook {entry.name!r} of {entry.distribution} is not allowed in enterprise mode"
-            fix = f"add {entry.distribution} to plugins.allow or plugins.block in the project file, or uninstall it"
-            raise PluginNotAllowedError(message, fix=fix)
+        try:
+            rules.require(entry)
+        except PluginError as error:
+            error.fix = f"{error.fix}; {_block(name_of(entry))}"
+            raise
     return found
 
 

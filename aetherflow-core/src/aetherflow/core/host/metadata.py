@@ -11,7 +11,7 @@ PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
-_GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
+_GROUPS = frozenset({*WORDS, LEGACY})
 
 
 class PluginEntry(NamedTuple):
@@ -25,7 +25,7 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector`, `bundle source`, `hook`, `command`, `kind of document`; `legacy` of the old group."""
+        """The word for its group, such as `step`; `legacy` of the old group."""
         return WORDS.get(self.group, "legacy")
 
     @property
@@ -40,23 +40,25 @@ class PluginEntry(NamedTuple):
 
 
 @cache
+def installed_in(*groups: str) -> tuple[PluginEntry, ...]:
+    """The plugins of these groups, or of all, sorted by group, name and distribution; without the old group."""
+    return tuple(entry for entry in _entries() if entry.group in (groups or WORDS))
+
+
 def installed_plugins() -> tuple[PluginEntry, ...]:
     """The steps, connectors and bundle sources of the installed distributions, sorted."""
-    return tuple(entry for entry in _entries() if entry.group in KINDS)
+    return installed_in(*KINDS)
 
 
 @cache
 def installed_hooks() -> tuple[PluginEntry, ...]:
-    """All hooks of the installed distributions, sorted by distribution and name."""
-    found = [entry for entry in _entries() if entry.group == HOOKS]
-    return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
+    """All hooks of the installed distributions but those that only `status` asks, sorted by distribution and name."""
+    return tuple(sorted(installed_in(HOOKS), key=lambda entry: (entry.distribution, entry.name)))
 
 
-@cache
 def installed_commands() -> tuple[PluginEntry, ...]:
     """All commands of the installed distributions, sorted by name and distribution."""
-    found = [entry for entry in _entries() if entry.group == COMMANDS]
-    return tuple(sorted(found, key=lambda entry: (entry.name, entry.distribution)))
+    return installed_in(COMMANDS)
 
 
 @cache
@@ -66,18 +68,8 @@ def legacy_plugins() -> tuple[PluginEntry, ...]:
 
 
 @cache
-def installed_in(group: str) -> tuple[PluginEntry, ...]:
-    """All entries of one group, sorted. A separate scan, for groups that few commands need."""
-    return _scan((group,))
-
-
-@cache
 def _entries() -> tuple[PluginEntry, ...]:
-    return _scan(_GROUPS)
-
-
-def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
-    """The entries of these groups, sorted; pydantic is told if it has no plugin."""
+    """All entries of all groups, sorted; pydantic is told if it has no plugin."""
     entries = []
     seen: set[str] = set()
     others = False
@@ -87,7 +79,7 @@ def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
         text = found.read_text("entry_points.txt") or ""
         first.setdefault(key, text)
         others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in groups):
+        if "aetherflow." not in text:
             continue
         name, version = name_and_version(found)
         # Python would use another distribution of the same name that comes earlier on `sys.path`
@@ -97,7 +89,7 @@ def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
         entries += [
             PluginEntry(group, point, name, version, target)
             for group, point, target in points_in(text)
-            if group in groups
+            if group in _GROUPS
         ]
     if not others and PYDANTIC in sys.modules:
         from aetherflow.core.host.pydantic_internals import spare_plugin_scan

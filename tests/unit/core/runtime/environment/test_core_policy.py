@@ -282,7 +282,7 @@ def test_what_the_policy_denies_is_not_imported(site: Site, monkeypatch: pytest.
     monkeypatch.syspath_prepend(site.project.site)
     entry = metadata.PluginEntry("aetherflow.steps", "evil", "acme-b", "1", "acme_evil:Evil")
     denied = metadata.PluginEntry("aetherflow.steps", "external.evil", "acme-a", "1", "acme_evil:Evil")
-    monkeypatch.setattr("aetherflow.core.runtime.environment.policy.installed_plugins", lambda: (entry, denied))
+    monkeypatch.setattr("aetherflow.core.runtime.environment.policy.installed_in", lambda: (entry, denied))
     found = catalog_for(site.snapshot())
     for name in ("evil", "external.evil"):
         with pytest.raises(PluginNotAllowedError):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from aetherflow.core.kernel.yaml.flow import SpecModel
-from aetherflow.core.runtime.environment.spec.project import Mode
+from aetherflow.core.runtime.environment.spec.project import HookName, Mode, Requirement
 
 
 class PolicyRootsSpec(SpecModel):
@@ -27,8 +27,13 @@ class PolicyPathsSpec(SpecModel):
 class PolicyPluginsSpec(SpecModel):
     """The code that may run inside of the runner."""
 
-    allow: list[str] | None = Field(None, description="Distributions that projects may allow, besides our own")
-    block: list[str] = Field([], description="Hooks that are never loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    allow: list[Requirement] | None = Field(
+        None, description="Distributions that projects may allow, besides our own: NAME or NAME>=2,<3"
+    )
+    block: list[HookName] = Field([], description="Hooks that are never loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    locked: str | None = Field(
+        None, description="File of `plugins lock`, absolute and root's alone: it holds besides that of a project"
+    )
     paths: list[str] | None = Field(None, description="Folders that plugin paths and the secrets file must stand in")
     modules: list[str] | None = Field(
         None, description="Python modules that may be the secrets, metrics or settings module"
