@@ -8,7 +8,7 @@ from aetherflow.core.base.errors import PluginConflictError, PluginError, Plugin
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
-from aetherflow.core.host.hooks import load_hooks
+from aetherflow.core.host.hooks import hook_of, load_hooks
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
@@ -78,7 +78,8 @@ def _refusal(catalog: Catalog, entry: PluginEntry, told: set[tuple[str, str]]) -
 def _check_hook(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
     """The finding about a hook that is unknown, not marked, has wrong arguments or cannot be imported."""
     try:
-        load_hooks([entry])
+        if (hooks := load_hooks([entry])) is not None and (declared := hook_of(entry)) is not None:
+            hooks.require(declared)
     except PluginError as error:
         yield PluginFinding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
 

@@ -106,7 +106,7 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from aetherflow.core.host.hooks import hook_failed
     from aetherflow.core.runtime.environment.allowed import hooks_for, rules_in
 
-    hooks, _ = hooks_for(rules_in(Path.cwd(), os.environ))
+    hooks, _ = hooks_for(rules_in(Path.cwd(), os.environ), only=HOOK)
     if hooks is None:
         return {}
     found: dict[str, Any] = {}

@@ -79,6 +79,16 @@ class Contents:
         added = next(self._added(), None)
         return None if added is None else f"{added} was added"
 
+    def mentions(self, name: str) -> bool:
+        """Whether a name stands in the code of the distribution; True if the code cannot be read."""
+        roots = {root for module in self._modules if (root := _root_of(module)) is not None}
+        try:
+            code = {file for root in roots for file in _tree(root)} | {self._site / each for each in self._listed}
+            suffixes = tuple(all_suffixes())
+            return any(name.encode() in file.read_bytes() for file in code if file.name.endswith(suffixes))
+        except OSError:
+            return True
+
     def outside(self, module: str) -> str | None:
         """The first file that an import of the module would execute and the RECORD does not name; None if none."""
         if module not in self._outside:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import first_party
-from aetherflow.core.host.hooks import Hooks, load_hooks, name_of, select_hooks
+from aetherflow.core.host.hooks import Hooks, load_hooks, may_implement, name_of, select_hooks
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks, installed_in
 from aetherflow.core.host.names import CONNECTORS, STATUS, STEPS, shown
 from aetherflow.core.host.rules import Rules
@@ -56,13 +56,16 @@ def usable_in(group: str, name: str, folder: Path, env: Mapping[str, str]) -> Pl
     return Catalog(entries, rules=rules).find(group, name)
 
 
-def hooks_for(rules: Rules, flow_folder: Path | None = None) -> tuple[Hooks | None, tuple[str, ...]]:
+def hooks_for(
+    rules: Rules, flow_folder: Path | None = None, *, only: str | None = None
+) -> tuple[Hooks | None, tuple[str, ...]]:
     """Load the installed hooks that are not blocked; returns them (None if there are none) and the skipped ones.
 
-    Hooks whose module is in `flow_folder` or below are skipped and named. Raises what `select_hooks` and `load_hooks`
-    raise.
+    Hooks whose module is in `flow_folder` or below are skipped and named. With `only` those that cannot implement this
+    hook are left out. Raises what `select_hooks` and `load_hooks` raise.
     """
-    if not (installed := installed_hooks()):
+    installed = [entry for entry in installed_hooks() if only is None or may_implement(entry, only)]
+    if not installed:
         return None, ()
     found = select_hooks(rules, installed)
     skipped = [entry for entry in found if flow_folder is not None and is_module_beside(_module(entry), flow_folder)]
