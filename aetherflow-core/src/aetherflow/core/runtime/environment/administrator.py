@@ -77,6 +77,13 @@ class Administrator(NamedTuple):
             return names_only(names) <= names_only(limit)
         return set(names) <= set(limit)
 
+    def insecure(self, connector: str, path: str, at: Location) -> Problem | None:
+        """The finding for a setting of a resource that gives up a protection; None if the policy leaves it."""
+        limit = self.spec.insecure
+        if limit is None or any(fnmatchcase(connector, pattern) for pattern in limit):
+            return None
+        return self.loosened(("insecure",), f"{path} of a {connector} is INSECURE, which", at)
+
     def why_refused(self, section: str, name: str) -> str | None:
         """Why a step type, or a connector as `kind:driver`, may not be used; None if it may."""
         rules = getattr(self.spec, section)

@@ -27,7 +27,8 @@ def rules_of(settings: Settings, project: Project, policy: Administrator | None,
     plugins = project.spec.plugins
     rules = Rules(plugins.prefer, plugins.allow if settings.mode == "enterprise" else None, plugins.block)
     if policy is not None:
-        rules = rules._replace(refused=partial(_refused, policy))
+        insecure = policy.insecure if policy.spec.insecure is not None else None
+        rules = rules._replace(refused=partial(_refused, policy), insecure=insecure)
     return rules._replace(locks=locks_of(project, policy)) if locked else rules
 
 

@@ -60,6 +60,9 @@ class AdministratorSpec(SpecModel):
     plugins: PolicyPluginsSpec = Field(default_factory=PolicyPluginsSpec, description="Code inside of the runner")
     steps: NamesSpec = Field(default_factory=NamesSpec, description="Step types that may be used")
     connectors: NamesSpec = Field(default_factory=NamesSpec, description="Connectors that may be used, as kind:driver")
+    insecure: list[str] | None = Field(
+        None, description="Connectors, as kind:driver, whose resources may give up a protection; left out: all"
+    )
     zip_drivers: list[str] | None = Field(None, description="Archive drivers that projects may accept")
     child_env: list[str] | None = Field(None, description="Environment keys that projects may pass to children")
     unmasked: list[str] | None = Field(None, description="Environment keys that projects may leave unmasked")
