@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from aetherflow.core.host import distributions, hooks, loading, metadata
+from aetherflow.core.host import compatible, distributions, hooks, loading, metadata
 from aetherflow.core.host.catalog import installed_catalog
 
 
@@ -48,8 +48,9 @@ def install(
 def forget() -> None:
     """Let this process look again at what is installed."""
     distributions.distributions.cache_clear()
-    for scan in (metadata._entries, metadata.installed_in, metadata.installed_hooks, metadata.legacy_plugins):
-        scan.cache_clear()
+    distributions._first.cache_clear()
+    for scan in (metadata._texts, metadata.installed_in, metadata.installed_hooks, compatible._unmet, compatible._core):
+        cast("Any", scan).cache_clear()
     for load in (loading.load_plugin, loading.load_legacy, hooks._load, installed_catalog):
         cast("Any", load).cache_clear()
 

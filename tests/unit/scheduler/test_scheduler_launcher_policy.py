@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base.errors import PluginNotAllowedError
-from aetherflow.core.host.distributions import distributions
-from aetherflow.core.host.metadata import _entries, installed_in
+from aetherflow.core.host.distributions import _first, distributions
+from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.scheduler import launchers
 from aetherflow.scheduler.launchers import load_launcher
 from aetherflow.scheduler.launchers.base import Launcher
@@ -26,7 +26,7 @@ class Foreign(Launcher):
 
 
 def forget() -> None:
-    for each in (distributions, _entries, installed_in, launchers.load_launcher):
+    for each in (distributions, _first, _texts, installed_in, launchers.load_launcher):
         each.cache_clear()
 
 

@@ -13,6 +13,8 @@ import wheels
 from aetherflow.core.base.errors import PluginConflictError, PluginOverrideError, SpecError
 from aetherflow.core.checks.prepare import prepare_flow
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.contents import Contents
+from aetherflow.core.host.distributions import find_distribution
 from aetherflow.core.host.folder import load_folder_plugins
 from aetherflow.core.host.locked import Locks, PluginLockError, lock_of, lock_text
 from aetherflow.core.host.metadata import installed_in
@@ -197,6 +199,12 @@ def test_an_edited_or_editable_one_is_locked_by_its_files(world: World, editable
     finally:
         if editable:
             sys.path.remove(str(source))
+
+
+def test_the_core_answers_for_its_own_modules_alone() -> None:
+    found = find_distribution("aetherflow-core")
+    assert found is not None
+    assert {module.partition(".builtins")[0] for module in Contents(found)._modules} == {"aetherflow.core"}
 
 
 def test_a_folder_plugin_takes_no_locked_name(world: World, tmp_path: Path) -> None:

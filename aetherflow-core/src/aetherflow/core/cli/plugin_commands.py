@@ -64,6 +64,8 @@ class PluginCommands:
 
         if all(entry.distribution == CORE for entry in installed_commands()):
             return command_catalog(self._built_in)  # always allowed: the project file need not be read
+        if not _has_rules():
+            return command_catalog(self._built_in)
         from aetherflow.core.runtime.environment.allowed import rules_in
 
         return command_catalog(self._built_in, rules_in(Path.cwd(), os.environ))
@@ -89,6 +91,15 @@ class PluginCommands:
         return _of_hooks(tuple(taken.items()))
 
 
+def _has_rules() -> bool:
+    """Whether anything here may have rules for plugins; the models of what has them take long to import."""
+    from aetherflow.core.runtime.environment.administrator import administrator
+    from aetherflow.core.runtime.environment.project_file import find_project
+
+    named = os.environ.get("AETHERFLOW_CONFIG") or os.environ.get("AETHERFLOW_MODE")
+    return bool(named) or find_project(Path.cwd()) is not None or administrator() is not None
+
+
 @cache
 def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The commands that hooks add, by name, in the order of the plugins; `taken` are used names with their owners.
@@ -98,6 +109,10 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from aetherflow.core.host.metadata import installed_hooks
 
     if not installed_hooks():
+        return {}
+    from aetherflow.core.host.hooks import may_implement
+
+    if not any(may_implement(entry, HOOK) for entry in installed_hooks()):
         return {}
     import typer
     from typer.main import get_group

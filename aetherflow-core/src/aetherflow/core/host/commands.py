@@ -10,6 +10,7 @@ from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.distributions import find_distribution, header_of
 from aetherflow.core.host.first_party import CORE
 from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
@@ -47,8 +48,7 @@ def is_foreign(command: Any) -> bool:
 
 def summary_of(entry: PluginEntry) -> str:
     """One line about a command without importing it: its distribution and the distribution's summary."""
-    from importlib.metadata import metadata  # only for a help
-
-    facts = metadata(entry.distribution)
-    text = facts["Summary"].strip() if "Summary" in facts else ""
+    found = find_distribution(entry.distribution)
+    lines = header_of(found).splitlines() if found is not None else []
+    text = next((line.partition(": ")[2].strip() for line in lines if line.startswith("Summary: ")), "")
     return f"{entry.distribution}: {text}" if text else entry.distribution

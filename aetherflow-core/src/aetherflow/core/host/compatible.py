@@ -1,9 +1,10 @@
 """Whether an installed distribution is for this version of the core. Only its metadata is read."""
 
 import re
+from functools import cache
 
 from aetherflow.core.base.errors import PluginError
-from aetherflow.core.host.distributions import find_distribution, key_of
+from aetherflow.core.host.distributions import find_distribution, header_of, key_of
 from aetherflow.core.host.first_party import CORE, first_party
 from aetherflow.core.host.installing import installed_version
 from aetherflow.core.host.metadata import FOLDER, PluginEntry
@@ -21,7 +22,7 @@ class PluginVersionError(PluginError):
 
 def require_compatible(entry: PluginEntry) -> None:
     """PluginVersionError if the distribution of a plugin requires another version of aetherflow-core."""
-    here = installed_version(CORE) or API_VERSION
+    here = _core()
     if entry.distribution == FOLDER or (entry.version == here and entry.distribution in first_party()):
         return
     if (wanted := _unmet(entry.distribution, here)) is not None:
@@ -30,11 +31,16 @@ def require_compatible(entry: PluginEntry) -> None:
         raise PluginVersionError(message, fix=fix)
 
 
+@cache
+def _core() -> str:
+    return installed_version(CORE) or API_VERSION
+
+
+@cache
 def _unmet(distribution: str, here: str) -> str | None:
     """The versions of the core that a distribution requires, if the one that is here is none of them."""
     found = find_distribution(distribution)
-    head, _, _ = ((found.read_text("METADATA") if found is not None else None) or "").partition("\n\n")
-    lines = _REQUIRES.findall(head)
+    lines = _REQUIRES.findall(header_of(found)) if found is not None else []
     if not lines:
         return None
     from packaging.requirements import InvalidRequirement, Requirement  # 10 ms, paid for plugins of others alone

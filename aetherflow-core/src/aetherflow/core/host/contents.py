@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec, all_suffixes
 from pathlib import Path
 
 from aetherflow.core.host.distributions import Found, points_in, site_of
+from aetherflow.core.host.names import LEGACY, WORDS
 
 RECORD, FILES = "record", "files"
 _CACHE = "__pycache__"
@@ -103,7 +104,7 @@ class Contents:
 
     @cached_property
     def _modules(self) -> list[str]:
-        ours = (target for group, _, target in points_in(self._points) if group.startswith("aetherflow."))
+        ours = (target for group, _, target in points_in(self._points) if group in WORDS or group == LEGACY)
         return sorted({module_of(target) for target in ours})
 
     def _added(self) -> Iterator[Path]:

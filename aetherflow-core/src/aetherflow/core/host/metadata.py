@@ -4,14 +4,13 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from aetherflow.core.host.distributions import UNKNOWN, distributions, key_of, name_and_version, points_in
+from aetherflow.core.host.distributions import UNKNOWN, Found, distributions, key_of, name_and_version, points_in
 from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
-_GROUPS = frozenset({*WORDS, LEGACY})
 
 
 class PluginEntry(NamedTuple):
@@ -41,8 +40,26 @@ class PluginEntry(NamedTuple):
 
 @cache
 def installed_in(*groups: str) -> tuple[PluginEntry, ...]:
-    """The plugins of these groups, or of all, sorted by group, name and distribution; without the old group."""
-    return tuple(entry for entry in _entries() if entry.group in (groups or WORDS))
+    """The plugins of these groups, or of all but the old group, sorted by group, name and distribution."""
+    wanted = frozenset(groups or WORDS)
+    entries = []
+    seen: set[str] = set()
+    first = _texts()
+    # the text is searched before it is parsed, and metadata is read of those alone that have such plugins
+    for found, text in first.ours:
+        if not any(f"[{group}]" in text for group in wanted):
+            continue
+        name, version = name_and_version(found)
+        # Python would use another distribution of the same name that comes earlier on `sys.path`
+        if name in seen - {UNKNOWN} or first.by_key.get(key_of(name), text) != text:
+            continue
+        seen.add(name)
+        entries += [
+            PluginEntry(group, point, name, version, target)
+            for group, point, target in points_in(text)
+            if group in wanted
+        ]
+    return tuple(sorted(entries))
 
 
 def installed_plugins() -> tuple[PluginEntry, ...]:
@@ -61,38 +78,31 @@ def installed_commands() -> tuple[PluginEntry, ...]:
     return installed_in(COMMANDS)
 
 
-@cache
 def legacy_plugins() -> tuple[PluginEntry, ...]:
     """All entries of the old group, sorted."""
-    return tuple(entry for entry in _entries() if entry.group == LEGACY)
+    return installed_in(LEGACY)
+
+
+class _Texts(NamedTuple):
+    by_key: dict[str, str]
+    """Key of a distribution to its entry points; of one name, that of the first on `sys.path`."""
+    ours: "list[tuple[Found, str]]"
+    """The distributions that may have plugins of ours, with their entry points."""
 
 
 @cache
-def _entries() -> tuple[PluginEntry, ...]:
-    """All entries of all groups, sorted; pydantic is told if it has no plugin."""
-    entries = []
-    seen: set[str] = set()
+def _texts() -> _Texts:
+    """The entry points of all distributions, as text; pydantic is told if it has no plugin."""
+    found = _Texts({}, [])
     others = False
-    first: dict[str, str] = {}
-    # the text is searched before it is parsed: many distributions have entry points, few have ours
-    for key, found in distributions():
-        text = found.read_text("entry_points.txt") or ""
-        first.setdefault(key, text)
+    for key, each in distributions():
+        text = each.read_text("entry_points.txt") or ""
+        found.by_key.setdefault(key, text)
         others = others or f"[{PYDANTIC}]" in text
-        if "aetherflow." not in text:
-            continue
-        name, version = name_and_version(found)
-        # Python would use another distribution of the same name that comes earlier on `sys.path`
-        if name in seen - {UNKNOWN} or first.get(key_of(name), text) != text:
-            continue
-        seen.add(name)
-        entries += [
-            PluginEntry(group, point, name, version, target)
-            for group, point, target in points_in(text)
-            if group in _GROUPS
-        ]
+        if "[aetherflow." in text:
+            found.ours.append((each, text))
     if not others and PYDANTIC in sys.modules:
         from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
         spare_plugin_scan()
-    return tuple(sorted(entries))
+    return found

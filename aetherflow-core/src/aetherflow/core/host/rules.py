@@ -95,7 +95,7 @@ def preference(group: str, name: str) -> str:
 
 def is_ours(entry: PluginEntry) -> bool:
     """Whether a plugin belongs to a distribution that is developed with the core."""
-    return key_of(entry.distribution) in {key_of(name) for name in first_party()}
+    return entry.distribution in first_party()
 
 
 def allowed_among(rules: Rules, entries: Iterable[PluginEntry]) -> list[PluginEntry]:
