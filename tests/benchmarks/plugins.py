@@ -2,7 +2,7 @@
 
 Beside it what a lock costs: `run` of a flow with and without one.
 
-    python tests/benchmarks/plugins.py
+    make bench
 """
 
 import os

@@ -135,7 +135,7 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
                 yield finding("AF2124", text, "give it a Field(description=…)")
     if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
-        yield finding("AF2105", text, driver_command(entry.name, absent))
+        yield finding("AF2105", text, driver_command(entry.name, absent, entry.distribution))
 
 
 _EXAMINED = {HOOKS: _check_hook, STATUS: _check_hook, COMMANDS: _check_command, LAUNCHERS: _check_launcher}

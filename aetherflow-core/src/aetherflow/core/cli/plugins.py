@@ -245,7 +245,7 @@ def _lines(found: "Description") -> list[str]:
             facts.append([name, value])
         elif value:
             absent = missing_drivers(type("_", (), {"requires": value}))
-            note = f", not installed: {driver_command(entry.name, absent)}" if absent else ""
+            note = f", not installed: {driver_command(entry.name, absent, entry.distribution)}" if absent else ""
             facts.append([name, ", ".join(value) + note])
     width = max(len(name) for name, _ in facts)
     lines = [f"{entry.kind} {entry.shown_name}"]
