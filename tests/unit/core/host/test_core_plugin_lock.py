@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import wheels
 
-from aetherflow.core.base.errors import PluginConflictError, PluginOverrideError, SpecError
+from aetherflow.core.base.errors import PluginConflictError, PluginNotFoundError, PluginOverrideError, SpecError
 from aetherflow.core.checks.prepare import prepare_flow
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.contents import Contents
 from aetherflow.core.host.distributions import find_distribution
 from aetherflow.core.host.folder import load_folder_plugins
 from aetherflow.core.host.locked import Locks, PluginLockError, lock_of, lock_text
-from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.metadata import installed_in, legacy_plugins
 from aetherflow.core.host.names import HOOKS, LAUNCHERS, STATUS, STEPS, WORDS
 from aetherflow.core.host.rules import Rules
 from aetherflow.core.runtime.environment.allowed import hooks_for, status_hooks, usable_in
@@ -269,3 +269,15 @@ def test_a_run_records_the_lock_and_a_resumed_one_tells_what_changed(world: Worl
     assert plugin_changes(found, flow) == []
     before = {**found, "locked": {"aetherflow-core": "record:" + "0" * 64}}
     assert re.match(r"aetherflow-core record 0{12} -> (files|record) \w{12}\Z", str(plugin_changes(before, flow)[0]))
+
+
+def test_an_entry_of_the_old_group_is_not_called_and_told(world: World) -> None:
+    wheels.install(world.site, "acme-it", "[aetherflow.plugins]\nold = acme_it.code:It\n", FILES)
+    wheels.forget()
+    world.lock.write_text("version: 1\ndistributions: {}\n")
+    catalog = Catalog(installed_in(), rules=world.rules(), legacy=legacy_plugins())
+    for _ in range(2):
+        with pytest.raises(PluginNotFoundError):
+            catalog.find(STEPS, "acme.it")
+    assert [notice.error.code for notice in catalog.notices] == ["AF2108"]
+    assert not world.ran.exists()

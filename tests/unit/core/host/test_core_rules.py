@@ -112,6 +112,13 @@ def test_hooks_are_blocked_by_name_and_version() -> None:
         assert len(select_hooks(Rules(block=[block]), [hook])) == left, block
 
 
+def test_only_hooks_are_blocked() -> None:
+    rules = Rules(block=["acme-a"])
+    assert Catalog([A], rules=rules).status(A) == "ok"
+    hook = A._replace(group=HOOKS)
+    assert Catalog([hook], rules=rules).status(hook) == "blocked"
+
+
 def test_two_lists_of_allowed_ones_are_both_kept() -> None:
     assert both(["acme-a>=2", "Acme_B"], ["acme.a<3", "acme-b==1.0", "acme-c"]) == ["acme.a>=2,<3", "acme-b==1.0"]
 

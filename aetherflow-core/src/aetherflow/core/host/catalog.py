@@ -10,6 +10,7 @@ from aetherflow.core.base.errors import (
     LegacyPluginError,
     PluginConflictError,
     PluginError,
+    PluginNotAllowedError,
     PluginNotFoundError,
     PluginOverrideError,
 )
@@ -212,14 +213,21 @@ class Catalog:
         """Load one entry of the old group; its registrations are available from now on, and a notice is added."""
         from aetherflow.core.host.loading import load_legacy
 
-        if not self.rules.usable(entry):
+        try:
+            self.rules.require(entry)
+        except PluginNotAllowedError:
             return []
-        found, error = load_legacy(entry)
+        except PluginError as error:  # whether it has the name that is looked for cannot be known
+            if entry not in self._legacy_told:
+                self._legacy_told.add(entry)
+                self.notices.append(Notice(error, False))
+            return []
+        found, failed = load_legacy(entry)
         if entry in self._legacy_told:
             return found
         self._legacy_told.add(entry)
-        if error is not None:
-            self.notices.append(Notice(error, self._strict))
+        if failed is not None:
+            self.notices.append(Notice(failed, self._strict))
         else:
             message = f"{entry.source} registers its plugins in the old group aetherflow.plugins (entry {entry.name})"
             fix = "its authors name each class in the groups aetherflow.steps and aetherflow.connectors"

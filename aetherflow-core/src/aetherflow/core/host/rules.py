@@ -80,12 +80,12 @@ class Rules(NamedTuple):
         return left
 
     def usable(self, entry: PluginEntry) -> bool:
-        """Whether `require` would accept a plugin that is not blocked."""
+        """Whether `require` would accept a plugin."""
         try:
             self.require(entry)
         except PluginError:
             return False
-        return not self.blocks(entry)
+        return True
 
 
 def preference(group: str, name: str) -> str:
