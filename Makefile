@@ -51,6 +51,7 @@ check: $(READY) ## lint, formatting, types
 bench: $(READY) ## measure starts, steps, programs, resume, and the history of a million steps
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/startup.py
+	@PYTHONPATH=tests/common $(BIN)/python tests/benchmarks/plugins.py
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/process.py
 	@$(BIN)/python tests/benchmarks/history.py

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from aetherflow.core.host import distributions, metadata
-from aetherflow.core.host.catalog import installed_catalog
+import wheels
 
 if TYPE_CHECKING:
     from torture_bench import Bench
@@ -35,7 +33,4 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Bench"]:
 
 
 def _forget_what_is_installed() -> None:
-    for found in (metadata._entries, metadata.installed_plugins, metadata.installed_hooks, metadata.legacy_plugins):
-        found.cache_clear()
-    distributions.distributions.cache_clear()
-    installed_catalog.cache_clear()
+    wheels.forget()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.host.distributions import distributions
-from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.distributions import _first, distributions
+from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.scheduler import launchers
 from torture_policies import Policy
 
@@ -37,7 +37,7 @@ def world_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def _forget_launchers() -> None:
-    for found in (distributions, installed_in, launchers._installed, launchers.load_launcher):
+    for found in (distributions, _first, _texts, installed_in, launchers.load_launcher):
         found.cache_clear()
 
 

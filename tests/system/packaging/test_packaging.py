@@ -160,8 +160,8 @@ def runtime(wheel: Wheel) -> set[str]:
     return {requirement.name for requirement in wheel.requires if "extra" not in str(requirement.marker)}
 
 
-def test_the_core_depends_on_four_libraries(wheels: dict[str, Wheel]) -> None:
-    assert runtime(wheels["aetherflow-core"]) == {"pluggy", "pydantic", "pyyaml", "typer"}
+def test_the_core_depends_on_five_libraries(wheels: dict[str, Wheel]) -> None:
+    assert runtime(wheels["aetherflow-core"]) == {"packaging", "pluggy", "pydantic", "pyyaml", "typer"}
     assert runtime(wheels["aetherflow"]) == {"aetherflow-core", "aetherflow-scheduler"}
 
 

@@ -78,6 +78,7 @@ def test_every_command_line_is_taken(collect: Callable[[], Iterable[Shown]], lea
 
 
 TYPED_BY = {
+    "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",
     "scheduler/audit/needs": "tests/system/scheduler/runs/test_scheduler_truth.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",

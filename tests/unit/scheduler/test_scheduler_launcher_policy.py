@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base.errors import PluginNotAllowedError
-from aetherflow.core.host.distributions import distributions
-from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.distributions import _first, distributions
+from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.scheduler import launchers
 from aetherflow.scheduler.launchers import load_launcher
 from aetherflow.scheduler.launchers.base import Launcher
@@ -26,7 +26,7 @@ class Foreign(Launcher):
 
 
 def forget() -> None:
-    for each in (distributions, installed_in, launchers._installed, launchers.load_launcher):
+    for each in (distributions, _first, _texts, installed_in, launchers.load_launcher):
         each.cache_clear()
 
 
@@ -49,7 +49,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_it_is_refused_before_it_is_imported(site: Path) -> None:
     project = Path("aetherflow.yaml")
     project.write_text("policy: {mode: enterprise}\n")
-    with pytest.raises(PluginNotAllowedError, match=r"launcher 'foreign' of acme-launcher is not allowed"):
+    with pytest.raises(PluginNotAllowedError, match=r"launcher 'foreign' of acme-launcher 1\.0 is not allowed"):
         load_launcher("foreign")
     assert not (site / "ran").exists()
     project.write_text("policy: {mode: enterprise}\nplugins: {allow: [acme-launcher]}\n")

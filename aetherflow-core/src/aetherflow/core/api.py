@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         register_connector,
         register_step,
     )
+    from aetherflow.core.host.compatible import API_VERSION
     from aetherflow.core.host.installing import install_command
     from aetherflow.core.host.require import require, require_attr
     from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.settings import Settings
 
 __all__ = [
+    "API_VERSION",
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "Acknowledged",
@@ -266,6 +268,7 @@ _LATE = {
         ("get_connector", "get_step", "list_connectors", "list_steps", "register_connector", "register_step"),
         "host.catalog",
     ),
+    "API_VERSION": "host.compatible",
     "install_command": "host.installing",
     **dict.fromkeys(("require", "require_attr"), "host.require"),
     **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from aetherflow.core.base import durable as durable
     from aetherflow.core.base.actor import hostname as hostname
     from aetherflow.core.base.errors import LostOwnershipError as LostOwnershipError
-    from aetherflow.core.base.errors import PluginConflictError as PluginConflictError
     from aetherflow.core.base.errors import PluginLoadError as PluginLoadError
-    from aetherflow.core.base.errors import PluginNotFoundError as PluginNotFoundError
     from aetherflow.core.base.location import DocPath as DocPath
     from aetherflow.core.base.location import format_path as format_path
     from aetherflow.core.base.problems import Problems as Problems
@@ -39,8 +37,7 @@ if TYPE_CHECKING:
     from aetherflow.core.console.streams import recorded as recorded
     from aetherflow.core.console.streams import unhindered as unhindered
     from aetherflow.core.console.table import table as table
-    from aetherflow.core.host.importing import find_target as find_target
-    from aetherflow.core.host.metadata import PluginEntry as PluginEntry
+    from aetherflow.core.host.importing import import_target as import_target
     from aetherflow.core.host.metadata import installed_in as installed_in
     from aetherflow.core.kernel.locks.alive import AliveFile as AliveFile
     from aetherflow.core.kernel.locks.alive import is_dead as is_dead
@@ -57,7 +54,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
-    from aetherflow.core.runtime.environment.allowed import require_allowed as require_allowed
+    from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
@@ -77,7 +74,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "base": "durable",
     "base.actor": "hostname",
-    "base.errors": "LostOwnershipError PluginConflictError PluginLoadError PluginNotFoundError",
+    "base.errors": "LostOwnershipError PluginLoadError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",
     "base.redact": "masked_by_name",
@@ -91,8 +88,8 @@ _HOMES = {
     "console.outcome": "exit_code show_error",
     "console.streams": "dropped_lines recorded unhindered",
     "console.table": "table",
-    "host.importing": "find_target",
-    "host.metadata": "PluginEntry installed_in",
+    "host.importing": "import_target",
+    "host.metadata": "installed_in",
     "kernel.locks.alive": "AliveFile is_dead living_files",
     "kernel.locks.lease": "Lease",
     "kernel.locks.records": "Holder Owner",
@@ -103,7 +100,7 @@ _HOMES = {
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document",
     "runtime.environment.administrator": "administrator",
-    "runtime.environment.allowed": "require_allowed",
+    "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",
     "runtime.environment.policing": "place_findings",
     "runtime.environment.snapshot": "build_snapshot",

@@ -58,7 +58,8 @@ def test_profiles_plugins_drivers_and_hooks(acme: "Project") -> None:
     assert codes(doctor(acme, code=2)) == ["AF2101"]
     resource(acme, "{kind: rest, driver: mute}")
     (told,) = doctor(acme, code=2)["errors"]
-    assert (told["af"], told["fix"]) == ("AF2105", "pip install no_such_driver")
+    assert told["af"] == "AF2105"
+    assert told["fix"].startswith("install what provides the module no_such_driver: ")
     resource(acme, "{kind: rest, driver: shop, config: {password: '{{env.PW:x}}'}, decode: {config_paths: [password]}}")
     assert codes(doctor(acme, code=2)) == ["AF1702"]
     acme.write("def decode(value):\n    open('ran', 'w').close()\n    return value\n", "hook.py")

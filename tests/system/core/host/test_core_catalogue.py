@@ -121,7 +121,7 @@ def test_show_a_connector_and_what_is_not_there(project: "Project") -> None:
     for name in ("db:acme", "db.acme"):
         said = run(project, "show", name)
         assert said.startswith("connector db:acme\n\nA database.\n")
-        assert "not installed: pip install acme_driver_that_is_missing" in said
+        assert "not installed: install what provides the module acme_driver_that_is_missing: the documentation" in said
         assert "password  secret text  required" in said
         assert "cache  run, process, none" in said
     missing = project.command("plugins", "show", "check_item")
@@ -129,6 +129,15 @@ def test_show_a_connector_and_what_is_not_there(project: "Project") -> None:
     assert "AF2101" in missing.err
     assert "check_items" in missing.err
     assert "AF2101" in project.command("plugins", "show", "db:nothing").err
+
+
+def test_a_distribution_names_the_extra_of_its_driver(project: "Project") -> None:
+    project.module("acme_good", GOOD)
+    project.plugin(
+        "acme-good", f"{ENTRIES}[aetherflow.hints]\nconnectors.db.acme = turbo\nconnectors.db.duckdb = evil\n"
+    )
+    assert 'not installed: pip install "acme-good[turbo]==1.0"' in run(project, "show", "db.acme")
+    assert '  fix: pip install "acme-good[turbo]==1.0"\n' in run(project, "check", code=1)
 
 
 @pytest.fixture
@@ -159,7 +168,7 @@ def test_check_finds_it_all(broken: "Project") -> None:
         "AF2102 step 'unresolved' of acme-broken 1.0: the model of its inputs cannot be built: PydanticUndefined",
         "AF2124 step 'silent' of acme-rival 1.0: inputs.silent has no description",
         "AF2105 connector 'db:acme' of acme-good 1.0: its driver is not installed (acme_driver_that_is_missing)",
-        "  fix: pip install acme_driver_that_is_missing\n",
+        "  fix: install what provides the module acme_driver_that_is_missing: the documentation of the connector names",
     ):
         assert expected in said, said
     assert said.count("  fix: ") == 9
@@ -188,7 +197,7 @@ def test_check_names_a_hook_that_enterprise_mode_refuses(project: "Project") -> 
     project.plugin("acme-hooks", "[aetherflow.hooks]\nnotes = acme_hooks\n")
     done = project.command("plugins", "check", env={"AETHERFLOW_MODE": "enterprise"})
     assert done.code == 1, done.err
-    assert "hook 'notes' of acme-hooks is not allowed in enterprise mode" in done.out
+    assert "hook 'notes' of acme-hooks 1.0 is not allowed in enterprise mode" in done.out
 
 
 def test_show_a_bundle_source(project: "Project") -> None:

@@ -180,7 +180,7 @@ def test_enterprise_mode_wants_commands_on_the_list(project: "Project") -> None:
     assert "wrap" in shown.out
     done = project.command("hello", "you")
     assert done.code == 2
-    assert "AF2104 command 'hello' of acme is not allowed in enterprise mode" in done.err
+    assert "AF2104 command 'hello' of acme 1.0 is not allowed in enterprise mode" in done.err
     assert not was_imported(project)
     assert statuses(project) == {"acme": "refused", "aetherflow-core": "ok"}
     assert project.command("plugins", "check").code == 0
@@ -193,7 +193,7 @@ def test_no_distribution_can_allow_itself(project: "Project") -> None:
     project.plugin("acme", "[aetherflow.commands]\nhello = acme:app\n[aetherflow.first_party]\nacme = acme\n")
     project.module("acme", APP)
     project.write("version: 1\npolicy: {mode: enterprise}\n", "aetherflow.yaml")
-    assert "AF2104 command 'hello' of acme is not allowed" in project.command("hello", "you").err
+    assert "AF2104 command 'hello' of acme 1.0 is not allowed" in project.command("hello", "you").err
     assert not was_imported(project)
 
 

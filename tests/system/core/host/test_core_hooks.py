@@ -53,9 +53,7 @@ def started(word: str) -> str:
         ("raise SystemExit(0)", "AF2102 hook 'x' of acme-audit 1.0 cannot be loaded"),
     ],
 )
-@pytest.mark.parametrize(
-    "arguments", [("run", "flow.yaml"), ("validate", "--run-hooks", "flow.yaml"), ("--help",), ("no-such",)]
-)
+@pytest.mark.parametrize("arguments", [("run", "flow.yaml"), ("validate", "--run-hooks", "flow.yaml")])
 def test_a_wrong_hook_stops_the_start(project: "Project", arguments: tuple[str, ...], body: str, words: str) -> None:
     hook(project, "acme-audit", body)
     project.flow(FLOW)
@@ -267,7 +265,7 @@ def test_enterprise_mode_wants_hooks_on_the_list(project: "Project") -> None:
         done = project.command("run", "flow.yaml", "--run-id", f"r{code}{len(plugins)}")
         assert done.code == code, done.err
         if code:
-            assert "AF2104 hook 'x' of acme is not allowed in enterprise mode" in done.err
+            assert "AF2104 hook 'x' of acme 1.0 is not allowed in enterprise mode" in done.err
             assert project.lines() == []
     assert len(project.lines()) == 2
 
@@ -566,3 +564,134 @@ def test_hooks_are_listed_and_checked_like_other_plugins(project: "Project") -> 
     checked = project.command("plugins", "check")
     assert checked.code == 1
     assert "AF2110 hook acme-broken:x: there is no hook aetherflow_step_finishd" in checked.out
+
+
+# Hooks that are declared by name
+
+
+def declare(project: "Project", distribution: str, body: str, *hooks: str, target: str = "") -> None:
+    module = distribution.replace("-", "_")
+    project.module(module, HEAD + TELL + "tell('imported', __name__)\n" + body)
+    points = "".join(f"hook:{name} = {module}{target}\n" for name in hooks)
+    project.plugin(distribution, f"[aetherflow.hooks]\n{points}")
+
+
+def test_a_declared_hook_is_imported_when_it_is_called(project: "Project") -> None:
+    project.flow(FLOW)
+    declare(project, "acme-lost", "", "aetherflow_lock_lost")
+    declare(project, "acme-status", "", "aetherflow_needs_person")
+    declare(project, "acme-end", started("never").replace("run_started", "run_finished"), "aetherflow_run_finished")
+    for arguments in (["--help"], ["no-such"], ["plugins", "list"], ["validate", "--run-hooks", "flow.yaml"]):
+        project.command(*arguments)
+        assert project.lines() == [], arguments
+    assert project.command("run", "flow.yaml", "--run-id", "one").code == 0
+    assert project.lines() == ["imported acme_end", "never f one 1"]
+
+
+def test_declared_hooks_of_one_class_share_its_object_and_no_other_hook_is_taken(project: "Project") -> None:
+    body = """
+class Both:
+    @hookimpl
+    def aetherflow_run_started(self, run):
+        self.seen = run.run_id
+    @hookimpl
+    def aetherflow_run_finished(self, run):
+        tell("saw", self.seen)
+    @hookimpl
+    def aetherflow_step_started(self, run):
+        tell("not declared")
+"""
+    project.flow(FLOW)
+    declare(project, "acme", body, "aetherflow_run_started", "aetherflow_run_finished", target=":Both")
+    assert project.command("run", "flow.yaml", "--run-id", "one").code == 0
+    assert project.lines() == ["imported acme", "saw one"]
+
+
+def test_the_target_may_be_the_function(project: "Project") -> None:
+    project.flow(FLOW)
+    body = "\n@hookimpl\ndef begins(run):\n    tell('begins', run.run_id)\n"
+    declare(project, "acme", body, "aetherflow_run_started", target=":begins")
+    assert project.command("run", "flow.yaml", "--run-id", "one").code == 0
+    assert project.lines() == ["imported acme", "begins one"]
+
+
+def test_declared_ones_and_others_are_called_in_the_order_of_their_names(project: "Project") -> None:
+    project.flow(FLOW)
+    hook(project, "acme-b", started("b"))
+    for name in ("acme-c", "acme-a"):
+        declare(project, name, started(name), "aetherflow_run_started")
+    last = started("last").replace("@hookimpl", "@hookimpl(trylast=True)")
+    declare(project, "acme-0", last, "aetherflow_run_started")
+    assert project.command("run", "flow.yaml").code == 0
+    told = [line.split()[0] for line in project.lines()]
+    assert [word for word in told if word != "imported"] == ["acme-a", "b", "acme-c", "last"]
+
+
+@pytest.mark.parametrize("broken", ["raise ValueError('at import')", "x = 1"])
+def test_a_broken_observer_stops_nothing(project: "Project", broken: str) -> None:
+    project.flow(FLOW)
+    declare(project, "acme-broken", broken, "aetherflow_run_started", "aetherflow_run_finished")
+    declare(project, "acme-fine", started("fine"), "aetherflow_run_started")
+    for arguments in (["--help"], ["plugins", "list"], ["validate", "--run-hooks", "flow.yaml"]):
+        assert project.command(*arguments).code == 0, arguments
+    done = project.command("run", "flow.yaml")
+    assert done.code == 0
+    assert any(line.startswith("fine") for line in project.lines())
+    assert done.err.count("hook acme-broken:hook:aetherflow_run_started failed in aetherflow_run_started") == 1
+    assert "hook:aetherflow_run_started" in project.command("plugins", "check").out
+
+
+@pytest.mark.parametrize("name", ["aetherflow_expand_env", "aetherflow_check_plan", "aetherflow_call_step"])
+def test_a_broken_decider_stops_the_run_before_anything_is_done(project: "Project", name: str) -> None:
+    project.flow(FLOW)
+    declare(project, "acme-broken", "raise ValueError('at import')", name)
+    assert project.command("--help").code == 0
+    done = project.command("run", "flow.yaml")
+    assert done.code == 2
+    assert f"AF2102 hook 'hook:{name}' of acme-broken 1.0 cannot be loaded" in done.err
+    assert f'plugins: {{block: ["acme-broken:hook:{name}"]}}' in done.err
+    assert not project.state.exists() or project.rows("SELECT * FROM runs") == []
+
+
+def test_a_declared_wrapper_wraps(project: "Project") -> None:
+    project.flow(FLOW)
+    body = (
+        "\n@hookimpl(wrapper=True)\ndef aetherflow_call_step(step):\n    tell('in', step.step_id)\n    return (yield)\n"
+    )
+    declare(project, "acme", body, "aetherflow_call_step")
+    assert project.command("run", "flow.yaml").code == 0
+    assert project.lines() == ["imported acme", "in s"]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_optional_hook_of_a_later_version_is_left_alone(project: "Project", declared: bool) -> None:
+    project.flow(FLOW)
+    body = "\n@hookimpl(optionalhook=True)\ndef aetherflow_moon_rose(run):\n    pass\n" + started("now")
+    if declared:
+        declare(project, "acme", body, "aetherflow_moon_rose", "aetherflow_run_started")
+    else:
+        hook(project, "acme", body)
+    assert project.command("run", "flow.yaml").code == 0
+    assert project.lines()[-1].startswith("now")
+    assert "AF2110" not in project.command("plugins", "check").out
+
+
+def test_a_misspelt_declared_hook_is_told(project: "Project") -> None:
+    project.flow(FLOW)
+    declare(project, "acme", started("x").replace("started", "startd"), "aetherflow_run_startd")
+    done = project.command("run", "flow.yaml")
+    assert (done.code, "AF2110 hook acme:hook:aetherflow_run_startd: there is no hook" in done.err) == (2, True)
+
+
+def test_a_declared_hook_can_be_blocked(project: "Project") -> None:
+    project.flow(FLOW)
+    declare(project, "acme", started("x"), "aetherflow_run_started")
+    project.write('plugins: {block: ["acme:hook:aetherflow_run_started"]}\n', "aetherflow.yaml")
+    assert project.command("run", "flow.yaml").code == 0
+    assert project.lines() == []
+
+
+def test_the_help_imports_no_hook_that_adds_no_command(project: "Project") -> None:
+    hook(project, "acme", "raise ValueError('must not be imported')")
+    assert project.command("--help").code == 0
+    assert "no-such" in project.command("no-such").err

@@ -106,7 +106,7 @@ def test_enterprise_mode_imports_no_stranger(folder: Path) -> None:
     code, text = run(env, "validate", "a.thing.yaml", "red.yaml")
     assert code == 2
     assert "imported" not in text
-    assert "AF2104 kind of document 'thing' of acme is not allowed in enterprise mode" in text
+    assert "AF2104 kind of document 'thing' of acme 1.0 is not allowed in enterprise mode" in text
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import pytest
 import aetherflow.core
 from aetherflow.core import api, exception, runner, validation
 from aetherflow.core.base import claim_errors, errors
+from aetherflow.core.host import compatible, locked
 from aetherflow.core.kernel.sequencing import run_errors
 
 if TYPE_CHECKING:
     from core_project import Project
 
 NAMES = [
+    "API_VERSION",
     "STEP_SKIPPED",
     "STEP_SUCCESS",
     "Acknowledged",
@@ -150,7 +152,11 @@ def test_the_documented_names_elsewhere() -> None:
 
 
 def classes(*modules: Any) -> list[type[errors.AetherflowError]]:
-    found = [(value, module) for module in modules or (errors, run_errors) for value in vars(module).values()]
+    found = [
+        (value, module)
+        for module in modules or (errors, run_errors, locked, compatible)
+        for value in vars(module).values()
+    ]
     own = [value for value, module in found if inspect.isclass(value) and value.__module__ == module.__name__]
     return [each for each in own if issubclass(each, errors.AetherflowError)]
 

@@ -55,7 +55,7 @@ def test_plugins_list(project: "Project") -> None:
     assert report["schema"] == 1
     assert [(row["kind"], row["name"]) for row in report["plugins"]] == names
     assert {tuple(row) for row in report["plugins"]} == {
-        ("kind", "name", "distribution", "version", "target", "status")
+        ("kind", "name", "distribution", "version", "target", "status", "locked")
     }
     assert {row["status"] for row in report["plugins"]} == {"ok"}
     for row in report["plugins"]:
@@ -71,7 +71,7 @@ def test_plugins_of_one_kind(project: "Project") -> None:
     result = project.cli("plugins", "list", "--kind", "connectors")
     assert (result.code, result.out) == (2, "")
     assert "there is no plugin of kind 'connectors'" in result.err
-    assert "kinds here: bundle source, command, connector, step" in result.err
+    assert "kinds here: bundle source, command, connector, hook, kind of document, launcher, step" in result.err
 
 
 def test_an_internal_error_is_one_line(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from aetherflow.core.host import distributions
 from aetherflow.core.host.distributions import key_of, name_and_version, points_in, version_of
 from aetherflow.core.host.importing import find_target
 from aetherflow.core.host.installing import installed_version
-from aetherflow.core.host.metadata import _scan
+from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.core.host.names import CONNECTORS, HOOKS, STEPS
 
 GROUPS = (STEPS, CONNECTORS, HOOKS)
@@ -37,9 +37,16 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.setattr(sys, "path", [str(folder)])
-    distributions.distributions.cache_clear()
+    forget()
     yield folder
+    forget()
+
+
+def forget() -> None:
     distributions.distributions.cache_clear()
+    distributions._first.cache_clear()
+    _texts.cache_clear()
+    installed_in.cache_clear()
 
 
 def install(site: Path, folder: str, points: str = POINTS, *, name: str = "acme-plugin", version: str = "1.0") -> None:
@@ -51,7 +58,7 @@ def install(site: Path, folder: str, points: str = POINTS, *, name: str = "acme-
 
 
 def found() -> list[tuple[str, str, str]]:
-    return [(entry.group, entry.name, entry.target) for entry in _scan(GROUPS)]
+    return [(entry.group, entry.name, entry.target) for entry in installed_in(*GROUPS)]
 
 
 def by_importlib() -> list[tuple[str, str, str]]:
@@ -61,7 +68,7 @@ def by_importlib() -> list[tuple[str, str, str]]:
 
 def test_all_that_is_installed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    distributions.distributions.cache_clear()
+    forget()
     assert found() == by_importlib() != []
     ours = {key: name_and_version(each) for key, each in reversed(distributions.distributions())}
     theirs = [(each.metadata["Name"], each.version) for each in importlib.metadata.distributions()]
@@ -75,7 +82,7 @@ def test_a_folder_of_metadata(site: Path, folder: str) -> None:
     install(site, folder)
     assert found() == by_importlib()
     assert len(found()) == 3
-    assert _scan((STEPS,))[0].source == "acme-plugin 1.0"
+    assert installed_in(STEPS)[0].source == "acme-plugin 1.0"
     assert version_of("Acme.Plugin") == "1.0"
 
 
@@ -99,7 +106,7 @@ def test_a_distribution_without_plugins_hides_a_later_one_with_some(site: Path, 
 def test_half_removed(site: Path) -> None:
     install(site, "acme_plugin-1.0.dist-info")
     (site / "acme_plugin-1.0.dist-info/METADATA").unlink()
-    assert {entry.source for entry in _scan(GROUPS)} == {"(unknown) (unknown)"}
+    assert {entry.source for entry in installed_in(*GROUPS)} == {"(unknown) (unknown)"}
     (site / "a_file-1.0.egg-info").write_text("Name: a-file\n")
     assert len(found()) == 3
 

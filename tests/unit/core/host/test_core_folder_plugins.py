@@ -378,9 +378,10 @@ def test_enterprise_refuses_to_override(plugins: Path) -> None:
     from aetherflow.core.host.catalog import Catalog
     from aetherflow.core.host.folder import load_folder_plugins
     from aetherflow.core.host.metadata import installed_plugins
+    from aetherflow.core.host.rules import Rules
 
     (plugins / "own.py").write_text(STEP.format(name="check_items", said="mine") + STEP.format(name="fine", said="x"))
-    found = Catalog(installed_plugins(), allow={"aetherflow-core"}, folder=load_folder_plugins([str(plugins)]))
+    found = Catalog(installed_plugins(), rules=Rules(allow=()), folder=load_folder_plugins([str(plugins)]))
     assert found.step("fine").__name__ == "Own"
     with pytest.raises(PluginOverrideError):
         found.step("check_items")

@@ -12,6 +12,8 @@
     │   ├── PluginNotFoundError (KeyError)        no installed distribution provides the name
     │   ├── PluginConflictError                   two distributions provide the name
     │   ├── PluginNotAllowedError                 the policy does not accept the distribution
+    │   ├── PluginLockError                       the distribution is not as the lock of the plugins says
+    │   ├── PluginVersionError                    the distribution is for another version of aetherflow-core
     │   ├── HookError                             a hook that does not exist or does not fit its specification
     │   ├── HookFailedError                       a hook that takes part in a command failed
     │   ├── PluginFileError (RuntimeError)        a folder plugin, or one of the old group, cannot be loaded

@@ -23,6 +23,7 @@ from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import Document, Limits
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
+from aetherflow.core.runtime.environment.protecting import require_protected
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
 from aetherflow.core.runtime.environment.secrets import Secrets
 from aetherflow.core.runtime.environment.trust import require
@@ -185,7 +186,9 @@ def open_source(
             bind(model, getattr(resource, section), document.source, at=("resources", spec.resource, section))
         resource = with_texts_of(document, spec.resource, resource)
         merged = Resources({spec.resource: resource}, MergedSource(document, None, {}))
-        found = resolve_resources(merged, scope, hook, redactor)[spec.resource]
+        resolved = resolve_resources(merged, scope, hook, redactor)
+        require_protected(merged, resolved, catalog)
+        found = resolved[spec.resource]
         init = ConnectorInit(
             spec.resource, found["kind"], found["driver"], found["config"], found["options"], _Folder(manifest.folder)
         )

@@ -15,6 +15,7 @@ from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import DEPENDENT, static_work_root, try_snapshot
 from aetherflow.core.checks.host import check_clock, check_place, check_state_file
 from aetherflow.core.checks.insecure import insecure
+from aetherflow.core.checks.locked import lock_findings
 from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.probes import Probe, Prober
 from aetherflow.core.checks.report import check_flow
@@ -25,6 +26,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import driver_extra
 from aetherflow.core.host.installing import driver_command, install_all, missing_drivers
+from aetherflow.core.host.names import CONNECTORS
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
@@ -134,6 +136,7 @@ def examine(
     problems = Problems()
     problems.extend(broken)
     problems.extend(untrusted_files(bundle.manifest.parent if bundle else folder, config))
+    problems.extend(lock_findings(snapshot.rules))
     hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
     problems.extend(problem for problem in checked.problems if problem.af not in hidden)
     missing = [] if broken else list(_missing_env(checked, snapshot))
@@ -219,8 +222,15 @@ def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
             at = (*part.path, "driver")
             where = document.source.value(at)
             name = f"{kind}.{driver}"
-            fix, extra = driver_command(name, missing), driver_extra(name)
+            fix, extra = driver_command(name, missing, _owner(catalog, name)), driver_extra(name)
             yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix, extra=extra)
+
+
+def _owner(catalog: Catalog, connector: str) -> str:
+    try:
+        return catalog.find(CONNECTORS, connector).distribution
+    except PluginError:  # registered in this process
+        return ""
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:

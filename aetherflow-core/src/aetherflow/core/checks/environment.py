@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import AetherflowError, SpecError
+from aetherflow.core.base.errors import AetherflowError, PluginError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.checks.values import known_text
+from aetherflow.core.host.rules import Rules
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.settings import Settings
@@ -16,7 +18,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapsho
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 from aetherflow.core.runtime.workspace.places import work_root
 
-DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702"})
+DEPENDENT = frozenset({"AF1102", "AF1211", "AF1304", "AF1702", "AF2104"})
 """Findings that are meaningless if the environment could not be built."""
 
 
@@ -28,14 +30,27 @@ def try_snapshot(
     ambient: Mapping[str, str] | None = None,
     bundle: BundleLayer | None = None,
 ) -> tuple[Snapshot, list[Problem]]:
-    """The snapshot for flows in a folder; if it cannot be built, one with default settings, and the problems."""
+    """The snapshot for flows in a folder; if it cannot be built, one without hooks, or else one with default settings
+    under which no plugins but ours are loaded; and the problems.
+    """
+    build = partial(build_snapshot, folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=bundle)
     try:
-        return build_snapshot(folder, ambient=ambient, config=config, run_hooks=run_hooks, bundle=bundle), []
+        return build(), []
+    except PluginError as error:
+        found = problems_of(error, Location(str(config or folder)))
     except AetherflowError as error:
-        env = dict(os.environ if ambient is None else ambient)
-        sources = dict.fromkeys(Settings.model_fields, "default")
-        bare = Snapshot(env, {}, Settings(), sources, Project(ProjectSpec()), None)  # type: ignore[arg-type]  # plain text where literals are meant
-        return bare, problems_of(error, Location(str(config or folder)))
+        return _bare(ambient), problems_of(error, Location(str(config or folder)))
+    try:
+        return build(use_plugins=False), found
+    except AetherflowError:  # what the hooks were to set is missing
+        return _bare(ambient), found
+
+
+def _bare(ambient: Mapping[str, str] | None) -> Snapshot:
+    env = dict(os.environ if ambient is None else ambient)
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    bare = Snapshot(env, {}, Settings(), sources, Project(ProjectSpec()), None)  # type: ignore[arg-type]  # plain text where literals are meant
+    return bare._replace(rules=Rules(allow=()))
 
 
 def static_work_root(data: Any, snapshot: Snapshot) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -16,9 +16,10 @@ from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import jobs, resources, steps
-from aetherflow.core.contracts.fields import InsecureWhen, SameAs, parse_bool
+from aetherflow.core.contracts.fields import SameAs
 from aetherflow.core.contracts.written import plain, value_at
 from aetherflow.core.host.connecting import is_secret_type, models_of, secret_values_of
+from aetherflow.core.host.insecure import field_of, gives_up
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.yaml.flow import FlowMetaSpec
 from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
@@ -135,11 +136,7 @@ class Explainer:
         model = self.models.get(path[:3])
         if model is None or len(path) < 4:
             return None
-        for name, info in model.model_fields.items():
-            choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
-            if path[3] in (name, info.alias, *choices):
-                return name, info
-        return None
+        return field_of(model, path[3])
 
     # Resources
 
@@ -300,32 +297,9 @@ class Explainer:
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)
 
     def _is_insecure(self, path: DocPath, value: Any) -> bool:
-        info = self._field(path)
-        if info is None:
+        if self._field(path) is None:
             return False
-        field, rest, rendered = info[1], path[4:], self.shower.rendered(value)
-        while rest and (model := _model_in(field.annotation)) is not None and rest[0] in model.model_fields:
-            field, rest = model.model_fields[str(rest[0])], rest[1:]
-        for part in reversed(rest):
-            rendered = {part: rendered}
-        return any(isinstance(item, InsecureWhen) and _same(rendered, item.value) for item in field.metadata)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation has or allows."""
-    parts = [annotation, *get_args(annotation)]
-    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
-
-
-def _same(value: Any, insecure: object) -> bool:
-    if callable(insecure):
-        return bool(insecure(value))
-    if isinstance(insecure, bool):
-        try:
-            return parse_bool(value) is insecure
-        except ValueError:
-            return False
-    return bool(value == insecure)
+        return gives_up(self.models[path[:3]], path[3:], self.shower.rendered(value))
 
 
 def _text(data: Mapping[str, Any], key: str) -> str | None:

@@ -7,7 +7,6 @@ from aetherflow.core.contracts.document_kind import DocumentKind
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.metadata import installed_in
 from aetherflow.core.host.names import DOCUMENTS
-from aetherflow.core.runtime.environment.allowed import allowed_distributions
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
@@ -38,9 +37,7 @@ def recognised(data: Any, snapshot: Snapshot) -> str | None:
 
 
 def _catalog(snapshot: Snapshot) -> Catalog:
-    plugins = snapshot.project.spec.plugins
-    allow = allowed_distributions(snapshot.settings, plugins)
-    return Catalog(installed_in(DOCUMENTS), prefer=plugins.prefer, allow=allow)
+    return Catalog(installed_in(DOCUMENTS), rules=snapshot.rules)
 
 
 def _load(catalog: Catalog, name: str) -> DocumentKind:

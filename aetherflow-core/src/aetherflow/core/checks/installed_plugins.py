@@ -8,13 +8,11 @@ from aetherflow.core.base.errors import PluginConflictError, PluginError, Plugin
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
-from aetherflow.core.host.hooks import load_hooks, select_hooks
+from aetherflow.core.host.hooks import hook_of, load_hooks
+from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.installing import driver_command, missing_drivers
-from aetherflow.core.host.metadata import PluginEntry, installed_commands, installed_hooks, installed_in
-from aetherflow.core.host.names import CONNECTORS, STATUS
-from aetherflow.core.runtime.environment.allowed import allowed_distributions
-from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.environment.spec.project import PluginsSpec
+from aetherflow.core.host.metadata import PluginEntry, installed_commands
+from aetherflow.core.host.names import COMMANDS, CONNECTORS, HOOKS, LAUNCHERS, MANY, STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,57 +33,71 @@ class PluginFinding:
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
-def check_installed_plugins(
-    catalog: Catalog, commands: Catalog, snapshot: Snapshot | None = None
-) -> tuple[int, list[PluginFinding]]:
+def check_installed_plugins(catalog: Catalog, commands: Catalog) -> tuple[int, list[PluginFinding]]:
     """Import and check every plugin that may be used; returns their number and the findings.
 
-    `commands` contains the commands of installed distributions and the program's own. `snapshot` gives the blocked
-    hooks and, in enterprise mode, the allowed distributions.
+    `commands` contains the commands of installed distributions and the program's own.
     """
     findings: list[PluginFinding] = []
-    entries = [each for each in (*catalog.entries, *catalog.folder_entries) if catalog.status(each) != "refused"]
+    entries = [each for each in (*catalog.entries, *catalog.folder_entries) if each.group != COMMANDS]
     for legacy in list(catalog.legacy):
         entries += [found.entry for found in catalog.load_legacy(legacy)]
+    entries += [each for each in commands.entries if each in installed_commands()]
     findings += [PluginFinding(error.code, "", "", error.message, error.fix) for error, _ in catalog.notices]
-    conflicts: set[tuple[str, str]] = set()
+    told: set[tuple[str, str]] = set()
+    count = 0
     for entry in sorted(entries, key=lambda each: (each.kind, each.shown_name, each.distribution)):
-        key = entry.group, entry.name
-        if catalog.status(entry) == "conflict" and key not in conflicts:
-            conflicts.add(key)
-            findings += _conflict(catalog, entry)
-        findings += _check(catalog, entry)
-    calls = [entry for entry in installed_commands() if commands.status(entry) != "refused"]
-    for rival in {entry.name: entry for entry in calls if commands.status(entry) == "conflict"}.values():
-        findings += _conflict(commands, rival)
-    for entry in calls:
-        findings += _check_command(entry)
-    plugins = snapshot.project.spec.plugins if snapshot else PluginsSpec()
-    allow = allowed_distributions(snapshot.settings, plugins) if snapshot else None
+        among = commands if entry.group == COMMANDS else catalog
+        status, key = among.status(entry), (entry.group, entry.name)
+        if status == "refused":
+            findings += _refusal(among, entry, told)
+            continue
+        if status == "blocked":
+            continue
+        count += 1
+        if status == "conflict" and key not in told:
+            told.add(key)
+            findings += _conflict(among, entry)
+        findings += _EXAMINED.get(entry.group, _check)(among, entry)
+    return count, findings
+
+
+def _refusal(catalog: Catalog, entry: PluginEntry, told: set[tuple[str, str]]) -> Iterator[PluginFinding]:
+    """The finding about what is refused: by a lock, once for each distribution; by enterprise mode, of a hook alone."""
     try:
-        hooks = select_hooks(plugins.block, allow, (*installed_hooks(), *installed_in(STATUS)))
-    except PluginNotAllowedError as error:  # every command stops with it
-        findings.append(PluginFinding(error.code, "", "", error.message, error.fix))
-        hooks = [hook for hook in (*installed_hooks(), *installed_in(STATUS)) if hook.distribution in (allow or ())]
-    for hook in hooks:
-        findings += _check_hook(hook)
-    return len(entries) + len(calls) + len(hooks), findings
+        catalog.rules.require(entry)
+    except PluginNotAllowedError as error:
+        if entry.group in MANY:  # every command stops with it
+            yield PluginFinding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
+    except PluginError as error:
+        if (key := (error.code, entry.distribution)) not in told:
+            told.add(key)
+            yield PluginFinding(error.code, f"{entry.kind} {entry.shown_name}", entry.source, error.message, error.fix)
 
 
-def _check_hook(entry: PluginEntry) -> Iterator[PluginFinding]:
+def _check_hook(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
     """The finding about a hook that is unknown, not marked, has wrong arguments or cannot be imported."""
     try:
-        load_hooks([entry])
+        if (hooks := load_hooks([entry])) is not None and (declared := hook_of(entry)) is not None:
+            hooks.require(declared)
     except PluginError as error:
         yield PluginFinding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
 
 
-def _check_command(entry: PluginEntry) -> Iterator[PluginFinding]:
+def _check_command(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
     """The finding about a command that cannot be imported, or is not one."""
     try:
         load_command(entry)
     except PluginError as error:
         yield PluginFinding(error.code, f"command {entry.name}", entry.source, error.message, error.fix)
+
+
+def _check_launcher(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
+    """The finding about a launcher that cannot be imported; the scheduler knows what a launcher is."""
+    try:
+        import_target(entry)
+    except PluginError as error:
+        yield PluginFinding(error.code, f"launcher {entry.name}", entry.source, error.message, error.fix)
 
 
 def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
@@ -123,4 +135,7 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
                 yield finding("AF2124", text, "give it a Field(description=…)")
     if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
-        yield finding("AF2105", text, driver_command(entry.name, absent))
+        yield finding("AF2105", text, driver_command(entry.name, absent, entry.distribution))
+
+
+_EXAMINED = {HOOKS: _check_hook, STATUS: _check_hook, COMMANDS: _check_command, LAUNCHERS: _check_launcher}

@@ -27,6 +27,7 @@ from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.profiles import Profiles
+from aetherflow.core.runtime.environment.protecting import require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles
@@ -131,6 +132,7 @@ class Prober:
             raise NotImplementedError  # its connector may be loaded only in a run
         one = Resources({name: spec}, self._merged.source)
         resolved = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)
+        require_protected(one, resolved, self._catalog)
         found = with_files_of_profiles(resolved, one.source, self._catalog, self._folders.assets)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
         secrets = list(secret_settings({name: found}, self._catalog))

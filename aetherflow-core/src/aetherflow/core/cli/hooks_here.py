@@ -29,7 +29,7 @@ def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[Nee
     snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=True)
     from aetherflow.core.runtime.environment.allowed import status_hooks
 
-    for hooks in (snapshot.hooks, status_hooks(snapshot.settings, snapshot.project.spec.plugins)):
+    for hooks in (snapshot.hooks, status_hooks(snapshot.rules)):
         for name, answer in _answers(hooks, root):
             if isinstance(answer, AetherflowError):
                 yield NeedsPerson("UNREADABLE", name, now_ms(), str(answer), error_code=answer.code)

@@ -28,7 +28,9 @@ class PluginCommands:
         """
         from aetherflow.core.base.errors import PluginNotAllowedError
         from aetherflow.core.host.commands import summary_of
+        from aetherflow.core.host.compatible import PluginVersionError
         from aetherflow.core.host.first_party import CORE
+        from aetherflow.core.host.locked import PluginLockError
         from aetherflow.core.host.names import COMMANDS
 
         found = {}
@@ -36,7 +38,7 @@ class PluginCommands:
         for name in catalog.names(COMMANDS):
             try:
                 entry = catalog.find(COMMANDS, name)
-            except PluginNotAllowedError:
+            except (PluginNotAllowedError, PluginLockError, PluginVersionError):
                 continue  # reported when it is called
             if name not in self._built_in:
                 own = entry.distribution == CORE
@@ -46,7 +48,7 @@ class PluginCommands:
     def command(self, name: str) -> Any:
         """Import the command of that name; None if there is none.
 
-        Raises PluginConflictError, PluginNotAllowedError, PluginLoadError, HookFailedError, SpecError.
+        Raises PluginConflictError, PluginNotAllowedError, PluginLockError, PluginLoadError, HookFailedError, SpecError.
         """
         from aetherflow.core.host.metadata import installed_commands
         from aetherflow.core.host.names import COMMANDS
@@ -62,10 +64,11 @@ class PluginCommands:
 
         if all(entry.distribution == CORE for entry in installed_commands()):
             return command_catalog(self._built_in)  # always allowed: the project file need not be read
-        from aetherflow.core.runtime.environment.allowed import allowed_distributions, rules_in
+        if not _has_rules():
+            return command_catalog(self._built_in)
+        from aetherflow.core.runtime.environment.allowed import rules_in
 
-        settings, plugins = rules_in(Path.cwd(), os.environ)
-        return command_catalog(self._built_in, plugins.prefer, allowed_distributions(settings, plugins))
+        return command_catalog(self._built_in, rules_in(Path.cwd(), os.environ))
 
     def _build(self, entry: "PluginEntry") -> Any:
         import typer
@@ -88,6 +91,15 @@ class PluginCommands:
         return _of_hooks(tuple(taken.items()))
 
 
+def _has_rules() -> bool:
+    """Whether anything here may have rules for plugins; the models of what has them take long to import."""
+    from aetherflow.core.runtime.environment.administrator import administrator
+    from aetherflow.core.runtime.environment.project_file import find_project
+
+    named = os.environ.get("AETHERFLOW_CONFIG") or os.environ.get("AETHERFLOW_MODE")
+    return bool(named) or find_project(Path.cwd()) is not None or administrator() is not None
+
+
 @cache
 def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The commands that hooks add, by name, in the order of the plugins; `taken` are used names with their owners.
@@ -98,6 +110,10 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
     if not installed_hooks():
         return {}
+    from aetherflow.core.host.hooks import may_implement
+
+    if not any(may_implement(entry, HOOK) for entry in installed_hooks()):
+        return {}
     import typer
     from typer.main import get_group
 
@@ -105,7 +121,7 @@ def _of_hooks(taken: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from aetherflow.core.host.hooks import hook_failed
     from aetherflow.core.runtime.environment.allowed import hooks_for, rules_in
 
-    hooks, _ = hooks_for(*rules_in(Path.cwd(), os.environ))
+    hooks, _ = hooks_for(rules_in(Path.cwd(), os.environ), only=HOOK)
     if hooks is None:
         return {}
     found: dict[str, Any] = {}

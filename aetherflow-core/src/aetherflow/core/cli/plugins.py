@@ -20,6 +20,7 @@ class PluginGroup(LazyGroup):
         "list": "aetherflow.core.cli.plugins:list_plugins",
         "show": "aetherflow.core.cli.plugins:show_plugin",
         "check": "aetherflow.core.cli.plugins:check_plugins",
+        "lock": "aetherflow.core.cli.plugins_lock:lock",
         "new": "aetherflow.core.cli.plugins_new:new",
     }
 
@@ -52,17 +53,18 @@ def list_plugins(
     """List all plugins: those of installed distributions, which are not imported, and those of plugin paths.
 
     Status is `ok`; `conflict` if two distributions provide the name (using it is an error); `not preferred` or
-    `shadowed` if another plugin of that name is used; `refused` by the policy; `legacy` for an entry of the old group.
+    `shadowed` if another plugin of that name is used; `blocked`; `refused` by the policy or the lock; `legacy` for an
+    entry of the old group.
 
     Example: aetherflow plugins list --kind connector
     """
     from aetherflow.core.console.table import table
-    from aetherflow.core.host.metadata import installed_commands, installed_hooks
     from aetherflow.core.host.names import COMMANDS
 
     catalog, snapshot = _found(config, run_hooks)
     commands = _commands(snapshot)
-    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy, *installed_hooks(), *installed_commands()]
+    found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy]
+    locks = catalog.rules.locks
     rows: list[dict[str, Any]] = [
         {
             "kind": entry.kind,
@@ -70,8 +72,10 @@ def list_plugins(
             "distribution": entry.distribution,
             "version": entry.version,
             "target": entry.target,
-            "status": {"legacy": "legacy", "hook": "ok"}.get(entry.kind)
-            or (commands if entry.group == COMMANDS else catalog).status(entry),
+            "status": "legacy"
+            if entry.kind == "legacy"
+            else (commands if entry.group == COMMANDS else catalog).status(entry),
+            "locked": locks.holds(entry) if locks.files else None,
         }
         for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
     ]
@@ -84,7 +88,8 @@ def list_plugins(
         import json
 
         problems = [{"code": error.code, "message": error.message, "fix": error.fix} for error, _ in catalog.notices]
-        report = {"plugins": rows, "problems": problems, "not_evaluated": list(catalog.skipped)}
+        locked = [{"path": str(lock.path), "sha256": lock.sha256} for lock in locks.files]
+        report = {"plugins": rows, "locks": locked, "problems": problems, "not_evaluated": list(catalog.skipped)}
         typer.echo(json.dumps({"schema": LIST_SCHEMA, **report}, indent=2))
         return
     header = ["kind", "name", "distribution", "version", *(["target"] if wide else []), "status"]
@@ -173,7 +178,7 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     from aetherflow.core.checks.installed_plugins import check_installed_plugins
 
     catalog, snapshot = _found(config, run_hooks)
-    count, findings = check_installed_plugins(catalog, _commands(snapshot), snapshot)
+    count, findings = check_installed_plugins(catalog, _commands(snapshot))
     if as_json:
         shown = [
             {
@@ -200,23 +205,19 @@ def _commands(snapshot: "Snapshot | None") -> "Catalog":
     from aetherflow.core.cli.app import Commands
     from aetherflow.core.host.commands import command_catalog
 
-    if snapshot is None:
-        return command_catalog(Commands.lazy)
-    from aetherflow.core.runtime.environment.allowed import allowed_distributions
-
-    plugins = snapshot.project.spec.plugins
-    return command_catalog(Commands.lazy, plugins.prefer, allowed_distributions(snapshot.settings, plugins))
+    return command_catalog(Commands.lazy) if snapshot is None else command_catalog(Commands.lazy, snapshot.rules)
 
 
 def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":
     import os
 
     from aetherflow.core.host.catalog import installed_catalog
+    from aetherflow.core.runtime.environment.administrator import administrator
     from aetherflow.core.runtime.environment.project_file import find_project
 
     here = Path.cwd()
     named = any(os.environ.get(f"AETHERFLOW_{name}") for name in CONFIGURING)
-    if config is None and not named and find_project(here) is None:
+    if config is None and not named and find_project(here) is None and administrator() is None:
         return installed_catalog(), None
     from aetherflow.core.host.metadata import installed_plugins
     from aetherflow.core.runtime.environment.policy import catalog_for
@@ -244,7 +245,7 @@ def _lines(found: "Description") -> list[str]:
             facts.append([name, value])
         elif value:
             absent = missing_drivers(type("_", (), {"requires": value}))
-            note = f", not installed: {driver_command(entry.name, absent)}" if absent else ""
+            note = f", not installed: {driver_command(entry.name, absent, entry.distribution)}" if absent else ""
             facts.append([name, ", ".join(value) + note])
     width = max(len(name) for name, _ in facts)
     lines = [f"{entry.kind} {entry.shown_name}"]

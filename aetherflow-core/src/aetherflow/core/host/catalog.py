@@ -1,6 +1,6 @@
 """Looking up plugins by name; a plugin is imported when it is used."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
@@ -18,16 +18,18 @@ from aetherflow.core.base.suggest import nearest
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
-from aetherflow.core.host.metadata import FOLDER, PluginEntry, installed_plugins, legacy_plugins
+from aetherflow.core.host.metadata import PluginEntry, installed_in, legacy_plugins
 from aetherflow.core.host.names import (
     BUNDLE_SOURCES,
     CONNECTORS,
     DOCUMENTS,
+    MANY,
     STEPS,
     WORDS,
     shown,
 )
 from aetherflow.core.host.registering import registering
+from aetherflow.core.host.rules import Rules, allowed_among, preference
 
 if TYPE_CHECKING:
     from aetherflow.core.host.folder import FolderPlugins
@@ -48,28 +50,24 @@ class Catalog:
         self,
         entries: Iterable[PluginEntry],
         *,
-        prefer: Mapping[str, str] | None = None,
-        allow: Collection[str] | None = None,
+        rules: Rules = Rules(),  # noqa: B008 it does not change
         folder: "FolderPlugins | None" = None,
         legacy: Iterable[PluginEntry] = (),
         strict: bool = True,
         skipped: tuple[str, ...] = (),
-        refused: Callable[[str, str], str | None] | None = None,
     ) -> None:
-        """`prefer` maps `steps.NAME` or `connectors.KIND.DRIVER` to the distribution that provides it in a conflict.
+        """`rules` say which of the plugins may be used; if they allow or lock some, no folder plugin may replace an
+        installed one.
 
-        `allow` names the distributions that may be used, None for all; if it is given, no folder plugin may replace an
-        installed one. `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict`
-        a plugin that cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
-        `refused` tells for group and name why the administrator's policy refuses it, or None.
+        `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict` a plugin that
+        cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
         """
         self.entries = sorted(entries)
+        self.rules = rules
         self.skipped = skipped
         self.notices: list[Notice] = []
-        self._prefer = prefer or {}
-        self._allow = allow
+        self._fixed = rules.allow is not None or bool(rules.locks.files)
         self._strict = strict
-        self._refused = refused
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
         self._folder: dict[tuple[str, str], Registration] = {}
@@ -91,7 +89,7 @@ class Catalog:
                 error = PluginConflictError(message, fix="rename one of them, or take it out of the plugin path")
                 self.notices.append(Notice(error, self._strict))
             elif before is None and (hidden := self._by_name.get(key)):
-                self.notices.append(Notice(_override(found.entry, hidden), self._allow is not None))
+                self.notices.append(Notice(_override(found.entry, hidden), self._fixed))
             self._folder[key] = found
 
     def raise_if_broken(self) -> None:
@@ -126,18 +124,24 @@ class Catalog:
 
     def status(self, entry: PluginEntry) -> str:
         """`ok`; `conflict`: another distribution provides the name too; `not preferred`; `shadowed` by a folder plugin;
-        `refused` by the policy.
+        `blocked`; `refused` by a rule.
         """
         key = entry.group, entry.name
-        if self._allow is not None and entry.distribution not in (*self._allow, FOLDER):
+        if entry.group in MANY and self.rules.blocks(entry):
+            return "blocked"
+        if not self.rules.usable(entry):
             return "refused"
-        if (own := self._folder.get(key)) is not None and self._allow is None:
+        if entry.group in MANY:
+            return "ok"
+        if (own := self._folder.get(key)) is not None and not self._fixed:
             return "ok" if own.entry == entry else "shadowed"
         try:
             found = self.find(*key)
         except PluginConflictError:
             return "conflict"
-        except (PluginOverrideError, PluginNotAllowedError):
+        except PluginNotFoundError:
+            return "not preferred"
+        except PluginError:
             return "refused"
         return "ok" if found == entry else "not preferred"
 
@@ -145,33 +149,21 @@ class Catalog:
         """The entry of that name, without importing it (entries of the old group are imported).
 
         Raises PluginNotFoundError with the pip command that installs it, PluginConflictError with both distributions,
-        PluginOverrideError and PluginNotAllowedError if the policy does not accept it.
+        PluginOverrideError, and what `Rules.require` and `Rules.require_name` raise.
         """
-        self._require_allowed(group, name)
+        self.rules.require_name(group, name)
         found = self._by_name.get((group, name), [])
         if (own := self._folder.get((group, name))) is not None:
-            if found and self._allow is not None:
+            if found and self._fixed:
                 raise _override(own.entry, found)
             return own.entry
         if not found:
             return self._in_legacy(group, name).entry
-        key = f"{group.removeprefix('aetherflow.')}.{name}"
-        if (preferred := self._prefer.get(key)) is not None:
-            found = [entry for entry in found if entry.distribution == preferred] or found
-        if len({entry.distribution for entry in found}) > 1:
-            raise _conflict(group, name, found, key)
-        return self._allowed(found[0])
-
-    def _require_allowed(self, group: str, name: str) -> None:
-        if self._refused is not None and (why := self._refused(group, name)) is not None:
-            message = f"{WORDS[group]} {shown(group, name)!r} is refused by the administrator's policy: {why}"
-            raise PluginNotAllowedError(message, fix="use another one, or ask who administers this machine")
-
-    def _allowed(self, entry: PluginEntry) -> PluginEntry:
-        if self._allow is not None and entry.distribution not in self._allow:
-            message = f"{entry.kind} {entry.shown_name!r} of {entry.distribution} is not allowed in enterprise mode"
-            raise PluginNotAllowedError(message, fix=f"add {entry.distribution} to plugins.allow in the project file")
-        return entry
+        usable = allowed_among(self.rules, self.rules.preferred(group, name, found))
+        if len({entry.distribution for entry in usable}) > 1:
+            raise _conflict(group, name, usable)
+        self.rules.require(usable[0])
+        return usable[0]
 
     def step(self, name: str) -> Any:
         """The class of a step type; raises what `find` raises, and PluginLoadError."""
@@ -198,7 +190,7 @@ class Catalog:
     def get(self, group: str, name: str) -> Any:
         """The class of that name; raises what `find` raises, and PluginLoadError."""
         if (registered := _registered[group].get(name)) is not None:
-            self._require_allowed(group, name)
+            self.rules.require_name(group, name)
             return registered
         if (group, name) not in self._loaded:
             from aetherflow.core.host.loading import check_registered, load_plugin  # imports pydantic
@@ -221,14 +213,21 @@ class Catalog:
         """Load one entry of the old group; its registrations are available from now on, and a notice is added."""
         from aetherflow.core.host.loading import load_legacy
 
-        if self._allow is not None and entry.distribution not in self._allow:
+        try:
+            self.rules.require(entry)
+        except PluginNotAllowedError:
             return []
-        found, error = load_legacy(entry)
+        except PluginError as error:  # whether it has the name that is looked for cannot be known
+            if entry not in self._legacy_told:
+                self._legacy_told.add(entry)
+                self.notices.append(Notice(error, False))
+            return []
+        found, failed = load_legacy(entry)
         if entry in self._legacy_told:
             return found
         self._legacy_told.add(entry)
-        if error is not None:
-            self.notices.append(Notice(error, self._strict))
+        if failed is not None:
+            self.notices.append(Notice(failed, self._strict))
         else:
             message = f"{entry.source} registers its plugins in the old group aetherflow.plugins (entry {entry.name})"
             fix = "its authors name each class in the groups aetherflow.steps and aetherflow.connectors"
@@ -265,18 +264,19 @@ def _override(entry: PluginEntry, hidden: list[PluginEntry]) -> PluginOverrideEr
     return PluginOverrideError(message, fix="register it under a name of its own; enterprise mode refuses it")
 
 
-def _conflict(group: str, name: str, found: list[PluginEntry], key: str) -> PluginConflictError:
+def _conflict(group: str, name: str, found: list[PluginEntry]) -> PluginConflictError:
     found = sorted(found, key=lambda entry: entry.distribution != CORE)  # the core's first: the fix proposes it
     lines = [f"{entry.distribution} {entry.version} {entry.target}" for entry in found]
     message = f"{len(found)} installed distributions provide {WORDS[group]} {shown(group, name)!r}: " + "; ".join(lines)
-    fix = f"uninstall one, or choose in the project file: plugins: {{prefer: {{{key}: {found[0].distribution}}}}}"
+    choice = f"{{prefer: {{{preference(group, name)}: {found[0].distribution}}}}}"
+    fix = f"uninstall one, or choose in the project file: plugins: {choice}"
     return PluginConflictError(message, fix=fix)
 
 
 @cache
 def installed_catalog() -> Catalog:
     """The catalogue of the installed distributions, without folder plugins and policy."""
-    return Catalog(installed_plugins(), legacy=legacy_plugins())
+    return Catalog(installed_in(), legacy=legacy_plugins())
 
 
 _registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}, DOCUMENTS: {}}

@@ -4,36 +4,27 @@ The name of an entry is the command, its value a typer app or click command, whi
 """
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from aetherflow.core.base.errors import PluginLoadError
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.distributions import find_distribution, header_of
 from aetherflow.core.host.first_party import CORE
 from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
 from aetherflow.core.host.names import COMMANDS
+from aetherflow.core.host.rules import Rules
 
 
-def command_catalog(
-    built_in: Mapping[str, str], prefer: Mapping[str, str] | None = None, allow: Collection[str] | None = None
-) -> Catalog:
-    """The commands by name. `built_in` maps the program's own commands to their targets; they cannot be replaced.
-
-    `prefer` and `allow` are as in `Catalog`.
-    """
+def command_catalog(built_in: Mapping[str, str], rules: Rules = Rules()) -> Catalog:  # noqa: B008 it does not change
+    """The commands by name. `built_in` maps the program's own commands to their targets; they cannot be replaced."""
     here = next((entry.version for entry in installed_commands() if entry.distribution == CORE), "")
     own = [PluginEntry(COMMANDS, name, CORE, here, target) for name, target in built_in.items()]
     keys = {f"commands.{name}" for name in built_in}  # built-in commands cannot be replaced by a preference
-    chosen = {key: name for key, name in (prefer or {}).items() if key not in keys or name == CORE}
-    # two distributions with one name are a conflict only among those that may be used
-    entries = [entry for entry in installed_commands() if allow is None or entry.distribution in allow]
-    refused = [entry for entry in installed_commands() if entry not in entries]
-    names = {entry.name for entry in (*own, *entries)}
-    return Catalog(
-        [*own, *entries, *(entry for entry in refused if entry.name not in names)], prefer=chosen, allow=allow
-    )
+    chosen = {key: name for key, name in rules.prefer.items() if key not in keys or name == CORE}
+    return Catalog([*own, *installed_commands()], rules=rules._replace(prefer=chosen))
 
 
 @cache
@@ -57,8 +48,7 @@ def is_foreign(command: Any) -> bool:
 
 def summary_of(entry: PluginEntry) -> str:
     """One line about a command without importing it: its distribution and the distribution's summary."""
-    from importlib.metadata import metadata  # only for a help
-
-    facts = metadata(entry.distribution)
-    text = facts["Summary"].strip() if "Summary" in facts else ""
+    found = find_distribution(entry.distribution)
+    lines = header_of(found).splitlines() if found is not None else []
+    text = next((line.partition(": ")[2].strip() for line in lines if line.startswith("Summary: ")), "")
     return f"{entry.distribution}: {text}" if text else entry.distribution

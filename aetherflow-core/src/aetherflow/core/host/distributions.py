@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
-
-    Found: TypeAlias = "MetadataFolder | Distribution"
 
 UNKNOWN = "(unknown)"
 
@@ -24,15 +23,18 @@ class MetadataFolder:
     """The folder of metadata of one distribution, `NAME-VERSION.dist-info` or `.egg-info`."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
 
     def read_text(self, filename: str) -> str | None:
         """The text of a file; None if there is none, as of `importlib.metadata.Distribution`."""
         try:
-            with open(f"{self._path}/{filename}", encoding="utf-8") as file:  # noqa: PTH123 called for each distribution
+            with open(f"{self.path}/{filename}", encoding="utf-8") as file:  # noqa: PTH123 called for each distribution
                 return file.read()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
             return None
+
+
+Found: TypeAlias = "MetadataFolder | Distribution"
 
 
 @cache
@@ -48,18 +50,36 @@ def key_of(name: str) -> str:
     return re.sub(r"[-_.]+", "_", name).lower()
 
 
+@cache
+def _first() -> "dict[str, Found]":
+    """The first distribution of each name."""
+    return dict(reversed(distributions()))
+
+
 def find_distribution(name: str) -> "Found | None":
     """The metadata of a distribution by its name; None if it is not installed."""
-    key = key_of(name)
-    return next((found for each, found in distributions() if each == key), None)
+    return _first().get(key_of(name))
+
+
+@cache
+def header_of(found: "Found") -> str:
+    """The header of a distribution's metadata, as text; empty if there is none.
+
+    Parsing all of METADATA, with the README as its body, costs ten times as much.
+    """
+    return (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")[0]
 
 
 def name_and_version(found: "Found") -> tuple[str, str]:
     """Name and version, each `(unknown)` if the metadata does not say: a half-removed distribution has none."""
-    # only the header, as text: parsing all of METADATA, with the README as its body, costs ten times as much
-    head, _, _ = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")
-    facts = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
+    lines = header_of(found).splitlines()
+    facts = dict(line.split(": ", 1) for line in lines if line.startswith(("Name: ", "Version: ")))
     return facts.get("Name", UNKNOWN).strip(), facts.get("Version", UNKNOWN).strip()
+
+
+def site_of(found: "Found") -> Path:
+    """The folder that a distribution is installed into."""
+    return Path(found.path).parent if isinstance(found, MetadataFolder) else Path(str(found.locate_file("")))
 
 
 def version_of(name: str) -> str:

@@ -14,10 +14,14 @@ WITHOUT_DRIVER = "without_driver"
 _REQUIREMENT = r"""([\w.-]+)\s*(?:\[([^]]*)])?.*;.*\bextra\s*==\s*["']([\w.-]+)["']"""
 
 
-@cache
 def _entries(group: str) -> dict[str, str]:
-    # only of the core: another distribution must not be able to allow itself or to choose what pip installs
-    found = find_distribution(CORE)  # None when it is run from its sources without metadata: nothing is known
+    # only of the core: another distribution must not be able to allow itself or to choose what pip installs for others
+    return _entries_of(CORE, group)
+
+
+@cache
+def _entries_of(distribution: str, group: str) -> dict[str, str]:
+    found = find_distribution(distribution)  # None for a core without metadata, run from its sources: nothing is known
     text = found.read_text("entry_points.txt") if found is not None else None
     return {name: target for each, name, target in points_in(text or "") if each == group}
 
@@ -50,6 +54,11 @@ def driver_extra(name: str) -> str:
     """The extra that installs connector `kind.driver` together with its driver; empty if none does."""
     extra, _, note = _hint(CONNECTORS, name).partition(":")
     return "" if note == WITHOUT_DRIVER else extra
+
+
+def own_extra(distribution: str, name: str) -> str:
+    """The extra that another distribution names for the driver of its connector `kind.driver`; empty if none."""
+    return _entries_of(distribution, HINTS).get(f"connectors.{name}", "")
 
 
 def distribution_for(extra: str) -> str:

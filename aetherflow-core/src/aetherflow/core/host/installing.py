@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.host.distributions import find_distribution, name_and_version, version_of
-from aetherflow.core.host.first_party import CORE, driver_extra, without_implied
+from aetherflow.core.host.first_party import CORE, driver_extra, first_party, own_extra, without_implied
 
 if TYPE_CHECKING:
     from aetherflow.core.base.problems import Problem
@@ -41,10 +41,18 @@ def missing_drivers(cls: Any) -> list[str]:
     return [name for name in getattr(cls, "requires", ()) if not _is_installed(name)]
 
 
-def driver_command(name: str, missing: list[str]) -> str:
-    """The pip command that installs the `missing` driver modules of connector `kind.driver`."""
-    extra = driver_extra(name)
-    return install_command(extra) if extra else f"pip install {' '.join(missing)}"
+def driver_command(name: str, missing: list[str], distribution: str) -> str:
+    """What installs the `missing` driver modules of connector `kind.driver` of a distribution.
+
+    The pip command of the extra that the distribution names for it. Where it names none, no command: the package of a
+    module may have any name, and one of the module's name may be somebody else's.
+    """
+    if distribution in first_party():
+        extra = driver_extra(name)
+        return install_command(extra) if extra else f"pip install {' '.join(missing)}"
+    if extra := own_extra(distribution, name):
+        return install_command(extra, of=distribution)
+    return f"install what provides the module {', '.join(missing)}: the documentation of the connector names it"
 
 
 def _requirement(distribution: str, extras: Iterable[str] = ()) -> str:

@@ -4,14 +4,13 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from aetherflow.core.host.distributions import UNKNOWN, distributions, key_of, name_and_version, points_in
+from aetherflow.core.host.distributions import UNKNOWN, Found, distributions, key_of, name_and_version, points_in
 from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
-_GROUPS = (*KINDS, HOOKS, COMMANDS, LEGACY)
 
 
 class PluginEntry(NamedTuple):
@@ -25,7 +24,7 @@ class PluginEntry(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`step`, `connector`, `bundle source`, `hook`, `command`, `kind of document`; `legacy` of the old group."""
+        """The word for its group, such as `step`; `legacy` of the old group."""
         return WORDS.get(self.group, "legacy")
 
     @property
@@ -40,67 +39,70 @@ class PluginEntry(NamedTuple):
 
 
 @cache
-def installed_plugins() -> tuple[PluginEntry, ...]:
-    """The steps, connectors and bundle sources of the installed distributions, sorted."""
-    return tuple(entry for entry in _entries() if entry.group in KINDS)
-
-
-@cache
-def installed_hooks() -> tuple[PluginEntry, ...]:
-    """All hooks of the installed distributions, sorted by distribution and name."""
-    found = [entry for entry in _entries() if entry.group == HOOKS]
-    return tuple(sorted(found, key=lambda entry: (entry.distribution, entry.name)))
-
-
-@cache
-def installed_commands() -> tuple[PluginEntry, ...]:
-    """All commands of the installed distributions, sorted by name and distribution."""
-    found = [entry for entry in _entries() if entry.group == COMMANDS]
-    return tuple(sorted(found, key=lambda entry: (entry.name, entry.distribution)))
-
-
-@cache
-def legacy_plugins() -> tuple[PluginEntry, ...]:
-    """All entries of the old group, sorted."""
-    return tuple(entry for entry in _entries() if entry.group == LEGACY)
-
-
-@cache
-def installed_in(group: str) -> tuple[PluginEntry, ...]:
-    """All entries of one group, sorted. A separate scan, for groups that few commands need."""
-    return _scan((group,))
-
-
-@cache
-def _entries() -> tuple[PluginEntry, ...]:
-    return _scan(_GROUPS)
-
-
-def _scan(groups: tuple[str, ...]) -> tuple[PluginEntry, ...]:
-    """The entries of these groups, sorted; pydantic is told if it has no plugin."""
+def installed_in(*groups: str) -> tuple[PluginEntry, ...]:
+    """The plugins of these groups, or of all but the old group, sorted by group, name and distribution."""
+    wanted = frozenset(groups or WORDS)
     entries = []
     seen: set[str] = set()
-    others = False
-    first: dict[str, str] = {}
-    # the text is searched before it is parsed: many distributions have entry points, few have ours
-    for key, found in distributions():
-        text = found.read_text("entry_points.txt") or ""
-        first.setdefault(key, text)
-        others = others or f"[{PYDANTIC}]" in text
-        if not any(group in text for group in groups):
+    first = _texts()
+    # the text is searched before it is parsed, and metadata is read of those alone that have such plugins
+    for found, text in first.ours:
+        if not any(f"[{group}]" in text for group in wanted):
             continue
         name, version = name_and_version(found)
         # Python would use another distribution of the same name that comes earlier on `sys.path`
-        if name in seen - {UNKNOWN} or first.get(key_of(name), text) != text:
+        if name in seen - {UNKNOWN} or first.by_key.get(key_of(name), text) != text:
             continue
         seen.add(name)
         entries += [
             PluginEntry(group, point, name, version, target)
             for group, point, target in points_in(text)
-            if group in groups
+            if group in wanted
         ]
+    return tuple(sorted(entries))
+
+
+def installed_plugins() -> tuple[PluginEntry, ...]:
+    """The steps, connectors and bundle sources of the installed distributions, sorted."""
+    return installed_in(*KINDS)
+
+
+@cache
+def installed_hooks() -> tuple[PluginEntry, ...]:
+    """All hooks of the installed distributions but those that only `status` asks, sorted by distribution and name."""
+    return tuple(sorted(installed_in(HOOKS), key=lambda entry: (entry.distribution, entry.name)))
+
+
+def installed_commands() -> tuple[PluginEntry, ...]:
+    """All commands of the installed distributions, sorted by name and distribution."""
+    return installed_in(COMMANDS)
+
+
+def legacy_plugins() -> tuple[PluginEntry, ...]:
+    """All entries of the old group, sorted."""
+    return installed_in(LEGACY)
+
+
+class _Texts(NamedTuple):
+    by_key: dict[str, str]
+    """Key of a distribution to its entry points; of one name, that of the first on `sys.path`."""
+    ours: "list[tuple[Found, str]]"
+    """The distributions that may have plugins of ours, with their entry points."""
+
+
+@cache
+def _texts() -> _Texts:
+    """The entry points of all distributions, as text; pydantic is told if it has no plugin."""
+    found = _Texts({}, [])
+    others = False
+    for key, each in distributions():
+        text = each.read_text("entry_points.txt") or ""
+        found.by_key.setdefault(key, text)
+        others = others or f"[{PYDANTIC}]" in text
+        if "[aetherflow." in text:
+            found.ours.append((each, text))
     if not others and PYDANTIC in sys.modules:
         from aetherflow.core.host.pydantic_internals import spare_plugin_scan
 
         spare_plugin_scan()
-    return tuple(sorted(entries))
+    return found

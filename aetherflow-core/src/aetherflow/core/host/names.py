@@ -9,12 +9,23 @@ STATUS = "aetherflow.hooks.status"
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; loaded for a file that is of none of the core's own kinds."""
+LAUNCHERS = "aetherflow.launchers"
+"""What starts the run of a slot; loaded by the scheduler alone."""
 LEGACY = "aetherflow.plugins"
 """The old group: an object that registers steps and connectors when it is called."""
 KINDS = {STEPS: "step", CONNECTORS: "connector", BUNDLE_SOURCES: "bundle source"}
 """Entry-point group to the word that users read, for all that flows and manifests use."""
-WORDS = {**KINDS, HOOKS: "hook", STATUS: "hook", COMMANDS: "command", DOCUMENTS: "kind of document"}
+WORDS = {
+    **KINDS,
+    HOOKS: "hook",
+    STATUS: "hook",
+    COMMANDS: "command",
+    DOCUMENTS: "kind of document",
+    LAUNCHERS: "launcher",
+}
 """Entry-point group to its word, for every group."""
+MANY = frozenset({HOOKS, STATUS})
+"""Groups of which everything is used: two distributions may provide one name."""
 
 
 def shown(group: str, name: str) -> str:

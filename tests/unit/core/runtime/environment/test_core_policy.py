@@ -12,6 +12,7 @@ from aetherflow.core.base import owners
 from aetherflow.core.base.errors import AetherflowError, PluginNotAllowedError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.checks.report import check_flow
+from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.runtime.environment import administrator
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
@@ -316,7 +317,7 @@ def test_what_the_policy_denies_is_not_imported(site: Site, monkeypatch: pytest.
     monkeypatch.syspath_prepend(site.project.site)
     entry = metadata.PluginEntry("aetherflow.steps", "evil", "acme-b", "1", "acme_evil:Evil")
     denied = metadata.PluginEntry("aetherflow.steps", "external.evil", "acme-a", "1", "acme_evil:Evil")
-    monkeypatch.setattr("aetherflow.core.runtime.environment.policy.installed_plugins", lambda: (entry, denied))
+    monkeypatch.setattr("aetherflow.core.runtime.environment.policy.installed_in", lambda: (entry, denied))
     found = catalog_for(site.snapshot())
     for name in ("evil", "external.evil"):
         with pytest.raises(PluginNotAllowedError):
@@ -398,3 +399,68 @@ def test_a_bundle_of_enterprise_mode_names_no_code_without_a_policy_either(site:
     bundle = bundle_of(site, "AETHERFLOW_SECRETS_PATH=x.py\n", mode="enterprise")
     with pytest.raises(SpecError, match="an env file of a bundle may not set AETHERFLOW_SECRETS_PATH"):
         build_snapshot(bundle.folder, ambient={}, bundle=bundle)
+
+
+WEAK = FLOW.replace(
+    "jobs:",
+    "resources:\n  r:\n    kind: rest\n    driver: httpx\n    config: {base_url: 'https://example.com'}\n"
+    "    options: {verify_ssl: WEAK}\njobs:",
+)
+
+
+@pytest.mark.parametrize("written", ["false", '"{{env.VERIFY:no}}"'])
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_a_resource_gives_up_no_protection(site: Site, written: str, command: str) -> None:
+    site.policy.write_text('mode: internal_fast\ninsecure: ["db:*"]\n')
+    path = site.project.write(WEAK.replace("WEAK", written))
+    done = site.project.cli(command, str(path))
+    assert done.code == 2, done
+    told = done.out + done.err
+    assert f"{path}:8:" in told
+    assert "AF1610 resources.r.options.verify_ssl of a rest:httpx is INSECURE, which loosens the policy" in told
+    assert f"{site.policy}:2:11 fixes insecure: db:*" in told
+    assert "AF1706" not in told
+    for allowed in ('insecure: ["rest:*"]\n', "version: 1\n"):
+        site.policy.write_text(allowed)
+        assert site.project.cli(command, str(path)).code == 0
+
+
+def test_a_profile_gives_up_no_protection(site: Site) -> None:
+    site.policy.write_text("insecure: []\n")
+    path = site.project.write(WEAK.replace("    options: {verify_ssl: WEAK}\n", "    profile: weak\n"))
+    site.project.write("weak: {options: {verify_ssl: false}}\n", "profiles.yaml")
+    site.project.write("profiles_file: profiles.yaml\n", "aetherflow.yaml")
+    for command in ("validate", "run"):
+        done = site.project.cli(command, str(path))
+        assert (done.code, "profiles.yaml:1:" in done.out + done.err) == (2, True), done
+        assert f"{site.policy}:1:11 fixes insecure: none" in done.out + done.err
+
+
+def test_a_lock_of_the_policy_holds_whatever_the_project_says(site: Site) -> None:
+    from aetherflow.core.host.locked import PluginLockError
+
+    lock = site.folder / "plugins.lock"
+    lock.write_text("version: 1\ndistributions: {}\n")
+    site.policy.write_text(f"plugins: {{locked: {lock}}}\n")
+    for text in ("", "plugins: {locked: own.lock}\n"):
+        site.project.write(f"version: 1\n{text}", "aetherflow.yaml")
+        site.project.write("version: 1\ndistributions: {}\n", "own.lock")
+        with pytest.raises(PluginLockError, match="plugins.lock says: it is not in it" if not text else "own.lock"):
+            catalog_for(site.snapshot()).find("aetherflow.steps", "sleep")
+        assert len(site.snapshot().rules.locks.files) == 1 + bool(text)
+    lock.chmod(0o666)
+    with pytest.raises(SpecError, match="AF1601"):
+        site.snapshot()
+    site.policy.write_text("plugins: {locked: plugins.lock}\n")
+    with pytest.raises(SpecError, match="is not an absolute path"):
+        site.snapshot()
+
+
+def test_versions_of_the_policy_and_of_the_project_both_hold(site: Site) -> None:
+    site.policy.write_text('mode: enterprise\nplugins: {allow: ["Acme_A>=2"]}\n')
+    site.project.write('plugins: {allow: ["acme-a<3"]}\n', "aetherflow.yaml")
+    rules = site.snapshot().rules
+    entry = PluginEntry("aetherflow.steps", "x", "acme-a", "2.5", "acme_a:X")
+    assert rules.allows(entry)
+    for version in ("1.0", "3.0"):
+        assert not rules.allows(entry._replace(version=version))

@@ -11,6 +11,7 @@ from aetherflow.core.base import owners
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem
+from aetherflow.core.host.requirements import names_only
 from aetherflow.core.runtime.environment.trust import require_by
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 POLICY_FILE = "/etc/aetherflow/policy.yaml"
 """Fixed when the program is built: what names another file, such as a variable, could loosen the policy."""
 LOOSENS = "AF1610"
-NAMED_KEYS = frozenset({("plugins", "allow"), ("plugins", "paths"), ("plugins", "modules"), ("paths", "env")})
+ALLOWED: DocPath = ("plugins", "allow")
+NAMED_KEYS = frozenset({ALLOWED, ("plugins", "paths"), ("plugins", "modules"), ("paths", "env")})
 """Keys that reach code in the runner, or a file as a variable: in enterprise mode what they do not name is refused."""
 
 
@@ -64,9 +66,23 @@ class Administrator(NamedTuple):
         return any(found.is_relative_to(os.path.realpath(root)) for root in limit)
 
     def within(self, key: DocPath, names: Iterable[str]) -> bool:
-        """Whether all names are among those of a key; True if the key fixes nothing."""
+        """Whether all names are among those of a key; True if the key fixes nothing.
+
+        Of distributions the names are compared: their versions have to satisfy both sides, see `requirements.both`.
+        """
         limit = self.limit(key)
-        return limit is None or set(names) <= set(limit)
+        if limit is None:
+            return True
+        if key == ALLOWED:
+            return names_only(names) <= names_only(limit)
+        return set(names) <= set(limit)
+
+    def insecure(self, connector: str, path: str, at: Location) -> Problem | None:
+        """The finding for a setting of a resource that gives up a protection; None if the policy leaves it."""
+        limit = self.spec.insecure
+        if limit is None or any(fnmatchcase(connector, pattern) for pattern in limit):
+            return None
+        return self.loosened(("insecure",), f"{path} of a {connector} is INSECURE, which", at)
 
     def why_refused(self, section: str, name: str) -> str | None:
         """Why a step type, or a connector as `kind:driver`, may not be used; None if it may."""

@@ -1,29 +1,39 @@
-"""The distributions and hooks that the settings allow."""
+"""The rules for plugins that the settings, the project file and the policy make, and the hooks that they leave."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from aetherflow.core.base.errors import PluginNotAllowedError
+from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import first_party
-from aetherflow.core.host.hooks import Hooks, load_hooks, name_of, select_hooks
+from aetherflow.core.host.hooks import Hooks, load_hooks, may_implement, name_of, select_hooks
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks, installed_in
-from aetherflow.core.host.names import STATUS
-from aetherflow.core.runtime.environment.administrator import administrator
+from aetherflow.core.host.names import CONNECTORS, STATUS, STEPS, shown
+from aetherflow.core.host.rules import Rules
+from aetherflow.core.runtime.environment.administrator import Administrator, administrator
 from aetherflow.core.runtime.environment.beside import is_module_beside
 from aetherflow.core.runtime.environment.layers import Layers
+from aetherflow.core.runtime.environment.lock_files import locks_of
 from aetherflow.core.runtime.environment.policing import police, under_policy
-from aetherflow.core.runtime.environment.project import load_project
+from aetherflow.core.runtime.environment.project import Project, load_project
 from aetherflow.core.runtime.environment.settings import Settings, load_with_sources
-from aetherflow.core.runtime.environment.spec.project import PluginsSpec
 
 
-def allowed_distributions(settings: Settings, plugins: PluginsSpec) -> frozenset[str] | None:
-    """The distributions whose plugins enterprise mode accepts; None (all) in any other mode."""
-    return first_party() | set(plugins.allow) if settings.mode == "enterprise" else None
+def rules_of(settings: Settings, project: Project, policy: Administrator | None, *, locked: bool = True) -> Rules:
+    """The rules of a project, which is under the policy already. Unless `locked`, its lock files are not read.
+
+    Raises SpecError for a bad lock file.
+    """
+    plugins = project.spec.plugins
+    rules = Rules(plugins.prefer, plugins.allow if settings.mode == "enterprise" else None, plugins.block)
+    if policy is not None:
+        insecure = policy.insecure if policy.spec.insecure is not None else None
+        rules = rules._replace(refused=partial(_refused, policy), insecure=insecure)
+    return rules._replace(locks=locks_of(project, policy)) if locked else rules
 
 
-def rules_in(folder: Path, env: Mapping[str, str]) -> tuple[Settings, PluginsSpec]:
-    """Settings and rules for plugins in a folder, for what needs no whole environment: no code and no env file is read.
+def rules_in(folder: Path, env: Mapping[str, str]) -> Rules:
+    """The rules in a folder, for what needs no whole environment: no code and no env file is read.
 
     Raises SpecError, SettingsError.
     """
@@ -33,41 +43,48 @@ def rules_in(folder: Path, env: Mapping[str, str]) -> tuple[Settings, PluginsSpe
         project = under_policy(policy, project)
         overrides = {"mode": "enterprise"} if policy.enterprise else None
     settings, _ = load_with_sources(overrides, env=env, project=project, run_module=False)
-    return settings, project.spec.plugins
+    return rules_of(settings, project, policy)
 
 
-def require_allowed(distribution: str, what: str, folder: Path, env: Mapping[str, str]) -> None:
-    """PluginNotAllowedError if the rules in a folder do not allow a distribution; ours always are."""
-    if distribution in first_party():
-        return
-    allowed = allowed_distributions(*rules_in(folder, env))
-    if allowed is not None and distribution not in allowed:
-        message = f"{what} of {distribution} is not allowed in enterprise mode"
-        raise PluginNotAllowedError(message, fix=f"add {distribution} to plugins.allow in the project file")
+def usable_in(group: str, name: str, folder: Path, env: Mapping[str, str]) -> PluginEntry:
+    """The plugin of that name which the rules in a folder leave; nothing is imported.
+
+    Where ours is the only one of the name, no rules are read. Raises what `Catalog.find` and `rules_in` raise.
+    """
+    entries = installed_in(group)
+    named = {entry.distribution for entry in entries if entry.name == name}
+    rules = Rules() if named <= first_party() else rules_in(folder, env)
+    return Catalog(entries, rules=rules).find(group, name)
 
 
 def hooks_for(
-    settings: Settings, plugins: PluginsSpec, flow_folder: Path | None = None
+    rules: Rules, flow_folder: Path | None = None, *, only: str | None = None
 ) -> tuple[Hooks | None, tuple[str, ...]]:
     """Load the installed hooks that are not blocked; returns them (None if there are none) and the skipped ones.
 
-    Hooks whose module is in `flow_folder` or below are skipped and named. Raises PluginNotAllowedError,
-    PluginLoadError, HookError.
+    Hooks whose module is in `flow_folder` or below are skipped and named. With `only` those that cannot implement this
+    hook are left out. Raises what `select_hooks` and `load_hooks` raise.
     """
-    if not (installed := installed_hooks()):
+    installed = [entry for entry in installed_hooks() if only is None or may_implement(entry, only)]
+    if not installed:
         return None, ()
-    found = select_hooks(plugins.block, allowed_distributions(settings, plugins), installed)
+    found = select_hooks(rules, installed)
     skipped = [entry for entry in found if flow_folder is not None and is_module_beside(_module(entry), flow_folder)]
     hooks = load_hooks(entry for entry in found if entry not in skipped)
     return hooks, tuple(f"hook {name_of(entry)}" for entry in skipped)
 
 
-def status_hooks(settings: Settings, plugins: PluginsSpec) -> Hooks | None:
+def status_hooks(rules: Rules) -> Hooks | None:
     """Likewise the hooks that only `status` asks."""
     if not (installed := installed_in(STATUS)):
         return None
-    return load_hooks(select_hooks(plugins.block, allowed_distributions(settings, plugins), installed))
+    return load_hooks(select_hooks(rules, installed))
 
 
 def _module(entry: PluginEntry) -> str:
     return entry.target.partition(":")[0].strip()
+
+
+def _refused(policy: Administrator, group: str, name: str) -> str | None:
+    section = {STEPS: "steps", CONNECTORS: "connectors"}.get(group)
+    return policy.why_refused(section, shown(group, name)) if section is not None else None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import Location
+from aetherflow.core.host.requirements import both
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 from aetherflow.core.runtime.environment.spec.project import ManifestPluginsSpec, Mode
@@ -51,7 +52,7 @@ def under_manifest(project: Project, bundle: BundleLayer) -> Project:
         update={"zip_drivers": [d for d in bundle.zip_drivers if drivers is None or d in drivers]}
     )
     given = spec.plugins.allow
-    allow = [name for name in bundle.plugins.allow if not given or name in given]
+    allow = both(given, bundle.plugins.allow) if given else bundle.plugins.allow
     prefer = {**bundle.plugins.prefer, **spec.plugins.prefer}
     update = {"allow": allow if bundle.plugins.allow else given, "prefer": prefer}
     plugins = spec.plugins.model_copy(update=update)

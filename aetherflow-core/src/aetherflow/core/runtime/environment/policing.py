@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.base.problems import Problem
+from aetherflow.core.host.requirements import both
 from aetherflow.core.runtime.environment.administrator import Administrator
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.documents import load_document
@@ -100,9 +101,10 @@ def police_manifest(policy: Administrator, bundle: BundleLayer) -> None:
 def under_policy(policy: Administrator, project: Project) -> Project:
     """The project with the policy's lists where it has none of its own; hooks that either blocks are blocked."""
     spec, fixed = project.spec, policy.spec
+    own_allow, most = spec.plugins.allow, fixed.plugins.allow
     plugins = spec.plugins.model_copy(
         update={
-            "allow": spec.plugins.allow or fixed.plugins.allow or [],
+            "allow": own_allow if most is None else both(most, own_allow or most),
             "block": [*spec.plugins.block, *fixed.plugins.block],
         }
     )

@@ -17,9 +17,10 @@ from aetherflow.core.base.redact import MIN_LENGTH, Redactor, url_secrets
 from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.host.hooks import Hooks
 from aetherflow.core.host.metadata import installed_hooks
+from aetherflow.core.host.rules import Rules
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, MAX_NODES, Limits
 from aetherflow.core.runtime.environment.administrator import Administrator, administrator
-from aetherflow.core.runtime.environment.allowed import hooks_for
+from aetherflow.core.runtime.environment.allowed import hooks_for, rules_of
 from aetherflow.core.runtime.environment.beside import (
     is_beside,
     is_module_beside,
@@ -83,6 +84,8 @@ class Snapshot(NamedTuple):
     """The version of the bundle that contains the flow; None for a flow outside of a bundle."""
     policy: Administrator | None = None
     """The administrator's policy, which the layers keep to; None if this machine has none."""
+    rules: Rules = Rules()
+    """Which of the installed plugins may be used."""
 
     @property
     def limits(self) -> Limits:
@@ -134,7 +137,8 @@ def build_snapshot(
     if bundle is not None and settings.mode == "enterprise":
         layers.refuse_settings_of(bundle)
     secrets, not_run = _secrets(settings, sources, layers, project, beside)
-    hooks, not_loaded = hooks_for(settings, project.spec.plugins, beside) if use_plugins else (None, ())
+    rules = rules_of(settings, project, policy)
+    hooks, not_loaded = hooks_for(rules, beside) if use_plugins else (None, ())
     if hooks is not None:
         layers.lay_plugins(hooks)
     if secrets is not None:
@@ -157,6 +161,7 @@ def build_snapshot(
         skipped_plugins=skipped,
         bundle=bundle,
         policy=policy,
+        rules=rules,
     )
 
 

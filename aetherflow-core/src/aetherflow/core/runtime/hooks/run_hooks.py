@@ -16,7 +16,7 @@ CALL_STEP = "aetherflow_call_step"
 def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
     """The installed hooks and the core's own (metrics, otel) that the settings enable; None if there are none.
 
-    Raises UsageError if one of the core's own cannot be loaded.
+    Raises UsageError if one of the core's own cannot be loaded, PluginError for a wrapper of steps.
     """
     own: dict[str, Any] = {}
     if settings.metrics_module:
@@ -27,7 +27,10 @@ def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
         from aetherflow.core.runtime.hooks.otel import make_tracer  # only if enabled
 
         own["otel"] = make_tracer()
-    return with_own(hooks, own)
+    found = with_own(hooks, own)
+    if found is not None:
+        found.require(CALL_STEP)  # told before anything runs, not by the first step
+    return found
 
 
 class StepWrapping:

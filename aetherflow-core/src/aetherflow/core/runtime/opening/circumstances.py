@@ -16,9 +16,13 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
 
     `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, the
     flow's path in it, and who signed which version of it; `plugins`: step type or `kind:driver` to distribution and
-    version; `env_keys`: names of the variables that did not come from the process's environment.
+    version; `locks`: sha256 of the lock files that hold; `locked`: distribution of a plugin to what the first of them
+    says of its files; `env_keys`: names of the variables that did not come from the process's environment.
     """
     found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
+    if (locks := flow.catalog.rules.locks).files:
+        found["locks"] = [lock.sha256 for lock in locks.files]
+        found["locked"] = _locked(flow)
     if (profiles := flow.profiles.document) is not None:
         found["profiles"] = hashlib.sha256(profiles.text.encode()).hexdigest()
     if keys := sorted(key for key, origin in flow.snapshot.origins.items() if origin.kind != "os"):
@@ -44,7 +48,20 @@ def plugin_changes(recorded: Mapping[str, Any], flow: PreparedFlow) -> list[Plug
         if before != present and FOLDER not in before + present:
             (old, _, version), (new, _, other) = before.rpartition(" "), present.rpartition(" ")
             found.add(PluginChange(old, version, other) if old and old == new else PluginChange(name, before, present))
+    for name, hashed in _locked(flow).items():
+        before = recorded.get("locked", {}).get(name, hashed)
+        if before != hashed and name not in {change.name for change in found}:
+            found.add(PluginChange(name, _short(before), _short(hashed)))
     return sorted(found)
+
+
+def _locked(flow: PreparedFlow) -> dict[str, str]:
+    return flow.catalog.rules.locks.recorded(text.rpartition(" ")[0] for text in _plugins(flow).values())
+
+
+def _short(hashed: str) -> str:
+    kind, _, digest = hashed.partition(":")
+    return f"{kind} {digest[:12]}"
 
 
 def _plugins(flow: PreparedFlow) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aetherflow.core.kernel.yaml.flow import SpecModel
-from aetherflow.core.runtime.environment.spec.project import Mode
+from aetherflow.core.runtime.environment.spec.project import HookName, Mode, Requirement
 
 
 class PolicyRootsSpec(SpecModel):
@@ -30,8 +30,13 @@ class PolicyPathsSpec(SpecModel):
 class PolicyPluginsSpec(SpecModel):
     """The code that may run inside of the runner."""
 
-    allow: list[str] | None = Field(None, description="Distributions that projects may allow, besides our own")
-    block: list[str] = Field([], description="Hooks that are never loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    allow: list[Requirement] | None = Field(
+        None, description="Distributions that projects may allow, besides our own: NAME or NAME>=2,<3"
+    )
+    block: list[HookName] = Field([], description="Hooks that are never loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    locked: str | None = Field(
+        None, description="File of `plugins lock`, absolute and root's alone: it holds besides that of a project"
+    )
     paths: list[str] | None = Field(None, description="Folders that plugin paths and the secrets file must stand in")
     modules: list[str] | None = Field(
         None, description="Python modules that may be the secrets, metrics or settings module"
@@ -70,6 +75,9 @@ class AdministratorSpec(SpecModel):
     steps: NamesSpec = Field(default_factory=NamesSpec, description="Step types that may be used")
     connectors: NamesSpec = Field(default_factory=NamesSpec, description="Connectors that may be used, as kind:driver")
     bundles: PolicyBundlesSpec = Field(default_factory=PolicyBundlesSpec, description="Bundles that may be used")
+    insecure: list[str] | None = Field(
+        None, description="Connectors, as kind:driver, whose resources may give up a protection; left out: all"
+    )
     zip_drivers: list[str] | None = Field(None, description="Archive drivers that projects may accept")
     child_env: list[str] | None = Field(None, description="Environment keys that projects may pass to children")
     unmasked: list[str] | None = Field(None, description="Environment keys that projects may leave unmasked")

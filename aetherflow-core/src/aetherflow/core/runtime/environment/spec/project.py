@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag, any_case
 from aetherflow.core.kernel.yaml.flow import SpecModel
@@ -47,22 +47,46 @@ class LogSpec(SpecModel):
     otel: Flag = Field(False, description="Send spans of runs, jobs and steps to OpenTelemetry; AETHERFLOW_OTEL")
 
 
+def _requirement(value: str) -> str:
+    from aetherflow.core.host.requirements import checked  # most projects have no rules for plugins
+
+    return checked(value)
+
+
+Requirement = Annotated[str, AfterValidator(_requirement)]
+"""A distribution, or one in some of its versions: `acme-steps`, `acme-steps>=2,<3`."""
+
+
+def _hook(value: str) -> str:
+    _requirement(value.partition(":")[0])
+    return value
+
+
+HookName = Annotated[str, AfterValidator(_hook)]
+"""Hooks of a distribution: a requirement, or `DISTRIBUTION:NAME`."""
+
+
 class PluginsSpec(SpecModel):
     """Which plugins may be used."""
 
     paths: list[str] = Field([], description="Files and folders of local plugins; AETHERFLOW_PLUGIN_PATHS")
-    prefer: dict[str, str] = Field(
+    prefer: dict[str, Requirement] = Field(
         {}, description="Which distribution wins a name: steps.NAME, connectors.KIND.DRIVER, commands.NAME"
     )
-    allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
-    block: list[str] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    allow: list[Requirement] = Field(
+        [], description="Distributions whose plugins enterprise mode accepts, besides our own: NAME or NAME>=2,<3"
+    )
+    block: list[HookName] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
+    locked: str | None = Field(None, description="File of `plugins lock`: only what is as it says is loaded")
 
 
 class ManifestPluginsSpec(SpecModel):
     """Which plugins the bundle may use."""
 
-    allow: list[str] = Field([], description="Distributions whose plugins enterprise mode accepts, besides our own")
-    prefer: dict[str, str] = Field(
+    allow: list[Requirement] = Field(
+        [], description="Distributions whose plugins enterprise mode accepts, besides our own: NAME or NAME>=2,<3"
+    )
+    prefer: dict[str, Requirement] = Field(
         {}, description="Which distribution wins a name: steps.NAME or connectors.KIND.DRIVER"
     )
 
