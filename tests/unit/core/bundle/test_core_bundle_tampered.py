@@ -12,7 +12,7 @@ from core_bundle_store import FLOW, store
 
 from aetherflow.core.bundle import sshsig
 from aetherflow.core.bundle.failures import BundleSignatureError
-from aetherflow.core.bundle.signed import Rules, rules_for
+from aetherflow.core.bundle.signed import SigningRules, rules_for
 from aetherflow.core.bundle.statement import NAMESPACE, read_statement, statement_of
 
 KINDS = 12
@@ -77,7 +77,7 @@ def tampered(tree: dict[str, bytes], other: dict[str, bytes], number: int) -> di
     return found
 
 
-def judged(rules: Rules, tree: dict[str, bytes]) -> None:
+def judged(rules: SigningRules, tree: dict[str, bytes]) -> None:
     rules.judge({path: sha256(data).hexdigest() for path, data in tree.items()}, lambda path, _: tree[path])
 
 

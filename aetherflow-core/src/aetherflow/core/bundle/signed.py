@@ -67,7 +67,7 @@ class Signed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SigningRules:
     """Who may sign a bundle, and whether an older version may take the place of a newer one."""
 
     signers: Path
@@ -178,27 +178,27 @@ class Rules:
         return shlex.join(["aetherflow", "bundle", "sign", "--key", "FILE", *more, *self.named])
 
 
-def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Sequence[str]) -> Rules | None:
+def rules_of(policy: Administrator, bundle_id: str, manifest: Path, named: Sequence[str]) -> SigningRules | None:
     """The rules of the administrator's policy; None if it names no signers. SpecError if others may write the file."""
     if policy.spec.bundles.signers is None:
         return None
     path = Path(policy.document.file).parent / policy.spec.bundles.signers
     require_by(frozenset({owners.ROOT}), path, "whose bundles are used")
-    return Rules(path, bundle_id, manifest, tuple(named), policy.spec.bundles.rollback == "forbid")
+    return SigningRules(path, bundle_id, manifest, tuple(named), policy.spec.bundles.rollback == "forbid")
 
 
-def rules_for(signers: Path, bundle_id: str, manifest: Path, named: Sequence[str]) -> Rules:
+def rules_for(signers: Path, bundle_id: str, manifest: Path, named: Sequence[str]) -> SigningRules:
     """The rules of a signers' file that a command names. SpecError if others may write it."""
-    return Rules(require(signers, "whose bundles are accepted"), bundle_id, manifest, tuple(named))
+    return SigningRules(require(signers, "whose bundles are accepted"), bundle_id, manifest, tuple(named))
 
 
-def judge_version(rules: Rules, store: BundleStore, version: Version) -> Signed:
-    """The signature of a version in the store, or of one that is about to be stored. As `Rules.judge`."""
+def judge_version(rules: SigningRules, store: BundleStore, version: Version) -> Signed:
+    """The signature of a version in the store, or of one that is about to be stored. As `SigningRules.judge`."""
     return rules.judge(_hashes(version), lambda path, limit: _content(store, version, path, limit))
 
 
-def require_later(rules: Rules, store: BundleStore, after: Statement, back: str, reason: str) -> None:
-    """BundleOlderError if the version may not become the active one of the store, as `Rules.refuse_older` says."""
+def require_later(rules: SigningRules, store: BundleStore, after: Statement, back: str, reason: str) -> None:
+    """BundleOlderError if the version may not become the active one of the store: see `SigningRules.refuse_older`."""
     active = store.active()
     if active is None or not store.has(active):
         return

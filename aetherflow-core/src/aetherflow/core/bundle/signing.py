@@ -91,7 +91,7 @@ def release_of(manifest: Manifest, catalog: Catalog, env: Mapping[str, str], giv
 
 
 def content_in(folder: Path) -> Callable[[str, int], bytes]:
-    """Reads files of a tree, as `Rules.judge` asks for them."""
+    """Reads files of a tree, as `SigningRules.judge` asks for them."""
 
     def read(path: str, limit: int) -> bytes:
         with (folder / path).open("rb") as file:

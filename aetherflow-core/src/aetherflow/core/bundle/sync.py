@@ -22,7 +22,7 @@ from aetherflow.core.bundle.verify import check_version
 from aetherflow.core.contracts.bundle_source import BundleSource
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.signed import Rules, Signed
+    from aetherflow.core.bundle.signed import Signed, SigningRules
 
 RECORD_VERSION = 1
 
@@ -39,7 +39,7 @@ class SyncRequest:
     """The files that the bundle must contain, each with what is said if it does not."""
     strict_fingerprint: bool = False
     fetch_policy: str = "cache_check"
-    rules: "Rules | None" = None
+    rules: "SigningRules | None" = None
     """What is asked of signatures: nothing becomes the active version, or stays it, that they do not admit."""
     named: tuple[str, ...] = ()
     """The options that name the bundle and its store on a command line, for advice."""

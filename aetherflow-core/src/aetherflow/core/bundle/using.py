@@ -23,7 +23,7 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapsho
 from aetherflow.core.runtime.workspace.places import work_root as work_root_of
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.signed import Rules
+    from aetherflow.core.bundle.signed import SigningRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def using_bundle(
         yield BundleInUse(path, snapshot, done)
 
 
-def signing_rules(snapshot: Snapshot, manifest: Manifest, named: Sequence[str]) -> "Rules | None":
+def signing_rules(snapshot: Snapshot, manifest: Manifest, named: Sequence[str]) -> "SigningRules | None":
     """What the administrator's policy asks of the signature of a bundle; None if it names no signers. SpecError.
 
     `named` are the options that name the bundle on a command line.

@@ -10,7 +10,7 @@ from aetherflow.core.cli.arguments import ConfigOption
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.manifest import Manifest
-    from aetherflow.core.bundle.signed import Rules
+    from aetherflow.core.bundle.signed import SigningRules
     from aetherflow.core.bundle.store import BundleStore
     from aetherflow.core.bundle.sync import SyncResult
     from aetherflow.core.runtime.environment.snapshot import Snapshot
@@ -39,7 +39,7 @@ class BundleHere(NamedTuple):
     named: list[str]
     """The same, with its store."""
 
-    def rules(self) -> "Rules | None":
+    def rules(self) -> "SigningRules | None":
         """What the administrator's policy asks of signatures; None if it names no signers. SpecError."""
         from aetherflow.core.bundle.using import signing_rules
 

@@ -9,7 +9,7 @@ from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.bundle.signed import Rules
+    from aetherflow.core.bundle.signed import SigningRules
     from aetherflow.core.cli.bundle_context import BundleHere
 
 SCHEMA = 1
@@ -137,7 +137,7 @@ def _passphrase(here: "BundleHere") -> str | None:
     return found
 
 
-def _rules(here: "BundleHere", signers: Path | None) -> "Rules | None":
+def _rules(here: "BundleHere", signers: Path | None) -> "SigningRules | None":
     if signers is None:
         return here.rules()
     from aetherflow.core.bundle.signed import rules_for
@@ -145,7 +145,7 @@ def _rules(here: "BundleHere", signers: Path | None) -> "Rules | None":
     return rules_for(signers, here.store.bundle_id, here.manifest.path, here.words)
 
 
-def _of_store(here: "BundleHere", rules: "Rules | None") -> dict[str, Any]:
+def _of_store(here: "BundleHere", rules: "SigningRules | None") -> dict[str, Any]:
     from aetherflow.core.bundle.verify import check_blobs, check_version
 
     store = here.store
@@ -161,7 +161,7 @@ def _of_store(here: "BundleHere", rules: "Rules | None") -> dict[str, Any]:
     return _judged(report, lambda: judge_version(rules, store, store.version(active)).as_json())
 
 
-def _of_folder(here: "BundleHere", rules: "Rules | None", folder: Path) -> dict[str, Any]:
+def _of_folder(here: "BundleHere", rules: "SigningRules | None", folder: Path) -> dict[str, Any]:
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.bundle.signing import content_in, release_of
     from aetherflow.core.runtime.environment.policy import catalog_for

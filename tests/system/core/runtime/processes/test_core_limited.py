@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from aetherflow.core.api import (
     StepResult,
     register_step,
 )
+from aetherflow.core.base import durable
 from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.runtime.processes.limited import LimitedCall
 from aetherflow.core.testing import FlowProject, Ran
@@ -104,6 +107,18 @@ def test_arguments_and_result_are_json_and_no_variables_pass(
     assert found["what"] == given
     assert not found["slow"], "an error of the public API costs the child no more than itself"
     assert [name for name in found["names"] if not name.startswith(("AETHERFLOW_", "LC_"))] == []
+
+
+def test_a_child_that_is_slow_to_read_gets_all_of_a_long_call(tmp_path: Path) -> None:
+    program = (
+        "import json, os, sys, time\n"
+        "while not os.path.exists('go'): time.sleep(0.01)\n"
+        "print(json.dumps({'result': len(json.load(sys.stdin)['arguments']['text'])}))"
+    )
+    call = LimitedCall("a:b", {"text": "x" * MIB}, "a.bin", memory_bytes=64 * MIB, cpu_seconds=20, fix="")
+    child = durable.spawn([sys.executable, "-c", program], cwd=tmp_path, env={}, stdin=subprocess.PIPE)
+    # `check` comes after the first wait for the answer: the pipe is full by then
+    assert call.finish(child, (tmp_path / "go").touch) == MIB
 
 
 def test_a_plan_may_call_and_makes_no_folder(project: FlowProject) -> None:

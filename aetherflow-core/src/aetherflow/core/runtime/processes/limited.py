@@ -1,15 +1,17 @@
 """Calls a function in a child process with limits of memory and CPU time."""
 
+import contextlib
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import AetherflowError, LimitExceededError, ProcessError
@@ -45,14 +47,15 @@ class LimitedCall:
         """Send the call to its child and return the result; `check` is called regularly and may raise."""
         # folders given to this process by PYTHONPATH or by code hold installed modules, too
         path = [str(Path(folder).absolute()) for folder in sys.path]
-        asked: bytes | None
         asked = json.dumps({"function": self.function, "arguments": dict(self.arguments), "path": path}).encode()
+        # not by `communicate`: after a timeout it writes nothing more, and a child that is slow to start waits for ever
+        threading.Thread(target=_feed, args=(process.stdin, asked), daemon=True).start()
+        process.stdin = None
         while True:
             try:
-                out, err = process.communicate(asked, timeout=POLL_SECONDS)
+                out, err = process.communicate(timeout=POLL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                asked = None
                 check()
         check()
         if process.returncode or not out:
@@ -95,3 +98,8 @@ class LimitedCall:
                 return error
         first = told["classes"][0][1]
         return ProcessError(f"{self.subject}: its decoder failed: {first}: {told['text']}", fix=self.fix)
+
+
+def _feed(stdin: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), stdin:  # it has ended without reading all
+        stdin.write(data)
