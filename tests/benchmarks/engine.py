@@ -34,6 +34,8 @@ PATIENCE = 60.0
 class Interleaved:
     """An observer of a run that makes bare commits between its steps: both see the same disk at the same time."""
 
+    any_thread = True  # as those of the command `run`
+
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
         self._ended = 0

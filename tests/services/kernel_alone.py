@@ -152,6 +152,8 @@ class Nothing:
 class Told:
     """Writes events to a file."""
 
+    bound = False
+
     def emit(self, event: str, **fields: Any) -> None:
         """Write one."""
         with (FOLDER / "events").open("a") as file:

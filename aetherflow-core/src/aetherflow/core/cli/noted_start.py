@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class NotedStart:
     """What is known of a start so far."""
 
+    any_thread = True
+
     def __init__(
         self,
         flow: Path | None,

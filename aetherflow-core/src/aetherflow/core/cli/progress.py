@@ -34,6 +34,8 @@ def make_observer(*, quiet: bool, log_format: str) -> ProgressObserver:
 class QuietObserver:
     """Ignores all events, for `--quiet`."""
 
+    any_thread = True
+
     def __call__(self, event: str, fields: dict[str, Any]) -> None: ...
 
     def close(self) -> None: ...
@@ -41,6 +43,8 @@ class QuietObserver:
 
 class LineObserver:
     """Writes one line per event, and the output of children unchanged; no progress."""
+
+    any_thread = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -58,6 +62,8 @@ class LineObserver:
 
 class JsonObserver:
     """Writes one JSON object per event, also for the output of children, with time, level and ids; no progress."""
+
+    any_thread = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -81,6 +87,8 @@ class JsonObserver:
 
 class LiveObserver:
     """Writes finished steps as lines, and redraws a line for the running step with its elapsed time and progress."""
+
+    any_thread = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

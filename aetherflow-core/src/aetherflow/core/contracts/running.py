@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 class EventSink(Protocol):
     """Receives the events of a run."""
 
+    @property
+    def bound(self) -> bool:
+        """Whether the start and the end of a step must be told in the thread of the run."""
+
     def emit(self, event: str, **fields: Any) -> None:
         """Deliver an event now; fields that are None are left out."""
 

@@ -138,6 +138,8 @@ class FlowCalls:
 class _Relay:
     """Writes the events of an inner run to the output of the step, so that its log contains them."""
 
+    any_thread = True
+
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._step = ""

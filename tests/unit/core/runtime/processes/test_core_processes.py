@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -13,7 +13,7 @@ from aetherflow.core.api import ConnectorError, Step, StepCancelledError, StepTi
 from aetherflow.core.host import catalog
 from aetherflow.core.kernel.sequencing import worker
 from aetherflow.core.kernel.sequencing.stopping import Control, Stop
-from aetherflow.core.kernel.sequencing.worker import AttemptOutcome, Worker, run_attempt
+from aetherflow.core.kernel.sequencing.worker import AttemptOutcome, Worker, run_turn
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.processes import guard_program, processes
 
@@ -46,6 +46,17 @@ def test_who_carries_a_mark(environment: bytes, found: bool) -> None:
 # Ends of an attempt
 
 
+class OneAttempt(NamedTuple):
+    """A turn of one attempt, whose result counts unless it was cancelled."""
+
+    work: Callable[[Control], Any]
+    control: Control
+
+    def run(self) -> Any:
+        result = self.work(self.control)
+        return result if self.control.error is None else None
+
+
 class Wires:
     """What an attempt needs, without a run."""
 
@@ -59,11 +70,8 @@ class Wires:
         self.interrupts += 1
 
     def run(self, work: Callable[[Control], Any], limit: float | None = None, grace: float = 0.3) -> Any:
-        control = Control(self.stop)
         connectors: Any = self
-        return run_attempt(
-            lambda: work(control), control, self.worker, self.processes, connectors, grace, limit
-        )  # fmt: skip
+        return run_turn(OneAttempt(work, Control(self.stop)), self.worker, self.processes, connectors, grace, limit)
 
 
 @pytest.fixture

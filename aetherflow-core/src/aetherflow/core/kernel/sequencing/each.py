@@ -8,11 +8,12 @@ from aetherflow.core.base.errors import ItemsFailedError, StateError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import said
 from aetherflow.core.base.typed import typed_anywhere
+from aetherflow.core.kernel.sequencing.attempts import Done, ms_since
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of, fix_of, message_of
 from aetherflow.core.kernel.sequencing.items import SHOWN_NAMES, Item, items_of, listed, loop_of
 from aetherflow.core.kernel.sequencing.quarantine import Quarantine
-from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
+from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.verification import Verification
 from aetherflow.core.kernel.state.reasons import StateReason
@@ -120,7 +121,9 @@ class ForEach:
             names = listed([item.name for item, _ in aside])
             reason = said(StateReason.QUARANTINED, count=len(aside), total=total, names=names)
         try:
-            return self._runner.hand_over(work, Done(Status.SKIPPED if skipped else Status.SUCCESS, outputs, reason))
+            return self._runner.attempts.hand_over(
+                work, Done(Status.SKIPPED if skipped else Status.SUCCESS, outputs, reason)
+            )
         except StateError:
             raise
         except Exception as error:  # as for any step: no SUCCESS without its stored result

@@ -9,8 +9,9 @@ from aetherflow.core.base.errors import (
     StepTimeoutError,
 )
 from aetherflow.core.contracts.kinds import QUARANTINE_STEP
+from aetherflow.core.kernel.sequencing.attempts import Done
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, Work
-from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
+from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.yaml.loader import RawString
 

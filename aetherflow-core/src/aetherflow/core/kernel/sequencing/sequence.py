@@ -7,6 +7,7 @@ from typing import Any
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, ResolverError, WhenError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import Reason, said
+from aetherflow.core.kernel.sequencing.attempts import Done, ms_since
 from aetherflow.core.kernel.sequencing.execution import JobRun, StepFailedError, StepTrace, StepUnknownError, Work
 from aetherflow.core.kernel.sequencing.failure import error_code_of
 from aetherflow.core.kernel.sequencing.gates import blocked_by, skipped_by, when_holds
@@ -14,7 +15,7 @@ from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.plan import Plan, Verdict
 from aetherflow.core.kernel.sequencing.results import JobSummary
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
-from aetherflow.core.kernel.sequencing.steps import Done, StepRunner, ms_since
+from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.summary import job_summary, template_entry
 from aetherflow.core.kernel.sequencing.verification import Verification
@@ -118,11 +119,13 @@ class Sequence:
     def _steps(self, job: JobRun) -> None:
         state, job_id = self._state, job.spec.id
         started: Started | None = None
+        steps, index = job.spec.steps, 0
         try:
-            for index, step in enumerate(job.spec.steps):
-                done = self._step(job, step, index, started)
-                if done.status is Status.SKIPPED and step.on_no_data == "skip_job":
-                    self._short_circuit(job, index + 1, done.reason)
+            while index < len(steps):
+                done = self._step(job, steps[index], index, started)
+                index += done.steps
+                if done.status is Status.SKIPPED and steps[index - 1].on_no_data == "skip_job":
+                    self._short_circuit(job, index, done.reason)
                     return
                 started = done.next
         except StepFailedError as error:
@@ -187,7 +190,7 @@ class Sequence:
         """Run or reuse one step; `started` is its first attempt if the start is already recorded."""
         runner, path = self._runner, (*job.path, "steps", index)
         if started is not None:
-            return runner.run(started.work, started, self._following(job, index + 1))
+            return runner.run(started.work, started, self._following)
         if (stored := runner.done_before(StepKey(job.spec.id, step.id))) is not None:
             job.steps[step.id] = stored.outputs
             job.outputs |= self._promoted_before(job, step, stored, path)
@@ -199,7 +202,7 @@ class Sequence:
 
             return ForEach(self._runner, self._verification).run(job, step, path)
         work = runner.work(job, step, path)
-        return self._verification.answer(work) or runner.run(work, following=self._following(job, index + 1))
+        return self._verification.answer(work) or runner.run(work, follow=self._following)
 
     def _promoted_before(self, job: JobRun, step: StepSpec, done: Done, path: DocPath) -> dict[str, Any]:
         """Job outputs of a reused step: as stored, else rendered again (a later step had replaced them)."""
@@ -210,15 +213,16 @@ class Sequence:
                 found = {name: made[name] for name in step.outputs} | found
         return found
 
-    def _following(self, job: JobRun, index: int) -> Work | None:
-        """The next step, if it can start without further checks; else None."""
+    def _following(self, work: Work) -> Work | None:
+        """The step after that of `work`, if it can start without further checks; else None."""
+        job, index = work.job, int(work.path[-1]) + 1
         if index >= len(job.spec.steps) or (step := job.spec.steps[index]).for_each is not None:
             return None
         found = self._state.steps.latest.get(StepKey(job.spec.id, step.id))
         if found is not None and (found.status in DONE_STEP or found.effect == "once"):
             return None
         try:
-            work = self._runner.work(job, step, (*job.path, "steps", index))
+            following = self._runner.work(job, step, (*job.path, "steps", index))
         except (AetherflowError, StepFailedError):
             return None  # reported when the step's turn comes
-        return work if work.effect != "once" else None
+        return following if following.effect != "once" else None

@@ -45,10 +45,17 @@ class Control:
         self.stop = stop
         self.closed = False
         """True once the attempt is over, even if its thread goes on: its effects are refused from then on."""
+        self._closing = threading.Lock()
         self.error: BaseException | None = None
         """The error that the attempt ends with, if it was cancelled (not stopped with the run)."""
         self._ended_by: EndedBy = "signal"
         self._flows: list[Stop] = []
+
+    def close(self) -> bool:
+        """The attempt is over. True for the first who says so: the others have no say in how it ended."""
+        with self._closing:
+            first, self.closed = not self.closed, True
+        return first
 
     @contextlib.contextmanager
     def around(self, flow: Stop) -> Iterator[None]:

@@ -1,8 +1,9 @@
 """Interrupted `once` steps: a recorded decision, or the step's `verify`, tells whether the step was done."""
 
 from aetherflow.core.base.errors import PluginError, StateError
+from aetherflow.core.kernel.sequencing.attempts import Done
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, StepTrace, StepUnknownError, Work, undecided
-from aetherflow.core.kernel.sequencing.steps import Done, StepRunner
+from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.transitions import Status
 

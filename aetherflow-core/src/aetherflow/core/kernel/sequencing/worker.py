@@ -1,11 +1,11 @@
-"""Executing an attempt: a worker thread runs the step; the thread of the run waits and starts its children."""
+"""Executing attempts: a worker thread runs the steps; the thread of the run waits and starts their children."""
 
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aetherflow.core.base.errors import StepError, StepTimeoutError
 from aetherflow.core.contracts.context import RunContext
@@ -22,32 +22,40 @@ KILL_WAIT_SECONDS = 1.0
 
 
 class AttemptOutcome(NamedTuple):
-    """How an attempt ended: with a result, an error, or neither if it did not end within the grace time of a stop.
+    """How a turn ended: with a result, an error, or neither if it did not end within the grace time of a stop.
 
-    `stopped` is set if the attempt was ended, and says why. A result together with `stopped` means that the step
-    finished in spite of a stop of the run; a time limit or lost lock always gives an error.
+    `stopped` is set if its last attempt was ended, and says why. A result together with `stopped` means that the step
+    finished in spite of a stop of the run.
     """
 
-    result: StepResult | None = None
+    result: Any = None
     error: BaseException | None = None
     stopped: EndedBy | None = None
 
 
-StepCall = Callable[[], StepResult]
+class Turn(Protocol):
+    """What the worker thread does at one request: an attempt, and maybe others after it."""
+
+    @property
+    def control(self) -> Control:
+        """That of the attempt that runs, or ran last."""
+
+    def run(self) -> Any:
+        """Run in the worker thread. None if the result does not count, since the attempt was ended before."""
 
 
 class Worker:
     """The thread that runs the steps of a run, one after the other; started at the first."""
 
     def __init__(self) -> None:
-        self._work: SimpleQueue[tuple[StepCall, Control] | None] | None = None
+        self._work: SimpleQueue[Turn | None] | None = None
 
-    def submit(self, work: StepCall, control: Control) -> None:
-        """Run `work`; its outcome goes to the inbox of the run as the message "done"."""
+    def submit(self, turn: Turn) -> None:
+        """Run `turn`; its outcome goes to the inbox of the run as the message "done"."""
         if self._work is None:
             self._work = SimpleQueue()
             threading.Thread(target=_serve, args=(self._work,), name="step", daemon=True).start()
-        self._work.put((work, control))
+        self._work.put(turn)
 
     def close(self) -> None:
         """Let the thread end once it is idle; a thread that hangs is abandoned. The next step gets a new thread."""
@@ -56,15 +64,14 @@ class Worker:
             self._work = None
 
 
-def _serve(queue: "SimpleQueue[tuple[StepCall, Control] | None]") -> None:
-    while (item := queue.get()) is not None:
-        work, control = item
+def _serve(queue: "SimpleQueue[Turn | None]") -> None:
+    while (turn := queue.get()) is not None:
         try:
-            outcome = AttemptOutcome(result=work())
+            outcome = AttemptOutcome(result=turn.run())
         except BaseException as error:  # noqa: BLE001 passed to the waiting thread, which handles it
             outcome = AttemptOutcome(error=error)
-        control.stop.inbox.put(("done", control, outcome))
-        del item, work, control, outcome  # keep no references to a step while waiting for the next
+        turn.control.stop.inbox.put(("done", turn.control, outcome))
+        del turn, outcome  # keep no references to a step while waiting for the next
 
 
 class SpawnRequest:
@@ -114,27 +121,26 @@ def call(cls: type[Step[Any]], step_id: str, inputs: Mapping[str, Any], ctx: Run
     return result
 
 
-def run_attempt(
-    work: StepCall,
-    control: Control,
+def run_turn(
+    turn: Turn,
     worker: Worker,
     processes: ChildProcesses,
     connectors: Connections,
     grace: float,
     timeout_seconds: float | None = None,
 ) -> AttemptOutcome:
-    """Run `work` in the worker thread and wait for it, starting the children that it requests.
+    """Let the worker thread run a turn and wait for it, starting the children that it requests.
 
     When the run is stopped, the time limit is reached or the attempt is cancelled, children get SIGTERM, open
     connectors are interrupted and the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A
     step that still does not end is abandoned: its thread goes on, but its context refuses every effect.
     """
-    ending = _Ending(control, processes, connectors, grace)
+    ending = _Ending(turn, processes, connectors, grace)
     limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    worker.submit(work, control)
+    worker.submit(turn)
     outcome: AttemptOutcome | None = None
     while outcome is None:
-        what, payload = _next(control, limit if ending.deadline is None else ending.deadline)
+        what, payload = _next(turn, limit if ending.deadline is None else ending.deadline)
         if what == "done":
             outcome = payload
         elif what == "spawn":
@@ -144,20 +150,21 @@ def run_attempt(
         elif what == "due" and ending.deadline is None:
             fix = "raise timeout_seconds, or look at the log for what it waits for"
             message = f"still running after {timeout_seconds:g} s, the step's time limit"
-            control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # puts "cancel" into the inbox
+            turn.control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # puts "cancel" into the inbox
             limit = None
-        elif what == "due" and ending.killed:
+        elif what == "due" and ending.killed and turn.control.close():
             worker.close()
             outcome = AttemptOutcome()
         else:
             ending.step(what)
+    control = turn.control
     ended_by = control.ended_by
-    control.closed = True
+    control.close()
     if ending.killed:
         processes.end_all(0)
     else:
         processes.end_all()
-    if control.error is not None:
+    if control.error is not None and outcome.result is None:
         return AttemptOutcome(error=control.error, stopped=ended_by)
     return AttemptOutcome(outcome.result, outcome.error, ended_by)
 
@@ -165,8 +172,8 @@ def run_attempt(
 class _Ending:
     """Ends an attempt by force, in two stages: SIGTERM, then SIGKILL."""
 
-    def __init__(self, control: Control, processes: ChildProcesses, connectors: Connections, grace: float) -> None:
-        self._control = control
+    def __init__(self, turn: Turn, processes: ChildProcesses, connectors: Connections, grace: float) -> None:
+        self._turn = turn
         self._processes = processes
         self._connectors = connectors
         self._grace = grace
@@ -180,23 +187,26 @@ class _Ending:
         self._signals += what == "signal"
         if self.deadline is None:
             self.deadline = time.monotonic() + self._grace
-            self._control.stop_flows()
+            self._turn.control.stop_flows()
             self._processes.signal_all(signal.SIGTERM)
             self._connectors.interrupt()
         elif not self.killed and (what == "due" or self._signals > 1):
             self.killed = True
-            self._control.stop_flows()
+            self._turn.control.stop_flows()
             self._processes.signal_all(signal.SIGKILL)
+            self.deadline = time.monotonic() + KILL_WAIT_SECONDS
+        elif what == "due":  # its end is being recorded
             self.deadline = time.monotonic() + KILL_WAIT_SECONDS
 
 
-def _next(control: Control, deadline: float | None) -> tuple[str, Any]:
+def _next(turn: Turn, deadline: float | None) -> tuple[str, Any]:
     """The next message; "due" once the deadline has passed, "idle" if none came within POLL_SECONDS."""
+    inbox = turn.control.stop.inbox
     while True:
         left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
         try:
-            what, owner, payload = control.stop.inbox.get(timeout=max(0.0, min(left, POLL_SECONDS)))
+            what, owner, payload = inbox.get(timeout=max(0.0, min(left, POLL_SECONDS)))
         except Empty:  # a pending signal has been handled now, and its message comes next
             return "due" if deadline is not None and time.monotonic() >= deadline else "idle", None
-        if owner is None or owner is control:
+        if owner is None or owner is turn.control:
             return what, payload

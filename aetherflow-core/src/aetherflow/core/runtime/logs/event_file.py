@@ -12,6 +12,8 @@ from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode, level_of
 class EventFile:
     """Appends events; each line is written at once, so several processes may share the file."""
 
+    any_thread = True
+
     def __init__(self, path: Path, flow_id: str, run_id: str) -> None:
         """Raises UsageError if the file cannot be opened."""
         self._ids = {"flow_id": flow_id, "run_id": run_id}

@@ -58,10 +58,13 @@ class Events:
         self._redactor = redactor
         self._observers: list[Observer] = []
         self._deferred: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+        self.bound = False
+        """Whether an observer may count on the thread of the run for all but what steps say: one that is not ours."""
 
     def add(self, observer: Observer) -> None:
-        """Add an observer of all later events."""
+        """Add an observer of all later events; one that any thread may call has `any_thread`."""
         self._observers.append(observer)
+        self.bound = self.bound or not getattr(observer, "any_thread", False)
 
     def masked(self, value: Any) -> Any:
         """The value with the run's secrets masked."""

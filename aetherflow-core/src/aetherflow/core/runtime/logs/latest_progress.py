@@ -11,6 +11,8 @@ from aetherflow.core.runtime.logs.events import encode
 class LatestProgress:
     """An observer that keeps what was reported last, until the step has ended."""
 
+    any_thread = True
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._items: dict[str, Any] = {}

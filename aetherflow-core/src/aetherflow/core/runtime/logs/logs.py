@@ -28,6 +28,8 @@ class FlowLog(logging.Handler):
     the program in which the run takes place.
     """
 
+    any_thread = True
+
     def __init__(self, flow_id: str, level: str, events: Events, *, as_json: bool) -> None:
         """`level` is the least level; `as_json` the form of records of events."""
         super().__init__()

@@ -12,6 +12,8 @@ from aetherflow.core.runtime.logs.events import NOT_WRITTEN, encode
 class RunLog:
     """The run's log: JSON lines beside the state, kept after cleanup."""
 
+    any_thread = True
+
     def __init__(self, path: Path) -> None:
         """Raises StateError if the file cannot be opened: it belongs to the record of the run."""
         self.path = path

@@ -9,6 +9,8 @@ SHOWN = 500
 class StepWarnings:
     """An observer that keeps the log records of an attempt from level WARNING on."""
 
+    any_thread = True
+
     def __init__(self) -> None:
         self._first = ""
         self._count = 0
