@@ -16,7 +16,7 @@ PEERS := $(addprefix tests/system/,builtins_db/test_db_hostile.py builtins_rest/
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES) $(PEERS)
 WORKERS := 2
 # Bytecode is kept even where the environment forbids it: pytest's rewritten modules are half of what a start costs.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,9 @@ demo: $(READY) ## run the example flow on real data
 test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half
 	@$(PYTEST) tests/unit
 
-test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=2)
+# One more than the cores of CI: a third of the time goes by waiting for servers and clocks.
+test: WORKERS := 3
+test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=3)
 	@$(PYTEST)
 
 coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low

@@ -239,7 +239,9 @@ XLSX: dict[str, Make] = {
         sheet=sheet(b'<row r="1"><c r="A1" t="str"><v>' + b"x" * (40 * MIB) + b"</v></c></row>")
     ),
     "one-long-text-everywhere.xlsx": one_long_text_everywhere,
-    "many-cells-of-few-bytes.xlsx": with_rows(repeated(b"<row>" + b"<c><v>1</v></c>" * 1000 + b"</row>", 31 * MIB)),
+    "many-cells-of-few-bytes.xlsx": lambda: xlsx(
+        sheet=sheet(repeated(b"<row>" + b"<c><v>1</v></c>" * 1000 + b"</row>", 31 * MIB))
+    ),
     "many-texts.xlsx": lambda: xlsx(strings=b"<sst>" + repeated(b"<si><t>x</t></si>", 40 * MIB) + b"</sst>"),
     "many-styles.xlsx": lambda: xlsx(styles=b"<styleSheet>" + repeated(b"<xf/>", 40 * MIB) + b"</styleSheet>"),
     "a-long-list-of-sheets.xlsx": lambda: xlsx(book=b"<workbook>" + repeated(b"<sheet/>", 40 * MIB) + b"</workbook>"),

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 UNIT = "tests/unit/"
+HOUSE = "tests/unit/architecture/"
+"""These files share the syntax trees of all modules, which take 150 MB: one worker runs them all."""
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
@@ -21,6 +23,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadGroupScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             scope: str = super()._split_scope(nodeid)
+            if scope.startswith(HOUSE):
+                return HOUSE
             return scope.partition("::")[0] if scope.startswith(UNIT) else scope
 
     return ByFile(config, log)

@@ -59,8 +59,11 @@ def greeting() -> bytes:
 
 
 FINE = b"\0\0\0\x02\0\0\0"
-BIG = b"\xff\xff\xff\0" + bytes(0xFFFFFF)
-"""A packet that says that another one belongs to it."""
+
+
+def big(number: int) -> bytes:
+    """A packet that says that another one belongs to it."""
+    return b"\xff\xff\xff" + bytes([number % 256]) + bytes(0xFFFFFF)
 
 
 def mysql(phase: str, fault: str, block: bytes | None = None) -> Serve:
@@ -99,7 +102,7 @@ def test_mysql_before_the_login_sends_little(phase: str) -> None:
             peer.recv(65_536)
         while not server.over.is_set():
             nonlocal number
-            peer.sendall(BIG[:3] + bytes([number % 256]) + BIG[4:])
+            peer.sendall(big(number))
             number += 1
 
     check_refused(MySQLConnector, serve)
@@ -126,9 +129,7 @@ def test_mysql_lies_about_a_result(answer: str, fault: str) -> None:
         if fault != "endless":
             server.misbehave(fault, peer, packet(COLUMN, number))
         while fault == "endless" and not server.over.is_set():
-            peer.sendall(
-                packet(COLUMN, number % 256) if answer == "columns" else BIG[:3] + bytes([number % 256]) + BIG[4:]
-            )
+            peer.sendall(packet(COLUMN, number % 256) if answer == "columns" else big(number))
             number += 1
 
     check_refused(MySQLConnector, serve, options={"connect_attempts": 1, "read_timeout": LIMIT})

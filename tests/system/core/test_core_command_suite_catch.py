@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Plugins that libraries of ours bring are half of what a start of pytest takes."""
 APP = """\
 import typer
 
@@ -47,7 +49,7 @@ def run_suite(folder: Path, name: str, source: str) -> str:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", "--import-mode=importlib", "test_hello.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, **BARE, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,

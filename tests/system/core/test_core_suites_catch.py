@@ -10,6 +10,8 @@ import pytest
 from aetherflow.core.cli.plugins_new import TEMPLATES
 
 pytestmark = pytest.mark.slow
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Plugins that libraries of ours bring are half of what a start of pytest takes."""
 CONNECTOR, STEP = "connector", "step"
 IMPURE = """\
     @classmethod
@@ -63,7 +65,7 @@ def run_suite(folder: Path, which: str, source: str, test: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "aetherflow.core.testing.fixtures",
          "-k", test, f"test_{which}.py"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
+        cwd=folder, env={**os.environ, **BARE, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stdout
 

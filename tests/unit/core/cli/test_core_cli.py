@@ -1,5 +1,6 @@
 """The command line: what each command imports, prints and returns."""
 
+import gc
 import json
 import re
 from typing import TYPE_CHECKING
@@ -38,6 +39,16 @@ def test_usage_errors_exit_2_and_print_nothing_on_stdout(project: "Project", arg
 def test_an_empty_argument_list_is_not_the_processes_own(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["aetherflow", "--version"])
     assert project.cli().code == 2
+
+
+def test_what_one_run_leaves_is_not_frozen_by_the_next(project: "Project") -> None:
+    """A process of a user's own that calls `main` for run after run does not grow."""
+    project.flow("jobs: []")
+    counts = []
+    for _ in range(3):
+        assert project.cli("run", "flow.yaml").code == 0
+        counts.append(gc.get_freeze_count())
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_plugins_list(project: "Project") -> None:

@@ -1,6 +1,7 @@
 """Running a flow for `run`, `resume` and `wrap`: progress on stderr, the result on stdout, the failure block."""
 
 import contextlib
+import functools
 import gc
 import sys
 import time
@@ -96,11 +97,16 @@ def execute(
         raise failure
 
 
+@functools.cache  # a second run in the same process would freeze the garbage of the first, for ever
+def _freeze_what_is_imported() -> None:
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
 def _collect_from_now_on() -> None:
     # main() disabled the collector for the imports; a run may take hours. What was imported is never looked at again,
     # nor at the end of the process
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
+    _freeze_what_is_imported()
     gc.enable()
 
 
