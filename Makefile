@@ -100,9 +100,9 @@ bounds: $(READY) ## the tests of each distribution with the oldest and the newes
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in cron dotenv loader manifest path redactor resolver when zip; do \
-	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
-	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
+	@mkdir -p .fuzz && cd .fuzz && ../$(BIN)/python ../tests/fuzz/fuzz.py 2> targets.log | xargs -P $$(nproc) -I TARGET sh -c \
+	  'echo "fuzzing TARGET ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py TARGET $(or $(SECONDS),60) > TARGET.log 2>&1 \
+	  || { tail -20 TARGET.log; exit 1; }; echo "TARGET: $$(tail -1 TARGET.log)"'
 
 torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHERFLOW_TORTURE_SEED=...)
 	@seed=$${AETHERFLOW_TORTURE_SEED:-$$(date +%s)}; failed=0; \

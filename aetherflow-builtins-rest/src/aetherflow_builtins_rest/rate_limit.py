@@ -39,8 +39,9 @@ def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header (RFC 9110, 10.2.3), a number or a date, asks for; None if unreadable."""
     if not value:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    text = value.strip()
+    if text.isdecimal():
+        return float(text)
     try:
         at = parsedate_to_datetime(value)
     except ValueError:
