@@ -42,8 +42,12 @@ def test_a_stop_ends_a_connect_and_what_it_returns_later_is_closed() -> None:
 def test_a_connect_gives_its_result_or_its_error() -> None:
     stops = Stops()
     assert stops.opened(0, lambda: "connection", pytest.fail) == "connection"
-    with pytest.raises(ZeroDivisionError):
-        stops.opened(0, lambda: int(1 / 0), pytest.fail)
+
+    def refused() -> str:
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        stops.opened(0, refused, pytest.fail)
 
 
 def test_a_pause_ends_with_a_stop() -> None:
