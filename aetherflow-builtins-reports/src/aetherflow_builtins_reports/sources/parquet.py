@@ -14,14 +14,16 @@ _BATCH_ROWS = 8 * CHUNK_ROWS
 class ParquetSource:
     """A Parquet file, read in batches; without `has_header` its column names are ignored."""
 
-    def __init__(self, path: Path, *, has_header: bool = True, closing: Callable[[], object] = lambda: None) -> None:
+    closing: Callable[[], object] = staticmethod(lambda: None)
+    """Called when the file is closed."""
+
+    def __init__(self, path: Path, *, has_header: bool = True) -> None:
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError as error:
             raise missing_extra(f"reading {path.name}", "parquet") from error
         self.path = path
-        self._closing = closing
         self.arrow = pa
         try:
             self._file: Any = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
@@ -67,7 +69,7 @@ class ParquetSource:
 
     def close(self) -> None:
         self._file.close()
-        self._closing()
+        self.closing()
 
 
 def read_through(path: str, *, rows: bool) -> None:

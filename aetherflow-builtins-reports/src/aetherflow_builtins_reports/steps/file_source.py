@@ -147,5 +147,6 @@ class FileSource(ReadingOptions, Casting):
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
-            return ParquetSource(steady, has_header=self.read_header, closing=stack.pop_all().close)
-        raise AssertionError("unreachable")
+            source = ParquetSource(steady, has_header=self.read_header)
+            source.closing = stack.pop_all().close
+        return source
