@@ -22,7 +22,7 @@ COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-unit coverage check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
-  bench-slots bench-transfer size bounds torture mutation fuzz build constraints clean
+  bench-slots bench-transfer size bounds torture mutation bandit fuzz build constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -101,11 +101,15 @@ size: $(READY) ## print the logical lines of every room of the core
 bounds: $(READY) ## the tests of each distribution with the oldest and the newest libraries it allows (ONLY=aetherflow-builtins-rest)
 	@$(BIN)/python tests/services/bounds.py $(if $(ONLY),'$(ONLY)')
 
+bandit: $(READY) ## look for known weaknesses in the sources (Bandit)
+	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt bandit
+	@$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
+
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
 	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
-	@mkdir -p .fuzz && cd .fuzz && for target in cron dotenv loader manifest path redactor resolver when zip; do \
-	  echo "fuzzing $$target ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py $$target $(or $(SECONDS),60) > $$target.log 2>&1 \
-	  || { tail -20 $$target.log; exit 1; }; tail -1 $$target.log; done
+	@mkdir -p .fuzz && cd .fuzz && ../$(BIN)/python ../tests/fuzz/fuzz.py 2> targets.log | xargs -P $$(nproc) -I TARGET sh -c \
+	  'echo "fuzzing TARGET ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py TARGET $(or $(SECONDS),60) > TARGET.log 2>&1 \
+	  || { tail -20 TARGET.log; exit 1; }; echo "TARGET: $$(tail -1 TARGET.log)"'
 
 torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHERFLOW_TORTURE_SEED=...)
 	@seed=$${AETHERFLOW_TORTURE_SEED:-$$(date +%s)}; failed=0; \
@@ -124,7 +128,7 @@ build: $(READY) ## build all wheels and source distributions into dist/
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
-	  --all-extras --group dev --group example --group fuzz --custom-compile-command 'make constraints' \
+	  --all-extras --group dev --group example --group fuzz --group bandit --custom-compile-command 'make constraints' \
 	  $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 

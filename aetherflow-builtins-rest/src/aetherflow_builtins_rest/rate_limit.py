@@ -39,11 +39,12 @@ def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header (RFC 9110, 10.2.3), a number or a date, asks for; None if unreadable."""
     if not value:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    text = value.strip()
+    if text.isdecimal():
+        return float(text)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max((at - datetime.now(UTC)).total_seconds(), 0.0)

@@ -2,6 +2,8 @@
 
 import socket
 import struct
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +11,15 @@ import pytest
 from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow_builtins_db.connectors.common import server as server_base
 from aetherflow_builtins_db.connectors.common import settings
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import wait
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 
-LIMIT, GRACE = 0.4, 20
+LIMIT, GRACE, STOP_SECONDS = 0.4, 20, 30
 Serve = Callable[[Hostile, socket.socket], None]
 OPTIONS = {"connect_timeout": LIMIT, "read_timeout": LIMIT, "statement_timeout": LIMIT, "connect_attempts": 1}
 
@@ -41,6 +45,48 @@ def check_refused(kind: type[Any], serve: Serve, limit: float = LIMIT, options: 
     assert cost.seconds < limit * 20 + GRACE
     assert len(str(caught.value)) < 1000
     assert caught.value.fix
+
+
+def check_stopped(kind: type[Any], serve: Serve, config: dict[str, Any] | None = None) -> None:
+    """A stop ends a read, though no limit is set."""
+    config = config or {"user": "etl", "password": "correct-horse", "database": "d", "host": HERE, "ssl": "disable"}
+    reached = threading.Event()
+
+    def talk(server: Hostile, peer: socket.socket) -> None:
+        serve(Reached(server.port, server.over, reached=reached), peer)
+
+    with hostile(talk) as server:
+        config = {"url": config["url"].format(server.port)} if "url" in config else {**config, "port": server.port}
+        errors: list[ConnectorError] = []
+        with kind(ConnectorInit("shop", "db", "hostile", config, {"connect_timeout": 300})) as db:
+
+            def read() -> None:
+                with pytest.raises(ConnectorError) as caught:
+                    db.read("SELECT 1")
+                errors.append(caught.value)
+
+            reading = threading.Thread(target=read)
+            reading.start()
+            assert reached.wait(30)
+            began = time.monotonic()
+            db.interrupt()
+            assert time.monotonic() - began < STOP_SECONDS
+            reading.join(60)
+            assert not reading.is_alive()
+            assert time.monotonic() - began < STOP_SECONDS
+    assert "interrupted" in str(errors[0]) or HERE in str(errors[0])
+
+
+class Reached(Hostile):
+    """A server that tells when it begins to misbehave."""
+
+    def __init__(self, port: int, over: threading.Event, *, reached: threading.Event) -> None:
+        super().__init__(port, over)
+        self._reached = reached
+
+    def misbehave(self, fault: str, peer: socket.socket, block: bytes) -> None:
+        self._reached.set()
+        super().misbehave(fault, peer, block)
 
 
 # MySQL: https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html
@@ -195,3 +241,30 @@ LENGTHS = {"a row of 1 GB": b"D" + struct.pack("!i", 1 << 30) + bytes(4), "a len
 @pytest.mark.parametrize("fault", ["slow", "silent", "cut"])
 def test_a_lie_of_postgres_about_a_length(lie: str, fault: str) -> None:
     check_refused(PostgresConnector, postgres("middle", fault, ROWS + LENGTHS[lie] + bytes(100)))
+
+
+# Stops. A connect of the tests takes 300 seconds by itself, and what comes after has no limit at all.
+
+
+@pytest.fixture
+def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psycopg.connection.timeout_from_conninfo", lambda _: 300)
+    monkeypatch.setattr(server_base, "_BREAK_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("_unlimited")
+@pytest.mark.parametrize("fault", ["slow", "silent"])
+@pytest.mark.parametrize("phase", ["connect", "login", "middle"])
+@pytest.mark.parametrize(
+    ("kind", "serve"),
+    [(MySQLConnector, mysql), (PostgresConnector, postgres)],
+    ids=["mysql", "postgres"],
+)
+def test_a_stop_ends_what_has_no_limit(kind: type[Any], serve: Callable[..., Serve], phase: str, fault: str) -> None:
+    check_stopped(kind, serve(phase, fault))
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_a_stop_ends_a_connect_of_sqlalchemy() -> None:
+    url = f"postgresql+psycopg://etl:secret-word@{HERE}:{{}}/d?sslmode=disable"
+    check_stopped(SQLAlchemyConnector, postgres("connect", "silent"), {"url": url})

@@ -96,7 +96,7 @@ def test_a_stop_ends_the_attempts_to_connect(made: Any) -> None:
     stopping = threading.Timer(0.5, db.interrupt)
     stopping.start()
     begun = time.monotonic()
-    with pytest.raises(ConnectorError, match="refused"):
+    with pytest.raises(ConnectorError, match=r"interrupted while connecting to |refused"):  # between two, or in one
         db.probe()
     stopping.join()
     assert time.monotonic() - begun < 25

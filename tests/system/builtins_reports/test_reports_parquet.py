@@ -2,12 +2,14 @@
 
 import datetime
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from reports_regions import region
 
+from aetherflow.core.runtime.processes.limited import LimitedCall
 from reports_project import Reports, cells
 from reports_templates import layout
 
@@ -58,3 +60,20 @@ def test_a_region_of_parquet(project: Reports) -> None:
     out = project.fill("t.xlsx", region(str(project.folder / "d.parquet"), type_cast="basic"))
     found = cells(out["output"], "Report")
     assert (found["A6"], found["A8"], found["E9"], found["A14"]) == (1, 3, "beside", "QC_ANCHOR")
+
+
+def test_a_file_that_others_can_write_is_read_from_a_copy(project: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = project.folder / "d.parquet"
+    pq.write_table(pa.table({"a": [1, 2]}), path)
+    path.chmod(0o666)
+    finish = LimitedCall.finish
+
+    def exchanged(self: LimitedCall, *given: Any) -> Any:
+        found = finish(self, *given)
+        pq.write_table(pa.table({"a": [7]}), path)
+        return found
+
+    monkeypatch.setattr(LimitedCall, "finish", exchanged)
+    out = project.one("excel_write", output="o.xlsx", tables=[{"name": "S", "source_path": str(path)}])
+    assert cells(out["output"], "S") == {"A1": "a", "A2": 1, "A3": 2}
+    assert list(project.work.rglob("steady-*")) == []

@@ -106,3 +106,19 @@ def test_values_reach_the_database_as_values(connect: Any, driver: str) -> None:
     db = connect(driver)
     db.script("CREATE TABLE t (s TEXT); INSERT INTO t VALUES (:s)", {"s": evil})
     assert db.read("SELECT s, :s, ':s' FROM t WHERE s = :s", {"s": evil})[1] == [(evil, evil, ":s")]
+
+
+@pytest.mark.parametrize(
+    ("lexis", "sql"),
+    [
+        ("mysql", "'\\"),
+        ("mysql", '"\\'),
+        ("standard", "e'\\"),
+        ("oracle", "q'[x"),
+        ("oracle", "nq'{x"),
+        ("oracle", "q'!x"),
+    ],
+)
+def test_what_is_not_closed_runs_to_the_end(lexis: Any, sql: str) -> None:
+    text = f"SELECT {sql}" + sql[-1] * 1001
+    assert [token.kind for token in tokens(text, lexis)] == ["text", "text", "quoted"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow_builtins_reports.package import markup, shared_strings, sheet_stream
 from reports_project import Reports
 from reports_templates import layout, parts_of, rewrite
 
@@ -106,6 +107,58 @@ def test_a_small_bomb_in_a_part_that_is_held_is_no_template(
     rewrite(reports.folder / "t.xlsx", lambda parts: parts.update({part: parts[part].replace(end, many + end)}))
     message = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[TARGET])
     assert f"its part {part} inflates to more than 2 MiB" in message
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "words"),
+    [
+        ("xl/styles.xml", b"</cellXfs>", b"%b</cellXfs>", "holds more than 1,000 elements"),
+        ("xl/worksheets/sheet1.xml", b"<sheetData>", b"<!--%b--><sheetData>", "a row, or what"),
+        ("xl/worksheets/sheet1.xml", b"</row>", b"<!--%b--></row>", "a row, or what"),
+        ("xl/worksheets/sheet1.xml", b"</sheetData>", b"</sheetData><!--%b-->", "a row, or what"),
+        ("xl/sharedStrings.xml", b"</si>", b"<t>%b</t></si>", "one of them takes more than 64 MiB"),
+        ("xl/sharedStrings.xml", b"</sst>", b"<a b='%b", "one of them takes more than 64 MiB"),
+    ],
+)
+def test_what_is_held_of_a_template_has_a_limit(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch, part: str, old: bytes, new: bytes, words: str
+) -> None:
+    monkeypatch.setattr(markup, "MOST_WEIGHT", 3000)
+    monkeypatch.setattr(sheet_stream, "MOST_HELD", 1 << 16)
+    check = shared_strings.refuse_large
+    monkeypatch.setattr(shared_strings, "refuse_large", lambda size: check(size << 10))
+    layout(reports.folder / "t.xlsx")
+    much = b"<xf/>" * 2000 if part == "xl/styles.xml" else b"x" * 140_000
+    rewrite(reports.folder / "t.xlsx", lambda parts: parts.update({part: parts[part].replace(old, new % much, 1)}))
+    target = {"anchor": "QIP_ANCHOR", "sheet": "Report", "rows_json": [["x"]]}
+    message = reports.fails("excel_fill_small", template_path="t.xlsx", output="o.xlsx", targets=[target])
+    assert "t.xlsx cannot be read" in message
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "words"),
+    [
+        ("xl/styles.xml", b'numFmtId="0"', b'numFmtId="no"', "'no' is no whole number"),
+        ("xl/worksheets/sheet1.xml", b'<row r="5"', b'<row r="-5"', "'-5' is no whole number"),
+        ("xl/worksheets/sheet1.xml", b'" s="', b'" s="9999999999999999999', "is no whole number"),
+        ("[Content_Types].xml", b"<Override", b"<Overr\xffide", "no well-formed XML"),
+        ("xl/workbook.xml", b'encoding="UTF-8"', b'encoding="UTF-9"', ""),
+        ("xl/workbook.xml", b"<?xml", b"\xff\xfe<?xml", "not encoded as UTF-8"),
+    ],
+)
+def test_damaged_markup(reports: Reports, part: str, old: bytes, new: bytes, words: str) -> None:
+    layout(reports.folder / "t.xlsx")
+    rewrite(reports.folder / "t.xlsx", lambda parts: parts.update({part: parts[part].replace(old, new)}))
+    target = {"cell": "Report!A6", "rows_json": [["2026-01-01"]], "dtypes": {"a": "date"}, "insert": "grow"}
+    target["columns_json"] = ["a"]
+    inputs = {"template_path": "t.xlsx", "output": "o.xlsx", "targets": [target]}
+    if not words:  # what a part says of its encoding does not count
+        assert reports.one("excel_fill_small", **inputs)
+        return
+    message = reports.fails("excel_fill_small", **inputs)
+    assert "t.xlsx cannot be read" in message
+    assert words in message
 
 
 def test_a_signature_is_left_out_with_a_warning(reports: Reports) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 
 
@@ -32,14 +33,19 @@ class DelimitedReader:
 
     :param lines: the text with its original line ends
     :param width: number of fields of a record if the file has no header; None takes that of the first record
+    :param meter: what the text is read through, if it is of a file
     """
 
     unit = "line"
 
-    def __init__(self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None) -> None:
+    def __init__(
+        self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None, meter: limits.Meter | None = None
+    ) -> None:
         csv.field_size_limit(sys.maxsize)  # the default limit, 128 KiB, is too low; it belongs to the process
         self._dialect = dialect
         self._lines = _Lines(lines)
+        self._meter = meter or limits.Meter()
+        self._meter.lines = lambda: self._lines.count - len(self._lines.record)
         quotes = dialect.quoting != "none"
         self._reader = csv.reader(
             self._lines,
@@ -67,10 +73,10 @@ class DelimitedReader:
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
         """Yield the records in batches; `on_reject` is called for records that are malformed or of another width."""
-        null, lines, reader = self._dialect.null_value, self._lines, self._reader
-        batch = Batch()
+        null, lines, reader, meter = self._dialect.null_value, self._lines, self._reader, self._meter
+        batch, most = Batch(), meter.count + limits.MOST_BYTES
         while True:
-            first = lines.count + 1
+            first, meter.mark = lines.count + 1, meter.count
             lines.record.clear()
             try:
                 fields = next(reader)
@@ -91,9 +97,9 @@ class DelimitedReader:
                 continue
             batch.rows.append(tuple(self._with_nulls(fields) if null in fields else fields))
             batch.numbers.append(first)
-            if len(batch.rows) >= size:
+            if len(batch.rows) >= size or meter.count > most:
                 yield batch
-                batch = Batch()
+                batch, most = Batch(), meter.count + limits.MOST_BYTES
         if batch.rows:
             yield batch
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
 
 _LOOK_AHEAD = 1000
-"""Lines that are examined for column names: a key may be missing where its value is null."""
+"""Lines that are examined for column names: a key may be missing where its value is null. Fewer if they are long."""
 
 
 class JsonLinesReader:
@@ -19,16 +20,19 @@ class JsonLinesReader:
 
     unit = "line"
 
-    def __init__(self, lines: Iterable[str], keys: list[str] | None = None) -> None:
+    def __init__(self, lines: Iterable[str], keys: list[str] | None = None, meter: limits.Meter | None = None) -> None:
+        self._meter = meter = meter or limits.Meter()
         numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip("\ufeff \t\r\n"))
-        head = []
+        head: list[tuple[int, str]] = []
+        meter.lines = lambda: head[-1][0] if head else 0
         seen: dict[str, None] = dict.fromkeys(keys or [])
         for number, line in numbered:
+            meter.mark = meter.count
             head.append((number, line))
             parsed = _object(line)
             if keys is None and isinstance(parsed, dict):
                 seen.update(dict.fromkeys(parsed))
-            if len(head) == _LOOK_AHEAD:
+            if len(head) == _LOOK_AHEAD or meter.count > limits.MOST_BYTES:
                 break
         self.names = list(seen)
         self._only_these = keys is not None
@@ -36,8 +40,11 @@ class JsonLinesReader:
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
         names, known = self.names, frozenset(self.names)
-        batch = Batch()
+        meter, number = self._meter, 0
+        meter.lines = lambda: number
+        batch, most = Batch(), meter.count + limits.MOST_BYTES
         for number, line in self._lines:
+            meter.mark = meter.count
             parsed = _object(line)
             text = line.rstrip("\r\n")
             if not isinstance(parsed, dict):
@@ -49,9 +56,9 @@ class JsonLinesReader:
                 continue
             batch.rows.append(tuple(map(parsed.get, names)))
             batch.numbers.append(number)
-            if len(batch.rows) >= size:
+            if len(batch.rows) >= size or meter.count > most:
                 yield batch
-                batch = Batch()
+                batch, most = Batch(), meter.count + limits.MOST_BYTES
         if batch.rows:
             yield batch
 
@@ -62,6 +69,8 @@ def _object(line: str) -> dict[str, Any] | str:
         parsed = json.loads(line.strip("\ufeff"), parse_float=Decimal)
     except ValueError as error:
         return f"no JSON: {error}"
+    except RecursionError:
+        return "no JSON: it is nested too deeply"
     return parsed if isinstance(parsed, dict) else "no JSON object"
 
 

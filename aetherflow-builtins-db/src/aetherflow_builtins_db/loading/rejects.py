@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from aetherflow.core.api import StepError
 from aetherflow_builtins_db.formats.values import json_value
+from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import Reject
 
 MAX_SHOWN = 200
@@ -21,10 +22,12 @@ class Rejects:
         self.limit = limit
         self.unit = unit
         self.found: list[Reject] = []
+        self._size = 0
 
     def add(self, reject: Reject) -> None:
-        """Add a row; StepError if there are more rows than the limit."""
+        """Add a row; StepError if there are more rows than the limit, or larger ones than may be held."""
         self.found.append(reject)
+        self._size += _size(reject.record)
         if len(self.found) > self.limit:
             where = f"{self.unit} {reject.number}" + (f", column {reject.column}" if reject.column else "")
             if self.limit == 0:
@@ -37,6 +40,8 @@ class Rejects:
                 f"{_short(reject.reason)}; nothing was loaded",
                 fix="see the reject file",
             )
+        if self._size > limits.MOST_BYTES:
+            raise limits.too_long(f"{self.unit} {reject.number:,}: the rows that cannot be loaded are not")
 
     def write(self, write_file: Callable[[], AbstractContextManager[BinaryIO]]) -> None:
         """Write the rows to a CSV file with the columns line, column, reason, record."""
@@ -51,6 +56,12 @@ class Rejects:
 
 def _text(record: object) -> str:
     return record if isinstance(record, str) else json.dumps(json_value(record), ensure_ascii=False)
+
+
+def _size(record: object) -> int:
+    if isinstance(record, tuple):
+        return sum(len(each) for each in record if isinstance(each, str | bytes))
+    return len(record) if isinstance(record, str) else 0
 
 
 def _short(text: str) -> str:

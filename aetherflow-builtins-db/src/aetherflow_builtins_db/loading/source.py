@@ -17,6 +17,7 @@ from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
+from aetherflow_builtins_db.loading.meter import Meter
 from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -87,7 +88,7 @@ class SourceFile:
 
     @contextmanager
     def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:
-        """Open the file for reading rows; StepError if it is damaged or in another encoding.
+        """Open the file for reading rows; StepError if it is damaged, has an endless record or another encoding.
 
         :param keys: for JSON lines, the keys to read; None for all
         :param width: number of fields of a record if the file has no header
@@ -100,12 +101,13 @@ class SourceFile:
         with self.binary() as file:
             # utf-8-sig also accepts text without a byte order mark.
             encoding = "utf-8-sig" if codecs.lookup(self.dialect.encoding).name == "utf-8" else self.dialect.encoding
-            text = io.TextIOWrapper(file, encoding=encoding, newline="")
+            meter = Meter(file, self.path)
+            text = io.TextIOWrapper(io.BufferedReader(meter, BLOCK), encoding=encoding, newline="")
             try:
                 if self.format == "jsonl":
-                    yield JsonLinesReader(text, keys)
+                    yield JsonLinesReader(text, keys, meter)
                 else:
-                    yield DelimitedReader(text, self.dialect, width=width)
+                    yield DelimitedReader(text, self.dialect, width=width, meter=meter)
             except UnicodeDecodeError as error:
                 raise StepError(
                     f"{self.path} is no {error.encoding} text: {error.reason}", fix="set encoding to that of the file"

@@ -1,4 +1,7 @@
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -150,9 +153,9 @@ class DbLoad(Step[Inputs]):
     def run(self) -> StepResult:
         args = self.args
         rejects = Rejects(args.max_rejects)
-        load = self._load(rejects, look_at=args.batch_rows)
         try:
-            result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
+            with self._loading(rejects, look_at=args.batch_rows) as load:
+                result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
         except _EmptyError:
             empty = LoadResult(load.table.sql, rejected=len(rejects.found))
             return StepResult(STEP_SKIPPED, self._output(empty), "row_count(0) < min_rows(1)")
@@ -174,29 +177,37 @@ class DbLoad(Step[Inputs]):
             return [f"{args.mode} {what} into {table}"]
         if is_missing(self.ctx.connectors.db(args.resource)):
             return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
-        load = self._load(Rejects(0))
-        table = f"{load.table.sql} of resource {args.resource}"
-        match args.mode:
-            case "merge":
-                return [f"merge {what} into {table}, by {', '.join(args.keys)}"]
-            case "append":
-                return [f"append {what} to {table}"]
-            case _:
-                return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
+        with self._loading(Rejects(0)) as load:
+            table = f"{load.table.sql} of resource {args.resource}"
+            match args.mode:
+                case "merge":
+                    return [f"merge {what} into {table}, by {', '.join(args.keys)}"]
+                case "append":
+                    return [f"append {what} to {table}"]
+                case _:
+                    return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
 
-    def _load(self, rejects: Rejects, *, look_at: int | None = None) -> Load:
+    @contextmanager
+    def _loading(self, rejects: Rejects, *, look_at: int | None = None) -> Iterator[Load]:
         """The load; a Parquet file is read by a limited child before, all of it in batches of `look_at` rows."""
-        args, ctx = self.args, self.ctx
         source = self._source()
-        if args.file_format == "parquet":
-            ctx.call_limited(
+        if self.args.file_format != "parquet":
+            yield self._load(source, rejects)
+            return
+        with self.ctx.steady_file(source.path) as path:
+            subject, source = str(source.path), replace(source, path=path)
+            self.ctx.call_limited(
                 "aetherflow_builtins_db.loading.records:read_through",
-                {"path": str(source.path), "size": look_at},
-                subject=str(source.path),
+                {"path": str(path), "size": look_at},
+                subject=subject,
                 memory_bytes=BASE_MEMORY + MEMORY_FACTOR * source.size,
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
+            yield self._load(source, rejects)
+
+    def _load(self, source: SourceFile, rejects: Rejects) -> Load:
+        args, ctx = self.args, self.ctx
         connector: Any = ctx.connectors.db(args.resource)
         typed: SqlConnector = connector
         # The name is independent of the run, so that the next run finds a table that a killed load left behind.

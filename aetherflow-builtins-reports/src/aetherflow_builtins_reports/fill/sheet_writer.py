@@ -6,6 +6,7 @@ from aetherflow_builtins_reports.cells.rows import Markup
 from aetherflow_builtins_reports.fill.block import Block
 from aetherflow_builtins_reports.fill.formulas import SharedFormulas, stored_result
 from aetherflow_builtins_reports.fill.row_patterns import Repeats
+from aetherflow_builtins_reports.package.markup import whole
 from aetherflow_builtins_reports.package.refs import MAX_ROW
 from aetherflow_builtins_reports.package.sheet_stream import Row, row_start
 from aetherflow_builtins_reports.package.styles import DATE, DATETIME, TIME, Look, Styles
@@ -187,5 +188,7 @@ class SheetWriter:
 
 def column_styles(columns: Sequence[dict[str, str]]) -> ColumnStyles:
     """The formats of columns, from the attributes of `<col>` elements."""
-    ranges = [(int(each["min"]), int(each["max"]), int(each.get("style", "0"))) for each in columns]
+    ranges = [
+        (whole(each.get("min", "")), whole(each.get("max", "")), whole(each.get("style", "0"))) for each in columns
+    ]
     return ColumnStyles([each for each in ranges if each[2]])

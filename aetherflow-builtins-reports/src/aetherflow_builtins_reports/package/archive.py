@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 from aetherflow_builtins_reports.errors import WorkbookError
 
 MAX_PARTS = 20_000
-MAX_SMALL_BYTES = 128 << 20
+MAX_SMALL_BYTES = 64 << 20
 """Limit for a part that is held in memory, such as styles, tables and the list of sheets."""
 MAX_STREAM_BYTES = 16 << 30
 """Limit for a part that is read as a stream: a sheet, or the shared strings."""

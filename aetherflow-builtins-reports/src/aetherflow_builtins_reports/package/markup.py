@@ -10,6 +10,14 @@ MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 STRICT = "http://purl.oclc.org/ooxml/spreadsheetml/main"
 DOCUMENT_RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
+UTF_16 = frozenset({b"\xff\xfe", b"\xfe\xff"})
+"""How a part in UTF-16 begins."""
+MOST_DIGITS = 18
+MOST_WEIGHT, ELEMENT_WEIGHT = 3_000_000, 3
+"""Of a part that is held as a tree; an attribute weighs 1, some 100 bytes. The largest styles that Excel opens, with
+65,490 formats of cells and as many of styles, stay below."""
+MOST_HELD = 64 << 20
+"""Bytes of a row, of what stands before or after the rows, or of a tag, which are held in memory."""
 _TAG = re.compile(rb"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 
 
@@ -61,7 +69,7 @@ class Element:
 
 def new_parser() -> expat.XMLParserType:
     """An expat parser that refuses DOCTYPE: no part has one, and its entities can expand without limit."""
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("UTF-8")  # whatever a part says, which could be an encoding that nobody knows
 
     def refuse(*_: object) -> None:
         raise MarkupError("it declares a document type, which no workbook part may")
@@ -73,16 +81,21 @@ def new_parser() -> expat.XMLParserType:
 
 def parse(data: bytes, depth: int = 99) -> Element:
     """The element tree of a part, without elements deeper than `depth`; MarkupError if it is no XML."""
+    if data[:2] in UTF_16:
+        raise MarkupError("it is not encoded as UTF-8")
     parser = new_parser()
     root: list[Element] = []
     stack: list[Element] = []
-    level = 0
+    level = weight = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal level
+        nonlocal level, weight
         level += 1
         if level > depth:
             return
+        weight += ELEMENT_WEIGHT + len(attributes)
+        if weight > MOST_WEIGHT:
+            raise MarkupError(f"it holds more than {MOST_WEIGHT // ELEMENT_WEIGHT:,} elements, with their attributes")
         at = parser.CurrentByteIndex
         tag = _TAG.match(data, at)
         if tag is None:
@@ -130,6 +143,13 @@ def prefix_of(root: Element, namespace: str = MAIN) -> str:
 def start_tag(name: str, attributes: Mapping[str, str], *, empty: bool = False) -> bytes:
     listed = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
     return f"<{name}{listed}{'/' if empty else ''}>".encode()
+
+
+def whole(text: str) -> int:
+    """A number of a part, such as an index; MarkupError if it is none."""
+    if not text.strip().isdecimal() or len(text) > MOST_DIGITS:
+        raise MarkupError(f"{text[:40]!r} is no whole number")
+    return int(text)
 
 
 class Edits:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 from xml.parsers import expat
 
-from aetherflow_builtins_reports.package.markup import MAIN, STRICT, MarkupError, new_parser
+from aetherflow_builtins_reports.package.markup import MAIN, MOST_HELD, STRICT, UTF_16, MarkupError, new_parser, whole
 from aetherflow_builtins_reports.package.refs import parse_cell
 
 _TAG_END = re.compile(rb"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
@@ -39,7 +39,7 @@ class Row:
     def style(self) -> int | None:
         """Format of the row's cells that the XML does not contain; None if the column's format applies."""
         if self.attributes.get("customFormat") in {"1", "true"}:
-            return int(self.attributes.get("s", "0"))
+            return whole(self.attributes.get("s", "0"))
         return None
 
 
@@ -90,7 +90,7 @@ class SheetStream:
         """Yield a Frame, then the rows, then a Frame; MarkupError if the part is no worksheet."""
         first = True
         for block in self._blocks:
-            if first and block[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            if first and block[:2] in UTF_16:
                 raise MarkupError("it is not encoded as UTF-8")
             first = False
             self._feed(block, final=False)
@@ -104,6 +104,8 @@ class SheetStream:
 
     def _feed(self, block: bytes, *, final: bool) -> None:
         self._buffer += block
+        if len(self._buffer) > MOST_HELD:
+            raise MarkupError(f"a row, or what stands around the rows, takes more than {MOST_HELD >> 20} MiB")
         try:
             self._parser.Parse(block, final)
         except expat.ExpatError as error:
@@ -144,7 +146,7 @@ class SheetStream:
             return
         data_name, row_name, _ = self._names
         if name == row_name and self._in_data:
-            number = int(attributes.get("r", self._last_row + 1))
+            number = whole(attributes["r"]) if "r" in attributes else self._last_row + 1
             self._last_row = number
             detailed = number >= self._detail_from
             self._row = _Open(number, attributes, self._parser.CurrentByteIndex, [] if detailed else None)
@@ -176,7 +178,7 @@ class SheetStream:
         elif name == self._names[2]:
             place = parse_cell(attributes["r"]) if "r" in attributes else None
             row.column = place[1] if place else row.column + 1
-            row.cell = (row.column, int(attributes.get("s", "0")), self._parser.CurrentByteIndex)
+            row.cell = (row.column, whole(attributes.get("s", "0")), self._parser.CurrentByteIndex)
             row.content = False
 
     def _end(self, name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse, prefix_of, start_tag
+from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse, prefix_of, start_tag, whole
 
 MAX_FORMATS = 64_000
 """Excel refuses workbooks with more cell formats."""
@@ -70,7 +70,7 @@ class Styles:
         self._groups = {local: _Group(self._root.first(local)) for local in _ORDER}
         self._xfs = list(self._children("cellXfs"))
         self._codes = {
-            int(each.attributes.get("numFmtId", "0")): each.attributes.get("formatCode", GENERAL)
+            whole(each.attributes.get("numFmtId", "0")): each.attributes.get("formatCode", GENERAL)
             for each in self._children("numFmts")
         }
         self._new_codes: dict[str, int] = {}
@@ -84,7 +84,7 @@ class Styles:
 
     def number_format(self, style: int) -> str:
         """The code of a format's number format. For a built-in date it is DATE; for an unknown built-in, its number."""
-        number = int(self._xf(style).attributes.get("numFmtId", "0"))
+        number = whole(self._xf(style).attributes.get("numFmtId", "0"))
         if number in self._codes:
             return self._codes[number]
         if number in _BUILTIN_DATES:
@@ -93,7 +93,7 @@ class Styles:
 
     def is_date(self, style: int) -> bool:
         """Whether a format displays numbers as dates or times."""
-        number = int(self._xf(style).attributes.get("numFmtId", "0"))
+        number = whole(self._xf(style).attributes.get("numFmtId", "0"))
         if number in self._codes:
             return bool(re.search(r"[dmyhs]", _NO_CODE.sub("", self._codes[number]), re.IGNORECASE))
         return number in _BUILTIN_DATES
@@ -124,7 +124,7 @@ class Styles:
         if look.number_format is not None:
             attributes |= {"numFmtId": str(self._code(look.number_format)), "applyNumberFormat": "1"}
         if look.bold or look.color:
-            attributes |= {"fontId": str(self._font(int(attributes.get("fontId", "0")), look)), "applyFont": "1"}
+            attributes |= {"fontId": str(self._font(whole(attributes.get("fontId", "0")), look)), "applyFont": "1"}
         if look.fill:
             attributes |= {"fillId": str(self._fill(look.fill)), "applyFill": "1"}
         if look.top_border:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aetherflow_builtins_reports.package.archive import Archive
-from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse
+from aetherflow_builtins_reports.package.markup import Edits, Element, MarkupError, parse, whole
 from aetherflow_builtins_reports.package.refs import Area, parse_area
 from aetherflow_builtins_reports.package.relations import relations
 
@@ -29,12 +29,12 @@ class TablePart:
     @property
     def header_rows(self) -> int:
         """1 with a header, 0 without one."""
-        return int(self.root.attributes.get("headerRowCount", "1"))
+        return whole(self.root.attributes.get("headerRowCount", "1"))
 
     @property
     def totals_rows(self) -> int:
         """1 with a totals row, 0 without one."""
-        return int(self.root.attributes.get("totalsRowCount", "0"))
+        return whole(self.root.attributes.get("totalsRowCount", "0"))
 
     @property
     def columns(self) -> list[Element]:

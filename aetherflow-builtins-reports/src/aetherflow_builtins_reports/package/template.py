@@ -77,4 +77,7 @@ class Template:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the file; an error about its markup, wherever it was noticed, is one of the workbook."""
         self.close()
+        if isinstance(error, MarkupError):
+            raise self.archive.error(f"cannot be read: {error}") from error

@@ -16,6 +16,7 @@ from aetherflow_builtins_reports.package.markup import (
     parse,
     prefix_of,
     start_tag,
+    whole,
 )
 from aetherflow_builtins_reports.package.refs import Area, parse_area, quoted, split_sheet
 from aetherflow_builtins_reports.package.relations import relations
@@ -195,7 +196,7 @@ class Workbook:
         listed = self._root.first("sheets")
         if not self._added or listed is None:
             return
-        used = [int(child.attributes.get("sheetId", "0")) for child in listed.children]
+        used = [whole(child.attributes.get("sheetId", "0")) for child in listed.children]
         new = b""
         for number, (name, rel_id) in enumerate(self._added, max(used, default=0) + 1):
             new += start_tag(

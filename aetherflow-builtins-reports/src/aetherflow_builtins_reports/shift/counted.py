@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from aetherflow_builtins_reports.package.markup import Element
+from aetherflow_builtins_reports.package.markup import Element, whole
 from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name, parse_cell
 from aetherflow_builtins_reports.shift.moves import Moves, moved_end, moved_row
 from aetherflow_builtins_reports.shift.pending import Pending
@@ -15,7 +15,7 @@ _FROZEN = {"frozen", "frozenSplit"}
 def _move_row_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
     """Move row breaks: the id of a break is the row above it, but it moves with the row below it."""
     for each in breaks.named("brk"):
-        row = int(each.attributes.get("id", "0")) + 1
+        row = whole(each.attributes.get("id", "0")) + 1
         new = moves.row(row)
         if new is None:
             pending.remove(each)
@@ -26,7 +26,7 @@ def _move_row_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
 def _move_column_breaks(breaks: Element, moves: Moves, pending: Pending) -> None:
     """Move column breaks that are limited to some rows."""
     for each in breaks.named("brk"):
-        first, last = int(each.attributes.get("min", "0")), int(each.attributes.get("max", "0"))
+        first, last = whole(each.attributes.get("min", "0")), whole(each.attributes.get("max", "0"))
         span = moves.span(first + 1, last + 1) if 0 < last < MAX_ROW - 1 else None
         if span is not None:
             lower = {"min": str(span[0] - 1)} if span[0] - 1 != first else {}
@@ -45,7 +45,7 @@ def _move_view(view: Element, moves: Moves, pending: Pending) -> None:
         return
     corner = parse_cell(view.attributes.get("topLeftCell", ""))
     above = corner[0] - 1 if corner else 0  # rows above the frozen ones, which cannot be scrolled to
-    last, new_above = moves.row(above + int(split)), moves.row(above) if above else 0
+    last, new_above = moves.row(above + whole(split)), moves.row(above) if above else 0
     if last is not None and new_above is not None:
         pending.set(pane, {"ySplit": str(last - new_above)})
 
@@ -77,7 +77,7 @@ def _marker(element: Element | None) -> tuple[int, int, Element] | None:
     if element is None or row is None or not row.text.strip().isdecimal():
         return None
     offset = element.first("rowOff")
-    return int(row.text), int(offset.text) if offset is not None else 0, row
+    return whole(row.text), whole(offset.text) if offset is not None else 0, row
 
 
 Move: TypeAlias = Callable[[Element, Moves, Pending], None]

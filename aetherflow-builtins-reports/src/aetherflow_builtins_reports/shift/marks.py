@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from aetherflow_builtins_reports.errors import WorkbookError
-from aetherflow_builtins_reports.package.markup import Edits, Element, parse
+from aetherflow_builtins_reports.package.markup import Edits, Element, parse, whole
 from aetherflow_builtins_reports.package.refs import MAX_ROW, Area, parse_area
 from aetherflow_builtins_reports.shift.counted import COUNTED
 from aetherflow_builtins_reports.shift.formulas import Growth, shift_formula
@@ -157,8 +157,8 @@ class Marks:
             self._pending.set(element, {"ref": moved_areas(ref, moves) or ref})
 
     def _check_pivot(self, location: Element, context: _Context) -> None:
-        area = parse_area(location.attributes["ref"])
-        filters = int(location.attributes.get("rowPageCount", "0"))
+        area = parse_area(location.attributes.get("ref", ""))
+        filters = whole(location.attributes.get("rowPageCount", "0"))
         above = filters + 1 if filters else 0  # the page filters and a blank row
         if area is not None and self._moves.inside(area.top - above, area.bottom):
             raise self._shift.error(

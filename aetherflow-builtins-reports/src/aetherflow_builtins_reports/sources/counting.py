@@ -4,7 +4,8 @@ import codecs
 from pathlib import Path
 
 from aetherflow.core.api import StepInputError
-from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect
+from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, text_of
+from aetherflow_builtins_reports.sources.meter import Meter
 from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
 from aetherflow_builtins_reports.sources.parquet import ParquetSource
 
@@ -19,7 +20,7 @@ def count_rows(path: Path, kind: str, dialect: Dialect, *, fast: bool, has_heade
         source.close()
         return source.rows
     if kind == "jsonl":
-        return _lines(path, b"\n", skip_blank=True)
+        return _records(path, dialect.encoding)
     if fast:
         if codecs.lookup(dialect.encoding).name.startswith(_WIDE):
             raise StepInputError(
@@ -33,12 +34,21 @@ def count_rows(path: Path, kind: str, dialect: Dialect, *, fast: bool, has_heade
         delimited.close()
 
 
-def _lines(path: Path, end: bytes, *, skip_blank: bool = False) -> int:
+def _records(path: Path, encoding: str) -> int:
+    """Number of lines that are not blank."""
+    file = HashedFile(path)
+    try:
+        meter = Meter(unpack(file, path), path)
+        lines = (line for line in text_of(meter, encoding) if line.strip())
+        return sum(map(len, meter.portions(lines)))
+    finally:
+        file.close()
+
+
+def _lines(path: Path, end: bytes) -> int:
     file = HashedFile(path)
     try:
         stream = unpack(file, path)
-        if skip_blank:
-            return sum(1 for line in stream if line.strip())
         count, tail, last = 0, b"", end
         while block := stream.read(_BLOCK):
             data = tail + block

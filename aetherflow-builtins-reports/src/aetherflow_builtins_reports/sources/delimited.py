@@ -9,18 +9,15 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from aetherflow_builtins_reports.errors import SourceError
-from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
-from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
+from aetherflow_builtins_reports.sources.chunk import Chunk, transposed
+from aetherflow_builtins_reports.sources.meter import MOST_BYTES, Meter
+from aetherflow_builtins_reports.sources.opening import BLOCK, HashedFile, unpack
 
 Quoting: TypeAlias = Literal["minimal", "all", "none", "nonnumeric"]
-
-_FIELD_LIMIT = 64 << 20
-"""Python's limit for a field, 131,072 characters, is too low for texts of databases; cells cut them later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +34,12 @@ class Dialect:
     linefeed: str = "\n"
 
 
-def text_of(raw: Any, encoding: str) -> io.TextIOWrapper:
+def text_of(meter: Meter, encoding: str) -> io.TextIOWrapper:
     """A text reader. Undecodable bytes become lone surrogates, which `cells.texts` replaces and counts."""
     name = codecs.lookup(encoding).name
     if name == "utf-8":
         name = "utf-8-sig"  # a byte order mark must not become part of the first column's name
-    return io.TextIOWrapper(raw, encoding=name, errors="surrogateescape", newline="")
+    return io.TextIOWrapper(io.BufferedReader(meter, BLOCK), encoding=name, errors="surrogateescape", newline="")
 
 
 class DelimitedSource:
@@ -52,9 +49,11 @@ class DelimitedSource:
         self.path = path
         self._dialect = dialect
         self._file = HashedFile(path)
-        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+        # Python's limit for a field, 131,072 characters, is too low for texts of databases; cells cut them later
+        csv.field_size_limit(max(csv.field_size_limit(), MOST_BYTES))
         try:
-            self._text = text_of(unpack(self._file, path), dialect.encoding)
+            self._meter = Meter(unpack(self._file, path), path)
+            self._text = text_of(self._meter, dialect.encoding)
             self._rows = self._records()
             self.names: list[str] | None = None
             if has_header:
@@ -80,11 +79,13 @@ class DelimitedSource:
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows after the header; call it once."""
         null = self._dialect.null_value
+        portions = self._meter.portions(self._rows)
         while True:
             with self._failing():
-                rows = list(islice(self._rows, CHUNK_ROWS))
-            if not rows:
+                rows = next(portions, None)
+            if rows is None:
                 return
+            self._meter.refuse_wide(max(map(len, rows)))
             chunk = transposed(rows)
             if null:
                 nulled = [["" if value == null else value for value in column] for column in chunk.columns]
@@ -94,7 +95,7 @@ class DelimitedSource:
     def count(self) -> int:
         """Read the remaining rows and return their number."""
         with self._failing():
-            return sum(1 for _ in self._rows)
+            return sum(map(len, self._meter.portions(self._rows)))
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

@@ -3,14 +3,14 @@
 import io
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from aetherflow_builtins_reports.cells.casting import MISSING_VALUE
 from aetherflow_builtins_reports.errors import SourceError
-from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk, transposed
+from aetherflow_builtins_reports.sources.chunk import Chunk, transposed
 from aetherflow_builtins_reports.sources.delimited import text_of
+from aetherflow_builtins_reports.sources.meter import Meter
 from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
 
 
@@ -29,20 +29,25 @@ class JsonlSource:
 
     def _keys(self) -> list[str] | None:
         keys: dict[str, None] = {}
-        for record in self._records():
-            if isinstance(record, dict):
-                keys.update(dict.fromkeys(record))
+        meter = self._open()
+        for portion in meter.portions(self._records()):
+            for record in portion:
+                if isinstance(record, dict):
+                    keys.update(dict.fromkeys(record))
+            meter.refuse_wide(len(keys))
         return list(keys) or None
 
-    def _records(self) -> Iterator[Any]:
+    def _open(self) -> Meter:
         self.close()
         self._file = HashedFile(self.path)
+        meter = Meter(unpack(self._file, self.path), self.path)
+        self._text = text_of(meter, self._encoding)  # kept in self: its finalizer would close the file
+        return meter
+
+    def _records(self) -> Iterator[Any]:
         number = 0
         try:
-            self._text = text_of(
-                unpack(self._file, self.path), self._encoding
-            )  # kept in self: its finalizer would close the file
-            for number, line in enumerate(self._text, 1):
+            for number, line in enumerate(self._text or (), 1):
                 if line.strip():
                     record = json.loads(line)
                     if not isinstance(record, dict | list):
@@ -52,11 +57,15 @@ class JsonlSource:
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"{self.path}:{number}: no valid JSON: {error}") from error
+        except RecursionError as error:
+            raise SourceError(f"{self.path}:{number}: the JSON is nested too deeply") from error
 
     def chunks(self) -> Iterator[Chunk]:
-        names, records = self.names, self._records()
-        while rows := list(islice(records, CHUNK_ROWS)):
-            yield transposed([self._row(row, names) for row in rows])
+        names, meter = self.names, self._open()
+        for portion in meter.portions(self._records()):
+            rows = [self._row(record, names) for record in portion]
+            meter.refuse_wide(max(map(len, rows)))
+            yield transposed(rows)
 
     @staticmethod
     def _row(record: Any, names: list[str] | None) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 from aetherflow.core.api import open_file
 from aetherflow_builtins_reports.errors import missing_extra
 
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 PACKED_SUFFIXES = (".gz", ".zst")
 
 
@@ -39,7 +39,7 @@ class HashedFile(io.RawIOBase):
     @property
     def sha256(self) -> str:
         """SHA-256 of the whole file, in hexadecimal; reads the rest of the file."""
-        while block := self._file.read(_BLOCK):
+        while block := self._file.read(BLOCK):
             self._hash.update(block)
         return self._hash.hexdigest()
 
@@ -53,7 +53,7 @@ def unpack(file: HashedFile, path: Path) -> IO[bytes]:
     """A reader of the file's bytes, decompressed if its suffix is .gz or .zst."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", io.BufferedReader(file, _BLOCK)), mode="rb"))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", io.BufferedReader(file, BLOCK)), mode="rb"))
     if suffix == ".zst":
         try:
             import zstandard
@@ -61,7 +61,7 @@ def unpack(file: HashedFile, path: Path) -> IO[bytes]:
             raise missing_extra(f"reading {path.name}", "zstandard") from error
         reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", file), read_across_frames=True)
         return cast("IO[bytes]", reader)
-    return cast("IO[bytes]", io.BufferedReader(file, _BLOCK))
+    return cast("IO[bytes]", io.BufferedReader(file, BLOCK))
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Reads Parquet as chunks, with the types of its columns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ _BATCH_ROWS = 8 * CHUNK_ROWS
 
 class ParquetSource:
     """A Parquet file, read in batches; without `has_header` its column names are ignored."""
+
+    closing: Callable[[], object] = staticmethod(lambda: None)
+    """Called when the file is closed."""
 
     def __init__(self, path: Path, *, has_header: bool = True) -> None:
         try:
@@ -66,6 +69,7 @@ class ParquetSource:
 
     def close(self) -> None:
         self._file.close()
+        self.closing()
 
 
 def read_through(path: str, *, rows: bool) -> None:

@@ -1,5 +1,6 @@
 """Input fields for rows from a file, and opening that file."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -129,16 +130,23 @@ class FileSource(ReadingOptions, Casting):
             )
         kind = self.format_of(path)
         if kind == "parquet":
-            size = path.stat().st_size
+            return self._parquet(path, ctx, rows=rows)
+        if kind == "jsonl":
+            return JsonlSource(path, self.columns_json, self.dialect(path).encoding)
+        return DelimitedSource(path, self.dialect(path), has_header=self.read_header)
+
+    def _parquet(self, path: Path, ctx: RunContext, *, rows: bool) -> ParquetSource:
+        with contextlib.ExitStack() as stack:
+            steady = stack.enter_context(ctx.steady_file(path))
+            size = steady.stat().st_size
             ctx.call_limited(
                 "aetherflow_builtins_reports.sources.parquet:read_through",
-                {"path": str(path), "rows": rows},
+                {"path": str(steady), "rows": rows},
                 subject=str(path),
                 memory_bytes=BASE_MEMORY + MEMORY_FACTOR * size,
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
-            return ParquetSource(path, has_header=self.read_header)
-        if kind == "jsonl":
-            return JsonlSource(path, self.columns_json, self.dialect(path).encoding)
-        return DelimitedSource(path, self.dialect(path), has_header=self.read_header)
+            source = ParquetSource(steady, has_header=self.read_header)
+            source.closing = stack.pop_all().close
+        return source

@@ -145,3 +145,13 @@ def test_the_text_of_entry_points_is_read_as_importlib_reads_it() -> None:
 
 def test_a_target_may_have_blanks_and_extras() -> None:
     assert find_target("json : loads [fast]") is json.loads
+
+
+def test_metadata_that_is_not_utf_8_is_read(site: Path) -> None:
+    install(site, "acme_plugin-1.0.dist-info")
+    install(site, "other-2.0.dist-info", "", name="other")
+    for name in ("METADATA", "entry_points.txt"):
+        with (site / "other-2.0.dist-info" / name).open("ab") as file:
+            file.write(f"# Größe [{STEPS}]\n".encode("latin-1"))
+    assert {each.distribution for each in _scan(GROUPS)} == {"acme-plugin"}
+    assert version_of("other") == "1.0"

@@ -12,7 +12,7 @@ ConnectionT = TypeVar("ConnectionT")
 
 
 class PoolFullError(Exception):
-    """All permitted connections are in use, and none was released within `wait_seconds`."""
+    """All permitted connections are in use, and none was released within `wait_seconds`, or before `stop_waiting`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Pool(Generic[ConnectionT]):
         self._used: dict[int, ConnectionT] = {}
         self._leases: dict[int, int] = {}
         self._numbers = itertools.count()
-        self._opening = 0
+        self._opening = self._stops = 0
 
     def acquire(self) -> ConnectionT:
         """Lend a working connection to the caller; raises PoolFullError, or what opening raises."""
@@ -78,6 +78,7 @@ class Pool(Generic[ConnectionT]):
         """An idle connection, or None: then the caller must open one, and its place is reserved."""
         deadline = time.monotonic() + self._limits.wait_seconds
         with self._changed:
+            stops = self._stops
             while True:
                 if self._idle:
                     connection = self._idle.pop()
@@ -86,8 +87,14 @@ class Pool(Generic[ConnectionT]):
                 if len(self._used) + self._opening < self._limits.most:
                     self._opening += 1
                     return None
-                if not self._changed.wait(deadline - time.monotonic()):
+                if not self._changed.wait(deadline - time.monotonic()) or self._stops != stops:
                     raise PoolFullError
+
+    def stop_waiting(self) -> None:
+        """Let all who wait for a connection fail."""
+        with self._changed:
+            self._stops += 1
+            self._changed.notify_all()
 
     def _fresh(self, connection: ConnectionT) -> bool:
         age = time.monotonic() - self._born.get(id(connection), 0.0)

@@ -17,18 +17,21 @@ from aetherflow_builtins_db.connectors.common.pooled import (
 )
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
+from aetherflow_builtins_db.connectors.common.stops import StoppedError, Stops
 from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.files import local_file
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 ConfigT = TypeVar("ConfigT", bound=ServerConfig)
 OptionsT = TypeVar("OptionsT", bound=ServerOptions)
 
 _CANCEL_PAUSE_SECONDS, _INSIST_SECONDS = 0.5, 60.0
 _BREAK_SECONDS = 5.0
-"""After this time without an answer to a cancel, the connection is broken off."""
+"""If a statement has not ended so long after the first cancel, its connection is broken off."""
+_STOPPED = "the run was being stopped"
 
 
 class ServerBase(PooledBase[ConfigT, OptionsT]):
@@ -47,6 +50,7 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
         pooling = self.opts.pooling
+        self._stops = Stops()
         self.silence_limit = self.opts.silence_limit
         limits = Limits(
             pooling.size, pooling.size + pooling.max_overflow, pooling.recycle_seconds, self.opts.connect_timeout
@@ -55,7 +59,6 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             self._open_with_retries, self.shut, self._is_alive if pooling.pre_ping else None, limits
         )
         self.read_only = self.conf.read_only
-        self._interrupts = 0
 
     # Supplied by subclasses
 
@@ -134,19 +137,21 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
     def _open_with_retries(self) -> Any:
         self._require_driver()
         errors: tuple[type[BaseException], ...] = (*self.driver_errors(), OSError)
-        pause, interrupts, most = FIRST_PAUSE_SECONDS, self._interrupts, self.opts.connect_attempts
+        pause, since, most = FIRST_PAUSE_SECONDS, self._stops.count, self.opts.connect_attempts
         for attempt in range(1, most + 1):
             try:
-                return self.open()
+                return self._stops.opened(since, self.open, self.shut)
+            except StoppedError:
+                raise self.refuse(f"interrupted while connecting to {self.address}", _STOPPED) from None
             except errors as error:
                 failure = self.failure_of(error)
                 again = failure in self.PASSING
-                if attempt == most or not again or self._interrupts != interrupts:
+                if attempt == most or not again or self._stops.count != since:
                     count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
                     raise self.error_of(failure, f"connecting to {self.address}", error, count) from error
             except (TypeError, ValueError) as error:  # an unknown key of connect_args
                 raise self.failed(f"connecting to {self.address}", error) from error
-            time.sleep(pause)
+            self._stops.pause(pause, since)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
@@ -175,17 +180,19 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     def acquire(self) -> Any:
         """Lend a connection to the caller, who must `release` or `discard` it; ConnectorError if none is available."""
-        interrupts = self._interrupts
+        since = self._stops.count
         try:
             connection = self._pool.acquire()
         except PoolFullError as error:
+            if self._stops.count != since:
+                raise self.refuse("interrupted before it began", _STOPPED) from error
             most = self.opts.pooling.size + self.opts.pooling.max_overflow
             raise self.refuse(
                 f"all {most} connections are in use", "raise options.pool.max_overflow, or close results that were read"
             ) from error
-        if self._interrupts != interrupts:
+        if self._stops.count != since:
             self.release(connection)
-            raise self.refuse("interrupted before it began", "the run was being stopped")
+            raise self.refuse("interrupted before it began", _STOPPED)
         return connection
 
     def release(self, connection: Any) -> None:
@@ -211,20 +218,28 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             (self.release if keep else self.discard)(connection)
 
     def interrupt(self) -> None:
-        """Cancel all running statements; called from another thread, returns at once.
+        """End waits for a connection and cancel all running statements; called from another thread, returns at once.
 
         A server ignores a cancel that arrives before its statement, so the cancel is repeated until the statement has
-        ended. If the server does not answer at all, the connection is broken off.
+        ended. If the server does not answer it at all, or has not ended the statement, the connection is broken off.
         """
-        self._interrupts += 1
-        for each in self._pool.used:
-            threading.Thread(target=self._cancel_until_idle, args=each, daemon=True).start()
+        self._stops.add()
+        self._pool.stop_waiting()
+        for connection, number in self._pool.used:
+            # two threads: a cancel, over a second connection, may wait for the server, too
+            for act, begin, end in (
+                (self.cancel, 0.0, _BREAK_SECONDS),
+                (self.break_off, _BREAK_SECONDS, _INSIST_SECONDS),
+            ):
+                threading.Thread(target=self._insist, args=(act, connection, number, begin, end), daemon=True).start()
 
-    def _cancel_until_idle(self, connection: Any, number: int) -> None:
+    def _insist(self, act: "Callable[[Any], None]", connection: Any, number: int, begin: float, end: float) -> None:
+        """Call `act` again and again from `begin` to `end`, in seconds from now, while the connection is lent."""
         begun = time.monotonic()
-        while self._pool.lends(connection, number) and (past := time.monotonic() - begun) < _INSIST_SECONDS:
-            with suppress(Exception):  # the connection may have been closed meanwhile
-                (self.cancel if past < _BREAK_SECONDS else self.break_off)(connection)
+        while self._pool.lends(connection, number) and (past := time.monotonic() - begun) < end:
+            if past >= begin:
+                with suppress(Exception):  # the connection may have been closed meanwhile
+                    act(connection)
             time.sleep(_CANCEL_PAUSE_SECONDS)
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """The connector of `driver: sqlalchemy`."""
 
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +14,7 @@ from aetherflow_builtins_db.connectors.common.pooled import (
     PooledBase,
 )
 from aetherflow_builtins_db.connectors.common.progress import Progress
+from aetherflow_builtins_db.connectors.common.stops import StoppedError, Stops
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
 from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, note_server
@@ -75,6 +75,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._used: dict[int, Connection] = {}
+        self._stops = Stops()
         self.read_only = self.conf.read_only
         scheme = self.conf.url.partition(":")[0].partition("+")[0]
         self.dialect = {"postgres": "postgresql"}.get(scheme, scheme)
@@ -151,17 +152,23 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
     def _connect(self) -> "Connection":
         from sqlalchemy.exc import SQLAlchemyError
 
-        engine, pause, most = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts
+        engine, pause, most, since = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts, self._stops.count
         for attempt in range(1, most + 1):
             try:
-                return engine.connect()
+                if self.dialect == "sqlite":
+                    return engine.connect()
+                return self._stops.opened(since, engine.connect, lambda connection: connection.close())
+            except StoppedError:
+                raise self.refuse(
+                    f"interrupted while connecting to {self.address}", "the run was being stopped"
+                ) from None
             except (SQLAlchemyError, *self.MAPPED_ERRORS) as error:
                 failure = self.failure_of(error)
                 again = failure in PASSING and isinstance(error, SQLAlchemyError)
-                if attempt == most or not again:
+                if attempt == most or not again or self._stops.count != since:
                     count = f" (attempt {attempt} of {most})" if again and most > 1 else ""
                     raise self.error_of(failure, f"connecting to {self.address}", error, count) from error
-            time.sleep(pause)
+            self._stops.pause(pause, since)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
@@ -219,7 +226,8 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         return ""
 
     def interrupt(self) -> None:
-        """Cancel all running statements if the driver can; called from another thread."""
+        """End waits for a connection, cancel running statements if the driver can; called from another thread."""
+        self._stops.add()
         with self._lock:
             used = list(self._used.values())
         for connection in used:

@@ -125,6 +125,7 @@ class HostKeys:
 
     def _known(self) -> "list[tuple[paramiko.PKey, bool]]":
         """The keys of this server, and whether they are revoked; unreadable lines are skipped."""
+        from paramiko import SSHException
         from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
         found = []
@@ -132,7 +133,7 @@ class HostKeys:
             marker, _, rest = line.partition(" ") if line.startswith("@") else ("", "", line)
             if marker not in ("", "@revoked"):
                 continue  # @cert-authority: paramiko does not support host certificates
-            with contextlib.suppress(InvalidHostKey, ValueError):
+            with contextlib.suppress(InvalidHostKey, SSHException, ValueError):
                 entry = HostKeyEntry.from_line(rest.strip(), number)
                 if entry is not None and _matches(self._name, entry.hostnames or []):
                     found.append((entry.key, marker == "@revoked"))

@@ -298,7 +298,7 @@ class ProcessError(StepError, RuntimeError):
 
 
 class LimitExceededError(ProcessError):
-    """A file takes more memory or CPU time to decode than a file of its size is given."""
+    """A file takes more memory or CPU time to decode than one of its size is given, or has a record without end."""
 
     code = "AF5102"
 

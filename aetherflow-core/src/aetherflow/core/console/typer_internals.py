@@ -56,4 +56,4 @@ def completion_script(program: str, variable: str, shell: str) -> str:
     except ImportError:
         message = "the installed version of typer makes no scripts for completion"
         raise UsageError(message, fix="pip install 'typer>=0.28,<0.30'") from None
-    return get_completion_script(prog_name=program, complete_var=variable, shell=shell)
+    return get_completion_script(prog_name=program, complete_var=variable, shell=shell)  # nosec B604 # a shell's name

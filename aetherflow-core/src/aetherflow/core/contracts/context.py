@@ -190,6 +190,13 @@ class RunContext(ABC):
         """End a child and all its descendants: SIGTERM, `grace_seconds` to react, SIGKILL."""
 
     @abstractmethod
+    def steady_file(self, path: Path) -> AbstractContextManager[Path]:
+        """The file as nobody else can change it in the block, for what reads it twice: itself, or a copy of it.
+
+        It is copied into the job's scratch folder if another user could write it, or exchange it by its folders.
+        """
+
+    @abstractmethod
     def call_limited(
         self,
         function: str,

@@ -28,7 +28,9 @@ class MetadataFolder:
     def read_text(self, filename: str) -> str | None:
         """The text of a file; None if there is none, as of `importlib.metadata.Distribution`."""
         try:
-            with open(f"{self.path}/{filename}", encoding="utf-8") as file:  # noqa: PTH123 called for each distribution
+            # what is not UTF-8 in the metadata of one distribution must not end all programs
+            path = f"{self.path}/{filename}"
+            with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 called for each distribution
                 return file.read()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
             return None

@@ -166,6 +166,11 @@ class StepContext(RunContext):
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
         self.processes.end(process, grace_seconds)
 
+    def steady_file(self, path: Path) -> AbstractContextManager[Path]:
+        from aetherflow.core.runtime.context.steady import steady_file  # few steps need it
+
+        return steady_file(path, self.scratch_dir(self.job_id), self.check_cancelled)
+
     def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
         from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it
 

@@ -5,6 +5,7 @@
 import logging
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -83,6 +84,11 @@ class ReadingContext(RunContext):
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         pass
+
+    def steady_file(self, path: Path) -> AbstractContextManager[Path]:
+        from aetherflow.core.runtime.context.steady import steady_file  # few steps need it
+
+        return steady_file(path, None, self.check_cancelled)
 
     def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
         from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it

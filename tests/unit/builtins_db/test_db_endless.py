@@ -1,0 +1,75 @@
+"""Files to load whose lines or records do not end: each is refused at the limit, and read no further."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from db_loads import load, write
+
+from aetherflow.core.api import LimitExceededError
+from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.loading import meter
+from aetherflow_builtins_db.loading.source import SourceFile, format_of, packing_of
+
+LIMIT = 1 << 16
+RECORDS = {
+    "a-line.csv.gz": "a,s\n1,x\n2," + "x" * 40 * LIMIT,
+    "a-header.csv": "a" * 40 * LIMIT,
+    "a-quoted-field.csv": 'a,s\n1,"' + "x\n" * 40 * LIMIT,
+    "many-quoted-fields.csv": "a,s\n" + ('"' + "x" * 99 + '\n",') * (LIMIT // 2),
+    "a-line.jsonl.gz": '{"a": "' + "x" * 40 * LIMIT,
+    "a-later-line.jsonl": '{"a": 1}\n' * 2000 + "x" * 40 * LIMIT,
+}
+
+
+@pytest.fixture(autouse=True)
+def _low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "MOST_BYTES", LIMIT)
+
+
+def read_all(source: SourceFile) -> list[int]:
+    """Rows of each batch."""
+    with source.reader(keys=None, width=None) as reader:
+        return [len(batch.rows) for batch in reader.batches(10_000, lambda _: None)]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_without_an_end_is_refused(tmp_path: Path, name: str) -> None:
+    path, text = tmp_path / name, RECORDS[name].encode()
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    read = 0
+
+    def count(so_far: int) -> None:
+        nonlocal read
+        read = so_far
+
+    source = SourceFile(path, format_of(name), packing_of(name), Dialect(), count)
+    with pytest.raises(LimitExceededError, match="end within 65,536 bytes") as caught:
+        read_all(source)
+    assert " at line " in str(caught.value)
+    assert caught.value.fix
+    assert name.endswith(".gz") or read < 20 * LIMIT
+
+
+@pytest.mark.parametrize("name", ["long.csv", "long.jsonl"])
+def test_long_records_are_held_only_up_to_the_limit(tmp_path: Path, name: str) -> None:
+    row = {"long.csv": '1,"{}"\n', "long.jsonl": '{{"a": "{}"}}\n'}[name].format("x" * (LIMIT // 4))
+    (tmp_path / name).write_text("a,s\n" * name.endswith("csv") + row * 80)
+    sizes = read_all(SourceFile(tmp_path / name, format_of(name), "none", Dialect()))
+    assert sum(sizes) == 80
+    assert max(sizes) < 40  # what is read ahead counts
+
+
+def test_records_that_are_left_out_are_held_only_up_to_the_limit(lite: Any) -> None:
+    lite.sql("CREATE TABLE t (a INTEGER, s TEXT)")
+    path = write(lite, "a,s\n" + ("1," + "x" * (LIMIT // 4) + ",\n") * 40)
+    error = lite.run(step=load(path, max_rejects=100)).error
+    assert error.code == "AF5102"
+    assert "line 5: the rows that cannot be loaded are not within 65,536 bytes" in error.message
+
+
+def test_json_that_is_nested_too_deeply_is_a_row_that_cannot_be_loaded(lite: Any) -> None:
+    lite.sql("CREATE TABLE t (a INTEGER)")
+    path = write(lite, '{"a": 1}\n{"a": ' + "[" * 30_000 + "\n", "in.jsonl")
+    assert "line 2: no JSON: it is nested too deeply" in lite.run(step=load(path)).error.message
