@@ -153,5 +153,5 @@ def test_metadata_that_is_not_utf_8_is_read(site: Path) -> None:
     for name in ("METADATA", "entry_points.txt"):
         with (site / "other-2.0.dist-info" / name).open("ab") as file:
             file.write(f"# Größe [{STEPS}]\n".encode("latin-1"))
-    assert {each.distribution for each in _scan(GROUPS)} == {"acme-plugin"}
+    assert {each.distribution for each in installed_in(*GROUPS)} == {"acme-plugin"}
     assert version_of("other") == "1.0"
