@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module,
 CORE = SOURCES["aetherflow.core"]
 OUTSIDE = ("builtins", "testing")
 """Folders that are no part of the core's own machine: the built-ins are plugins, the test kit is full of examples."""
-KINDS = "contracts/kinds.py"
+KINDS = "contracts/kinds/names.py"
 """The one file with names: the kinds that `ctx.connectors` has accessors for, and the policy of one of them."""
 WORDS = {
     "aetherflow": "the name of the program itself",

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         StepResult,
     )
     from aetherflow.core.contracts.hookspecs import hookimpl
-    from aetherflow.core.contracts.kinds import DbResource
+    from aetherflow.core.contracts.kinds.names import DbResource
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.step import Step
     from aetherflow.core.contracts.upgrade import Difference
@@ -255,7 +255,7 @@ _LATE = {
         "contracts.handles",
     ),
     "hookimpl": "contracts.hookspecs",
-    "DbResource": "contracts.kinds",
+    "DbResource": "contracts.kinds.names",
     **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
     "Step": "contracts.step",
     "Difference": "contracts.upgrade",

@@ -16,7 +16,7 @@ from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
-from aetherflow.core.contracts.kinds import ARCHIVE, SAFE_ARCHIVE_DRIVERS
+from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.first_party import extra_for
