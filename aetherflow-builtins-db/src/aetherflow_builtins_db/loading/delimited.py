@@ -4,9 +4,8 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.dialect import Dialect
-from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+from aetherflow.core.api import CsvFormat, LoadBatch, StepError
+from aetherflow_builtins_db.loading.batch import OnReject, Reject
 
 
 class _Lines:
@@ -36,7 +35,7 @@ class DelimitedReader:
 
     unit = "line"
 
-    def __init__(self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None) -> None:
+    def __init__(self, lines: Iterable[str], dialect: CsvFormat, *, width: int | None = None) -> None:
         csv.field_size_limit(sys.maxsize)  # the default limit, 128 KiB, is too low; it belongs to the process
         self._dialect = dialect
         self._lines = _Lines(lines)
@@ -65,10 +64,10 @@ class DelimitedReader:
             ) from None
         return [name.strip("\ufeff") if index == 0 else name for index, name in enumerate(names)]
 
-    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield the records in batches; `on_reject` is called for records that are malformed or of another width."""
         null, lines, reader = self._dialect.null_value, self._lines, self._reader
-        batch = Batch()
+        batch = LoadBatch()
         while True:
             first = lines.count + 1
             lines.record.clear()
@@ -93,7 +92,7 @@ class DelimitedReader:
             batch.numbers.append(first)
             if len(batch.rows) >= size:
                 yield batch
-                batch = Batch()
+                batch = LoadBatch()
         if batch.rows:
             yield batch
 
@@ -107,7 +106,7 @@ class DelimitedReader:
         return [None if field == null and not marks else field for field, marks in zip(fields, quoted, strict=True)]
 
 
-def _quoted_fields(record: str, dialect: Dialect) -> list[bool]:
+def _quoted_fields(record: str, dialect: CsvFormat) -> list[bool]:
     """For each field of one record, whether it was quoted."""
     found, inside, start = [False], False, True
     signs = iter(range(len(record)))

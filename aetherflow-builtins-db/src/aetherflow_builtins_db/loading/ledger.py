@@ -7,8 +7,8 @@ import datetime
 import hashlib
 from dataclasses import dataclass
 
-from aetherflow.core.api import ConnectorError, StepError
-from aetherflow_builtins_db.contract import SqlConnector, Transaction
+from aetherflow.core.api import ConnectorError, SqlTransaction, StepError
+from aetherflow_builtins_db.database import Database
 
 TABLE = "aetherflow_loads"
 MAX_ID = 600
@@ -35,9 +35,9 @@ class Loaded:
 class LoadLedger:
     """The entry of one load id."""
 
-    def __init__(self, connector: SqlConnector, load_id: str, table: str) -> None:
-        self._connector = connector
-        self._table = connector.quote(TABLE) if connector.dialect != "oracle" else TABLE
+    def __init__(self, database: Database, load_id: str, table: str) -> None:
+        self._database = database
+        self._table = database.quote(TABLE) if database.dialect.name != "oracle" else TABLE
         self._id = load_id
         self._key = hashlib.sha256(f"{load_id}\0{table}".encode()).hexdigest()
         self._target = table
@@ -47,7 +47,7 @@ class LoadLedger:
         if self._exists():
             return
         try:
-            self._connector.script(f"CREATE TABLE {self._table} ({_COLUMNS})")
+            self._database.script(f"CREATE TABLE {self._table} ({_COLUMNS})")
         except ConnectorError as error:
             if not self._exists():  # else another process was faster
                 raise StepError(
@@ -57,12 +57,12 @@ class LoadLedger:
 
     def _exists(self) -> bool:
         try:
-            self._connector.read(f"SELECT load_key FROM {self._table} WHERE 1 = 0")
+            self._database.read(f"SELECT load_key FROM {self._table} WHERE 1 = 0")
         except ConnectorError:
             return False
         return True
 
-    def find(self, tx: Transaction) -> Loaded | None:
+    def find(self, tx: SqlTransaction) -> Loaded | None:
         """The recorded load of this id; None if there is none."""
         rows = tx.read(
             f"SELECT content, row_count, rejected, run_id, loaded_at FROM {self._table} WHERE load_key = :k",
@@ -73,7 +73,7 @@ class LoadLedger:
         content, count, rejected, run_id, loaded_at = rows[0]
         return Loaded(str(content).strip(), int(count), int(rejected), str(run_id), str(loaded_at))
 
-    def claim(self, tx: Transaction, run_id: str) -> None:
+    def claim(self, tx: SqlTransaction, run_id: str) -> None:
         """Insert the entry before the rows: a second process with the same id waits here and then gets an error."""
         tx.execute(
             f"INSERT INTO {self._table} "
@@ -82,7 +82,7 @@ class LoadLedger:
             {"k": self._key, "i": self._id[:MAX_ID], "t": self._target[:400], "r": run_id},
         )
 
-    def complete(self, tx: Transaction, content: str, rows: int, rejected: int) -> None:
+    def complete(self, tx: SqlTransaction, content: str, rows: int, rejected: int) -> None:
         tx.execute(
             f"UPDATE {self._table} SET content = :c, row_count = :n, rejected = :j, loaded_at = :w WHERE load_key = :k",
             {

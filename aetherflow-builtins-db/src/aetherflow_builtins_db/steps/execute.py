@@ -4,14 +4,14 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, Step, StepError, StepOutputs
-from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
+from aetherflow.core.api import Flag, ScriptResult, Step, StepError, StepOutputs
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.statements import commits
-from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
+from aetherflow_builtins_db.steps.query import SqlInputs, database_of, sql_of
 
 _SHOWN = 100
 """Characters of a statement that a dry run shows."""
@@ -68,35 +68,35 @@ class DbExecute(Step[Inputs]):
     Outputs = Outputs
 
     def run(self) -> dict[str, Any]:
-        args, sql, connector = self.args, sql_of(self.args, self.ctx), connector_of(self.args, self.ctx)
+        args, sql, database = self.args, sql_of(self.args, self.ctx), database_of(self.args.resource, self.ctx)
         if args.exactly_once:
-            return self._run_once(connector, sql)
+            return self._run_once(database, sql)
         check = None if args.expect_rows is None else self._check
-        result = connector.script(
+        result = database.script(
             sql, args.params, before_commit=check, allow_implicit_commit=args.allow_implicit_commit
         )
         return self._output(result)
 
     def plan(self) -> list[str]:
-        statements = connector_of(self.args, self.ctx).statements(sql_of(self.args, self.ctx))
+        statements = database_of(self.args.resource, self.ctx).statements(sql_of(self.args, self.ctx))
         texts = [" ".join(statement.split()) for statement in statements]
         shown = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in texts]
         return [f"run on resource {self.args.resource}: {text}" for text in shown]
 
-    def _run_once(self, connector: SqlConnector, sql: str) -> dict[str, Any]:
-        statements = connector.statements(sql)
-        connector.check_script(statements)
+    def _run_once(self, database: Database, sql: str) -> dict[str, Any]:
+        statements = database.statements(sql)
+        database.check_script(statements)
         names = [translate(statement, str)[1] for statement in statements]
         values = bind(list(dict.fromkeys(name for each in names for name in each)), self.args.params)
-        if not connector.transactional_ddl and any(commits(each, connector.dialect) for each in statements):
+        if not database.dialect.transactional_ddl and any(commits(each, database.dialect.name) for each in statements):
             raise StepError(
                 "exactly_once: this database commits at CREATE, ALTER and DROP, and cannot undo them",
                 fix="put them into a step of their own, with IF NOT EXISTS or IF EXISTS",
             )
         content = hashlib.sha256(json.dumps([statements, json_value(values)], sort_keys=True).encode()).hexdigest()
-        ledger = LoadLedger(connector, self.ctx.work_id, "")
+        ledger = LoadLedger(database, self.ctx.work_id, "")
         ledger.create()
-        with connector.transaction() as tx:
+        with database.transaction() as tx:
             if (before := ledger.find(tx)) is not None:
                 if before.content != content:
                     raise StepError(

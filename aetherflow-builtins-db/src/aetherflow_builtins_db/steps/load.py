@@ -6,22 +6,22 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
+    LateDatabase,
+    LoadJob,
     Step,
     StepError,
     StepInputError,
     StepOutputs,
     StepResult,
 )
-from aetherflow_builtins_db.contract import SqlConnector
-from aetherflow_builtins_db.files import is_missing
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
+from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.row_range import RowRange, is_met
-from aetherflow_builtins_db.steps.query import OnEmpty
+from aetherflow_builtins_db.steps.query import OnEmpty, database_of
 
 
 class Inputs(DelimitedInputs):
@@ -172,7 +172,8 @@ class DbLoad(Step[Inputs]):
         what, table = f"{args.path} ({there})", f"{args.table} of resource {args.resource}"
         if not path.is_file():
             return [f"{args.mode} {what} into {table}"]
-        if is_missing(self.ctx.connectors.db(args.resource)):
+        connector = database_of(args.resource, self.ctx).connector
+        if isinstance(connector, LateDatabase) and connector.is_missing():
             return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
         load = self._load(Rejects(0))
         table = f"{load.table.sql} of resource {args.resource}"
@@ -197,12 +198,11 @@ class DbLoad(Step[Inputs]):
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
-        connector: Any = ctx.connectors.db(args.resource)
-        typed: SqlConnector = connector
+        database = database_of(args.resource, ctx)
         # The name is independent of the run, so that the next run finds a table that a killed load left behind.
         place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
-        server = server_of(typed, load_name, ctx.scratch_dir(self.job_id), ctx.log.info)
+        job = LoadJob(load_name, database.dialect, ctx.scratch_dir(self.job_id), ctx.log.info)
         request = LoadRequest(
             source=source,
             table=args.table,
@@ -214,7 +214,7 @@ class DbLoad(Step[Inputs]):
             load_id_column=args.load_id_column,
             batch_rows=args.batch_rows,
         )
-        return Load(server, request, rejects)
+        return Load(Target(database, job), request, rejects)
 
     @property
     def _load_id(self) -> str:

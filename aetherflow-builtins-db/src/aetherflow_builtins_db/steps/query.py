@@ -1,11 +1,11 @@
 """Inputs that the SQL steps share: the SQL, its parameters, and the handling of too few rows."""
 
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import AssetPath, DbResource, RunContext, StepError, StepInputError, StepInputs
-from aetherflow_builtins_db.contract import SqlConnector
+from aetherflow_builtins_db.database import Database
 
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
 
@@ -66,6 +66,6 @@ def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
         raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
 
 
-def connector_of(inputs: SqlInputs, ctx: RunContext) -> SqlConnector:
-    """The connector of the step's resource."""
-    return cast(SqlConnector, ctx.connectors.db(inputs.resource))
+def database_of(resource: str, ctx: RunContext) -> Database:
+    """The database of a resource."""
+    return Database(ctx.connectors.db(resource))
