@@ -28,7 +28,8 @@ _LINES = {
         errors reasons time schedule ledger audit hooks launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
-        columns params row_range failures contract statements files rules database bundle_source
+        columns params row_range failures contract statements files rules database minimal
+        bundle_source
         formats loading
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
         connectors.exasol connectors.sqlalchemy

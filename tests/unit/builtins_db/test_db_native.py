@@ -12,6 +12,7 @@ from db_native import place_of
 from aetherflow.core.api import ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+from aetherflow_builtins_db.database import Database as AnyDatabase
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.steps.writing import FileSpec, Writing
 from services import Database
@@ -39,7 +40,7 @@ def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:
     spec = FileSpec("csv", dialect, "none", "zstd", {}, 1000)
     buffer = io.BytesIO()
     writing = Writing(
-        db, sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
+        AnyDatabase(db), sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
     )
     if native:
         assert writing._natively(HashingSink(buffer)) is not None, "no fast way"

@@ -113,6 +113,8 @@ class Load:
             ledger = LoadLedger(self._target.database, request.load_id, self.table.sql)
             ledger.create()
         result = LoadResult(self.table.sql)
+        if request.mode in {"truncate", "replace"} and not self._target.database.dialect.transactions:
+            self._look_ahead(accept, result)
         with ThreadPoolExecutor(1) if ledger else nullcontext() as pool, loader.begin():
             content = pool.submit(request.source.sha256) if pool else None
             if ledger and content and (before := self._before(ledger, content)):
@@ -127,6 +129,13 @@ class Load:
             if ledger and content:
                 ledger.complete(loader.tx, content.result(), result.loaded, result.rejected)
         return result
+
+    def _look_ahead(self, accept: Callable[[LoadResult], None], result: LoadResult) -> None:
+        """Ask whether a file without rows is accepted before the table is emptied, which nothing would undo."""
+        request = self._request
+        with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
+            if next(reader.batches(1, lambda _reject: None), None) is None:
+                accept(result)
 
     def _claim(self, ledger: LoadLedger) -> None:
         try:
@@ -147,6 +156,8 @@ class Load:
 
     def _before(self, ledger: LoadLedger, content: "Future[str]") -> Loaded | None:
         before = ledger.find(self._loader.tx)
+        if before is not None:
+            before.refuse_unfinished(f"the load {self._request.load_id} of {self.table.sql}")
         if before is not None and before.content != content.result():
             raise StepError(
                 f"{self.table.sql} already has this load ({self._request.load_id}, run {before.run_id}, "

@@ -31,6 +31,16 @@ class Loaded:
     run_id: str
     loaded_at: str
 
+    def refuse_unfinished(self, what: str) -> None:
+        """StepError for a load that began and did not end: only databases without transactions show such."""
+        if not self.content:
+            raise StepError(
+                f"{what} was begun by run {self.run_id} and not finished; how far it came nobody knows, and this "
+                "connector has no transaction that would have undone it",
+                fix=f"look at the data and correct it, then delete the entry of run {self.run_id} from {TABLE}; a load "
+                "with load_id_column deletes its own rows first",
+            )
+
 
 class LoadLedger:
     """The entry of one load id."""

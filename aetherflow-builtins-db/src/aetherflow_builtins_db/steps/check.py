@@ -1,4 +1,5 @@
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -15,7 +16,11 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.checking.checker import Checker, Finding
 from aetherflow_builtins_db.checking.rules import Check, OnFail
 from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import database_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(StepInputs):
@@ -73,6 +78,12 @@ class DbCheck(Step[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
 
     def run(self) -> StepResult:
         database = database_of(self.args.resource, self.ctx)

@@ -1,6 +1,7 @@
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -8,6 +9,7 @@ from aetherflow.core.api import Flag, ScriptResult, Step, StepError, StepOutputs
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
+from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.statements import commits
@@ -15,6 +17,10 @@ from aetherflow_builtins_db.steps.query import SqlInputs, database_of, sql_of
 
 _SHOWN = 100
 """Characters of a statement that a dry run shows."""
+
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(SqlInputs):
@@ -67,8 +73,15 @@ class DbExecute(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for changing data."""
+        del of
+        return lacks_of(connector, writes=True, undoes=needs_undo(inputs.get("expect_rows")))
+
     def run(self) -> dict[str, Any]:
-        args, sql, database = self.args, sql_of(self.args, self.ctx), database_of(self.args.resource, self.ctx)
+        args, sql = self.args, sql_of(self.args, self.ctx)
+        database = database_of(args.resource, self.ctx, writes=True, undoes=needs_undo(args.expect_rows))
         if args.exactly_once:
             return self._run_once(database, sql)
         check = None if args.expect_rows is None else self._check
@@ -98,6 +111,7 @@ class DbExecute(Step[Inputs]):
         ledger.create()
         with database.transaction() as tx:
             if (before := ledger.find(tx)) is not None:
+                before.refuse_unfinished(f"the script of step {self.ctx.work_id}")
                 if before.content != content:
                     raise StepError(
                         f"the database has this step ({self.ctx.work_id}, run {before.run_id}, {before.loaded_at}) "

@@ -27,12 +27,13 @@ from aetherflow_builtins_db.database import AnySqlConnector
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
+from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
 
 if TYPE_CHECKING:
-    from aetherflow.core.api import Difference
+    from aetherflow.core.api import Difference, Lack
 
 DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 
@@ -160,6 +161,12 @@ class ExtractStep(Step[Inputs]):
         from aetherflow_builtins_db.steps.upgrade import differences_of_extract  # one command needs it
 
         return differences_of_extract(inputs, quoted=cls._quoted_before) if version.startswith("0") else ()
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
 
     def run(self) -> StepResult:
         args, started = self.args, time.monotonic()

@@ -8,10 +8,11 @@ from aetherflow.core.api import STEP_SKIPPED, OutputError, Row, Step, StepOutput
 from aetherflow_builtins_db.columns import refuse_duplicates
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.formats.widening import refine
+from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
 
 if TYPE_CHECKING:
-    from aetherflow.core.api import Difference
+    from aetherflow.core.api import Difference, Lack
 
 
 class Inputs(QueryInputs):
@@ -56,6 +57,12 @@ class DbFetchSmall(Step[Inputs]):
         from aetherflow_builtins_db.steps.upgrade import differences_of_fetch  # one command needs it
 
         return differences_of_fetch(inputs) if version.startswith("0") else ()
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
 
     def run(self) -> StepResult:
         args = self.args

@@ -1,5 +1,6 @@
 import hashlib
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -20,8 +21,12 @@ from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mo
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
 from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty, database_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(DelimitedInputs):
@@ -147,6 +152,12 @@ class DbLoad(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for changing data."""
+        del of
+        return lacks_of(connector, writes=True, undoes=needs_undo(inputs.get("expect_rows")))
+
     def run(self) -> StepResult:
         args = self.args
         rejects = Rejects(args.max_rejects)
@@ -198,7 +209,7 @@ class DbLoad(Step[Inputs]):
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
-        database = database_of(args.resource, ctx)
+        database = database_of(args.resource, ctx, writes=True, undoes=needs_undo(args.expect_rows))
         # The name is independent of the run, so that the next run finds a table that a killed load left behind.
         place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]

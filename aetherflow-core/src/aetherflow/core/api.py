@@ -104,6 +104,7 @@ if TYPE_CHECKING:
         SqlTable,
         TableColumn,
     )
+    from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.step import Step
     from aetherflow.core.contracts.upgrade import Difference
@@ -177,6 +178,7 @@ __all__ = [
     "InsecureWhen",
     "JobInfo",
     "JobSpec",
+    "Lack",
     "LateDatabase",
     "LeanSource",
     "LeaseLostError",
@@ -275,11 +277,13 @@ contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag Inse
 contracts.fields: StepInputs StepOutputs parse_bool
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hookspecs: hookimpl
+contracts.lacks: Lack
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction
 contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource
 contracts.kinds.sql_capabilities: NeedsMemoryError ScriptResult ScriptRunner
-contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob RowsRefusedError SqlLoader SqlTable TableColumn
+contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob RowsRefusedError SqlLoader SqlTable
+contracts.kinds.sql_loading: TableColumn
 contracts.needs_person: Acknowledged NeedsPerson
 contracts.step: Step
 contracts.upgrade: Difference

@@ -7,14 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from aetherflow.core.base.errors import ConnectorError
-from aetherflow.core.contracts.connector import ConnectorBase
-from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions
-
-ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
-OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+from aetherflow.core.contracts.connector import ConfigT, ConnectorBase, OptionsT
 
 Row: TypeAlias = tuple[Any, ...]
 """A row: one value for each column, None for null."""

@@ -133,7 +133,7 @@ class SqlLoader:
 
     def __init__(self, usual: "SqlLoader") -> None:
         self._usual = usual
-        self.job = usual.job
+        self.job: LoadJob = usual.job
         """What all loaders of this load share."""
         self.stages = usual.stages
 
