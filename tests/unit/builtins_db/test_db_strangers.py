@@ -168,7 +168,8 @@ QUERY = {"sql": "SELECT 1 AS one"}
         ("reading", "db_execute", QUERY, [("AF2106", "error")], "lacks execute(): no data can be changed"),
         ("minimal", "db_execute", QUERY | {"expect_rows": 1}, [("AF2106", "error"), ("AF2107", "warning")],
          "expect_rows could undo nothing"),
-        ("unwritten", "db_fetch_small", QUERY, [("AF2106", "error")], "lacks ping(), stream(), which SqlConnector demands"),
+        ("unwritten", "db_fetch_small", QUERY, [("AF2106", "error")],
+         "lacks ping(), stream(), which SqlConnector demands"),
     ],
 )  # fmt: skip
 def test_validate_names_what_a_class_lacks(
