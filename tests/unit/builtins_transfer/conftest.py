@@ -4,6 +4,7 @@ import pytest
 
 FIXTURES = (
     "transfer_peers",
+    "transfer_strangers",
     "aetherflow.core.testing.fixtures",
 )
 

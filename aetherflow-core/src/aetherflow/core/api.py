@@ -69,6 +69,14 @@ if TYPE_CHECKING:
         StepResult,
     )
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.kinds.mail import (
+        Envelope,
+        LocalMailbox,
+        MailConnector,
+        MailError,
+        MailReceipt,
+        MailUnknownError,
+    )
     from aetherflow.core.contracts.kinds.names import DbResource
     from aetherflow.core.contracts.kinds.sql import (
         Column,
@@ -169,6 +177,7 @@ __all__ = [
     "DbResource",
     "Difference",
     "DocumentKind",
+    "Envelope",
     "FieldMap",
     "Flag",
     "FlowMetaSpec",
@@ -187,10 +196,15 @@ __all__ = [
     "LoadBatch",
     "LoadFile",
     "LoadJob",
+    "LocalMailbox",
     "LockBusyError",
     "LockInfo",
     "LockScope",
     "LocksSpec",
+    "MailConnector",
+    "MailError",
+    "MailReceipt",
+    "MailUnknownError",
     "NeedsMemoryError",
     "NeedsPerson",
     "Outcome",
@@ -278,6 +292,7 @@ contracts.fields: StepInputs StepOutputs parse_bool
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hookspecs: hookimpl
 contracts.lacks: Lack
+contracts.kinds.mail: Envelope LocalMailbox MailConnector MailError MailReceipt MailUnknownError
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction
 contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource

@@ -21,6 +21,7 @@ from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
 from aetherflow.core.testing.hooks import HookSuite  # noqa: E402
 from aetherflow.core.testing.locks import LockSuite  # noqa: E402
+from aetherflow.core.testing.mail import Delivered, MailSuite  # noqa: E402
 from aetherflow.core.testing.project import CommandResult, FlowProject, Ran, RanStep  # noqa: E402
 from aetherflow.core.testing.sql import SqlSuite  # noqa: E402
 from aetherflow.core.testing.state import StateBackendSuite  # noqa: E402
@@ -31,10 +32,12 @@ __all__ = [
     "CommandResult",
     "CommandSuite",
     "ConnectorSuite",
+    "Delivered",
     "FileTransferSuite",
     "FlowProject",
     "HookSuite",
     "LockSuite",
+    "MailSuite",
     "Ran",
     "RanStep",
     "SqlSuite",
