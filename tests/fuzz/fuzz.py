@@ -18,6 +18,7 @@ import atheris
 with atheris.instrument_imports(
     include=["aetherflow", "aetherflow_builtins_transfer", "croniter", "zipfile", "tarfile"]
 ):
+    from aetherflow.core.api import ExtractRules
     from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.base.location import Location
     from aetherflow.core.base.redact import Redactor
@@ -35,7 +36,7 @@ with atheris.instrument_imports(
     from aetherflow.scheduler.time.cron import Cron
     from aetherflow_builtins_transfer.archives import tar_read, zip_read
     from aetherflow_builtins_transfer.archives.limits import Limits
-    from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
+    from aetherflow_builtins_transfer.archives.unpack import unpack
 
 sys.path.append(str(Path(__file__).parents[1] / "torture"))
 MAX_BYTES = 4096
@@ -106,7 +107,7 @@ def unpacking(data: bytes) -> None:
     archive.write_bytes(data)
     into.mkdir()
     try:
-        unpack(archive, Rules(Limits(max_members=50, max_total_bytes=1 << 20, max_ratio=100)), into)
+        unpack(archive, ExtractRules(Limits(max_members=50, max_total_bytes=1 << 20, max_ratio=100)), into)
     finally:
         assert sorted(path.name for path in home.iterdir()) == ["archive", "into"]
         assert not [path for path in into.rglob("*") if path.is_symlink()]

@@ -4,11 +4,12 @@ import email.policy
 from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
+from shutil import which
 from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.testing import ConnectorSuite, Delivered, FlowProject, MailSuite, StepSuite
+from aetherflow.core.testing import ArchiveSuite, ConnectorSuite, Delivered, FlowProject, MailSuite, StepSuite
 from aetherflow_builtins_transfer.connectors.archive.external import ExternalConnector
 from aetherflow_builtins_transfer.connectors.archive.os import OsConnector
 from aetherflow_builtins_transfer.connectors.archive.pyminizip import PyminizipConnector
@@ -76,14 +77,18 @@ class InProcessSuite(ConnectorSuite):
     test_probe_says_what_is_wrong = None  # type: ignore[assignment]  # nothing can be wrong
 
 
-class TestZipfile(InProcessSuite):
+class TestZipfile(ArchiveSuite):
     connector = ZipfileConnector
     name = "archive.zipfile"
 
 
-class TestPyzipper(InProcessSuite):
+class TestPyzipper(ArchiveSuite):
     connector = PyzipperConnector
     name = "archive.pyzipper"
+
+
+class TestPyzipperWithPassword(TestPyzipper):
+    password = "pässword"
 
 
 class TestPyminizip(InProcessSuite):
@@ -100,6 +105,12 @@ class TestOs(ConnectorSuite):
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         return {"zip_cmd": "no-such-program"}
+
+
+@pytest.mark.skipif(not (which("zip") and which("unzip")), reason="Info-ZIP is not installed")
+class TestOsPacks(ArchiveSuite):
+    connector = OsConnector
+    name = "archive.os"
 
 
 class TestExternal(ConnectorSuite):

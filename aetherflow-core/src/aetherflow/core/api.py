@@ -69,6 +69,17 @@ if TYPE_CHECKING:
         StepResult,
     )
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.kinds.archive import (
+        ArchiveConnector,
+        ArchiveFormat,
+        ArchiveSource,
+        ArchiveWork,
+        ExtractLimits,
+        ExtractRules,
+        Packing,
+        ProgramTools,
+        Unpacked,
+    )
     from aetherflow.core.contracts.kinds.mail import (
         Envelope,
         LocalMailbox,
@@ -146,6 +157,10 @@ __all__ = [
     "STEP_SUCCESS",
     "Acknowledged",
     "AetherflowError",
+    "ArchiveConnector",
+    "ArchiveFormat",
+    "ArchiveSource",
+    "ArchiveWork",
     "ArrowRows",
     "ArrowSource",
     "AssetFile",
@@ -178,6 +193,8 @@ __all__ = [
     "Difference",
     "DocumentKind",
     "Envelope",
+    "ExtractLimits",
+    "ExtractRules",
     "FieldMap",
     "Flag",
     "FlowMetaSpec",
@@ -209,6 +226,7 @@ __all__ = [
     "NeedsPerson",
     "Outcome",
     "OutputError",
+    "Packing",
     "ParquetSupportMissing",
     "PathError",
     "PlanInfo",
@@ -216,6 +234,7 @@ __all__ = [
     "PlannedStep",
     "Problem",
     "ProcessError",
+    "ProgramTools",
     "RemoteFileMeta",
     "ReportTooLargeError",
     "ResolverMissingKeyError",
@@ -256,6 +275,7 @@ __all__ = [
     "StepTimeoutError",
     "TableColumn",
     "UndecidedStepError",
+    "Unpacked",
     "UsageError",
     "WorkspaceSpec",
     "get_connector",
@@ -292,6 +312,8 @@ contracts.fields: StepInputs StepOutputs parse_bool
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hookspecs: hookimpl
 contracts.lacks: Lack
+contracts.kinds.archive: ArchiveConnector ArchiveFormat ArchiveSource ArchiveWork ExtractLimits ExtractRules Packing
+contracts.kinds.archive: ProgramTools Unpacked
 contracts.kinds.mail: Envelope LocalMailbox MailConnector MailError MailReceipt MailUnknownError
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction

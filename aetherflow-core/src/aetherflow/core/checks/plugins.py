@@ -1,6 +1,6 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -34,13 +34,20 @@ def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, prob
     _Plugins(document, catalog, snapshot, problems).check()
 
 
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What `Annotated` says of the members of a union: `Annotated[str, ResourceRef("db")] | None`."""
+    for member in get_args(annotation):
+        yield member
+        yield from getattr(member, "__metadata__", ())
+
+
 @cache
 def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
     """The fields that name a resource."""
     return tuple(
         (name, item)
         for name, field in model.model_fields.items()
-        for item in (*field.metadata, *get_args(field.annotation))
+        for item in (*field.metadata, *_metadata(field.annotation))
         if isinstance(item, ResourceRef)
     )
 

@@ -15,7 +15,8 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
 )
 
-from aetherflow.core.testing.bundle_source import BundleSourceSuite  # noqa: E402 after the line above, on purpose
+from aetherflow.core.testing.archive import ArchiveSuite  # noqa: E402 after the line above, on purpose
+from aetherflow.core.testing.bundle_source import BundleSourceSuite  # noqa: E402
 from aetherflow.core.testing.commands import CommandSuite  # noqa: E402
 from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
@@ -28,6 +29,7 @@ from aetherflow.core.testing.state import StateBackendSuite  # noqa: E402
 from aetherflow.core.testing.step import StepSuite  # noqa: E402
 
 __all__ = [
+    "ArchiveSuite",
     "BundleSourceSuite",
     "CommandResult",
     "CommandSuite",
