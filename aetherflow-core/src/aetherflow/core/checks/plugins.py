@@ -21,7 +21,8 @@ from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
 from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.host.first_party import extra_for
+from aetherflow.core.host.first_party import driver_extra, extra_for
+from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
@@ -105,6 +106,10 @@ class _Plugins:
             self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
             return
         self.classes[resource.name or ""] = cls
+        if missing := missing_drivers(cls):
+            name, path = f"{kind}.{driver}", (*resource.path, "driver")
+            text = f"resource {resource.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
+            self._add("AF2105", text, path, "missing_driver", driver_command(name, missing), driver_extra(name))
         for lack in unwritten(cls):
             self._lack(lack, cls, f"{kind}.{driver}", (*resource.path, "driver"))
         for section, model in models_of(cls):
