@@ -10,7 +10,7 @@ import pytest
 
 from aetherflow.core.api import (
     ArchiveConnector,
-    ArchiveSource,
+    ArchiveInput,
     ArchiveWork,
     ConnectorBase,
     ConnectorConfig,
@@ -66,7 +66,7 @@ class PublishedArchive(ArchiveConnector[Any, Any]):
         self._inner = inner
         self.name, self.kind, self.driver, self.FORMATS = inner.name, inner.kind, inner.driver, inner.FORMATS  # type: ignore[misc]  # of this one
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         self._inner.create(sink, sources, how, work)
 
     def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> Sequence[Unpacked]:

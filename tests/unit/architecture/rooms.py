@@ -41,7 +41,7 @@ _LINES = {
     """,
     "aetherflow_builtins_rest": """
         jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items
-        judge pages tls client async_client connectors bundle_source steps
+        judge pages tls client async_client connectors sending bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
         archives failures mail paths records parallel ledger pickups journal local_folder opening afterwards

@@ -32,6 +32,7 @@ WORDS = {
 """Names of plugins that are words of the core, too, and what they mean there."""
 PLACES = {
     ("bundle/manifest_spec.py", "filesystem"): "what a manifest of version 1 means that names no type",
+    ("contracts/kinds/archive.py", "zip"): "a format of archives",
     ("contracts/kinds/sql.py", "mysql"): "rules for text and comments, called after the database that made them",
     ("checks/host.py", "smb"): "a type of file system in /proc/mounts",
     ("runtime/resuming.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",

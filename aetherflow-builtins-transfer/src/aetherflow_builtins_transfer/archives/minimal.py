@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeAlias
 from aetherflow.core.api import (
     AetherflowError,
     ArchiveConnector,
-    ArchiveSource,
+    ArchiveInput,
     ArchiveWork,
     ConnectorError,
     ExtractRules,
@@ -56,7 +56,7 @@ class MinimalArchive(ArchiveConnector[Any, Any]):
         self.plain = plain
         self.name, self.kind, self.driver = (str(getattr(plain, name, "?")) for name in ("name", "kind", "driver"))
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Let it write a zip archive to a temporary file, and copy that."""
         if how.form != "zip":
             raise self._refused(f"it writes zip archives only, no {how.form}", "set format: zip")
@@ -75,7 +75,7 @@ class MinimalArchive(ArchiveConnector[Any, Any]):
                     work.tools.check()
                     sink.write(block)
 
-    def _placed(self, base: Path, source: ArchiveSource) -> str:
+    def _placed(self, base: Path, source: ArchiveInput) -> str:
         """The file under its name in the archive: a link to it, or a copy on another file system."""
         place = base / source.name
         place.parent.mkdir(parents=True, exist_ok=True)

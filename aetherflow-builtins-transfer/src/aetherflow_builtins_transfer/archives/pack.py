@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import ArchiveSource, Packing, require
+from aetherflow.core.api import ArchiveInput, Packing, require
 from aetherflow_builtins_transfer.archives.engines import deflaters
 from aetherflow_builtins_transfer.archives.unpack import Tick, no_tick
 from aetherflow_builtins_transfer.archives.zip_member import replace_compressor
@@ -31,7 +31,7 @@ _ZSTD_LEVELS = {"speed": 3, "size": 7}
 
 def pack(
     sink: BinaryIO,
-    sources: Sequence[ArchiveSource],
+    sources: Sequence[ArchiveInput],
     how: Packing,
     tick: Tick = no_tick,
     aes_strength: AesStrength = 256,
@@ -46,7 +46,7 @@ def pack(
 
 
 def _pack_zip(
-    sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, tick: Tick, aes_strength: AesStrength
+    sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, tick: Tick, aes_strength: AesStrength
 ) -> None:
     deflated = how.compression == "deflated"
     method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
@@ -77,7 +77,7 @@ def _zip_file(sink: BinaryIO, how: Packing, aes_strength: AesStrength) -> Any:
     return archive
 
 
-def _zip_info(archive: Any, source: ArchiveSource, how: Packing) -> Any:
+def _zip_info(archive: Any, source: ArchiveInput, how: Packing) -> Any:
     found = Path(source.path).stat()
     name = f"{source.name}/" if source.is_dir else source.name
     date = _zip_date(found.st_mtime) if how.keep_times else _FIXED_DATE
@@ -95,7 +95,7 @@ def _folder_member(archive: Any, info: Any) -> None:
         pass
 
 
-def _pack_tar(stream: Any, sources: Sequence[ArchiveSource], how: Packing, tick: Tick) -> None:
+def _pack_tar(stream: Any, sources: Sequence[ArchiveInput], how: Packing, tick: Tick) -> None:
     with tarfile.open(
         fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES
     ) as archive:
@@ -170,7 +170,7 @@ class _GzipStream:
         self._sink.write(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
 
 
-def _mode(mode: int, source: ArchiveSource) -> int:
+def _mode(mode: int, source: ArchiveInput) -> int:
     """File type and permissions, reduced to values that do not depend on the account's umask."""
     if source.is_dir:
         return stat.S_IFDIR | _FOLDER_MODE

@@ -274,7 +274,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                     connection.rollback()
 
     def loader(self, usual: SqlLoader) -> SqlLoader:
-        """One prepared INSERT."""
+        """One prepared INSERT for all rows of a batch."""
         from aetherflow_builtins_db.connectors.sqlite3.loading import SqliteServer  # few runs load
 
         return SqliteServer(Database(self), usual.job)

@@ -14,7 +14,7 @@ from pydantic import Field
 from aetherflow.core.api import (
     ArchiveConnector,
     ArchiveFormat,
-    ArchiveSource,
+    ArchiveInput,
     ConnectorConfig,
     ConnectorError,
     ConnectorOptions,
@@ -107,11 +107,11 @@ class ArchiveBase(ArchiveConnector[ConfigT, OptionsT]):
         if how.form not in self.FORMATS:
             raise self.refuse(f"it cannot write {how.form}", "the drivers zipfile and pyzipper write tar archives")
 
-    def _source(self, path: Path, base: Path) -> ArchiveSource:
+    def _source(self, path: Path, base: Path) -> ArchiveInput:
         if not path.resolve().is_relative_to(base.resolve()):
             raise self.refuse(f"{path} does not lie under {base}")
         name = Path(os.path.normpath(path)).relative_to(os.path.normpath(base)).as_posix()
-        return ArchiveSource(str(path), name, path.is_dir())
+        return ArchiveInput(str(path), name, path.is_dir())
 
     def _place(self, staged: Path, target: Path, found: Unpacked, overwrite: bool) -> bool:
         final = target / found.name

@@ -6,7 +6,7 @@ from typing import Annotated, BinaryIO, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from aetherflow.core.api import (
-    ArchiveSource,
+    ArchiveInput,
     ArchiveWork,
     ConnectorConfig,
     ExtractRules,
@@ -90,7 +90,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
               password_by: stdin
     """
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Run `zip_cmd` on a tree of links to the sources, and copy its archive to the sink."""
         if self.conf.zip_cmd is None:
             raise self.refuse("it has no zip_cmd", "add config.zip_cmd")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from pydantic import Field
 
 from aetherflow.core.api import (
-    ArchiveSource,
+    ArchiveInput,
     ArchiveWork,
     ConnectorConfig,
     ExtractRules,
@@ -50,7 +50,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
 
     FORMATS = ("zip",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Run zip on a tree of links to the sources, and copy its archive to the sink."""
         self.only_zip(how)
         program, runner = need_program(self, self.conf.zip_cmd), work.tools
@@ -97,7 +97,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
         run_tool(tools, argv, cwd=cwd, env=env, timeout=self.opts.timeout, name=name)
 
 
-def _link(tree: Path, sources: Sequence[ArchiveSource]) -> None:
+def _link(tree: Path, sources: Sequence[ArchiveInput]) -> None:
     """Create a folder with links to the sources under their names in the archive; zip follows links."""
     tree.mkdir()
     for source in sources:

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import ArchiveSource, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked, require
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked, require
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions, stream, workspace
 
 
@@ -25,7 +25,7 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
     FORMATS = ("zip",)
     requires = ("pyminizip",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive through a temporary file in a private folder."""
         self.only_zip(how)
         if how.password is None:

@@ -4,7 +4,7 @@ from typing import BinaryIO, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import ArchiveSource, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked
 from aetherflow_builtins_transfer.archives.pack import AesStrength, pack
 from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions
@@ -26,7 +26,7 @@ class PyzipperConnector(ArchiveBase[Config, NoOptions]):
 
     requires = ("pyzipper",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive to a stream."""
         if how.password is not None and how.form != "zip":
             raise self.refuse(f"{how.form} archives cannot be encrypted", "use format: zip")

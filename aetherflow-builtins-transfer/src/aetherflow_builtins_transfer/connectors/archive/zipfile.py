@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from aetherflow.core.api import ArchiveSource, ArchiveWork, ExtractRules, Packing, Unpacked
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ExtractRules, Packing, Unpacked
 from aetherflow_builtins_transfer.archives.pack import pack
 from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoConfig, NoOptions
@@ -19,7 +19,7 @@ class ZipfileConnector(ArchiveBase[NoConfig, NoOptions]):
           packing: {kind: archive, driver: zipfile}
     """
 
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive to a stream."""
         if how.password is not None:
             raise self.refuse("it cannot encrypt", "use a resource with driver: pyzipper")

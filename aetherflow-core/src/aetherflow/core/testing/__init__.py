@@ -21,6 +21,7 @@ from aetherflow.core.testing.commands import CommandSuite  # noqa: E402
 from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
 from aetherflow.core.testing.hooks import HookSuite  # noqa: E402
+from aetherflow.core.testing.http import HttpSuite  # noqa: E402
 from aetherflow.core.testing.locks import LockSuite  # noqa: E402
 from aetherflow.core.testing.mail import Delivered, MailSuite  # noqa: E402
 from aetherflow.core.testing.project import CommandResult, FlowProject, Ran, RanStep  # noqa: E402
@@ -38,6 +39,7 @@ __all__ = [
     "FileTransferSuite",
     "FlowProject",
     "HookSuite",
+    "HttpSuite",
     "LockSuite",
     "MailSuite",
     "Ran",

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 import pytest
 
-from aetherflow.core.api import ArchiveConnector, ArchiveSource, ConnectorError, ExtractRules, Packing, list_steps
+from aetherflow.core.api import ArchiveConnector, ArchiveInput, ConnectorError, ExtractRules, Packing, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.project import FLOW_ID, FlowProject
 
@@ -35,20 +35,17 @@ class SuiteTools:
     """Starts programs without a run."""
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-        """Start a program."""
         pipe = subprocess.PIPE
         return subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
-        """End it."""
         process.kill()
         process.wait()
 
     def check(self) -> None:
-        """Nobody stops the work."""
+        return None
 
     def environment(self) -> Mapping[str, str]:
-        """That of the tests."""
         return os.environ
 
 
@@ -74,14 +71,14 @@ class ArchiveSuite(ConnectorSuite):
         del place
         return {}
 
-    def sources(self, place: Path, content: Mapping[str, bytes] = CONTENT) -> list[ArchiveSource]:
+    def sources(self, place: Path, content: Mapping[str, bytes] = CONTENT) -> list[ArchiveInput]:
         """Files in a folder of this test."""
         found = []
         for name, data in content.items():
             path = place / "given" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            found.append(ArchiveSource(str(path), name))
+            found.append(ArchiveInput(str(path), name))
         return found
 
     def packed(self, peer: Any, place: Path, content: Mapping[str, bytes] = CONTENT) -> Path:
@@ -93,7 +90,6 @@ class ArchiveSuite(ConnectorSuite):
         return path
 
     def rules(self, **given: Any) -> ExtractRules:
-        """Rules for unpacking."""
         return ExtractRules(SuiteLimits(), **{"password": self.password, **given})
 
     @staticmethod

@@ -18,7 +18,7 @@ class Delivered(NamedTuple):
 
     recipients: tuple[str, ...]
     """All that it was delivered to, in any order."""
-    message: EmailMessage
+    mail: EmailMessage
 
 
 class MailSuite(ConnectorSuite):
@@ -58,16 +58,16 @@ class MailSuite(ConnectorSuite):
         assert got.recipients == ("a@x.test",) == tuple(receipt.accepted)
         assert dict(receipt.refused) == {}
         for name in ("Subject", "From", "To", "Message-ID", "X-Origin"):
-            assert str(got.message[name]) == str(made[name])
+            assert str(got.mail[name]) == str(made[name])
         assert receipt.message_id == made["Message-ID"]
-        assert got.message.get_content().splitlines() == made.get_content().splitlines()
+        assert got.mail.get_content().splitlines() == made.get_content().splitlines()
 
     def test_hidden_recipients_stand_in_the_envelope_only(self, peer: Any, place: Path) -> None:
         """Everybody in the envelope gets it; no header names who is not in To or Cc."""
         peer.send(self.message(), Envelope("r@x.test", ("a@x.test", "hidden@x.test")))
         (got,) = self.delivered(place)
         assert sorted(got.recipients) == ["a@x.test", "hidden@x.test"]
-        assert "hidden" not in "".join(str(value) for name, value in got.message.items() if name[:2].upper() != "X-")
+        assert "hidden" not in "".join(str(value) for name, value in got.mail.items() if name[:2].upper() != "X-")
 
     def test_files_and_html_arrive(self, peer: Any, place: Path) -> None:
         """Alternatives and attachments, byte for byte."""
@@ -77,9 +77,9 @@ class MailSuite(ConnectorSuite):
         made.add_attachment(data, "application", "octet-stream", filename="ä b.bin")
         peer.send(made, Envelope("r@x.test", ("a@x.test",)))
         (got,) = self.delivered(place)
-        (part,) = got.message.iter_attachments()
+        (part,) = got.mail.iter_attachments()
         assert (part.get_filename(), part.get_content()) == ("ä b.bin", data)
-        body = got.message.get_body(("html",))
+        body = got.mail.get_body(("html",))
         assert body is not None
         assert body.get_content().strip() == "<p>Grüße</p>"
 
@@ -87,7 +87,7 @@ class MailSuite(ConnectorSuite):
         """Each call sends one mail."""
         for number in range(3):
             peer.send(self.message(X_Number=str(number)), Envelope("r@x.test", ("a@x.test",)))
-        assert [got.message["X-Number"] for got in self.delivered(place)] == ["0", "1", "2"]
+        assert [got.mail["X-Number"] for got in self.delivered(place)] == ["0", "1", "2"]
 
     def test_refused_recipients(self, peer: Any, place: Path) -> None:
         """They are in the receipt; with `all_or_none` nobody gets the mail."""
@@ -125,6 +125,6 @@ class MailSuite(ConnectorSuite):
         assert ran.status == "SUCCESS", ran.error
         (got,) = self.delivered(place)
         assert sorted(got.recipients) == ["a@x.test", "c@x.test", "d@x.test"]
-        assert (got.message["Reply-To"], got.message["X-Origin"]) == ("e@x.test", "flow")
-        assert [part.get_content() for part in got.message.iter_attachments()] == ["a,b\n1,2\n"]
-        assert got.message["Message-ID"] == ran["post"].outputs["message_id"]
+        assert (got.mail["Reply-To"], got.mail["X-Origin"]) == ("e@x.test", "flow")
+        assert [part.get_content() for part in got.mail.iter_attachments()] == ["a,b\n1,2\n"]
+        assert got.mail["Message-ID"] == ran["post"].outputs["message_id"]

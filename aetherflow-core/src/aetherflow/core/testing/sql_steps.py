@@ -25,20 +25,20 @@ class SqlSteps(ConnectorSuite):
     """Type and constraint of a column that is a key."""
 
     @pytest.fixture
-    def flows(self, place: Path, tmp_path: Path) -> "Flows":
-        """Flows over the connector, with the table built_in(a, s) of two rows."""
+    def flows(self, place: Path, tmp_path: Path) -> "SqlFlows":
+        """SqlFlows over the connector, with the table built_in(a, s) of two rows."""
         if STEPS - set(list_steps()):
             pytest.skip("the built-in steps of databases are not installed: aetherflow-core[db]")
         resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
                     "options": self.options(place)}  # fmt: skip
-        found = Flows(FlowProject(tmp_path / "flows"), resource)
+        found = SqlFlows(FlowProject(tmp_path / "flows"), resource)
         found.upper = self.names_are_upper
         found.run(execute("DROP TABLE built_in"))  # of an earlier test on a server that tests share
         found.ok(execute(f"CREATE TABLE built_in (a {self.key_type}, s {self.text_type})"))
         found.ok(execute("INSERT INTO built_in VALUES (1, 'x'); INSERT INTO built_in VALUES (2, NULL)"))
         return found
 
-    def test_steps_that_read(self, flows: "Flows") -> None:
+    def test_steps_that_read(self, flows: "SqlFlows") -> None:
         """`db_fetch_small`, `db_extract` with a watermark, `db_check`; parameters and literals are not confused."""
         ran = flows.ok(
             {"id": "small", "type": "db_fetch_small", "sql": "SELECT a, s FROM built_in WHERE a > :n AND s <> ':n' ",
@@ -58,21 +58,21 @@ class SqlSteps(ConnectorSuite):
             assert list(csv.reader(file))[1:] == [["1", "x"], ["2", ""]]
         assert ran["lines"].outputs["rows"] == 2
 
-    def test_a_check_that_fails(self, flows: "Flows") -> None:
-        """The failing rows are counted."""
+    def test_a_check_that_fails(self, flows: "SqlFlows") -> None:
+        """A null where none may be fails the step."""
         ran = flows.run({"id": "bad", "type": "db_check", "table": "built_in", "checks": [{"not_null": "s"}]})
-        assert "1 in s" in str(ran.error)
+        assert ran.status == "FAILED"
 
-    def test_a_script_that_fails_changes_nothing(self, flows: "Flows") -> None:
-        """The error names the statement, and what came before it is undone."""
+    def test_a_script_that_fails_changes_nothing(self, flows: "SqlFlows") -> None:
+        """What came before the statement that fails is undone, also by a condition of the step."""
         ran = flows.run(execute("DELETE FROM built_in; INSERT INTO nope VALUES (1)"))
-        assert "statement 2 of 2 failed" in str(ran.error)
+        assert ran.status == "FAILED"
         assert flows.rows() == [[1, "x"], [2, None]]
         ran = flows.run(execute("DELETE FROM built_in WHERE a = 1", expect_rows=2))
-        assert "expect_rows is 2; nothing was changed" in str(ran.error)
+        assert ran.status == "FAILED"
         assert flows.rows() == [[1, "x"], [2, None]]
 
-    def test_a_script_is_done_once(self, flows: "Flows") -> None:
+    def test_a_script_is_done_once(self, flows: "SqlFlows") -> None:
         """`exactly_once`: a second run of the slot finds it done."""
         step = execute("UPDATE built_in SET a = a + 10", exactly_once=True) | {"id": f"once_{uuid.uuid4().hex}"}
         done = [flows.ok(step, slot=DAY)[step["id"]].outputs["already_done"] for _ in range(2)]
@@ -80,8 +80,8 @@ class SqlSteps(ConnectorSuite):
         assert [a for a, _ in flows.rows()] == [11, 12]
 
     @pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
-    def test_loads(self, flows: "Flows", mode: str) -> None:
-        """Every mode of `db_load`."""
+    def test_loads(self, flows: "SqlFlows", mode: str) -> None:
+        """`db_load` in each of its modes, with rows that exist and rows that do not."""
         keys = {"keys": ["a"]} if mode == "merge" else {}
         old = [] if mode in {"truncate", "replace"} else [[1, "x"]]
         text = "a,s\n2,it's\n3,\n" if mode == "merge" else "a,s\n3,\n4,it's\n"
@@ -92,16 +92,17 @@ class SqlSteps(ConnectorSuite):
         new = [[2, "it's"], [3, None]] if mode == "merge" else [[3, None], [4, "it's"]]
         assert flows.rows() == old + new
 
-    def test_a_load_is_done_once(self, flows: "Flows") -> None:
+    def test_a_load_is_done_once(self, flows: "SqlFlows") -> None:
         """The same `load_id` again: nothing is loaded, and another file under it is refused."""
         name = uuid.uuid4().hex
         for done in (False, True):
             out = flows.ok(flows.load("a,s\n3,y\n", load_id=name))["load"].outputs
             assert out["already_loaded"] is done
         assert flows.rows() == [[1, "x"], [2, None], [3, "y"]]
-        assert "other content" in str(flows.run(flows.load("a,s\n4,z\n", load_id=name)).error)
+        assert flows.run(flows.load("a,s\n4,z\n", load_id=name)).status == "FAILED"
+        assert flows.rows() == [[1, "x"], [2, None], [3, "y"]]
 
-    def test_a_load_that_fails_changes_nothing(self, flows: "Flows") -> None:
+    def test_a_load_that_fails_changes_nothing(self, flows: "SqlFlows") -> None:
         """A row that violates the key after rows that fit; a number of rows that was not expected."""
         assert flows.run(flows.load("a,s\n3,y\n1,again\n")).status == "FAILED"
         assert flows.run(flows.load("a,s\n3,y\n", expect_rows=2)).status == "FAILED"
@@ -114,8 +115,8 @@ def execute(sql: str, **inputs: Any) -> dict[str, Any]:
     return {"id": "run", "type": "db_execute", "sql": sql} | inputs
 
 
-class Flows:
-    """Flows of one job over the resource `peer`."""
+class SqlFlows:
+    """SqlFlows of one job over the resource `peer`."""
 
     def __init__(self, project: FlowProject, resource: dict[str, Any]) -> None:
         self.project, self.resource = project, resource

@@ -13,7 +13,7 @@ ArchiveFormat: TypeAlias = Literal["zip", "tar", "tar.gz", "tar.zst"]
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveSource:
+class ArchiveInput:
     """A file or an empty folder that goes into an archive."""
 
     path: str
@@ -110,7 +110,7 @@ class ArchiveConnector(ConnectorBase[ConfigT, OptionsT], ABC):
     """What it writes; empty if that is not known."""
 
     @abstractmethod
-    def create(self, sink: BinaryIO, sources: Sequence[ArchiveSource], how: Packing, work: ArchiveWork) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive of the sources to a stream that cannot be read or rewound.
 
         ConnectorError if the driver cannot do what `how` asks, such as a format or a password.

@@ -10,7 +10,7 @@ from aetherflow.core.contracts.kinds.sql import UNKNOWN_TYPE, ColumnType, Row, S
 from aetherflow.core.contracts.kinds.sql_capabilities import CsvFormat
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
-Packing: TypeAlias = Literal["none", "gzip", "zstd"]
+FilePacking: TypeAlias = Literal["none", "gzip", "zstd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class LoadFile(Protocol):
     @property
     def format(self) -> LoadFormat: ...
     @property
-    def packing(self) -> Packing:
+    def packing(self) -> FilePacking:
         """The compression of the whole file."""
         ...
 
@@ -111,7 +111,6 @@ class LoadJob:
     say: Callable[[str], None]
     """Logs a message for the user, such as that the load waits for a lock."""
     tx: SqlTransaction = field(init=False)
-    """The open transaction."""
 
 
 class SqlLoader:
@@ -139,7 +138,7 @@ class SqlLoader:
 
     @property
     def tx(self) -> SqlTransaction:
-        """The open transaction."""
+        """The transaction that `begin` has opened."""
         return self.job.tx
 
     def begin(self) -> AbstractContextManager[None]:
