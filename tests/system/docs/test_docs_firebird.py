@@ -23,10 +23,10 @@ def test_a_strangers_database_passes_the_suite_and_runs_its_flow(tmp_path: Path)
     ours = [f"{ROOT}/aetherflow-core", f"{ROOT}/aetherflow-builtins-db"]
     installed = [str(EXAMPLE), *ours, "pytest", "mypy"]
     subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), *installed], check=True)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
-    command = [python, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), str(EXAMPLE / "src")]
+    command = [str(python), "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), str(EXAMPLE / "src")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
