@@ -4,7 +4,7 @@ import pytest
 
 FIXTURES = (
     "transfer_peers",
-    "transfer_strangers",
+    "packet_strangers",
     "aetherflow.core.testing.fixtures",
 )
 

@@ -9,7 +9,7 @@ import pytest
 from aetherflow.core.api import SpecError, register_connector
 from aetherflow.core.host import catalog
 from aetherflow.core.testing import FlowProject, Ran
-from transfer_strangers import MinimalZip, PackingOnly
+from packet_strangers import MinimalZip, PackingOnly
 
 
 @pytest.fixture(autouse=True)
@@ -93,4 +93,4 @@ def test_what_the_minimum_cannot_do_is_refused_before_the_run(
     with pytest.raises(SpecError, match="AF2106") as caught:
         run(project, wanted, driver=driver)
     assert said in str(caught.value)
-    assert "transfer_strangers.py:" in str(caught.value)
+    assert "packet_strangers.py:" in str(caught.value)

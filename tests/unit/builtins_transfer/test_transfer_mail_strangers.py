@@ -10,7 +10,7 @@ from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host import catalog
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject, Ran
-from transfer_strangers import SENT, MinimalMail, PlainMail
+from packet_strangers import SENT, MinimalMail, PlainMail
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_what_the_minimum_cannot_do_is_refused_before_the_run(
     with pytest.raises(SpecError, match="AF2106") as caught:
         send(tmp_path, driver, **inputs)
     assert said in str(caught.value)
-    assert "transfer_strangers.py:" in str(caught.value)
+    assert "packet_strangers.py:" in str(caught.value)
     assert SENT == []
 
 
