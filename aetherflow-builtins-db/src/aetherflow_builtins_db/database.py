@@ -153,7 +153,7 @@ class _Translating:
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int | None:
         statement = Statement(sql, self._dialect)
         count = self._inner.execute(statement.text, statement.values(params, self._refuse))
-        return count if changes_rows(sql) else None
+        return count if changes_rows(sql) and count is not None and count >= 0 else None  # -1: the driver cannot tell
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         statement = Statement(sql, self._dialect)

@@ -15,7 +15,7 @@ from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_db.database import Database, Statement
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from db_project import Project
-from db_strangers import Minimal, Reading, Tiny, Unwritten, published
+from db_strangers import Minimal, Reading, Tiny, TinyTransaction, Unwritten, published
 
 CLASSES: dict[str, Any] = {"tiny": Tiny, "minimal": Minimal, "reading": Reading, "unwritten": Unwritten}
 
@@ -216,3 +216,10 @@ def test_the_view_of_a_connector_shows_published_names_only(connect: Any, driver
     with view.transaction() as tx, pytest.raises(AttributeError):
         _ = tx.raw
     LoadLedger(Database(view), "one", "t").create()
+
+
+def test_a_driver_that_cannot_count_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tiny = project_of(tmp_path, "tiny")
+    tiny.sql("CREATE TABLE t (a INTEGER)")
+    monkeypatch.setattr(TinyTransaction, "execute", lambda *_given: -1)
+    assert tiny.one(type="db_execute", sql="DELETE FROM t")["affected_rows"] is None
