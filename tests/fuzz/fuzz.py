@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=[*OURS, "croniter", "zipfile", "tarfile"
     import httpx
     import paramiko
 
-    from aetherflow.core.api import BundleSourceInit
+    from aetherflow.core.api import BundleSourceInit, ColumnType, CsvFormat, ExtractRules
     from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.base.location import Location
     from aetherflow.core.base.redact import Redactor
@@ -52,8 +52,6 @@ with atheris.instrument_imports(include=[*OURS, "croniter", "zipfile", "tarfile"
     from aetherflow.scheduler.document.reading import read_schedule
     from aetherflow.scheduler.time.cron import Cron
     from aetherflow_builtins_db import params, statements
-    from aetherflow_builtins_db.columns import ColumnType
-    from aetherflow_builtins_db.dialect import Dialect
     from aetherflow_builtins_db.loading.convert import converter
     from aetherflow_builtins_db.loading.delimited import DelimitedReader
     from aetherflow_builtins_db.loading.records import JsonLinesReader
@@ -72,7 +70,7 @@ with atheris.instrument_imports(include=[*OURS, "croniter", "zipfile", "tarfile"
     from aetherflow_builtins_rest.rate_limit import retry_after
     from aetherflow_builtins_transfer.archives import tar_read, zip_read
     from aetherflow_builtins_transfer.archives.limits import Limits
-    from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
+    from aetherflow_builtins_transfer.archives.unpack import unpack
     from aetherflow_builtins_transfer.connectors.sftp.keys import HostKeys, load_key
     from aetherflow_builtins_transfer.connectors.sftp.settings import SshHost
 
@@ -144,7 +142,7 @@ def unpacking(data: bytes) -> None:
     archive.write_bytes(data)
     into.mkdir()
     try:
-        unpack(archive, Rules(Limits(max_members=50, max_total_bytes=1 << 20, max_ratio=100)), into)
+        unpack(archive, ExtractRules(Limits(max_members=50, max_total_bytes=1 << 20, max_ratio=100)), into)
     finally:
         assert sorted(path.name for path in home.iterdir()) == ["archive", "into"]
         assert not [path for path in into.rglob("*") if path.is_symlink()]
@@ -204,7 +202,7 @@ def converted(rows: Any) -> None:
 
 
 def delimited(text: str) -> None:
-    for dialect in (Dialect(), Dialect("\t", quoting="none"), Dialect(";", escapechar="\\", doublequote=False)):
+    for dialect in (CsvFormat(), CsvFormat("\t", quoting="none"), CsvFormat(";", escapechar="\\", doublequote=False)):
         reader = DelimitedReader(io.StringIO(text, newline=""), dialect)
         for batch in reader.batches(3, lambda reject: None):
             converted(batch.rows)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_rest import sending
 from aetherflow_builtins_rest.connectors.httpx import HttpxConnector
 from http_server import Authority, Running, running
+from http_strangers import published_http
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,13 @@ def http_other(_other_served: Running) -> Running:
     """A second server, which is another host for HTTP clients."""
     _other_served.api.reset()
     return _other_served
+
+
+@pytest.fixture(autouse=True)
+def only_published_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps see a connector as its contract does: what they use beside it is an AttributeError."""
+    real = sending.Http
+    monkeypatch.setattr(sending, "Http", lambda connector: real(published_http(connector)))
 
 
 Connect = Callable[..., HttpxConnector]

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aetherflow.core.api import ExtractRules
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.unpack import Rules, survey, unpack
+from aetherflow_builtins_transfer.archives.unpack import survey, unpack
 from services import need
 from torture_archives import all_cases, zip_of
 from torture_bench import Bench, warm_up
@@ -110,7 +111,7 @@ GOOD = st.dictionaries(
 )  # fmt: skip
 
 
-def check_confined(content: bytes, rules: Rules) -> None:
+def check_confined(content: bytes, rules: ExtractRules) -> None:
     """Whatever it is: nothing outside, no links, within the limits, and what is written is what was told."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         home = Path(folder)
@@ -138,7 +139,7 @@ PROFILE = settings(
     max_examples=sized(200, 5_000), deadline=None, derandomize=not full(), database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
-TIGHT = Rules(Limits(max_members=4, max_total_bytes=6000, max_ratio=20))
+TIGHT = ExtractRules(Limits(max_members=4, max_total_bytes=6000, max_ratio=20))
 
 
 @PROFILE
@@ -172,7 +173,7 @@ def test_good_archives_are_unpacked_as_unzip_does(files: dict[str, bytes], metho
         home = Path(folder)
         (home / "a.zip").write_bytes(content)
         (home / "ours").mkdir()
-        found = unpack(home / "a.zip", Rules(Limits(max_ratio=1e6)), home / "ours")
+        found = unpack(home / "a.zip", ExtractRules(Limits(max_ratio=1e6)), home / "ours")
         env = {**os.environ, "LC_ALL": "C.UTF-8"}
         subprocess.run([unzip, "-q", "a.zip", "-d", "theirs"], cwd=home, env=env, check=True)
         assert read(home / "ours") == read(home / "theirs") == files
@@ -187,4 +188,4 @@ def test_the_hostile_ones_are_confined() -> None:
     with suite("P11 hostile", 10) as counted:
         for name, content, _ in sample(all_cases(), sized(40, 1000), "P11"):
             with counted.case(name):
-                check_confined(content(), Rules(Limits(max_members=100, max_total_bytes=20 << 20)))
+                check_confined(content(), ExtractRules(Limits(max_members=100, max_total_bytes=20 << 20)))

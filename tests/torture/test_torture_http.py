@@ -187,7 +187,7 @@ def test_network_cuts(plain: Running, secured: Running, http_authority: Authorit
 
 def attempt(base: str, http_authority: Authority, operation: str) -> tuple[ConnectorError | None, float]:
     """One request; the error, if there was one, and how long it took."""
-    from aetherflow_builtins_rest.call import Call
+    from aetherflow.core.api import HttpCall
 
     config = {
         "base_url": base,
@@ -203,7 +203,7 @@ def attempt(base: str, http_authority: Authority, operation: str) -> tuple[Conne
             else:
                 body, keyed = content(0, SIZE), operation == "keyed post"
                 method = "PUT" if operation == "put" else "POST"
-                call = Call(method, "/echo", content=body, keyed=keyed, idempotency_key="the-key")
+                call = HttpCall(method, "/echo", content=body, keyed=keyed, idempotency_key="the-key")
                 assert connector.send(call).json()["size"] == SIZE
         except ConnectorError as error:
             return error, time.monotonic() - started

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, MailError, MailUnknownError
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
-from aetherflow_builtins_transfer.mail.delivery import MailError, MailUnknownError
-from aetherflow_builtins_transfer.mail.message import Mail
+from aetherflow_builtins_transfer.mail.message import Mail, build, envelope_of
 from cutting import CuttingProxy, Direction
 from mail_server import PASSWORD, USER, MailServer, Start
 from torture_bench import Bench, warm_up
@@ -27,7 +26,8 @@ pytestmark = pytest.mark.slow
 KILLED = -signal.SIGKILL
 TIMEOUT = 5.0
 TEXT = "".join(f"line {number}\n" for number in range(200))
-MAIL = Mail("r@x.test", ["a@x.test", "nobody@x.test"], "Cut", Body(TEXT), key="cut")
+_MADE = Mail("r@x.test", ["a@x.test", "nobody@x.test"], "Cut", Body(TEXT), key="cut")
+MAIL = build(_MADE), envelope_of(_MADE)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def send(server: MailServer, port: int, tls: str, attempts: int) -> str:
     """What becomes of one mail: sent, failed or unknown; the errors are what they should be."""
     try:
         with connector(server, port, tls, attempts) as found:
-            found.send(MAIL)
+            found.send(*MAIL)
     except MailUnknownError as error:
         told, outcome = error.message, "unknown"
     except MailError as error:

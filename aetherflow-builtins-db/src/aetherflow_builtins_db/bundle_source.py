@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from pydantic import Field
 
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
+from aetherflow_builtins_db.minimal import database_over
 from aetherflow_builtins_db.params import translate
 
 
@@ -40,7 +41,7 @@ class DbBundleSource(BundleSource[Config]):
     def list(self) -> Iterator[RemoteFileMeta]:
         """Yield the metadata of every file that `list_sql` returns; ConnectorError if the query fails."""
         sql = self.conf.list_sql
-        with self.connector.stream(sql, self._params(sql)) as rows:
+        with database_over(self.connector).stream(sql, self._params(sql)) as rows:
             names = [column.name.lower() for column in rows.columns]
             for batch in rows.batches():
                 for row in batch:
@@ -59,7 +60,7 @@ class DbBundleSource(BundleSource[Config]):
         """Write the content that `fetch_sql` returns to `target`; ConnectorError if there is no such file."""
         self.refuse_path(rel_path)
         sql = self.conf.fetch_sql
-        rows = self.connector.read(sql, self._params(sql, path=rel_path))[1]
+        rows = database_over(self.connector).read(sql, self._params(sql, path=rel_path))[1]
         if not rows:
             raise ConnectorError(
                 f"bundle source {self.type}: {rel_path} is not in bundle {self.bundle}",

@@ -1,82 +1,15 @@
-"""Columns of a result: a name, and a type that all drivers and file formats share."""
+"""The types of columns by the names that users write, and what holds for all columns of a result."""
 
-import datetime
-import decimal
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from aetherflow.core.api import StepInputError
+from aetherflow.core.api import Column, ColumnType, StepInputError
 
-Kind: TypeAlias = Literal["unknown", "bool", "int", "float", "decimal", "string", "bytes", "date", "datetime", "time"]
-
-MAX_DECIMAL_DIGITS = 38
-"""Digits of Arrow's 128-bit decimal."""
+MAX_DECIMAL_DIGITS = ColumnType("decimal").precision
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
-
-_PYTHON_TYPES: dict[Kind, type] = {
-    "unknown": object,
-    "bool": bool,
-    "int": int,
-    "float": float,
-    "decimal": decimal.Decimal,
-    "string": str,
-    "bytes": bytes,
-    "date": datetime.date,
-    "datetime": datetime.datetime,
-    "time": datetime.time,
-}
-_SIMPLE_NAMES: dict[Kind, str] = {
-    "bool": "bool",
-    "int": "int",
-    "float": "float",
-    "decimal": "float",
-    "date": "date",
-    "datetime": "datetime",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnType:
-    """A type that every driver's types map to. Lists, structs and JSON are `string`: their text is JSON."""
-
-    kind: Kind
-    precision: int = MAX_DECIMAL_DIGITS
-    """Total digits of a decimal."""
-    scale: int = 0
-    """Digits of a decimal after the point."""
-    zoned: bool = False
-    """Whether a datetime is an instant; instants are stored in UTC."""
-
-    def __str__(self) -> str:
-        if self.kind == "decimal":
-            return f"decimal({self.precision},{self.scale})"
-        return "datetime(utc)" if self.zoned else self.kind
-
-    @property
-    def python_type(self) -> type:
-        """The Python type of a value."""
-        return _PYTHON_TYPES[self.kind]
-
-    @property
-    def simple_name(self) -> str:
-        """One of bool, int, float, date, datetime, string. A decimal is `float` here; times and bytes are `string`."""
-        return _SIMPLE_NAMES.get(self.kind, "string")
-
 
 UNKNOWN = ColumnType("unknown")
 STRING = ColumnType("string")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a result."""
-
-    name: str
-    type: ColumnType = UNKNOWN
-    warning: str = ""
-    """A known loss in its values, and the remedy; a step that writes the column logs it."""
 
 
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")

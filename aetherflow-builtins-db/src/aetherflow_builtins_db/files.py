@@ -57,9 +57,3 @@ def cannot_create(file: Path) -> str | None:
     if not folder.is_dir():
         return f"{folder} is not a folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written by this user"
-
-
-def is_missing(connector: Any) -> bool:
-    """Whether the connector's database is a file that does not exist yet; opening it would create it."""
-    path = getattr(connector.conf, "place", None) or getattr(connector.conf, "path", None)
-    return isinstance(path, str) and not is_memory(path) and not database_file(connector, path).exists()

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from aetherflow.core.api import StepInputError
 
 Lexis: TypeAlias = Literal["standard", "mysql", "oracle"]
-"""The lexical rules for text, names and comments in the SQL."""
+"""The lexical rules for text, names and comments in the SQL, as `SqlDialect.lexis`."""
 
 
 class Token(NamedTuple):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
-from aetherflow_builtins_rest.call import Call
+from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, HttpCall, RemoteFileMeta
+from aetherflow_builtins_rest.sending import Http
 
 if TYPE_CHECKING:
     import httpx
@@ -42,9 +42,13 @@ class RestSource(BundleSource[Config]):
 
     resource_kind = "rest"
 
+    @property
+    def _http(self) -> Http:
+        return Http(self.connector)
+
     def list(self) -> Iterator[RemoteFileMeta]:
         params = {"bundle": self.bundle, self.conf.prefix_param: self.conf.base_path}
-        response = self.connector.get(self.conf.list_path, params=params)
+        response = self._http.send(HttpCall("GET", self.conf.list_path, params=params))
         try:
             files = response.json()["files"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -66,7 +70,7 @@ class RestSource(BundleSource[Config]):
 
             params = {"bundle": self.bundle, "path": rel_path}
             try:
-                self.connector.send(Call("GET", self.conf.fetch_path, params=params, consume=consume, limit=-1))
+                self._http.send(HttpCall("GET", self.conf.fetch_path, params=params, consume=consume, limit=-1))
             except ConnectorError as error:
                 raise ConnectorError(f"{rel_path}: {error.message}", fix=error.fix) from error
             gathered.seek(0)
@@ -82,5 +86,5 @@ class RestSource(BundleSource[Config]):
         return RemoteFileMeta(rel_path=entry["path"], path=entry["path"], size=size, mtime=mtime, sha256=sha256)
 
     def _refuse(self, text: str) -> ConnectorError:
-        where = f"{self.connector.label}, {self.conf.list_path}"
+        where = f"{self._http.label}, {self.conf.list_path}"
         return ConnectorError(f"bundle source {self.type} ({where}): {text}", fix="check list_path, and the API")

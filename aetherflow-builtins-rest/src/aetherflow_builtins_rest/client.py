@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx
 
+from aetherflow.core.api import HttpCall
 from aetherflow_builtins_rest.auth import TokenError, credentials_of
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
-from aetherflow_builtins_rest.call import Call, shown_url
+from aetherflow_builtins_rest.call import limit_words, shown, shown_url
 from aetherflow_builtins_rest.failures import reason_of, status_text
 from aetherflow_builtins_rest.judge import ResponseJudge, permanent
 from aetherflow_builtins_rest.network import Sockets
@@ -90,7 +91,7 @@ class Wire:
 
     # One request
 
-    def send(self, call: Call) -> httpx.Response:
+    def send(self, call: HttpCall) -> httpx.Response:
         """Send a request, repeat it by the resource's rules, and return the response; its body has been read.
 
         `call.consume`, if given, reads the body; it is called again in every attempt. Raises ConnectorError if no
@@ -125,7 +126,7 @@ class Wire:
                 reason = error.message if isinstance(error, TokenError) else reason_of(error)[0]
             self._again(call, pause, reason)
 
-    def _pause(self, call: Call, response: httpx.Response) -> float | None:
+    def _pause(self, call: HttpCall, response: httpx.Response) -> float | None:
         """Seconds until the next attempt; None if the response is no reason for one."""
         retry = self.options.retry
         if response.status_code not in retry.retry_on or (
@@ -137,7 +138,7 @@ class Wire:
             return retry.wait_before(call.attempt + 1)
         return asked if asked <= retry.max_retry_after_seconds else None
 
-    def _taken(self, call: Call, response: httpx.Response) -> httpx.Response:
+    def _taken(self, call: HttpCall, response: httpx.Response) -> httpx.Response:
         """Check the response, let `call.consume` read it, and return it."""
         try:
             self._judge.check(call, response)
@@ -147,15 +148,15 @@ class Wire:
             response.close()
         return response
 
-    def _again(self, call: Call, seconds: float, reason: str) -> None:
+    def _again(self, call: HttpCall, seconds: float, reason: str) -> None:
         if call.log is not None:
             of = f"attempt {call.attempt} of {self.options.max_attempts}"
-            call.log.warning("%s: %s: %s; again in %.1f s", call.shown(self.url_of(call)), of, reason, seconds)
+            call.log.warning("%s: %s: %s; again in %.1f s", shown(call, self.url_of(call)), of, reason, seconds)
         wait(seconds, call.check)
 
     # Redirects
 
-    def _follow(self, call: Call) -> httpx.Response:
+    def _follow(self, call: HttpCall) -> httpx.Response:
         """Send the request and follow the redirects that the resource allows."""
         request, stream = self._build(call), call.consume is not None
         client = self.client
@@ -173,11 +174,11 @@ class Wire:
             request = self._redirected(call, request, response)
             call.hops += 1
 
-    def _build(self, call: Call) -> httpx.Request:
+    def _build(self, call: HttpCall) -> httpx.Request:
         extensions: dict[str, Any] = {CALL: call}
         limit = self.options.max_body_bytes if call.limit is None else call.limit
         if limit >= 0:
-            extensions |= {LIMIT: limit, LIMIT_FIX: (call.limit_name, call.limit_fix)}
+            extensions |= {LIMIT: limit, LIMIT_FIX: limit_words(call)}
         headers = dict(call.headers or {})
         if call.prepare is not None:
             headers |= call.prepare()
@@ -204,7 +205,7 @@ class Wire:
                 call, f"the request cannot be built: {error}", "check path, params and headers"
             ) from error
 
-    def _redirected(self, call: Call, request: httpx.Request, response: httpx.Response) -> httpx.Request:
+    def _redirected(self, call: HttpCall, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         try:
             target = request.url.join(response.headers["location"])
         except httpx.InvalidURL as error:
@@ -241,11 +242,11 @@ class Wire:
         cookies = None if abroad else self.client.cookies
         return httpx.Request(method, target, headers=headers, cookies=cookies, stream=stream, extensions=extensions)
 
-    def _at_home(self, url: httpx.URL, call: Call) -> bool:
+    def _at_home(self, url: httpx.URL, call: HttpCall) -> bool:
         home = self.home or origin_of(self.url_of(call))
         return origin_of(url) == home
 
-    def url_of(self, call: Call) -> httpx.URL:
+    def url_of(self, call: HttpCall) -> httpx.URL:
         """The absolute URL of a call, without its parameters."""
         return self._judge.url_of(call)
 

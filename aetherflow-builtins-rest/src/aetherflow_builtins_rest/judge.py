@@ -4,10 +4,10 @@ import contextlib
 
 import httpx
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, HttpCall
 from aetherflow_builtins_rest.auth import TokenError
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError, start_of
-from aetherflow_builtins_rest.call import Call
+from aetherflow_builtins_rest.call import absolute, shown
 from aetherflow_builtins_rest.failures import (
     BEFORE_SENDING,
     StatusError,
@@ -39,21 +39,21 @@ class ResponseJudge:
         self._sockets = sockets
         self._urls: dict[str, httpx.URL] = {}
 
-    def safe(self, call: Call) -> bool:
+    def safe(self, call: HttpCall) -> bool:
         """Whether a request may be sent again, even if it had its effect."""
         return call.repeatable or self._options.retry.unsafe_methods
 
-    def never_sent(self, call: Call, error: Exception) -> bool:
+    def never_sent(self, call: HttpCall, error: Exception) -> bool:
         """Whether the server cannot have received any part of the request."""
         return call.hops == 0 and isinstance(error, (*BEFORE_SENDING, TokenError, *_UNSENDABLE))
 
-    def refused(self, call: Call, response: httpx.Response, text: str, fix: str) -> ConnectorError:
+    def refused(self, call: HttpCall, response: httpx.Response, text: str, fix: str) -> ConnectorError:
         """The error for a redirect that is not followed. After 301, 302 and 303 a POST may have been carried out."""
         if response.status_code not in (307, 308) and not self.safe(call):
             return UndecidedRequestError(self._text(call, f"{text}; the request may have been carried out"), fix=fix)
         return self.error(call, text, fix)
 
-    def check(self, call: Call, response: httpx.Response) -> None:
+    def check(self, call: HttpCall, response: httpx.Response) -> None:
         """Raise StatusError for an error status, UndecidedRequestError if the effect of the request is unknown."""
         status = response.status_code
         if call.expect is not None:
@@ -77,19 +77,19 @@ class ResponseJudge:
             text += f"; it asks to wait {asked[:40]}{'' if not asked.isdecimal() else ' s'}"
         raise StatusError(self._text(call, text), fix=status_fix(response), status=status)
 
-    def _failed(self, call: Call, error: Exception) -> ConnectorError:
+    def _failed(self, call: HttpCall, error: Exception) -> ConnectorError:
         reason, fix = reason_of(error)
         if self._sockets.expired:
             reason, fix = f"not done within {self._options.timeouts.total:g} s", "raise options.timeouts.total"
         return ConnectorError(self._text(call, f"{reason}{_moved(call)}{self._of(call)}"), fix=fix)
 
-    def unfit(self, call: Call, error: BodyTooLargeError | BadBodyError) -> ConnectorError:
+    def unfit(self, call: HttpCall, error: BodyTooLargeError | BadBodyError) -> ConnectorError:
         """The error for a response body that is too large or cannot be decompressed."""
         if self.safe(call):
             return type(error)(self._text(call, error.message), fix=error.fix)
         return UndecidedRequestError(self._text(call, f"{error.message}; the request was carried out"), fix=error.fix)
 
-    def end(self, call: Call, error: Exception, sure: bool) -> ConnectorError:
+    def end(self, call: HttpCall, error: Exception, sure: bool) -> ConnectorError:
         """The error after the last attempt; `sure`: the request had no effect, or may be sent again."""
         if isinstance(error, TokenError):
             return TokenError(f"{self._label}: {error.message}{self._of(call)}", fix=error.fix)
@@ -99,18 +99,18 @@ class ResponseJudge:
         text = f"{reason}{_moved(call)}{self._of(call)}; whether the request had its effect is not known"
         return UndecidedRequestError(self._text(call, text), fix=_ASK)
 
-    def error(self, call: Call, text: str, fix: str) -> ConnectorError:
+    def error(self, call: HttpCall, text: str, fix: str) -> ConnectorError:
         """A ConnectorError that names the resource and the request."""
         return ConnectorError(self._text(call, text), fix=fix)
 
-    def _text(self, call: Call, text: str) -> str:
-        return f"{self._label}: {call.shown(self.url_of(call))}: {text}"
+    def _text(self, call: HttpCall, text: str) -> str:
+        return f"{self._label}: {shown(call, self.url_of(call))}: {text}"
 
-    def _of(self, call: Call) -> str:
+    def _of(self, call: HttpCall) -> str:
         most = self._options.max_attempts if self.safe(call) else call.attempt
         return f" (attempt {call.attempt} of {most})"
 
-    def url_of(self, call: Call) -> httpx.URL:
+    def url_of(self, call: HttpCall) -> httpx.URL:
         """The absolute URL of a call, without its parameters."""
         found = self._urls.get(call.url)
         if found is None:
@@ -121,18 +121,12 @@ class ResponseJudge:
 
     def _absolute(self, path: str) -> httpx.URL:
         try:
-            url = httpx.URL(path)
+            return absolute(self._base, path)
         except httpx.InvalidURL as error:
             raise ConnectorError(f"{self._label}: {error}", fix="check path") from error
-        if not url.is_relative_url:
-            return url
-        if not path or path.startswith("?"):  # base_url itself, without a slash at the end
-            return self._base.copy_with(query=url.query or None)
-        start = self._base.raw_path.rstrip(b"/")
-        return self._base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))
 
 
-def _moved(call: Call) -> str:
+def _moved(call: HttpCall) -> str:
     return f" after {call.moved:,} bytes" if call.moved else ""
 
 

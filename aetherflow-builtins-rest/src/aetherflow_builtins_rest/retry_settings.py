@@ -4,9 +4,6 @@ from pydantic import Field, field_validator
 
 from aetherflow.core.api import Backoff, Flag
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Methods that may be repeated (RFC 9110, 9.2.2)."""
-
 
 class Retry(Backoff):
     """Rules for another attempt after a failed connection or an error status."""

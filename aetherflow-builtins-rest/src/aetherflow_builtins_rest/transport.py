@@ -7,9 +7,9 @@ from typing import TypeAlias
 import httpcore
 import httpx
 
+from aetherflow.core.api import HttpCall
 from aetherflow_builtins_rest.auth import Credentials, RequestAddition
 from aetherflow_builtins_rest.bodies import ReceivedStream, limited, start_of, unpacked
-from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.failures import SlowError
 from aetherflow_builtins_rest.network import Sockets, TooSlow
 from aetherflow_builtins_rest.settings import Pool
@@ -21,7 +21,7 @@ REFUSAL_BYTES = 64 * 1024
 """The most that is read of an answer that wants other credentials."""
 _PORTS = {"http": 80, "https": 443}
 CALL, LIMIT, LIMIT_FIX, TRUSTED = "aetherflow_call", "aetherflow_limit", "aetherflow_limit_fix", "aetherflow_trusted"
-"""Keys of request extensions: the Call, the limit of the response in bytes, the limit's name and advice, and whether
+"""Keys of request extensions: the call, the limit of the response in bytes, the limit's name and advice, and whether
 the request goes to the resource's own origin."""
 
 
@@ -144,7 +144,7 @@ def _received(found: httpcore.Response, request: httpx.Request) -> httpx.Respons
     )
 
 
-def _mapped(found: httpcore.Response, call: Call | None) -> Iterator[bytes]:
+def _mapped(found: httpcore.Response, call: HttpCall | None) -> Iterator[bytes]:
     try:
         for chunk in found.stream:  # type: ignore[union-attr]  # a synchronous response has a synchronous stream
             if call is not None:

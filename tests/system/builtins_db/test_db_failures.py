@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.database import Database as AnyDatabase
 from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.loading.ledger import LoadLedger
 from db_places import settings
@@ -99,7 +99,7 @@ def test_a_wrong_password(driver: str, server: Database) -> None:
 def test_a_second_claim_of_a_load_is_a_duplicate_key(driver: str, server: Database) -> None:
     """What `db_load` decides on: that another process has entered the same load."""
     with opened(driver, server) as db:
-        ledger = LoadLedger(db, "kinds", "kinds")
+        ledger = LoadLedger(AnyDatabase(db), "kinds", "kinds")
         ledger.create()
         try:
             with db.transaction() as tx:
@@ -133,7 +133,7 @@ def test_mysql_by_the_public_way_of_its_driver(mariadb: Database, monkeypatch: p
     assert all(public in {kind, "unknown"} for public, kind in zip(public_types, types, strict=True))
     assert public_types[4:8] == ["unknown", "unknown", "date", "datetime"]
     with opened("mysql", mariadb) as db:
-        assert db.stream_csv(sql, dialect=Dialect()) is None
+        assert db.stream_csv(sql, dialect=CsvFormat()) is None
         with db.stream(sql, fetch_size=7) as rows:
             next(rows.batches())
         assert db.ping()

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, LoadJob
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
-from aetherflow_builtins_db.loading.servers import server_of
+from aetherflow_builtins_db.database import Database as AnyDatabase
+from aetherflow_builtins_db.loading.target import Target
 from db_places import mysql_place, settings
 from services import Database
 
@@ -122,7 +123,8 @@ def test_a_failed_replace_on_mysql_drops_no_table_of_another_process(
     first, second = (MySQLConnector(ConnectorInit(name, "db", "mysql", config, {})) for name in ("first", "second"))
     with first as db, second as other, other.transaction() as tx:
         db.execute("CREATE TABLE tab (a int)")
-        server = server_of(db, "one", tmp_path)
+        job = LoadJob("one", db.dialect, tmp_path, print)
+        server = Target(AnyDatabase(db), job).loader
 
         def take() -> None:  # whoever has it now has made the table anew
             tx.read("SELECT GET_LOCK(:name, 5)", {"name": "aetherflow one"})

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
-from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import write_delimited
 from aetherflow_builtins_db.formats.sink import HashingSink
 from db_places import settings
@@ -55,7 +54,7 @@ def db(mariadb: Database) -> Iterator[Any]:
         made.execute("DROP TABLE typed")
 
 
-def slowly(db: Any, sql: str, dialect: Dialect) -> bytes:
+def slowly(db: Any, sql: str, dialect: CsvFormat) -> bytes:
     buffer = io.BytesIO()
     with db.stream(sql) as rows:
         names = [column.name for column in rows.columns]
@@ -65,7 +64,7 @@ def slowly(db: Any, sql: str, dialect: Dialect) -> bytes:
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_every_type_is_byte_equal(db: Any, delimiter: str) -> None:
-    dialect = Dialect(delimiter=delimiter, include_header=False)
+    dialect = CsvFormat(delimiter=delimiter, include_header=False)
     sql = "SELECT * FROM typed"
     with db.stream_csv(sql, dialect=dialect) as fast:
         found = b"".join(fast.blocks())
@@ -74,7 +73,7 @@ def test_every_type_is_byte_equal(db: Any, delimiter: str) -> None:
 
 
 def test_each_column_alone_is_byte_equal(db: Any) -> None:
-    dialect = Dialect(include_header=False)
+    dialect = CsvFormat(include_header=False)
     for name in TYPES:
         with db.stream_csv(f"SELECT {name} FROM typed", dialect=dialect) as fast:
             found = b"".join(fast.blocks())
@@ -82,12 +81,12 @@ def test_each_column_alone_is_byte_equal(db: Any) -> None:
 
 
 def test_another_dialect_goes_row_by_row(db: Any) -> None:
-    for dialect in (Dialect(null_value="NULL"), Dialect(quoting="nonnumeric"), Dialect(encoding="latin-1")):
+    for dialect in (CsvFormat(null_value="NULL"), CsvFormat(quoting="nonnumeric"), CsvFormat(encoding="latin-1")):
         assert db.stream_csv("SELECT 1 AS a", dialect=dialect) is None
 
 
 def test_a_result_that_is_not_read_to_its_end_leaves_nothing(db: Any) -> None:
-    with db.stream_csv("SELECT seq, seq AS again FROM seq_1_to_1000000", dialect=Dialect()) as opened:
+    with db.stream_csv("SELECT seq, seq AS again FROM seq_1_to_1000000", dialect=CsvFormat()) as opened:
         next(opened.blocks())
     assert db.read("SELECT 1 AS a")[1] == [(1,)]
 

@@ -132,9 +132,9 @@ def test_a_statement_that_takes_too_long(made: Any, driver: str, way: str) -> No
     begun = time.monotonic()
     with told(driver, "timeout|max_statement_time", "raise options.statement_timeout"):
         if way == "csv" and driver == "postgres":
-            from aetherflow_builtins_db.dialect import Dialect
+            from aetherflow.core.api import CsvFormat
 
-            with db.stream_csv(slow, dialect=Dialect()) as blocks:
+            with db.stream_csv(slow, dialect=CsvFormat()) as blocks:
                 list(blocks.blocks())
         else:
             getattr(db, "script" if way == "script" else "read")(slow)

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from aetherflow.core.testing import SqlSuite
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from db_places import mysql_place
+from db_suite import OwnSqlSuite
 from exasol_standin import ExasolStandIn
 from services import Database
 from svc import free_port
@@ -20,11 +20,11 @@ from svc import free_port
 SEQUENCE = "SELECT seq AS n FROM seq_1_to_{count}"
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 # DEC is a reserved word there.
-MYSQL_PARAMS = {"money" if name == "dec" else name: value for name, value in SqlSuite.VALUES.items()}
+MYSQL_PARAMS = {"money" if name == "dec" else name: value for name, value in OwnSqlSuite.VALUES.items()}
 MYSQL_VALUES = {"t": 1, "d": "2024-02-29", "ts": "2024-02-29 01:02:03.000004"}
 
 
-class ServerSuite(SqlSuite):
+class ServerSuite(OwnSqlSuite):
     """Every test has a schema of its own on the shared server."""
 
     place_of_server: dict[str, Any]
@@ -76,7 +76,6 @@ class TestMySQL(ServerSuite):
     name = "db.mysql"
     endless = "SELECT count(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b WHERE a.seq + b.seq = 0"
     sequence = SEQUENCE
-    undoes_tables = False
     VALUES: ClassVar = MYSQL_PARAMS
     changed_values: ClassVar = MYSQL_VALUES
 
@@ -94,7 +93,7 @@ class TestExasol(ServerSuite):
     names_are_upper = True
     has_returning = False
     # There is no binary type.
-    VALUES: ClassVar = {name: value for name, value in SqlSuite.VALUES.items() if name != "b"}
+    VALUES: ClassVar = {name: value for name, value in OwnSqlSuite.VALUES.items() if name != "b"}
 
     @pytest.fixture(autouse=True)
     def _server(self, exasol: ExasolStandIn) -> Iterator[None]:
@@ -133,7 +132,6 @@ class TestSQLAlchemyOnMariaDB(UrlSuite):
     scheme = "mysql+pymysql"
     endless = TestMySQL.endless
     sequence = SEQUENCE
-    undoes_tables = False
     VALUES: ClassVar = MYSQL_PARAMS
     changed_values: ClassVar = MYSQL_VALUES
 
@@ -142,7 +140,7 @@ class TestSQLAlchemyOnMariaDB(UrlSuite):
         self.place_of_server = self.url(own_mariadb)
 
 
-class TestSQLAlchemyOnSQLite(SqlSuite):
+class TestSQLAlchemyOnSQLite(OwnSqlSuite):
     connector = SQLAlchemyConnector
     name = "db.sqlalchemy"
     endless = ENDLESS

@@ -11,11 +11,10 @@ import psycopg
 import pymysql
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
-from aetherflow_builtins_db.dialect import Dialect
 from db_places import settings
 from exasol_standin import ExasolStandIn
 from proxy import Proxy
@@ -86,7 +85,7 @@ def insert_and_stall(db: Any, proxy: Proxy, first: str, *others: str) -> None:
 READS: dict[str, Callable[[Any, str], object]] = {
     "read": lambda db, sql: db.read(sql),
     "stream": lambda db, sql: list(db.stream(sql).batches()),
-    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=Dialect()).blocks()),
+    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=CsvFormat()).blocks()),
     "script": lambda db, sql: db.script(sql),
 }
 

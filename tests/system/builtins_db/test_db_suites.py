@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aetherflow.core.testing import SqlSuite
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
+from db_suite import OwnSqlSuite
 
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 
 
-class TestDuckDB(SqlSuite):
+class TestDuckDB(OwnSqlSuite):
     connector = DuckDBConnector
     name = "db.duckdb"
     endless = "SELECT count(*) FROM range(100000000000) a, range(100000) b"
@@ -22,7 +22,7 @@ class TestDuckDB(SqlSuite):
         return {"path": "none.duckdb", "read_only": True}
 
 
-class TestSqlite3(SqlSuite):
+class TestSqlite3(OwnSqlSuite):
     connector = Sqlite3Connector
     name = "db.sqlite3"
     endless = ENDLESS

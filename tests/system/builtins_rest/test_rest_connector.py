@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, HttpCall
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
-from aetherflow_builtins_rest.call import Call
 from aetherflow_builtins_rest.failures import StatusError, UndecidedRequestError
 from http_server import KEY, PASSWORD, TOKEN, USER, Running, peer
 
@@ -408,6 +407,6 @@ def test_probe(http_connect: Connect) -> None:
 
 
 def test_a_call_counts_what_it_moved(http_connect: Connect) -> None:
-    call = Call("GET", "/file/1000")
+    call = HttpCall("GET", "/file/1000")
     http_connect().send(call)
     assert (call.moved, call.attempt) == (1000, 1)

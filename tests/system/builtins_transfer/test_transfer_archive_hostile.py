@@ -13,11 +13,12 @@ MEASURE = """
 import json, resource, sys
 from pathlib import Path
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
+from aetherflow.core.api import ExtractRules
+from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.archives import zip_read, tar_read
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    unpack(Path(sys.argv[1]), Rules(Limits(max_total_bytes=1 << 40, max_ratio=1e9)), None)
+    unpack(Path(sys.argv[1]), ExtractRules(Limits(max_total_bytes=1 << 40, max_ratio=1e9)), None)
 except Exception as error:
     assert type(error).__name__ == "ArchiveError", error
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)

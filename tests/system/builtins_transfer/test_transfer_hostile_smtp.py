@@ -12,7 +12,7 @@ from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
-from aetherflow_builtins_transfer.mail.message import Mail
+from aetherflow_builtins_transfer.mail.message import Mail, build, envelope_of
 from mail_server import PASSWORD, USER, Start
 
 TIMEOUT, GRACE = 0.4, 20
@@ -63,7 +63,7 @@ def test_the_limit_holds(phase: str, fault: str) -> None:
         costs() as cost,
         pytest.raises(ConnectorError) as caught,
     ):
-        post.send(MAIL)
+        post.send(build(MAIL), envelope_of(MAIL))
     assert cost.mebibytes < 64
     assert cost.seconds < TIMEOUT * 6 + GRACE, "a limit for each answer"
     assert len(str(caught.value)) < 1000
@@ -89,7 +89,7 @@ def test_a_stop_ends_it_at_once(phase: str) -> None:
         stopping = threading.Thread(target=stop)
         stopping.start()
         with costs() as cost, pytest.raises(ConnectorError):
-            post.send(MAIL)
+            post.send(build(MAIL), envelope_of(MAIL))
         stopping.join()
         post.close()
     assert cost.seconds < GRACE

@@ -1,11 +1,15 @@
 """The contract suites over mail and archives."""
 
+import email.policy
+from email import message_from_bytes
+from email.message import EmailMessage
 from pathlib import Path
+from shutil import which
 from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.testing import ConnectorSuite, FlowProject, StepSuite
+from aetherflow.core.testing import ArchiveSuite, ConnectorSuite, Delivered, FlowProject, MailSuite, StepSuite
 from aetherflow_builtins_transfer.connectors.archive.external import ExternalConnector
 from aetherflow_builtins_transfer.connectors.archive.os import OsConnector
 from aetherflow_builtins_transfer.connectors.archive.pyminizip import PyminizipConnector
@@ -22,9 +26,10 @@ from svc import free_port
 from torture_archives import zip_of
 
 
-class TestSmtp(ConnectorSuite):
+class TestSmtp(MailSuite):
     connector = SmtpConnector
     name = "mail.smtp"
+    refused = "nobody@x.test"
 
     @pytest.fixture(autouse=True)
     def server(self, start_mail_server: Start) -> MailServer:
@@ -39,13 +44,24 @@ class TestSmtp(ConnectorSuite):
     def unreachable(self, place: Path) -> dict[str, Any]:
         return {"host": "127.0.0.1", "port": free_port()}
 
+    def delivered(self, place: Path) -> list[Delivered]:
+        return [Delivered(tuple(got.recipients), got.message) for got in self.found.box.mails]
 
-class TestFileMail(ConnectorSuite):
+
+class TestFileMail(MailSuite):
     connector = FileMailConnector
     name = "mail.file"
 
     def config(self, place: Path) -> dict[str, Any]:
-        return {"path": "outbox", "from_addr": "r@x.test"}
+        return {"path": str(place / "outbox"), "from_addr": "r@x.test"}
+
+    def delivered(self, place: Path) -> list[Delivered]:
+        found = []
+        for path in sorted((place / "outbox").glob("*.eml"), key=lambda path: path.stat().st_mtime_ns):
+            message = message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            assert isinstance(message, EmailMessage)
+            found.append(Delivered(tuple(message["X-Envelope-To"].split(", ")), message))
+        return found
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         (place / "file").write_text("no folder")
@@ -61,14 +77,18 @@ class InProcessSuite(ConnectorSuite):
     test_probe_says_what_is_wrong = None  # type: ignore[assignment]  # nothing can be wrong
 
 
-class TestZipfile(InProcessSuite):
+class TestZipfile(ArchiveSuite):
     connector = ZipfileConnector
     name = "archive.zipfile"
 
 
-class TestPyzipper(InProcessSuite):
+class TestPyzipper(ArchiveSuite):
     connector = PyzipperConnector
     name = "archive.pyzipper"
+
+
+class TestPyzipperWithPassword(TestPyzipper):
+    password = "pässword"
 
 
 class TestPyminizip(InProcessSuite):
@@ -85,6 +105,12 @@ class TestOs(ConnectorSuite):
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         return {"zip_cmd": "no-such-program"}
+
+
+@pytest.mark.skipif(not (which("zip") and which("unzip")), reason="Info-ZIP is not installed")
+class TestOsPacks(ArchiveSuite):
+    connector = OsConnector
+    name = "archive.os"
 
 
 class TestExternal(ConnectorSuite):

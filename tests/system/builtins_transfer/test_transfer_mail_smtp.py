@@ -4,17 +4,18 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, Envelope, MailError, MailUnknownError
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
-from aetherflow_builtins_transfer.mail.delivery import MailError, MailUnknownError
-from aetherflow_builtins_transfer.mail.message import Mail
+from aetherflow_builtins_transfer.mail.message import Mail, build, envelope_of
+from aetherflow_builtins_transfer.mail.posting import posted
 from mail_server import PASSWORD, USER, MailServer, Start
 
 Connect = Callable[..., SmtpConnector]
@@ -37,14 +38,15 @@ def connect() -> Iterator[Connect]:
         each.close()
 
 
-def mail(to: str = "b@x.test", **more: Any) -> Mail:
-    return Mail("r@x.test", [to], "Täglich", Body("Grüße\n.\n..end"), key="k", **more)
+def mail(to: str = "b@x.test", *, all_or_none: bool = False, **more: Any) -> tuple[EmailMessage, Envelope]:
+    made = Mail("r@x.test", [to], "Täglich", Body("Grüße\n.\n..end"), key="k", **more)
+    return build(made), envelope_of(made, all_or_none=all_or_none)
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_a_mail_arrives_encrypted_and_logged_in(start_mail_server: Start, connect: Connect, tls: str) -> None:
     server = start_mail_server(tls)
-    delivery = connect(server, tls=tls).send(mail(cc=["Ü <c@x.test>"], bcc=["d@x.test"]))
+    delivery = connect(server, tls=tls).send(*mail(cc=["Ü <c@x.test>"], bcc=["d@x.test"]))
     (got,) = server.box.mails
     assert (got.user, got.encrypted, got.sender) == (USER, True, "r@x.test")
     assert got.recipients == ["b@x.test", "c@x.test", "d@x.test"] == list(delivery.accepted)
@@ -57,7 +59,7 @@ def test_a_mail_arrives_encrypted_and_logged_in(start_mail_server: Start, connec
 
 def test_starttls_is_the_older_spelling(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("starttls")
-    connect(server, starttls="true").send(mail())
+    connect(server, starttls="true").send(*mail())
     assert server.box.mails[0].encrypted
     with pytest.raises(ConnectorError, match="tls and starttls are both given and differ"):
         connect(server, starttls=True, tls="implicit")
@@ -79,30 +81,30 @@ def test_a_certificate_that_is_not_right_is_refused(
     server = start_mail_server(tls, certificate=certificate)
     config, message, override = TLS_TABLE[certificate]
     with pytest.raises(MailError, match=message) as caught:
-        connect(server, tls=tls, **config).send(mail())
+        connect(server, tls=tls, **config).send(*mail())
     assert (server.box.mails, server.box.logins) == ([], []), "the password was not sent"
     assert "post" in str(caught.value)
     assert caught.value.fix
     assert PASSWORD not in str(caught.value)
     if override is not None:
-        connect(server, tls=tls, **override).send(mail())
+        connect(server, tls=tls, **override).send(*mail())
         assert len(server.box.mails) == 1
 
 
 def test_starttls_that_is_taken_away_is_noticed(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("none")
     with pytest.raises(MailError, match="does not offer STARTTLS"):
-        connect(server, tls="starttls").send(mail())
+        connect(server, tls="starttls").send(*mail())
     assert server.box.logins == []
 
 
 def test_no_password_goes_over_a_connection_in_clear(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("none")
     with pytest.raises(MailError, match="unencrypted") as caught:
-        connect(server, tls="none").send(mail())
+        connect(server, tls="none").send(*mail())
     assert "allow_plaintext_auth" in caught.value.fix
     assert server.box.logins == []
-    connect(server, tls="none", allow_plaintext_auth="true").send(mail())
+    connect(server, tls="none", allow_plaintext_auth="true").send(*mail())
     assert server.box.logins == [True]
 
 
@@ -124,7 +126,7 @@ def test_a_wrong_password_is_not_tried_again(start_mail_server: Start, connect: 
     server = start_mail_server("starttls")
     retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}}
     with pytest.raises(MailError, match=r"login was refused: 535") as caught:
-        connect(server, tls="starttls", password="falsch", options=retry).send(mail())
+        connect(server, tls="starttls", password="falsch", options=retry).send(*mail())
     assert server.box.logins == [False]
     assert "falsch" not in str(caught.value)
 
@@ -134,7 +136,7 @@ def test_a_wrong_password_is_not_tried_again(start_mail_server: Start, connect: 
 
 def test_refused_recipients_are_reported(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
-    delivery = connect(server, tls="implicit").send(mail(cc=["nobody@x.test", "later@x.test"]))
+    delivery = connect(server, tls="implicit").send(*mail(cc=["nobody@x.test", "later@x.test"]))
     assert delivery.accepted == ("b@x.test",)
     assert delivery.refused == {
         "nobody@x.test": "550 5.1.1 no such user",
@@ -147,17 +149,17 @@ def test_all_or_none_gives_it_to_nobody(start_mail_server: Start, connect: Conne
     server = start_mail_server("implicit")
     connector = connect(server, tls="implicit")
     with pytest.raises(MailError, match=r"nobody@x.test \(550 .*nobody got the mail") as caught:
-        connector.send(mail(cc=["nobody@x.test"]), all_or_none=True)
+        connector.send(*mail(cc=["nobody@x.test"], all_or_none=True))
     assert "on_refused" in caught.value.fix
     assert server.box.mails == []
-    connector.send(mail())  # the connection is as good as before
+    connector.send(*mail())  # the connection is as good as before
     assert len(server.box.mails) == 1
 
 
 def test_a_mail_that_all_refuse_is_an_error(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
     with pytest.raises(MailError, match=r"550 5\.1\.1 no such user"):
-        connect(server, tls="implicit").send(mail("nobody@x.test"))
+        connect(server, tls="implicit").send(*mail("nobody@x.test"))
 
 
 # Retries
@@ -175,7 +177,7 @@ def test_a_temporary_refusal_is_tried_again(start_mail_server: Start, connect: C
 
     server.box.on_data = on_data
     retry = {"retry": {"max_attempts": 3, "backoff_seconds": 0}}
-    connect(server, tls="implicit", options=retry).send(mail())
+    connect(server, tls="implicit", options=retry).send(*mail())
     assert (len(tries), len(server.box.mails)) == (3, 1)
 
 
@@ -186,7 +188,7 @@ def test_retries_count_the_tries_after_the_first(start_mail_server: Start, conne
     server.box.on_data = lambda: tries.append(1)
     options = {"retries": 2, "retry": {"max_attempts": 3, "backoff_seconds": 0}}
     with pytest.raises(MailError, match="try 3 of 3"):
-        connect(server, tls="none", login=False, options=options).send(mail())
+        connect(server, tls="none", login=False, options=options).send(*mail())
     assert len(tries) == 3
     with pytest.raises(ConnectorError, match="both given and differ"):
         connect(server, options={"retries": 2, "retry": {"max_attempts": 2}})
@@ -198,7 +200,7 @@ def test_a_permanent_refusal_is_not(start_mail_server: Start, connect: Connect) 
     tries: list[int] = []
     server.box.on_data = lambda: tries.append(1)
     with pytest.raises(MailError, match=r"554 5\.7\.1 looks like spam"):
-        connect(server, tls="implicit", options={"retry": {"max_attempts": 3, "backoff_seconds": 0}}).send(mail())
+        connect(server, tls="implicit", options={"retry": {"max_attempts": 3, "backoff_seconds": 0}}).send(*mail())
     assert len(tries) == 1
 
 
@@ -210,15 +212,15 @@ def test_a_server_that_is_down_is_tried_as_often_as_asked(start_mail_server: Sta
             connect(
                 server, port=unused.getsockname()[1], tls="none", login=False,
                 options={"retry": {"max_attempts": 2, "backoff_seconds": 0}},
-            ).send(mail())  # fmt: skip
+            ).send(*mail())  # fmt: skip
 
 
 def test_a_connection_that_died_while_idle_is_made_anew(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
     connector = connect(server, tls="implicit")
-    connector.send(mail())
+    connector.send(*mail())
     with closed_by_the_server(connector):
-        connector.send(mail())
+        connector.send(*mail())
     assert len(server.box.mails) == 2
 
 
@@ -240,10 +242,10 @@ def test_an_interrupt_ends_the_wait(start_mail_server: Start, connect: Connect) 
     server.box.on_data = interrupt
     started = time.monotonic()
     with pytest.raises(MailUnknownError, match="it may have taken the mail"):
-        connector.send(mail())
+        connector.send(*mail())
     assert time.monotonic() - started < 40
     server.box.on_data = lambda: None
-    connector.send(mail())
+    connector.send(*mail())
 
 
 # Sizes and addresses
@@ -253,15 +255,15 @@ def test_a_mail_that_is_too_large_is_refused_before_it_is_sent(start_mail_server
     server = start_mail_server("implicit", size=2000)
     big = Mail("r@x.test", ["b@x.test"], "s", Body("x" * 70 + "\n" * 3000), key="k")
     with pytest.raises(MailError, match="the server takes 2,000"):
-        connect(server, tls="implicit").send(big)
+        connect(server, tls="implicit").send(build(big), envelope_of(big))
     with pytest.raises(MailError, match="1,000 is the most"):
-        connect(server, tls="implicit", options={"max_bytes": 1000}).send(big)
+        posted(connect(server, tls="implicit", options={"max_bytes": 1000}), big)
     assert server.box.mails == []
 
 
 def test_domains_travel_in_ascii(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
-    connect(server, tls="implicit").send(mail("b@bücher.example"))
+    connect(server, tls="implicit").send(*mail("b@bücher.example"))
     assert server.box.mails[0].recipients == ["b@xn--bcher-kva.example"]
 
 
@@ -281,4 +283,4 @@ def test_the_methods_of_the_contract(start_mail_server: Start, connect: Connect)
 def test_a_ca_file_that_cannot_be_read(start_mail_server: Start, connect: Connect) -> None:
     server = start_mail_server("implicit")
     with pytest.raises(ConnectorError, match=r"ca_file none\.pem cannot be read"):
-        connect(server, tls="implicit", ca_file="none.pem").send(mail())
+        connect(server, tls="implicit", ca_file="none.pem").send(*mail())

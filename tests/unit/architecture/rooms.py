@@ -28,11 +28,11 @@ _LINES = {
         errors reasons time schedule ledger audit hooks launchers document runs loop export cli __main__
     """,
     "aetherflow_builtins_db": """
-        columns params row_range dialect failures contract statements files bundle_source
-        formats
+        columns params row_range failures contract statements files rules database minimal
+        bundle_source
+        formats loading
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
         connectors.exasol connectors.sqlalchemy
-        loading
         checking
         steps
     """,
@@ -41,7 +41,7 @@ _LINES = {
     """,
     "aetherflow_builtins_rest": """
         jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items
-        judge pages tls client async_client connectors bundle_source steps
+        judge pages tls client async_client connectors sending bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
         archives failures mail paths records parallel ledger pickups journal local_folder opening afterwards

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module,
 CORE = SOURCES["aetherflow.core"]
 OUTSIDE = ("builtins", "testing")
 """Folders that are no part of the core's own machine: the built-ins are plugins, the test kit is full of examples."""
-KINDS = "contracts/kinds.py"
+KINDS = "contracts/kinds/names.py"
 """The one file with names: the kinds that `ctx.connectors` has accessors for, and the policy of one of them."""
 WORDS = {
     "aetherflow": "the name of the program itself",
@@ -32,6 +32,8 @@ WORDS = {
 """Names of plugins that are words of the core, too, and what they mean there."""
 PLACES = {
     ("bundle/manifest_spec.py", "filesystem"): "what a manifest of version 1 means that names no type",
+    ("contracts/kinds/archive.py", "zip"): "a format of archives",
+    ("contracts/kinds/sql.py", "mysql"): "rules for text and comments, called after the database that made them",
     ("checks/host.py", "smb"): "a type of file system in /proc/mounts",
     ("runtime/resuming.py", "wrap"): "what the states of 1.0 hold for a run of a flow that stands in no file",
 }

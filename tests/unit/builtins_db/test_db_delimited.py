@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow.core.api import CsvFormat, StepError
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.sink import HashingSink
@@ -22,7 +21,7 @@ from aetherflow_builtins_db.formats.sink import HashingSink
 
 def written(rows: list[tuple[Any, ...]], **options: Any) -> str:
     """The text of rows without a header."""
-    dialect = Dialect(**options)
+    dialect = CsvFormat(**options)
     buffer = io.BytesIO()
     writer = DelimitedWriter(HashingSink(buffer), [f"c{index}" for index in range(len(rows[0]))], dialect)
     for start in range(0, len(rows), 3):
@@ -170,7 +169,7 @@ def test_contradictions_are_found_before_anything_is_read(options: dict[str, Any
 def test_options_stand_at_either_place() -> None:
     assert DelimitedInputs.model_validate({"delimiter": r"\t", "file": {"linefeed": r"\r\n"}}).dialect(
         "csv"
-    ) == Dialect(delimiter="\t", linefeed="\r\n")
+    ) == CsvFormat(delimiter="\t", linefeed="\r\n")
     assert (
         DelimitedInputs.model_validate({"quotechar": "'", "file": {"quotechar": "'"}}).dialect("csv").quotechar == "'"
     )

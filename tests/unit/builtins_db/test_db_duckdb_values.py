@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from aetherflow.core.api import AetherflowError, ConnectorError, ConnectorInit
+from aetherflow.core.api import AetherflowError, ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.database import Database as AnyDatabase
 from aetherflow_builtins_db.formats import parquet
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
@@ -26,7 +26,9 @@ INFINITE = ["DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_S", "TIMESTAMP_MS", "
 def outcome(db: Any, sql: str, format_name: Format, *, native: bool) -> Any:
     """What is written; or that it is refused, and where."""
     buffer = io.BytesIO()
-    writing = Writing(db, sql, None, FileSpec(format_name, Dialect(), "none", "zstd", {}, 5000), lambda _rows: None)
+    writing = Writing(
+        AnyDatabase(db), sql, None, FileSpec(format_name, CsvFormat(), "none", "zstd", {}, 5000), lambda _rows: None
+    )
     try:
         if not native or writing._natively(HashingSink(buffer)) is None:
             writing._rows(HashingSink(buffer), None)

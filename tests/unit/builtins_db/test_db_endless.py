@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from db_loads import load, write
 
-from aetherflow.core.api import LimitExceededError
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow.core.api import CsvFormat, LimitExceededError
 from aetherflow_builtins_db.loading import meter
 from aetherflow_builtins_db.loading.source import SourceFile, format_of, packing_of
 
@@ -44,7 +43,7 @@ def test_a_record_without_an_end_is_refused(tmp_path: Path, name: str) -> None:
         nonlocal read
         read = so_far
 
-    source = SourceFile(path, format_of(name), packing_of(name), Dialect(), count)
+    source = SourceFile(path, format_of(name), packing_of(name), CsvFormat(), count)
     with pytest.raises(LimitExceededError, match="end within 65,536 bytes") as caught:
         read_all(source)
     assert " at line " in str(caught.value)
@@ -56,7 +55,7 @@ def test_a_record_without_an_end_is_refused(tmp_path: Path, name: str) -> None:
 def test_long_records_are_held_only_up_to_the_limit(tmp_path: Path, name: str) -> None:
     row = {"long.csv": '1,"{}"\n', "long.jsonl": '{{"a": "{}"}}\n'}[name].format("x" * (LIMIT // 4))
     (tmp_path / name).write_text("a,s\n" * name.endswith("csv") + row * 80)
-    sizes = read_all(SourceFile(tmp_path / name, format_of(name), "none", Dialect()))
+    sizes = read_all(SourceFile(tmp_path / name, format_of(name), "none", CsvFormat()))
     assert sum(sizes) == 80
     assert max(sizes) < 40  # what is read ahead counts
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow.core.cli import main
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
-from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.failures import DatabaseError, Failure
 
 CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
@@ -55,7 +54,7 @@ WAYS: dict[str, Any] = {
     "stream": lambda db, sql: list(db.stream(sql).batches()),
     "script": lambda db, sql: db.script(f"CREATE TABLE made AS {sql}"),
     "transaction": lambda db, sql: in_transaction(db, sql),  # noqa: PLW0108 - defined below
-    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=Dialect()).blocks()),
+    "csv": lambda db, sql: list(db.stream_csv(sql, dialect=CsvFormat()).blocks()),
     "arrow": lambda db, sql: list(db.stream_arrow(sql, batch_rows=1000).record_batches()),
 }
 
@@ -113,7 +112,7 @@ def test_the_time_of_who_uses_the_rows_does_not_count(way: str, tmp_path: Path) 
     with made("duckdb", tmp_path / "x.db", statement_timeout=1) as db:
         db.script("CREATE TABLE t AS SELECT range AS a, 'text ' || range AS s FROM range(400000)")
         opened = (
-            db.stream_csv("SELECT * FROM t", dialect=Dialect())
+            db.stream_csv("SELECT * FROM t", dialect=CsvFormat())
             if way == "csv"
             else db.stream_arrow("SELECT * FROM t", batch_rows=2048)
         )

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, NeedsMemoryError
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
-from aetherflow_builtins_db.contract import NeedsMemoryError
 
 LIMIT = "SELECT current_setting('memory_limit') AS m"
 

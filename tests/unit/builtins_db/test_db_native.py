@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from db_native import place_of
 
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.database import Database as AnyDatabase
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.steps.writing import FileSpec, Writing
 from services import Database
@@ -36,11 +36,11 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:
     """The file that a query becomes, on the fast way or the slow one."""
-    dialect = Dialect(**{"delimiter": ",", **changes.pop("dialect", {})})
+    dialect = CsvFormat(**{"delimiter": ",", **changes.pop("dialect", {})})
     spec = FileSpec("csv", dialect, "none", "zstd", {}, 1000)
     buffer = io.BytesIO()
     writing = Writing(
-        db, sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
+        AnyDatabase(db), sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
     )
     if native:
         assert writing._natively(HashingSink(buffer)) is not None, "no fast way"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aetherflow.core.api import StepInputError
-from aetherflow_builtins_db.columns import UNKNOWN, Column, parse_type, refuse_duplicates
+from aetherflow.core.api import Column, StepInputError
+from aetherflow_builtins_db.columns import UNKNOWN, parse_type, refuse_duplicates
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_type
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.values import json_value

@@ -4,6 +4,7 @@ import pytest
 
 FIXTURES = (
     "transfer_peers",
+    "packet_strangers",
     "aetherflow.core.testing.fixtures",
 )
 

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 import torture_archives
-from aetherflow.core.api import ConnectorInit
+from aetherflow.core.api import ConnectorInit, ExtractRules
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.archives import zip_read
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.unpack import Rules, survey, unpack
+from aetherflow_builtins_transfer.archives.unpack import survey, unpack
 from aetherflow_builtins_transfer.connectors.archive.pyzipper import PyzipperConnector
 from aetherflow_builtins_transfer.connectors.archive.zipfile import ZipfileConnector
 
 CASES = torture_archives.all_cases()
 LIMITS: dict[str, Any] = {"max_total_bytes": 20 * torture_archives.MIB, "max_members": 100}
-RULES = Rules(Limits(**LIMITS))
+RULES = ExtractRules(Limits(**LIMITS))
 
 
 def test_there_are_enough_of_them() -> None:
@@ -134,10 +134,10 @@ def test_limits_hold_to_the_last_one(
     archive.write_bytes(make(*[(f"m{n}", b"x" * size) for n in range(count)]))
     for look in (survey, lambda path, rules: unpack(path, rules, None)):
         if fits:
-            assert len(look(archive, Rules(Limits(**limits)))) == count
+            assert len(look(archive, ExtractRules(Limits(**limits)))) == count
         else:
             with pytest.raises(ArchiveError, match="more than"):
-                look(archive, Rules(Limits(**limits)))
+                look(archive, ExtractRules(Limits(**limits)))
 
 
 def test_the_table_of_contents_is_not_read_if_it_is_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_the_ratio_holds_to_the_last_byte(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(torture_archives.zip_of(("zeros", bytes(4 * torture_archives.MIB))))
     ratio = 4 * torture_archives.MIB / archive.stat().st_size
-    member = 4 * torture_archives.MIB / survey(archive, Rules(Limits(max_ratio=1e9)))[0].packed  # type: ignore[operator]
-    assert unpack(archive, Rules(Limits(max_ratio=member)), None)
+    member = 4 * torture_archives.MIB / survey(archive, ExtractRules(Limits(max_ratio=1e9)))[0].packed  # type: ignore[operator]
+    assert unpack(archive, ExtractRules(Limits(max_ratio=member)), None)
     with pytest.raises(ArchiveError, match="times its size"):
-        unpack(archive, Rules(Limits(max_ratio=ratio * 0.99)), None)
+        unpack(archive, ExtractRules(Limits(max_ratio=ratio * 0.99)), None)

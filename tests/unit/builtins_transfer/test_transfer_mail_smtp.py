@@ -1,18 +1,20 @@
 """Mail over a real server: encryption, login, who was refused, what is tried again."""
 
 import ssl
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, Envelope
 from aetherflow_builtins_transfer.connectors.mail.smtp import SmtpConnector
 from aetherflow_builtins_transfer.mail.bodies import Body
-from aetherflow_builtins_transfer.mail.message import Mail
+from aetherflow_builtins_transfer.mail.message import Mail, build, envelope_of
 
 
-def mail(to: str = "b@x.test", **more: Any) -> Mail:
-    return Mail("r@x.test", [to], "Täglich", Body("Grüße\n.\n..end"), key="k", **more)
+def mail(to: str = "b@x.test", **more: Any) -> tuple[EmailMessage, Envelope]:
+    made = Mail("r@x.test", [to], "Täglich", Body("Grüße\n.\n..end"), key="k", **more)
+    return build(made), envelope_of(made)
 
 
 @pytest.mark.parametrize(

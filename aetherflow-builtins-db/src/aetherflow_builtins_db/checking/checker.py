@@ -4,12 +4,11 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherflow.core.api import RunContext, StepError, StepInputError
+from aetherflow.core.api import Row, RunContext, SqlTable, StepError, StepInputError
 from aetherflow_builtins_db.checking.rules import AcceptedValues, Check, Freshness
-from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
-from aetherflow_builtins_db.loading.server import Server
-from aetherflow_builtins_db.loading.table import Table, find_name
+from aetherflow_builtins_db.loading.table import find_name
+from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.row_range import is_met
 
 SAMPLE = 5
@@ -38,18 +37,18 @@ class Finding:
 class Checker:
     """Runs checks on one connector; remembers the tables that it has looked up."""
 
-    def __init__(self, server: Server, ctx: RunContext) -> None:
-        self._server = server
-        self._connector = server.connector
+    def __init__(self, target: Target, ctx: RunContext) -> None:
+        self._target = target
+        self._database = target.database
         self._ctx = ctx
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, SqlTable] = {}
 
     def look(self, check: Check, table: str | None) -> Finding:
         """Run one check on its own table, or else on `table`; ConnectorError if a query fails."""
         if check.sql is not None or check.sql_file is not None:
             return self._query(check)
         name = check.table or table or ""  # the model requires one of them
-        found = self._tables.get(name) or self._server.find(name)
+        found = self._tables.get(name) or self._target.find(name)
         self._tables[name] = found
         if check.row_count is not None:
             return self._row_count(check, found)
@@ -63,14 +62,14 @@ class Checker:
 
     # Kinds
 
-    def _row_count(self, check: Check, table: Table) -> Finding:
+    def _row_count(self, check: Check, table: SqlTable) -> Finding:
         ((rows,),) = self._read(check, f"SELECT count(*) FROM {table.sql}", [])
         passed = is_met(check.row_count, int(rows))
         expected = str(check.row_count)
         message = f"{rows} rows" if passed else f"{rows} rows in {table.sql}, expected {expected}"
         return Finding(check.name or "row_count", "row_count", table.sql, passed, message, int(rows), expected)
 
-    def _freshness(self, check: Check, wanted: Freshness, table: Table) -> Finding:
+    def _freshness(self, check: Check, wanted: Freshness, table: SqlTable) -> Finding:
         column = self._column(wanted.column, table)
         ((newest,),) = self._read(check, f"SELECT max({column}) FROM {table.sql}", [])
         name = check.name or f"freshness of {wanted.column}"
@@ -86,7 +85,7 @@ class Checker:
             message += f", more than {limit:g} s"
         return Finding(name, "freshness", table.sql, passed, message, newest, limit)
 
-    def _not_null(self, check: Check, names: list[str], table: Table) -> Finding:
+    def _not_null(self, check: Check, names: list[str], table: SqlTable) -> Finding:
         columns = [self._column(name, table) for name in names]
         sums = ", ".join(f"sum(CASE WHEN {column} IS NULL THEN 1 ELSE 0 END)" for column in columns)
         (row,) = self._read(check, f"SELECT {sums} FROM {table.sql}", [])
@@ -98,7 +97,7 @@ class Checker:
         passed = total <= check.max_failures
         return Finding(name, "not_null", table.sql, passed, message, nulls, check.max_failures, total)
 
-    def _unique(self, check: Check, names: list[str], table: Table) -> Finding:
+    def _unique(self, check: Check, names: list[str], table: SqlTable) -> Finding:
         columns = ", ".join(self._column(name, table) for name in names)
         groups = f"SELECT {columns}, count(*) AS n FROM {table.sql}"
         twice = f"GROUP BY {columns} HAVING count(*) > 1"
@@ -114,7 +113,7 @@ class Checker:
         passed = rows <= check.max_failures
         return Finding(name, "unique", table.sql, passed, message, keys, check.max_failures, rows, sample)
 
-    def _accepted(self, check: Check, wanted: AcceptedValues, table: Table) -> Finding:
+    def _accepted(self, check: Check, wanted: AcceptedValues, table: SqlTable) -> Finding:
         column = self._column(wanted.column, table)
         # Null is left out: it is always accepted, and NOT IN over a list with a null is never true.
         known = [value for value in wanted.values if value is not None]
@@ -138,7 +137,7 @@ class Checker:
         sql = check.sql if check.sql is not None else self._file(check.sql_file or "")
         failures = 0
         sample: list[Any] = []
-        with self._connector.stream(sql, check.params) as rows:
+        with self._database.stream(sql, check.params) as rows:
             for batch in rows.batches():
                 sample += [list(row) for row in batch[: SAMPLE - len(sample)]]
                 failures += len(batch)
@@ -161,17 +160,17 @@ class Checker:
         listed = [*(conditions or []), *([f"({check.where}\n)"] if check.where is not None else [])]
         where = f" WHERE {' AND '.join(listed)}" if listed else ""
         params = {**(check.params or {}), **(values or {})}
-        return self._connector.read(" ".join([f"{sql}{where}", *behind]), params or None)[1]
+        return self._database.read(" ".join([f"{sql}{where}", *behind]), params or None)[1]
 
     def _sample(self, check: Check, sql: str, behind: list[str]) -> list[Any]:
         return [list(row) for row in self._read(check, sql, behind)[:SAMPLE]]
 
-    def _column(self, name: str, table: Table) -> str:
+    def _column(self, name: str, table: SqlTable) -> str:
         known = [column.name for column in table.columns]
         found = find_name(name, known)
         if found is None:
             raise StepInputError(f"{table.sql} has no column {name!r}", fix=f"its columns are {', '.join(known)}")
-        return self._server.quote(found)
+        return self._target.quote(found)
 
     def _file(self, name: str) -> str:
         path = self._ctx.asset_path(name)

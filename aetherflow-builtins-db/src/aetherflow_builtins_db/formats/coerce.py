@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, ColumnType, Kind
+from aetherflow.core.api import ColumnKind, ColumnType
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS
 from aetherflow_builtins_db.formats.values import text_value
 
 _CONTEXT = decimal.Context(prec=2 * MAX_DECIMAL_DIGITS)
@@ -137,7 +138,7 @@ def _bytes(value: Any) -> bytes:
     raise ValueError("is not binary")
 
 
-_COERCE: dict[Kind, Callable[[Any], Any]] = {
+_COERCE: dict[ColumnKind, Callable[[Any], Any]] = {
     "unknown": text_value,
     "string": text_value,
     "bool": _bool,

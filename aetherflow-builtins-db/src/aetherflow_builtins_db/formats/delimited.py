@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.dialect import Dialect, Quoting
+from aetherflow.core.api import CsvFormat, CsvQuoting, Row, StepError
 from aetherflow_builtins_db.formats.sink import Sink
 from aetherflow_builtins_db.formats.values import datetime_text, text_value
 
@@ -24,7 +22,7 @@ from aetherflow_builtins_db.formats.values import datetime_text, text_value
 # three characters, \r and \n included.
 _NULL, _NULL_LIKE, _LINE_END = "\ud800\udbff", "\ud801\udbff", "\r\n\ud802"
 
-_CSV_QUOTING: dict[Quoting, Literal[0, 1, 2, 3]] = {
+_CSV_QUOTING: dict[CsvQuoting, Literal[0, 1, 2, 3]] = {
     "minimal": csv.QUOTE_MINIMAL,
     "all": csv.QUOTE_ALL,
     "none": csv.QUOTE_NONE,
@@ -52,7 +50,7 @@ class _NumberText(str):
 class DelimitedWriter:
     """Writes batches of rows to a sink."""
 
-    def __init__(self, sink: Sink, names: Sequence[str], dialect: Dialect) -> None:
+    def __init__(self, sink: Sink, names: Sequence[str], dialect: CsvFormat) -> None:
         self._sink = sink
         self._names = list(names)
         self._dialect = dialect
@@ -132,7 +130,7 @@ def write_delimited(
     names: Sequence[str],
     batches: Iterable[list[Row]],
     sink: Sink,
-    dialect: Dialect,
+    dialect: CsvFormat,
     on_rows: Callable[[int], None],
 ) -> None:
     """Write all rows; `on_rows` is called with the number of rows so far after every batch."""

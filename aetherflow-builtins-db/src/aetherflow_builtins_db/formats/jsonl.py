@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from aetherflow_builtins_db.contract import Row
+from aetherflow.core.api import Row
 from aetherflow_builtins_db.formats.sink import Sink
 from aetherflow_builtins_db.formats.values import json_value
 

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import Flag, StepInputs
-from aetherflow_builtins_db.dialect import Dialect, Quoting
+from aetherflow.core.api import CsvFormat, CsvQuoting, Flag, StepInputs
 
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 
@@ -56,7 +55,7 @@ class FileOptions(StepInputs):
         None, description="Character before a special character that is not quoted. Default none."
     )
     doublequote: Flag | None = Field(None, description="Write a quote inside quotes twice. Default true.")
-    quoting: Quoting | None = Field(
+    quoting: CsvQuoting | None = Field(
         None,
         description="`minimal` (default) quotes where needed, `all` every value, `nonnumeric` all but numbers, "
         "`none` nothing.",
@@ -74,7 +73,7 @@ class DelimitedInputs(FileOptions):
         self.dialect("csv")
         return self
 
-    def dialect(self, format_name: str) -> Dialect:
+    def dialect(self, format_name: str) -> CsvFormat:
         """The merged options; ValueError if the top level and `file` differ, or options contradict each other."""
         options: dict[str, Any] = {}
         for key in FileOptions.model_fields:
@@ -83,12 +82,12 @@ class DelimitedInputs(FileOptions):
                 raise ValueError(f"{key} and file.{key} are both given and differ")
             if (value := there if here is None else here) is not None:
                 options[key] = value
-        dialect = Dialect(**{"delimiter": "\t" if format_name == "tsv" else ",", **options})
+        dialect = CsvFormat(**{"delimiter": "\t" if format_name == "tsv" else ",", **options})
         _check(dialect)
         return dialect
 
 
-def _check(dialect: Dialect) -> None:
+def _check(dialect: CsvFormat) -> None:
     special = [dialect.delimiter, dialect.quotechar, dialect.escapechar or ""]
     if len(set(special)) < len(special) or set(special) & {"\r", "\n"}:
         raise ValueError("delimiter, quotechar and escapechar must differ, and none may be a line end")

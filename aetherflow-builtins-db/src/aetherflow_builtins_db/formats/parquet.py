@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from aetherflow.core.api import StepError, install_command
-from aetherflow_builtins_db.columns import Column, ColumnType
-from aetherflow_builtins_db.contract import ArrowRows, Row
+from aetherflow.core.api import ArrowRows, Column, ColumnType, Row, StepError, install_command
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.formats.values import short_value

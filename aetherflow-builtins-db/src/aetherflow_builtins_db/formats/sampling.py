@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from aetherflow.core.api import StepInputError
-from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType
-from aetherflow_builtins_db.contract import Row, Rows
+from aetherflow.core.api import Column, ColumnType, Row, Rows, StepInputError
+from aetherflow_builtins_db.columns import STRING, UNKNOWN
 from aetherflow_builtins_db.formats.widening import refine
 
 _ROWS, _LIMIT = 1000, 50_000

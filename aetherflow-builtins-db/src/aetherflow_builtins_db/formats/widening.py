@@ -6,16 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aetherflow_builtins_db.columns import (
-    INT_MAX,
-    INT_MIN,
-    MAX_DECIMAL_DIGITS,
-    STRING,
-    UNKNOWN,
-    Column,
-    ColumnType,
-    Kind,
-)
+from aetherflow.core.api import Column, ColumnKind, ColumnType
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.formats.coerce import fits
 
 
@@ -36,7 +28,7 @@ def refine(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> list[Col
 
 def common_type(values: Iterable[Any]) -> ColumnType:
     """The narrowest type that holds all values; UNKNOWN for none."""
-    kinds: set[Kind] = set()
+    kinds: set[ColumnKind] = set()
     digits = scale = 0
     zones: set[bool] = set()
     wide_int = False
@@ -54,7 +46,7 @@ def common_type(values: Iterable[Any]) -> ColumnType:
     return _join(kinds, digits, scale, zones, wide_int=wide_int)
 
 
-def _join(kinds: set[Kind], digits: int, scale: int, zones: set[bool], *, wide_int: bool) -> ColumnType:
+def _join(kinds: set[ColumnKind], digits: int, scale: int, zones: set[bool], *, wide_int: bool) -> ColumnType:
     if not kinds:
         return UNKNOWN
     if kinds == {"decimal"} or (kinds <= {"bool", "int", "decimal"} and ("decimal" in kinds or wide_int)):
@@ -71,7 +63,7 @@ def _join(kinds: set[Kind], digits: int, scale: int, zones: set[bool], *, wide_i
     return ColumnType(next(iter(kinds))) if len(kinds) == 1 else STRING
 
 
-def _kind_of(value: Any) -> Kind:
+def _kind_of(value: Any) -> ColumnKind:
     match value:
         case bool():
             return "bool"

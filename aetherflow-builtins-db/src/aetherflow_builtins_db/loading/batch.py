@@ -1,22 +1,10 @@
-"""Batch, Reject and Reader: what file readers pass to a load."""
+"""Reject and Reader: what file readers pass to a load."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from aetherflow_builtins_db.contract import Row
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows of a file, and for each its line number (in a Parquet file, its row number), from 1."""
-
-    rows: list[Row] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-
-    def part(self, start: int, end: int) -> "Batch":
-        """The rows from `start` up to, but not including, `end`."""
-        return Batch(self.rows[start:end], self.numbers[start:end])
+from aetherflow.core.api import LoadBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +35,6 @@ class Reader(Protocol):
         """What the numbers of a batch count: `line` or `row`."""
         ...
 
-    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield batches of `size` rows, each row as wide as `names`; None is null. Call it once."""
         ...

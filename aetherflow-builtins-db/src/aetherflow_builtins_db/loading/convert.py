@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, ColumnType
-from aetherflow_builtins_db.contract import Row
+from aetherflow.core.api import ColumnType, LoadBatch, Row, TableColumn
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN
 from aetherflow_builtins_db.formats.coerce import coerce
 from aetherflow_builtins_db.formats.values import short_value, text_value
-from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
-from aetherflow_builtins_db.loading.table import TableColumn
+from aetherflow_builtins_db.loading.batch import OnReject, Reject
 
 Convert = Callable[[Any], Any]
 
@@ -114,7 +113,7 @@ class Converter:
         self._columns = columns
         self._converts = [_converter_of(column) for column in columns]
 
-    def __call__(self, batch: Batch, on_reject: OnReject) -> Batch:
+    def __call__(self, batch: LoadBatch, on_reject: OnReject) -> LoadBatch:
         """The converted rows; `on_reject` is called for each row that does not fit."""
         if not batch.rows:
             return batch
@@ -122,7 +121,7 @@ class Converter:
             cells = [self._whole(index, list(cells)) for index, cells in enumerate(zip(*batch.rows, strict=True))]
         except ValueError:
             return self._one_by_one(batch, on_reject)
-        return Batch(list(zip(*cells, strict=True)), batch.numbers)
+        return LoadBatch(list(zip(*cells, strict=True)), batch.numbers)
 
     def _whole(self, index: int, cells: list[Any]) -> list[Any]:
         convert = self._converts[index]
@@ -136,8 +135,8 @@ class Converter:
                 return _all_int(cells)
         return [None if cell is None else convert(cell) for cell in cells]
 
-    def _one_by_one(self, batch: Batch, on_reject: OnReject) -> Batch:
-        good = Batch()
+    def _one_by_one(self, batch: LoadBatch, on_reject: OnReject) -> LoadBatch:
+        good = LoadBatch()
         for row, number in zip(batch.rows, batch.numbers, strict=True):
             if (values := self._row(row, number, on_reject)) is not None:
                 good.rows.append(values)

@@ -4,10 +4,9 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow.core.api import CsvFormat, LoadBatch, StepError
 from aetherflow_builtins_db.loading import meter as limits
-from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+from aetherflow_builtins_db.loading.batch import OnReject, Reject
 
 
 class _Lines:
@@ -39,7 +38,7 @@ class DelimitedReader:
     unit = "line"
 
     def __init__(
-        self, lines: Iterable[str], dialect: Dialect, *, width: int | None = None, meter: limits.Meter | None = None
+        self, lines: Iterable[str], dialect: CsvFormat, *, width: int | None = None, meter: limits.Meter | None = None
     ) -> None:
         csv.field_size_limit(sys.maxsize)  # the default limit, 128 KiB, is too low; it belongs to the process
         self._dialect = dialect
@@ -71,10 +70,10 @@ class DelimitedReader:
             ) from None
         return [name.strip("\ufeff") if index == 0 else name for index, name in enumerate(names)]
 
-    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield the records in batches; `on_reject` is called for records that are malformed or of another width."""
         null, lines, reader, meter = self._dialect.null_value, self._lines, self._reader, self._meter
-        batch, most = Batch(), meter.count + limits.MOST_BYTES
+        batch, most = LoadBatch(), meter.count + limits.MOST_BYTES
         while True:
             first, meter.mark = lines.count + 1, meter.count
             lines.record.clear()
@@ -99,7 +98,7 @@ class DelimitedReader:
             batch.numbers.append(first)
             if len(batch.rows) >= size or meter.count > most:
                 yield batch
-                batch, most = Batch(), meter.count + limits.MOST_BYTES
+                batch, most = LoadBatch(), meter.count + limits.MOST_BYTES
         if batch.rows:
             yield batch
 
@@ -113,7 +112,7 @@ class DelimitedReader:
         return [None if field == null and not marks else field for field, marks in zip(fields, quoted, strict=True)]
 
 
-def _quoted_fields(record: str, dialect: Dialect) -> list[bool]:
+def _quoted_fields(record: str, dialect: CsvFormat) -> list[bool]:
     """For each field of one record, whether it was quoted."""
     found, inside, start = [False], False, True
     signs = iter(range(len(record)))

@@ -1,41 +1,29 @@
-"""Loads into databases without their own Server class (Oracle, Exasol, SQLAlchemy) with prepared INSERTs."""
+"""Loads into databases whose connector is no BulkLoader, with prepared INSERTs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import Any
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, LoadJob, SqlTable, TableColumn
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.mysql_lock import wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, Server
-from aetherflow_builtins_db.loading.table import Table, TableColumn
 
 _NO_TEMPORARY_TABLES = frozenset({"oracle", "exasol"})
 _MERGES = frozenset({"oracle", "exasol", "mssql"})
 _JOINS = frozenset({"mysql", "mariadb"})
 _LOCKS = frozenset({"postgresql", "oracle"})
+_STAGES = _NO_TEMPORARY_TABLES | _MERGES | _JOINS | _LOCKS | {"sqlite", "duckdb"}
+"""Dialects whose SQL for a merge by a staging table is known here; others merge row by row."""
 
 
 class GenericServer(Server):
     """Loads with INSERT; a merge uses the SQL of the dialect."""
 
-    _stage: Table | None = None
+    _stage: SqlTable | None = None
 
-    def look_up(self, parts: tuple[str, ...]) -> Table | None:
-        """The table as SQLAlchemy's inspector describes it; without SQLAlchemy, as an empty query describes it."""
-        make_engine = getattr(self.connector, "engine", None)
-        found = super().look_up(parts)
-        if found is None or make_engine is None:
-            return found
-        from sqlalchemy import inspect
-        from sqlalchemy.exc import SQLAlchemyError
-
-        with suppress(SQLAlchemyError):  # a dialect without an inspector: only the database checks for nulls
-            listed = inspect(make_engine()).get_columns(found.name, schema=found.schema)
-            by_name = {each["name"]: each for each in listed}
-            columns = tuple(_inspected(column, by_name.get(column.name)) for column in found.columns)
-            return replace(found, columns=columns)
-        return found
+    def __init__(self, database: Database, job: LoadJob) -> None:
+        super().__init__(database, job)
+        self.stages = self.database.dialect.name in _STAGES and database.dialect.transactions
 
     @contextmanager
     def begin(self) -> Iterator[None]:
@@ -44,43 +32,43 @@ class GenericServer(Server):
             with super().begin():
                 yield
         finally:
-            if self._stage is not None and self.connector.dialect in _NO_TEMPORARY_TABLES:
+            if self._stage is not None and self.database.dialect.name in _NO_TEMPORARY_TABLES:
                 with suppress(ConnectorError):
-                    self.connector.script(f"DROP TABLE {self._stage.sql}")
+                    self.database.script(f"DROP TABLE {self._stage.sql}")
 
-    def wait_for_merges(self, table: Table) -> None:
+    def wait_for_merges(self, table: SqlTable) -> None:
         """On MySQL and MariaDB, take the named lock of all merges into the table."""
-        if self.connector.dialect in _JOINS:
-            wait_for_merges(self.tx, table, self.say)
+        if self.database.dialect.name in _JOINS:
+            wait_for_merges(self.tx, table, self.job.say)
 
-    def lock_for_merge(self, table: Table) -> None:
+    def lock_for_merge(self, table: SqlTable) -> None:
         """On PostgreSQL and Oracle, lock the table against other writers; readers are not blocked."""
-        if self.connector.dialect in _LOCKS:
+        if self.database.dialect.name in _LOCKS:
             self.tx.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
-    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+    def stage(self, table: SqlTable, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> SqlTable:
         """Create the staging table: a temporary one, on Oracle and Exasol an ordinary one named after the load."""
         del keys
-        temporary = self.connector.dialect not in _NO_TEMPORARY_TABLES
-        name = STAGE if temporary else f"{STAGE}_{self.load_name}"
+        temporary = self.database.dialect.name not in _NO_TEMPORARY_TABLES
+        name = STAGE if temporary else f"{STAGE}_{self.job.name}"
         sql = name if table.schema is None or temporary else f"{self.as_written((table.schema,))}.{name}"
         self.tx.execute(
             f"CREATE {'TEMPORARY ' if temporary else ''}TABLE {sql} AS "
             f"SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0"
         )
-        self._stage = Table(sql, None, name, tuple(columns))
+        self._stage = SqlTable(sql, None, name, tuple(columns))
         return self._stage
 
-    def drop_stage(self, stage: Table) -> None:
+    def drop_stage(self, stage: SqlTable) -> None:
         """Drop a temporary staging table. An ordinary one is dropped by `begin`, because DROP would commit."""
-        if self.connector.dialect in _JOINS:
+        if self.database.dialect.name in _JOINS:
             self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
-        elif self.connector.dialect not in _NO_TEMPORARY_TABLES:
+        elif self.database.dialect.name not in _NO_TEMPORARY_TABLES:
             self.tx.execute(f"DROP TABLE {stage.sql}")
 
-    def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
+    def update_sql(self, table: SqlTable, stage: SqlTable, columns: Sequence[TableColumn], same: str) -> str:
         """The UPDATE, JOIN or MERGE statement of the dialect."""
-        dialect = self.connector.dialect
+        dialect = self.database.dialect.name
         if dialect not in _MERGES | _JOINS:
             return super().update_sql(table, stage, columns, same)
         names = [self.quote(column.name) for column in columns]
@@ -90,9 +78,9 @@ class GenericServer(Server):
         sets = ", ".join(f"{name} = s.{name}" for name in names)
         return f"MERGE INTO {table.sql} t USING {stage.sql} s ON ({same}) WHEN MATCHED THEN UPDATE SET {sets}"
 
-    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+    def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         """The DELETE statement of the dialect."""
-        dialect = self.connector.dialect
+        dialect = self.database.dialect.name
         if dialect in _JOINS:
             return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
         if dialect == "sqlite":
@@ -101,20 +89,3 @@ class GenericServer(Server):
         if dialect == "postgresql":
             return super().delete_matched_sql(table, stage, same)
         return f"DELETE FROM {stage.sql} s WHERE EXISTS (SELECT 1 FROM {table.sql} t WHERE {same})"
-
-
-def _inspected(column: TableColumn, seen: Mapping[str, Any] | None) -> TableColumn:
-    """The column, completed with what SQLAlchemy's inspector tells about it."""
-    if seen is None:
-        return column
-    nullable = seen["nullable"] or seen.get("autoincrement") is True
-    kind = seen["type"]
-    if not hasattr(kind, "fsp"):
-        return replace(column, nullable=nullable)
-    # A time type of MySQL and MariaDB; without a precision it keeps whole seconds.
-    return replace(
-        column,
-        nullable=nullable,
-        declared=repr(kind).partition("(")[0].lower() + (f"({kind.fsp})" if kind.fsp else ""),
-        second_digits=kind.fsp or 0,
-    )

@@ -6,16 +6,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aetherflow.core.api import StepError, StepInputError
-from aetherflow_builtins_db.contract import Row
+from aetherflow.core.api import (
+    FieldMap,
+    LoadBatch,
+    Row,
+    RowsRefusedError,
+    SqlLoader,
+    SqlTable,
+    StepError,
+    StepInputError,
+    TableColumn,
+)
 from aetherflow_builtins_db.failures import DatabaseError, Failure
-from aetherflow_builtins_db.loading.batch import Batch, Reject
+from aetherflow_builtins_db.loading.batch import Reject
 from aetherflow_builtins_db.loading.convert import Converter
 from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.server import RowsRefusedError, Server, pick_key_columns
 from aetherflow_builtins_db.loading.source import SourceFile
-from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn, find_name, map_fields
+from aetherflow_builtins_db.loading.table import find_name, map_fields
+from aetherflow_builtins_db.loading.target import Target, pick_key_columns, refuse_nulls, refuse_twice
 
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 _SMALL_PART = 500
@@ -57,11 +66,12 @@ class LoadResult:
 class Load:
     """A load. The constructor reads the table's columns and the file's header; `run` loads."""
 
-    def __init__(self, server: Server, request: LoadRequest, rejects: Rejects) -> None:
-        self._server = server
+    def __init__(self, target: Target, request: LoadRequest, rejects: Rejects) -> None:
+        self._target = target
+        self._loader = target.loader
         self._request = request
         self._rejects = rejects
-        self.table = server.find(request.table)
+        self.table = target.find(request.table)
         self._id_column = self._load_id_column()
         self._fields = self._map()
         columns = self._fields.columns
@@ -87,7 +97,7 @@ class Load:
         target = self.table
         if self._id_column is not None:
             others = tuple(column for column in target.columns if column != self._id_column)
-            target = Table(target.sql, target.schema, target.name, others)
+            target = SqlTable(target.sql, target.schema, target.name, others)
         with request.source.reader(keys=_keys_of(request.columns), width=None) as reader:
             return map_fields(target, reader.names, request.columns)
 
@@ -97,13 +107,15 @@ class Load:
         `accept` is called before the commit; if it raises, everything is rolled back. `on_rows` is called with the
         number of rows so far. Raises StepError and ConnectorError.
         """
-        server, request = self._server, self._request
+        loader, request = self._loader, self._request
         ledger = None
         if request.mode == "append" and self._id_column is None:
-            ledger = LoadLedger(server.connector, request.load_id, self.table.sql)
+            ledger = LoadLedger(self._target.database, request.load_id, self.table.sql)
             ledger.create()
         result = LoadResult(self.table.sql)
-        with ThreadPoolExecutor(1) if ledger else nullcontext() as pool, server.begin():
+        if request.mode in {"truncate", "replace"} and not self._target.database.dialect.transactions:
+            self._look_ahead(accept, result)
+        with ThreadPoolExecutor(1) if ledger else nullcontext() as pool, loader.begin():
             content = pool.submit(request.source.sha256) if pool else None
             if ledger and content and (before := self._before(ledger, content)):
                 return LoadResult(self.table.sql, before.rows, before.rows, 0, 0, before.rejected, before)
@@ -113,14 +125,21 @@ class Load:
             result.rejected = len(self._rejects.found)
             accept(result)
             if self._staged is not None:
-                server.swap(self.table, self._staged)
+                loader.swap(self.table, self._staged)
             if ledger and content:
-                ledger.complete(server.tx, content.result(), result.loaded, result.rejected)
+                ledger.complete(loader.tx, content.result(), result.loaded, result.rejected)
         return result
+
+    def _look_ahead(self, accept: Callable[[LoadResult], None], result: LoadResult) -> None:
+        """Ask whether a file without rows is accepted before the table is emptied, which nothing would undo."""
+        request = self._request
+        with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
+            if next(reader.batches(1, lambda _reject: None), None) is None:
+                accept(result)
 
     def _claim(self, ledger: LoadLedger) -> None:
         try:
-            ledger.claim(self._server.tx, self._request.run_id)
+            ledger.claim(self._loader.tx, self._request.run_id)
         except DatabaseError as error:
             if error.failure not in _ALREADY_CLAIMED:
                 raise
@@ -131,12 +150,14 @@ class Load:
 
     def count(self) -> int:
         """Rows in the table now."""
-        return int(self._server.connector.read(f"SELECT count(*) FROM {self.table.sql}")[1][0][0])
+        return int(self._target.database.read(f"SELECT count(*) FROM {self.table.sql}")[1][0][0])
 
-    _staged: Table | None = None
+    _staged: SqlTable | None = None
 
     def _before(self, ledger: LoadLedger, content: "Future[str]") -> Loaded | None:
-        before = ledger.find(self._server.tx)
+        before = ledger.find(self._loader.tx)
+        if before is not None:
+            before.refuse_unfinished(f"the load {self._request.load_id} of {self.table.sql}")
         if before is not None and before.content != content.result():
             raise StepError(
                 f"{self.table.sql} already has this load ({self._request.load_id}, run {before.run_id}, "
@@ -147,31 +168,39 @@ class Load:
         return before
 
     def _run_mode(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
-        server, table, mode = self._server, self.table, self._request.mode
+        loader, target, table, mode = self._loader, self._target, self.table, self._request.mode
         if mode == "merge":
-            server.wait_for_merges(table)
-            stage = server.stage(table, self._columns, self._keys)
-            result.loaded = self._fill(stage, on_rows)
-            self._check_count(stage, result.loaded)
-            server.check_keys(stage, self._keys, [key.name for key in self._keys])
-            result.updated, result.inserted = server.merge(table, stage, self._columns, self._keys)
-            server.drop_stage(stage)
+            loader.wait_for_merges(table)
+            if loader.stages:
+                self._merge(result, on_rows)
+            else:
+                merged = _Upsert(loader, table, self._columns, self._keys, result)
+                result.loaded = self._fill(table, on_rows, merged)
             return
         into = table
-        if mode == "replace" and server.swaps:
-            server.check_replaceable(table)
-            into = self._staged = server.prepare_replacement(table)
-            result.deleted = server.count(table)  # not earlier: on MariaDB it would block a replacement in progress
+        if mode == "replace" and loader.swaps:
+            loader.check_replaceable(table)
+            into = self._staged = loader.prepare_replacement(table)
+            result.deleted = target.count(table)  # not earlier: on MariaDB it would block a replacement in progress
         elif mode in {"replace", "truncate"}:
-            result.deleted = server.empty(table)
+            result.deleted = loader.empty(table)
         elif self._id_column is not None:
-            result.deleted = server.delete_load(table, self._id_column, self._request.load_id)
+            result.deleted = target.delete_load(table, self._id_column, self._request.load_id)
         result.loaded = result.inserted = self._fill(into, on_rows)
         if mode != "append":
             self._check_count(into, result.loaded)
 
-    def _check_count(self, into: Table, loaded: int) -> None:
-        found = self._server.count(into)
+    def _merge(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
+        loader, table = self._loader, self.table
+        stage = loader.stage(table, self._columns, self._keys)
+        result.loaded = self._fill(stage, on_rows)
+        self._check_count(stage, result.loaded)
+        self._target.check_keys(stage, self._keys, [key.name for key in self._keys])
+        result.updated, result.inserted = loader.merge(table, stage, self._columns, self._keys)
+        loader.drop_stage(stage)
+
+    def _check_count(self, into: SqlTable, loaded: int) -> None:
+        found = self._target.count(into)
         if found != loaded:
             raise StepError(
                 f"{loaded} rows were sent to {self.table.sql}, but {found} are there; nothing was changed",
@@ -180,19 +209,20 @@ class Load:
 
     # Rows
 
-    def _fill(self, into: Table, on_rows: Callable[[int], None]) -> int:
-        request, server, rejects = self._request, self._server, self._rejects
-        if server.savepoints or rejects.limit == 0:
+    def _fill(self, into: SqlTable, on_rows: Callable[[int], None], upsert: "_Upsert | None" = None) -> int:
+        request, loader, rejects = self._request, self._loader, self._rejects
+        if upsert is None and (loader.savepoints or rejects.limit == 0):
             try:
-                with server.savepoint():
-                    loaded = server.load_file(request.source, into, self._fields, self._columns, self._extra)
+                with self._target.savepoint():
+                    loaded = loader.load_file(request.source, into, self._fields, self._columns, self._extra)
                 if loaded is not None:
                     return loaded
             except RowsRefusedError as error:
-                if not server.savepoints:
+                if not loader.savepoints:
                     self._tell(error)
                 # Loading in batches finds the row, and leaves it out if max_rejects allows.
-        convert = Converter(self._fields.columns) if server.converts else None
+        insert = upsert or (lambda batch: loader.insert(into, self._columns, batch))
+        convert = Converter(self._fields.columns) if loader.converts else None
         loaded = 0
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
@@ -203,7 +233,7 @@ class Load:
                 good = convert(batch, rejects.add) if convert else batch
                 if self._extra:
                     good.rows = [(*row, *self._extra) for row in good.rows]
-                loaded += self._insert(into, good)
+                loaded += self._insert(insert, good)
                 on_rows(loaded)
         return loaded
 
@@ -228,23 +258,23 @@ class Load:
             return len(wanted)
         return len(self._fields.columns)
 
-    def _insert(self, into: Table, batch: Batch) -> int:
+    def _insert(self, insert: Callable[[LoadBatch], int], batch: LoadBatch) -> int:
         """Insert a batch without the rows that the database refuses; return the number of inserted rows."""
-        server, loaded, pending = self._server, 0, [batch]
+        loaded, pending = 0, [batch]
         while pending:
             part = pending.pop()
             if not part.rows:
                 continue
             try:
-                with server.savepoint():
-                    loaded += server.insert(into, self._columns, part)
+                with self._target.savepoint():
+                    loaded += insert(part)
             except RowsRefusedError as error:
-                if not server.savepoints:
+                if not self._loader.savepoints:
                     self._refuse(part, error)
                 pending += reversed(self._without_refused(part, error))
         return loaded
 
-    def _without_refused(self, batch: Batch, error: RowsRefusedError) -> list[Batch]:
+    def _without_refused(self, batch: LoadBatch, error: RowsRefusedError) -> list[LoadBatch]:
         """The parts of a refused batch to try next, in order; without the refused row if it is known."""
         index, size = error.index, len(batch.rows)
         if size > 1 and (index is None or index >= size):
@@ -255,12 +285,43 @@ class Load:
         rest = [batch.part(start, start + _SMALL_PART) for start in range(at + 1, size, _SMALL_PART)]
         return [batch.part(0, at), *rest]
 
-    def _refuse(self, batch: Batch, error: RowsRefusedError) -> None:
+    def _refuse(self, batch: LoadBatch, error: RowsRefusedError) -> None:
         unit, first, last = self._rejects.unit, batch.numbers[0], batch.numbers[-1]
         raise StepError(
             f"the database refuses a row of {unit}s {first} to {last}: {error.reason}; nothing was loaded",
             fix="correct the file; this database cannot leave out single rows that a constraint refuses",
         ) from error
+
+
+class _Upsert:
+    """Merges batches without a staging table, and refuses keys that are null or come twice in the file."""
+
+    def __init__(
+        self,
+        loader: SqlLoader,
+        table: SqlTable,
+        columns: Sequence[TableColumn],
+        keys: Sequence[TableColumn],
+        result: LoadResult,
+    ) -> None:
+        self._loader, self._table, self._columns, self._keys, self._result = loader, table, columns, keys, result
+        self._at = [list(columns).index(key) for key in keys]
+        self._seen: set[Row] = set()
+
+    def __call__(self, batch: LoadBatch) -> int:
+        names, fresh = [key.name for key in self._keys], set[Row]()
+        for row in batch.rows:
+            key = tuple([row[index] for index in self._at])
+            refuse_nulls(int(None in key), names)
+            if key in self._seen or key in fresh:
+                pairs = zip(names, key, strict=True)
+                refuse_twice("keys occur", ", ".join(f"{name} = {value}" for name, value in pairs))
+            fresh.add(key)
+        updated, inserted = self._loader.upsert(self._table, self._columns, self._keys, batch)
+        self._seen |= fresh
+        self._result.updated += updated
+        self._result.inserted += inserted
+        return len(batch.rows)
 
 
 def _keys_of(columns: Columns) -> list[str] | None:

@@ -7,18 +7,23 @@ import datetime
 import hashlib
 from dataclasses import dataclass
 
-from aetherflow.core.api import ConnectorError, StepError
-from aetherflow_builtins_db.contract import SqlConnector, Transaction
+from aetherflow.core.api import ConnectorError, SqlTransaction, StepError
+from aetherflow_builtins_db.database import Database
 
 TABLE = "aetherflow_loads"
 MAX_ID = 600
 """Characters of a load id that are stored for people to read; the key is a hash of the whole id."""
 
-_COLUMNS = (
-    "load_key CHAR(64) NOT NULL PRIMARY KEY, load_id VARCHAR(600) NOT NULL, table_name VARCHAR(400) NOT NULL, "
-    "content CHAR(64) NOT NULL, row_count DECIMAL(18, 0) NOT NULL, rejected DECIMAL(18, 0) NOT NULL, "
-    "run_id VARCHAR(128) NOT NULL, loaded_at VARCHAR(32) NOT NULL"
-)
+_TYPES = {
+    "load_key": "CHAR(64) NOT NULL PRIMARY KEY",
+    "load_id": "VARCHAR(600) NOT NULL",
+    "table_name": "VARCHAR(400) NOT NULL",
+    "content": "CHAR(64) NOT NULL",
+    "row_count": "DECIMAL(18, 0) NOT NULL",
+    "rejected": "DECIMAL(18, 0) NOT NULL",
+    "run_id": "VARCHAR(128) NOT NULL",
+    "loaded_at": "VARCHAR(32) NOT NULL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +36,26 @@ class Loaded:
     run_id: str
     loaded_at: str
 
+    def refuse_unfinished(self, what: str) -> None:
+        """StepError for a load that began and did not end: only databases without transactions show such."""
+        if not self.content:
+            raise StepError(
+                f"{what} was begun by run {self.run_id} and not finished; how far it came nobody knows, and this "
+                "connector has no transaction that would have undone it",
+                fix=f"look at the data and correct it, then delete the entry of run {self.run_id} from {TABLE}; a load "
+                "with load_id_column deletes its own rows first",
+            )
+
 
 class LoadLedger:
     """The entry of one load id."""
 
-    def __init__(self, connector: SqlConnector, load_id: str, table: str) -> None:
-        self._connector = connector
-        self._table = connector.quote(TABLE) if connector.dialect != "oracle" else TABLE
+    def __init__(self, database: Database, load_id: str, table: str) -> None:
+        self._database = database
+        self._table = database.quote(TABLE) if database.dialect.name != "oracle" else TABLE
+        # Without quotes where tables of 1.0 have them so; elsewhere ROW_COUNT may be a word of the language.
+        quoted = database.dialect.paramstyle != "flow"
+        self._names = {name: database.quote(name) if quoted else name for name in _TYPES}
         self._id = load_id
         self._key = hashlib.sha256(f"{load_id}\0{table}".encode()).hexdigest()
         self._target = table
@@ -47,7 +65,8 @@ class LoadLedger:
         if self._exists():
             return
         try:
-            self._connector.script(f"CREATE TABLE {self._table} ({_COLUMNS})")
+            columns = ", ".join(f"{self._names[name]} {kind}" for name, kind in _TYPES.items())
+            self._database.script(f"CREATE TABLE {self._table} ({columns})")
         except ConnectorError as error:
             if not self._exists():  # else another process was faster
                 raise StepError(
@@ -55,36 +74,37 @@ class LoadLedger:
                     fix="let this user create it, or name a column for the load's id: load_id_column",
                 ) from error
 
+    def _listed(self, *names: str) -> str:
+        return ", ".join(self._names[name] for name in names)
+
     def _exists(self) -> bool:
         try:
-            self._connector.read(f"SELECT load_key FROM {self._table} WHERE 1 = 0")
+            self._database.read(f"SELECT {self._names['load_key']} FROM {self._table} WHERE 1 = 0")
         except ConnectorError:
             return False
         return True
 
-    def find(self, tx: Transaction) -> Loaded | None:
+    def find(self, tx: SqlTransaction) -> Loaded | None:
         """The recorded load of this id; None if there is none."""
-        rows = tx.read(
-            f"SELECT content, row_count, rejected, run_id, loaded_at FROM {self._table} WHERE load_key = :k",
-            {"k": self._key},
-        )[1]
+        listed = self._listed("content", "row_count", "rejected", "run_id", "loaded_at")
+        rows = tx.read(f"SELECT {listed} FROM {self._table} WHERE {self._names['load_key']} = :k", {"k": self._key})[1]
         if not rows:
             return None
         content, count, rejected, run_id, loaded_at = rows[0]
         return Loaded(str(content).strip(), int(count), int(rejected), str(run_id), str(loaded_at))
 
-    def claim(self, tx: Transaction, run_id: str) -> None:
+    def claim(self, tx: SqlTransaction, run_id: str) -> None:
         """Insert the entry before the rows: a second process with the same id waits here and then gets an error."""
         tx.execute(
-            f"INSERT INTO {self._table} "
-            "(load_key, load_id, table_name, content, row_count, rejected, run_id, loaded_at) "
-            "VALUES (:k, :i, :t, '', 0, 0, :r, '')",
+            f"INSERT INTO {self._table} ({self._listed(*_TYPES)}) VALUES (:k, :i, :t, '', 0, 0, :r, '')",
             {"k": self._key, "i": self._id[:MAX_ID], "t": self._target[:400], "r": run_id},
         )
 
-    def complete(self, tx: Transaction, content: str, rows: int, rejected: int) -> None:
+    def complete(self, tx: SqlTransaction, content: str, rows: int, rejected: int) -> None:
+        names = self._names
         tx.execute(
-            f"UPDATE {self._table} SET content = :c, row_count = :n, rejected = :j, loaded_at = :w WHERE load_key = :k",
+            f"UPDATE {self._table} SET {names['content']} = :c, {names['row_count']} = :n, {names['rejected']} = :j, "
+            f"{names['loaded_at']} = :w WHERE {names['load_key']} = :k",
             {
                 "c": content,
                 "n": rows,

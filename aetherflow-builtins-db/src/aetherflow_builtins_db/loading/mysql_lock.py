@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.contract import Transaction
-from aetherflow_builtins_db.loading.table import Table
+from aetherflow.core.api import SqlTable, SqlTransaction, StepError
 
 _SILENT_SECONDS, _LOCK_SECONDS = 1, 3600
 _MERGE = "CONCAT('aetherflow ', MD5(LOWER(CONCAT(COALESCE(:schema, DATABASE()), '.', :table))))"
 
 
-def take_lock(tx: Transaction, name: str, values: Mapping[str, Any], on_wait: Callable[[], None]) -> bool:
+def take_lock(tx: SqlTransaction, name: str, values: Mapping[str, Any], on_wait: Callable[[], None]) -> bool:
     """Take the named lock; return whether it became free within an hour. It is released with the connection.
 
     :param name: an SQL expression for the lock's name
@@ -26,7 +24,7 @@ def take_lock(tx: Transaction, name: str, values: Mapping[str, Any], on_wait: Ca
     return False
 
 
-def wait_for_merges(tx: Transaction, table: Table, say: Callable[[str], None]) -> None:
+def wait_for_merges(tx: SqlTransaction, table: SqlTable, say: Callable[[str], None]) -> None:
     """Take the named lock of all merges into the table; it is held until the connection is closed.
 
     Call it before the transaction has read anything, so that its snapshot contains the earlier merges. Row locks are

@@ -6,10 +6,10 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from aetherflow.core.api import StepError
+from aetherflow.core.api import LoadBatch, StepError
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.loading import meter as limits
-from aetherflow_builtins_db.loading.batch import Batch, OnReject, Reject
+from aetherflow_builtins_db.loading.batch import OnReject, Reject
 
 _LOOK_AHEAD = 1000
 """Lines that are examined for column names: a key may be missing where its value is null. Fewer if they are long."""
@@ -38,11 +38,11 @@ class JsonLinesReader:
         self._only_these = keys is not None
         self._lines = chain(head, numbered)
 
-    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         names, known = self.names, frozenset(self.names)
         meter, number = self._meter, 0
         meter.lines = lambda: number
-        batch, most = Batch(), meter.count + limits.MOST_BYTES
+        batch, most = LoadBatch(), meter.count + limits.MOST_BYTES
         for number, line in self._lines:
             meter.mark = meter.count
             parsed = _object(line)
@@ -58,7 +58,7 @@ class JsonLinesReader:
             batch.numbers.append(number)
             if len(batch.rows) >= size or meter.count > most:
                 yield batch
-                batch, most = Batch(), meter.count + limits.MOST_BYTES
+                batch, most = LoadBatch(), meter.count + limits.MOST_BYTES
         if batch.rows:
             yield batch
 
@@ -102,13 +102,13 @@ class ParquetReader:
         except self._errors as error:
             raise StepError(f"the Parquet file cannot be read from row {number} on: {error}") from error
 
-    def batches(self, size: int, on_reject: OnReject) -> Iterator[Batch]:
+    def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield the rows in batches; no row is ever rejected here."""
         del on_reject
         number = 1
         for record_batch in self.record_batches(size):
             rows = list(zip(*(column.to_pylist() for column in record_batch.columns), strict=True))
-            yield Batch(rows, list(range(number, number + len(rows))))
+            yield LoadBatch(rows, list(range(number, number + len(rows))))
             number += len(rows)
 
 

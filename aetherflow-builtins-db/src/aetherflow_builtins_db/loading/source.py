@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import StepError, StepInputError, open_file
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow.core.api import CsvFormat, StepError, StepInputError, open_file
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
@@ -62,7 +61,7 @@ class SourceFile:
     path: Path
     format: LoadFormat
     packing: Packing
-    dialect: Dialect
+    dialect: CsvFormat
     on_bytes: Callable[[int], None] = lambda _: None
     """Called with the number of bytes read so far, counted before decompression."""
 

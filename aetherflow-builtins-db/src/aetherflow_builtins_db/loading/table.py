@@ -3,41 +3,16 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from aetherflow.core.api import StepInputError
-from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
+from aetherflow.core.api import FieldMap, SqlTable, StepInputError
 
 _PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|`([^`]+)`|([^\s".`]+))\s*(?:\.|\Z)')
 
 
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """A column as the database describes it."""
-
-    name: str
-    type: ColumnType = UNKNOWN
-    declared: str = ""
-    """Its type as the database declares it."""
-    nullable: bool = True
-    second_digits: int | None = None
-    """Digits of a second that a time column keeps; None for other columns, or if unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of the database, with its columns."""
-
-    sql: str
-    """Its quoted name, for use in SQL."""
-    schema: str | None
-    name: str
-    columns: tuple[TableColumn, ...]
-
-    def beside(self, quote: Callable[..., str], suffix: str) -> "Table":
-        """A table with the same columns in the same schema, named `<name>_<suffix>`."""
-        name = f"{self.name[:40]}_{suffix}"
-        return Table(quote(self.schema, name) if self.schema else quote(name), self.schema, name, self.columns)
+def beside(table: SqlTable, quote: Callable[..., str], suffix: str) -> SqlTable:
+    """A table with the same columns in the same schema, named `<name>_<suffix>`."""
+    name = f"{table.name[:40]}_{suffix}"
+    return SqlTable(quote(table.schema, name) if table.schema else quote(name), table.schema, name, table.columns)
 
 
 def split_name(text: str) -> tuple[str, ...]:
@@ -46,12 +21,14 @@ def split_name(text: str) -> tuple[str, ...]:
     while at < len(text):
         found = _PART.match(text, at)
         if found is None:
-            raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
+            raise StepInputError(
+                f"table {text!r} is no name of a table", fix='write table, schema.table or "My SqlTable"'
+            )
         quoted, ticked, plain = found.groups()
         parts.append(quoted.replace('""', '"') if quoted else ticked or plain)
         at = found.end()
     if not 1 <= len(parts) <= 3 or text.rstrip().endswith("."):
-        raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
+        raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My SqlTable"')
     return tuple(parts)
 
 
@@ -63,25 +40,9 @@ def find_name(wanted: str, known: Sequence[str]) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class FieldMap:
-    """The mapping of a row's fields to table columns."""
-
-    columns: tuple[TableColumn, ...]
-    picks: tuple[int, ...]
-    """For each column, the index of its field."""
-    width: int
-    """Number of fields in a row."""
-    names: tuple[str, ...] | None
-    """Names of the fields; None if the file has no header."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether rows need no rearranging."""
-        return self.picks == tuple(range(self.width))
-
-
-def map_fields(table: Table, names: Sequence[str] | None, wanted: Mapping[str, str] | Sequence[str] | None) -> FieldMap:
+def map_fields(
+    table: SqlTable, names: Sequence[str] | None, wanted: Mapping[str, str] | Sequence[str] | None
+) -> FieldMap:
     """Map the fields of a file to columns; StepInputError if a name is unknown or a column occurs twice.
 
     :param names: the file's columns, None if it has no header
@@ -120,7 +81,7 @@ def _position(source: str, names: Sequence[str]) -> int:
     return names.index(found)
 
 
-def _column(target: str, table: Table) -> str:
+def _column(target: str, table: SqlTable) -> str:
     known = [column.name for column in table.columns]
     found = find_name(target, known)
     if found is None and (sign := next((each for each in ";,\t|" if each in target), None)):

@@ -1,10 +1,12 @@
-from typing import Any, Self, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
+    LoadJob,
     Step,
     StepError,
     StepInputs,
@@ -13,8 +15,12 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.checking.checker import Checker, Finding
 from aetherflow_builtins_db.checking.rules import Check, OnFail
-from aetherflow_builtins_db.contract import SqlConnector
-from aetherflow_builtins_db.loading.servers import server_of
+from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.minimal import lacks_of
+from aetherflow_builtins_db.steps.query import database_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(StepInputs):
@@ -73,9 +79,16 @@ class DbCheck(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
+
     def run(self) -> StepResult:
-        connector = cast(SqlConnector, self.ctx.connectors.db(self.args.resource))
-        checker = Checker(server_of(connector, "check", self.ctx.scratch_dir(self.job_id)), self.ctx)
+        database = database_of(self.args.resource, self.ctx)
+        job = LoadJob("check", database.dialect, self.ctx.scratch_dir(self.job_id), self.ctx.log.info)
+        checker = Checker(Target(database, job), self.ctx)
         findings: dict[str, list[Finding]] = {"pass": [], "fail": [], "warn": [], "skip": []}
         listed = []
         for number, check in enumerate(self.args.checks, 1):

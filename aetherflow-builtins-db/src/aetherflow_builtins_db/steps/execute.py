@@ -1,20 +1,26 @@
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, Step, StepError, StepOutputs
-from aetherflow_builtins_db.contract import ScriptResult, SqlConnector
+from aetherflow.core.api import Flag, ScriptResult, Step, StepError, StepOutputs
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.loading.ledger import LoadLedger
+from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.params import bind, translate
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.statements import commits
-from aetherflow_builtins_db.steps.query import SqlInputs, connector_of, sql_of
+from aetherflow_builtins_db.steps.query import SqlInputs, database_of, sql_of
 
 _SHOWN = 100
 """Characters of a statement that a dry run shows."""
+
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(SqlInputs):
@@ -67,37 +73,45 @@ class DbExecute(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for changing data."""
+        del of
+        return lacks_of(connector, writes=True, undoes=needs_undo(inputs.get("expect_rows")))
+
     def run(self) -> dict[str, Any]:
-        args, sql, connector = self.args, sql_of(self.args, self.ctx), connector_of(self.args, self.ctx)
+        args, sql = self.args, sql_of(self.args, self.ctx)
+        database = database_of(args.resource, self.ctx, writes=True, undoes=needs_undo(args.expect_rows))
         if args.exactly_once:
-            return self._run_once(connector, sql)
+            return self._run_once(database, sql)
         check = None if args.expect_rows is None else self._check
-        result = connector.script(
+        result = database.script(
             sql, args.params, before_commit=check, allow_implicit_commit=args.allow_implicit_commit
         )
         return self._output(result)
 
     def plan(self) -> list[str]:
-        statements = connector_of(self.args, self.ctx).statements(sql_of(self.args, self.ctx))
+        statements = database_of(self.args.resource, self.ctx).statements(sql_of(self.args, self.ctx))
         texts = [" ".join(statement.split()) for statement in statements]
         shown = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in texts]
         return [f"run on resource {self.args.resource}: {text}" for text in shown]
 
-    def _run_once(self, connector: SqlConnector, sql: str) -> dict[str, Any]:
-        statements = connector.statements(sql)
-        connector.check_script(statements)
+    def _run_once(self, database: Database, sql: str) -> dict[str, Any]:
+        statements = database.statements(sql)
+        database.check_script(statements)
         names = [translate(statement, str)[1] for statement in statements]
         values = bind(list(dict.fromkeys(name for each in names for name in each)), self.args.params)
-        if not connector.transactional_ddl and any(commits(each, connector.dialect) for each in statements):
+        if not database.dialect.transactional_ddl and any(commits(each, database.dialect.name) for each in statements):
             raise StepError(
                 "exactly_once: this database commits at CREATE, ALTER and DROP, and cannot undo them",
                 fix="put them into a step of their own, with IF NOT EXISTS or IF EXISTS",
             )
         content = hashlib.sha256(json.dumps([statements, json_value(values)], sort_keys=True).encode()).hexdigest()
-        ledger = LoadLedger(connector, self.ctx.work_id, "")
+        ledger = LoadLedger(database, self.ctx.work_id, "")
         ledger.create()
-        with connector.transaction() as tx:
+        with database.transaction() as tx:
             if (before := ledger.find(tx)) is not None:
+                before.refuse_unfinished(f"the script of step {self.ctx.work_id}")
                 if before.content != content:
                     raise StepError(
                         f"the database has this step ({self.ctx.work_id}, run {before.run_id}, {before.loaded_at}) "

@@ -12,23 +12,28 @@ from pydantic import AfterValidator, Field, model_validator
 from aetherflow.core.api import (
     STEP_SKIPPED,
     ClaimBusyError,
+    Column,
+    ColumnType,
     Flag,
+    LeanSource,
+    NeedsMemoryError,
     Step,
     StepInputError,
     StepOutputs,
     StepResult,
 )
-from aetherflow_builtins_db.columns import Column, ColumnType, parse_type
-from aetherflow_builtins_db.contract import LeanSource, NeedsMemoryError, SqlConnector
+from aetherflow_builtins_db.columns import parse_type
+from aetherflow_builtins_db.database import AnySqlConnector
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
-from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
+from aetherflow_builtins_db.minimal import lacks_of
+from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
 
 if TYPE_CHECKING:
-    from aetherflow.core.api import Difference
+    from aetherflow.core.api import Difference, Lack
 
 DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 
@@ -157,6 +162,12 @@ class ExtractStep(Step[Inputs]):
 
         return differences_of_extract(inputs, quoted=cls._quoted_before) if version.startswith("0") else ()
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
+
     def run(self) -> StepResult:
         args, started = self.args, time.monotonic()
         if args.file_format == "parquet" or args.packing == "zstd":
@@ -182,10 +193,10 @@ class ExtractStep(Step[Inputs]):
             emit_dtypes=args.emit_dtypes,
         )
         target = self.ctx.write_path(args.output)
-        connector = connector_of(args, self.ctx)
-        writing = Writing(connector, sql, params, spec, self._on_rows)
+        database = database_of(args.resource, self.ctx)
+        writing = Writing(database, sql, params, spec, self._on_rows)
         try:
-            self._write_leanly(connector, writing, target, tracker)
+            self._write_leanly(database.connector, writing, target, tracker)
         except _TooFewRowsError:
             return StepResult(STEP_SKIPPED, self._output(None, tracker), args.shortage(self._rows))
         if tracker:
@@ -193,7 +204,9 @@ class ExtractStep(Step[Inputs]):
         self._say(time.monotonic() - started)
         return StepResult(output=self._output(str(target), tracker))
 
-    def _write_leanly(self, connector: SqlConnector, writing: Writing, target: Path, tracker: Tracker | None) -> None:
+    def _write_leanly(
+        self, connector: AnySqlConnector, writing: Writing, target: Path, tracker: Tracker | None
+    ) -> None:
         try:
             with connector.lean(*writing.query) if isinstance(connector, LeanSource) else nullcontext():
                 return self._write(writing, target, tracker)

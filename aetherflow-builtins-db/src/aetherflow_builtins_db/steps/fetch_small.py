@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import STEP_SKIPPED, OutputError, Step, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, OutputError, Row, Step, StepOutputs, StepResult
 from aetherflow_builtins_db.columns import refuse_duplicates
-from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.formats.values import json_value
 from aetherflow_builtins_db.formats.widening import refine
-from aetherflow_builtins_db.steps.query import QueryInputs, connector_of, sql_of
+from aetherflow_builtins_db.minimal import lacks_of
+from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
 
 if TYPE_CHECKING:
-    from aetherflow.core.api import Difference
+    from aetherflow.core.api import Difference, Lack
 
 
 class Inputs(QueryInputs):
@@ -58,9 +58,15 @@ class DbFetchSmall(Step[Inputs]):
 
         return differences_of_fetch(inputs) if version.startswith("0") else ()
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for reading."""
+        del inputs, of
+        return lacks_of(connector)
+
     def run(self) -> StepResult:
         args = self.args
-        with connector_of(args, self.ctx).stream(
+        with database_of(args.resource, self.ctx).stream(
             sql_of(args, self.ctx), args.params, fetch_size=min(args.fetch_size, args.max_rows + 1)
         ) as result:
             columns = list(result.columns)

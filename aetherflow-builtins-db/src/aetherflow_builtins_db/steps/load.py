@@ -1,30 +1,34 @@
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
+    LateDatabase,
+    LoadJob,
     Step,
     StepError,
     StepInputError,
     StepOutputs,
     StepResult,
 )
-from aetherflow_builtins_db.contract import SqlConnector
-from aetherflow_builtins_db.files import is_missing
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.servers import server_of
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
+from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.row_range import RowRange, is_met
-from aetherflow_builtins_db.steps.query import OnEmpty
+from aetherflow_builtins_db.steps.query import OnEmpty, database_of
+
+if TYPE_CHECKING:
+    from aetherflow.core.api import Lack
 
 
 class Inputs(DelimitedInputs):
@@ -150,6 +154,12 @@ class DbLoad(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for changing data."""
+        del of
+        return lacks_of(connector, writes=True, undoes=needs_undo(inputs.get("expect_rows")))
+
     def run(self) -> StepResult:
         args = self.args
         rejects = Rejects(args.max_rejects)
@@ -175,7 +185,8 @@ class DbLoad(Step[Inputs]):
         what, table = f"{args.path} ({there})", f"{args.table} of resource {args.resource}"
         if not path.is_file():
             return [f"{args.mode} {what} into {table}"]
-        if is_missing(self.ctx.connectors.db(args.resource)):
+        connector = database_of(args.resource, self.ctx).connector
+        if isinstance(connector, LateDatabase) and connector.is_missing():
             return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
         with self._loading(Rejects(0)) as load:
             table = f"{load.table.sql} of resource {args.resource}"
@@ -208,12 +219,11 @@ class DbLoad(Step[Inputs]):
 
     def _load(self, source: SourceFile, rejects: Rejects) -> Load:
         args, ctx = self.args, self.ctx
-        connector: Any = ctx.connectors.db(args.resource)
-        typed: SqlConnector = connector
+        database = database_of(args.resource, ctx, writes=True, undoes=needs_undo(args.expect_rows))
         # The name is independent of the run, so that the next run finds a table that a killed load left behind.
         place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
         load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
-        server = server_of(typed, load_name, ctx.scratch_dir(self.job_id), ctx.log.info)
+        job = LoadJob(load_name, database.dialect, ctx.scratch_dir(self.job_id), ctx.log.info)
         request = LoadRequest(
             source=source,
             table=args.table,
@@ -225,7 +235,7 @@ class DbLoad(Step[Inputs]):
             load_id_column=args.load_id_column,
             batch_rows=args.batch_rows,
         )
-        return Load(server, request, rejects)
+        return Load(Target(database, job), request, rejects)
 
     @property
     def _load_id(self) -> str:

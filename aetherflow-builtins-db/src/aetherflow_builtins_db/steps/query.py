@@ -1,11 +1,14 @@
 """Inputs that the SQL steps share: the SQL, its parameters, and the handling of too few rows."""
 
-from typing import Any, Literal, Self, TypeAlias, cast
+from collections.abc import Iterable
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import AssetPath, DbResource, RunContext, StepError, StepInputError, StepInputs
-from aetherflow_builtins_db.contract import SqlConnector
+from aetherflow.core.api import AssetPath, ConnectorError, DbResource, RunContext, StepError, StepInputError, StepInputs
+from aetherflow_builtins_db import minimal
+from aetherflow_builtins_db.database import Database
+from aetherflow_builtins_db.minimal import lacks_of
 
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
 
@@ -66,6 +69,16 @@ def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
         raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
 
 
-def connector_of(inputs: SqlInputs, ctx: RunContext) -> SqlConnector:
-    """The connector of the step's resource."""
-    return cast(SqlConnector, ctx.connectors.db(inputs.resource))
+def database_of(resource: str, ctx: RunContext, *, writes: bool = False, undoes: Iterable[str] = ()) -> Database:
+    """The database of a resource; ConnectorError if its class lacks what the step needs, as `lacks_of` says.
+
+    A weaker promise is a warning in the log.
+    """
+    connector = ctx.connectors.db(resource)
+    cls = type(connector)
+    for lack in lacks_of(cls, writes=writes, undoes=undoes):
+        text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+        if lack.refused:
+            raise ConnectorError(text, fix="add it to the class, or leave out what needs it")
+        ctx.log.warning("%s", text)
+    return minimal.database_over(connector)

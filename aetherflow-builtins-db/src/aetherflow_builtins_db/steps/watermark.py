@@ -13,9 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import Claim, ClaimBusyError, RunContext, StepError, StepInputError, StepInputs
-from aetherflow_builtins_db.columns import Column
-from aetherflow_builtins_db.contract import Row
+from aetherflow.core.api import Claim, ClaimBusyError, Column, Row, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db.formats.values import json_value, text_value
 
 LEDGER = "db_watermarks"

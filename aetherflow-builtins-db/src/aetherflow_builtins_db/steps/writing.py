@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from aetherflow_builtins_db.columns import Column, ColumnType, refuse_duplicates
-from aetherflow_builtins_db.contract import ArrowSource, CsvSource, FileBlocks, Row, SqlConnector
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow.core.api import ArrowSource, Column, ColumnType, CsvBlocks, CsvFormat, CsvSource, Row
+from aetherflow_builtins_db.columns import refuse_duplicates
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter, write_delimited
 from aetherflow_builtins_db.formats.jsonl import write_jsonl
 from aetherflow_builtins_db.formats.parquet import Compression, write_arrow, write_parquet
@@ -28,7 +28,7 @@ class FileSpec:
     """Format, compression and column types of the file."""
 
     format: Format
-    dialect: Dialect
+    dialect: CsvFormat
     packing: Packing
     compression: Compression
     dtypes: Mapping[str, ColumnType]
@@ -40,14 +40,15 @@ class Writing:
     """Writes the rows of one query to a sink."""
 
     def __init__(
-        self, connector: SqlConnector, sql: str, params: Mapping[str, Any] | None, spec: FileSpec, on_rows: OnRows
+        self, database: Database, sql: str, params: Mapping[str, Any] | None, spec: FileSpec, on_rows: OnRows
     ) -> None:
-        self._connector, self._sql, self._params, self._spec, self._on_rows = connector, sql, params, spec, on_rows
+        self._database, self._sql, self._params, self._spec, self._on_rows = database, sql, params, spec, on_rows
+        self._connector = database.connector
 
     @property
-    def query(self) -> tuple[str, Mapping[str, Any] | None]:
-        """The SQL and its parameters."""
-        return self._sql, self._params
+    def query(self) -> tuple[str, Any]:
+        """The SQL and its parameters, in the form that the connector takes."""
+        return self._database.query(self._sql, self._params)
 
     def run(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None = None) -> list[Column]:
         """Write all rows; return the columns.
@@ -69,12 +70,12 @@ class Writing:
         if spec.emit_dtypes:
             return None  # types that the database does not tell are derived from the rows
         if spec.format in {"csv", "tsv"} and isinstance(connector, CsvSource):
-            blocks = connector.stream_csv(self._sql, self._params, dialect=spec.dialect)
+            blocks = connector.stream_csv(*self.query, dialect=spec.dialect)
             if blocks is not None:
                 return self._copy(blocks, sink)
         return None
 
-    def _copy(self, blocks: FileBlocks, sink: HashingSink) -> list[Column]:
+    def _copy(self, blocks: CsvBlocks, sink: HashingSink) -> list[Column]:
         spec = self._spec
         with blocks, packed(sink, spec.packing) as out:
             refuse_duplicates(blocks.columns)
@@ -91,7 +92,7 @@ class Writing:
         if not isinstance(connector, ArrowSource):
             return None
         batch_rows = max(spec.fetch_size, ARROW_BATCH_ROWS)
-        arrow = connector.stream_arrow(self._sql, self._params, batch_rows=batch_rows)
+        arrow = connector.stream_arrow(*self.query, batch_rows=batch_rows)
         if arrow is None:
             return None
         with arrow:
@@ -102,7 +103,7 @@ class Writing:
     def _rows(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None) -> list[Column]:
         spec = self._spec
         with (
-            self._connector.stream(self._sql, self._params, fetch_size=spec.fetch_size) as rows,
+            self._database.stream(self._sql, self._params, fetch_size=spec.fetch_size) as rows,
             packed(sink, spec.packing) as out,
         ):
             refuse_duplicates(rows.columns)

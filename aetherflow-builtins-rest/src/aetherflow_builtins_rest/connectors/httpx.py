@@ -6,21 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, HttpConnector
 from aetherflow_builtins_rest.auth_settings import ApiKeyAuth
 from aetherflow_builtins_rest.settings import Config, Options
 
 if TYPE_CHECKING:
     import httpx
 
-    from aetherflow.core.api import Difference
-    from aetherflow_builtins_rest.call import Call
+    from aetherflow.core.api import Difference, HttpCall
     from aetherflow_builtins_rest.client import Wire
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 
-class HttpxConnector(ConnectorBase[Config, Options]):
+class HttpxConnector(HttpConnector[Config, Options]):
     """An HTTP API.
 
     Headers and credentials of the resource are sent to the scheme, host and port of `base_url` only, whatever a
@@ -162,12 +161,12 @@ class HttpxConnector(ConnectorBase[Config, Options]):
 
         Raises ConnectorError, and UndecidedRequestError if the effect of the request is unknown.
         """
-        from aetherflow_builtins_rest.call import Call
+        from aetherflow.core.api import HttpCall
 
-        call = Call(method.upper(), url, params, headers, json, data, files, content, timeout)
+        call = HttpCall(method.upper(), url, params, headers, json, data, files, content, timeout)
         return self.wire().send(call)
 
-    def send(self, call: "Call") -> "httpx.Response":
+    def send(self, call: "HttpCall") -> "httpx.Response":
         """Send a Call; return the response, whose body has been read. Raises like `request`."""
         return self.wire().send(call)
 
@@ -197,6 +196,16 @@ class HttpxConnector(ConnectorBase[Config, Options]):
 
     # Secrets and lifecycle
 
+    @property
+    def follows_abroad(self) -> bool:
+        """Whether `options.redirects` is `any`."""
+        return self.opts.redirects == "any"
+
+    @property
+    def base_url(self) -> str:
+        """The setting of that name."""
+        return self.conf.base_url
+
     def secrets(self) -> Iterator[str]:
         """All secrets known so far, including tokens received meanwhile."""
         yield from self.secret_values(self.config, self.options)
@@ -212,12 +221,12 @@ class HttpxConnector(ConnectorBase[Config, Options]):
 
     def probe(self) -> None:
         """Send HEAD to `base_url`; ConnectorError if there is no response, or its status is 401, 403 or 407."""
-        from aetherflow_builtins_rest.call import Call
+        from aetherflow.core.api import HttpCall
 
         if not self.conf.base_url:
             return
         answers = lambda status: status not in (401, 403, 407)  # noqa: E731
-        self.wire().send(Call("HEAD", "", expect=answers))
+        self.wire().send(HttpCall("HEAD", "", expect=answers))
 
     def interrupt(self) -> None:
         """End all running requests; called from another thread, so it must not wait for the lock."""

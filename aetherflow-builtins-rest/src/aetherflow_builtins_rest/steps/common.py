@@ -3,15 +3,26 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
-from aetherflow.core.api import ResourceRef, RunContext, StepError, StepInputs, UndecidedStepError
-from aetherflow_builtins_rest.call import Call, shown_url
-from aetherflow_builtins_rest.connectors.httpx import HttpxConnector
+from aetherflow.core.api import (
+    ConnectorError,
+    HttpCall,
+    Lack,
+    ResourceRef,
+    RunContext,
+    Step,
+    StepError,
+    StepInputs,
+    UndecidedStepError,
+)
+from aetherflow_builtins_rest import sending
+from aetherflow_builtins_rest.call import shown, shown_url
 from aetherflow_builtins_rest.jmes import Expression, pick
+from aetherflow_builtins_rest.sending import lacks_of
 
 if TYPE_CHECKING:
     import httpx
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
 RestResource = Annotated[str, ResourceRef("rest")]
 """Name of a resource of kind `rest`."""
 Effect: TypeAlias = Literal["repeatable", "once"]
+InputsT = TypeVar("InputsT", bound=StepInputs)
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
 Scalar: TypeAlias = str | int | float | bool | None
 UNTOLD_BYTES = 10 * 2**30
@@ -84,18 +96,35 @@ def is_expected(statuses: list[int | str]) -> Callable[[int], bool] | None:
     return lambda status: any(str(item) in (str(status), f"{status // 100}xx") for item in statuses)
 
 
+class HttpStep(Step[InputsT]):
+    """A step that sends requests."""
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> Iterable[Lack]:
+        """What a connector class lacks for sending requests."""
+        del inputs, of
+        return lacks_of(connector)
+
+
 class Peer:
     """The resource of a step: sends its requests, logs them, and registers secrets with the run."""
 
     def __init__(self, ctx: RunContext, resource: str) -> None:
         self.ctx = ctx
-        self.connector = cast(HttpxConnector, ctx.connectors.rest(resource))
+        connector = ctx.connectors.rest(resource)
+        cls = type(connector)
+        for lack in lacks_of(cls):
+            text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            if lack.refused:
+                raise ConnectorError(text, fix="add it to the class")
+            ctx.log.warning("%s", text)
+        self.connector = sending.Http(connector)
         self._known: set[str] = set()
         self.learn()
 
-    def call(self, method: str, inputs: PathInputs, **more: Any) -> Call:
-        """A Call with the step's inputs and the run's hooks."""
-        return Call(
+    def call(self, method: str, inputs: PathInputs, **more: Any) -> HttpCall:
+        """A HttpCall with the step's inputs and the run's hooks."""
+        return HttpCall(
             method,
             inputs.path,
             params=inputs.query(),
@@ -106,17 +135,17 @@ class Peer:
             **more,
         )
 
-    def send(self, call: Call, *, quiet: bool = False) -> "httpx.Response":
+    def send(self, call: HttpCall, *, quiet: bool = False) -> "httpx.Response":
         """Send a call; log status, size and duration, but no content. Raises like `HttpxConnector.request`."""
         started = time.monotonic()
         try:
             response = self.connector.send(call)
         finally:
             self.learn()
-        shown = call.shown(self.connector.wire().url_of(call))
+        name = shown(call, self.connector.url_of(call))
         size, seconds = call.moved, time.monotonic() - started
         log = self.ctx.log.debug if quiet else self.ctx.log.info
-        log("%s: %s, %s bytes, %.2f s", shown, response.status_code, f"{size:,}", seconds)
+        log("%s: %s, %s bytes, %.2f s", name, response.status_code, f"{size:,}", seconds)
         return response
 
     def learn(self) -> None:
@@ -128,7 +157,7 @@ class Peer:
 
     def address(self, inputs: PathInputs) -> str:
         """The absolute URL for a dry run, without query."""
-        return shown_url(self.connector.wire().url_of(Call("GET", inputs.path)))
+        return shown_url(self.connector.url_of(HttpCall("GET", inputs.path)))
 
 
 def json_of(response: "httpx.Response", what: str) -> Any:

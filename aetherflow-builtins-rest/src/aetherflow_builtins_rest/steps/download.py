@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, ResumableWriter, Step, StepError, StepOutputs
-from aetherflow_builtins_rest.steps.common import UNTOLD_BYTES, PathInputs, Peer, Statuses, is_expected
+from aetherflow.core.api import Flag, ResumableWriter, StepError, StepOutputs
+from aetherflow_builtins_rest.steps.common import UNTOLD_BYTES, HttpStep, PathInputs, Peer, Statuses, is_expected
 
 if TYPE_CHECKING:
     import httpx
@@ -40,7 +40,7 @@ class Outputs(StepOutputs):
     resumed_from: int = Field(description="Bytes that an earlier attempt had already downloaded.")
 
 
-class HttpDownload(Step[Inputs]):
+class HttpDownload(HttpStep[Inputs]):
     """Downloads a file of any size; it appears under its name only when it is complete.
 
     An interrupted download is continued: within the step by the resource's `retry`, after a crash or a failure by the

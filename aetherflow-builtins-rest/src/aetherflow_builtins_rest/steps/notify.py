@@ -2,9 +2,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import Step, StepInputs, StepOutputs
-from aetherflow_builtins_rest.call import Call
-from aetherflow_builtins_rest.steps.common import Peer, RestResource, Scalar
+from aetherflow.core.api import HttpCall, StepInputs, StepOutputs
+from aetherflow_builtins_rest.steps.common import HttpStep, Peer, RestResource, Scalar
 
 LEAST = 16
 """Paths of at least this length are secrets. A short path may be a common word, which must not be masked."""
@@ -38,7 +37,7 @@ class Outputs(StepOutputs):
     format: str = Field(description="Format of the message.")
 
 
-class WebhookNotify(Step[Inputs]):
+class WebhookNotify(HttpStep[Inputs]):
     """Sends a message to a channel, once.
 
     The URL of a webhook is a secret: its path is masked, see `secret_url` of the connector. If it is unknown whether a
@@ -59,15 +58,15 @@ class WebhookNotify(Step[Inputs]):
 
     def plan(self) -> list[str]:
         args, peer = self.args, Peer(self.ctx, self.args.resource)
-        host = peer.connector.wire().client.base_url.host
+        host = peer.connector.base_url.host
         return [f"send to the {args.format} webhook at {host}: {args.title or args.text or 'a JSON document'}"]
 
     def run(self) -> dict[str, Any]:
         args, peer = self.args, Peer(self.ctx, self.args.resource)
-        url = peer.connector.wire().url_of(Call("POST", args.path))
+        url = peer.connector.url_of(HttpCall("POST", args.path))
         if len(path := url.raw_path.decode().strip("/")) >= LEAST:
             self.ctx.add_secret(path)
-        call = Call(
+        call = HttpCall(
             "POST",
             args.path,
             json=payload(args),

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, StepError, StepOutputs, StepResult
 from aetherflow_builtins_rest.items import json_lines, require_pyarrow, write_parquet
 from aetherflow_builtins_rest.jmes import Expression, pick
 from aetherflow_builtins_rest.pages import Pages, Place, merged
 from aetherflow_builtins_rest.steps.common import (
+    HttpStep,
     OnEmpty,
     PathInputs,
     Peer,
@@ -23,7 +24,7 @@ from aetherflow_builtins_rest.steps.common import (
 if TYPE_CHECKING:
     import httpx
 
-    from aetherflow_builtins_rest.call import Call
+    from aetherflow.core.api import HttpCall
 
 MOST_PAGES = 100_000
 """Pages without `max_pages`: a list that never ends would fill the disk."""
@@ -74,7 +75,7 @@ class Outputs(StepOutputs):
     resumed_at_page: int = Field(description="Number of the page at which this attempt began, from 1.")
 
 
-class HttpPaginate(Step[Inputs]):
+class HttpPaginate(HttpStep[Inputs]):
     """Reads a list page by page into a file, with one page in memory at a time.
 
     After a crash or a failure, the next attempt continues at the page where the last one stopped.
@@ -183,7 +184,7 @@ class Reading:
             self._ctx.progress(self.count, None, "items")
             self._ctx.check_cancelled()
 
-    def _call(self, place: Place) -> "Call":
+    def _call(self, place: Place) -> "HttpCall":
         args = self._args
         # POST requests of this step only read, so they may be repeated like a GET
         call = self._peer.call(args.method, args, keyed=True, limit_name="options.max_body_bytes", limit_fix=_FIX)
@@ -209,7 +210,7 @@ class Reading:
             target = response.request.url.join(place["url"])
         except httpx.InvalidURL as error:
             raise StepError(f"page {self._pages:,}: the address of the next page is none", fix="check pages") from error
-        if origin_of(target) != origin_of(response.request.url) and self._peer.connector.opts.redirects != "any":
+        if origin_of(target) != origin_of(response.request.url) and not self._peer.connector.follows_abroad:
             raise StepError(
                 f"page {self._pages:,}: the next page is on another host, {shown_url(target)}",
                 fix="options.redirects: any of the resource allows that; no credentials are sent there",

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, StepError, StepOutputs, StepResult
 from aetherflow_builtins_rest.jmes import Expression, holds, pick
 from aetherflow_builtins_rest.rate_limit import retry_after, wait
 from aetherflow_builtins_rest.steps.common import (
     Extract,
+    HttpStep,
     PathInputs,
     Peer,
     Statuses,
@@ -61,7 +62,7 @@ class Outputs(StepOutputs):
     body: Any = Field(None, description="The last response, if there is no `extract`.")
 
 
-class HttpPoll(Step[Inputs]):
+class HttpPoll(HttpStep[Inputs]):
     """Repeats a request until the response meets a condition or a deadline has passed.
 
     After a crash it starts again, with the full deadline.

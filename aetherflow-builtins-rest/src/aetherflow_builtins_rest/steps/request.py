@@ -3,14 +3,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, RunContext, Step, StepError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_rest.call import Call
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    Flag,
+    HttpCall,
+    RunContext,
+    StepError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+)
 from aetherflow_builtins_rest.jmes import Expression, pick
 from aetherflow_builtins_rest.steps.common import (
     UNTOLD_BYTES,
     AnyMethod,
     Effect,
     Extract,
+    HttpStep,
     OnEmpty,
     PathInputs,
     Peer,
@@ -120,7 +129,7 @@ class Outputs(StepOutputs):
     sha256: str | None = Field(None, description="SHA-256 of the file, hexadecimal.")
 
 
-class HttpRequest(Step[Inputs]):
+class HttpRequest(HttpStep[Inputs]):
     """Sends one request and extracts values from the response.
 
     GET, HEAD, PUT and DELETE are repeated after a crash, and by the resource's `retry`. POST and PATCH are not: they
@@ -190,7 +199,7 @@ class HttpRequest(Step[Inputs]):
             return StepResult(STEP_SKIPPED, output, shortage(count, args.min_items))
         return StepResult(output=output)
 
-    def _to_file(self, peer: Peer, call: Call, name: str) -> StepResult:
+    def _to_file(self, peer: Peer, call: HttpCall, name: str) -> StepResult:
         from aetherflow_builtins_rest.bodies import limited
 
         target = self.ctx.write_path(name)
@@ -214,7 +223,7 @@ class HttpRequest(Step[Inputs]):
         return StepResult(output={**head, "output": str(target), **written})
 
 
-def _add_body(call: Call, args: Inputs, ctx: RunContext) -> None:
+def _add_body(call: HttpCall, args: Inputs, ctx: RunContext) -> None:
     given = args.model_fields_set
     if "json_body" in given:
         call.json = args.json_body

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from aetherflow.core.api import Flag, Step, StepError, StepOutputs, open_file
+from aetherflow.core.api import Flag, StepError, StepOutputs, open_file
 from aetherflow_builtins_rest.steps.common import (
     Effect,
     Extract,
+    HttpStep,
     PathInputs,
     Peer,
     Statuses,
@@ -49,7 +50,7 @@ class Outputs(StepOutputs):
     sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
 
 
-class HttpUpload(Step[Inputs]):
+class HttpUpload(HttpStep[Inputs]):
     """Sends a file as the body of a request.
 
     The file is read again for every attempt and must not change meanwhile. For a form with files, use `multipart` of

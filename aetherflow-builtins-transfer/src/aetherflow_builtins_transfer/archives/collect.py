@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from aetherflow.core.api import RunContext, StepError, StepInputError
-from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow.core.api import ArchiveInput, RunContext, StepError, StepInputError
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import target_of
 
@@ -21,7 +20,7 @@ _UNFINISHED = re.compile(r"\.aetherflow-.*\.part\Z")
 class Collection:
     """The files that the items of a step select."""
 
-    sources: list[Source] = field(default_factory=list)
+    sources: list[ArchiveInput] = field(default_factory=list)
     total: int = 0
     missing: list[str] = field(default_factory=list)
     """Items that select no file."""
@@ -75,7 +74,7 @@ class _Walk:
         self._recursive = recursive
         self._exclude = exclude
         self._leave_out = leave_out
-        self.found: dict[str, Source] = {}
+        self.found: dict[str, ArchiveInput] = {}
         self.total = 0
 
     def add(self, path: Path) -> int:
@@ -93,7 +92,7 @@ class _Walk:
         if not stat.S_ISREG(facts.st_mode):
             raise StepError(f"{path} is neither a file nor a folder", fix="leave it out by `exclude`")
         if name not in self.found:
-            self.found[name] = Source(str(path), name)
+            self.found[name] = ArchiveInput(str(path), name)
             self.total += facts.st_size
         return 1
 
@@ -106,7 +105,7 @@ class _Walk:
         inside = [entry for entry in entries if self._recursive or not entry.is_dir(follow_symlinks=False)]
         seen = sum(self.add(Path(entry.path)) for entry in inside)
         if name and not entries:
-            self.found.setdefault(name, Source(str(path), name, is_dir=True))
+            self.found.setdefault(name, ArchiveInput(str(path), name, is_dir=True))
             return 1
         return seen
 

@@ -60,14 +60,3 @@ def kind_of_mode(mode: int, *, is_dir: bool) -> MemberKind:
     """The kind of a member by its Unix mode; without a file type in it, by `is_dir`."""
     found = _KINDS.get(stat.S_IFMT(mode))
     return found or ("folder" if is_dir else "file")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file or an empty folder that goes into an archive."""
-
-    path: str
-    """The absolute path of the file on disk."""
-    name: str
-    """The name in the archive, with `/` as separator."""
-    is_dir: bool = False

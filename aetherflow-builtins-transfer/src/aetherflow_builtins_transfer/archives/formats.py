@@ -1,16 +1,12 @@
 """The archive formats: chosen by the suffix for writing, detected by the content for reading."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from aetherflow.core.api import open_file
+from aetherflow.core.api import ArchiveFormat, ExtractLimits, open_file
 from aetherflow_builtins_transfer.archives.entries import Reader
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
-from aetherflow_builtins_transfer.archives.limits import Limits
 
-Format: TypeAlias = Literal["zip", "tar", "tar.gz", "tar.zst"]
-
-_SUFFIXES: dict[str, Format] = {
+_SUFFIXES: dict[str, ArchiveFormat] = {
     ".tar": "tar",
     ".tar.gz": "tar.gz",
     ".tgz": "tar.gz",
@@ -21,13 +17,13 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _TAR_MARK, _TAR_MARK_AT, _TAR_BLOCK = b"ustar", 257, 512
 
 
-def format_by_name(name: str) -> Format:
+def format_by_name(name: str) -> ArchiveFormat:
     """The format for a file name's suffix; zip if the suffix is unknown."""
     lower = name.lower()
     return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), "zip")
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path) -> ArchiveFormat:
     """The format of a file, by its first bytes; RefusedMemberError if it is unknown."""
     with open_file(path) as file:
         head = file.read(_TAR_BLOCK)
@@ -44,7 +40,7 @@ def format_of(path: Path) -> Format:
     raise RefusedMemberError("it is no archive that can be read", "zip, tar, tar.gz and tar.zst can be")
 
 
-def open_archive(path: Path, limits: Limits, password: str | None = None) -> Reader:
+def open_archive(path: Path, limits: ExtractLimits, password: str | None = None) -> Reader:
     """Open an archive of any known format for reading; the caller must close it."""
     found = format_of(path)
     if found == "zip":

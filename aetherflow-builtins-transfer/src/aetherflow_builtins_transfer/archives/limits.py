@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from aetherflow.core.api import StepInputs
+from aetherflow.core.api import ExtractLimits, StepInputs
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.names import shown
 
@@ -23,7 +23,7 @@ class Limits(StepInputs):
 class Budget:
     """Counts the unpacked members and bytes of an archive; raises RefusedMemberError as soon as a limit is exceeded."""
 
-    def __init__(self, limits: Limits, packed: int) -> None:
+    def __init__(self, limits: ExtractLimits, packed: int) -> None:
         """`packed` is the size of the archive in bytes."""
         self._limits = limits
         self._packed = packed

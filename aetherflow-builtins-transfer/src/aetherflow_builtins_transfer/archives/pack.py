@@ -7,14 +7,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import open_file, require
-from aetherflow_builtins_transfer.archives.engines import Optimize, deflaters
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.formats import Format
+from aetherflow.core.api import ArchiveInput, Packing, open_file, require
+from aetherflow_builtins_transfer.archives.engines import deflaters
 from aetherflow_builtins_transfer.archives.unpack import Tick, no_tick
 from aetherflow_builtins_transfer.archives.zip_member import replace_compressor
 
@@ -32,32 +29,28 @@ _DOS_FOLDER = 0x10
 _ZSTD_LEVELS = {"speed": 3, "size": 7}
 
 
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """The settings for writing an archive."""
-
-    form: Format = "zip"
-    compression: Compression = "deflated"
-    optimize: Optimize = "speed"
-    keep_times: bool = False
-    password: str | None = None
-    aes_strength: AesStrength = 256
-
-
-def pack(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tick = no_tick) -> None:
+def pack(
+    sink: BinaryIO,
+    sources: Sequence[ArchiveInput],
+    how: Packing,
+    tick: Tick = no_tick,
+    aes_strength: AesStrength = 256,
+) -> None:
     """Write an archive of these files to a stream, which need not be seekable; `tick` gets the bytes done so far."""
     ordered = sorted(sources, key=lambda source: source.name.encode())
     if how.form == "zip":
-        _pack_zip(sink, ordered, how, tick)
+        _pack_zip(sink, ordered, how, tick, aes_strength)
     else:
         with _compressed(sink, how) as stream:
             _pack_tar(stream, ordered, how, tick)
 
 
-def _pack_zip(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tick) -> None:
+def _pack_zip(
+    sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, tick: Tick, aes_strength: AesStrength
+) -> None:
     deflated = how.compression == "deflated"
     method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
-    with _zip_file(sink, how) as archive, deflaters(how.optimize) as new_deflater:
+    with _zip_file(sink, how, aes_strength) as archive, deflaters(how.optimize) as new_deflater:
         done = 0
         for source in sources:
             info = _zip_info(archive, source, how)
@@ -74,17 +67,17 @@ def _pack_zip(sink: BinaryIO, sources: Sequence[Source], how: Packing, tick: Tic
                     tick(done)
 
 
-def _zip_file(sink: BinaryIO, how: Packing) -> Any:
+def _zip_file(sink: BinaryIO, how: Packing, aes_strength: AesStrength) -> Any:
     if how.password is None:
         return zipfile.ZipFile(sink, "w")
     pyzipper = require("pyzipper")
     archive = pyzipper.AESZipFile(sink, "w")
     archive.setpassword(how.password.encode())
-    archive.setencryption(pyzipper.WZ_AES, nbits=how.aes_strength)
+    archive.setencryption(pyzipper.WZ_AES, nbits=aes_strength)
     return archive
 
 
-def _zip_info(archive: Any, source: Source, how: Packing) -> Any:
+def _zip_info(archive: Any, source: ArchiveInput, how: Packing) -> Any:
     found = Path(source.path).stat()
     name = f"{source.name}/" if source.is_dir else source.name
     date = _zip_date(found.st_mtime) if how.keep_times else _FIXED_DATE
@@ -102,7 +95,7 @@ def _folder_member(archive: Any, info: Any) -> None:
         pass
 
 
-def _pack_tar(stream: Any, sources: Sequence[Source], how: Packing, tick: Tick) -> None:
+def _pack_tar(stream: Any, sources: Sequence[ArchiveInput], how: Packing, tick: Tick) -> None:
     with tarfile.open(
         fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES
     ) as archive:
@@ -177,7 +170,7 @@ class _GzipStream:
         self._sink.write(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
 
 
-def _mode(mode: int, source: Source) -> int:
+def _mode(mode: int, source: ArchiveInput) -> int:
     """File type and permissions, reduced to values that do not depend on the account's umask."""
     if source.is_dir:
         return stat.S_IFDIR | _FOLDER_MODE

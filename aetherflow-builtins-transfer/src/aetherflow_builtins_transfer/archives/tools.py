@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
-from aetherflow.core.api import RunContext
+from aetherflow.core.api import ProgramTools, RunContext
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.unpack import Tick, no_tick
 
@@ -20,24 +20,6 @@ _KEPT_BYTES = 2000
 _GRACE_SECONDS = 5.0
 STDIN_SHELL = ("/bin/sh", "-c", 'exec "$@" < "$0"')
 """A shell command that executes its arguments with a file as standard input; the first argument is that file."""
-
-
-class Tools(Protocol):
-    """Starts and ends programs."""
-
-    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-        """Start a program with its output on pipes; OSError if that fails."""
-        ...
-
-    def end(self, process: "subprocess.Popen[bytes]") -> None:
-        """End a program and its child processes."""
-        ...
-
-    def check(self) -> None:
-        """Raise if the work must stop."""
-        ...
-
-    def environment(self) -> Mapping[str, str]: ...
 
 
 class StepTools:
@@ -86,7 +68,7 @@ class OwnTools:
 
 
 def run_tool(
-    tools: Tools,
+    tools: ProgramTools,
     argv: Sequence[str],
     *,
     cwd: Path,
@@ -130,7 +112,7 @@ class Work:
     """The hooks for creating or unpacking an archive: progress, and the starter of programs."""
 
     tick: Tick = no_tick
-    tools: Tools = field(default_factory=OwnTools)
+    tools: ProgramTools = field(default_factory=OwnTools)
 
 
 class _Tail:

@@ -4,16 +4,17 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from aetherflow.core.api import ExtractRules, Unpacked
 from aetherflow_builtins_transfer.archives.entries import kind_of_mode
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
 from aetherflow_builtins_transfer.archives.limits import Budget
 from aetherflow_builtins_transfer.archives.names import Collisions, shown, target_of
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, private_mode
+from aetherflow_builtins_transfer.archives.unpack import private_mode
 
 _FIX = "only files and folders are unpacked"
 
 
-def inspect(folder: Path, packed: int, rules: Rules) -> list[Unpacked]:
+def inspect(folder: Path, packed: int, rules: ExtractRules) -> list[Unpacked]:
     """The members below a folder, checked by the rules; RefusedMemberError for links, devices and exceeded limits."""
     budget, collisions = Budget(rules.limits, packed), Collisions(allow_case=rules.allow_case_collisions)
     found = []

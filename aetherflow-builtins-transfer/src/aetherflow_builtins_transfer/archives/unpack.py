@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from aetherflow.core.api import ExtractRules, Unpacked
 from aetherflow_builtins_transfer.archives.entries import Member, Opener, Reader
 from aetherflow_builtins_transfer.archives.failures import ArchiveError, RefusedMemberError
 from aetherflow_builtins_transfer.archives.formats import open_archive
-from aetherflow_builtins_transfer.archives.limits import Budget, Limits
+from aetherflow_builtins_transfer.archives.limits import Budget
 from aetherflow_builtins_transfer.archives.names import Collisions, shown, target_of
 
 CHUNK_BYTES = 1 << 18
@@ -20,34 +20,11 @@ Tick = Callable[[int], None]
 """Called with the number of bytes done so far; shows progress, and raises if the run is cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """One member that passed all checks."""
-
-    name: PurePosixPath
-    """The path relative to the destination."""
-    size: int
-    is_dir: bool = False
-    encrypted: bool = False
-    packed: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The limits and options for unpacking an archive."""
-
-    limits: Limits
-    password: str | None = None
-    members: Sequence[str] | None = None
-    """Names or patterns of the members to unpack; None for all."""
-    allow_case_collisions: bool = False
-
-
 def no_tick(_: int) -> None:
     """A `Tick` for callers without a progress display."""
 
 
-def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:
+def unpack(path: Path, rules: ExtractRules, into: Path | None, tick: Tick = no_tick) -> list[Unpacked]:
     """Unpack an archive into an empty folder, or with `into=None` read all of it and write nothing.
 
     Raises ArchiveError, with the archive's name and the first reason, if any member breaks a rule or is damaged, even
@@ -75,7 +52,7 @@ def unpack(path: Path, rules: Rules, into: Path | None, tick: Tick = no_tick) ->
         return done
 
 
-def survey(path: Path, rules: Rules, tick: Tick = no_tick) -> list[Unpacked]:
+def survey(path: Path, rules: ExtractRules, tick: Tick = no_tick) -> list[Unpacked]:
     """The members of an archive, checked by their declarations; a tar archive is read completely for this."""
     with refusing(path), open_archive(path, rules.limits, rules.password) as reader:
         if (entries := reader.declared()) is None:
@@ -100,7 +77,7 @@ class refusing:  # noqa: N801 used like a function
             raise ArchiveError(f"archive {self._path.name}: {error.reason}", fix=fix) from error
 
 
-def _check_declared(reader: Reader, rules: Rules) -> None:
+def _check_declared(reader: Reader, rules: ExtractRules) -> None:
     """Check all declarations before the first byte is written, if the archive has a table of contents."""
     if (entries := reader.declared()) is None:
         return

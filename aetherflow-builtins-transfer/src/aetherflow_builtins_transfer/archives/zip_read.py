@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from aetherflow.core.api import open_file, require_attr
+from aetherflow.core.api import ExtractLimits, open_file, require_attr
 from aetherflow_builtins_transfer.archives.entries import Member, Opener, kind_of_mode
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
-from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.names import shown
 
 _END, _END64, _END64_LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -42,7 +41,7 @@ _DAMAGE = (
 class ZipReader:
     """An open zip archive with a checked structure: members do not overlap, local headers match the directory."""
 
-    def __init__(self, path: Path, limits: Limits, password: str | None = None) -> None:
+    def __init__(self, path: Path, limits: ExtractLimits, password: str | None = None) -> None:
         """RefusedMemberError if the file is no zip archive, or its structure is contradictory."""
         self.packed = path.stat().st_size
         self._password = password.encode() if password else None

@@ -11,6 +11,7 @@ from email.utils import formatdate
 from pathlib import PurePath
 from typing import Any
 
+from aetherflow.core.api import Envelope
 from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
 from aetherflow_builtins_transfer.mail.bodies import Body
 from aetherflow_builtins_transfer.mail.content_type import content_type_of
@@ -54,6 +55,12 @@ class Mail:
     def recipients(self) -> list[Address]:
         """All recipients from to, cc and bcc, without duplicates; ValueError if an address is invalid."""
         return parse_addresses([*self.to, *self.cc, *self.bcc])
+
+
+def envelope_of(mail: Mail, *, all_or_none: bool = False) -> Envelope:
+    """Whom the mail is from and for; ValueError if an address is invalid."""
+    recipients = tuple(wire_form(address) for address in mail.recipients)
+    return Envelope(wire_form(parse_addresses(mail.sender)[0]), recipients, all_or_none)
 
 
 def message_id(key: str, sender: str) -> str:

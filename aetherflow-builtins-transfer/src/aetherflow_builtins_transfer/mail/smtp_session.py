@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from email.policy import Policy
 from typing import Literal, TypeAlias
 
-from aetherflow_builtins_transfer.mail.delivery import MailReceipt
+from aetherflow.core.api import MailReceipt
 from aetherflow_builtins_transfer.mail.patient_smtp import Line, PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import log_in, whole
 

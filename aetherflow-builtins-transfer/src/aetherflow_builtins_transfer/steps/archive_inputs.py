@@ -2,19 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from aetherflow.core.api import (
+    ConnectorError,
     ConnectorInit,
     ResourceRef,
     RunContext,
     StepError,
     StepInputError,
 )
+from aetherflow_builtins_transfer.archives import minimal
 
 ArchiveResource = Annotated[str, ResourceRef("archive")]
 DEFAULT_RESOURCE = "archive_default"
@@ -36,14 +38,24 @@ def as_list(value: Any) -> Any:
 TextList = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=list[str] | str)]
 
 
-def connector_for(ctx: RunContext, resource: str | None, *, encrypts: bool) -> Any:
+def connector_for(
+    ctx: RunContext, resource: str | None, *, encrypts: bool, method: str, inputs: Mapping[str, Any]
+) -> minimal.AnyArchive:
     """The archive connector of a step: its resource, `archive_default`, or a built-in driver.
 
-    In enterprise mode there is no built-in driver: StepError.
+    In enterprise mode there is no built-in driver: StepError. ConnectorError if the class of the resource lacks what
+    the step needs; a weaker promise is a warning in the log. `method` is what the step needs of the minimum.
     """
     name = resource or (DEFAULT_RESOURCE if DEFAULT_RESOURCE in ctx.resources else None)
     if name is not None:
-        return ctx.connectors.archive(name)
+        found = ctx.connectors.archive(name)
+        cls = type(found)
+        for lack in minimal.lacks_of(cls, method, inputs):
+            text = f"resource {name}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            if lack.refused:
+                raise ConnectorError(text, fix="add it to the class, or use another driver")
+            ctx.log.warning("%s", text)
+        return minimal.archive_over(found)
     if ctx.settings.mode == "enterprise":
         raise StepError(
             "Zip/Unzip requires declared archive resource in enterprise mode",

@@ -3,10 +3,10 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, Step, StepInputError, StepOutputs
+from aetherflow.core.api import ExtractRules, Flag, Step, StepInputError, StepOutputs
 from aetherflow_builtins_transfer.archives.formats import format_of
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.unpack import Rules, refusing, survey
+from aetherflow_builtins_transfer.archives.unpack import refusing, survey
 
 
 class Inputs(Limits):
@@ -45,7 +45,7 @@ class ArchiveList(Step[Inputs]):
         path = self.ctx.read_path(self.args.archive)
         if not path.is_file():
             raise StepInputError(f"there is no archive {self.args.archive}", fix=f"looked at {path}")
-        rules = Rules(self.args, allow_case_collisions=self.args.allow_case_collisions)
+        rules = ExtractRules(self.args, allow_case_collisions=self.args.allow_case_collisions)
         found = [
             each for each in survey(path, rules, self._tick) if fnmatchcase(each.name.as_posix(), self.args.pattern)
         ]

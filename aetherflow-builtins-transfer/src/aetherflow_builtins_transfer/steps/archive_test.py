@@ -3,10 +3,10 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, ExtractRules, Flag, Step, StepError, StepOutputs, StepResult
 from aetherflow_builtins_transfer.archives.failures import ArchiveError
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.unpack import Rules, unpack
+from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.records import OnEmpty
 from aetherflow_builtins_transfer.steps.archive_inputs import TextList, archives_of
 
@@ -65,7 +65,7 @@ class ArchiveTest(Step[Inputs]):
 
     def _test(self, path: Path) -> dict[str, Any]:
         password = self.args.password.get_secret_value() if self.args.password else None
-        rules = Rules(self.args, password, None, self.args.allow_case_collisions)
+        rules = ExtractRules(self.args, password, None, self.args.allow_case_collisions)
         try:
             found = unpack(path, rules, None, self._tick)
         except ArchiveError as error:

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -6,7 +7,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import (
     AssetPath,
+    ConnectorError,
     Flag,
+    Lack,
+    LocalMailbox,
     ResourceRef,
     Step,
     StepInputError,
@@ -14,12 +18,12 @@ from aetherflow.core.api import (
     StepOutputs,
     open_file,
 )
-from aetherflow_builtins_transfer.connectors.mail.base import MailBase
-from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
 from aetherflow_builtins_transfer.local_folder import check_place
+from aetherflow_builtins_transfer.mail import posting
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
 from aetherflow_builtins_transfer.mail.message import Mail, Part, check_headers
+from aetherflow_builtins_transfer.mail.posting import AnyMail, lacks_of, posted, sender_of
 from aetherflow_builtins_transfer.mail.tables import TableInputs, read_table
 from aetherflow_builtins_transfer.steps.archive_inputs import as_list
 
@@ -140,11 +144,17 @@ class MailSend(Step[Inputs]):
     Outputs = Outputs
     effect = "once"
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for a mail with these inputs."""
+        del of
+        return lacks_of(connector, inputs)
+
     def run(self) -> dict[str, Any]:
         connector = self._connector()
         mail = self._mail(connector)
         self.ctx.check_cancelled()
-        delivery = connector.send(mail, all_or_none=self.args.on_refused == "fail")
+        delivery = connector.send(*posted(connector, mail, all_or_none=self.args.on_refused == "fail"))
         if delivery.refused:
             named = ", ".join(f"{address} ({said})" for address, said in delivery.refused.items())
             self.ctx.log.warning("mail %s was refused for %s", delivery.message_id, named)
@@ -164,7 +174,7 @@ class MailSend(Step[Inputs]):
         """The sentence of a dry run: recipients, size and attachments."""
         connector = self._connector()
         mail = self._mail(connector)
-        size = len(connector.built(mail).as_bytes())
+        size = len(posted(connector, mail)[0].as_bytes())
         said = f"send mail {mail.subject!r} ({size:,} bytes) from {mail.sender} to {', '.join(mail.to) or 'nobody'}"
         for name, addresses in (("cc", mail.cc), ("bcc", mail.bcc)):
             if addresses:
@@ -174,18 +184,24 @@ class MailSend(Step[Inputs]):
             said += f", with {', '.join(files)}"
         return [f"{said}, by resource {self.args.resource}"]
 
-    def _connector(self) -> MailBase[Any, Any]:
-        found: MailBase[Any, Any] = self.ctx.connectors.mail(self.args.resource)
-        if isinstance(found, FileMailConnector):
-            check_place(self.ctx, found.folder)
-        return found
+    def _connector(self) -> AnyMail:
+        found = self.ctx.connectors.mail(self.args.resource)
+        cls = type(found)
+        for lack in lacks_of(cls, self.args.model_dump()):
+            text = f"resource {self.args.resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
+            if lack.refused:
+                raise ConnectorError(text, fix="add it to the class, or leave out what needs it")
+            self.ctx.log.warning("%s", text)
+        if isinstance(found, LocalMailbox):
+            check_place(self.ctx, found.local_folder())
+        return posting.mail_over(found)
 
-    def _mail(self, connector: MailBase[Any, Any]) -> Mail:
+    def _mail(self, connector: AnyMail) -> Mail:
         args = self.args
         attachments = [self._part(each.path, each.name, each.content_type) for each in args.attachments]
         images = [self._part(path, None, None, cid) for cid, path in args.inline_images.items()]
         return Mail(
-            sender=connector.sender_of(args.from_addr),
+            sender=sender_of(connector, args.from_addr),
             to=args.to,
             cc=args.cc,
             bcc=args.bcc,

@@ -1,14 +1,26 @@
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    ExtractRules,
+    Flag,
+    Lack,
+    Step,
+    StepError,
+    StepOutputs,
+    StepResult,
+    Unpacked,
+)
 from aetherflow_builtins_transfer.archives.limits import Limits
+from aetherflow_builtins_transfer.archives.minimal import AnyArchive, lacks_of
 from aetherflow_builtins_transfer.archives.tools import StepTools, Work
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, survey
+from aetherflow_builtins_transfer.archives.unpack import survey
 from aetherflow_builtins_transfer.records import OnEmpty
 from aetherflow_builtins_transfer.steps.archive_inputs import (
     ARCHIVE_SUFFIXES,
@@ -87,13 +99,21 @@ class Unzip(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for unpacking."""
+        del of
+        return lacks_of(connector, "extract_zip", inputs)
+
     def run(self) -> StepResult:
         dest = self.ctx.write_path(self.args.dest_dir)
         archives = self._archives()
         if not archives and self.args.on_empty == "skip":
             return StepResult(STEP_SKIPPED, {"unzipped": [], "dest_dir": str(dest), "count": 0}, "no_archives")
         encrypts = self.args.password is not None and _has_pyzipper()
-        connector = connector_for(self.ctx, self.args.resource, encrypts=encrypts)
+        connector = connector_for(
+            self.ctx, self.args.resource, encrypts=encrypts, method="extract_zip", inputs=self.inputs
+        )
         aside = self.ctx.empty_dir(self.ctx.scratch_dir(self.job_id) / f"unzip-{self.id}")
         try:
             staged = [self._stage(connector, path, aside / str(number)) for number, path in enumerate(archives)]
@@ -126,15 +146,15 @@ class Unzip(Step[Inputs]):
             raise StepError("there is no archive to unpack", fix="on_empty: skip accepts that")
         return found
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> ExtractRules:
         args = self.args
         password = args.password.get_secret_value() if args.password else None
-        return Rules(args, password, args.members, args.allow_case_collisions)
+        return ExtractRules(args, password, args.members, args.allow_case_collisions)
 
-    def _stage(self, connector: Any, archive: Path, folder: Path) -> _Staged:
+    def _stage(self, connector: AnyArchive, archive: Path, folder: Path) -> _Staged:
         folder.mkdir(mode=0o700)
         found = connector.extract(archive, folder, self._rules(), Work(self._tick, StepTools(self.ctx)))
-        return _Staged(archive, folder, self._dest_of(archive), found, connector.driver)
+        return _Staged(archive, folder, self._dest_of(archive), list(found), connector.driver)
 
     def _check_places(self, staged: list[_Staged]) -> None:
         """StepError, before any file is published, if two archives have the same member or something is in the way."""

@@ -1,14 +1,26 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 
-from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    ArchiveFormat,
+    Flag,
+    Lack,
+    Packing,
+    Step,
+    StepError,
+    StepInputs,
+    StepOutputs,
+    StepResult,
+)
 from aetherflow_builtins_transfer.archives.collect import Collection, collect
 from aetherflow_builtins_transfer.archives.engines import Optimize
-from aetherflow_builtins_transfer.archives.formats import Format, format_by_name
-from aetherflow_builtins_transfer.archives.pack import Compression, Packing
+from aetherflow_builtins_transfer.archives.formats import format_by_name
+from aetherflow_builtins_transfer.archives.minimal import lacks_of
+from aetherflow_builtins_transfer.archives.pack import Compression
 from aetherflow_builtins_transfer.archives.tools import StepTools, Work
 from aetherflow_builtins_transfer.records import OnEmpty
 from aetherflow_builtins_transfer.steps.archive_inputs import ArchiveResource, TextList, as_list, connector_for
@@ -59,7 +71,7 @@ class Inputs(StepInputs):
     exclude: TextList = Field([], description="Patterns of names to leave out: `*.tmp`, `logs/*`.")
     missing: Literal["error", "ignore"] = Field("error", description="If an item matches nothing while others do.")
     overwrite: Flag = Field(True, description="Replace an existing archive; false: it is an error.")
-    format: Format | None = Field(
+    format: ArchiveFormat | None = Field(
         None, description="`zip`, `tar`, `tar.gz` or `tar.zst`; default: by the suffix of `dest_path`, else zip."
     )
     password: SecretStr | None = Field(None, description="Encrypt the content (zip only; AES by default).")
@@ -105,6 +117,12 @@ class Zip(Step[Inputs]):
 
     Outputs = Outputs
 
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What a connector class lacks for packing."""
+        del of
+        return lacks_of(connector, "create_zip", inputs)
+
     def run(self) -> StepResult:
         args = self.args
         target = self.ctx.write_path(args.dest_path)
@@ -112,7 +130,9 @@ class Zip(Step[Inputs]):
         if not found.sources and args.on_empty == "skip":
             return StepResult(STEP_SKIPPED, {"output": str(target), "count": 0}, "no_files")
         how = self._how()
-        connector = connector_for(self.ctx, args.resource, encrypts=how.password is not None)
+        connector = connector_for(
+            self.ctx, args.resource, encrypts=how.password is not None, method="create_zip", inputs=self.inputs
+        )
         with self.ctx.write_file(target) as sink:
             connector.create(
                 sink, found.sources, how, Work(lambda done: self._tick(done, found.total), StepTools(self.ctx))

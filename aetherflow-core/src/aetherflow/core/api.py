@@ -69,7 +69,62 @@ if TYPE_CHECKING:
         StepResult,
     )
     from aetherflow.core.contracts.hookspecs import hookimpl
-    from aetherflow.core.contracts.kinds import DbResource
+    from aetherflow.core.contracts.kinds.archive import (
+        ArchiveConnector,
+        ArchiveFormat,
+        ArchiveInput,
+        ArchiveWork,
+        ExtractLimits,
+        ExtractRules,
+        Packing,
+        ProgramTools,
+        Unpacked,
+    )
+    from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsCalls
+    from aetherflow.core.contracts.kinds.mail import (
+        Envelope,
+        LocalMailbox,
+        MailConnector,
+        MailError,
+        MailReceipt,
+        MailUnknownError,
+    )
+    from aetherflow.core.contracts.kinds.names import DbResource
+    from aetherflow.core.contracts.kinds.sql import (
+        Column,
+        ColumnKind,
+        ColumnType,
+        Row,
+        Rows,
+        SqlConnector,
+        SqlDialect,
+        SqlTransaction,
+    )
+    from aetherflow.core.contracts.kinds.sql_capabilities import (
+        ArrowRows,
+        ArrowSource,
+        CsvBlocks,
+        CsvFormat,
+        CsvQuoting,
+        CsvSource,
+        LateDatabase,
+        LeanSource,
+        NeedsMemoryError,
+        ScriptResult,
+        ScriptRunner,
+    )
+    from aetherflow.core.contracts.kinds.sql_loading import (
+        BulkLoader,
+        FieldMap,
+        LoadBatch,
+        LoadFile,
+        LoadJob,
+        RowsRefusedError,
+        SqlLoader,
+        SqlTable,
+        TableColumn,
+    )
+    from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.opening import open_file
     from aetherflow.core.contracts.step import Step
@@ -101,193 +156,73 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.settings import Settings
 
 __all__ = [
-    "API_VERSION",
-    "STEP_SKIPPED",
-    "STEP_SUCCESS",
-    "Acknowledged",
-    "AetherflowError",
-    "AssetFile",
-    "AssetPath",
-    "Backoff",
-    "BundleSource",
-    "BundleSourceConfig",
-    "BundleSourceInit",
-    "ChangedDefinitionError",
-    "Claim",
-    "ClaimBusyError",
-    "ClaimedFileError",
-    "ClaimsLostError",
-    "CleanupPolicy",
-    "ConnectorBase",
-    "ConnectorConfig",
-    "ConnectorError",
-    "ConnectorInit",
-    "ConnectorOptions",
-    "Connectors",
-    "DbResource",
-    "Difference",
-    "DocumentKind",
-    "Flag",
-    "FlowMetaSpec",
-    "FlowResult",
-    "FlowSpec",
-    "HeldLock",
-    "InsecureWhen",
-    "JobInfo",
-    "JobSpec",
-    "LeaseLostError",
-    "Ledger",
-    "LimitExceededError",
-    "LockBusyError",
-    "LockInfo",
-    "LockScope",
-    "LocksSpec",
-    "NeedsPerson",
-    "Outcome",
-    "OutputError",
-    "ParquetSupportMissing",
-    "PathError",
-    "PlanInfo",
-    "PlannedJob",
-    "PlannedStep",
-    "Problem",
-    "ProcessError",
-    "RemoteFileMeta",
-    "ReportTooLargeError",
-    "ResolverMissingKeyError",
-    "ResolverSyntaxError",
-    "ResourceRef",
-    "ResourceSpec",
-    "ResumableWriter",
-    "RunBusyError",
-    "RunContext",
-    "RunFailedError",
-    "RunInfo",
-    "RunInterruptedError",
-    "RunUnknownError",
-    "SameAs",
-    "Settings",
-    "SpecError",
-    "StateError",
-    "StateSpec",
-    "Step",
-    "StepCancelledError",
-    "StepError",
-    "StepInfo",
-    "StepInputError",
-    "StepInputs",
-    "StepOutputs",
-    "StepResult",
-    "StepSpec",
-    "StepTimeoutError",
-    "UndecidedStepError",
-    "UsageError",
-    "WorkspaceSpec",
-    "get_connector",
-    "get_step",
-    "hookimpl",
-    "install_command",
-    "list_connectors",
-    "list_steps",
-    "new_run_id",
-    "open_file",
-    "parse_bool",
-    "register_connector",
-    "register_step",
-    "require",
-    "require_attr",
-]
+    "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "ArchiveConnector",
+    "ArchiveFormat", "ArchiveInput", "ArchiveWork", "ArrowRows", "ArrowSource", "AssetFile", "AssetPath", "Backoff",
+    "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit", "ChangedDefinitionError", "Claim",
+    "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy", "Column", "ColumnKind", "ColumnType",
+    "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit", "ConnectorOptions", "Connectors",
+    "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference", "DocumentKind", "Envelope",
+    "ExtractLimits", "ExtractRules", "FieldMap", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "HeldLock",
+    "HttpCall", "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource",
+    "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LocalMailbox",
+    "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector", "MailError", "MailReceipt",
+    "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError", "Packing", "ParquetSupportMissing",
+    "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "Problem", "ProcessError", "ProgramTools", "RemoteFileMeta",
+    "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec",
+    "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo",
+    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "Settings",
+    "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction", "StateError", "StateSpec",
+    "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
+    "StepSpec", "StepTimeoutError", "TableColumn", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec",
+    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
+    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+]  # fmt: skip
 
 
+_ROWS = """
+base.claim_errors: ClaimBusyError ClaimedFileError ClaimsLostError
+base.errors: AetherflowError ChangedDefinitionError ConnectorError LeaseLostError LimitExceededError LockBusyError
+base.errors: OutputError PathError ProcessError ResolverMissingKeyError ResolverSyntaxError RunBusyError SpecError
+base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError UsageError
+base.problems: Problem
+base.run_id: new_run_id
+contracts.backoff: Backoff
+contracts.bundle_source: BundleSource BundleSourceConfig BundleSourceInit
+contracts.connector: ConnectorBase ConnectorInit Connectors RemoteFileMeta
+contracts.context: RunContext
+contracts.data_errors: ParquetSupportMissing ReportTooLargeError
+contracts.document_kind: DocumentKind
+contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunInfo StepInfo
+contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag InsecureWhen ResourceRef SameAs
+contracts.fields: StepInputs StepOutputs parse_bool
+contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
+contracts.hookspecs: hookimpl
+contracts.lacks: Lack
+contracts.kinds.archive: ArchiveConnector ArchiveFormat ArchiveInput ArchiveWork ExtractLimits ExtractRules Packing
+contracts.kinds.archive: ProgramTools Unpacked
+contracts.kinds.http: HttpCall HttpConnector SendsCalls
+contracts.kinds.mail: Envelope LocalMailbox MailConnector MailError MailReceipt MailUnknownError
+contracts.kinds.names: DbResource
+contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction
+contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource
+contracts.kinds.sql_capabilities: NeedsMemoryError ScriptResult ScriptRunner
+contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob RowsRefusedError SqlLoader SqlTable
+contracts.kinds.sql_loading: TableColumn
+contracts.needs_person: Acknowledged NeedsPerson
+contracts.opening: open_file
+contracts.step: Step
+contracts.upgrade: Difference
+host.catalog: get_connector get_step list_connectors list_steps register_connector register_step
+host.compatible: API_VERSION
+host.installing: install_command
+host.require: require require_attr
+kernel.sequencing.run_errors: RunFailedError RunInterruptedError RunUnknownError
+kernel.yaml.flow: CleanupPolicy FlowMetaSpec FlowSpec JobSpec LockScope LocksSpec ResourceSpec StateSpec StepSpec
+kernel.yaml.flow: WorkspaceSpec
+runtime.environment.settings: Settings
+"""
 _LATE = {
-    **dict.fromkeys(("ClaimBusyError", "ClaimedFileError", "ClaimsLostError"), "base.claim_errors"),
-    **dict.fromkeys(
-        (
-            "AetherflowError",
-            "ChangedDefinitionError",
-            "ConnectorError",
-            "LeaseLostError",
-            "LimitExceededError",
-            "LockBusyError",
-            "OutputError",
-            "PathError",
-            "ProcessError",
-            "ResolverMissingKeyError",
-            "ResolverSyntaxError",
-            "RunBusyError",
-            "SpecError",
-            "StateError",
-            "StepCancelledError",
-            "StepError",
-            "StepInputError",
-            "StepTimeoutError",
-            "UndecidedStepError",
-            "UsageError",
-        ),
-        "base.errors",
-    ),
-    "Problem": "base.problems",
-    "new_run_id": "base.run_id",
-    "Backoff": "contracts.backoff",
-    **dict.fromkeys(("BundleSource", "BundleSourceConfig", "BundleSourceInit"), "contracts.bundle_source"),
-    **dict.fromkeys(("ConnectorBase", "ConnectorInit", "Connectors", "RemoteFileMeta"), "contracts.connector"),
-    "RunContext": "contracts.context",
-    **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),
-    "DocumentKind": "contracts.document_kind",
-    **dict.fromkeys(
-        ("JobInfo", "LockInfo", "Outcome", "PlanInfo", "PlannedJob", "PlannedStep", "RunInfo", "StepInfo"),
-        "contracts.events",
-    ),
-    **dict.fromkeys(
-        (
-            "AssetFile",
-            "AssetPath",
-            "ConnectorConfig",
-            "ConnectorOptions",
-            "Flag",
-            "InsecureWhen",
-            "ResourceRef",
-            "SameAs",
-            "StepInputs",
-            "StepOutputs",
-            "parse_bool",
-        ),
-        "contracts.fields",
-    ),
-    **dict.fromkeys(
-        ("Claim", "FlowResult", "HeldLock", "Ledger", "ResumableWriter", "STEP_SKIPPED", "STEP_SUCCESS", "StepResult"),
-        "contracts.handles",
-    ),
-    "hookimpl": "contracts.hookspecs",
-    "DbResource": "contracts.kinds",
-    **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
-    "open_file": "contracts.opening",
-    "Step": "contracts.step",
-    "Difference": "contracts.upgrade",
-    **dict.fromkeys(
-        ("get_connector", "get_step", "list_connectors", "list_steps", "register_connector", "register_step"),
-        "host.catalog",
-    ),
-    "API_VERSION": "host.compatible",
-    "install_command": "host.installing",
-    **dict.fromkeys(("require", "require_attr"), "host.require"),
-    **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
-    **dict.fromkeys(
-        (
-            "CleanupPolicy",
-            "FlowMetaSpec",
-            "FlowSpec",
-            "JobSpec",
-            "LockScope",
-            "LocksSpec",
-            "ResourceSpec",
-            "StateSpec",
-            "StepSpec",
-            "WorkspaceSpec",
-        ),
-        "kernel.yaml.flow",
-    ),
-    "Settings": "runtime.environment.settings",
+    name: module for module, _, names in (row.partition(":") for row in _ROWS.splitlines()) for name in names.split()
 }
 """Modules of the names, imported on first access: a plugin's module, or a limited child, pays for what it uses."""
 

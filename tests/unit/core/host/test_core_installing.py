@@ -164,3 +164,17 @@ def test_the_command_is_written_in_one_place() -> None:
         if path.suffix in {".py", ".tmpl"} and written.search(path.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("argv", [("validate",), ("run",)], ids=" ".join)
+def test_a_missing_driver_is_found_before_a_run(
+    lacking: "Project", monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(installing, "_is_installed", lambda module: module != "duckdb")
+    lacking.flow(
+        "resources: {wh: {kind: db, driver: duckdb, config: {path: wh.duckdb}}}\n"
+        "jobs: [{id: a, steps: [{id: s, type: db_fetch_small, inputs: {resource: wh, sql: SELECT 1 AS one}}]}]\n"
+    )
+    said = answer(lacking, *argv, "flow.yaml")
+    assert "AF2105 resource wh: the driver of db:duckdb is not installed (duckdb)" in said
+    assert said.endswith(f'fix: pip install "aetherflow-core[duckdb]=={VERSION}"\n')

@@ -1,51 +1,42 @@
 """The base class of all SQL connectors."""
 
-import datetime
-import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from decimal import Decimal
 from itertools import chain
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import StringConstraints
 
-from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+from aetherflow.core.api import (
+    ConnectorConfig,
+    ConnectorError,
+    ConnectorOptions,
+    Row,
+    Rows,
+    ScriptResult,
+    SqlConnector,
+)
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
-from aetherflow_builtins_db.contract import Params, Row, Rows, ScriptResult, Transaction
+from aetherflow_builtins_db.contract import Params, Transaction
 from aetherflow_builtins_db.failures import ADVICE, Advice, DatabaseError, Failure, one_line
-from aetherflow_builtins_db.params import Lexis, bind
-from aetherflow_builtins_db.statements import (
-    changes_rows,
-    commits,
-    controls_transaction,
-    first_word,
-    may_read,
-    split_script,
-)
+from aetherflow_builtins_db.rules import check_query, check_script, checked_values
+from aetherflow_builtins_db.statements import split_script
 
-_VALUE_TYPES = (
-    str, int, float, bytes, bytearray, Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID,
-    list, tuple, dict, type(None),
-)  # fmt: skip
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 SettingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
 """Names of settings and pragmas: they become parts of statements unquoted."""
 
 
-class SqlBase(ConnectorBase[ConfigT, OptionsT]):
+class SqlBase(SqlConnector[ConfigT, OptionsT]):
     """Implements most of the connector contract on top of `running`, `transaction` and `stream` of a subclass."""
 
     ADVICE: ClassVar[Advice] = {}
     """Entries that replace those of `failures.ADVICE` for this database."""
     MAPPED_ERRORS: ClassVar[tuple[type[BaseException], ...]] = ()
     """Errors other than the driver's own that `mapped` converts to DatabaseError."""
-    dialect: str
-    transactional_ddl = True
-    lexis: Lexis = "standard"
     read_only = False
     limit = TimeLimit(0)
 
@@ -99,11 +90,11 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     def statements(self, sql: str) -> list[str]:
         """The statements of a script, each with its original text."""
-        return split_script(sql, self.lexis)
+        return split_script(sql, self.dialect.lexis)
 
     def quote(self, *name: str) -> str:
         """Quote the parts of a name for SQL and join them with dots."""
-        return ".".join('"' + part.replace('"', '""') + '"' for part in name)
+        return self.dialect.quote(*name)
 
     def ping(self) -> bool:
         """Whether the database answers; never raises ConnectorError."""
@@ -189,14 +180,7 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     def bound(self, names: list[str], params: Params) -> dict[str, Any]:
         """The values of the parameters `names`; ConnectorError for non-SQL types, which drivers would send as text."""
-        values = bind(names, params)
-        for name, value in values.items():
-            if not isinstance(value, _VALUE_TYPES):
-                raise self.refuse(
-                    f"params.{name} is of the type {type(value).__name__}, which cannot be sent",
-                    "parameters are text, numbers, bytes, dates, lists and null",
-                )
-        return values
+        return checked_values(names, params, self.refuse)
 
     def check_writable(self) -> None:
         """Raise ConnectorError if the resource is `read_only`."""
@@ -205,45 +189,11 @@ class SqlBase(ConnectorBase[ConfigT, OptionsT]):
 
     def check_query(self, sql: str) -> None:
         """Raise ConnectorError unless the SQL is one statement that reads."""
-        statements = self.statements(sql)
-        if len(statements) != 1:
-            raise self.refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
-        if not may_read(statements[0]):
-            raise self.refuse(
-                f"reading takes no {first_word(statements[0])} statement", "use db_execute to change data"
-            )
+        check_query(self.statements(sql), self.refuse)
 
     def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
         """Raise ConnectorError for an empty script and for statements that would end the script's transaction."""
-        if not statements:
-            raise self.refuse("the SQL holds no statement")
-        if not self.transactional_ddl and not allow_implicit_commit:
-            self._refuse_implicit_commit(statements)
-        for number, statement in enumerate(statements, 1):
-            if controls_transaction(statement):
-                raise self.refuse(
-                    f"statement {number} of {len(statements)} starts or ends a transaction",
-                    "leave BEGIN, COMMIT and ROLLBACK out: a script runs in one transaction of its own",
-                )
-
-    def _refuse_implicit_commit(self, statements: list[str]) -> None:
-        changed = False
-        for number, statement in enumerate(statements, 1):
-            if changed and commits(statement, self.dialect):
-                word = first_word(statement)
-                instead = "put it first or into a step of its own"
-                if word == "UNLOCK":
-                    instead = "leave it out, as the locks end with the script"
-                raise self.refuse(
-                    f"{step_name(number, len(statements))} failed: {word} would commit the changes before it",
-                    f"{instead}, or set allow_implicit_commit: true",
-                )
-            changed = changed or changes_rows(statement)
-
-
-def step_name(number: int, total: int) -> str:
-    """The name of one statement of a script in messages."""
-    return "statement" if total == 1 else f"statement {number} of {total}"
+        check_script(statements, self.dialect, self.refuse, allow_implicit_commit=allow_implicit_commit)
 
 
 def setting_literal(value: Any) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, Row
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 
 
 class ErrorMapping(Protocol):

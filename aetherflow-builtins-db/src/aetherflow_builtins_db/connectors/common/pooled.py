@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, TypeVar
 
-from aetherflow.core.api import ConnectorConfig, ConnectorOptions
-from aetherflow_builtins_db.connectors.common.base import SqlBase, step_name
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, Row
+from aetherflow_builtins_db.connectors.common.base import SqlBase
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.failures import LOST, Failure
+from aetherflow_builtins_db.rules import step_name
 from aetherflow_builtins_db.statements import changes_rows, keeps_session
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)

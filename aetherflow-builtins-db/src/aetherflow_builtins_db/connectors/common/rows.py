@@ -5,10 +5,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from aetherflow_builtins_db.columns import UNKNOWN, Column
+from aetherflow.core.api import Column, Row
+from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.common.contract import Connections
 from aetherflow_builtins_db.connectors.common.progress import Progress
-from aetherflow_builtins_db.contract import Row
 
 
 class OpenRows:

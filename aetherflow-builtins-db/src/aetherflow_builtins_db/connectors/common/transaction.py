@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, Row
 from aetherflow_builtins_db.connectors.common.contract import Statements
 from aetherflow_builtins_db.connectors.common.progress import Progress
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.statements import changes_rows
 
 _PART_ROWS = 10_000

@@ -5,10 +5,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
-from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal, step_name
+from aetherflow.core.api import (
+    ConnectorError,
+    ConnectorInit,
+    CsvFormat,
+    SqlDialect,
+    SqlLoader,
+    install_command,
+)
+from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
-from aetherflow_builtins_db.connectors.duckdb.errors import failure_of
+from aetherflow_builtins_db.connectors.duckdb.errors import LeanMemoryError, failure_of
 from aetherflow_builtins_db.connectors.duckdb.lines import DuckDBLines, open_lines
 from aetherflow_builtins_db.connectors.duckdb.memory import PRAGMAS, Memory, lean, memory_of
 from aetherflow_builtins_db.connectors.duckdb.rows import (
@@ -20,11 +27,12 @@ from aetherflow_builtins_db.connectors.duckdb.rows import (
 )
 from aetherflow_builtins_db.connectors.duckdb.settings import Config, Options
 from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction, run
-from aetherflow_builtins_db.contract import NeedsMemoryError, Params
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.files import cannot_create, database_file, is_memory, make_parents, make_private
 from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.rules import step_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
@@ -49,7 +57,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     """
 
     requires = ("duckdb",)
-    dialect = "duckdb"
+    dialect = SqlDialect("duckdb", "flow")
 
     MAPPED_ERRORS = (OSError,)
     ADVICE: ClassVar = {
@@ -180,8 +188,13 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Convert DuckDB's error; NeedsMemoryError if memory ran out under the lowered limit."""
         found = super().failed(operation, error, detail)
         if self.memory.is_lean_here and found.failure is Failure.OUT_OF_MEMORY:
-            return NeedsMemoryError(str(found), fix=found.fix, failure=found.failure)
+            return LeanMemoryError(str(found), fix=found.fix, failure=found.failure)
         return found
+
+    def is_missing(self) -> bool:
+        """Whether the database is a file that does not exist yet."""
+        path = self.conf.path
+        return not is_memory(path) and not database_file(self, path).exists()
 
     def probe(self) -> None:
         """Open the database read-only and run SELECT 1. A missing file is not created, only its folder is checked."""
@@ -259,6 +272,12 @@ class DuckDBConnector(SqlBase[Config, Options]):
         finally:
             self.close_session(session)  # rolls back a transaction that was not committed
 
+    def loader(self, usual: SqlLoader) -> SqlLoader:
+        """DuckDB's own readers of CSV and Parquet."""
+        from aetherflow_builtins_db.connectors.duckdb.loading import DuckDBServer  # few runs load
+
+        return DuckDBServer(Database(self), usual.job)
+
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""
         return open_rows(self, sql, params, fetch_size)
@@ -279,7 +298,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 self.close_session(session)
         return opened
 
-    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> DuckDBLines | None:
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: CsvFormat) -> DuckDBLines | None:
         """Open a query as CSV that DuckDB formats; None if the bytes could differ from DelimitedWriter's."""
         return open_lines(self, sql, params, dialect) if dialect.is_common else None
 

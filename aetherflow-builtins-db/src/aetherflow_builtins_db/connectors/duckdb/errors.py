@@ -3,7 +3,13 @@
 import re
 from collections.abc import Mapping
 
-from aetherflow_builtins_db.failures import Failure, Refusal, failure_of_file, first_match
+from aetherflow.core.api import NeedsMemoryError
+from aetherflow_builtins_db.failures import DatabaseError, Failure, Refusal, failure_of_file, first_match
+
+
+class LeanMemoryError(DatabaseError, NeedsMemoryError):
+    """DuckDB ran out of the memory that `lean` left it."""
+
 
 _CLASSES: Mapping[str, Failure] = {
     "InterruptException": Failure.INTERRUPTED,

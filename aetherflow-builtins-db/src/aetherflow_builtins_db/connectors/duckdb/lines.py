@@ -8,13 +8,12 @@ import string
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.columns import Column
+from aetherflow.core.api import Column, CsvFormat
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, record_batches, wrapped
 from aetherflow_builtins_db.contract import Params
-from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.statements import is_query
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
 """All characters that occur in values other than text, including Base64."""
 
 
-def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) -> "DuckDBLines | None":
+def open_lines(connector: Sessions, sql: str, params: Params, dialect: CsvFormat) -> "DuckDBLines | None":
     """Open a query as CSV without a header; None if the bytes could differ from DelimitedWriter's."""
     session, statement, values = connector.open_query(sql, params)
     opened = None
@@ -53,13 +52,13 @@ def open_lines(connector: Sessions, sql: str, params: Params, dialect: Dialect) 
     return opened
 
 
-def _lines(query: str, texts: Sequence[str], dialect: Dialect) -> str:
+def _lines(query: str, texts: Sequence[str], dialect: CsvFormat) -> str:
     """A SELECT with one column that holds the CSV lines, each with its line end."""
     line = f", {setting_literal(dialect.delimiter)}, ".join(texts)
     return wrapped(f"concat({line}, chr(10))", query, len(texts))
 
 
-def line_values(kinds: Sequence[str], dialect: Dialect, *, utc: bool) -> list[str] | None:
+def line_values(kinds: Sequence[str], dialect: CsvFormat, *, utc: bool) -> list[str] | None:
     """SQL expressions for the CSV text of the columns `c0`, `c1`, …; None if a type has no byte-equal expression."""
     if len(kinds) < 2:  # a null would make an empty line
         return None
@@ -88,7 +87,7 @@ def _text(name: str, kind: str, *, utc: bool) -> str | None:
     return f"base64({name})" if kind == "BLOB" else None
 
 
-def _quoted(text: str, kind: str, dialect: Dialect) -> str:
+def _quoted(text: str, kind: str, dialect: CsvFormat) -> str:
     """The expression with quotes around values that need them."""
     delimiter, quote, null = map(setting_literal, (dialect.delimiter, dialect.quotechar, dialect.null_value))
     is_text = kind in _TEXTS or kind.startswith("ENUM(")
@@ -107,7 +106,7 @@ def _quoted(text: str, kind: str, dialect: Dialect) -> str:
     return f"CASE WHEN {' OR '.join(tests)} THEN {doubled} ELSE {text} END"
 
 
-def _null(text: str, dialect: Dialect) -> str:
+def _null(text: str, dialect: CsvFormat) -> str:
     """The expression with `null_value` for nulls; concat() already turns a null into empty text."""
     return f"coalesce({text}, {setting_literal(dialect.null_value)})" if dialect.null_value else text
 

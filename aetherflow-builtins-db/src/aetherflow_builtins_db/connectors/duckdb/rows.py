@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.columns import STRING, Column, ColumnType
+from aetherflow.core.api import Column, ColumnType, Row
+from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.statements import is_query, without_end
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, Row
 from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.params import translate
 
 if TYPE_CHECKING:

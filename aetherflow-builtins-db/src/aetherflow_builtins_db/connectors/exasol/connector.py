@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from aetherflow_builtins_db.columns import STRING, Column, ColumnType, decimal_type
+from aetherflow.core.api import Column, ColumnType, Row, SqlDialect
+from aetherflow_builtins_db.columns import STRING, decimal_type
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions
 from aetherflow_builtins_db.connectors.exasol.errors import failure_of
 from aetherflow_builtins_db.connectors.exasol.literals import literal, sendable
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.params import translate
 
@@ -75,7 +76,7 @@ class ExasolConnector(ServerBase[Config, Options]):
     """
 
     requires = ("pyexasol",)
-    dialect = "exasol"
+    dialect = SqlDialect("exasol", "flow")
     EXTRA = "exasol"
 
     ADVICE: ClassVar = {

@@ -1,11 +1,11 @@
 """The connector of `driver: mysql`, for MySQL and MariaDB."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_db.columns import Column
+from aetherflow.core.api import Column, ConnectorInit, CsvFormat, Row, SqlDialect, SqlLoader
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
@@ -14,8 +14,8 @@ from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.errors import failure_of
 from aetherflow_builtins_db.connectors.mysql.rows import MySQLCsv, MySQLRows
 from aetherflow_builtins_db.connectors.mysql.types import columns_of, decoders
-from aetherflow_builtins_db.contract import Params, Row
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.failures import LOST, PASSING, Failure
 from aetherflow_builtins_db.params import percent_style
 from aetherflow_builtins_db.statements import changes_rows
@@ -58,9 +58,7 @@ class MySQLConnector(ServerBase[Config, Options]):
     """
 
     requires = ("pymysql",)
-    dialect = "mysql"
-    transactional_ddl = False
-    lexis = "mysql"
+    dialect = SqlDialect("mysql", "flow", ("`", "`"), "mysql", transactional_ddl=False)
     EXTRA = "mysql"
 
     ADVICE: ClassVar = {
@@ -122,7 +120,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         connection: Connection[Any] = pymysql_parts.connection_class()(**self.connect_arguments())
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
-            self.dialect = "mariadb" if self._is_mariadb else "mysql"
+            self.dialect = replace(self.dialect, name="mariadb" if self._is_mariadb else "mysql")
             statements = list(self.opts.init_sql)
             if self._statement_timeout_ms and self._is_mariadb:
                 statements.append(f"SET SESSION max_statement_time = {self._statement_timeout_ms / 1000}")
@@ -199,9 +197,6 @@ class MySQLConnector(ServerBase[Config, Options]):
     def markers(self, sql: str) -> tuple[str, list[str]]:
         return percent_style(sql, "mysql")
 
-    def quote(self, *name: str) -> str:
-        return ".".join("`" + part.replace("`", "``") + "`" for part in name)
-
     def begin(self, connection: "Connection[Any]", *, read_only: bool) -> None:
         with connection.cursor() as cursor:
             cursor.execute("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
@@ -250,12 +245,18 @@ class MySQLConnector(ServerBase[Config, Options]):
             cursor.execute(sql, dict(values) or None)
             return [each[0] for each in cursor.description or ()], list(cursor.fetchall())
 
+    def loader(self, usual: SqlLoader) -> SqlLoader:
+        """Multi-row INSERTs, and a swap of tables for `replace`."""
+        from aetherflow_builtins_db.connectors.mysql.loading import MySqlServer  # few runs load
+
+        return MySqlServer(Database(self), usual.job)
+
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows | CursorRows:
         """Open an unbuffered query in a read-only transaction of its own."""
         rows = MySQLRows if pymysql_parts.are_known() else CursorRows
         return rows(self, *self._open_query(sql, params), fetch_size)
 
-    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> MySQLCsv | None:
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: CsvFormat) -> MySQLCsv | None:
         """Open a query as CSV; None if the bytes could differ from those that DelimitedWriter makes of `stream`."""
         if not dialect.is_common or dialect.null_value or not pymysql_parts.are_known():
             return None

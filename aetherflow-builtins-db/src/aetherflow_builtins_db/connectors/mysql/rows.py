@@ -7,13 +7,11 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aetherflow_builtins_db.columns import Column
+from aetherflow.core.api import Column, CsvFormat, Row
 from aetherflow_builtins_db.connectors.common.contract import Connections
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.types import cell_text
-from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.dialect import Dialect
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink
 
@@ -92,7 +90,7 @@ def parse(data: bytes, cells: Sequence[pymysql_parts.Cell]) -> Row:
 class MySQLCsv(OpenRows):
     """The rows of one query as CSV without a header."""
 
-    def __init__(self, rows: MySQLRows, dialect: Dialect) -> None:
+    def __init__(self, rows: MySQLRows, dialect: CsvFormat) -> None:
         super().__init__(rows.columns)
         self._rows, self._dialect = rows, dialect
         self.rows = 0

@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
+from aetherflow.core.api import Column, ColumnType
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 
 _BINARY = 63

@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, SecretStr, model_validator
 
-from aetherflow.core.api import AssetFile, Flag, SameAs
-from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
+from aetherflow.core.api import AssetFile, Column, ColumnType, Flag, Row, SameAs, SqlDialect
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import PoolOptions, ServerConfig, ServerOptions
 from aetherflow_builtins_db.connectors.oracledb.errors import failure_of
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.params import translate
 
@@ -116,9 +116,7 @@ class OracleConnector(ServerBase[Config, Options]):
     """
 
     requires = ("oracledb",)
-    dialect = "oracle"
-    transactional_ddl = False
-    lexis = "oracle"
+    dialect = SqlDialect("oracle", "flow", lexis="oracle", transactional_ddl=False)
     EXTRA = "oracle"
 
     ADVICE: ClassVar = {

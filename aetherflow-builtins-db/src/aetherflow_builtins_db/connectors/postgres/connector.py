@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from aetherflow.core.api import CsvFormat, Row, SqlDialect, SqlLoader
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
@@ -17,8 +18,8 @@ from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_
 from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
 from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
 from aetherflow_builtins_db.connectors.postgres.wait import connection_class
-from aetherflow_builtins_db.contract import Params, Row
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.params import percent_style
 from aetherflow_builtins_db.statements import is_query
@@ -77,7 +78,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     """
 
     requires = ("psycopg",)
-    dialect = "postgresql"
+    dialect = SqlDialect("postgresql", "flow")
     EXTRA = "postgres"
 
     ADVICE: ClassVar = {
@@ -212,6 +213,12 @@ class PostgresConnector(ServerBase[Config, Options]):
         """A transaction that also offers COPY."""
         return PostgresTransaction(self, connection, progress)
 
+    def loader(self, usual: SqlLoader) -> SqlLoader:
+        """COPY, and a swap of tables for `replace`."""
+        from aetherflow_builtins_db.connectors.postgres.loading import PostgresServer  # few runs load
+
+        return PostgresServer(Database(self), usual.job)
+
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
         """Open a query with a server-side cursor, in its own read-only transaction."""
         self.check_query(sql)
@@ -230,7 +237,7 @@ class PostgresConnector(ServerBase[Config, Options]):
             raise
         return CursorRows(self, connection, cursor, columns, fetch_size)
 
-    def stream_csv(self, sql: str, params: Params = None, *, dialect: Dialect) -> PostgresCopy | None:
+    def stream_csv(self, sql: str, params: Params = None, *, dialect: CsvFormat) -> PostgresCopy | None:
         """Open a query as CSV that the server formats; None if the bytes could differ from DelimitedWriter's."""
         if not dialect.is_common:
             return None

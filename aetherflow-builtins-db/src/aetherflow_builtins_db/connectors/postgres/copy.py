@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import StepError
-from aetherflow_builtins_db.columns import UNKNOWN, Column
+from aetherflow.core.api import Column, StepError
+from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.common.contract import Connections
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.postgres.copy_out import copy_out

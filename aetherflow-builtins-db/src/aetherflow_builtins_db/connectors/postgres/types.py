@@ -3,7 +3,8 @@
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN, Column, ColumnType
+from aetherflow.core.api import Column, ColumnType
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 
 if TYPE_CHECKING:
     import psycopg

@@ -1,12 +1,12 @@
 """The connector of `driver: sqlalchemy`."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aetherflow.core.api import ConnectorError, ConnectorInit, install_command
-from aetherflow_builtins_db.columns import ColumnType
+from aetherflow.core.api import ColumnType, ConnectorError, ConnectorInit, Row, SqlDialect, SqlLoader, install_command
 from aetherflow_builtins_db.connectors.common.pooled import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -16,12 +16,14 @@ from aetherflow_builtins_db.connectors.common.pooled import (
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.stops import StoppedError, Stops
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
+from aetherflow_builtins_db.connectors.sqlalchemy.loading import SqlAlchemyServer
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
 from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, note_server
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.failures import PASSING, Failure
 from aetherflow_builtins_db.files import database_file
 from aetherflow_builtins_db.params import Lexis, translate
@@ -29,6 +31,7 @@ from aetherflow_builtins_db.params import Lexis, translate
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TextClause
     from sqlalchemy.engine import URL
+    from sqlalchemy.sql.compiler import IdentifierPreparer
 
 _COMMITS_DDL = frozenset({"mysql", "mariadb", "oracle", "exasol"})
 _LEXIS: dict[str, Lexis] = {"mysql": "mysql", "mariadb": "mysql", "oracle": "oracle"}
@@ -39,6 +42,18 @@ _READ_ONLY = {
     "oracle": "SET TRANSACTION READ ONLY",
     "sqlite": "PRAGMA query_only = 1",
 }
+
+
+@dataclass(frozen=True)
+class EngineDialect(SqlDialect):
+    """A dialect whose names SQLAlchemy quotes."""
+
+    preparer: "Callable[[], IdentifierPreparer] | None" = None
+
+    def quote(self, *name: str) -> str:
+        """Quote the parts of a name in the engine's way and join them with dots."""
+        quoted = self.preparer().quote_identifier if self.preparer is not None else super().quote
+        return ".".join(map(quoted, name))
 
 
 class SQLAlchemyConnector(PooledBase[Config, Options]):
@@ -78,9 +93,14 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         self._stops = Stops()
         self.read_only = self.conf.read_only
         scheme = self.conf.url.partition(":")[0].partition("+")[0]
-        self.dialect = {"postgres": "postgresql"}.get(scheme, scheme)
-        self.transactional_ddl = self.dialect not in _COMMITS_DDL
-        self.lexis = _LEXIS.get(self.dialect, "standard")
+        name = {"postgres": "postgresql"}.get(scheme, scheme)
+        self.dialect = EngineDialect(
+            name,
+            "flow",
+            lexis=_LEXIS.get(name, "standard"),
+            transactional_ddl=name not in _COMMITS_DDL,
+            preparer=lambda: self.engine().dialect.identifier_preparer,
+        )
 
     # Connections
 
@@ -129,9 +149,9 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         from sqlalchemy import event
 
         statements = list(self.opts.init_sql)
-        if self.opts.statement_timeout and self.dialect in {"mysql", "mariadb"}:
+        if self.opts.statement_timeout and self.dialect.name in {"mysql", "mariadb"}:
             statements.append(f"SET SESSION max_statement_time = {self.opts.statement_timeout}")
-        sqlite = self.dialect == "sqlite"
+        sqlite = self.dialect.name == "sqlite"
 
         @event.listens_for(engine, "connect")
         def _session(connection: Any, record: Any) -> None:
@@ -155,7 +175,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         engine, pause, most, since = self.engine(), FIRST_PAUSE_SECONDS, self.opts.connect_attempts, self._stops.count
         for attempt in range(1, most + 1):
             try:
-                if self.dialect == "sqlite":
+                if self.dialect.name == "sqlite":
                     return engine.connect()
                 return self._stops.opened(since, engine.connect, lambda connection: connection.close())
             except StoppedError:
@@ -187,7 +207,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
             with self._lock:
                 self._used.pop(id(connection), None)
             with suppress(Exception):
-                if not keep and self.dialect != "sqlite":
+                if not keep and self.dialect.name != "sqlite":
                     connection.detach()
             with suppress(Exception):
                 connection.close()
@@ -251,17 +271,12 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
 
     # Scripts, transactions and results
 
-    def quote(self, *name: str) -> str:
-        """Quote the parts of a name in the dialect's way and join them with dots."""
-        preparer = self.engine().dialect.identifier_preparer
-        return ".".join(preparer.quote_identifier(part) for part in name)
-
     def markers(self, sql: str) -> "tuple[TextClause, list[str]]":
         """The SQL as TextClause, other colons escaped because SQLAlchemy ignores quotes; and its parameters' names."""
         import sqlalchemy
 
         text, names = translate(
-            sql, lambda name: f":{name}", lexis=self.lexis, escape=lambda piece: piece.replace(":", r"\:")
+            sql, lambda name: f":{name}", lexis=self.dialect.lexis, escape=lambda piece: piece.replace(":", r"\:")
         )
         return sqlalchemy.text(text), names
 
@@ -302,7 +317,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
             opened.callback(self._end_reading, connection)
             with self.mapped("query"):
                 declared = self._declared(connection, sql)
-                if statement := _READ_ONLY.get(self.dialect):
+                if statement := _READ_ONLY.get(self.dialect.name):
                     connection.exec_driver_sql(statement)
                 result = connection.execution_options(stream_results=True, max_row_buffer=fetch_size).execute(
                     text, values
@@ -310,18 +325,22 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
                 columns = columns_of(result, connection.dialect.driver, declared)
             return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close)
 
+    def loader(self, usual: SqlLoader) -> SqlLoader:
+        """The usual one, with what SQLAlchemy's inspector tells about the table."""
+        return SqlAlchemyServer(Database(self), usual.job, self.engine)
+
     def bound(self, names: list[str], params: Params) -> dict[str, Any]:
         """The values of the parameters, converted to types that the driver accepts."""
         values = super().bound(names, params)
-        return bindable(values) if self.dialect == "sqlite" else values
+        return bindable(values) if self.dialect.name == "sqlite" else values
 
     def _declared(self, connection: "Connection", sql: str) -> list[ColumnType]:
-        if self.dialect != "sqlite":
+        if self.dialect.name != "sqlite":
             return []
         return declared_columns(connection.connection.driver_connection, sql)  # type: ignore[arg-type]  # sqlite3's
 
     def _end_reading(self, connection: "Connection") -> None:
         """Reset `query_only`, which belongs to the session and survives a rollback."""
-        if self.dialect == "sqlite":
+        if self.dialect.name == "sqlite":
             with suppress(Exception):
                 connection.exec_driver_sql("PRAGMA query_only = 0")

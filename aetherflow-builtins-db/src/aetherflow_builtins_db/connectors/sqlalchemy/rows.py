@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_db.columns import UNKNOWN, Column, ColumnType
+from aetherflow.core.api import Column, ColumnType, Row
+from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.common.contract import ErrorMapping
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.mysql import types as mysql_types
 from aetherflow_builtins_db.connectors.postgres import types as postgres_types
-from aetherflow_builtins_db.contract import Row
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult

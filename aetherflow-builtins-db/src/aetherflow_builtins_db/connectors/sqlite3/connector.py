@@ -9,17 +9,19 @@ from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag
-from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal, step_name
+from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag, SqlDialect, SqlLoader
+from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable, split
 from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
 from aetherflow_builtins_db.contract import Params
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.failures import Failure, StatementTimeoutError
 from aetherflow_builtins_db.files import cannot_create, create_private, database_file, is_memory, make_parents
 from aetherflow_builtins_db.params import bind, translate
+from aetherflow_builtins_db.rules import step_name
 from aetherflow_builtins_db.statements import TRANSACTION_WORDS, changes_rows, words
 
 _URL = "sqlite://"
@@ -109,7 +111,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     """
 
     requires = ("sqlite3",)
-    dialect = "sqlite"
+    dialect = SqlDialect("sqlite", "flow")
 
     MAPPED_ERRORS = (OverflowError, StatementTimeoutError)
     ADVICE: ClassVar = {
@@ -184,6 +186,11 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             connection.close()
             raise self.failed(f"opening {target}", error) from error
         return connection
+
+    def is_missing(self) -> bool:
+        """Whether the database is a file that does not exist yet."""
+        path = self.conf.place
+        return not is_memory(path) and not database_file(self, path).exists()
 
     def probe(self) -> None:
         """Open the database read-only and read its schema; of a missing file only the folder is checked."""
@@ -265,6 +272,12 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             finally:
                 if connection.in_transaction:  # an error occurred, and SQLite has not rolled back by itself
                     connection.rollback()
+
+    def loader(self, usual: SqlLoader) -> SqlLoader:
+        """One prepared INSERT for all rows of a batch."""
+        from aetherflow_builtins_db.connectors.sqlite3.loading import SqliteServer  # few runs load
+
+        return SqliteServer(Database(self), usual.job)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
         """Open a query on a new cursor, with `query_only` set while it is executed."""

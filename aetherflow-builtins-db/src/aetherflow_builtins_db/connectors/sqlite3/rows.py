@@ -5,11 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 
-from aetherflow.core.api import StepInputError
-from aetherflow_builtins_db.columns import STRING, UNKNOWN, Column, ColumnType, decimal_type
+from aetherflow.core.api import Column, ColumnType, Row, StepInputError
+from aetherflow_builtins_db.columns import STRING, UNKNOWN, decimal_type
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
-from aetherflow_builtins_db.contract import Row
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.statements import is_query
 

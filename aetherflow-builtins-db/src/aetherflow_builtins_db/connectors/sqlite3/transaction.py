@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import ConnectorError, Row
 from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
-from aetherflow_builtins_db.contract import Params, Row
+from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.params import bind, translate
 
 

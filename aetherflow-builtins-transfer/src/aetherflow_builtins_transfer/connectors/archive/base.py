@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import tempfile
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,21 @@ from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.formats import Format
+from aetherflow.core.api import (
+    ArchiveConnector,
+    ArchiveFormat,
+    ArchiveInput,
+    ConnectorConfig,
+    ConnectorError,
+    ConnectorOptions,
+    ExtractRules,
+    Packing,
+    ProgramTools,
+    Unpacked,
+)
 from aetherflow_builtins_transfer.archives.limits import Limits
-from aetherflow_builtins_transfer.archives.pack import Compression, Packing
-from aetherflow_builtins_transfer.archives.tools import Tools, Work
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+from aetherflow_builtins_transfer.archives.pack import Compression
+from aetherflow_builtins_transfer.archives.tools import Work
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
@@ -36,18 +43,10 @@ class ToolOptions(ConnectorOptions):
     timeout: float | None = Field(None, gt=0, description="Seconds after which the program is ended; null: no limit.")
 
 
-class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
+class ArchiveBase(ArchiveConnector[ConfigT, OptionsT]):
     """Implements the connector contract on top of `create` and `extract` of a subclass."""
 
-    FORMATS: ClassVar[tuple[Format, ...]] = ("zip", "tar", "tar.gz", "tar.zst")
-
-    @abstractmethod
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
-        """Write an archive of the sources to a stream; ConnectorError if the driver cannot do what is asked."""
-
-    @abstractmethod
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
-        """Unpack an archive into an empty folder; all files in it afterwards have passed the rules. ArchiveError."""
+    FORMATS: ClassVar[tuple[ArchiveFormat, ...]] = ("zip", "tar", "tar.gz", "tar.zst")
 
     def create_zip(
         self,
@@ -89,7 +88,7 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
         """Unpack an archive; nothing is written if any member is refused."""
         target = Path(dest_dir).absolute()
         target.mkdir(parents=True, exist_ok=True)
-        rules = Rules(Limits(), password, members)
+        rules = ExtractRules(Limits(), password, members)
         with tempfile.TemporaryDirectory(prefix=".aetherflow-", suffix=".part", dir=target) as staged:
             found = self.extract(Path(archive), Path(staged), rules, Work())
             written = [each for each in found if self._place(Path(staged), target, each, overwrite)]
@@ -108,11 +107,11 @@ class ArchiveBase(ConnectorBase[ConfigT, OptionsT]):
         if how.form not in self.FORMATS:
             raise self.refuse(f"it cannot write {how.form}", "the drivers zipfile and pyzipper write tar archives")
 
-    def _source(self, path: Path, base: Path) -> Source:
+    def _source(self, path: Path, base: Path) -> ArchiveInput:
         if not path.resolve().is_relative_to(base.resolve()):
             raise self.refuse(f"{path} does not lie under {base}")
         name = Path(os.path.normpath(path)).relative_to(os.path.normpath(base)).as_posix()
-        return Source(str(path), name, path.is_dir())
+        return ArchiveInput(str(path), name, path.is_dir())
 
     def _place(self, staged: Path, target: Path, found: Unpacked, overwrite: bool) -> bool:
         final = target / found.name
@@ -133,7 +132,7 @@ def workspace() -> Iterator[Path]:
         yield Path(folder)
 
 
-def stream(path: Path, sink: BinaryIO, tools: Tools) -> None:
+def stream(path: Path, sink: BinaryIO, tools: ProgramTools) -> None:
     """Copy a file that a program wrote to the sink."""
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -5,13 +5,19 @@ from typing import Annotated, BinaryIO, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.archives.entries import Source
+from aetherflow.core.api import (
+    ArchiveInput,
+    ArchiveWork,
+    ConnectorConfig,
+    ExtractRules,
+    Packing,
+    ProgramTools,
+    Unpacked,
+)
 from aetherflow_builtins_transfer.archives.failures import RefusedMemberError
-from aetherflow_builtins_transfer.archives.pack import Packing
-from aetherflow_builtins_transfer.archives.tools import Tools, Work, run_tool
+from aetherflow_builtins_transfer.archives.tools import run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect, size_below
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, refusing
+from aetherflow_builtins_transfer.archives.unpack import refusing
 from aetherflow_builtins_transfer.connectors.archive.base import (
     ArchiveBase,
     ToolOptions,
@@ -84,7 +90,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
               password_by: stdin
     """
 
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Run `zip_cmd` on a tree of links to the sources, and copy its archive to the sink."""
         if self.conf.zip_cmd is None:
             raise self.refuse("it has no zip_cmd", "add config.zip_cmd")
@@ -104,7 +110,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
                 raise self.refuse("the program ended well but wrote no {archive}", "look at config.zip_cmd")
             stream(made[0], sink, runner)
 
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+    def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> list[Unpacked]:
         """Run `unzip_cmd`, limit its total size while it runs, and check the unpacked files."""
         if self.conf.unzip_cmd is None:
             raise self.refuse("it has no unzip_cmd", "add config.unzip_cmd")
@@ -141,7 +147,7 @@ class ExternalConnector(ArchiveBase[Config, ToolOptions]):
             raise self.refuse("too many files for one command line", "use {list} in place of {files}")
         return argv
 
-    def _run(self, tools: Tools, argv: list[str], cwd: Path, password: str | None, watch: object = None) -> None:
+    def _run(self, tools: ProgramTools, argv: list[str], cwd: Path, password: str | None, watch: object = None) -> None:
         name = Path(argv[0]).name
         env: dict[str, str] = {}
         if password is not None:

@@ -6,12 +6,19 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig, Flag
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.pack import Packing
-from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, Tools, Work, run_tool
+from aetherflow.core.api import (
+    ArchiveInput,
+    ArchiveWork,
+    ConnectorConfig,
+    ExtractRules,
+    Flag,
+    Packing,
+    ProgramTools,
+    Unpacked,
+)
+from aetherflow_builtins_transfer.archives.tools import STDIN_SHELL, run_tool
 from aetherflow_builtins_transfer.archives.tree import inspect
-from aetherflow_builtins_transfer.archives.unpack import MemberSelection, Rules, Unpacked, refusing, survey
+from aetherflow_builtins_transfer.archives.unpack import MemberSelection, refusing, survey
 from aetherflow_builtins_transfer.connectors.archive.base import (
     ArchiveBase,
     ToolOptions,
@@ -43,7 +50,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
 
     FORMATS = ("zip",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Run zip on a tree of links to the sources, and copy its archive to the sink."""
         self.only_zip(how)
         program, runner = need_program(self, self.conf.zip_cmd), work.tools
@@ -66,7 +73,7 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
             self._run(runner, argv, tree, env, "zip")
             stream(output, sink, runner)
 
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+    def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> list[Unpacked]:
         """Check the archive, run unzip, and check the unpacked files."""
         expected = {each.name for each in survey(archive, rules) if not each.is_dir}
         with workspace() as folder:
@@ -86,11 +93,11 @@ class OsConnector(ArchiveBase[Config, ToolOptions]):
         need_program(self, self.conf.zip_cmd)
         need_program(self, self.conf.unzip_cmd)
 
-    def _run(self, tools: Tools, argv: list[str], cwd: Path, env: dict[str, str], name: str) -> None:
+    def _run(self, tools: ProgramTools, argv: list[str], cwd: Path, env: dict[str, str], name: str) -> None:
         run_tool(tools, argv, cwd=cwd, env=env, timeout=self.opts.timeout, name=name)
 
 
-def _link(tree: Path, sources: Sequence[Source]) -> None:
+def _link(tree: Path, sources: Sequence[ArchiveInput]) -> None:
     """Create a folder with links to the sources under their names in the archive; zip follows links."""
     tree.mkdir()
     for source in sources:
@@ -102,7 +109,7 @@ def _link(tree: Path, sources: Sequence[Source]) -> None:
         place.symlink_to(source.path)
 
 
-def _only_wanted(found: list[Unpacked], into: Path, rules: Rules) -> list[Unpacked]:
+def _only_wanted(found: list[Unpacked], into: Path, rules: ExtractRules) -> list[Unpacked]:
     """Delete unwanted members and return the others; unzip got no names, because it treats them as patterns."""
     wanted = MemberSelection(rules.members)
     kept = [each for each in found if wanted.has(each.name)]

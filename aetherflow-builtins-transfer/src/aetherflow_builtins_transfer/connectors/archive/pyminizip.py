@@ -4,11 +4,7 @@ from typing import BinaryIO
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig, require
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.pack import Packing
-from aetherflow_builtins_transfer.archives.tools import Work
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked, require
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions, stream, workspace
 
 
@@ -29,7 +25,7 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
     FORMATS = ("zip",)
     requires = ("pyminizip",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive through a temporary file in a private folder."""
         self.only_zip(how)
         if how.password is None:
@@ -49,7 +45,7 @@ class PyminizipConnector(ArchiveBase[Config, NoOptions]):
                 raise self.refuse(f"pyminizip failed: {error}") from error
             stream(output, sink, work.tools)
 
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+    def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> list[Unpacked]:
         """Always a ConnectorError: pyminizip only writes."""
         del archive, into, rules, work
         raise self.refuse("it cannot unpack", "use the driver zipfile or pyzipper")

@@ -1,15 +1,12 @@
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.pack import AesStrength, Packing, pack
-from aetherflow_builtins_transfer.archives.tools import Work
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, unpack
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ConnectorConfig, ExtractRules, Packing, Unpacked
+from aetherflow_builtins_transfer.archives.pack import AesStrength, pack
+from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoOptions
 
 
@@ -29,12 +26,12 @@ class PyzipperConnector(ArchiveBase[Config, NoOptions]):
 
     requires = ("pyzipper",)
 
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive to a stream."""
         if how.password is not None and how.form != "zip":
             raise self.refuse(f"{how.form} archives cannot be encrypted", "use format: zip")
-        pack(sink, sources, replace(how, aes_strength=self.conf.aes_strength), work.tick)
+        pack(sink, sources, how, work.tick, self.conf.aes_strength)
 
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+    def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> list[Unpacked]:
         """Unpack an archive into an empty folder."""
         return unpack(archive, rules, into, work.tick)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from aetherflow_builtins_transfer.archives.entries import Source
-from aetherflow_builtins_transfer.archives.pack import Packing, pack
-from aetherflow_builtins_transfer.archives.tools import Work
-from aetherflow_builtins_transfer.archives.unpack import Rules, Unpacked, unpack
+from aetherflow.core.api import ArchiveInput, ArchiveWork, ExtractRules, Packing, Unpacked
+from aetherflow_builtins_transfer.archives.pack import pack
+from aetherflow_builtins_transfer.archives.unpack import unpack
 from aetherflow_builtins_transfer.connectors.archive.base import ArchiveBase, NoConfig, NoOptions
 
 
@@ -20,12 +19,12 @@ class ZipfileConnector(ArchiveBase[NoConfig, NoOptions]):
           packing: {kind: archive, driver: zipfile}
     """
 
-    def create(self, sink: BinaryIO, sources: Sequence[Source], how: Packing, work: Work) -> None:
+    def create(self, sink: BinaryIO, sources: Sequence[ArchiveInput], how: Packing, work: ArchiveWork) -> None:
         """Write an archive to a stream."""
         if how.password is not None:
             raise self.refuse("it cannot encrypt", "use a resource with driver: pyzipper")
         pack(sink, sources, how, work.tick)
 
-    def extract(self, archive: Path, into: Path, rules: Rules, work: Work) -> list[Unpacked]:
+    def extract(self, archive: Path, into: Path, rules: ExtractRules, work: ArchiveWork) -> list[Unpacked]:
         """Unpack an archive into an empty folder."""
         return unpack(archive, rules, into, work.tick)

@@ -1,18 +1,17 @@
-"""The base class of the mail connectors: contract methods, size limit, sender and recipients."""
+"""The base class of the mail connectors: what users' own steps call, on top of `send`."""
 
 import time
 import uuid
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorBase, ConnectorConfig, ConnectorError, ConnectorOptions
+from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorOptions, MailConnector, MailReceipt
 from aetherflow_builtins_transfer.mail.addresses import OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, text_of_html
-from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt
-from aetherflow_builtins_transfer.mail.message import Mail, build
+from aetherflow_builtins_transfer.mail.message import Mail
+from aetherflow_builtins_transfer.mail.posting import posted, sender_of
 
 ConfigT = TypeVar("ConfigT", bound="MailConfig")
 OptionsT = TypeVar("OptionsT", bound="MailOptions")
@@ -30,16 +29,8 @@ class MailOptions(ConnectorOptions):
     )
 
 
-class MailBase(ConnectorBase[ConfigT, OptionsT]):
-    """Implements the contract methods on top of `send` of a subclass."""
-
-    @abstractmethod
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
-        """Send a mail.
-
-        MailError: it was not sent. MailUnknownError: the server may have accepted it. With `all_or_none`, one refused
-        recipient prevents the delivery to all; otherwise refused recipients are listed in the result.
-        """
+class MailBase(MailConnector[ConfigT, OptionsT]):
+    """Has the methods that steps of users call, on top of `send` of a subclass."""
 
     @property
     def sender(self) -> str | None:
@@ -72,29 +63,10 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
         """Send HTML with an alternative text, by default one derived from the HTML."""
         return self._send(to, subject, Body(text or text_of_html(html), html), from_addr, cc, bcc)
 
-    def sender_of(self, from_addr: str | None) -> str:
-        """The sender of a mail; ConnectorError if neither the mail nor the resource names one."""
-        sender = from_addr or self.sender
-        if sender is None:
-            raise self.refuse("no sender is named", "set config.from_addr, or from_addr in the step")
-        return sender
-
-    def built(self, mail: Mail) -> Any:
-        """Build the message; MailError if an address is invalid, a recipient is missing, or the mail is too large."""
-        try:
-            message = build(mail)
-            recipients = mail.recipients
-        except ValueError as error:
-            raise MailError(f"{self.label}: {error}") from error
-        if not recipients:
-            raise MailError(f"{self.label}: the mail has no recipient", fix="give to, cc or bcc")
-        size = len(message.as_bytes())
-        if size > self.opts.max_bytes:
-            raise MailError(
-                f"{self.label}: the mail has {size:,} bytes; {self.opts.max_bytes:,} is the most",
-                fix="attach less, or raise options.max_bytes if the server takes more",
-            )
-        return message
+    @property
+    def max_bytes(self) -> int | None:
+        """The option of that name."""
+        return self.opts.max_bytes
 
     @property
     def label(self) -> str:
@@ -116,5 +88,5 @@ class MailBase(ConnectorBase[ConfigT, OptionsT]):
     ) -> MailReceipt:
         listed = [[given] if isinstance(given, str) else list(given) for given in (to, cc, bcc)]
         key = f"{time.time_ns()}-{uuid.uuid4()}"
-        mail = Mail(self.sender_of(from_addr), listed[0], subject, body, listed[1], listed[2], key=key)
-        return self.send(mail)
+        mail = Mail(sender_of(self, from_addr), listed[0], subject, body, listed[1], listed[2], key=key)
+        return self.send(*posted(self, mail))

@@ -1,18 +1,19 @@
 """The mail driver `file`: writes mails to files instead of sending them."""
 
+import hashlib
 import os
 import re
 import secrets
 import unicodedata
+from email.message import EmailMessage
 from pathlib import Path
 
 from pydantic import Field
 
+from aetherflow.core.api import Envelope, MailError, MailReceipt
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
-from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
-from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt
-from aetherflow_builtins_transfer.mail.message import Mail
 
+_OWN_ID = re.compile("[0-9a-f]{40}")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 
@@ -34,28 +35,27 @@ class FileMailConnector(MailBase[Config, MailOptions]):
           post: {kind: mail, driver: file, config: {path: outbox, from_addr: reports@example.com}}
     """
 
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
+    def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
         """Write the mail to a file, which appears under its name only when it is complete; MailError if that fails."""
-        del all_or_none  # a file refuses nobody
-        message = self.built(mail)
-        recipients = tuple(wire_form(address) for address in mail.recipients)
-        message["X-Envelope-From"] = wire_form(parse_addresses(mail.sender)[0])
-        message["X-Envelope-To"] = ", ".join(recipients)
+        message["X-Envelope-From"] = envelope.sender
+        message["X-Envelope-To"] = ", ".join(envelope.recipients)
         identity = str(message["Message-ID"]).strip("<>").partition("@")[0]
-        letters = unicodedata.normalize("NFKD", mail.subject).encode("ascii", "ignore").decode()
+        if not _OWN_ID.fullmatch(identity):  # a message of somebody else: the start of its id may be a time
+            identity = hashlib.sha256(identity.encode()).hexdigest()
+        letters = unicodedata.normalize("NFKD", str(message["Subject"])).encode("ascii", "ignore").decode()
         subject = _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "mail"
         content = message.as_bytes()
-        self._write(self.folder / f"{subject}-{identity[:12]}.eml", content)
-        return MailReceipt(str(message["Message-ID"]), recipients, {}, len(content))
+        self._write(self.local_folder() / f"{subject}-{identity[:12]}.eml", content)
+        return MailReceipt(str(message["Message-ID"]), envelope.recipients, {}, len(content))
 
-    @property
-    def folder(self) -> Path:
+    def local_folder(self) -> Path:
+        """The folder of the files."""
         path = self.conf.path
         return Path(self.ctx.database_path(path) if self.ctx else path).expanduser().absolute()
 
     def probe(self) -> None:
         """ConnectorError if the folder neither exists nor can be created."""
-        folder = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        folder = next(each for each in (self.local_folder(), *self.local_folder().parents) if each.exists())
         if not folder.is_dir():
             raise self.refuse(f"{folder} is not a folder", "correct config.path")
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -4,16 +4,26 @@ import smtplib
 import ssl
 import threading
 import time
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
-from aetherflow.core.api import AssetPath, Backoff, ConnectorInit, Flag, InsecureWhen, StepInputs
+from aetherflow.core.api import (
+    AssetPath,
+    Backoff,
+    ConnectorInit,
+    Envelope,
+    Flag,
+    InsecureWhen,
+    MailError,
+    MailReceipt,
+    MailUnknownError,
+    StepInputs,
+)
 from aetherflow_builtins_transfer.connectors.mail.base import MailBase, MailConfig, MailOptions
-from aetherflow_builtins_transfer.mail.addresses import parse_addresses, wire_form
-from aetherflow_builtins_transfer.mail.delivery import MailError, MailReceipt, MailUnknownError
-from aetherflow_builtins_transfer.mail.message import POLICY, Mail
+from aetherflow_builtins_transfer.mail.message import POLICY
 from aetherflow_builtins_transfer.mail.patient_smtp import Line, PatientSmtp
 from aetherflow_builtins_transfer.mail.smtp_auth import CODES
 from aetherflow_builtins_transfer.mail.smtp_session import (
@@ -178,18 +188,18 @@ class SmtpConnector(MailBase[Config, Options]):
         if (line := self._line) is not None:
             line.cut()
 
-    def send(self, mail: Mail, *, all_or_none: bool = False) -> MailReceipt:
-        """Send a mail; see MailBase.send."""
-        message = self.built(mail)
-        sender = wire_form(parse_addresses(mail.sender)[0])
-        recipients = [wire_form(address) for address in mail.recipients]
+    def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
+        """Send a mail, and again after a temporary refusal, if `options.retry` allows."""
+        recipients = list(envelope.recipients)
         attempts, interrupts = self.opts.attempts, self._interrupts
         for attempt in range(1, attempts + 1):
             what = f"sending to {', '.join(recipients)}" + (f", try {attempt} of {attempts}" if attempts > 1 else "")
             try:
                 with self._lock:
                     smtp = self._client(what)
-                    return hand_over(smtp, message, sender, recipients, POLICY, all_or_none=all_or_none)
+                    return hand_over(
+                        smtp, message, envelope.sender, recipients, POLICY, all_or_none=envelope.all_or_none
+                    )
             except MaybeAcceptedError as error:
                 self._drop()
                 raise MailUnknownError(

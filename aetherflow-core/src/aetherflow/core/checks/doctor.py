@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import PluginError, ResolverError
+from aetherflow.core.base.errors import ResolverError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
@@ -23,10 +23,7 @@ from aetherflow.core.checks.suspects import suspects
 from aetherflow.core.checks.untrusted import untrusted_files, untrusted_place
 from aetherflow.core.checks.values import Shower, leaves, tokens_of
 from aetherflow.core.checks.view import resources
-from aetherflow.core.host.catalog import Catalog
-from aetherflow.core.host.first_party import driver_extra
-from aetherflow.core.host.installing import driver_command, install_all, missing_drivers
-from aetherflow.core.host.names import CONNECTORS
+from aetherflow.core.host.installing import install_all
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
@@ -145,7 +142,6 @@ def examine(
     shower = Shower(snapshot)
     if checked.merged is not None and isinstance(checked.merged.data, dict):
         at = Location(checked.path)
-        problems.extend(_drivers(checked, checked.catalog))
         problems.extend(_hooks(checked, snapshot))
         problems.extend(_host(checked, snapshot, at))
         problems.extend(suspects(checked, snapshot))
@@ -205,32 +201,6 @@ def _under_cron(
     for problem in (*broken, *(each for each in checked.problems if each.af not in hidden)):
         if (problem.af, problem.location) not in told:
             problems.add(replace(problem, message=f"under cron: {problem.message}"))
-
-
-def _drivers(checked: Checked, catalog: Catalog | None) -> Iterator[Problem]:
-    document = checked.merged
-    for part in resources(document.data) if document is not None else ():
-        kind, driver = part.get("kind", str), part.get("driver", str)
-        if document is None or catalog is None or kind is None or driver is None:
-            continue
-        try:
-            cls = catalog.connector(kind, driver)
-        except PluginError:
-            continue  # reported by the checks of the flow
-        if missing := missing_drivers(cls):
-            message = f"resource {part.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
-            at = (*part.path, "driver")
-            where = document.source.value(at)
-            name = f"{kind}.{driver}"
-            fix, extra = driver_command(name, missing, _owner(catalog, name)), driver_extra(name)
-            yield Problem("AF2105", message, where, format_path(at), "missing_driver", fix, extra=extra)
-
-
-def _owner(catalog: Catalog, connector: str) -> str:
-    try:
-        return catalog.find(CONNECTORS, connector).distribution
-    except PluginError:  # registered in this process
-        return ""
 
 
 def _hooks(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:

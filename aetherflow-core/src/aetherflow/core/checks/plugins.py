@@ -1,6 +1,6 @@
 """Step types, connectors, and the inputs and settings that their models accept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,15 @@ from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.base.typed import typed_here
+from aetherflow.core.checks.lacks import named, unwritten
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
-from aetherflow.core.contracts.kinds import ARCHIVE, SAFE_ARCHIVE_DRIVERS
+from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
+from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
-from aetherflow.core.host.first_party import extra_for
+from aetherflow.core.host.first_party import driver_extra, extra_for
+from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
@@ -32,13 +35,20 @@ def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, prob
     _Plugins(document, catalog, snapshot, problems).check()
 
 
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What `Annotated` says of the members of a union: `Annotated[str, ResourceRef("db")] | None`."""
+    for member in get_args(annotation):
+        yield member
+        yield from getattr(member, "__metadata__", ())
+
+
 @cache
 def _resource_fields(model: type[BaseModel]) -> tuple[tuple[str, ResourceRef], ...]:
     """The fields that name a resource."""
     return tuple(
         (name, item)
         for name, field in model.model_fields.items()
-        for item in (*field.metadata, *get_args(field.annotation))
+        for item in (*field.metadata, *_metadata(field.annotation))
         if isinstance(item, ResourceRef)
     )
 
@@ -63,6 +73,8 @@ class _Plugins:
         self.snapshot = snapshot
         self.problems = problems
         self.kinds: dict[str, Any] = {}
+        self.classes: dict[str, Any] = {}
+        """The connector classes of the resources, as far as they could be loaded."""
 
     def check(self) -> None:
         for resource in resources(self.document.data):
@@ -93,8 +105,22 @@ class _Plugins:
         except PluginError as error:
             self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
             return
+        self.classes[resource.name or ""] = cls
+        if missing := missing_drivers(cls):
+            name, path = f"{kind}.{driver}", (*resource.path, "driver")
+            text = f"resource {resource.name}: the driver of {kind}:{driver} is not installed ({', '.join(missing)})"
+            fix = driver_command(name, missing, self._owner(name))
+            self._add("AF2105", text, path, "missing_driver", fix, driver_extra(name))
+        for lack in unwritten(cls):
+            self._lack(lack, cls, f"{kind}.{driver}", (*resource.path, "driver"))
         for section, model in models_of(cls):
             self._bind(model, resource.data.get(section, {}), (*resource.path, section))
+
+    def _owner(self, connector: str) -> str:
+        try:
+            return self.catalog.find(CONNECTORS, connector).distribution
+        except PluginError:  # registered in this process
+            return ""
 
     def _archive_driver(self, resource: Part, kind: str, driver: str) -> None:
         allowed = sorted(self.snapshot.project.spec.policy.zip_drivers or SAFE_ARCHIVE_DRIVERS)
@@ -156,7 +182,7 @@ class _Plugins:
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:
             self._bind(cls.Inputs, inputs, path, cls.problem_codes)
-            self._resource_names(cls.Inputs, inputs, path)
+            self._resource_names(cls, inputs, path)
         for missing in sorted(cls.required_inputs - inputs.keys()):
             self._add(
                 "AF1102", f"{format_path(path)} lacks the key {missing!r}", path, "schema:missing", f"add `{missing}:`"
@@ -185,8 +211,8 @@ class _Plugins:
                 return False
         return has_template(value) if isinstance(value, str | list) else False
 
-    def _resource_names(self, model: type[BaseModel], inputs: Mapping[str, Any], path: DocPath) -> None:
-        for name, ref in _resource_fields(model):
+    def _resource_names(self, cls: Any, inputs: Mapping[str, Any], path: DocPath) -> None:
+        for name, ref in _resource_fields(cls.Inputs):
             value = inputs.get(name)
             if not isinstance(value, str) or has_template(value):
                 continue
@@ -199,6 +225,18 @@ class _Plugins:
                 message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
                 fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
                 self._add("AF1210", message, here, "semantic:resource_kind", fix)
+            elif isinstance(connector := self.classes.get(value), type):
+                for lack in cls.lacks(inputs, connector, name):
+                    self._lack(lack, connector, f"resource {value!r}", here)
+
+    def _lack(self, lack: Lack, connector: Any, what: str, path: DocPath) -> None:
+        """Report what a connector class lacks, by the class's place."""
+        message, at = f"{what}: {named(connector)} {lack.text}", self.document.source.value(path)
+        if lack.refused:
+            self._add("AF2106", message, path, "semantic:connector_lacks", "add it to the class")
+        else:
+            fix = "add it to the class, or accept this"
+            self.problems.add(Problem("AF2107", message, at, format_path(path), "semantic:weaker", fix, "warning"))
 
     def _not_evaluated(self, what: str, path: DocPath) -> None:
         message = f"{what} is not known: it may be one of the folder plugins beside the flow, which are not evaluated"

@@ -100,7 +100,7 @@ def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
     """State file and identity of a claim to the copy of its file in a quarantine; StateError."""
     import sqlite3
 
-    from aetherflow.core.contracts.kinds import QUARANTINE_STEP
+    from aetherflow.core.contracts.kinds.names import QUARANTINE_STEP
     from aetherflow.core.kernel.state.reading import read
 
     found: dict[tuple[str, str], str] = {}

@@ -8,7 +8,7 @@ from aetherflow.core.base.errors import (
     ResolverError,
     StepTimeoutError,
 )
-from aetherflow.core.contracts.kinds import QUARANTINE_STEP
+from aetherflow.core.contracts.kinds.names import QUARANTINE_STEP
 from aetherflow.core.kernel.sequencing.attempts import Done
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, Work
 from aetherflow.core.kernel.sequencing.steps import StepRunner

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.contracts import kinds
+from aetherflow.core.contracts.kinds import names as kinds
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import (
     close_connector,

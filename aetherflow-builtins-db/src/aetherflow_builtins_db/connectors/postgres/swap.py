@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from aetherflow.core.api import StepError
+from aetherflow.core.api import SqlTable, StepError
 from aetherflow_builtins_db.contract import Transaction
-from aetherflow_builtins_db.loading.table import Table
+from aetherflow_builtins_db.loading.table import beside
 
 _LOSSES = """
 SELECT 'the view ' || v.oid::regclass::text FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
@@ -49,9 +49,9 @@ FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = CAST(:oid AS
 class Swap:
     """The steps of one replacement."""
 
-    def __init__(self, tx: Transaction, quote: Callable[..., str], table: Table, load_name: str) -> None:
+    def __init__(self, tx: Transaction, quote: Callable[..., str], table: SqlTable, load_name: str) -> None:
         self._tx, self._quote, self._table = tx, quote, table
-        self._staged = table.beside(quote, load_name)
+        self._staged = beside(table, quote, load_name)
 
     def check(self) -> None:
         """StepError if the old table has dependents that the new one would lose."""
@@ -62,7 +62,7 @@ class Swap:
                 fix="mode: truncate keeps the table and all that hangs on it; readers wait meanwhile",
             )
 
-    def prepare(self) -> Table:
+    def prepare(self) -> SqlTable:
         self._tx.execute(f"CREATE TABLE {self._staged.sql} (LIKE {self._table.sql} INCLUDING ALL)")
         return self._staged
 
@@ -81,7 +81,7 @@ class Swap:
         for name, made_name in zip(names, made, strict=True):
             tx.execute(f"ALTER INDEX {self._quote(new.schema, made_name)} RENAME TO {self._quote(name)}")
 
-    def _oid(self, table: Table) -> int:
+    def _oid(self, table: SqlTable) -> int:
         ((oid,),) = self._tx.read("SELECT CAST(CAST(:name AS regclass) AS bigint)", {"name": table.sql})[1]
         return int(oid)
 

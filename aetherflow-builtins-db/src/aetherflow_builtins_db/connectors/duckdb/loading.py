@@ -5,21 +5,19 @@ Other sessions see the old rows until the commit, so mode `replace` needs no sec
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
+from aetherflow.core.api import CsvFormat, FieldMap, LoadBatch, LoadFile, Row, RowsRefusedError, SqlTable, TableColumn
 from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb.errors import refusal
 from aetherflow_builtins_db.connectors.duckdb.rows import column_of
-from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
-from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
-from aetherflow_builtins_db.loading.source import SourceFile
-from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
+from aetherflow_builtins_db.loading.server import Server
 
-_DIALECT = Dialect(include_header=False)
+_DIALECT = CsvFormat(include_header=False)
 _MICRO_DIGITS = 6
 _SECOND_DIGITS = {
     **dict.fromkeys(("DATE", "TIME", "TIME WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), 6),
@@ -31,10 +29,15 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 class DuckDBServer(Server):
-    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+    @property
+    def tx(self) -> Transaction:
+        """The open transaction, of this connector."""
+        return cast(Transaction, self.job.tx)
+
+    def look_up(self, parts: tuple[str, ...]) -> SqlTable | None:
         """The table in DuckDB's catalogue, whose names ignore case; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
-        found = self.connector.read(
+        found = self.database.read(
             "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower(:name) "
             "AND lower(schema_name) = lower(coalesce(:schema, current_schema())) "
             "AND (:database IS NULL OR database_name = :database) ORDER BY database_name = current_database() DESC",
@@ -43,7 +46,7 @@ class DuckDBServer(Server):
         if not found:
             return None
         database, schema, name = map(str, found[0])
-        rows = self.connector.read(
+        rows = self.database.read(
             "SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE table_name = :name "
             "AND schema_name = :schema AND database_name = :database ORDER BY column_index",
             {"name": name, "schema": schema, "database": database},
@@ -51,10 +54,10 @@ class DuckDBServer(Server):
         columns = tuple(
             _column(column, declared, nullable=bool(nullable)) for column, declared, nullable, _default in rows
         )
-        return Table(self.quote(database, schema, name), schema, name, columns)
+        return SqlTable(self.quote(database, schema, name), schema, name, columns)
 
     def load_file(
-        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+        self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """Load the whole file with `read_csv` or `read_parquet`; None for other formats and encodings."""
         if source.format == "parquet":
@@ -65,9 +68,9 @@ class DuckDBServer(Server):
         picked = list(zip(fields.picks, fields.columns, strict=True))
         return self._load_csv(source.path, source.packing, source.dialect, fields.width, picked, into, columns, extra)
 
-    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Add rows through a temporary CSV file: single INSERTs are slow in a column store."""
-        path = self.scratch / f"{self.load_name}.csv"
+        path = self.job.scratch / f"{self.job.name}.csv"
         with path.open("wb") as file:
             names = [column.name for column in columns]
             DelimitedWriter(HashingSink(file), names, _DIALECT).write(batch.rows)
@@ -80,10 +83,10 @@ class DuckDBServer(Server):
         self,
         path: Path,
         packing: Packing,
-        dialect: Dialect,
+        dialect: CsvFormat,
         width: int,
         picked: list[tuple[int, TableColumn]],
-        into: Table,
+        into: SqlTable,
         columns: Sequence[TableColumn],
         extra: Row,
     ) -> int:
@@ -107,7 +110,7 @@ class DuckDBServer(Server):
         )
 
     def _load_parquet(
-        self, path: Path, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+        self, path: Path, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         found = {
             name: kind
@@ -120,7 +123,7 @@ class DuckDBServer(Server):
         return self._insert_from("read_parquet($path)", path, values, into, columns, extra)
 
     def _insert_from(
-        self, source: str, path: Path, values: list[str], into: Table, columns: Sequence[TableColumn], extra: Row
+        self, source: str, path: Path, values: list[str], into: SqlTable, columns: Sequence[TableColumn], extra: Row
     ) -> int:
         import duckdb
 

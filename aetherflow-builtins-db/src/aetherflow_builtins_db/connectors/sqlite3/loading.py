@@ -6,13 +6,14 @@ Other connections see the old rows until the commit, so mode `replace` needs no 
 import datetime
 import sqlite3
 from collections.abc import Sequence
+from typing import cast
 
+from aetherflow.core.api import LoadBatch, RowsRefusedError, SqlTable, TableColumn
 from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
 from aetherflow_builtins_db.formats.values import text_value
-from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.server import RowsRefusedError, Server
-from aetherflow_builtins_db.loading.table import Table, TableColumn
+from aetherflow_builtins_db.loading.server import Server
 
 _PLAIN = (str, int, float, bytes, type(None))
 
@@ -20,10 +21,15 @@ _PLAIN = (str, int, float, bytes, type(None))
 class SqliteServer(Server):
     savepoints = True
 
-    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+    @property
+    def tx(self) -> Transaction:
+        """The open transaction, of this connector."""
+        return cast(Transaction, self.job.tx)
+
+    def look_up(self, parts: tuple[str, ...]) -> SqlTable | None:
         """The table in `pragma_table_list`, whose names ignore case; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
-        found = self.connector.read(
+        found = self.database.read(
             "SELECT schema, name FROM pragma_table_list WHERE lower(name) = lower(:name) "
             "AND (:schema IS NULL OR lower(schema) = lower(:schema)) "
             "ORDER BY schema = 'temp' DESC, schema = 'main' DESC",
@@ -33,22 +39,22 @@ class SqliteServer(Server):
             return None
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
-        rows = self.connector.read(
+        rows = self.database.read(
             'SELECT name, type, "notnull" FROM pragma_table_info(:name, :schema)', {"name": name, "schema": schema}
         )[1]
-        with self.connector.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
+        with self.database.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
             types = {column.name: column.type for column in opened.columns}
         columns = tuple(
             TableColumn(column, types.get(column, UNKNOWN), declared, not notnull) for column, declared, notnull in rows
         )
-        return Table(sql, schema, name, columns)
+        return SqlTable(sql, schema, name, columns)
 
-    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+    def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         """DELETE with a join, for which SQLite builds an automatic index."""
         join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
-    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import cast
 
-from aetherflow.core.api import ConnectorError, StepError
+from aetherflow.core.api import ConnectorError, LoadBatch, RowsRefusedError, SqlTable, StepError, TableColumn
 from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.mysql.errors import refusal
-from aetherflow_builtins_db.loading.batch import Batch
+from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
-from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
-from aetherflow_builtins_db.loading.table import Table, TableColumn
+from aetherflow_builtins_db.loading.server import STAGE, Server
+from aetherflow_builtins_db.loading.table import beside
 
 _INDEXED_CHARACTERS = 150
 """Prefix length of a long text key: an index holds 3,072 bytes in all, and a character up to four."""
@@ -21,7 +22,12 @@ class MySqlServer(Server):
 
     savepoints = True
     swaps = True
-    _made: Table | None = None
+    _made: SqlTable | None = None
+
+    @property
+    def tx(self) -> Transaction:
+        """The open transaction, of this connector."""
+        return cast(Transaction, self.job.tx)
 
     @contextmanager
     def begin(self) -> Iterator[None]:
@@ -36,9 +42,9 @@ class MySqlServer(Server):
                     self._drop(self._made)
             raise
 
-    def _drop(self, made: Table) -> None:
+    def _drop(self, made: SqlTable) -> None:
         """Drop our new table, unless another process is replacing the table and owns that name now."""
-        with self.connector.transaction() as tx:
+        with self.database.transaction() as tx:
             ((free,),) = tx.read("SELECT GET_LOCK(:name, 0)", self._lock)[1]
             if free:
                 tx.execute(f"DROP TABLE IF EXISTS {made.sql}")
@@ -46,12 +52,12 @@ class MySqlServer(Server):
 
     @property
     def _lock(self) -> dict[str, str]:
-        return {"name": f"aetherflow {self.load_name}"}
+        return {"name": f"aetherflow {self.job.name}"}
 
-    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+    def look_up(self, parts: tuple[str, ...]) -> SqlTable | None:
         """The table in `information_schema`, where a schema is a database; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
-        found = self.connector.read(
+        found = self.database.read(
             "SELECT table_schema, table_name FROM information_schema.tables "
             "WHERE lower(table_name) = lower(:name) AND lower(table_schema) = lower(coalesce(:schema, database())) "
             "ORDER BY table_name = BINARY :name DESC",
@@ -61,12 +67,12 @@ class MySqlServer(Server):
             return None
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
-        rows = self.connector.read(
+        rows = self.database.read(
             "SELECT column_name, column_type, is_nullable, extra, datetime_precision FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
             {"schema": schema, "name": name},
         )[1]
-        with self.connector.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
+        with self.database.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
             types = {column.name: column.type for column in opened.columns}
         columns = tuple(
             TableColumn(
@@ -78,9 +84,9 @@ class MySqlServer(Server):
             )
             for column, declared, nullable, extra, digits in rows
         )
-        return Table(sql, schema, name, columns)
+        return SqlTable(sql, schema, name, columns)
 
-    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
         import pymysql
 
@@ -101,11 +107,11 @@ class MySqlServer(Server):
 
     # Merge
 
-    def wait_for_merges(self, table: Table) -> None:
+    def wait_for_merges(self, table: SqlTable) -> None:
         """Take the named lock of all merges into the table."""
-        wait_for_merges(self.tx, table, self.say)
+        wait_for_merges(self.tx, table, self.job.say)
 
-    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+    def stage(self, table: SqlTable, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> SqlTable:
         """Create a temporary table, which does not commit, with an index: without one MariaDB joins row by row."""
         sql = self.quote(STAGE)
         indexed = ", ".join(map(self._indexed, keys))
@@ -113,26 +119,26 @@ class MySqlServer(Server):
             f"CREATE TEMPORARY TABLE {sql} (KEY ({indexed})) AS "
             f"SELECT {self.list_of(columns)} FROM {table.sql} WHERE 1 = 0"
         )
-        return Table(sql, None, STAGE, tuple(columns))
+        return SqlTable(sql, None, STAGE, tuple(columns))
 
     def _indexed(self, column: TableColumn) -> str:
         long = re.search(r"text|blob|(?:char|binary)\((?:\d{4,}|[2-9]\d\d)\)", column.declared)
         return self.quote(column.name) + (f"({_INDEXED_CHARACTERS})" if long else "")
 
-    def delete_matched_sql(self, table: Table, stage: Table, same: str) -> str:
+    def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         return f"DELETE s FROM {stage.sql} s JOIN {table.sql} t ON {same}"
 
-    def drop_stage(self, stage: Table) -> None:
+    def drop_stage(self, stage: SqlTable) -> None:
         """Drop the staging table; without TEMPORARY this would commit."""
         self.tx.execute(f"DROP TEMPORARY TABLE {stage.sql}")
 
-    def update_sql(self, table: Table, stage: Table, columns: Sequence[TableColumn], same: str) -> str:
+    def update_sql(self, table: SqlTable, stage: SqlTable, columns: Sequence[TableColumn], same: str) -> str:
         sets = ", ".join(f"t.{self.quote(column.name)} = s.{self.quote(column.name)}" for column in columns)
         return f"UPDATE {table.sql} t JOIN {stage.sql} s ON {same} SET {sets}"
 
     # Replace
 
-    def check_replaceable(self, table: Table) -> None:
+    def check_replaceable(self, table: SqlTable) -> None:
         """StepError if foreign keys or triggers refer to the table: RENAME would not move them to the new one."""
         where = {"schema": table.schema, "name": table.name}
         losses = self.tx.read(
@@ -150,12 +156,12 @@ class MySqlServer(Server):
                 fix="mode: truncate keeps the table and all that hangs on it",
             )
 
-    def prepare_replacement(self, table: Table) -> Table:
+    def prepare_replacement(self, table: SqlTable) -> SqlTable:
         """Create an empty table like the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
         # Another process may do the same. The lock ends with the connection, which is not used again.
         waiting = f"waiting for another process that replaces {table.sql}"
-        if not take_lock(self.tx, ":name", self._lock, lambda: self.say(waiting)):
+        if not take_lock(self.tx, ":name", self._lock, lambda: self.job.say(waiting)):
             raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
         for leftover in (new, old):  # from an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
@@ -163,13 +169,13 @@ class MySqlServer(Server):
         self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
         return new
 
-    def swap(self, table: Table, staged: Table) -> None:
+    def swap(self, table: SqlTable, staged: SqlTable) -> None:
         """Exchange the tables with one RENAME, then drop the old one."""
         _, old = self._names(table)
         self.tx.execute(f"RENAME TABLE {table.sql} TO {old.sql}, {staged.sql} TO {table.sql}")
         self._made = None
         self.tx.execute(f"DROP TABLE IF EXISTS {old.sql}")
 
-    def _names(self, table: Table) -> tuple[Table, Table]:
-        new, old = f"{self.load_name}_new", f"{self.load_name}_old"
-        return table.beside(self.quote, new), table.beside(self.quote, old)
+    def _names(self, table: SqlTable) -> tuple[SqlTable, SqlTable]:
+        new, old = f"{self.job.name}_new", f"{self.job.name}_old"
+        return beside(table, self.quote, new), beside(table, self.quote, old)

@@ -8,29 +8,37 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from aetherflow.core.api import ConnectorError
-from aetherflow_builtins_db.columns import UNKNOWN, ColumnType
+from aetherflow.core.api import (
+    ColumnType,
+    ConnectorError,
+    CsvFormat,
+    FieldMap,
+    LoadBatch,
+    LoadFile,
+    Row,
+    RowsRefusedError,
+    SqlTable,
+    TableColumn,
+)
+from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.postgres.errors import refusal
-from aetherflow_builtins_db.contract import Row
-from aetherflow_builtins_db.dialect import Dialect
+from aetherflow_builtins_db.connectors.postgres.swap import Swap
+from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.formats.values import text_value
-from aetherflow_builtins_db.loading.batch import Batch
-from aetherflow_builtins_db.loading.postgresql_swap import Swap
-from aetherflow_builtins_db.loading.server import STAGE, RowsRefusedError, Server
-from aetherflow_builtins_db.loading.source import BLOCK, SourceFile
-from aetherflow_builtins_db.loading.table import FieldMap, Table, TableColumn
+from aetherflow_builtins_db.loading.server import STAGE, Server
+from aetherflow_builtins_db.loading.source import BLOCK
 
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
 _BYTES = ColumnType("bytes")
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _ARROW_ROWS = 50_000
-_DIALECT = Dialect(include_header=False)
+_DIALECT = CsvFormat(include_header=False)
 
 
 class PostgresServer(Server):
@@ -38,10 +46,15 @@ class PostgresServer(Server):
     converts = False
     swaps = True
 
-    def look_up(self, parts: tuple[str, ...]) -> Table | None:
+    @property
+    def tx(self) -> Transaction:
+        """The open transaction, of this connector."""
+        return cast(Transaction, self.job.tx)
+
+    def look_up(self, parts: tuple[str, ...]) -> SqlTable | None:
         """The table in `pg_class`, found by its schema or the search path; None if there is none."""
         schema, name = parts[-2] if len(parts) > 1 else None, parts[-1]
-        found = self.connector.read(
+        found = self.database.read(
             "SELECT n.nspname, c.relname, c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE lower(c.relname) = lower(:name) AND c.relkind IN ('r', 'p', 'f', 'v') "
             "AND CASE WHEN :schema::text IS NULL THEN pg_table_is_visible(c.oid) "
@@ -51,7 +64,7 @@ class PostgresServer(Server):
         if not found:
             return None
         schema, name, oid = found[0]
-        rows = self.connector.read(
+        rows = self.database.read(
             "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute "
             "WHERE attrelid = CAST(:oid AS oid) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
             {"oid": oid},
@@ -60,12 +73,12 @@ class PostgresServer(Server):
             TableColumn(column, _BYTES if declared == "bytea" else UNKNOWN, declared, not required)
             for column, declared, required in rows
         )
-        return Table(self.quote(schema, name), schema, name, columns)
+        return SqlTable(self.quote(schema, name), schema, name, columns)
 
     # Filling
 
     def load_file(
-        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+        self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """Send the bytes of the file to COPY; None if PostgreSQL would read them differently than this package."""
         if source.format == "parquet":
@@ -93,7 +106,7 @@ class PostgresServer(Server):
             return self._copy(into, in_order, options, _blocks(file))
 
     def _load_parquet(
-        self, source: SourceFile, into: Table, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+        self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """Send record batches as CSV that Arrow formats, which is much faster than rows in Python."""
         pa = require_pyarrow()
@@ -115,7 +128,7 @@ class PostgresServer(Server):
 
         return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks())
 
-    def insert(self, into: Table, columns: Sequence[TableColumn], batch: Batch) -> int:
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         forms = [(index, column) for index, column in enumerate(columns) if _needs_form(column)]
         rows: Sequence[Row] = batch.rows
         integers = [index for index, column in enumerate(columns) if column.declared in _INTEGERS]
@@ -125,7 +138,7 @@ class PostgresServer(Server):
         if forms:
             rows = [_formed(row, forms, index) for index, row in enumerate(rows)]
         buffer = io.BytesIO()
-        dialect = _DIALECT if len(columns) > 1 else Dialect(include_header=False, quoting="all")
+        dialect = _DIALECT if len(columns) > 1 else CsvFormat(include_header=False, quoting="all")
         DelimitedWriter(HashingSink(buffer), [column.name for column in columns], dialect).write(rows)
         data = buffer.getvalue()
         try:
@@ -135,7 +148,7 @@ class PostgresServer(Server):
             error.index = error.index - 1 if error.index and one_line_each else None
             raise
 
-    def _copy(self, into: Table, columns: Sequence[TableColumn], options: str, blocks: Iterable[bytes]) -> int:
+    def _copy(self, into: SqlTable, columns: Sequence[TableColumn], options: str, blocks: Iterable[bytes]) -> int:
         sql = f"COPY {into.sql} ({self.list_of(columns)}) FROM STDIN ({options})"
         with self._refusals():
             return self.tx.copy_in(sql, blocks)  # type: ignore[attr-defined, no-any-return]  # see CopyTransaction
@@ -145,12 +158,12 @@ class PostgresServer(Server):
 
     # Modes
 
-    def empty(self, table: Table) -> int | None:
+    def empty(self, table: SqlTable) -> int | None:
         """TRUNCATE, as part of the transaction; other sessions that read the table wait until its end."""
         self.tx.execute(f"TRUNCATE TABLE {table.sql}")
         return None
 
-    def stage(self, table: Table, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> Table:
+    def stage(self, table: SqlTable, columns: Sequence[TableColumn], keys: Sequence[TableColumn]) -> SqlTable:
         """Create a temporary table with the same NOT NULL columns."""
         del keys
         names = self.list_of(columns)
@@ -158,22 +171,22 @@ class PostgresServer(Server):
         for column in columns:
             if not column.nullable:
                 self.tx.execute(f"ALTER TABLE {STAGE} ALTER COLUMN {self.quote(column.name)} SET NOT NULL")
-        return Table(STAGE, None, STAGE, tuple(columns))
+        return SqlTable(STAGE, None, STAGE, tuple(columns))
 
-    def lock_for_merge(self, table: Table) -> None:
+    def lock_for_merge(self, table: SqlTable) -> None:
         """Lock the table against other writers; readers are not blocked."""
         self.tx.execute(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
-    def check_replaceable(self, table: Table) -> None:
+    def check_replaceable(self, table: SqlTable) -> None:
         """StepError if the table has dependents that a new table would lose, such as views or foreign keys."""
-        self._swap = Swap(self.tx, self.quote, table, self.load_name)
+        self._swap = Swap(self.tx, self.quote, table, self.job.name)
         self._swap.check()
 
-    def prepare_replacement(self, table: Table) -> Table:  # noqa: ARG002 - `check_replaceable` got the same table
+    def prepare_replacement(self, table: SqlTable) -> SqlTable:  # noqa: ARG002 - `check_replaceable` got the same table
         """Create a table with the same columns, defaults, constraints and indexes."""
         return self._swap.prepare()
 
-    def swap(self, table: Table, staged: Table) -> None:  # noqa: ARG002
+    def swap(self, table: SqlTable, staged: SqlTable) -> None:  # noqa: ARG002
         """Drop the old table and give the new one its name, privileges and index names."""
         self._swap.finish()
 

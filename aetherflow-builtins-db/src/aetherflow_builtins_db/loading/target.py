@@ -1,0 +1,115 @@
+"""What a load does in the same way on every database, by the loader of this one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from aetherflow.core.api import (
+    BulkLoader,
+    LoadJob,
+    RowsRefusedError,
+    SqlLoader,
+    SqlTable,
+    StepError,
+    StepInputError,
+    TableColumn,
+)
+from aetherflow_builtins_db.database import Database
+from aetherflow_builtins_db.loading.generic import GenericServer
+from aetherflow_builtins_db.loading.table import find_name, split_name
+
+
+class Target:
+    """A database that is loaded into, or checked, with its own loader if it has one."""
+
+    def __init__(self, database: Database, job: LoadJob) -> None:
+        self.database = database
+        usual: SqlLoader = GenericServer(database, job)
+        connector = database.connector
+        self.loader = connector.loader(usual) if isinstance(connector, BulkLoader) else usual
+
+    def quote(self, *names: str) -> str:
+        """Quote the parts of a name for SQL and join them with dots."""
+        return self.database.quote(*names)
+
+    def list_of(self, columns: Sequence[TableColumn]) -> str:
+        """Column names, separated by commas."""
+        return ", ".join(self.quote(column.name) for column in columns)
+
+    def find(self, name: str) -> SqlTable:
+        """The table of that name; StepError if there is none."""
+        found = self.loader.look_up(split_name(name))
+        if found is None:
+            raise StepError(
+                f"table {name} does not exist",
+                fix="check the name, or create it with a db_execute step before this one",
+            )
+        return found
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A savepoint around the block, rolled back on RowsRefusedError; no effect if the loader has none."""
+        if not self.loader.savepoints:
+            yield
+            return
+        tx = self.loader.tx
+        tx.execute("SAVEPOINT aetherflow")
+        try:
+            yield
+        except RowsRefusedError:
+            tx.execute("ROLLBACK TO SAVEPOINT aetherflow")
+            raise
+        tx.execute("RELEASE SAVEPOINT aetherflow")
+
+    def check_keys(self, stage: SqlTable, keys: Sequence[TableColumn], shown: Sequence[str]) -> None:
+        """StepError if a key is null or occurs twice, because the row to update would be ambiguous."""
+        tx, names = self.loader.tx, self.list_of(keys)
+        empty = " OR ".join(f"{self.quote(key.name)} IS NULL" for key in keys)
+        ((nulls,),) = tx.read(f"SELECT count(*) FROM {stage.sql} WHERE {empty}")[1]
+        refuse_nulls(int(nulls), shown)
+        twice = tx.read(
+            f"SELECT {names}, count(*) AS n FROM {stage.sql} GROUP BY {names} HAVING count(*) > 1 ORDER BY {names}"
+        )[1]
+        if twice:
+            first = ", ".join(f"{key.name} = {value}" for key, value in zip(keys, twice[0], strict=False))
+            refuse_twice(f"{len(twice)} keys occur", f"{first} ({twice[0][-1]} times)")
+
+    def count(self, table: SqlTable) -> int:
+        """Number of rows in the table, as the transaction sees it."""
+        ((rows,),) = self.loader.tx.read(f"SELECT count(*) FROM {table.sql}")[1]
+        return int(rows)
+
+    def delete_load(self, table: SqlTable, column: TableColumn, load_id: str) -> int:
+        """Delete the rows of an earlier attempt of this load; return their number."""
+        sql = f"DELETE FROM {table.sql} WHERE {self.quote(column.name)} = :load_id"
+        return self.loader.tx.execute(sql, {"load_id": load_id}) or 0
+
+
+def refuse_nulls(count: int, shown: Sequence[str]) -> None:
+    """StepError if rows have a null in their keys."""
+    if count:
+        raise StepError(
+            f"{count} rows have no value in the keys ({', '.join(shown)}); nothing was loaded",
+            fix="a merge needs keys without null: correct the file or choose other keys",
+        )
+
+
+def refuse_twice(what: str, first: str) -> None:
+    """StepError: keys are not unique."""
+    raise StepError(
+        f"{what} more than once in the file, the first is {first}; nothing was loaded",
+        fix="a merge needs each key once: correct the file or choose other keys",
+    )
+
+
+def pick_key_columns(table: SqlTable, columns: Sequence[TableColumn], names: Sequence[str]) -> list[TableColumn]:
+    """The columns that `names` lists; StepInputError for a name that is not among the loaded `columns`."""
+    known = [column.name for column in columns]
+    keys = []
+    for name in names:
+        found = find_name(name, known)
+        if found is None:
+            raise StepInputError(
+                f"keys: {name!r} is no column that is loaded into {table.sql}", fix=f"these are: {', '.join(known)}"
+            )
+        keys.append(columns[known.index(found)])
+    return keys

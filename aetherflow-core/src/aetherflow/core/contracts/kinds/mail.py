@@ -1,0 +1,73 @@
+"""The contract of a connector of kind `mail`: a way to send mails."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from aetherflow.core.base.errors import ConnectorError, UndecidedStepError
+from aetherflow.core.contracts.connector import ConfigT, ConnectorBase, OptionsT
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Whom a mail is from and for: plain addresses, with domains in ASCII."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    """All of them, those of Bcc included, which no header names."""
+    all_or_none: bool = False
+    """One refused recipient prevents the delivery to all; else refused ones are listed in the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailReceipt:
+    """The accepted recipients, and the refused ones with the server's messages; `size` in bytes."""
+
+    message_id: str
+    accepted: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
+
+
+class MailError(ConnectorError):
+    """A mail was not sent to any recipient."""
+
+
+class MailUnknownError(ConnectorError, UndecidedStepError):
+    """The connection broke after the mail was complete: the server may have accepted it, so a person must decide."""
+
+    code = UndecidedStepError.code
+
+
+class MailConnector(ConnectorBase[ConfigT, OptionsT], ABC):
+    """A way to send mails. `mail_send` needs nothing else: it makes the message, and is never repeated unasked."""
+
+    @property
+    def sender(self) -> str | None:
+        """The sender of mails that name none: `"Reports" <r@example.com>`; None if there is none."""
+        return None
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Most bytes that a mail may have; None: no limit is known."""
+        return None
+
+    @abstractmethod
+    def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
+        """Hand a complete message over, once: with its Message-ID, and byte for byte but for the encoding of lines.
+
+        MailError, or another ConnectorError: it was sent to nobody. MailUnknownError: the peer may have accepted it.
+        Another attempt of the connector's own is allowed only after a MailError. `interrupt` ends a call that waits.
+        """
+
+
+@runtime_checkable
+class LocalMailbox(Protocol):
+    """The peer is a folder of this machine; a policy limits where that may be."""
+
+    def local_folder(self) -> Path:
+        """The folder to which mails are written, absolute."""
+        ...

@@ -1,0 +1,232 @@
+"""The suite for the contract of a connector of kind `archive`."""
+
+import io
+import os
+import stat
+import subprocess
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, cast
+
+import pytest
+
+from aetherflow.core.api import ArchiveConnector, ArchiveInput, ConnectorError, ExtractRules, Packing, list_steps
+from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.project import FLOW_ID, FlowProject
+
+CONTENT: Mapping[str, bytes] = {
+    "a.csv": b"a,b\n1,2\n", "deep/er/b.bin": bytes(range(256)) * 50, "empty.txt": b"", "with blank ü.txt": b"x",
+    "-dash": b"-", "per%20cent": b"%",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SuiteLimits:
+    """The limits of the tests."""
+
+    max_members: int = 100
+    max_total_bytes: int = 10_000_000
+    max_ratio: float = 200.0
+
+
+class SuiteTools:
+    """Starts programs without a run."""
+
+    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        process.kill()
+        process.wait()
+
+    def check(self) -> None:
+        return None
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+
+@dataclass(frozen=True)
+class SuiteWork:
+    """Hooks without a run."""
+
+    tick: Callable[[int], None] = lambda _done: None
+    tools: SuiteTools = field(default_factory=SuiteTools)
+
+
+class ArchiveSuite(ConnectorSuite):
+    """Tests the contract of ArchiveConnector, and runs `zip` and `unzip` over the connector."""
+
+    password: ClassVar[str | None] = None
+    """A password that archives are made with, for drivers that always or only encrypt; None: without."""
+    extracts: ClassVar[bool] = True
+    """False for a driver that only packs."""
+    test_probe_says_what_is_wrong = None  # type: ignore[assignment]  # a driver without a peer is always reached
+
+    def config(self, place: Path) -> dict[str, Any]:
+        """Most drivers have no settings."""
+        del place
+        return {}
+
+    def sources(self, place: Path, content: Mapping[str, bytes] = CONTENT) -> list[ArchiveInput]:
+        """Files in a folder of this test."""
+        found = []
+        for name, data in content.items():
+            path = place / "given" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            found.append(ArchiveInput(str(path), name))
+        return found
+
+    def packed(self, peer: Any, place: Path, content: Mapping[str, bytes] = CONTENT) -> Path:
+        """An archive that the connector has made."""
+        path = place / "made.zip"
+        with path.open("wb") as sink:
+            how = Packing(password=self.password)
+            peer.create(cast(BinaryIO, sink), self.sources(place, content), how, SuiteWork())
+        return path
+
+    def rules(self, **given: Any) -> ExtractRules:
+        return ExtractRules(SuiteLimits(), **{"password": self.password, **given})
+
+    @staticmethod
+    def below(folder: Path) -> dict[str, bytes]:
+        """Names and contents of the files below a folder."""
+        return {each.relative_to(folder).as_posix(): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+    @pytest.fixture
+    def into(self, place: Path) -> Path:
+        """An empty folder to unpack to."""
+        folder = place / "into"
+        folder.mkdir()
+        return folder
+
+    def test_it_implements_the_contract(self) -> None:
+        """The class is an ArchiveConnector and has written `create` and `extract`."""
+        assert issubclass(self.connector, ArchiveConnector)
+        assert sorted(self.connector.__abstractmethods__) == []
+
+    def test_what_is_packed_is_unpacked(self, peer: Any, place: Path, into: Path) -> None:
+        """Names and bytes come back; the result names every file with its size."""
+        made = self.packed(peer, place)
+        if not self.extracts:
+            return
+        found = peer.extract(made, into, self.rules(), SuiteWork())
+        assert self.below(into) == dict(CONTENT)
+        sizes = {each.name.as_posix(): each.size for each in found if not each.is_dir}
+        assert sizes == {name: len(data) for name, data in CONTENT.items()}
+        assert all(stat.S_ISREG(path.lstat().st_mode) for path in into.rglob("*") if not path.is_dir())
+
+    def test_other_programs_read_it(self, peer: Any, place: Path) -> None:
+        """A zip archive without a password is read by Python's own module."""
+        if self.password is None and "zip" in peer.FORMATS:
+            with zipfile.ZipFile(self.packed(peer, place)) as found:
+                read = {name: found.read(name) for name in found.namelist() if not name.endswith("/")}
+            assert len(read) == len(CONTENT)
+            plain = {name: data for name, data in CONTENT.items() if name.isascii()}  # others have several spellings
+            assert {name: data for name, data in read.items() if name.isascii()} == plain
+
+    def test_members_can_be_chosen(self, peer: Any, place: Path, into: Path) -> None:
+        """`members` holds names and patterns; the result names only those."""
+        made = self.packed(peer, place)
+        if self.extracts:
+            found = peer.extract(made, into, self.rules(members=["a.csv", "deep/*"]), SuiteWork())
+            assert sorted(each.name.as_posix() for each in found if not each.is_dir) == ["a.csv", "deep/er/b.bin"]
+
+    @pytest.mark.parametrize("limit", [{"max_members": 2}, {"max_total_bytes": 1000}])
+    def test_limits(self, peer: Any, place: Path, into: Path, limit: dict[str, int]) -> None:
+        """An exceeded limit is an error."""
+        made = self.packed(peer, place)
+        if self.extracts:
+            rules = ExtractRules(SuiteLimits(**limit), self.password)
+            with pytest.raises(ConnectorError):
+                peer.extract(made, into, rules, SuiteWork())
+
+    @pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt"])
+    def test_nothing_leaves_the_folder(self, peer: Any, place: Path, into: Path, name: str) -> None:
+        """A member with `..` or an absolute path is refused, or stays inside."""
+        if not self.extracts:
+            return
+        made = place / "evil.zip"
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr("good.txt", "x")
+            archive.writestr(name, "evil")
+        with pytest.raises(ConnectorError):
+            peer.extract(made, into, self.rules(password=None), SuiteWork())
+        assert not list(place.glob("out.txt"))
+        assert not Path("/out.txt").exists()
+
+    def test_links_are_refused(self, peer: Any, place: Path, into: Path) -> None:
+        """A symbolic link in an archive is an error, and leads nowhere."""
+        if not self.extracts:
+            return
+        made = place / "link.zip"
+        with zipfile.ZipFile(made, "w") as archive:
+            link = zipfile.ZipInfo("link")
+            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, "/etc/passwd")
+        with pytest.raises(ConnectorError):
+            peer.extract(made, into, self.rules(password=None), SuiteWork())
+
+    @pytest.mark.parametrize("damage", ["cut", "none"])
+    def test_a_damaged_archive_is_an_error(self, peer: Any, place: Path, into: Path, damage: str) -> None:
+        """Half an archive, and a file that is none: a ConnectorError of one line."""
+        data = self.packed(peer, place).read_bytes()
+        if not self.extracts:
+            return
+        wrong = place / "wrong.zip"
+        wrong.write_bytes(data[: len(data) // 2] if damage == "cut" else b"hello " * 100)
+        with pytest.raises(ConnectorError) as caught:
+            peer.extract(wrong, into, self.rules(), SuiteWork())
+        assert "\n" not in str(caught.value)
+
+    def test_a_stop_goes_through(self, peer: Any, place: Path) -> None:
+        """What a hook raises is not turned into another error."""
+
+        class StoppedError(Exception):
+            pass
+
+        class Stopping(SuiteTools):
+            def check(self) -> None:
+                raise StoppedError
+
+        def stop(_done: int) -> None:
+            raise StoppedError
+
+        large = {"large.bin": os.urandom(3_000_000)}
+        with pytest.raises(StoppedError):
+            peer.create(
+                io.BytesIO(), self.sources(place, large), Packing(password=self.password), SuiteWork(stop, Stopping())
+            )
+
+    def test_the_built_in_steps(self, place: Path, tmp_path: Path) -> None:
+        """`zip` and then `unzip`, and a second `unzip` that keeps what is there."""
+        if {"zip", "unzip"} - set(list_steps()):
+            pytest.skip("the built-in steps of archives are not installed: aetherflow-core[zip]")
+        project = FlowProject(tmp_path / "flows")
+        folder = project.work / FLOW_ID / "given"
+        for name, data in CONTENT.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        secret = {"password": self.password} if self.password else {}
+        where = {"resource": "peer", **secret}
+        steps: list[dict[str, Any]] = [
+            {"id": "pack", "type": "zip", "inputs": where | {"items": [str(folder)], "src_dir": str(folder),
+                                                           "dest_path": "made.zip"}},
+        ]  # fmt: skip
+        if self.extracts:
+            inputs = {"archives": "made.zip", "dest_dir": "out", "overwrite": False}
+            steps += [{"id": f"unpack{number}", "type": "unzip", "inputs": where | inputs} for number in range(2)]
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        project.flow(*steps, resources={"peer": resource})
+        ran = project.run()
+        assert ran.status == "SUCCESS", ran.error
+        assert ran["pack"].outputs["count"] == len(CONTENT)
+        if self.extracts:
+            assert [ran[f"unpack{number}"].outputs["count"] for number in range(2)] == [len(CONTENT), 0]
+            (unzipped,) = ran["unpack0"].outputs["unzipped"]
+            assert self.below(Path(unzipped["dest_dir"])) == dict(CONTENT)

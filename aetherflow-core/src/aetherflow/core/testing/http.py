@@ -1,0 +1,143 @@
+"""The suite for the contract of a connector of kind `rest`."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from aetherflow.core.api import ConnectorError, HttpConnector, list_steps
+from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.project import FlowProject
+
+LARGE = bytes(range(256)) * 4000
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """`/echo` tells what it got, `/status/N` answers N, `/pages` has two pages, `/large` is a megabyte."""
+
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query)
+        status, kind = 200, "application/json"
+        if parts.path.startswith("/status/"):
+            status = int(parts.path.rpartition("/")[2])
+        if parts.path == "/large":
+            kind, data = "application/octet-stream", LARGE
+        elif parts.path == "/pages":
+            page = int(query.get("page", ["1"])[0])
+            data = json.dumps({"items": [page], "next": page + 1 if page < 2 else None}).encode()
+        else:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            told = {"method": self.command, "path": parts.path, "query": query, "headers": headers,
+                    "body": body.decode("latin-1")}  # fmt: skip
+            data = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 names of the standard library
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Nothing is printed."""
+
+
+class HttpSuite(ConnectorSuite):
+    """Tests the contract of HttpConnector, and runs steps over the connector, against a server of its own.
+
+    `config` gets the server's address as `self.url`.
+    """
+
+    url: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def _serve(self) -> Iterator[None]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        server.daemon_threads = True
+        type(self).url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    def test_it_implements_the_contract(self) -> None:
+        """The class is an HttpConnector and has written `request`."""
+        assert issubclass(self.connector, HttpConnector)
+        assert sorted(self.connector.__abstractmethods__) == []
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    def test_a_request_arrives_as_it_is(self, peer: Any, method: str) -> None:
+        """The peer gets the method, the path, all parameters and headers."""
+        got = peer.request(method, "/echo", params={"a": "x y", "b": ["1", "2"]}, headers={"X-Origin": "flow"}).json()
+        assert (got["method"], got["path"]) == (method, "/echo")
+        assert got["query"] == {"a": ["x y"], "b": ["1", "2"]}
+        assert got["headers"]["x-origin"] == "flow"
+
+    def test_bodies(self, peer: Any) -> None:
+        """The body is JSON, a form, or bytes as they are."""
+        assert json.loads(peer.request("POST", "/echo", json={"a": [1, None]}).json()["body"]) == {"a": [1, None]}
+        assert peer.request("POST", "/echo", data={"a": "x y"}).json()["body"] == "a=x+y"
+        assert peer.request("PUT", "/echo", content=b"\x00\xff").json()["body"] == "\x00\xff"
+
+    def test_absolute_urls(self, peer: Any) -> None:
+        """A URL may be absolute."""
+        assert peer.request("GET", f"{self.url}/echo").json()["path"] == "/echo"
+
+    def test_a_response_has_been_read(self, peer: Any) -> None:
+        """The body is there, byte for byte."""
+        response = peer.request("GET", "/large")
+        assert (response.status_code, response.content) == (200, LARGE)
+
+    @pytest.mark.parametrize("status", [404, 500])
+    def test_an_error_status_is_a_response_or_our_error(self, peer: Any, status: int) -> None:
+        """It is never a success."""
+        with suppress(ConnectorError):
+            assert peer.request("GET", f"/status/{status}").status_code == status
+
+    def test_an_unreachable_peer_is_an_error(self, place: Path) -> None:
+        """A ConnectorError of one line."""
+        with self.build(place, self.unreachable(place)) as found, pytest.raises(ConnectorError) as caught:
+            found.request("GET", "/echo")
+        assert "\n" not in str(caught.value)
+
+    def test_the_built_in_steps(self, place: Path, tmp_path: Path) -> None:
+        """`http_request`, `http_download` and `http_paginate`; an error status fails a step."""
+        if {"http_request", "http_download", "http_paginate"} - set(list_steps()):
+            pytest.skip("the built-in steps of HTTP are not installed: aetherflow-core[rest]")
+        project = FlowProject(tmp_path / "flows")
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+
+        def run(**steps: dict[str, Any]) -> Any:
+            listed = [
+                {"id": name, "type": inputs.pop("type"), "inputs": {"resource": "peer", **inputs}}
+                for name, inputs in steps.items()
+            ]
+            project.flow(*listed, resources={"peer": resource})
+            return project.run()
+
+        ran = run(
+            send={"type": "http_request", "path": "/echo", "method": "PUT", "json": {"a": 1}, "params": {"q": "ü"}},
+            fetch={"type": "http_download", "path": "/large", "output": "large.bin"},
+            pages={"type": "http_paginate", "path": "/pages", "items": "items", "output": "items.jsonl",
+                   "pages": {"type": "cursor", "next": "next", "param": "page"}},
+        )  # fmt: skip
+        assert ran.status == "SUCCESS", ran.error
+        assert ran["send"].outputs["body"]["query"] == {"q": ["ü"]}
+        assert Path(ran["fetch"].outputs["output"]).read_bytes() == LARGE
+        assert [json.loads(line) for line in Path(ran["pages"].outputs["output"]).read_text().splitlines()] == [1, 2]
+        failed = run(send={"type": "http_request", "path": "/status/404"})
+        assert failed.status == "FAILED"

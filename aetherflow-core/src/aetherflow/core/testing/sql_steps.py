@@ -1,0 +1,155 @@
+"""The built-in steps over a connector of kind `db`, end to end."""
+
+import csv
+import uuid
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from aetherflow.core.api import list_steps
+from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.project import FLOW_ID, FlowProject, Ran
+
+STEPS = {"db_execute", "db_fetch_small", "db_extract", "db_load", "db_check"}
+DAY = "2026-11-01T00:00:00Z"
+
+
+class SqlSteps(ConnectorSuite):
+    """Runs flows; the table `built_in` is made anew by each test. Skipped if the built-in steps are not installed."""
+
+    integer_type: ClassVar[str]
+    text_type: ClassVar[str]
+    names_are_upper: ClassVar[bool]
+    key_type: ClassVar[str] = "INTEGER NOT NULL PRIMARY KEY"
+    """Type and constraint of a column that is a key."""
+
+    @pytest.fixture
+    def flows(self, place: Path, tmp_path: Path) -> "SqlFlows":
+        """SqlFlows over the connector, with the table built_in(a, s) of two rows."""
+        if STEPS - set(list_steps()):
+            pytest.skip("the built-in steps of databases are not installed: aetherflow-core[db]")
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        found = SqlFlows(FlowProject(tmp_path / "flows"), resource)
+        found.upper = self.names_are_upper
+        found.run(execute("DROP TABLE built_in"))  # of an earlier test on a server that tests share
+        found.ok(execute(f"CREATE TABLE built_in (a {self.key_type}, s {self.text_type})"))
+        found.ok(execute("INSERT INTO built_in VALUES (1, 'x'); INSERT INTO built_in VALUES (2, NULL)"))
+        return found
+
+    def test_steps_that_read(self, flows: "SqlFlows") -> None:
+        """`db_fetch_small`, `db_extract` with a watermark, `db_check`; parameters and literals are not confused."""
+        ran = flows.ok(
+            {"id": "small", "type": "db_fetch_small", "sql": "SELECT a, s FROM built_in WHERE a > :n AND s <> ':n' ",
+             "params": {"n": 0}},
+            {"id": "new", "type": "db_extract", "sql": "SELECT a, s FROM built_in WHERE a > :watermark ORDER BY a",
+             "output": "new.csv", "watermark": {"column": flows.name("a"), "initial": 0}},
+            {"id": "lines", "type": "db_extract_stream", "sql": "SELECT a, s FROM built_in", "output": "all.jsonl"},
+            {"id": "good", "type": "db_check", "table": "built_in", "checks": [
+                {"row_count": 2}, {"unique": "a"}, {"not_null": "a"},
+                {"accepted_values": {"column": "s", "values": ["x", "y"]}},
+                {"sql": "SELECT a FROM built_in WHERE a < :n", "params": {"n": 0}},
+            ]},
+        )  # fmt: skip
+        assert ran["small"].outputs["rows"] == [[1, "x"]]
+        assert ran["new"].outputs["watermark"] == 2
+        with Path(ran["new"].outputs["output"]).open(newline="") as file:
+            assert list(csv.reader(file))[1:] == [["1", "x"], ["2", ""]]
+        assert ran["lines"].outputs["rows"] == 2
+
+    def test_a_check_that_fails(self, flows: "SqlFlows") -> None:
+        """A null where none may be fails the step."""
+        ran = flows.run({"id": "bad", "type": "db_check", "table": "built_in", "checks": [{"not_null": "s"}]})
+        assert ran.status == "FAILED"
+
+    def test_a_script_that_fails_changes_nothing(self, flows: "SqlFlows") -> None:
+        """What came before the statement that fails is undone, also by a condition of the step."""
+        ran = flows.run(execute("DELETE FROM built_in; INSERT INTO nope VALUES (1)"))
+        assert ran.status == "FAILED"
+        assert flows.rows() == [[1, "x"], [2, None]]
+        ran = flows.run(execute("DELETE FROM built_in WHERE a = 1", expect_rows=2))
+        assert ran.status == "FAILED"
+        assert flows.rows() == [[1, "x"], [2, None]]
+
+    def test_a_script_is_done_once(self, flows: "SqlFlows") -> None:
+        """`exactly_once`: a second run of the slot finds it done."""
+        step = execute("UPDATE built_in SET a = a + 10", exactly_once=True) | {"id": f"once_{uuid.uuid4().hex}"}
+        done = [flows.ok(step, slot=DAY)[step["id"]].outputs["already_done"] for _ in range(2)]
+        assert done == [False, True]
+        assert [a for a, _ in flows.rows()] == [11, 12]
+
+    @pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
+    def test_loads(self, flows: "SqlFlows", mode: str) -> None:
+        """`db_load` in each of its modes, with rows that exist and rows that do not."""
+        keys = {"keys": ["a"]} if mode == "merge" else {}
+        old = [] if mode in {"truncate", "replace"} else [[1, "x"]]
+        text = "a,s\n2,it's\n3,\n" if mode == "merge" else "a,s\n3,\n4,it's\n"
+        old += [[2, None]] if mode == "append" else []
+        out = flows.ok(flows.load(text, mode=mode, **keys))["load"].outputs
+        assert out["rows"] == 2
+        assert (out["inserted"], out["updated"]) == ((1, 1) if mode == "merge" else (2, 0))
+        new = [[2, "it's"], [3, None]] if mode == "merge" else [[3, None], [4, "it's"]]
+        assert flows.rows() == old + new
+
+    def test_a_load_is_done_once(self, flows: "SqlFlows") -> None:
+        """The same `load_id` again: nothing is loaded, and another file under it is refused."""
+        name = uuid.uuid4().hex
+        for done in (False, True):
+            out = flows.ok(flows.load("a,s\n3,y\n", load_id=name))["load"].outputs
+            assert out["already_loaded"] is done
+        assert flows.rows() == [[1, "x"], [2, None], [3, "y"]]
+        assert flows.run(flows.load("a,s\n4,z\n", load_id=name)).status == "FAILED"
+        assert flows.rows() == [[1, "x"], [2, None], [3, "y"]]
+
+    def test_a_load_that_fails_changes_nothing(self, flows: "SqlFlows") -> None:
+        """A row that violates the key after rows that fit; a number of rows that was not expected."""
+        assert flows.run(flows.load("a,s\n3,y\n1,again\n")).status == "FAILED"
+        assert flows.run(flows.load("a,s\n3,y\n", expect_rows=2)).status == "FAILED"
+        assert flows.run(flows.load("a,s\nthree,y\n")).status == "FAILED"
+        assert flows.rows() == [[1, "x"], [2, None]]
+
+
+def execute(sql: str, **inputs: Any) -> dict[str, Any]:
+    """A step that runs a script."""
+    return {"id": "run", "type": "db_execute", "sql": sql} | inputs
+
+
+class SqlFlows:
+    """SqlFlows of one job over the resource `peer`."""
+
+    def __init__(self, project: FlowProject, resource: dict[str, Any]) -> None:
+        self.project, self.resource = project, resource
+        self.upper = False
+
+    def name(self, column: str) -> str:
+        """A column as results name it."""
+        return column.upper() if self.upper else column
+
+    def run(self, *steps: dict[str, Any], slot: str | None = None) -> Ran:
+        """Run steps; a failed run is returned."""
+        listed = []
+        for step in steps:
+            inputs = {"resource": "peer"} | {key: value for key, value in step.items() if key not in {"id", "type"}}
+            listed.append({"id": step["id"], "type": step["type"], "inputs": inputs})
+        self.project.flow(*listed, resources={"peer": self.resource})
+        return self.project.run(slot=slot) if slot else self.project.run()
+
+    def ok(self, *steps: dict[str, Any], slot: str | None = None) -> Ran:
+        """Run steps that must succeed."""
+        ran = self.run(*steps, slot=slot)
+        assert ran.status == "SUCCESS", ran.error
+        return ran
+
+    def load(self, text: str, **inputs: Any) -> dict[str, Any]:
+        """A step that loads a CSV file with this text into the table."""
+        path = self.project.work / FLOW_ID / "given.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return {"id": "load", "type": "db_load", "table": "built_in", "path": str(path)} | inputs
+
+    def rows(self) -> list[list[Any]]:
+        """The rows of the table, by its key."""
+        sql = "SELECT a, s FROM built_in ORDER BY a"
+        found: list[list[Any]] = self.ok({"id": "rows", "type": "db_fetch_small", "sql": sql})["rows"].outputs["rows"]
+        return found

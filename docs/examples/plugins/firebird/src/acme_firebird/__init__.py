@@ -1,0 +1,1 @@
+"""Firebird for AetherFlow."""
