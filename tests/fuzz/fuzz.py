@@ -4,13 +4,13 @@ A crash is any exception that is not one of ours. The input that causes it is wr
 belongs, once mended, into the tests. Without a target all of them are listed.
 """
 
-import atexit
 import contextlib
 import csv
 import datetime as dt
 import io
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -78,7 +78,6 @@ sys.path += [str(Path(__file__).parents[1] / name) for name in ("torture", "serv
 MAX_BYTES = 4096
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 FOLDER = Path(tempfile.mkdtemp(prefix="aetherflow-fuzz-", dir=MEMORY))
-atexit.register(shutil.rmtree, FOLDER)
 SCOPE = {"env": {"A": "x", "EMPTY": ""}, "steps": {"s": {"n": 5, "files": [1, 2], "null": None}}}
 NOON, BERLIN = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), ZoneInfo("Europe/Berlin")
 JOBS = {"jobs": {"a": {"status": "FAILED", "outputs": {"n": "5", "k": 3, "t": True}}}}
@@ -413,4 +412,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # in a child: libFuzzer ends its process at once, and nobody would remove the folder
+    child = os.fork()
+    if child == 0:
+        main()
+        sys.exit()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(FOLDER)
+    sys.exit(min(abs(code), 255))
