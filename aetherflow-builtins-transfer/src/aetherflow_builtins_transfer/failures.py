@@ -5,10 +5,10 @@ import logging
 import socket
 from typing import Literal, NamedTuple
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import RemoteFileError
 
-Kind = Literal["missing", "exists", "denied", "lost", "other"]
-"""`lost`: the connection failed or broke, and the outcome of the request is unknown."""
+Kind = Literal["missing", "exists", "denied", "lost", "stopped", "other"]
+"""Those of `RemoteFileError`. `lost`: the connection failed or broke, and the outcome of the request is unknown."""
 
 Cause = Literal["", "unreachable", "login", "protection"]
 """A cause that has more specific advice than the kind."""
@@ -39,17 +39,31 @@ class Fault(NamedTuple):
     cause: Cause = ""
 
 
-class RemoteError(ConnectorError):
+class RemoteError(RemoteFileError):
     """A file operation failed on the server or on the way to it. The message starts with `resource`, if given."""
 
-    def __init__(self, message: str, *, kind: Kind = "other", fix: str = "", resource: str = "") -> None:
-        super().__init__(f"{resource}: {message}" if resource else message, fix=fix)
-        self.kind = kind
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Kind = "other",
+        fix: str = "",
+        resource: str = "",
+        reason: str = "",
+        unsent: bool = False,
+    ) -> None:
+        text = f"{resource}: {message}" if resource else message
+        super().__init__(text, kind=kind, fix=fix, reason=reason, unsent=unsent)
         self.names_resource = bool(resource)
+        self.stands_alone = self.names_resource and not reason
+        """Whether the message tells all, and is no part of a larger one."""
 
 
 class InterruptedTransferError(RemoteError):
     """The transfer was ended because the run is being stopped."""
+
+    def __init__(self, message: str, *, resource: str = "") -> None:
+        super().__init__(message, kind="stopped", resource=resource)
 
 
 class LostError(RemoteError):

@@ -10,7 +10,7 @@ from paramiko import Message
 from smbprotocol.exceptions import SMBException
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.local import SftpLocal
 from aetherflow_builtins_transfer.connectors.sftp.client import UNSUPPORTED, Client
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
@@ -47,7 +47,7 @@ def could_not_connect(below: OSError) -> ValueError:
     ],
 )
 def test_an_error_is_told_by_its_class_and_number(
-    connector: FileConnector[Any, Any], error: Exception, expected: tuple[str, str]
+    connector: PooledFiles[Any, Any], error: Exception, expected: tuple[str, str]
 ) -> None:
     fault = connector.explain(error)
     assert (fault.kind, fault.cause) == expected

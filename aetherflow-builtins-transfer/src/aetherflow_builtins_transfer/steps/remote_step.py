@@ -1,11 +1,13 @@
 """The base class of all steps with remote files."""
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
-from aetherflow.core.api import ResourceRef, Step, StepInputs
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
-from aetherflow_builtins_transfer.connectors.local import LocalFileConnector
+from aetherflow.core.api import Lack, ResourceRef, Step, StepInputs, UsesLocalFolder
 from aetherflow_builtins_transfer.local_folder import check_folder
+from aetherflow_builtins_transfer.moving.files import Files
+from aetherflow_builtins_transfer.moving.serving import Needs, files_of, is_file_connector, minimal_lacks
 
 InputsT = TypeVar("InputsT", bound=StepInputs)
 
@@ -18,12 +20,23 @@ class RemoteStep(Step[InputsT]):
         name: str = self.inputs["resource"]
         return name
 
-    @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector of the resource; PathError if a policy forbids its local folder."""
+    @cached_property
+    def peer(self) -> Files:
+        """The files of the resource; PathError if a policy forbids its local folder."""
         field = type(self.args).model_fields["resource"]
         (kind,) = (each.kind for each in field.metadata if isinstance(each, ResourceRef))
-        found: FileConnector[Any, Any] = self.ctx.connectors.get(kind=kind, name=self.resource)
-        if isinstance(found, LocalFileConnector):
-            check_folder(self.ctx, found.root)
-        return found
+        connectors = self.ctx.connectors
+        found = connectors[self.resource] if kind is None else connectors.get(kind=kind, name=self.resource)
+        if isinstance(found, UsesLocalFolder):
+            check_folder(self.ctx, found.local_folder())
+        return files_of(found, self.ctx.check_cancelled, self.ctx.log.warning)
+
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        """The methods of the documented minimum that the step calls with these raw inputs, one of each group."""
+        raise NotImplementedError
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> Iterator[Lack]:
+        if of == "resource" and not is_file_connector(connector):
+            yield from minimal_lacks(connector, cls.needs(inputs))

@@ -69,7 +69,21 @@ if TYPE_CHECKING:
         StepResult,
     )
     from aetherflow.core.contracts.hookspecs import hookimpl
+    from aetherflow.core.contracts.kinds.files import (
+        AppendsFiles,
+        EntryKind,
+        FileConnector,
+        HashesFiles,
+        PreparedFile,
+        RemoteEntry,
+        RemoteFileError,
+        SetsMode,
+        SetsMtime,
+        UsesLocalFolder,
+        WritesTogether,
+    )
     from aetherflow.core.contracts.kinds.names import DbResource
+    from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.step import Step
     from aetherflow.core.contracts.upgrade import Difference
@@ -103,6 +117,7 @@ __all__ = [
     "STEP_SUCCESS",
     "Acknowledged",
     "AetherflowError",
+    "AppendsFiles",
     "AssetFile",
     "AssetPath",
     "Backoff",
@@ -124,14 +139,18 @@ __all__ = [
     "DbResource",
     "Difference",
     "DocumentKind",
+    "EntryKind",
+    "FileConnector",
     "Flag",
     "FlowMetaSpec",
     "FlowResult",
     "FlowSpec",
+    "HashesFiles",
     "HeldLock",
     "InsecureWhen",
     "JobInfo",
     "JobSpec",
+    "Lack",
     "LeaseLostError",
     "Ledger",
     "LimitExceededError",
@@ -147,8 +166,11 @@ __all__ = [
     "PlanInfo",
     "PlannedJob",
     "PlannedStep",
+    "PreparedFile",
     "Problem",
     "ProcessError",
+    "RemoteEntry",
+    "RemoteFileError",
     "RemoteFileMeta",
     "ReportTooLargeError",
     "ResolverMissingKeyError",
@@ -163,6 +185,8 @@ __all__ = [
     "RunInterruptedError",
     "RunUnknownError",
     "SameAs",
+    "SetsMode",
+    "SetsMtime",
     "Settings",
     "SpecError",
     "StateError",
@@ -179,7 +203,9 @@ __all__ = [
     "StepTimeoutError",
     "UndecidedStepError",
     "UsageError",
+    "UsesLocalFolder",
     "WorkspaceSpec",
+    "WritesTogether",
     "get_connector",
     "get_step",
     "hookimpl",
@@ -195,93 +221,41 @@ __all__ = [
 ]
 
 
+_ROWS = """
+base.claim_errors: ClaimBusyError ClaimedFileError ClaimsLostError
+base.errors: AetherflowError ChangedDefinitionError ConnectorError LeaseLostError LimitExceededError LockBusyError
+base.errors: OutputError PathError ProcessError ResolverMissingKeyError ResolverSyntaxError RunBusyError SpecError
+base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError UsageError
+base.problems: Problem
+base.run_id: new_run_id
+contracts.backoff: Backoff
+contracts.bundle_source: BundleSource BundleSourceConfig BundleSourceInit
+contracts.connector: ConnectorBase ConnectorInit Connectors RemoteFileMeta
+contracts.context: RunContext
+contracts.data_errors: ParquetSupportMissing ReportTooLargeError
+contracts.document_kind: DocumentKind
+contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunInfo StepInfo
+contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag InsecureWhen ResourceRef SameAs
+contracts.fields: StepInputs StepOutputs parse_bool
+contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
+contracts.hookspecs: hookimpl
+contracts.kinds.files: AppendsFiles EntryKind FileConnector HashesFiles PreparedFile RemoteEntry RemoteFileError
+contracts.kinds.files: SetsMode SetsMtime UsesLocalFolder WritesTogether
+contracts.lacks: Lack
+contracts.kinds.names: DbResource
+contracts.needs_person: Acknowledged NeedsPerson
+contracts.step: Step
+contracts.upgrade: Difference
+host.catalog: get_connector get_step list_connectors list_steps register_connector register_step
+host.installing: install_command
+host.require: require require_attr
+kernel.sequencing.run_errors: RunFailedError RunInterruptedError RunUnknownError
+kernel.yaml.flow: CleanupPolicy FlowMetaSpec FlowSpec JobSpec LockScope LocksSpec ResourceSpec StateSpec StepSpec
+kernel.yaml.flow: WorkspaceSpec
+runtime.environment.settings: Settings
+"""
 _LATE = {
-    **dict.fromkeys(("ClaimBusyError", "ClaimedFileError", "ClaimsLostError"), "base.claim_errors"),
-    **dict.fromkeys(
-        (
-            "AetherflowError",
-            "ChangedDefinitionError",
-            "ConnectorError",
-            "LeaseLostError",
-            "LimitExceededError",
-            "LockBusyError",
-            "OutputError",
-            "PathError",
-            "ProcessError",
-            "ResolverMissingKeyError",
-            "ResolverSyntaxError",
-            "RunBusyError",
-            "SpecError",
-            "StateError",
-            "StepCancelledError",
-            "StepError",
-            "StepInputError",
-            "StepTimeoutError",
-            "UndecidedStepError",
-            "UsageError",
-        ),
-        "base.errors",
-    ),
-    "Problem": "base.problems",
-    "new_run_id": "base.run_id",
-    "Backoff": "contracts.backoff",
-    **dict.fromkeys(("BundleSource", "BundleSourceConfig", "BundleSourceInit"), "contracts.bundle_source"),
-    **dict.fromkeys(("ConnectorBase", "ConnectorInit", "Connectors", "RemoteFileMeta"), "contracts.connector"),
-    "RunContext": "contracts.context",
-    **dict.fromkeys(("ParquetSupportMissing", "ReportTooLargeError"), "contracts.data_errors"),
-    "DocumentKind": "contracts.document_kind",
-    **dict.fromkeys(
-        ("JobInfo", "LockInfo", "Outcome", "PlanInfo", "PlannedJob", "PlannedStep", "RunInfo", "StepInfo"),
-        "contracts.events",
-    ),
-    **dict.fromkeys(
-        (
-            "AssetFile",
-            "AssetPath",
-            "ConnectorConfig",
-            "ConnectorOptions",
-            "Flag",
-            "InsecureWhen",
-            "ResourceRef",
-            "SameAs",
-            "StepInputs",
-            "StepOutputs",
-            "parse_bool",
-        ),
-        "contracts.fields",
-    ),
-    **dict.fromkeys(
-        ("Claim", "FlowResult", "HeldLock", "Ledger", "ResumableWriter", "STEP_SKIPPED", "STEP_SUCCESS", "StepResult"),
-        "contracts.handles",
-    ),
-    "hookimpl": "contracts.hookspecs",
-    "DbResource": "contracts.kinds.names",
-    **dict.fromkeys(("Acknowledged", "NeedsPerson"), "contracts.needs_person"),
-    "Step": "contracts.step",
-    "Difference": "contracts.upgrade",
-    **dict.fromkeys(
-        ("get_connector", "get_step", "list_connectors", "list_steps", "register_connector", "register_step"),
-        "host.catalog",
-    ),
-    "install_command": "host.installing",
-    **dict.fromkeys(("require", "require_attr"), "host.require"),
-    **dict.fromkeys(("RunFailedError", "RunInterruptedError", "RunUnknownError"), "kernel.sequencing.run_errors"),
-    **dict.fromkeys(
-        (
-            "CleanupPolicy",
-            "FlowMetaSpec",
-            "FlowSpec",
-            "JobSpec",
-            "LockScope",
-            "LocksSpec",
-            "ResourceSpec",
-            "StateSpec",
-            "StepSpec",
-            "WorkspaceSpec",
-        ),
-        "kernel.yaml.flow",
-    ),
-    "Settings": "runtime.environment.settings",
+    name: module for module, _, names in (row.partition(":") for row in _ROWS.splitlines()) for name in names.split()
 }
 """Modules of the names, imported on first access: a plugin's module, or a limited child, pays for what it uses."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import SendsTogether
 from aetherflow_builtins_transfer.connectors.files.session import FileSession
 from aetherflow_builtins_transfer.connectors.sftp.login import SshLogin
 from aetherflow_builtins_transfer.connectors.sftp.settings import Config, Options
@@ -28,7 +28,7 @@ class _Opening:
         self._transport.close()
 
 
-class SftpConnector(FileConnector[Config, Options]):
+class SftpConnector(SendsTogether[Config, Options]):
     """Files on an SSH server.
 
     Paths are absolute, or relative to the login folder. The server's host key is checked before anything is sent to
@@ -47,7 +47,6 @@ class SftpConnector(FileConnector[Config, Options]):
     """
 
     requires = ("paramiko",)
-    BATCHES = True
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
+from aetherflow.core.api import EntryKind, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
     LOOKS,

@@ -14,9 +14,11 @@ from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.base.typed import typed_here
+from aetherflow.core.checks.lacks import named, unwritten
 from aetherflow.core.checks.view import Part, jobs, resources, steps
 from aetherflow.core.contracts.fields import ResourceRef
 from aetherflow.core.contracts.kinds.names import ARCHIVE, SAFE_ARCHIVE_DRIVERS
+from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.first_party import extra_for
@@ -63,6 +65,8 @@ class _Plugins:
         self.snapshot = snapshot
         self.problems = problems
         self.kinds: dict[str, Any] = {}
+        self.classes: dict[str, Any] = {}
+        """The connector classes of the resources, as far as they could be loaded."""
 
     def check(self) -> None:
         for resource in resources(self.document.data):
@@ -93,6 +97,9 @@ class _Plugins:
         except PluginError as error:
             self._plugin_error(error, (*resource.path, "driver"), "semantic:unknown_connector")
             return
+        self.classes[resource.name or ""] = cls
+        for lack in unwritten(cls):
+            self._lack(lack, cls, f"{kind}.{driver}", (*resource.path, "driver"))
         for section, model in models_of(cls):
             self._bind(model, resource.data.get(section, {}), (*resource.path, section))
 
@@ -156,7 +163,7 @@ class _Plugins:
     def _inputs(self, cls: Any, inputs: dict[str, Any], path: DocPath) -> None:
         if cls.Inputs is not None:
             self._bind(cls.Inputs, inputs, path, cls.problem_codes)
-            self._resource_names(cls.Inputs, inputs, path)
+            self._resource_names(cls, inputs, path)
         for missing in sorted(cls.required_inputs - inputs.keys()):
             self._add(
                 "AF1102", f"{format_path(path)} lacks the key {missing!r}", path, "schema:missing", f"add `{missing}:`"
@@ -185,20 +192,33 @@ class _Plugins:
                 return False
         return has_template(value) if isinstance(value, str | list) else False
 
-    def _resource_names(self, model: type[BaseModel], inputs: Mapping[str, Any], path: DocPath) -> None:
-        for name, ref in _resource_fields(model):
+    def _resource_names(self, cls: Any, inputs: Mapping[str, Any], path: DocPath) -> None:
+        for name, ref in _resource_fields(cls.Inputs):
             value = inputs.get(name)
             if not isinstance(value, str) or has_template(value):
                 continue
             here = (*path, name)
-            same_kind = [known for known, kind in self.kinds.items() if kind == ref.kind]
+            same_kind = [known for known, kind in self.kinds.items() if ref.kind in (None, kind)]
             if value not in self.kinds:
-                fix = did_you_mean(value, same_kind, what=f"resources of kind {ref.kind}")
+                what = "resources" if ref.kind is None else f"resources of kind {ref.kind}"
+                fix = did_you_mean(value, same_kind, what=what)
                 self._add("AF1209", f"no resource {value!r} in this flow", here, "semantic:unknown_resource", fix)
-            elif self.kinds[value] != ref.kind:
+            elif ref.kind not in (None, self.kinds[value]):
                 message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
                 fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
                 self._add("AF1210", message, here, "semantic:resource_kind", fix)
+            elif isinstance(connector := self.classes.get(value), type):
+                for lack in cls.lacks(inputs, connector, name):
+                    self._lack(lack, connector, f"resource {value!r}", here)
+
+    def _lack(self, lack: Lack, connector: Any, what: str, path: DocPath) -> None:
+        """Report what a connector class lacks, by the class's place."""
+        message, at = f"{what}: {named(connector)} {lack.text}", self.document.source.value(path)
+        if lack.refused:
+            self._add("AF2106", message, path, "semantic:connector_lacks", "add it to the class")
+        else:
+            fix = "add it to the class, or accept this"
+            self.problems.add(Problem("AF2107", message, at, format_path(path), "semantic:weaker", fix, "warning"))
 
     def _not_evaluated(self, what: str, path: DocPath) -> None:
         message = f"{what} is not known: it may be one of the folder plugins beside the flow, which are not evaluated"

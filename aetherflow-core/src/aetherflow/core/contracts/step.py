@@ -13,6 +13,7 @@ from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.written import plain, validated
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.upgrade import Difference
 
 
@@ -98,6 +99,15 @@ class Step(ABC, Generic[InputsT]):
         """Warnings of `validate` about raw inputs that are allowed but hardly intended. Has no side effects."""
         del inputs
         return []
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
+        """What the connector class of the resource that input `of` names lacks for these raw inputs.
+
+        For `validate`: what is refused there is an error, a weaker promise a warning. Has no side effects.
+        """
+        del inputs, connector, of
+        return ()
 
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
