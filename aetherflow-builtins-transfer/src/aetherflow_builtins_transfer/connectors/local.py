@@ -118,9 +118,20 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class LocalShareSession(LocalSession):
-    """A local folder as a share, whose files have no permission bits."""
+    """Local folders as shares, which come into being with what is made in them. Files have no permission bits."""
 
     chmod = FileSession.chmod
+
+    def mkdir(self, path: str) -> None:
+        self._share(path)
+        super().mkdir(path)
+
+    def store(self, path: str, offset: int, read: Read) -> None:
+        self._share(path)
+        super().store(path, offset, read)
+
+    def _share(self, path: str) -> None:
+        self._in("/" + path.strip("/").partition("/")[0]).mkdir(mode=0o700, exist_ok=True)
 
 
 class LocalFolderFiles(PooledFiles[ConfigT, OptionsT]):

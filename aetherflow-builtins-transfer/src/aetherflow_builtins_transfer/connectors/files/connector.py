@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aetherflow.core.api import PreparedFile, RemoteEntry, RemoteFileMeta, ResumableWriter
 from aetherflow_builtins_transfer.connectors.files.options import ConfigT, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
+from aetherflow_builtins_transfer.connectors.files.peer import OwnErrors, PeerConnector
 from aetherflow_builtins_transfer.connectors.files.session import FileSession
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.moving.download import Check, PartFile
@@ -35,27 +35,30 @@ class PooledFiles(PeerConnector[ConfigT, OptionsT]):
         return self.run("looking at", path, lambda session: session.stat(place, follow=follow))
 
     def read(self, path: str, sink: Callable[[bytes], object], *, offset: int = 0, limit: int | None = None) -> None:
-        place, stops = self.at(path), self._stops
+        place, stops, own = self.at(path), self._stops, OwnErrors()
 
         def take(data: bytes) -> None:
-            sink(data)
+            with own:
+                sink(data)
             self.pace(len(data), stops)
 
-        self.run("reading", path, lambda session: session.fetch(place, offset, limit, take))
+        self.run("reading", path, lambda session: session.fetch(place, offset, limit, take), own)
 
     def write(self, path: str, source: Callable[[int], bytes]) -> None:
         self.append(path, source, 0)
 
     def append(self, path: str, source: Callable[[int], bytes], offset: int) -> None:
         """As `AppendsFiles`."""
-        place, stops = self.at(path), self._stops
+        place, stops, own = self.at(path), self._stops, OwnErrors()
 
         def give(size: int) -> bytes:
-            if data := source(size):
+            with own:
+                data = source(size)
+            if data:
                 self.pace(len(data), stops)
             return data
 
-        self.run("writing", path, lambda session: session.store(place, offset, give))
+        self.run("writing", path, lambda session: session.store(place, offset, give), own)
 
     def rename(self, old: str, new: str, *, overwrite: bool = True) -> None:
         source, target = self.at(old), self.at(new)

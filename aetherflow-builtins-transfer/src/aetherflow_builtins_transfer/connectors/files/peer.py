@@ -29,6 +29,19 @@ SOUND: frozenset[Kind] = frozenset({"missing", "exists", "denied"})
 """Kinds of errors after which a session is still usable; after any other it is closed."""
 
 
+class OwnErrors:
+    """Remembers what a caller's own function raised, which goes through unchanged: `with own: sink(data)`."""
+
+    def __init__(self) -> None:
+        self.raised: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        self.raised = error
+
+
 class PeerConnector(FileConnector[ConfigT, OptionsT]):
     """A server that is used through sessions. Thread-safe: each working thread has its own session."""
 
@@ -151,14 +164,19 @@ class PeerConnector(FileConnector[ConfigT, OptionsT]):
         with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
             yield session
 
-    def run(self, action: str, what: str, work: Callable[[FileSession], T]) -> T:
-        """Do one piece of work in a session, once. Raises RemoteError, `unsent` if there was no session."""
+    def run(self, action: str, what: str, work: Callable[[FileSession], T], own: OwnErrors | None = None) -> T:
+        """Do one piece of work in a session, once.
+
+        Raises RemoteError, `unsent` if there was no session; or what `own` has seen.
+        """
         stops, began = self._stops, False
         try:
             with self.a_session() as session:
                 began = True
                 return work(session)
         except Exception as error:
+            if own is not None and error is own.raised and self._stops == stops:
+                raise
             failure = self._failure(error, f"{action} {what}", stops, unsent=not began)
             if failure is error:
                 raise

@@ -123,6 +123,7 @@ class PysmbSession(FileSession):
 
     def remove(self, path: str) -> None:
         share, rest = _split(path)
+        self.stat(path, follow=False)  # the library deletes what matches, and is content with nothing
         patiently(lambda: self._smb.deleteFiles(share, rest, timeout=self._wait), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:
