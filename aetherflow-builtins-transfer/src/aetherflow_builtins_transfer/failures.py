@@ -30,6 +30,13 @@ _ERRNO: dict[int, Kind] = {
     errno.EBADF: "lost",
 }
 
+_CLASSES: dict[type[OSError], Kind] = {
+    FileNotFoundError: "missing",
+    NotADirectoryError: "missing",
+    FileExistsError: "exists",
+    PermissionError: "denied",
+}
+
 
 class Fault(NamedTuple):
     """A classified error: its kind, its message on one line, and a cause with specific advice."""
@@ -75,9 +82,11 @@ class LostError(RemoteError):
 
 def kind_of_os_error(error: OSError) -> Kind:
     """The kind of an OSError, from the operating system or a library."""
-    if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror):
+    if isinstance(error, TimeoutError | ConnectionError | socket.gaierror):
         return "lost"
-    return _ERRNO.get(error.errno or 0, "other")
+    if error.errno is None:  # raised by a program, such as a connector
+        return next((kind for cls, kind in _CLASSES.items() if isinstance(error, cls)), "other")
+    return _ERRNO.get(error.errno, "other")
 
 
 def os_fault(error: OSError) -> Fault:

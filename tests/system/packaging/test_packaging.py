@@ -414,6 +414,20 @@ def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_p
     run_own_tests(environment, plugin)
 
 
+@pytest.mark.slow
+def test_the_example_of_a_connector_for_files_works(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """Three connectors and no step: the built-in steps move files from one to the other; its types are strict."""
+    plugin, built = tmp_path / "plugin", tmp_path / "built"
+    shutil.copytree(ROOT / "docs/examples/plugins/acme-remote", plugin, ignore=shutil.ignore_patterns("__pycache__"))
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-remote[test]", "mypy")
+    drivers = {"acme_remote:ftp", "acme_remote:memory", "acme_remote:s3"}
+    assert listed(environment, tmp_path, "acme-remote") == drivers
+    run_own_tests(environment, plugin)
+    typed = run([environment / "bin/python", "-m", "mypy", "--strict", "--cache-dir", tmp_path / "mypy", "src"], plugin)
+    assert typed.returncode == 0, typed.stdout
+
+
 def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "aetherflow"), "plugins", "new", "acme-fsspec"]
     done = warm.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -128,5 +128,6 @@ class FileSteps(ConnectorSuite):
         """It names the resource and the path, and no part stays behind."""
         ran = self._run(flow, place, self._step("download", files=[f"{remote}/gone"], dest_dir="got"))
         assert ran.error is not None
-        assert "peer" in ran.error.message
-        assert f"{remote}/gone" in ran.error.message
+        told = f"{ran.error}"
+        assert "resource peer" in told
+        assert f"{remote}/gone" in told
