@@ -23,7 +23,7 @@ class FileSteps(ConnectorSuite):
         """A project for flows with a resource `peer`."""
         missing = sorted({*STEPS} - {*list_steps()})
         if missing:
-            pytest.skip("needs the built-in steps for files: pip install aetherflow-builtins-transfer")
+            pytest.skip("needs aetherflow-builtins-transfer, whose steps it runs")
         return FlowProject(tmp_path / "flow")
 
     def _run(self, flow: FlowProject, place: Path, *steps: dict[str, Any], run_id: str | None = None) -> Ran:
