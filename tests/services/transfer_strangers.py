@@ -59,6 +59,9 @@ class Primitives(FileConnector[Config, Options]):
     def split(self, path: str) -> tuple[str, str]:
         return self._inner.split(path)
 
+    def identity(self, path: str) -> str:
+        return self._inner.identity(path)
+
     def entries(self, folder: str) -> list[RemoteEntry]:
         return self._inner.entries(folder)
 

@@ -1,5 +1,6 @@
 """Tests of the primitives of the contract `FileConnector`."""
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from aetherflow.core.testing.connector import ConnectorSuite
-from aetherflow.core.testing.file_content import LARGE, OwnError, content, put, raises
+from aetherflow.core.testing.file_content import LARGE, OwnError, content, put, raises, source_of
 
 
 class FilePrimitives(ConnectorSuite):
@@ -88,15 +89,24 @@ class FilePrimitives(ConnectorSuite):
         assert content(peer, peer.join(remote, "old")) == b"old"
 
     def test_threads_do_not_mix_their_files(self, peer: Any, remote: str) -> None:
-        """Four at once write and read files of their own."""
+        """Four at once write and read files of their own, a piece of each in turn where the connector lets them."""
         failures: list[BaseException] = []
+        turn = threading.Barrier(4)
+
+        def in_turn(give: Callable[[int], bytes]) -> Callable[[int], bytes]:
+            def wait(most: int) -> bytes:
+                with contextlib.suppress(threading.BrokenBarrierError):  # one waits for the other: that is allowed
+                    turn.wait(0.2)
+                return give(most)
+
+            return wait
 
         def work(number: int) -> None:
             try:
-                for turn in range(3):
-                    data = bytes([number * 3 + turn]) * 400_000
+                for again in range(3):
+                    data = bytes([number * 3 + again]) * 400_000
                     path = peer.join(remote, f"{number}")
-                    put(peer, path, data)
+                    peer.write(path, in_turn(source_of(data, 1 << 16)))
                     same = content(peer, path) == data  # not in the assert: pytest would compare for hours
                     assert same, f"file {number} has another content"
                     assert peer.stat(path).size == 400_000
