@@ -62,13 +62,13 @@ def _entry(name: str, obj: Any) -> Iterator[str]:
     yield f"### {name}\n"
     if inspect.isclass(obj) and issubclass(obj, BaseException):
         exits = getattr(obj, "exit_code", 1)
-        yield f"{_doc(obj)} Code {obj.code}, exit code {exits}.\n" if hasattr(obj, "code") else f"{_doc(obj)}\n"
+        yield f"{doc_of(obj)} Code {obj.code}, exit code {exits}.\n" if hasattr(obj, "code") else f"{doc_of(obj)}\n"
     elif inspect.isclass(obj):
-        yield f"{_doc(obj)}\n"
+        yield f"{doc_of(obj)}\n"
         yield from _members(obj)
     elif inspect.isroutine(obj):
-        yield _code(_wrapped(_signature(name, obj)))
-        yield f"{_doc(obj)}\n"
+        yield _code(_wrapped(signature_of(name, obj)))
+        yield f"{doc_of(obj)}\n"
     else:
         yield f"{_TOLD[name] if name in _TOLD else f'`{_plain(obj)}`'}\n"
 
@@ -82,8 +82,8 @@ def _members(cls: type) -> Iterator[str]:
             function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
             if name.startswith("_") or not inspect.isfunction(function):
                 continue
-            shown = name if isinstance(member, property) else _signature(name, function)
-            lines.append(f"- `{shown}`: {indent(_doc(function), '  ').strip()}")
+            shown = name if isinstance(member, property) else signature_of(name, function)
+            lines.append(f"- `{shown}`: {indent(doc_of(function), '  ').strip()}")
     if lines:
         yield "\n".join(lines) + "\n"
 
@@ -94,7 +94,7 @@ def _fields(cls: type) -> Iterator[tuple[str, Any]]:
             yield name, kind
 
 
-def _signature(name: str, function: Any) -> str:
+def signature_of(name: str, function: Any) -> str:
     signature = inspect.signature(function)
     shown = [parameter for parameter in signature.parameters.values() if parameter.name not in ("self", "cls")]
     return _type(f"{name}{signature.replace(parameters=shown)}")
@@ -131,7 +131,7 @@ def _code(text: str) -> str:
     return f"```text\n{text}\n```\n"
 
 
-def _doc(obj: Any) -> str:
+def doc_of(obj: Any) -> str:
     """The docstring as text of a page; an example in it becomes a block."""
     text = inspect.cleandoc(obj.__doc__ or "")
     plain, _, example = text.partition("\nExample:\n")

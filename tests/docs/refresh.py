@@ -12,6 +12,7 @@ from pathlib import Path
 
 from docs_api import API_PAGE, api_page
 from docs_catalogue import CATALOG, catalogue
+from docs_kinds import KINDS_PAGE, kinds_page
 from docs_pages import (
     HISTORY,
     Block,
@@ -66,6 +67,7 @@ def replace(page: Path, mark: str, text: str) -> None:
 if __name__ == "__main__":
     CATALOG.write_text(catalogue(), encoding="utf-8")
     API_PAGE.write_text(api_page(), encoding="utf-8")
+    KINDS_PAGE.write_text(kinds_page(), encoding="utf-8")
     replace(STATE_PAGE, STATE_MARK, state_tables())
     replace(TRANSITIONS_PAGE, TRANSITIONS_MARK, transitions())
     ROOMS_PAGE.write_text(with_rooms(ROOMS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -10,6 +10,7 @@ import pytest
 from aetherflow.core.testing import FlowProject
 from aetherflow.core.testing.project import Ran
 from services import Smbd, Sshd
+from transfer_strangers import KIND, STRANGERS
 
 DRIVERS = ("sftp.local", "sftp.paramiko", "smb.local", "smb.smbclient", "smb.pysmb")
 
@@ -63,8 +64,9 @@ class Peer:
         }
 
     def step(self, what: str, step_id: str | None = None, **inputs: Any) -> dict[str, Any]:
-        """A step `KIND_WHAT_files` of the resource."""
-        return {"id": step_id or what, "type": f"{self.kind}_{what}_files", "inputs": {"resource": "peer"} | inputs}
+        """A step `KIND_WHAT_files` of the resource, of another kind `remote_WHAT`."""
+        step_type = f"{self.kind}_{what}_files" if self.kind in ("sftp", "smb") else f"remote_{what}"
+        return {"id": step_id or what, "type": step_type, "inputs": {"resource": "peer"} | inputs}
 
     def run(self, *steps: Mapping[str, Any]) -> Ran:
         """Run steps; a failed run is returned, not raised."""
@@ -88,7 +90,10 @@ def build_peer(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Pee
     kind, _, driver = name.partition(".")
     unique = tmp_path.name.replace("[", "_").replace("]", "_")
     project = FlowProject(tmp_path / "project")
-    if driver == "local":
+    if driver in STRANGERS:
+        root = tmp_path / "server"
+        base, disk, resource = unique, root / unique, {"kind": KIND, "driver": driver, "config": {"root": str(root)}}
+    elif driver == "local":
         root = tmp_path / "server"
         share: dict[str, Any] = {"share": "data"} if kind == "smb" else {}
         base, disk = (unique, root / "data" / unique) if kind == "smb" else (unique, root / unique)

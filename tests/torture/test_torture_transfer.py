@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
@@ -128,7 +128,7 @@ SIZE = 300_000
 OLD, NEW = b"old" * 1000, bytes(range(256)) * (SIZE // 256)
 LIMIT_SECONDS = 1.0
 """Connect and idle limit of every case."""
-Make = Callable[[int], FileConnector[Any, Any]]
+Make = Callable[[int], PooledFiles[Any, Any]]
 
 
 def cuts(total: int) -> list[int]:
@@ -152,7 +152,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[tuple[str, int, Make, Path,
         options |= {"banner_timeout_seconds": LIMIT_SECONDS, "auth_timeout_seconds": LIMIT_SECONDS}
         options |= {"channel_timeout_seconds": LIMIT_SECONDS}
 
-        def make(to: int) -> FileConnector[Any, Any]:
+        def make(to: int) -> PooledFiles[Any, Any]:
             config = sftp_resource(sshd, to)["config"]
             return SftpConnector(ConnectorInit("partner", "sftp", "paramiko", config, options))
 
@@ -160,10 +160,10 @@ def wire(request: pytest.FixtureRequest) -> Iterator[tuple[str, int, Make, Path,
         smbd: Smbd = request.getfixturevalue("smbd" if request.param == "smbclient" else "smbd_old")
         disk, port, base = smbd.root / "cuts", smbd.port, "cuts"
 
-        def make(to: int) -> FileConnector[Any, Any]:
+        def make(to: int) -> PooledFiles[Any, Any]:
             config = smb_resource(smbd, request.param, to)["config"]
             cls: Any = SmbClientConnector if request.param == "smbclient" else PysmbConnector
-            connector: FileConnector[Any, Any] = cls(ConnectorInit("partner", "smb", request.param, config, options))
+            connector: PooledFiles[Any, Any] = cls(ConnectorInit("partner", "smb", request.param, config, options))
             return connector
 
     disk.mkdir()
@@ -213,7 +213,7 @@ PHASES = 3
 
 
 def attempt(
-    connector: FileConnector[Any, Any], operation: str, source: Path, target: Path, base: str
+    connector: PooledFiles[Any, Any], operation: str, source: Path, target: Path, base: str
 ) -> tuple[ConnectorError | None, float]:
     """One transfer; the error, if there was one, and how long it took."""
     started = time.monotonic()

@@ -1,12 +1,13 @@
 """The bundle sources `sftp` and `smb`: a bundle in a folder on a server."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import Field
 
 from aetherflow.core.api import BundleSource, BundleSourceConfig, ConnectorError, RemoteFileMeta
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.moving.files import Files
+from aetherflow_builtins_transfer.moving.serving import files_of
 
 
 class Config(BundleSourceConfig):
@@ -17,10 +18,9 @@ class RemoteFolder(BundleSource[Config]):
     """The base class of both sources. Links are refused, because their targets are not part of the folder."""
 
     @property
-    def peer(self) -> FileConnector[Any, Any]:
-        """The connector that fetches the files."""
-        found: FileConnector[Any, Any] = self.connector
-        return found
+    def peer(self) -> Files:
+        """The files at the peer."""
+        return files_of(self.connector)
 
     def list(self) -> Iterator[RemoteFileMeta]:
         """Yield every file below the folder, with size and time; ConnectorError for links and special files."""

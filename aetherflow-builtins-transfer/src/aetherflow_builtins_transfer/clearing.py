@@ -4,8 +4,8 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from aetherflow.core.api import ClaimBusyError, ConnectorError, RunContext, StepCancelledError, StepError
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
+from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative
 from aetherflow_builtins_transfer.records import RemoteFile
@@ -21,9 +21,7 @@ class Clearing:
     would fail. If the step fails later, its message names the run that has the cleared files.
     """
 
-    def __init__(
-        self, ctx: RunContext, peer: FileConnector[Any, Any], move_to: str | None, workers: Parallelism
-    ) -> None:
+    def __init__(self, ctx: RunContext, peer: Files, move_to: str | None, workers: Parallelism) -> None:
         self._ctx, self._peer, self._move_to, self._workers = ctx, peer, move_to, workers
         self._gone: set[str] = set()
         self._held: Container[str] = ()
@@ -78,7 +76,7 @@ class Clearing:
 
     def _is_there(self, file: RemoteFile, facts: dict[str, Any]) -> bool:
         """False if it was cleared before; RemoteError if what is there is not what was brought."""
-        found = self._peer.find(file.path)
+        found = self._peer.look(file.path)
         if found is None:
             self._gone.add(file.path)
             return False
@@ -98,7 +96,7 @@ class Clearing:
         if not self._is_there(file, facts):  # checked again: with many files the first check was long ago
             return
         if self._move_to is None:
-            self._peer.delete(file.path)
+            self._peer.remove(file.path)
         else:
             try:
                 self._peer.rename(file.path, self.target(file), overwrite=False)

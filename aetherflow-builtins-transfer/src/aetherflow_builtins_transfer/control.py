@@ -2,10 +2,10 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from aetherflow.core.api import ResumableWriter, open_file
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.records import ControlFile
 
 MOST_BYTES = 64 * 1024
@@ -34,9 +34,7 @@ def control_text(control: ControlFile, local: Path, name: str, sha256: str, head
         return f"{rows_of(file, header_rows)}\n".encode()
 
 
-def check_control(
-    control: ControlFile, peer: FileConnector[Any, Any], path: str, arrived: ResumableWriter, header_rows: int
-) -> None:
+def check_control(control: ControlFile, peer: Files, path: str, arrived: ResumableWriter, header_rows: int) -> None:
     """Compare a downloaded file with its control file; RemoteError if that is missing, unreadable or different."""
     side = f"{path}.{control}"
     found = peer.stat(side)

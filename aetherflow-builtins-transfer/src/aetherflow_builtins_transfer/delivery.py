@@ -18,13 +18,13 @@ from typing import Any
 
 from aetherflow.core.api import RunContext, StepInputError
 from aetherflow_builtins_transfer.afterwards import delete_or_move, facts_of, is_noted
-from aetherflow_builtins_transfer.batches import in_batches
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
-from aetherflow_builtins_transfer.connectors.files.upload_batch import LARGEST, SmallFile
 from aetherflow_builtins_transfer.control import control_text, sha256_of
 from aetherflow_builtins_transfer.failures import RemoteError
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Deliveries, Seen
+from aetherflow_builtins_transfer.moving.batches import in_batches
+from aetherflow_builtins_transfer.moving.files import Files
+from aetherflow_builtins_transfer.moving.upload_batch import LARGEST, SmallFile
 from aetherflow_builtins_transfer.parallel import Outcome, Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import is_part, part_key, part_name
 from aetherflow_builtins_transfer.records import After, ControlFile
@@ -58,7 +58,7 @@ class Delivery:
     """One step's delivery to one resource."""
 
     ctx: RunContext
-    peer: FileConnector[Any, Any]
+    peer: Files
     resource: str
     plan: Plan
     _delivered: dict[str, Seen] = field(default_factory=dict, init=False)
@@ -156,22 +156,22 @@ class Delivery:
         batches = in_batches([(item, self._found[item.target].st_size) for item in items if self._is_new(item)])
         if not batches:
             return {}
-        for folder in {self.peer.parent(self.peer.at(item.target)) for batch in batches for item in batch}:
+        for folder in {self.peer.split(item.target)[0] for batch in batches for item in batch}:
             if not self._names[folder]:
                 with contextlib.suppress(RemoteError):  # each file then tells for itself
-                    self.peer.mkdir_recursive(folder)
+                    self.peer.make_folders(folder)
         outcome = run_all(self.ctx, batches, self._deliver_batch, plan.parallelism, total, progress)
         return {target: facts for _, done in outcome.done for target, facts in done.items()}
 
     def _is_new(self, item: UploadItem) -> bool:
-        found, place = self._found.get(item.target), self.peer.at(item.target)
+        found = self._found.get(item.target)
         return (
             found is not None
             and found.st_size <= LARGEST
             and item.target not in self._delivered
             and self._journal.get(item.target) is None
-            and not self._was_there(place, self.peer.name_of(place))
-            and not self._was_there(place, self._usable(item, item.target) or "")
+            and not self._was_there(item.target)
+            and not self._was_there(item.target, self._usable(item, item.target) or "")
         )
 
     def _deliver_batch(self, batch: Sequence[UploadItem], progress: Progress) -> dict[str, dict[str, Any]]:
@@ -240,7 +240,7 @@ class Delivery:
                 item.local,
                 item.target,
                 key=self._key(item.target, found),
-                resume=self._was_there(self.peer.at(item.target), self._usable(item, item.target) or ""),
+                resume=self._was_there(item.target, self._usable(item, item.target) or ""),
                 verify=self.plan.verify_sha256,
                 preserve_mtime=self.plan.preserve_mtime,
                 mode=self.plan.mode,
@@ -260,9 +260,8 @@ class Delivery:
 
         An attempt that was cut off between rename and SUCCESS leaves that; so nothing is delivered twice.
         """
-        place = self.peer.at(item.target)
-        look = item.target in self._doubtful or self._was_there(place, self.peer.name_of(place))
-        found = self.peer.find(item.target) if look else None
+        look = item.target in self._doubtful or self._was_there(item.target)
+        found = self.peer.look(item.target) if look else None
         if found is None:
             return None
         if found.is_dir:
@@ -275,8 +274,10 @@ class Delivery:
             raise self.peer.error("exists", f"{item.target} exists, and is another file", "overwrite: true replaces it")
         return None
 
-    def _was_there(self, place: str, name: str) -> bool:
-        return name.casefold() in self._names.get(self.peer.parent(place), ())
+    def _was_there(self, target: str, name: str | None = None) -> bool:
+        """Whether the folder of `target` had its name at the start, or another `name`."""
+        folder, own = self.peer.split(target)
+        return (own if name is None else name).casefold() in self._names.get(folder, ())
 
     def _owner(self, target: str) -> str:
         """The key that names this step's unfinished files for one target, the same in every run."""
@@ -290,18 +291,18 @@ class Delivery:
         folders: dict[str, dict[str, str | None]] = {}
         for item in items:
             for target in (item.target, *(f"{item.target}.{each}" for each in self.plan.control_files)):
-                place = self.peer.at(target)
-                begin = part_name(self.peer.name_of(place), self._owner(target)).removesuffix(".part")
-                folders.setdefault(self.peer.parent(place), {})[begin] = self._usable(item, target)
+                folder, name = self.peer.split(target)
+                begin = part_name(name, self._owner(target)).removesuffix(".part")
+                folders.setdefault(folder, {})[begin] = self._usable(item, target)
         for folder, usable in folders.items():
             names = self.peer.names_in(folder)
             self._names[folder] = frozenset(map(str.casefold, names))
             for name in filter(is_part, names):
                 begin = name.removesuffix(".part").rpartition("-")[0]
                 if begin in usable and name != usable[begin]:
-                    self.peer.remove_leftover(folder, name)
+                    self.peer.remove(self.peer.join(folder, name))
 
     def _usable(self, item: UploadItem, target: str) -> str | None:
         """Name of the unfinished file for this target that this delivery can continue."""
         found = self._found.get(item.target)
-        return None if found is None else part_name(self.peer.name_of(self.peer.at(target)), self._key(target, found))
+        return None if found is None else part_name(self.peer.split(target)[1], self._key(target, found))

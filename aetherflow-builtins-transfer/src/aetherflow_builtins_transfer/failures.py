@@ -5,10 +5,10 @@ import logging
 import socket
 from typing import Literal, NamedTuple
 
-from aetherflow.core.api import ConnectorError
+from aetherflow.core.api import RemoteFileError
 
-Kind = Literal["missing", "exists", "denied", "lost", "other"]
-"""`lost`: the connection failed or broke, and the outcome of the request is unknown."""
+Kind = Literal["missing", "exists", "denied", "lost", "stopped", "other"]
+"""Those of `RemoteFileError`. `lost`: the connection failed or broke, and the outcome of the request is unknown."""
 
 Cause = Literal["", "unreachable", "login", "protection"]
 """A cause that has more specific advice than the kind."""
@@ -30,6 +30,13 @@ _ERRNO: dict[int, Kind] = {
     errno.EBADF: "lost",
 }
 
+_CLASSES: dict[type[OSError], Kind] = {
+    FileNotFoundError: "missing",
+    NotADirectoryError: "missing",
+    FileExistsError: "exists",
+    PermissionError: "denied",
+}
+
 
 class Fault(NamedTuple):
     """A classified error: its kind, its message on one line, and a cause with specific advice."""
@@ -39,17 +46,31 @@ class Fault(NamedTuple):
     cause: Cause = ""
 
 
-class RemoteError(ConnectorError):
+class RemoteError(RemoteFileError):
     """A file operation failed on the server or on the way to it. The message starts with `resource`, if given."""
 
-    def __init__(self, message: str, *, kind: Kind = "other", fix: str = "", resource: str = "") -> None:
-        super().__init__(f"{resource}: {message}" if resource else message, fix=fix)
-        self.kind = kind
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Kind = "other",
+        fix: str = "",
+        resource: str = "",
+        reason: str = "",
+        unsent: bool = False,
+    ) -> None:
+        text = f"{resource}: {message}" if resource else message
+        super().__init__(text, kind=kind, fix=fix, reason=reason, unsent=unsent)
         self.names_resource = bool(resource)
+        self.stands_alone = self.names_resource and not reason
+        """Whether the message tells all, and is no part of a larger one."""
 
 
 class InterruptedTransferError(RemoteError):
     """The transfer was ended because the run is being stopped."""
+
+    def __init__(self, message: str, *, resource: str = "") -> None:
+        super().__init__(message, kind="stopped", resource=resource)
 
 
 class LostError(RemoteError):
@@ -61,9 +82,11 @@ class LostError(RemoteError):
 
 def kind_of_os_error(error: OSError) -> Kind:
     """The kind of an OSError, from the operating system or a library."""
-    if isinstance(error, TimeoutError | ConnectionError | EOFError | socket.gaierror):
+    if isinstance(error, TimeoutError | ConnectionError | socket.gaierror):
         return "lost"
-    return _ERRNO.get(error.errno or 0, "other")
+    if error.errno is None:  # raised by a program, such as a connector
+        return next((kind for cls, kind in _CLASSES.items() if isinstance(error, cls)), "other")
+    return _ERRNO.get(error.errno, "other")
 
 
 def os_fault(error: OSError) -> Fault:

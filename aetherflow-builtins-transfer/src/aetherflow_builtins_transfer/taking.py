@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from aetherflow.core.api import ClaimBusyError, ResumableWriter, RunContext, StepError, open_file
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
+from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.parallel import Progress
 from aetherflow_builtins_transfer.pickups import OnUnfinished, PickUps, TakenReport, TakenVersion, told_apart
 from aetherflow_builtins_transfer.records import RemoteFile
@@ -41,7 +41,7 @@ class Taking:
     def __init__(
         self,
         ctx: RunContext,
-        peer: FileConnector[Any, Any],
+        peer: Files,
         picks: PickUps,
         journal: Journal,
         *,
@@ -68,7 +68,7 @@ class Taking:
         earlier = self._picks.unfinished(file.path)
         if not earlier:
             return [file]
-        found = self._peer.find(file.path)
+        found = self._peer.look(file.path)
         gone = [each for each in earlier if found is None or not each.seen.same_as(found.size, found.mtime)]
         if any(each.is_ours for each in gone):
             found = None  # this attempt repeats one that had moved it: what has its name now is for the next run
@@ -91,7 +91,7 @@ class Taking:
             return Requested(file, key, "bring", claims)
         exact = file
         if not _is_exact(file):
-            found = self._peer.find(path)
+            found = self._peer.look(path)
             if found is None and self._picks.is_known(path) and self._journal.get(key) is None:
                 return Requested(file, key, "known" if self._is_once(file) else "bring", claims)
             if found is not None:
@@ -105,7 +105,7 @@ class Taking:
             return Requested(file, key, "bring", claims, taken)
         if standing == "unfinished" and self._leaves:
             return Requested(file, key, "unfinished", claims, taken)
-        there = self._peer.find(path)
+        there = self._peer.look(path)
         is_there = there is not None and taken.seen.same_as(there.size, there.mtime)
         if not taken.is_ours:
             self._told.add(f"taken over from run {taken.run_id}, which did not finish", path)

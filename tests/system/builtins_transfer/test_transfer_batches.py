@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
+from aetherflow_builtins_transfer.moving.files import Files
 from services import Sshd
 from transfer_peers import Peer, build_peer
 
@@ -95,9 +95,9 @@ def test_what_a_server_does_in_the_middle_of_a_batch_leaves_nothing(
 def test_a_server_without_the_extension_that_replaces_takes_them_too(
     ssh: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aetherflow_builtins_transfer.connectors.files.upload import TransferResult, Upload
     from aetherflow_builtins_transfer.connectors.sftp import batch as sftp_batch
     from aetherflow_builtins_transfer.connectors.sftp import client as sftp_client
+    from aetherflow_builtins_transfer.moving.upload import TransferResult, Upload
 
     files = given(ssh, 20)
     monkeypatch.setattr(sftp_batch, "POSIX_RENAME", sftp_client.text(b"unknown@example.com"))
@@ -128,10 +128,10 @@ def test_a_limit_of_bytes_per_second_and_one_after_the_other_send_alone(ssh: Pee
 
 def replace_after(method: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Once this method has sent it, another file takes its place, of the same size and time; tells whether it did."""
-    original, lock = getattr(SftpConnector, method), threading.Lock()
+    original, lock = getattr(Files, method), threading.Lock()
     done: list[Path] = []
 
-    def send(partner: SftpConnector, files: Any, *places: Any, **options: Any) -> Any:
+    def send(partner: Files, files: Any, *places: Any, **options: Any) -> Any:
         result = original(partner, files, *places, **options)
         sent = [files] if isinstance(files, Path) else [each.local for each in files]
         with lock:
@@ -143,7 +143,7 @@ def replace_after(method: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> C
                 other.replace(path)
         return result
 
-    monkeypatch.setattr(SftpConnector, method, send)
+    monkeypatch.setattr(Files, method, send)
     return lambda: bool(done)
 
 

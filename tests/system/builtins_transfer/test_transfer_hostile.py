@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
+from aetherflow.core.api import ConnectorError, ConnectorInit, RemoteEntry
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from services import Sshd

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
@@ -37,7 +37,7 @@ def port_of(peer: Peer) -> int:
     return found
 
 
-def through(peer: Peer, proxy: Proxy, **options: Any) -> FileConnector[Any, Any]:
+def through(peer: Peer, proxy: Proxy, **options: Any) -> PooledFiles[Any, Any]:
     """A connector that goes through the proxy."""
     classes = {"paramiko": SftpConnector, "smbclient": SmbClientConnector, "pysmb": PysmbConnector}
     config = peer.resource["config"] | {"port": proxy.port}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.connectors.sftp.session import SftpSession
 from aetherflow_builtins_transfer.journal import Journal
+from aetherflow_builtins_transfer.moving.files import Files
 from services import Sshd
 from transfer_peers import Peer, build_peer
 
@@ -105,7 +105,7 @@ def test_a_file_that_was_replaced_at_the_peer_is_brought_by_the_resumed_run(
 ) -> None:
     ssh.put("in/a", "one")
     ssh.put("in/b", "two")
-    original = FileConnector.download_to
+    original = Files.download_to
 
     def replaced(peer: Any, sink: Any, path: str, **more: Any) -> Any:
         moved = original(peer, sink, path, **more)
@@ -116,7 +116,7 @@ def test_a_file_that_was_replaced_at_the_peer_is_brought_by_the_resumed_run(
     to = {"move_to": f"{ssh.base}/done"} if after == "move" else {}
     step = ssh.step("download", files=[f"{ssh.base}/in/a", f"{ssh.base}/in/b"], dest_dir="got", after=after, **to)
     with monkeypatch.context() as patch:
-        patch.setattr(FileConnector, "download_to", replaced)
+        patch.setattr(Files, "download_to", replaced)
         ran = ssh.run(step)
     assert ran.error is not None
     assert "in/a was replaced after it was downloaded" in ran.error.message

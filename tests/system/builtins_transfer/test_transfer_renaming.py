@@ -23,7 +23,7 @@ def plain(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpConnector
         client._request(200, "posix-rename@example.com", old, new)
 
     monkeypatch.setattr(Client, "posix_rename", posix_rename)
-    monkeypatch.setattr(SftpConnector, "BATCHES", False)
+    monkeypatch.setattr(SftpConnector, "sends_together", lambda _: False)
     with SftpConnector(ConnectorInit("partner", "sftp", "paramiko", sftp_resource(sshd)["config"], {})) as found:
         yield found
 

@@ -9,7 +9,7 @@ import pytest
 from smbclient import ClientConfig, open_file, register_session
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.smb import base as smb_base
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
@@ -24,7 +24,7 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
 
 
 @pytest.fixture
-def partner(peer: Peer) -> Iterator[FileConnector[Any, Any]]:
+def partner(peer: Peer) -> Iterator[PooledFiles[Any, Any]]:
     cls: Any = SmbClientConnector if peer.driver == "smbclient" else PysmbConnector
     options = {"idle_timeout_seconds": 1}
     with cls(ConnectorInit("partner", "smb", peer.driver, peer.resource["config"], options)) as found:
@@ -32,7 +32,7 @@ def partner(peer: Peer) -> Iterator[FileConnector[Any, Any]]:
 
 
 @pytest.fixture
-def held(peer: Peer, partner: FileConnector[Any, Any], smbd: Smbd, smbd_old: Smbd) -> Iterator[Any]:
+def held(peer: Peer, partner: PooledFiles[Any, Any], smbd: Smbd, smbd_old: Smbd) -> Iterator[Any]:
     """An open handle of somebody else on the file `a`, which has been deleted under it."""
     server, cache = smbd if peer.driver == "smbclient" else smbd_old, dict[str, Any]()
     ClientConfig()
@@ -48,7 +48,7 @@ def held(peer: Peer, partner: FileConnector[Any, Any], smbd: Smbd, smbd_old: Smb
 
 
 @pytest.mark.parametrize("what", ["find", "delete", "upload"])
-def test_it_is_waited_for_who_has_it_open(peer: Peer, partner: FileConnector[Any, Any], held: Any, what: str) -> None:
+def test_it_is_waited_for_who_has_it_open(peer: Peer, partner: PooledFiles[Any, Any], held: Any, what: str) -> None:
     closing = threading.Timer(2, held.close)  # longer than silence would be borne
     closing.start()
     if what == "find":
@@ -64,7 +64,7 @@ def test_it_is_waited_for_who_has_it_open(peer: Peer, partner: FileConnector[Any
 
 
 def test_it_is_told_if_nobody_closes_it(
-    peer: Peer, partner: FileConnector[Any, Any], held: Any, monkeypatch: pytest.MonkeyPatch
+    peer: Peer, partner: PooledFiles[Any, Any], held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert held is not None
     monkeypatch.setattr(smb_base, "PATIENCE_SECONDS", 0.5)

@@ -10,7 +10,7 @@ import pytest
 from smb.smb_structs import OperationFailure
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.smb.base import LOOKS
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector, PysmbSession
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
@@ -27,14 +27,14 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
 
 
 @pytest.fixture
-def reader(peer: Peer) -> Iterator[FileConnector[Any, Any]]:
+def reader(peer: Peer) -> Iterator[PooledFiles[Any, Any]]:
     cls: Any = SmbClientConnector if peer.driver == "smbclient" else PysmbConnector
     with cls(ConnectorInit("reader", "smb", peer.driver, peer.resource["config"], {})) as found:
         yield found
 
 
 @pytest.fixture
-def delayed(peer: Peer, reader: FileConnector[Any, Any], smbd: Smbd, smbd_old: Smbd, tmp_path: Path) -> Iterator[Path]:
+def delayed(peer: Peer, reader: PooledFiles[Any, Any], smbd: Smbd, smbd_old: Smbd, tmp_path: Path) -> Iterator[Path]:
     """The server's processes for `reader` sleep after each call of openat(); the file names their calls."""
     server, calls = smbd if peer.driver == "smbclient" else smbd_old, tmp_path / "calls"
     peer.put("a", "old")
@@ -65,7 +65,7 @@ def serving(share: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("what", ["read", "find"])
-def test_it_is_there(peer: Peer, reader: FileConnector[Any, Any], delayed: Path, what: str) -> None:
+def test_it_is_there(peer: Peer, reader: PooledFiles[Any, Any], delayed: Path, what: str) -> None:
     """Samba opens the old file; that one is replaced, has no name any more, and so is told as not found."""
     ask: dict[str, Callable[[str], Any]] = {"read": reader.read_bytes, "find": reader.find}
 

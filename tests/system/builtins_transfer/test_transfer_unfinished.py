@@ -8,7 +8,7 @@ import pytest
 
 from aetherflow.core.api import ClaimsLostError
 from aetherflow.core.testing.project import Ran
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.moving.files import Files
 from nights import Nights
 from transfer_peers import Peer
 
@@ -122,7 +122,7 @@ def test_of_two_runs_that_take_one_file_the_slower_one_fails_and_then_finds_it_t
 ) -> None:
     nights = made(local_peer, after)
     nights.put("a.csv", "1")
-    original = FileConnector.download_to
+    original = Files.download_to
 
     def slow(peer: Any, *given: Any, **more: Any) -> Any:
         moved = original(peer, *given, **more)
@@ -131,7 +131,7 @@ def test_of_two_runs_that_take_one_file_the_slower_one_fails_and_then_finds_it_t
         return moved
 
     with monkeypatch.context() as patch:
-        patch.setattr(FileConnector, "download_to", slow)
+        patch.setattr(Files, "download_to", slow)
         ran = nights.run(run_id="slow")
     assert ran.error is not None
     assert ran.error.code == "AF5303"

@@ -22,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import warm
+from torture_tier import TIER
 from uv_program import build_all, uv
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one worker builds the wheels, and compiles the libraries, once
@@ -400,10 +401,10 @@ def listed(environment: Path, cwd: Path, distribution: str) -> set[str]:
     return {each["name"] for each in plugins if each["distribution"] == distribution}
 
 
-def run_own_tests(environment: Path, plugin: Path) -> None:
+def run_own_tests(environment: Path, plugin: Path, *some: str) -> None:
     valid = run([environment / "bin/aetherflow", "validate", "flow.yaml"], plugin)
     assert valid.returncode == 0, valid.stderr
-    tested = run([environment / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider"], plugin)
+    tested = run([environment / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], plugin)
     assert tested.returncode == 0, tested.stdout
     assert "skipped" not in tested.stdout
 
@@ -433,6 +434,23 @@ def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_p
     install(environment, tmp_path, [dist, built], "acme-fsspec[test]")
     assert listed(environment, tmp_path, "acme-fsspec") == {"acme_fsspec:ftp", "acme_fsspec:s3", "acme_fsspec_fetch"}
     run_own_tests(environment, plugin)
+
+
+@pytest.mark.slow
+def test_the_example_of_a_connector_for_files_works(environment: Path, dist: Path, tmp_path: Path) -> None:
+    """Three connectors and no step: the built-in steps move files from one to the other; its types are strict.
+
+    At T0 the suite of one of them is run.
+    """
+    plugin, built = tmp_path / "plugin", tmp_path / "built"
+    shutil.copytree(ROOT / "docs/examples/plugins/acme-remote", plugin, ignore=shutil.ignore_patterns("__pycache__"))
+    build_plugin(plugin, built)
+    install(environment, tmp_path, [dist, built], "acme-remote[test]", "mypy")
+    drivers = {"acme_remote:ftp", "acme_remote:memory", "acme_remote:s3"}
+    assert listed(environment, tmp_path, "acme-remote") == drivers
+    run_own_tests(environment, plugin, *(["-k", "TestMemory or test_the_flow"] if TIER == "T0" else []))
+    typed = run([environment / "bin/python", "-m", "mypy", "--strict", "--cache-dir", tmp_path / "mypy", "src"], plugin)
+    assert typed.returncode == 0, typed.stdout
 
 
 def test_the_example_began_as_the_scaffold(tmp_path: Path) -> None:

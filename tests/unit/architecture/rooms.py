@@ -44,9 +44,10 @@ _LINES = {
         judge pages tls client async_client connectors sending bundle_source steps
     """,
     "aetherflow_builtins_transfer": """
-        archives failures mail paths records parallel ledger pickups journal local_folder opening afterwards
+        archives failures mail paths records parallel ledger pickups journal local_places opening afterwards
+        moving
         connectors.files connectors.sftp connectors.smb connectors.local connectors.mail connectors.archive
-        control batches clearing taking delivery bundle_sources steps
+        control clearing taking delivery bundle_sources steps
     """,
 }
 ROWS = {package: text.split() for package, text in _LINES.items()}

@@ -2,6 +2,10 @@
 
 import pytest
 
+from transfer_strangers import only_published, strangers
+
+__all__ = ["only_published", "strangers"]
+
 FIXTURES = (
     "transfer_peers",
     "packet_strangers",

@@ -9,8 +9,8 @@ import pytest
 from paramiko import Message
 from smbprotocol.exceptions import SMBException
 
-from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow.core.api import ConnectorError, ConnectorInit, RemoteFileError, StepCancelledError
+from aetherflow_builtins_transfer.connectors.files.connector import PooledFiles
 from aetherflow_builtins_transfer.connectors.local import SftpLocal
 from aetherflow_builtins_transfer.connectors.sftp.client import UNSUPPORTED, Client
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
@@ -18,6 +18,7 @@ from aetherflow_builtins_transfer.connectors.smb.connection import SmbConnection
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from aetherflow_builtins_transfer.failures import LostError, RemoteError
+from aetherflow_builtins_transfer.moving.calls import kind_of
 
 SFTP = SftpConnector(ConnectorInit("r", "sftp", "paramiko", {"host": "h", "user": "u"}, {}))
 SMB = SmbClientConnector(ConnectorInit("r", "smb", "smbclient", {"server": "h"}, {}))
@@ -47,10 +48,30 @@ def could_not_connect(below: OSError) -> ValueError:
     ],
 )
 def test_an_error_is_told_by_its_class_and_number(
-    connector: FileConnector[Any, Any], error: Exception, expected: tuple[str, str]
+    connector: PooledFiles[Any, Any], error: Exception, expected: tuple[str, str]
 ) -> None:
     fault = connector.explain(error)
     assert (fault.kind, fault.cause) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (FileNotFoundError("words"), "missing"),
+        (NotADirectoryError("words"), "missing"),
+        (FileExistsError("words"), "exists"),
+        (PermissionError("words"), "denied"),
+        (ConnectionError("words"), "lost"),
+        (EOFError("words"), "lost"),
+        (OSError("words"), "other"),
+        (ValueError("words"), "other"),
+        (RemoteFileError("words", kind="exists"), "exists"),
+        (ConnectorError("words"), "other"),
+        (StepCancelledError("words"), None),
+    ],
+)
+def test_what_a_stranger_raises_counts_by_its_class(error: Exception, kind: str | None) -> None:
+    assert kind_of(error) == kind
 
 
 def test_a_request_that_a_server_does_not_know_is_told_by_its_number() -> None:

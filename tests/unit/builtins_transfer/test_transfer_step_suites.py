@@ -1,4 +1,4 @@
-"""What every step has to keep, for the ten steps that move files; the peer is a folder."""
+"""What every step has to keep, for the fifteen steps that move files; the peer is a folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aetherflow.core.testing import FlowProject, StepSuite
-from aetherflow_builtins_transfer.steps import sftp, smb
+from aetherflow_builtins_transfer.steps import remote, sftp, smb
 
 
 class FileSteps(StepSuite):
@@ -90,3 +90,28 @@ class TestSmbDelete(SmbSteps):
 class TestSmbMove(SmbSteps):
     step = smb.SmbMoveFiles
     name = "smb_move_files"
+
+
+class TestRemoteList(FileSteps):
+    step = remote.RemoteList
+    name = "remote_list"
+
+
+class TestRemoteDownload(FileSteps):
+    step = remote.RemoteDownload
+    name = "remote_download"
+
+
+class TestRemoteUpload(FileSteps):
+    step = remote.RemoteUpload
+    name = "remote_upload"
+
+
+class TestRemoteDelete(FileSteps):
+    step = remote.RemoteDelete
+    name = "remote_delete"
+
+
+class TestRemoteMove(FileSteps):
+    step = remote.RemoteMove
+    name = "remote_move"

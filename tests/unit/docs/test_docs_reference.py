@@ -20,6 +20,7 @@ from aetherflow.core.kernel.yaml.flow import (
 )
 from docs_api import API_PAGE, api_page
 from docs_catalogue import CATALOG, catalogue
+from docs_kinds import KINDS_PAGE, kinds_page
 from docs_pages import ROOT, blocks
 from docs_state import STATE_MARK, STATE_PAGE, TRANSITIONS_MARK, TRANSITIONS_PAGE, state_tables, transitions
 
@@ -89,6 +90,10 @@ def test_the_catalogue_is_what_the_plugins_say() -> None:
 
 def test_the_api_page_is_what_the_docstrings_say() -> None:
     assert API_PAGE.read_text(encoding="utf-8") == api_page(), "python tests/docs/refresh.py"
+
+
+def test_the_page_of_the_kinds_is_what_the_docstrings_say() -> None:
+    assert KINDS_PAGE.read_text(encoding="utf-8") == kinds_page(), "python tests/docs/refresh.py"
 
 
 def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.CaptureFixture[str]) -> None:

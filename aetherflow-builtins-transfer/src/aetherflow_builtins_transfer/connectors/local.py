@@ -2,14 +2,20 @@
 
 import os
 import stat as modes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import ConnectorConfig
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions, OptionsT
-from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
+from aetherflow.core.api import ConnectorConfig, EntryKind, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.connector import (
+    FileOptions,
+    OptionsT,
+    PooledFiles,
+    SetsPermissions,
+)
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.paths import SharePath, is_name, parse
 from aetherflow_builtins_transfer.failures import Fault, RemoteError, one_line, os_fault
 from aetherflow_builtins_transfer.paths import private_folder
@@ -113,18 +119,33 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class LocalShareSession(LocalSession):
-    """A local folder as a share, whose files have no permission bits."""
+    """Local folders as shares, which come into being with what is made in them. Files have no permission bits."""
 
     chmod = FileSession.chmod
 
+    def mkdir(self, path: str) -> None:
+        self._share(path)
+        super().mkdir(path)
 
-class LocalFileConnector(FileConnector[ConfigT, OptionsT]):
+    def store(self, path: str, offset: int, read: Read) -> None:
+        self._share(path)
+        super().store(path, offset, read)
+
+    def _share(self, path: str) -> None:
+        self._in("/" + path.strip("/").partition("/")[0]).mkdir(mode=0o700, exist_ok=True)
+
+
+class LocalFolderFiles(PooledFiles[ConfigT, OptionsT]):
     """The base class of both local drivers."""
 
     SESSION: type[LocalSession] = LocalSession
 
+    def local_places(self) -> Sequence[Path]:
+        return [self._root]
+
     @property
-    def root(self) -> Path:
+    def _root(self) -> Path:
+        # no handle in it is kept between calls
         given = Path(self.conf.root).expanduser()
         if not given.is_absolute() and self.ctx is not None:
             given = Path(self.ctx.database_path(str(given)))
@@ -132,11 +153,11 @@ class LocalFileConnector(FileConnector[ConfigT, OptionsT]):
 
     @property
     def peer(self) -> str:
-        return str(self.root)
+        return str(self._root)
 
     def open_session(self) -> FileSession:
         """Open a session on the folder, which is created if missing."""
-        root = self.root
+        root = self._root
         try:
             private_folder(root)
         except OSError as error:
@@ -146,7 +167,7 @@ class LocalFileConnector(FileConnector[ConfigT, OptionsT]):
         return self.SESSION(root)
 
     def probe(self) -> None:
-        self.run("reaching", self.peer, lambda session: session.stat("/"))
+        self.reach(lambda session: session.stat("/"))
 
     def explain(self, error: BaseException) -> Fault:
         """Classify an error of the operating system."""
@@ -157,7 +178,7 @@ class LocalFileConnector(FileConnector[ConfigT, OptionsT]):
         return Fault("other", f"{type(error).__name__}: {one_line(error)}")
 
 
-class SftpLocal(LocalFileConnector[Config, Options]):
+class SftpLocal(LocalFolderFiles[Config, Options], SetsPermissions[Config, Options]):
     """A local folder instead of an SFTP server, for development: the same contract, without network.
 
         resources:
@@ -174,7 +195,7 @@ class SftpLocal(LocalFileConnector[Config, Options]):
         return "/" + "/".join(parts)
 
 
-class SmbLocal(LocalFileConnector[LocalSmbConfig, Options]):
+class SmbLocal(LocalFolderFiles[LocalSmbConfig, Options]):
     """A local folder instead of an SMB server, for development; its subfolders are the shares.
 
         resources:
@@ -191,8 +212,15 @@ class SmbLocal(LocalFileConnector[LocalSmbConfig, Options]):
             return "/"
         return self._place(parse(path, self.conf.share, None, self.label))
 
-    @staticmethod
-    def can_name(name: str) -> bool:
+    def split(self, path: str) -> tuple[str, str]:
+        """The folder as a UNC path, and the name; the host is none."""
+        if not path and self.conf.share is None:
+            return "", ""
+        found = parse(path, self.conf.share, None, self.label)
+        folder = SharePath(found.share, found.parts[:-1]).unc("local")
+        return folder, found.parts[-1] if found.parts else ""
+
+    def can_name(self, name: str) -> bool:
         """False for names that are not valid in SMB."""
         return is_name(name)
 

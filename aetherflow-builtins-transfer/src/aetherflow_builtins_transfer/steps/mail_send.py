@@ -10,7 +10,6 @@ from aetherflow.core.api import (
     ConnectorError,
     Flag,
     Lack,
-    LocalMailbox,
     ResourceRef,
     Step,
     StepInputError,
@@ -18,7 +17,7 @@ from aetherflow.core.api import (
     StepOutputs,
     open_file,
 )
-from aetherflow_builtins_transfer.local_folder import check_place
+from aetherflow_builtins_transfer.local_places import check_places
 from aetherflow_builtins_transfer.mail import posting
 from aetherflow_builtins_transfer.mail.addresses import AddressList, OneAddress
 from aetherflow_builtins_transfer.mail.bodies import Body, Templates, from_flow, text_of_html
@@ -192,8 +191,7 @@ class MailSend(Step[Inputs]):
             if lack.refused:
                 raise ConnectorError(text, fix="add it to the class, or leave out what needs it")
             self.ctx.log.warning("%s", text)
-        if isinstance(found, LocalMailbox):
-            check_place(self.ctx, found.local_folder())
+        check_places(self.ctx, found)
         return posting.mail_over(found)
 
     def _mail(self, connector: AnyMail) -> Mail:

@@ -1,12 +1,14 @@
 """The common code of the steps that delete and move remote files, for SFTP and SMB."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import Field
 
 from aetherflow.core.api import Flag, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
 from aetherflow_builtins_transfer.failures import RemoteError
+from aetherflow_builtins_transfer.moving.files import Files
+from aetherflow_builtins_transfer.moving.serving import Needs
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import safe_relative
 from aetherflow_builtins_transfer.records import OnEmpty, RemoteFile, RemoteFiles, empty_result, refuse_folders
@@ -81,6 +83,11 @@ class DeleteFiles(_Change[DeleteT]):
 
     Outputs = DeleteOutputs
 
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        del inputs
+        return [("list",), ("delete",)]
+
     def plan(self) -> list[str]:
         names = [each.path for each in self.args.files]
         if not names:
@@ -99,7 +106,7 @@ class DeleteFiles(_Change[DeleteT]):
             if not self._there(file):
                 return False
             try:
-                self.peer.delete(file.path)
+                self.peer.remove(file.path)
             except RemoteError as error:
                 if error.kind != "missing" or not self.args.missing_ok:
                     raise
@@ -118,6 +125,11 @@ class MoveFiles(_Change[MoveT]):
 
     Outputs = MoveOutputs
 
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        del inputs
+        return [("list",), ("rename",)]
+
     def target(self, file: RemoteFile) -> str:
         rel_path = safe_relative(file.relative)
         return self.peer.join(self.args.dest_dir, str(rel_path) if self.args.keep_tree else rel_path.name)
@@ -134,7 +146,7 @@ class MoveFiles(_Change[MoveT]):
             return empty_result(args.on_empty, {"moved": [], "missing": [], "count": 0}, "files")
         targets = unique([(file, self.target(file)) for file in args.files], peer)
         for folder in sorted({target.rpartition("/")[0] for _, target in targets}):
-            peer.mkdir_recursive(folder)
+            peer.make_folders(folder)
 
         def move(item: tuple[RemoteFile, str], progress: Progress) -> bool:
             file, target = item
@@ -155,7 +167,7 @@ class MoveFiles(_Change[MoveT]):
 
     def _was_moved(self, file: RemoteFile, target: str) -> bool:
         """Whether an earlier, interrupted attempt has already moved the file."""
-        found = self.peer.find(target)
+        found = self.peer.look(target)
         return found is not None and not found.is_dir and not changed(file, found.size, found.mtime)
 
 
@@ -168,7 +180,7 @@ def changed(file: RemoteFile, size: int | None, mtime: float | None) -> bool:
 
 def unique(
     targets: list[tuple[RemoteFile, str]],
-    peer: FileConnector[Any, Any],
+    peer: Files,
     fix: str = "keep_tree: true keeps their folders apart",
 ) -> list[tuple[RemoteFile, str]]:
     """Return `targets`; RemoteError if two files would get the same target."""

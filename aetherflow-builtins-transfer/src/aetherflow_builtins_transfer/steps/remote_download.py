@@ -1,6 +1,7 @@
 """The common code of the download steps, for SFTP and SMB."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,11 +19,12 @@ from aetherflow.core.api import (
     StepResult,
 )
 from aetherflow_builtins_transfer.clearing import Clearing
-from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
 from aetherflow_builtins_transfer.control import check_control, sha256_of
 from aetherflow_builtins_transfer.failures import shown
 from aetherflow_builtins_transfer.journal import Journal
 from aetherflow_builtins_transfer.ledger import Seen
+from aetherflow_builtins_transfer.moving.serving import Needs
+from aetherflow_builtins_transfer.moving.upload import TransferResult
 from aetherflow_builtins_transfer.parallel import Parallelism, Progress, raise_failures, run_all
 from aetherflow_builtins_transfer.paths import private_folder, safe_relative
 from aetherflow_builtins_transfer.pickups import ON_UNFINISHED, UNFINISHED, OnUnfinished, PickUps, left_to_a_person
@@ -105,6 +107,11 @@ class DownloadFiles(RemoteStep[DownloadT]):
 
     Outputs = DownloadOutputs
 
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        clears = {"move": [("rename",)], "delete": [("delete",)]}.get(str(inputs.get("after")), [])
+        return [("list",), ("download", "read_bytes"), *clears]
+
     def plan(self) -> list[str]:
         """The sentences of a dry run: downloads, and changes on the server."""
         names, resource = [each.path for each in self.args.files], self.resource
@@ -134,7 +141,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         clearing = Clearing(self.ctx, self.peer, args.move_to, args.parallelism)
         if args.move_to is not None:
             self._check_move([item.file for item in wanted if item.wanted.kept is None], clearing)
-            self.peer.mkdir_recursive(args.move_to)
+            self.peer.make_folders(args.move_to)
         for item in wanted:
             if item.wanted.kept is not None:  # first: what is downloaded may get the place of the copy
                 self.ctx.check_cancelled()
@@ -214,7 +221,7 @@ class DownloadFiles(RemoteStep[DownloadT]):
         """What an earlier attempt brought is to be deleted or moved at the peer, and another file has its name now."""
         if self.args.after == "keep" or item.wanted.taken is not None:  # once it was claimed, the other one can wait
             return False
-        found = self.peer.find(item.file.path)
+        found = self.peer.look(item.file.path)
         return found is not None and (found.size, found.mtime) != (facts["size"], facts["mtime"])
 
     @staticmethod

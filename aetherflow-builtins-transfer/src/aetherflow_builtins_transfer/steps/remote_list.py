@@ -1,16 +1,16 @@
 """The common code of the list steps, for SFTP and SMB."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
-from aetherflow_builtins_transfer.connectors.files.session import RemoteEntry
+from aetherflow.core.api import Flag, RemoteEntry, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.failures import shown
+from aetherflow_builtins_transfer.moving.files import Files
+from aetherflow_builtins_transfer.moving.serving import Needs
 from aetherflow_builtins_transfer.pickups import (
     ON_UNFINISHED,
     UNFINISHED,
@@ -70,6 +70,11 @@ class ListFiles(RemoteStep[ListT]):
 
     Outputs = ListOutputs
 
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        del inputs
+        return [("list",)]
+
     def run(self) -> StepResult:
         args = self.args
         peer = self.peer
@@ -95,7 +100,7 @@ class ListFiles(RemoteStep[ListT]):
             )
         return StepResult("SKIPPED", output, reason, code)
 
-    def _new(self, peer: FileConnector[Any, Any], files: list[Record]) -> tuple[list[Record], list[TakenVersion]]:
+    def _new(self, peer: Files, files: list[Record]) -> tuple[list[Record], list[TakenVersion]]:
         """What is to be taken, by this run or anew, and what is left to a person."""
         known, told = PickUps(self.ctx, self.resource), TakenReport(self.ctx)
         new: list[Record] = []
@@ -124,7 +129,7 @@ class ListFiles(RemoteStep[ListT]):
         told.say()
         return told_apart([each | {"new": True} for each in new]), left
 
-    def _record_of(self, peer: FileConnector[Any, Any], taken: TakenVersion) -> Record | None:
+    def _record_of(self, peer: Files, taken: TakenVersion) -> Record | None:
         """A file that is not there any more, as it was listed; None if this list would not find it."""
         folder = peer.join(self.args.remote_dir, "")
         rel_path = taken.path.removeprefix(folder)
@@ -135,7 +140,7 @@ class ListFiles(RemoteStep[ListT]):
         entry = RemoteEntry(name, "file", taken.seen.size, taken.seen.mtime)
         return _record(rel_path, taken.path, entry) | {"sha256": taken.seen.sha256}
 
-    def _find(self, peer: FileConnector[Any, Any]) -> Found:
+    def _find(self, peer: Files) -> Found:
         newest = time.time() - self.args.min_age_seconds
         return {
             rel_path: (path, entry)
@@ -143,9 +148,7 @@ class ListFiles(RemoteStep[ListT]):
             if self._wanted(entry, newest)
         }
 
-    def _walk(
-        self, peer: FileConnector[Any, Any], folder: str, prefix: str, depth: int
-    ) -> Iterator[tuple[str, str, RemoteEntry]]:
+    def _walk(self, peer: Files, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, str, RemoteEntry]]:
         self.ctx.check_cancelled()
         if depth > MAX_DEPTH:
             raise StepInputError(f"folders are nested deeper than {MAX_DEPTH}: {shown(folder)}", fix="list less deep")
@@ -169,7 +172,7 @@ class ListFiles(RemoteStep[ListT]):
                     yield rel_path, path, RemoteEntry(entry.name, "file", target.size, target.mtime)
 
     @staticmethod
-    def _behind(peer: FileConnector[Any, Any], path: str) -> RemoteEntry | None:
+    def _behind(peer: Files, path: str) -> RemoteEntry | None:
         """The file to which a link leads; None if it leads to anything else or is broken."""
         found = peer.look(path)
         return found if found is not None and found.kind == "file" else None

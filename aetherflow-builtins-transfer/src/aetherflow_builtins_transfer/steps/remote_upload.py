@@ -1,12 +1,14 @@
 """The common code of the upload steps, for SFTP and SMB."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from aetherflow.core.api import Flag, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow.core.api import Flag, Lack, SetsMode, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_transfer.delivery import Delivery, Plan, UploadItem
+from aetherflow_builtins_transfer.moving.serving import Needs
 from aetherflow_builtins_transfer.parallel import Parallelism
 from aetherflow_builtins_transfer.paths import safe_relative, safe_remote_name
 from aetherflow_builtins_transfer.records import After, ControlFile, LocalFiles, OnEmpty, empty_result
@@ -82,6 +84,18 @@ class UploadFiles(RemoteStep[UploadT]):
     """The base of the upload steps."""
 
     Outputs = UploadOutputs
+
+    @classmethod
+    def needs(cls, inputs: Mapping[str, Any]) -> Needs:
+        del inputs
+        return [("list",), ("upload", "write_bytes")]
+
+    @classmethod
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> Iterator[Lack]:
+        """Also `chmod`, if the step is to set a mode."""
+        yield from super().lacks(inputs, connector, of)
+        if inputs.get("mode") is not None and not issubclass(connector, SetsMode):
+            yield Lack("lacks chmod(): its files have no permission bits, and `mode` sets them")
 
     def plan(self) -> list[str]:
         """The sentences of a dry run: uploads, and changes of local files."""

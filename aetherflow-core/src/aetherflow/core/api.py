@@ -80,10 +80,22 @@ if TYPE_CHECKING:
         ProgramTools,
         Unpacked,
     )
+    from aetherflow.core.contracts.kinds.files import (
+        AppendsFiles,
+        EntryKind,
+        FileConnector,
+        HashesFiles,
+        PreparedFile,
+        RemoteEntry,
+        RemoteFileError,
+        SetsMode,
+        SetsMtime,
+        WritesTogether,
+    )
     from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsCalls
+    from aetherflow.core.contracts.kinds.local import WritesLocally
     from aetherflow.core.contracts.kinds.mail import (
         Envelope,
-        LocalMailbox,
         MailConnector,
         MailError,
         MailReceipt,
@@ -156,26 +168,28 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.settings import Settings
 
 __all__ = [
-    "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "ArchiveConnector",
-    "ArchiveFormat", "ArchiveInput", "ArchiveWork", "ArrowRows", "ArrowSource", "AssetFile", "AssetPath", "Backoff",
-    "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit", "ChangedDefinitionError", "Claim",
-    "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy", "Column", "ColumnKind", "ColumnType",
-    "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit", "ConnectorOptions", "Connectors",
-    "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference", "DocumentKind", "Envelope",
-    "ExtractLimits", "ExtractRules", "FieldMap", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "HeldLock",
-    "HttpCall", "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource",
-    "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LocalMailbox",
-    "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector", "MailError", "MailReceipt",
-    "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError", "Packing", "ParquetSupportMissing",
-    "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "Problem", "ProcessError", "ProgramTools", "RemoteFileMeta",
-    "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec",
-    "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo",
-    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "Settings",
+    "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "AppendsFiles",
+    "ArchiveConnector", "ArchiveFormat", "ArchiveInput", "ArchiveWork", "ArrowRows", "ArrowSource", "AssetFile",
+    "AssetPath", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit",
+    "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy",
+    "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
+    "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
+    "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "Flag",
+    "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HttpCall", "HttpConnector", "InsecureWhen",
+    "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger", "LimitExceededError",
+    "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector",
+    "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError",
+    "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "PreparedFile", "Problem",
+    "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError",
+    "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows",
+    "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo", "RunInterruptedError",
+    "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "SetsMode", "SetsMtime", "Settings",
     "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction", "StateError", "StateSpec",
     "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
     "StepSpec", "StepTimeoutError", "TableColumn", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec",
-    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
-    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+    "WritesLocally", "WritesTogether", "get_connector", "get_step", "hookimpl", "install_command", "list_connectors",
+    "list_steps", "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require",
+    "require_attr",
 ]  # fmt: skip
 
 
@@ -200,8 +214,11 @@ contracts.hookspecs: hookimpl
 contracts.lacks: Lack
 contracts.kinds.archive: ArchiveConnector ArchiveFormat ArchiveInput ArchiveWork ExtractLimits ExtractRules Packing
 contracts.kinds.archive: ProgramTools Unpacked
+contracts.kinds.files: AppendsFiles EntryKind FileConnector HashesFiles PreparedFile RemoteEntry RemoteFileError
+contracts.kinds.files: SetsMode SetsMtime WritesTogether
 contracts.kinds.http: HttpCall HttpConnector SendsCalls
-contracts.kinds.mail: Envelope LocalMailbox MailConnector MailError MailReceipt MailUnknownError
+contracts.kinds.mail: Envelope MailConnector MailError MailReceipt MailUnknownError
+contracts.kinds.local: WritesLocally
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction
 contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource

@@ -1,16 +1,16 @@
 """PeerConnector, the base of the file connectors: sessions, attempts, errors, limits of time and bandwidth."""
 
-import logging
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
-from aetherflow.core.api import AetherflowError, ConnectorBase, ConnectorInit
+from aetherflow.core.api import AetherflowError, Backoff, ConnectorInit, FileConnector
 from aetherflow_builtins_transfer.connectors.files.options import ConfigT, OptionsT
 from aetherflow_builtins_transfer.connectors.files.session import FileSession, SessionPool
-from aetherflow_builtins_transfer.connectors.files.throttle import Throttle, sleep_slices
+from aetherflow_builtins_transfer.connectors.files.throttle import Throttle
 from aetherflow_builtins_transfer.connectors.files.watchdog import Watchdog
 from aetherflow_builtins_transfer.failures import (
     Cause,
@@ -21,19 +21,29 @@ from aetherflow_builtins_transfer.failures import (
     RemoteError,
     shown,
 )
+from aetherflow_builtins_transfer.moving.calls import Calls, sleep_slices
 from aetherflow_builtins_transfer.opening import open_unless
-
-log = logging.getLogger("aetherflow.transfer")
 
 T = TypeVar("T")
 SOUND: frozenset[Kind] = frozenset({"missing", "exists", "denied"})
 """Kinds of errors after which a session is still usable; after any other it is closed."""
 
 
-class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
-    """A server that is used through sessions. Thread-safe: each working thread has its own session."""
+class OwnErrors:
+    """Remembers what a caller's own function raised, which goes through unchanged: `with own: sink(data)`."""
 
-    SEPARATOR = "/"
+    def __init__(self) -> None:
+        self.raised: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        self.raised = error
+
+
+class PeerConnector(FileConnector[ConfigT, OptionsT]):
+    """A server that is used through sessions. Thread-safe: each working thread has its own session."""
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -70,6 +80,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
             "exists": "choose another name, or allow to overwrite",
             "denied": f"ask who runs {self.peer} for the right to do this",
             "lost": "run it again; options.retry tries by itself, options.idle_timeout_seconds says how long to wait",
+            "stopped": "resume the run",
             "other": "see the peer's own log for its reason",
         }[kind]
 
@@ -88,9 +99,22 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         """Make every running transfer end at its next chunk."""
         self._stops += 1
 
+    @property
+    def retry(self) -> Backoff:
+        """`options.retry`."""
+        return self.opts.policy
+
+    def calls(self) -> Calls:
+        """Calls of the contract with attempts, for the methods that make more than one request."""
+        return Calls(self, partial(self.check, self._stops))
+
+    def reach(self, work: Callable[[FileSession], object]) -> None:
+        """Do `work` in a session as a probe; RemoteError if that fails."""
+        self.calls().attempt("reaching", self.peer, lambda: self.run("reaching", self.peer, work))
+
     def probe(self) -> None:
         """Connect, authenticate, and send one request; RemoteError if that fails."""
-        self.run("reaching", self.peer, lambda session: session.stat(self.at("")))
+        self.reach(lambda session: session.stat(self.at("")))
 
     # Helpers
 
@@ -111,7 +135,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
     def check(self, stops: int) -> None:
         """Raise InterruptedTransferError if the connector was interrupted since `stops` was read."""
         if self._stops != stops:
-            raise InterruptedTransferError("interrupted: the run is being stopped", kind="lost", resource=self.label)
+            raise InterruptedTransferError("interrupted: the run is being stopped", resource=self.label)
 
     def pace(self, size: int, stops: int | None = None) -> None:
         """Count transferred bytes, and wait as the bandwidth limit requires. Raises like `check`."""
@@ -140,73 +164,39 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         with self.pool.borrow(self.keeps) as session, self.watchdog.watch(session):
             yield session
 
-    def run(
-        self,
-        action: str,
-        what: str,
-        work: Callable[[FileSession], T],
-        *,
-        again: bool = False,
-        detail: Callable[[], str] = str,
-    ) -> T:
-        """Do one piece of work in a session; with `again`, repeat it on a new connection by the retry settings.
+    def run(self, action: str, what: str, work: Callable[[FileSession], T], own: OwnErrors | None = None) -> T:
+        """Do one piece of work in a session, once.
 
-        Without `again`, only connecting is repeated, because the outcome of the work would be unknown. `detail` returns
-        a text on how far the work came, for the message. Raises RemoteError.
+        Raises RemoteError, `unsent` if there was no session; or what `own` has seen.
         """
-        policy, stops, attempt = self.opts.policy, self._stops, 0
-        while True:
-            attempt += 1
-            began = False
-            try:
-                with self.a_session() as session:
-                    began = True
-                    return work(session)
-            except Exception as error:
-                failure = self._failure(error, f"{action} {what}", detail(), attempt, stops)
-                final = failure.kind != "lost" or attempt >= policy.max_attempts or (began and not again)
-                if final or isinstance(failure, InterruptedTransferError):
-                    if failure is error:
-                        raise
-                    raise failure from error
-                log.warning("%s", failure)
-            for part in sleep_slices(policy.wait_before(attempt + 1)):
-                time.sleep(part)
-                self.check(stops)
+        stops, began = self._stops, False
+        try:
+            with self.a_session() as session:
+                began = True
+                return work(session)
+        except Exception as error:
+            if own is not None and error is own.raised and self._stops == stops:
+                raise
+            failure = self._failure(error, f"{action} {what}", stops, unsent=not began)
+            if failure is error:
+                raise
+            raise failure from error
 
-    def _failure(self, error: Exception, doing: str, detail: str, attempt: int, stops: int) -> RemoteError:
+    def _failure(self, error: Exception, doing: str, stops: int, *, unsent: bool) -> RemoteError:
         if self._stops != stops:
-            return InterruptedTransferError(
-                f"{shown(doing)}: the run is being stopped", kind="lost", resource=self.label
-            )
+            return InterruptedTransferError(f"{shown(doing)}: the run is being stopped", resource=self.label)
         if isinstance(error, AetherflowError) and not isinstance(error, LostError):
             if isinstance(error, RemoteError):
-                if error.names_resource:
-                    return error
-                return self.error(error.kind, str(error), error.fix)
+                return error if error.names_resource else self.error(error.kind, str(error), error.fix)
             raise error
         kind, text, cause = self.explain(error)
-        tries = self.opts.policy.max_attempts
-        counted = f" (attempt {attempt} of {tries})" if kind == "lost" and tries > 1 else ""
-        where = f"connection to {self.peer}: " if kind == "lost" else ""
-        return self.error(kind, f"{doing} failed{detail}{counted}: {where}{text}", cause=cause)
+        reason = f"connection to {self.peer}: {text}" if kind == "lost" else text
+        message, fix = shown(f"{doing} failed: {reason}"), self.advise(kind, cause)
+        return RemoteError(message, kind=kind, fix=fix, resource=self.label, reason=shown(reason), unsent=unsent)
 
     def identity(self, path: str) -> str:
         """A text that is equal for all spellings of a user's path to the same file."""
         return self.at(path)
-
-    def make_folders(self, session: FileSession, path: str) -> None:
-        """Create a folder and its missing parents."""
-        if self.is_top(path):
-            return
-        try:
-            session.mkdir(path)
-        except Exception as error:
-            if self.explain(error).kind == "missing":
-                self.make_folders(session, self.parent(path))
-                self.make_folders(session, path)
-            elif self.explain(error).kind == "lost" or session.stat(path).kind != "folder":
-                raise
 
     def is_top(self, path: str) -> bool:
         """Whether a path in the driver's form is the top folder, which has no parent."""
@@ -221,6 +211,7 @@ class PeerConnector(ConnectorBase[ConfigT, OptionsT]):
         """The last part of a path in the driver's form."""
         return path.rpartition(self.SEPARATOR)[2]
 
-    def beside(self, path: str, name: str) -> str:
-        """The path of another name in the same folder, in the driver's form."""
-        return path[: len(path) - len(self.name_of(path))] + name
+    def split(self, path: str) -> tuple[str, str]:
+        """The folder and the name of a path, the folder in the driver's form; RemoteError if it is not valid."""
+        place = self.at(path)
+        return (place, "") if self.is_top(place) else (self.parent(place), self.name_of(place))

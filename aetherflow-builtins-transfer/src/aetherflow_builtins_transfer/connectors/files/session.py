@@ -4,36 +4,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Literal
 
-EntryKind = Literal["file", "folder", "link", "other"]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteEntry:
-    """An entry of a folder on the server; `size` in bytes, `mtime` in Unix seconds, None if unknown."""
-
-    name: str
-    kind: EntryKind
-    size: int | None = None
-    mtime: float | None = None
-
+from aetherflow.core.api import PreparedFile, RemoteEntry
 
 Write = Callable[[bytes], object]
 """Called with the next bytes from the server."""
 Read = Callable[[int], bytes]
 """Returns the next bytes for the server, at most the given number; empty at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedFile:
-    """A small file in memory: its temporary path, its final path, and the time of its last change to set."""
-
-    part: str
-    target: str
-    data: bytes
-    mtime: float | None
 
 
 class FileSession(ABC):
@@ -66,8 +43,8 @@ class FileSession(ABC):
     def store_all(self, files: Sequence[PreparedFile], *, replace: bool, mode: int | None) -> list[bool]:
         """Upload small files together, each under its temporary name, with its size compared, then renamed.
 
-        Returns for each file whether it arrived; the others must be sent alone. Only if the connector's BATCHES is
-        true.
+        Returns for each file whether it arrived; the others must be sent alone. Only for connectors that have
+        `write_together`.
         """
         raise NotImplementedError
 

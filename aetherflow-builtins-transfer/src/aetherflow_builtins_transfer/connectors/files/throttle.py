@@ -3,9 +3,6 @@
 import threading
 import time
 
-_SLICE_SECONDS = 0.2
-"""Longest single sleep, so that a cancellation is noticed soon."""
-
 
 class Throttle:
     """Limits the average rate to `rate` bytes per second; None is no limit. Thread-safe."""
@@ -24,12 +21,3 @@ class Throttle:
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + size / self._rate
             return self._free_at - now
-
-
-def sleep_slices(seconds: float) -> "list[float]":
-    """Split a wait into parts, between which the caller can check for a cancellation."""
-    parts = []
-    while seconds > 0:
-        parts.append(min(seconds, _SLICE_SECONDS))
-        seconds -= parts[-1]
-    return parts

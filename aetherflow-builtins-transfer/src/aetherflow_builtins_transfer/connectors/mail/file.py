@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -45,17 +46,20 @@ class FileMailConnector(MailBase[Config, MailOptions]):
         letters = unicodedata.normalize("NFKD", str(message["Subject"])).encode("ascii", "ignore").decode()
         subject = _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "mail"
         content = message.as_bytes()
-        self._write(self.local_folder() / f"{subject}-{identity[:12]}.eml", content)
+        self._write(self._folder / f"{subject}-{identity[:12]}.eml", content)
         return MailReceipt(str(message["Message-ID"]), envelope.recipients, {}, len(content))
 
-    def local_folder(self) -> Path:
-        """The folder of the files."""
+    def local_places(self) -> Sequence[Path]:
+        return [self._folder]
+
+    @property
+    def _folder(self) -> Path:
         path = self.conf.path
         return Path(self.ctx.database_path(path) if self.ctx else path).expanduser().absolute()
 
     def probe(self) -> None:
         """ConnectorError if the folder neither exists nor can be created."""
-        folder = next(each for each in (self.local_folder(), *self.local_folder().parents) if each.exists())
+        folder = next(each for each in (self._folder, *self._folder.parents) if each.exists())
         if not folder.is_dir():
             raise self.refuse(f"{folder} is not a folder", "correct config.path")
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable, Sequence
 
-from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
+from aetherflow.core.api import PreparedFile
 from aetherflow_builtins_transfer.connectors.sftp.client import (
     CLOSE,
     STATUS,

@@ -1,13 +1,13 @@
 """The connector `sftp:paramiko`."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import ConnectorInit
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector
+from aetherflow_builtins_transfer.connectors.files.connector import SendsTogether
 from aetherflow_builtins_transfer.connectors.files.session import FileSession
 from aetherflow_builtins_transfer.connectors.sftp.login import SshLogin
 from aetherflow_builtins_transfer.connectors.sftp.settings import Config, Options
@@ -28,7 +28,7 @@ class _Opening:
         self._transport.close()
 
 
-class SftpConnector(FileConnector[Config, Options]):
+class SftpConnector(SendsTogether[Config, Options]):
     """Files on an SSH server.
 
     Paths are absolute, or relative to the login folder. The server's host key is checked before anything is sent to
@@ -47,7 +47,6 @@ class SftpConnector(FileConnector[Config, Options]):
     """
 
     requires = ("paramiko",)
-    BATCHES = True
 
     def __init__(self, init: ConnectorInit) -> None:
         super().__init__(init)
@@ -114,11 +113,10 @@ class SftpConnector(FileConnector[Config, Options]):
         found = str(Path(path).expanduser())
         return found if self.ctx is None else self.ctx.asset_path(found)
 
-    @property
-    def remembers(self) -> Path | None:
-        """The file that the keys of unknown servers are written to; None if none is written."""
+    def local_places(self) -> Sequence[Path]:
+        """The file that the keys of unknown servers are written to, if they are."""
         writes = self.opts.host_key_policy == "accept-new"
-        return Path(self._path_of(self.conf.known_hosts)) if writes else None
+        return [Path(self._path_of(self.conf.known_hosts))] if writes else []
 
     def close(self) -> None:
         """Close the connection; more calls have no effect."""

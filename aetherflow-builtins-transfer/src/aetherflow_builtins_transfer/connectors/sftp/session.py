@@ -7,14 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aetherflow_builtins_transfer.connectors.files.session import (
-    EntryKind,
-    FileSession,
-    PreparedFile,
-    Read,
-    RemoteEntry,
-    Write,
-)
+from aetherflow.core.api import EntryKind, PreparedFile, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.sftp.batch import Batch
 from aetherflow_builtins_transfer.connectors.sftp.client import DATA, STATUS, Client, Receiver
 from aetherflow_builtins_transfer.failures import LostError

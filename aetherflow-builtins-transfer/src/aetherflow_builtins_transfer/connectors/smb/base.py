@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, SecretStr, model_validator
 
 from aetherflow.core.api import ConnectorConfig, Flag, InsecureWhen
-from aetherflow_builtins_transfer.connectors.files.connector import FileConnector, FileOptions
+from aetherflow_builtins_transfer.connectors.files.connector import FileOptions, PooledFiles
 from aetherflow_builtins_transfer.connectors.smb.paths import is_name, parse
 from aetherflow_builtins_transfer.failures import Cause, Fault, Kind, RemoteError, one_line, os_fault
 
@@ -124,7 +124,7 @@ ConfigT = TypeVar("ConfigT", bound=SmbConfig)
 SmbOptionsT = TypeVar("SmbOptionsT", bound=SmbOptions)
 
 
-class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
+class SmbConnector(PooledFiles[ConfigT, SmbOptionsT]):
     """The base class of both drivers. Paths in the drivers' form are UNC paths."""
 
     SEPARATOR = "\\"
@@ -143,10 +143,9 @@ class SmbConnector(FileConnector[ConfigT, SmbOptionsT]):
         if self.conf.share is not None:
             super().probe()
         else:
-            self.run("reaching", self.peer, lambda session: session.alive())
+            self.reach(lambda session: session.alive())
 
-    @staticmethod
-    def can_name(name: str) -> bool:
+    def can_name(self, name: str) -> bool:
         """False for names that are not valid in SMB."""
         return is_name(name)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
+from aetherflow.core.api import EntryKind, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     BUSY,
     LOOKS,
@@ -122,6 +123,7 @@ class PysmbSession(FileSession):
 
     def remove(self, path: str) -> None:
         share, rest = _split(path)
+        self.stat(path, follow=False)  # the library deletes what matches, and is content with nothing
         patiently(lambda: self._smb.deleteFiles(share, rest, timeout=self._wait), _status_of, self.beat, PENDING)
 
     def mkdir(self, path: str) -> None:

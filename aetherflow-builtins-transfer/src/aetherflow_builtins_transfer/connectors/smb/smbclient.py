@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from aetherflow.core.api import Flag
-from aetherflow_builtins_transfer.connectors.files.session import EntryKind, FileSession, Read, RemoteEntry, Write
+from aetherflow.core.api import EntryKind, Flag, RemoteEntry
+from aetherflow_builtins_transfer.connectors.files.session import FileSession, Read, Write
 from aetherflow_builtins_transfer.connectors.smb.base import (
     LOOKS,
     OPEN_ELSEWHERE,

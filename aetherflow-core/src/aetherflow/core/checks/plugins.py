@@ -217,11 +217,12 @@ class _Plugins:
             if not isinstance(value, str) or has_template(value):
                 continue
             here = (*path, name)
-            same_kind = [known for known, kind in self.kinds.items() if kind == ref.kind]
+            same_kind = [known for known, kind in self.kinds.items() if ref.kind in (None, kind)]
             if value not in self.kinds:
-                fix = did_you_mean(value, same_kind, what=f"resources of kind {ref.kind}")
+                what = "resources" if ref.kind is None else f"resources of kind {ref.kind}"
+                fix = did_you_mean(value, same_kind, what=what)
                 self._add("AF1209", f"no resource {value!r} in this flow", here, "semantic:unknown_resource", fix)
-            elif self.kinds[value] != ref.kind:
+            elif ref.kind not in (None, self.kinds[value]):
                 message = f"resource {value!r} is of kind {self.kinds[value]!r}, this step needs kind {ref.kind!r}"
                 fix = did_you_mean("", same_kind, what=f"resources of kind {ref.kind}")
                 self._add("AF1210", message, here, "semantic:resource_kind", fix)

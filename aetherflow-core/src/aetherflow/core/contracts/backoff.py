@@ -16,10 +16,10 @@ class Backoff(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True, defer_build=True
     )
 
-    max_attempts: int = Field(1, ge=1, description="Attempts in all, the first included")
-    backoff_seconds: float = Field(0, ge=0, description="Wait before the second attempt")
-    backoff_multiplier: float = Field(1, ge=1, description="Growth of the wait from attempt to attempt")
-    max_backoff_seconds: float | None = Field(None, ge=0, description="Longest wait")
+    max_attempts: int = Field(default=1, ge=1, description="Attempts in all, the first included")
+    backoff_seconds: float = Field(default=0, ge=0, description="Wait before the second attempt")
+    backoff_multiplier: float = Field(default=1, ge=1, description="Growth of the wait from attempt to attempt")
+    max_backoff_seconds: float | None = Field(default=None, ge=0, description="Longest wait")
 
     @property
     def longest(self) -> float:

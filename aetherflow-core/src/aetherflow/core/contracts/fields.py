@@ -36,7 +36,8 @@ Flag = Annotated[bool, BeforeValidator(parse_bool, json_schema_input_type=bool)]
 class ResourceRef(NamedTuple):
     """Marks a text field as the name of a resource of one kind; `validate` checks that the flow declares it."""
 
-    kind: str
+    kind: str | None
+    """None: of any kind."""
 
 
 class InsecureWhen(NamedTuple):

@@ -121,7 +121,11 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 def _type(info: Any) -> str:
     ref = next((item for item in info.metadata if isinstance(item, ResourceRef)), None)
-    return f"resource of kind {ref.kind}" if ref is not None else _name(info.annotation)
+    return f"resource of {_kind(ref)}" if ref is not None else _name(info.annotation)
+
+
+def _kind(ref: ResourceRef) -> str:
+    return "any kind" if ref.kind is None else f"kind {ref.kind}"
 
 
 def _name(annotation: Any) -> str:

@@ -1,5 +1,6 @@
 """The suite for the contract of connectors that transfer files."""
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -11,35 +12,24 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, RemoteFileMeta
+from aetherflow.core.api import ConnectorError, FileConnector, RemoteFileError, RemoteFileMeta
 from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.file_capabilities import FileCapabilities
+from aetherflow.core.testing.file_content import LARGE
+from aetherflow.core.testing.file_primitives import FilePrimitives
+from aetherflow.core.testing.file_steps import FileSteps
 
-LARGE = 10 * 1024 * 1024
 UNREADABLE = Path("/proc/self/mem")
 """A file that can be opened but not read: it makes a transfer fail half-way."""
 
 
-class FileTransferSuite(ConnectorSuite):
-    """Tests the contract of a file transfer connector.
+class Minimum(ConnectorSuite):
+    """The methods of the documented minimum, which steps of users call."""
 
-    Methods: `read_bytes(path)`, `write_bytes(path, data)`, `upload(local, remote)`, `download(remote, local)`,
-    `list(folder)`, `delete(path)`, `mkdir(path)`, `mkdir_recursive(path)`, `delete_recursive(path)`, and
-    `rename(old, new)` if the peer supports it. On both sides a file appears under its final name completely or not at
-    all, and an existing file stays until then. The attributes below describe differences between peers.
-    """
-
-    base: ClassVar[str] = "suite"
-    """Folder at the peer under which each test has a folder of its own; it need not exist."""
-    can_rename: ClassVar[bool] = True
-    """True if the connector has `rename`, which replaces an existing file."""
-    has_folders: ClassVar[bool] = True
-    """False for an object store, where folders are only parts of names."""
-    has_links: ClassVar[bool] = False
-    """True if the peer has symbolic links; then override `make_link`."""
-    names: ClassVar[tuple[str, ...]] = (
-        "plain.txt", "with blank.txt", "äöü €.txt", "\U0001f600.bin", "per%20cent#.txt", "a+b&c;d.txt", "-dash", "it's",
-    )  # fmt: skip
-    """Names that files can have."""
+    can_rename: ClassVar[bool]
+    has_folders: ClassVar[bool]
+    has_links: ClassVar[bool]
+    names: ClassVar[tuple[str, ...]]
 
     def make_link(self, place: Path, target: str, link: str) -> None:
         """Make a symbolic link at the peer, without the connector; both paths are those of the connector."""
@@ -49,13 +39,6 @@ class FileTransferSuite(ConnectorSuite):
         """Names in a folder at the peer, found without the connector, which may hide some; None if unknown."""
         del place, folder
         return None
-
-    @pytest.fixture
-    def remote(self, peer: Any) -> str:
-        """A new empty folder at the peer."""
-        folder = f"{self.base}/{uuid.uuid4().hex[:12]}"
-        peer.mkdir_recursive(folder)
-        return folder
 
     @staticmethod
     def names_in(peer: Any, folder: str) -> list[str]:
@@ -269,3 +252,65 @@ class FileTransferSuite(ConnectorSuite):
         with pytest.raises(ConnectorError):
             peer.rename(f"{remote}/none", f"{remote}/target")
         assert peer.read_bytes(f"{remote}/target") == b"new content"
+
+
+class FileTransferSuite(FilePrimitives, FileCapabilities, FileSteps, Minimum):
+    """Tests a connector that reaches files: its contract, and the built-in steps over it.
+
+    For a `FileConnector`: its primitives, and each capability that the class claims. For a connector with the
+    documented minimum, `read_bytes(path)`, `write_bytes(path, data)`, `upload(local, remote)`,
+    `download(remote, local)`, `list(folder)`, `delete(path)`, `mkdir(path)`, `mkdir_recursive(path)`,
+    `delete_recursive(path)`, and `rename(old, new)` if the peer supports it: these. On both sides a file then appears
+    under its final name completely or not at all, and an existing file stays until then. A connector may have both.
+    The attributes below describe differences between peers.
+    """
+
+    base: ClassVar[str] = "suite"
+    """Folder at the peer under which each test has a folder of its own; it need not exist."""
+    can_rename: ClassVar[bool] = True
+    """True if the connector has `rename`, which replaces an existing file; every FileConnector has."""
+    has_folders: ClassVar[bool] = True
+    """False for an object store, where folders are only parts of names."""
+    has_links: ClassVar[bool] = False
+    """True if the peer has symbolic links; then override `make_link`."""
+    names: ClassVar[tuple[str, ...]] = (
+        "plain.txt", "with blank.txt", "äöü €.txt", "\U0001f600.bin", "per%20cent#.txt", "a+b&c;d.txt", "-dash", "it's",
+    )  # fmt: skip
+    """Names that files can have."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Leave out the tests of what the connector is not."""
+        super().__init_subclass__(**kwargs)
+        connector = getattr(cls, "connector", None)
+        if connector is None:
+            return
+        for part, applies in (
+            (FilePrimitives, issubclass(connector, FileConnector)),
+            (FileCapabilities, issubclass(connector, FileConnector)),
+            (Minimum, hasattr(connector, "upload")),
+        ):
+            for name in vars(part):
+                if name.startswith("test_") and not applies:
+                    setattr(cls, name, None)
+
+    @pytest.fixture
+    def remote(self, peer: Any) -> str:
+        """A new empty folder at the peer."""
+        folder = f"{self.base}/{uuid.uuid4().hex[:12]}"
+        if isinstance(peer, FileConnector):
+            _make(peer, folder)
+        else:
+            peer.mkdir_recursive(folder)
+        return folder
+
+
+def _make(peer: FileConnector[Any, Any], folder: str) -> None:
+    above, name = peer.split(folder)
+    if not name:
+        return
+    try:
+        peer.stat(folder)
+    except (RemoteFileError, OSError):
+        _make(peer, above)
+        with contextlib.suppress(RemoteFileError, FileExistsError):  # a test beside this one may make it, too
+            peer.make_folder(folder)

@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from aetherflow.core.base.errors import ConnectorError, UndecidedStepError
 from aetherflow.core.contracts.connector import ConfigT, ConnectorBase, OptionsT
@@ -62,12 +60,3 @@ class MailConnector(ConnectorBase[ConfigT, OptionsT], ABC):
         MailError, or another ConnectorError: it was sent to nobody. MailUnknownError: the peer may have accepted it.
         Another attempt of the connector's own is allowed only after a MailError. `interrupt` ends a call that waits.
         """
-
-
-@runtime_checkable
-class LocalMailbox(Protocol):
-    """The peer is a folder of this machine; a policy limits where that may be."""
-
-    def local_folder(self) -> Path:
-        """The folder to which mails are written, absolute."""
-        ...

@@ -6,12 +6,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from aetherflow.core.api import open_file
-from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.files.session import PreparedFile
-from aetherflow_builtins_transfer.connectors.files.upload import TransferResult
+from aetherflow.core.api import PreparedFile, WritesTogether, open_file
+from aetherflow_builtins_transfer.moving.calls import Calls
+from aetherflow_builtins_transfer.moving.upload import TransferResult
 from aetherflow_builtins_transfer.paths import part_name
 
 LARGEST = 256 << 10
@@ -37,7 +35,8 @@ class BatchUpload:
     connection cannot damage it.
     """
 
-    connector: PeerConnector[Any, Any]
+    calls: Calls
+    peer: WritesTogether
     files: Sequence[SmallFile]
     preserve_mtime: bool = False
     mode: int | None = None
@@ -48,24 +47,22 @@ class BatchUpload:
 
         After a ConnectorError the outcome is unknown for all.
         """
-        peer = self.connector
         found = [self._read(file) for file in self.files]
         wholes = [each[0] for each in found if each is not None]
         if not wholes:
             return [None] * len(self.files)
         doing = f"{self.files[0].remote_path} and {len(wholes) - 1} more"
         arrived = iter(
-            peer.run(
+            self.calls.attempt(
                 "uploading to",
                 doing,
-                lambda session: session.store_all(wholes, replace=self.overwrite, mode=self.mode),
+                lambda: self.peer.write_together(wholes, overwrite=self.overwrite, mode=self.mode),
             )
         )
         return [None if each is None or not next(arrived) else each[1] for each in found]
 
     def _read(self, file: SmallFile) -> tuple[PreparedFile, TransferResult] | None:
         """Read the file into memory; None if it is too large, changes meanwhile, or cannot be read."""
-        peer = self.connector
         try:
             with open_file(file.local) as source:
                 before = os.fstat(source.fileno())
@@ -75,7 +72,8 @@ class BatchUpload:
             return None
         if len(data) > LARGEST or (len(data), before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return None
-        target = peer.at(file.remote_path)
-        part = peer.beside(target, part_name(peer.name_of(target), f"{file.owner}-{secrets.token_hex(6)}"))
-        whole = PreparedFile(part, target, data, after.st_mtime if self.preserve_mtime else None)
+        peer = self.calls.connector
+        folder, name = peer.split(file.remote_path)
+        part = peer.join(folder, part_name(name, f"{file.owner}-{secrets.token_hex(6)}"))
+        whole = PreparedFile(part, file.remote_path, data, after.st_mtime if self.preserve_mtime else None)
         return whole, TransferResult(len(data), hashlib.sha256(data).hexdigest(), after.st_mtime, source=after)

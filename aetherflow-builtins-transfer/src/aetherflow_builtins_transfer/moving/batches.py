@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from aetherflow_builtins_transfer.connectors.files.upload_batch import MOST_BYTES, MOST_FILES
+from aetherflow_builtins_transfer.moving.upload_batch import MOST_BYTES, MOST_FILES
 
 T = TypeVar("T")
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aetherflow.core.api import ConnectorError, ResumableWriter
-from aetherflow_builtins_transfer.connectors.files.peer import PeerConnector
-from aetherflow_builtins_transfer.connectors.files.session import FileSession
-from aetherflow_builtins_transfer.connectors.files.upload import TAIL, TransferResult, piece
+from aetherflow_builtins_transfer.moving.calls import Calls
+from aetherflow_builtins_transfer.moving.upload import TAIL, TransferResult, piece
 from aetherflow_builtins_transfer.paths import part_name
 
 CHECKPOINT_SECONDS = 1.0
@@ -25,31 +24,28 @@ Check = Callable[[ResumableWriter, TransferResult], None]
 class Download:
     """One download. The note of the sink identifies the file by path, size and time."""
 
-    connector: PeerConnector[Any, Any]
+    calls: Calls
     remote_path: str
     sink: ResumableWriter
     check: Check | None = None
     on_bytes: Callable[[int], None] | None = None
-    _path: str = field(default="", init=False)
     _arrived: int = field(default=0, init=False)
     _size: int | None = field(default=None, init=False)
     _note: dict[str, Any] = field(default_factory=dict, init=False)
     _saved_at: float = field(default=0, init=False)
-    _stops: int = field(default=0, init=False)
 
     def run(self) -> TransferResult:
         """Download to the sink; raises ConnectorError, or OSError of the local file.
 
         After a lost connection the received content stays in the sink; after any other failure it is discarded.
         """
-        self._path, self._stops = self.connector.at(self.remote_path), self.connector.stops
         try:
-            result = self.connector.run("downloading", self.remote_path, self._once, again=True, detail=self._how_far)
+            result = self.calls.attempt("downloading", self.remote_path, self._once, again=True, detail=self._how_far)
             if self.check is not None:
                 self.check(self.sink, result)
         except BaseException as error:
             kind = getattr(error, "kind", "lost" if not isinstance(error, ConnectorError) else "other")
-            if kind != "lost":
+            if kind not in ("lost", "stopped"):
                 self.sink.discard()
             raise
         return result
@@ -57,32 +53,34 @@ class Download:
     def _how_far(self) -> str:
         return f" after {self._arrived:,} of {'?' if self._size is None else f'{self._size:,}'} bytes"
 
-    def _once(self, session: FileSession) -> TransferResult:
-        peer, sink = self.connector, self.sink
-        before = session.stat(self._path)
+    def _once(self) -> TransferResult:
+        peer, sink, path = self.calls.connector, self.sink, self.remote_path
+        before = peer.stat(path)
         if before.kind != "file":
-            raise peer.error(
+            raise self.calls.error(
                 "other", f"{self.remote_path} is no file but a {before.kind}", "take files only; list steps do"
             )
         self._size = before.size
-        self._note = {"path": self._path, "size": before.size, "mtime": before.mtime}
-        resumed = self._arrived = self._offset(session)
+        self._note = {"path": peer.identity(path), "size": before.size, "mtime": before.mtime}
+        resumed = self._arrived = self._offset()
         self._saved_at = time.monotonic()
         try:
-            session.fetch(self._path, resumed, None, self._take)
+            peer.read(path, self._take, offset=resumed)
         except BaseException:
             with suppress(Exception):  # the first error is the one to raise
                 sink.checkpoint(self._note)
             raise
-        after = session.stat(self._path)
+        after = peer.stat(path)
         if (after.size, after.mtime) != (before.size, before.mtime):
-            raise peer.error(
+            raise self.calls.error(
                 "other",
                 f"downloading {self.remote_path}: the file changed while it was read",
                 "take files that are finished: min_age_seconds or stable_seconds of the list step",
             )
         if before.size is not None and self._arrived != before.size:
-            raise peer.error("other", f"downloading {self.remote_path}: {self._arrived} of {before.size} bytes arrived")
+            raise self.calls.error(
+                "other", f"downloading {self.remote_path}: {self._arrived} of {before.size} bytes arrived"
+            )
         return TransferResult(self._arrived, sink.sha256, before.mtime, resumed)
 
     def _take(self, data: bytes) -> None:
@@ -91,17 +89,16 @@ class Download:
                 f"downloading {self.remote_path}: the file changed while it was read: more than the {self._size:,} "
                 "bytes that were listed"
             )
-            raise self.connector.error("other", what, "take files that are finished: min_age_seconds of the list step")
+            raise self.calls.error("other", what, "take files that are finished: min_age_seconds of the list step")
         self.sink.write(data)
         self._arrived += len(data)
         if (now := time.monotonic()) - self._saved_at >= CHECKPOINT_SECONDS:
             self.sink.checkpoint(self._note)
             self._saved_at = now
-        self.connector.pace(len(data), self._stops)
         if self.on_bytes is not None:
             self.on_bytes(len(data))
 
-    def _offset(self, session: FileSession) -> int:
+    def _offset(self) -> int:
         """The offset to continue at: the length of an earlier attempt's content if it matches the file, otherwise 0."""
         sink = self.sink
         if not sink.size:
@@ -111,7 +108,7 @@ class Download:
             with sink.reader() as file:
                 file.seek(begin)
                 ours = file.read(sink.size - begin)
-            if piece(session, self._path, begin, len(ours)) == ours:
+            if piece(self.calls, self.remote_path, begin, len(ours)) == ours:
                 return sink.size
         sink.restart()
         return 0

@@ -1,0 +1,132 @@
+"""Makes a FileConnector of a connector that has only the documented minimum: `list`, `upload`, `download` and so on."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aetherflow.core.api import ConnectorConfig, ConnectorOptions, FileConnector, RemoteEntry, RemoteFileError
+
+CHUNK = 1 << 20
+
+
+class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
+    """The methods of the minimum as primitives. Each transfer goes through a file of this machine.
+
+    `upload` is trusted to show a file only when it is whole, as `FileTransferSuite` tests. Nothing is continued.
+    """
+
+    WRITES_WHOLE = True
+
+    def __init__(self, inner: Any) -> None:
+        # no super(): the wrapped connector has the settings, and is closed by whoever opened it
+        self.inner = inner
+        self.name, self.kind, self.driver = inner.name, inner.kind, inner.driver
+
+    # Looking
+
+    def entries(self, folder: str) -> list[RemoteEntry]:
+        try:
+            found = self.inner.list(folder)
+        except Exception as error:
+            if folder and self._is_missing(folder):
+                raise RemoteFileError("it is not there", kind="missing") from error
+            raise
+        return [_entry(each) for each in found]
+
+    def stat(self, path: str, *, follow: bool = True) -> RemoteEntry:
+        del follow  # the minimum does not tell links from files
+        folder, name = self.split(path)
+        if not name:
+            return RemoteEntry("", "folder")
+        found = next((each for each in self.entries(folder) if each.name == name), None)
+        if found is None:
+            raise RemoteFileError("it is not there", kind="missing")
+        return found
+
+    def _is_missing(self, path: str) -> bool:
+        try:
+            self.stat(path)
+        except RemoteFileError as error:
+            return error.kind == "missing"
+        except Exception:  # noqa: BLE001 the caller raises the error of its own call
+            return False
+        return False
+
+    @contextmanager
+    def _missing_is_told(self, path: str) -> Iterator[None]:
+        """Raise `missing` if a call fails and there is nothing at the path."""
+        try:
+            yield
+        except Exception as error:
+            if self._is_missing(path):
+                raise RemoteFileError("it is not there", kind="missing") from error
+            raise
+
+    # Content
+
+    def read(self, path: str, sink: Callable[[bytes], object], *, offset: int = 0, limit: int | None = None) -> None:
+        if not hasattr(self.inner, "download"):
+            with self._missing_is_told(path):
+                data = self.inner.read_bytes(path)
+            if data := data[offset:] if limit is None else data[offset : offset + limit]:
+                sink(data)
+            return
+        with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
+            local = Path(folder) / "file"
+            with self._missing_is_told(path):
+                self.inner.download(path, local)
+            with local.open("rb") as file:
+                file.seek(offset)
+                while data := file.read(CHUNK if limit is None else min(limit, CHUNK)):
+                    sink(data)
+                    limit = None if limit is None else limit - len(data)
+
+    def write(self, path: str, source: Callable[[int], bytes]) -> None:
+        if not hasattr(self.inner, "upload"):
+            self.inner.write_bytes(path, b"".join(iter(lambda: source(CHUNK), b"")))
+            return
+        with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
+            local = Path(folder) / self.split(path)[1]
+            with local.open("xb") as file:
+                while data := source(CHUNK):
+                    file.write(data)
+            self.inner.upload(local, path)
+
+    # Changing
+
+    def rename(self, old: str, new: str, *, overwrite: bool = True) -> None:
+        if not hasattr(self.inner, "rename"):
+            self._refuse("rename")
+        if not overwrite and not self._is_missing(new):
+            raise RemoteFileError("the name is taken", kind="exists")
+        with self._missing_is_told(old):
+            self.inner.rename(old, new)
+
+    def remove(self, path: str) -> None:
+        if not hasattr(self.inner, "delete"):
+            self._refuse("delete")
+        with self._missing_is_told(path):
+            self.inner.delete(path)
+
+    def make_folder(self, path: str) -> None:
+        make = getattr(self.inner, "mkdir_recursive", None) or getattr(self.inner, "mkdir", None)
+        if make is not None:  # else `upload` makes what it needs
+            make(path)
+
+    def remove_folder(self, path: str) -> None:
+        self.remove(path)
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise RemoteFileError(f"its class {type(self.inner).__name__} has no {method}()", fix="add it to the class")
+
+
+def _entry(found: Any) -> RemoteEntry:
+    """An entry of `list`: a RemoteFileMeta, or anything with its names as attributes or keys."""
+
+    def told(name: str) -> Any:
+        return found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
+
+    name = told("name") or str(told("path") or told("rel_path") or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return RemoteEntry(name, "folder" if told("is_dir") else "file", told("size"), told("mtime"))

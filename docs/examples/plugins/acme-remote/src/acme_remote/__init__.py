@@ -1,0 +1,1 @@
+"""Files in S3, on FTP servers and in memory, by fsspec: connectors, and no step of their own."""

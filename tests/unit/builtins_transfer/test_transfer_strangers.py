@@ -1,0 +1,147 @@
+"""Every built-in step for files over connectors that are not ours."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import transfer_strangers
+from aetherflow.core.api import FileConnector, Problem, register_connector
+from aetherflow.core.checks.report import check_flow
+from aetherflow.core.runtime.environment.snapshot import build_snapshot
+from aetherflow.core.testing import FlowProject
+from transfer_peers import Peer, build_peer
+from transfer_strangers import KIND, STRANGERS, Config, Options
+
+pytestmark = pytest.mark.usefixtures("strangers")
+
+
+@pytest.fixture(params=STRANGERS)
+def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
+    return build_peer(f"{KIND}.{request.param}", request, tmp_path)
+
+
+def told(peer: Peer, *steps: dict[str, Any]) -> list[Problem]:
+    """What `validate` says of these steps, warnings too."""
+    path = peer.project.flow(*steps, resources={"peer": peer.resource})
+    return list(check_flow(path, build_snapshot(path.parent)).problems)
+
+
+def renames(peer: Peer) -> bool:
+    return peer.driver != "minimum"
+
+
+def is_minimal(peer: Peer) -> bool:
+    return peer.driver in ("minimum", "renaming")
+
+
+def test_what_comes_in_goes_out_again_once(peer: Peer) -> None:
+    files = {"in/a.csv": b"a,b\n1,2\n", "in/deep/b.csv": b"x" * 3_000_000, "in/empty.csv": b"", "in/c.txt": b"no"}
+    for name, data in files.items():
+        peer.put(name, data)
+    steps = [
+        peer.step("list", remote_dir=f"{peer.base}/in", pattern="*.csv", recursive=True, new_only=True, min_count=0),
+        peer.step("download", files="{{steps.list.files}}", dest_dir="got"),
+        peer.step(
+            "upload",
+            items="{{steps.download.local_files}}",
+            remote_dir=f"{peer.base}/out/new",
+            verify="sha256",
+            control_files=["sha256"],
+        ),
+        peer.step("delete", files="{{steps.list.files}}"),
+    ]
+    ran = peer.run(*steps)
+    assert ran.error is None, ran.error
+    wanted = {name.rpartition("/")[2]: data for name, data in files.items() if name.endswith(".csv")}
+    tree = peer.tree()
+    assert {name.removeprefix("out/new/"): data for name, data in tree.items() if name.endswith(".csv")} == wanted
+    assert set(tree) == {"in/c.txt", *(f"out/new/{name}{end}" for name in wanted for end in ("", ".sha256"))}
+    peer.put("in/a.csv", files["in/a.csv"])  # of another time: a new one
+    again = peer.run(*steps)
+    assert again.error is None, again.error
+    assert [each["name"] for each in again["list"].outputs["files"]] == ["a.csv"]
+    assert [each["status"] for each in again["upload"].outputs["files"]] == ["unchanged"]
+
+
+def test_a_file_is_moved_where_the_connector_can_rename(peer: Peer) -> None:
+    peer.put("in/a", "one")
+    peer.put("done/b", "in the way")
+    steps = [
+        peer.step("download", files=[f"{peer.base}/in/a"], dest_dir="got", after="move", move_to=f"{peer.base}/done"),
+        peer.step("move", files=[f"{peer.base}/done/a"], dest_dir=f"{peer.base}/old"),
+    ]
+    if not renames(peer):
+        line = Path(transfer_strangers.__file__).read_text().split("class Minimum", maxsplit=1)[0].count("\n") + 1
+        found = told(peer, *steps)
+        assert [each.af for each in found] == ["AF2106", "AF2106"]
+        assert all(f"transfer_strangers.py:{line}) lacks rename()" in each.message for each in found)
+        return
+    assert peer.run(*steps).error is None
+    assert peer.tree() == {"old/a": b"one", "done/b": b"in the way"}
+    peer.put("in/b", "another")
+    taken = peer.run(peer.step("move", files=[f"{peer.base}/in/b"], dest_dir=f"{peer.base}/done"))
+    assert taken.error is not None
+    assert peer.tree()["done/b"] == b"in the way"
+
+
+def test_the_weaker_promise_of_the_minimum_is_told(peer: Peer) -> None:
+    peer.put("a")
+    step = peer.step("list", remote_dir=peer.base)
+    found = [(each.af, each.severity) for each in told(peer, step)]
+    ran = peer.run(step)
+    assert ran.error is None
+    logged = "".join(path.read_text() for path in peer.project.folder.rglob(f"{ran.summary.run_id}.jsonl"))
+    assert found == ([("AF2107", "warning")] if is_minimal(peer) else [])
+    assert ("is no FileConnector" in logged) is is_minimal(peer)
+
+
+def test_what_is_missing_is_told_as_that(peer: Peer) -> None:
+    peer.put("a")
+    gone, folder = f"{peer.base}/gone", f"{peer.base}/none"
+    assert peer.outputs("delete", files=[gone, f"{peer.base}/a"])["missing"] == [gone]
+    failed = peer.run(peer.step("delete", files=[gone], missing_ok=False))
+    assert failed.error is not None
+    assert "is not there" in failed.error.message
+    listed = peer.run(peer.step("list", remote_dir=folder))
+    assert listed.error is not None
+    assert f"listing {folder} failed" in listed.error.message
+    down = peer.run(peer.step("download", files=[gone], dest_dir="got"))
+    assert down.error is not None
+    assert f"downloading {gone} failed" in down.error.message
+
+
+def test_an_existing_file_is_replaced_or_refused(peer: Peer) -> None:
+    peer.put("out/a", "old")
+    path = str(peer.local("a", "new"))
+    refused = peer.run(peer.step("upload", items=path, remote_dir=f"{peer.base}/out", overwrite=False))
+    assert refused.error is not None
+    assert peer.tree() == {"out/a": b"old"}
+    assert peer.outputs("upload", items=path, remote_dir=f"{peer.base}/out")["count"] == 1
+    assert peer.tree() == {"out/a": b"new"}
+
+
+def test_a_mode_that_cannot_be_set_is_refused(peer: Peer) -> None:
+    step: dict[str, Any] = peer.step("upload", items="x", remote_dir=peer.base, mode="640")
+    assert [each.af for each in told(peer, step) if "lacks chmod()" in each.message] == ["AF2106"]
+
+
+def refused(folder: Path, resource: dict[str, Any]) -> list[str]:
+    inputs = {"resource": "peer", "remote_dir": "x"}
+    step = {"id": "s", "type": "remote_list", "inputs": inputs}
+    path = FlowProject(folder).flow(step, resources={"peer": resource})
+    return [each.message for each in check_flow(path, build_snapshot(folder)).problems if each.af == "AF2106"]
+
+
+def test_a_connector_that_reaches_no_files_is_refused(tmp_path: Path) -> None:
+    (message,) = refused(tmp_path, {"kind": "mail", "driver": "file", "config": {}})
+    assert "lacks list(), which FileConnector or the documented minimum demands" in message
+
+
+def test_a_class_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+    class Begun(FileConnector[Config, Options]):
+        """Only begun."""
+
+    register_connector(KIND, "begun")(Begun)
+    (message,) = refused(tmp_path, {"kind": KIND, "driver": "begun", "config": {"root": "x"}})
+    assert "read(), remove(), remove_folder(), rename(), stat(), write(), which FileConnector demands" in message
