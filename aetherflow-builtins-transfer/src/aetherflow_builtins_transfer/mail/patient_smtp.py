@@ -19,7 +19,7 @@ class Line:
     """A connection below TLS. Another thread may cut it at any time."""
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
-        """Connect; raises OSError."""
+        """Connect within `timeout` seconds; OSError if that fails."""
         self.port = port
         self.sock = socket.create_connection((host, port), timeout)
         self._same = self.sock.dup()
@@ -31,7 +31,7 @@ class Line:
             self._same.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection and its copy; nothing is sent any more."""
         self.sock.close()
         self._same.close()
 

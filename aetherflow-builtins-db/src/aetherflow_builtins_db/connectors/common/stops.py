@@ -9,7 +9,7 @@ ConnectionT = TypeVar("ConnectionT")
 
 
 class StoppedError(Exception):
-    """`Stops.add` was called meanwhile."""
+    """The connector was interrupted since the work began."""
 
 
 class Stops:
@@ -20,7 +20,7 @@ class Stops:
         self.count = 0
 
     def add(self) -> None:
-        """End what waits."""
+        """Interrupt: what waits ends, and what connects is closed as soon as it is connected."""
         with self._changed:
             self.count += 1
             self._changed.notify_all()

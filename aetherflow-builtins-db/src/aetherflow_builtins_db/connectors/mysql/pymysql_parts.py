@@ -59,7 +59,7 @@ class _Login:
         self._timer.daemon = True
 
     def begin(self, sock: socket.socket) -> None:
-        """The connection is there."""
+        """Count the time from now on: the connection is made, and nothing is read yet."""
         self._below = sock.dup()  # TLS takes `sock` over
         self._timer.start()
 
@@ -223,7 +223,7 @@ class _Received(socket.SocketIO):
         self.begin()
 
     def begin(self) -> None:
-        """A request is sent."""
+        """Count time and bytes anew: a request is sent, and its answer is awaited."""
         self._waited: float | None = None
         self._came = 0
         self.left = MOST_ANSWER_BYTES

@@ -48,7 +48,7 @@ class PooledFiles(PeerConnector[ConfigT, OptionsT]):
         self.append(path, source, 0)
 
     def append(self, path: str, source: Callable[[int], bytes], offset: int) -> None:
-        """As `AppendsFiles`."""
+        """As `AppendsFiles.append`, on a session of the pool."""
         place, stops, own = self.at(path), self._stops, OwnErrors()
 
         def give(size: int) -> bytes:
@@ -77,7 +77,7 @@ class PooledFiles(PeerConnector[ConfigT, OptionsT]):
         self.run("deleting", path, lambda session: session.rmdir(place))
 
     def set_mtime(self, path: str, mtime: float) -> None:
-        """As `SetsMtime`."""
+        """As `SetsMtime.set_mtime`, on a session of the pool."""
         place = self.at(path)
         self.run("setting the time of", path, lambda session: session.set_mtime(place, mtime))
 
@@ -235,7 +235,7 @@ class SetsPermissions(PooledFiles[ConfigT, OptionsT]):
     """Files that have permission bits."""
 
     def chmod(self, path: str, mode: int) -> None:
-        """As `SetsMode`."""
+        """As `SetsMode.chmod`, on a session of the pool."""
         place = self.at(path)
         self.run("changing the mode of", path, lambda session: session.chmod(place, mode))
 
@@ -250,7 +250,7 @@ class SendsTogether(SetsPermissions[ConfigT, OptionsT]):
     def write_together(
         self, files: Sequence[PreparedFile], *, overwrite: bool, mode: int | None = None
     ) -> Sequence[bool]:
-        """As `WritesTogether`."""
+        """As `WritesTogether.write_together`, all on one session."""
         placed = [PreparedFile(self.at(each.part), self.at(each.target), each.data, each.mtime) for each in files]
         doing = f"{files[0].target} and {len(files) - 1} more"
         return self.run("uploading to", doing, lambda session: session.store_all(placed, replace=overwrite, mode=mode))

@@ -36,7 +36,7 @@ class OwnErrors:
         self.raised: BaseException | None = None
 
     def __enter__(self) -> None:
-        """Do nothing."""
+        pass
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         self.raised = error
@@ -101,7 +101,7 @@ class PeerConnector(FileConnector[ConfigT, OptionsT]):
 
     @property
     def retry(self) -> Backoff:
-        """`options.retry`."""
+        """How calls of this resource are repeated: `options.retry`."""
         return self.opts.policy
 
     def calls(self) -> Calls:

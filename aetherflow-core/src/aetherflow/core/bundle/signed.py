@@ -42,7 +42,7 @@ SHOWN = 5
 
 
 class Signed(NamedTuple):
-    """A signature that holds."""
+    """A signature that was judged and holds, with who made it."""
 
     statement: Statement
     key: str
@@ -51,10 +51,10 @@ class Signed(NamedTuple):
     signer: str
     """Where the key is allowed: the place in the signers' file."""
     comment: str
-    """The comment there."""
+    """The comment of the key in that line."""
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The same as a JSON object."""
         return {
             "version": self.statement.version,
             "content": self.statement.content,

@@ -262,7 +262,7 @@ class _Reader:
         return found
 
     def string(self) -> bytes:
-        """The next string."""
+        """The next string of the wire format: its length in four bytes, then its bytes."""
         return self.take(int.from_bytes(self.take(4)))
 
     def left(self) -> int:

@@ -139,7 +139,7 @@ class Broken:
         self.error = error
 
     def __call__(self, **_arguments: Any) -> Any:
-        """Raise the reason."""
+        """Raise why the hook could not be loaded."""
         raise self.error
 
 

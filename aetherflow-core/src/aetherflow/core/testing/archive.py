@@ -51,7 +51,7 @@ class SuiteTools:
 
 @dataclass(frozen=True)
 class SuiteWork:
-    """Hooks without a run."""
+    """The hooks of `ArchiveWork`, outside of any run."""
 
     tick: Callable[[int], None] = lambda _done: None
     tools: SuiteTools = field(default_factory=SuiteTools)

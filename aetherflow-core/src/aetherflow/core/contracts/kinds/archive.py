@@ -84,7 +84,8 @@ class ProgramTools(Protocol):
         """Raise if the work must stop."""
         ...
 
-    def environment(self) -> Mapping[str, str]: ...
+    def environment(self) -> Mapping[str, str]:
+        """The variables that a program is given by default."""
 
 
 class ArchiveWork(Protocol):

@@ -104,7 +104,9 @@ class Rows(Protocol):
         """The rows in lists of at most `fetch_size`; call it once. Raises ConnectorError."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the query, also in the middle of its result; may be called twice."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -48,7 +48,9 @@ class CsvBlocks(Protocol):
         """Yield the bytes; call it once."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the query, also in the middle of its result; may be called twice."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,7 +78,9 @@ class ArrowRows(Protocol):
         """Yield `pyarrow.RecordBatch` objects; call it once."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the query, also in the middle of its result; may be called twice."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -209,6 +209,7 @@ class SqlLoader:
         return self._usual.upsert(table, columns, keys, batch)
 
     def drop_stage(self, stage: SqlTable) -> None:
+        """Remove what `stage` has created, after the merge or its failure."""
         self._usual.drop_stage(stage)
 
 
