@@ -1,7 +1,9 @@
 """Gives memory back to the system after each file of tests: a fork copies the page tables of all that a process has."""
 
 import ctypes
+import gc
 import sys
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -15,6 +17,10 @@ TRIM: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     result = yield
     if nextitem is not None and nextitem.path != item.path:
+        with warnings.catch_warnings():
+            # of what a file left open in reference cycles; in a test of the next file it would name the wrong one
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         if (arrow := sys.modules.get("pyarrow")) is not None:  # it keeps what hostile files took
             arrow.default_memory_pool().release_unused()
         if TRIM is not None:
