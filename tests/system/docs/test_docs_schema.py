@@ -45,7 +45,7 @@ def test_each_schema_is_one(schemas: dict[str, Path]) -> None:
 
 def test_the_examples_fit_the_schema(tmp_path: Path) -> None:
     path = [str(tmp_path)]
-    for file in ROOT.glob("docs/examples/*/pyproject.toml"):
+    for file in (*ROOT.glob("docs/examples/*/pyproject.toml"), *ROOT.glob("docs/examples/plugins/*/pyproject.toml")):
         path.append(str(file.parent / "src"))
         _install(file, tmp_path)
     env = {**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -212,15 +212,17 @@ def database(site: Site, base: str) -> list[Step]:
     ]
 
 
-def peer(kind: str) -> Callable[[Site, str], list[Step]]:
+def peer(shape: str) -> Callable[[Site, str], list[Step]]:
+    """The steps with remote files whose names have this shape."""
+
     def steps(site: Site, base: str) -> list[Step]:
         there = {"resource": "peer", "remote_dir": base}
         return [
-            (f"{kind}_upload_files", {**there, "items": [f"{site.folder}/in/a.csv"]}),
-            (f"{kind}_list_files", {**there, "new_only": True}),
-            (f"{kind}_download_files", {"resource": "peer", "files": [f"{base}/a.csv"], "dest_dir": "got"}),
-            (f"{kind}_move_files", {"resource": "peer", "files": [f"{base}/a.csv"], "dest_dir": f"{base}/done"}),
-            (f"{kind}_delete_files", {"resource": "peer", "files": [f"{base}/done/a.csv"]}),
+            (shape.format("upload"), {**there, "items": [f"{site.folder}/in/a.csv"]}),
+            (shape.format("list"), {**there, "new_only": True}),
+            (shape.format("download"), {"resource": "peer", "files": [f"{base}/a.csv"], "dest_dir": "got"}),
+            (shape.format("move"), {"resource": "peer", "files": [f"{base}/a.csv"], "dest_dir": f"{base}/done"}),
+            (shape.format("delete"), {"resource": "peer", "files": [f"{base}/done/a.csv"]}),
         ]
 
     return steps
@@ -282,8 +284,9 @@ CASES = {
         database, lambda _, to: ({"db": postgres_place(to.getfixturevalue("postgres"), "confined").resource}, "")
     ),
     "mariadb": Case(database, lambda _, to: ({"db": mysql_place(to.getfixturevalue("mariadb")).resource}, "")),
-    "sftp": Case(peer("sftp"), on_sshd),
-    "smb": Case(peer("smb"), lambda _, to: ({"peer": smb_resource(to.getfixturevalue("smbd"))}, "confined")),
+    "sftp": Case(peer("sftp_{}_files"), on_sshd),
+    "remote": Case(peer("remote_{}"), on_sshd),
+    "smb": Case(peer("smb_{}_files"), lambda _, to: ({"peer": smb_resource(to.getfixturevalue("smbd"))}, "confined")),
     "http": Case(http, on_http),
     "mail": Case(mail, on_smtp),
 }

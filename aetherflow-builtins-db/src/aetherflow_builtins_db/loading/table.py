@@ -21,14 +21,12 @@ def split_name(text: str) -> tuple[str, ...]:
     while at < len(text):
         found = _PART.match(text, at)
         if found is None:
-            raise StepInputError(
-                f"table {text!r} is no name of a table", fix='write table, schema.table or "My SqlTable"'
-            )
+            raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
         quoted, ticked, plain = found.groups()
         parts.append(quoted.replace('""', '"') if quoted else ticked or plain)
         at = found.end()
     if not 1 <= len(parts) <= 3 or text.rstrip().endswith("."):
-        raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My SqlTable"')
+        raise StepInputError(f"table {text!r} is no name of a table", fix='write table, schema.table or "My Table"')
     return tuple(parts)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, FileConnector, RemoteFileError, RemoteFileMeta
+from aetherflow.core.api import AetherflowError, ConnectorError, FileConnector, RemoteFileError, RemoteFileMeta
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.file_capabilities import FileCapabilities
 from aetherflow.core.testing.file_content import LARGE
@@ -132,7 +132,7 @@ class Minimum(ConnectorSuite):
             local = tmp_path / "none"
         peer.write_bytes(f"{remote}/file", b"old")
         for name in ("file", "new"):
-            with pytest.raises((ConnectorError, OSError)):
+            with pytest.raises((AetherflowError, OSError)):
                 peer.upload(local, f"{remote}/{name}")
         assert peer.read_bytes(f"{remote}/file") == b"old"
         assert self.names_in(peer, remote) == ["file"]

@@ -35,7 +35,7 @@ def test_an_unwritable_folder_and_an_unwritable_file(project: "Project", unprivi
     assert "Permission denied" in result.err
 
 
-def test_a_read_only_disk_under_the_work_folder_fails_the_step_not_the_program(project: "Project") -> None:
+def test_a_file_in_the_place_of_the_work_root_is_refused_before_the_run(project: "Project") -> None:
     project.work.write_text("a file in the way")
     project.flow(
         "jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [true]}}]}]\n".replace(
@@ -43,9 +43,8 @@ def test_a_read_only_disk_under_the_work_folder_fails_the_step_not_the_program(p
         )
     )
     result = project.cli("run", "flow.yaml", "--run-id", "r")
-    assert result.code == 1
-    assert "internal error" not in result.err
-    assert project.rows("SELECT status FROM runs") == [("FAILED",)]
+    assert result.code == 2
+    assert f"AF0004 workspace root {project.work} cannot be used: Not a directory" in result.err
     project.work.unlink()
     assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
 
