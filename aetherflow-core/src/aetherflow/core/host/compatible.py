@@ -11,7 +11,7 @@ from aetherflow.core.host.metadata import FOLDER, PluginEntry
 
 API_VERSION = "1.1"
 """MAJOR.MINOR of `aetherflow.core.api`: the minor grows with each name that is added, the major when one is removed."""
-_REQUIRES = re.compile(r"^Requires-Dist:\s*(aetherflow[-_.]+core\b.*)$", re.IGNORECASE | re.MULTILINE)
+_REQUIRES = r"(?im)^Requires-Dist:\s*(aetherflow[-_.]+core\b.*)$"
 
 
 class PluginVersionError(PluginError):
@@ -40,7 +40,7 @@ def _core() -> str:
 def _unmet(distribution: str, here: str) -> str | None:
     """The versions of the core that a distribution requires, if the one that is here is none of them."""
     found = find_distribution(distribution)
-    lines = _REQUIRES.findall(header_of(found)) if found is not None else []
+    lines = re.findall(_REQUIRES, header_of(found)) if found is not None else []
     if not lines:
         return None
     from packaging.requirements import InvalidRequirement, Requirement  # 10 ms, paid for plugins of others alone

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from aetherflow.core.host.distributions import key_of
 
-_PARTS = re.compile(r"\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(.*?)\s*\Z", re.ASCII | re.DOTALL)
+_PARTS = r"(?as)\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(.*?)\s*\Z"
 
 
 def accepts(requirement: str, distribution: str, version: str) -> bool:
@@ -64,6 +64,6 @@ def names_only(requirements: Iterable[str]) -> set[str]:
 
 
 def _split(requirement: str) -> tuple[str, str]:
-    if (found := _PARTS.match(requirement)) is None:
+    if (found := re.match(_PARTS, requirement)) is None:
         raise ValueError(f"{requirement!r} is no name of a distribution")
     return found[1], found[2]

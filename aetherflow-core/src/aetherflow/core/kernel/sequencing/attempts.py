@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import StateError
@@ -40,17 +39,19 @@ class Done(NamedTuple):
     """Number of steps that have ended up to this one, in one turn."""
 
 
-@dataclass(slots=True)
 class Begun:
     """An attempt that was begun: its step, its record, its trace for the summary."""
 
-    work: Work
-    attempt: Attempt
-    trace: StepTrace
-    began: float
-    """Monotonic time."""
-    told: bool = False
-    """Whether its end was told."""
+    __slots__ = ("attempt", "began", "told", "trace", "work")
+
+    def __init__(self, work: Work, attempt: Attempt, trace: StepTrace, began: float) -> None:
+        """`began`: monotonic time."""
+        self.work = work
+        self.attempt = attempt
+        self.trace = trace
+        self.began = began
+        self.told = False
+        """Whether its end was told."""
 
 
 class Attempts:

@@ -69,7 +69,7 @@ def idempotency_key(flow_id: str, run_id: str, key: StepKey) -> str:
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepTrace:
     """What this process did with a step: attempted it, reused its result, or left it out."""
 

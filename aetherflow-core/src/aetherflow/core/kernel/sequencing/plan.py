@@ -71,7 +71,7 @@ class Effects(NamedTuple):
     """Why there are no lines; empty if there are."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepPlan:
     """The verdict on one step, with its reason for people."""
 

@@ -108,7 +108,7 @@ class StoredArtifact(NamedTuple):
         return self.gone_by.removeprefix("cleanup ") if self.gone_by else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepRecord:
     """The latest attempt of a step as stored, without its outputs."""
 
@@ -155,7 +155,7 @@ class StagedClaim(NamedTuple):
     """The step of this run that has claimed it before, if only the artifact changes."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class StepEffects:
     """The effects of an attempt, committed with its SUCCESS or SKIPPED."""
 
@@ -186,7 +186,7 @@ class StepEnd(NamedTuple):
     """All outputs of the job so far; None if the step adds none."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Intervention:
     """What a person changes about a run before it is resumed; recorded with `actor` and `reason`."""
 
