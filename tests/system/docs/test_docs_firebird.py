@@ -1,5 +1,6 @@
 """The example of a database connector by a third party, in an environment of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,10 @@ def test_a_strangers_database_passes_the_suite_and_runs_its_flow(tmp_path: Path)
     installed = [str(EXAMPLE), *ours, "pytest", "mypy"]
     subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), *installed], check=True)
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "lock").mkdir()
+    # the engine's folder for locks is one in /tmp, which belongs to whoever used it first
+    env = {**os.environ, "FIREBIRD_LOCK": str(tmp_path / "lock"), "FIREBIRD_TMP": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
     command = [str(python), "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), str(EXAMPLE / "src")]

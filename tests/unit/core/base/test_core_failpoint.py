@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Never
@@ -28,7 +29,13 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(number)
         raise EndedError
 
+    def stop(thread: int, number: int) -> Never:
+        assert thread == threading.get_ident(), "one to the process may reach another thread, and this one goes on"
+        found.append(number)
+        raise EndedError
+
     monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(signal, "pthread_kill", stop)
     monkeypatch.setattr(failpoint, "_hits", itertools.count(1))
     return found
 

@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import IO
@@ -37,7 +38,8 @@ def _act(name: str, stream: IO[bytes] | None, data: bytes) -> None:
     if kind == "sleep":
         time.sleep(float(argument))
     elif kind == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # to this thread: one that is sent to the process may reach another thread, and this one would go on meanwhile
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     elif kind in ("enospc", "eio"):
         number = errno.ENOSPC if kind == "enospc" else errno.EIO
         raise OSError(number, os.strerror(number), name)
