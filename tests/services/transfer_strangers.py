@@ -106,10 +106,7 @@ class Minimum(ConnectorBase[Config, Options]):
     def list(self, remote_dir: str) -> Any:
         found = []
         for each in self._at(remote_dir).iterdir():
-            try:
-                facts, is_dir = each.stat(), each.is_dir()
-            except FileNotFoundError:  # another thread of the step has just removed it
-                continue
+            facts, is_dir = each.stat(), each.is_dir()
             size = None if is_dir else facts.st_size
             path = f"{remote_dir}/{each.name}"
             found.append(RemoteFileMeta(path=path, name=each.name, is_dir=is_dir, size=size, mtime=facts.st_mtime))

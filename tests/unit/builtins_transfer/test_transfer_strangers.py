@@ -1,5 +1,7 @@
 """Every built-in step for files over connectors that are not ours."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from aetherflow.core.api import FileConnector, Problem, register_connector
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject
+from aetherflow_builtins_transfer.moving.minimal import MinimalFiles
 from transfer_peers import Peer, build_peer
 from transfer_strangers import KIND, STRANGERS, Config, Options
 
@@ -124,6 +127,21 @@ def test_an_existing_file_is_replaced_or_refused(peer: Peer) -> None:
 def test_a_mode_that_cannot_be_set_is_refused(peer: Peer) -> None:
     step: dict[str, Any] = peer.step("upload", items="x", remote_dir=peer.base, mode="640")
     assert [each.af for each in told(peer, step) if "lacks chmod()" in each.message] == ["AF2106"]
+
+
+def test_a_minimal_connector_is_called_by_one_thread_at_a_time() -> None:
+    both = threading.Barrier(2)
+
+    class Alone:
+        name, kind, driver = "peer", KIND, "alone"
+
+        def delete(self, path: str) -> None:
+            both.wait(timeout=0.2)  # until another thread is here as well
+
+    files = MinimalFiles(Alone())
+    with ThreadPoolExecutor(2) as threads:
+        ended = [threads.submit(files.remove, name) for name in ("a", "b")]
+    assert [type(each.exception()) for each in ended] == [threading.BrokenBarrierError] * 2
 
 
 def refused(folder: Path, resource: dict[str, Any]) -> list[str]:

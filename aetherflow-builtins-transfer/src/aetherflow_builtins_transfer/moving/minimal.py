@@ -1,6 +1,7 @@
 """Makes a FileConnector of a connector that has only the documented minimum: `list`, `upload`, `download` and so on."""
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,19 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
     def __init__(self, inner: Any) -> None:
         # no super(): the wrapped connector has the settings, and is closed by whoever opened it
         self.inner = inner
+        self._alone = threading.Lock()
+        """Held during each call: the minimum was never asked to bear several threads at once."""
         self.name, self.kind, self.driver = inner.name, inner.kind, inner.driver
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with self._alone:
+            return getattr(self.inner, method)(*arguments)
 
     # Looking
 
     def entries(self, folder: str) -> list[RemoteEntry]:
         try:
-            found = self.inner.list(folder)
+            found = self._call("list", folder)
         except Exception as error:
             if folder and self._is_missing(folder):
                 raise RemoteFileError("it is not there", kind="missing") from error
@@ -69,14 +76,14 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
     def read(self, path: str, sink: Callable[[bytes], object], *, offset: int = 0, limit: int | None = None) -> None:
         if not hasattr(self.inner, "download"):
             with self._missing_is_told(path):
-                data = self.inner.read_bytes(path)
+                data = self._call("read_bytes", path)
             if data := data[offset:] if limit is None else data[offset : offset + limit]:
                 sink(data)
             return
         with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
             local = Path(folder) / "file"
             with self._missing_is_told(path):
-                self.inner.download(path, local)
+                self._call("download", path, local)
             with local.open("rb") as file:
                 file.seek(offset)
                 while data := file.read(CHUNK if limit is None else min(limit, CHUNK)):
@@ -85,14 +92,14 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
 
     def write(self, path: str, source: Callable[[int], bytes]) -> None:
         if not hasattr(self.inner, "upload"):
-            self.inner.write_bytes(path, b"".join(iter(lambda: source(CHUNK), b"")))
+            self._call("write_bytes", path, b"".join(iter(lambda: source(CHUNK), b"")))
             return
         with tempfile.TemporaryDirectory(prefix="aetherflow-") as folder:
             local = Path(folder) / self.split(path)[1]
             with local.open("xb") as file:
                 while data := source(CHUNK):
                     file.write(data)
-            self.inner.upload(local, path)
+            self._call("upload", local, path)
 
     # Changing
 
@@ -102,18 +109,20 @@ class MinimalFiles(FileConnector[ConnectorConfig, ConnectorOptions]):
         if not overwrite and not self._is_missing(new):
             raise RemoteFileError("the name is taken", kind="exists")
         with self._missing_is_told(old):
-            self.inner.rename(old, new)
+            self._call("rename", old, new)
 
     def remove(self, path: str) -> None:
         if not hasattr(self.inner, "delete"):
             self._refuse("delete")
         with self._missing_is_told(path):
-            self.inner.delete(path)
+            self._call("delete", path)
 
     def make_folder(self, path: str) -> None:
-        make = getattr(self.inner, "mkdir_recursive", None) or getattr(self.inner, "mkdir", None)
-        if make is not None:  # else `upload` makes what it needs
-            make(path)
+        for method in ("mkdir_recursive", "mkdir"):
+            if hasattr(self.inner, method):
+                self._call(method, path)
+                return
+        # without both `upload` makes what it needs
 
     def remove_folder(self, path: str) -> None:
         self.remove(path)
