@@ -41,7 +41,7 @@ class Config(ConnectorConfig):
 
 
 class Options(ConnectorOptions):
-    """None."""
+    """These peers have no settings beyond their folder."""
 
 
 class Primitives(FileConnector[Config, Options]):

@@ -10,13 +10,13 @@ from aetherflow.core.api import ConnectorConfig, ConnectorError, ConnectorOption
 
 
 class Config(ConnectorConfig):
-    """Which files."""
+    """Which tree of files: resources with the same `config` share it within a process."""
 
     folder: str = Field(pattern=r"^[a-z0-9/_-]+$", description="Name of the folder in memory.")
 
 
 class Options(ConnectorOptions):
-    """None."""
+    """The memory has no settings beyond its `config`."""
 
 
 class Memory(FsspecFiles[Config, Options]):

@@ -1,1 +1,1 @@
-"""Firebird for AetherFlow."""
+"""A distribution with one connector: Firebird databases for the built-in db steps."""

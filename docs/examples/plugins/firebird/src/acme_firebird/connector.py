@@ -1,4 +1,4 @@
-"""The connector `db.firebird`."""
+"""The connector `db.firebird`: the primitives of `SqlConnector` over the driver of Firebird, and nothing else."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -175,7 +175,7 @@ class Firebird(SqlConnector[Config, Options]):
                 tx.execute("DELETE FROM mon$statements WHERE mon$attachment_id = ?", (number,))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those that a statement still uses."""
         for number in list(self._open):
             self._release(number)
 
@@ -190,7 +190,7 @@ def column_of(described: Sequence[Any]) -> Column:
 
 
 class FirebirdTransaction:
-    """An open transaction."""
+    """One transaction on a connection of its own; the end of its block commits it, or rolls it back."""
 
     def __init__(self, connector: Firebird, connection: "Connection") -> None:
         self._connector, self._connection = connector, connection
@@ -205,7 +205,7 @@ class FirebirdTransaction:
             cursor.close()
 
     def execute(self, sql: str, params: Any = None) -> int | None:
-        """Run one statement."""
+        """Run one statement; the number of changed rows, 0 for a statement that changes none."""
         with self._cursor("statement") as cursor:
             cursor.execute(sql, params or ())
             return max(int(cursor.affected_rows), 0)
