@@ -183,7 +183,6 @@ class MySQLConnector(ServerBase[Config, Options]):
         self._kill("CONNECTION", connection)
 
     def _kill(self, what: str, connection: Any) -> None:
-
         if (place := self._places.get(connection)) is None:
             return
         with pymysql_parts.connection_class()(**self.connect_arguments()) as killer, killer.cursor() as cursor:

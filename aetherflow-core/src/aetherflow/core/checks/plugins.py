@@ -234,7 +234,8 @@ class _Plugins:
         """Report what a connector class lacks, by the class's place."""
         message, at = f"{what}: {named(connector)} {lack.text}", self.document.source.value(path)
         if lack.refused:
-            self._add("AF2106", message, path, "semantic:connector_lacks", "add it to the class")
+            fix = "name a resource whose connector has it, or add it to the class"
+            self._add("AF2106", message, path, "semantic:connector_lacks", fix)
         else:
             fix = "add it to the class, or accept this"
             self.problems.add(Problem("AF2107", message, at, format_path(path), "semantic:weaker", fix, "warning"))

@@ -144,7 +144,6 @@ def _by_id(
 
 
 def _by_file(path: Path, config: Path | None) -> _Found | None:
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.cli.since import both
