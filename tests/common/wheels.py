@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from aetherflow.core.host import compatible, distributions, hooks, loading, metadata
+from aetherflow.core.host import compatible, distributions, hook_objects, loading, metadata
 from aetherflow.core.host.catalog import installed_catalog
 
 
@@ -51,7 +51,7 @@ def forget() -> None:
     distributions._first.cache_clear()
     for scan in (metadata._texts, metadata.installed_in, metadata.installed_hooks, compatible._unmet, compatible._core):
         cast("Any", scan).cache_clear()
-    for load in (loading.load_plugin, loading.load_legacy, hooks._load, installed_catalog):
+    for load in (loading.load_plugin, loading.load_legacy, hook_objects.imported, installed_catalog):
         cast("Any", load).cache_clear()
 
 

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         ResumableWriter,
         StepResult,
     )
+    from aetherflow.core.contracts.hook_base import HookBase, PluginSettings
     from aetherflow.core.contracts.hookspecs import hookimpl
     from aetherflow.core.contracts.kinds.archive import (
         ArchiveConnector,
@@ -175,21 +176,21 @@ __all__ = [
     "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
     "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
     "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "Flag",
-    "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HttpCall", "HttpConnector", "InsecureWhen",
-    "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger", "LimitExceededError",
-    "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector",
-    "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError",
-    "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "PreparedFile", "Problem",
-    "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError",
-    "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows",
-    "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo", "RunInterruptedError",
-    "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "SetsMode", "SetsMtime", "Settings",
-    "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction", "StateError", "StateSpec",
-    "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs", "StepOutputs", "StepResult",
-    "StepSpec", "StepTimeoutError", "TableColumn", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec",
-    "WritesLocally", "WritesTogether", "get_connector", "get_step", "hookimpl", "install_command", "list_connectors",
-    "list_steps", "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require",
-    "require_attr",
+    "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HookBase", "HttpCall", "HttpConnector",
+    "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger",
+    "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec",
+    "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome",
+    "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep",
+    "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError",
+    "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef",
+    "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
+    "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner",
+    "SendsCalls", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader",
+    "SqlTable", "SqlTransaction", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
+    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn",
+    "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector",
+    "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
+    "register_connector", "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
@@ -210,6 +211,7 @@ contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunIn
 contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag InsecureWhen ResourceRef SameAs
 contracts.fields: StepInputs StepOutputs parse_bool
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
+contracts.hook_base: HookBase PluginSettings
 contracts.hookspecs: hookimpl
 contracts.lacks: Lack
 contracts.kinds.archive: ArchiveConnector ArchiveFormat ArchiveInput ArchiveWork ExtractLimits ExtractRules Packing

@@ -8,7 +8,8 @@ from aetherflow.core.base.errors import PluginConflictError, PluginError, Plugin
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
-from aetherflow.core.host.hooks import hook_of, load_hooks
+from aetherflow.core.host.hook_objects import hook_of, imported, settings_model
+from aetherflow.core.host.hooks import load_hooks
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
@@ -75,11 +76,17 @@ def _refusal(catalog: Catalog, entry: PluginEntry, told: set[tuple[str, str]]) -
             yield PluginFinding(error.code, f"{entry.kind} {entry.shown_name}", entry.source, error.message, error.fix)
 
 
-def _check_hook(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
-    """The finding about a hook that is unknown, not marked, has wrong arguments or cannot be imported."""
+def _check_hook(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
+    """The findings about a hook that is unknown, not marked, has wrong arguments or settings or cannot be imported."""
     try:
-        if (hooks := load_hooks([entry])) is not None and (declared := hook_of(entry)) is not None:
+        if (hooks := load_hooks([entry], catalog.rules.settings)) is not None and (
+            declared := hook_of(entry)
+        ) is not None:
             hooks.require(declared)
+        if (model := settings_model(imported(entry))) is not None:
+            for info in (each for each in fields_of(model) if not each.description.strip()):
+                text = f"hook {entry.name!r} of {entry.source}: settings.{info.name} has no description"
+                yield PluginFinding("AF2124", f"hook {entry.name}", entry.source, text, _DESCRIBE)
     except PluginError as error:
         yield PluginFinding(error.code, f"hook {entry.name}", entry.source, error.message, error.fix)
 
@@ -132,10 +139,11 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
         for info in fields_of(model):
             if not info.description.strip():
                 text = f"{label}: {section}.{info.name} has no description"
-                yield finding("AF2124", text, "give it a Field(description=…)")
+                yield finding("AF2124", text, _DESCRIBE)
     if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
         yield finding("AF2105", text, driver_command(entry.name, absent, entry.distribution))
 
 
+_DESCRIBE = "give it a Field(description=…)"
 _EXAMINED = {HOOKS: _check_hook, STATUS: _check_hook, COMMANDS: _check_command, LAUNCHERS: _check_launcher}

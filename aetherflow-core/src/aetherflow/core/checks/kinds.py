@@ -219,7 +219,6 @@ def _check_manifest(path: Path, environment: Environment) -> Checked:
 
 
 def _check_project(path: Path, environment: Environment) -> Checked:
-    del environment
     problems = Problems()
     try:
         project = load_project(path.absolute().parent, {}, path)
@@ -229,6 +228,11 @@ def _check_project(path: Path, environment: Environment) -> Checked:
     document, folder = project.document, project.folder
     if document is not None and folder is not None:
         _read_env_files(project.spec.env_files, folder, document, ("env_files",), problems)
+    if project.spec.plugins.settings:
+        from aetherflow.core.checks.hook_settings import check_hook_settings  # most projects have none
+
+        beside = None if environment.run_hooks else folder
+        problems.extend(check_hook_settings(project, environment.of(path)[0].rules, beside))
     return Checked(str(path), document, None, problems, kind="project")
 
 

@@ -7,7 +7,6 @@ only if a distribution provides hooks or a hook of the core is enabled.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,11 +15,10 @@ from aetherflow.core.base.errors import (
     HookError,
     HookFailedError,
     PluginError,
-    PluginLoadError,
 )
 from aetherflow.core.base.suggest import did_you_mean
 from aetherflow.core.host.distributions import find_distribution
-from aetherflow.core.host.importing import import_target, label_of
+from aetherflow.core.host.hook_objects import HookObjects, block, hook_of, name_of, report_to
 from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.host.rules import Rules
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     import pluggy
 
 PREFIX = "aetherflow_"
-DECLARED = "hook"
-"""An entry of the name `hook:NAME` declares the hook NAME."""
 INNERMOST = "aetherflow-core:step"
 """Name of the implementation inside all wrappers, which runs the step."""
 
@@ -44,13 +40,20 @@ class NamedPlugin(NamedTuple):
 class Hooks:
     """The hooks of a set of plugins, called in the order of their names (pluggy's tryfirst and trylast apply)."""
 
-    def __init__(self, plugins: Iterable[NamedPlugin], declared: Iterable[PluginEntry] = ()) -> None:
-        """`declared` are entries that name their hook: each is imported when that hook is called for the first time.
+    def __init__(
+        self,
+        plugins: Iterable[NamedPlugin],
+        declared: Iterable[PluginEntry] = (),
+        objects: HookObjects | None = None,
+    ) -> None:
+        """`declared` are entries that name their hook: each is imported when that hook is called for the first time,
+        and its object is among `objects`.
 
         Raises HookError for a plugin whose hooks do not fit their specification.
         """
         self.plugins = sorted(plugins, key=_in_order)
         self.declared = tuple(declared)
+        self.objects = objects or HookObjects()
         self._manager = _manager_of(self.plugins)
         self._managers: dict[str, pluggy.PluginManager] = {}
         self._each: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
@@ -63,7 +66,7 @@ class Hooks:
         """
         if hook not in self._each:
             here = [entry for entry in self.declared if hook_of(entry) == hook]
-            loaded = {name_of(entry): _declared(entry) for entry in here}
+            loaded = {name_of(entry): _declared(entry, self.objects) for entry in here}
             found = [NamedPlugin(name, each) for name, each in loaded.items() if not isinstance(each, Broken)]
             plugins = sorted([*self.plugins, *found], key=_in_order)
             manager = self._managers[hook] = _manager_of(plugins) if found else self._manager
@@ -125,13 +128,6 @@ class Hooks:
         return sorted(names, key=lambda name: name.partition(":")) if self.declared else names
 
 
-class OneHook:
-    """An object with a single hook."""
-
-    def __init__(self, hook: str, implementation: Any) -> None:
-        setattr(self, hook, implementation)
-
-
 class Broken:
     """Stands for a plugin that cannot be imported."""
 
@@ -157,15 +153,15 @@ def select_hooks(rules: Rules, installed: Iterable[PluginEntry]) -> list[PluginE
         try:
             rules.require(entry)
         except PluginError as error:
-            error.fix = f"{error.fix}; {_block(name_of(entry))}"
+            error.fix = f"{error.fix}; {block(name_of(entry))}"
             raise
     return found
 
 
-def load_hooks(entries: Iterable[PluginEntry]) -> Hooks | None:
+def load_hooks(entries: Iterable[PluginEntry], settings: Mapping[str, Any] | None = None) -> Hooks | None:
     """The hooks of these entries; None if there are none. An entry that declares its hook is not imported yet.
 
-    Raises PluginLoadError, HookError.
+    `settings` is `plugins.settings` of the project file. Raises PluginLoadError, HookError, PluginSettingsError.
     """
     found = list(entries)
     if not found:
@@ -173,7 +169,8 @@ def load_hooks(entries: Iterable[PluginEntry]) -> Hooks | None:
     known = _known()
     declared = [entry for entry in found if hook_of(entry) in known]
     others = [entry for entry in found if entry not in declared]
-    return Hooks([NamedPlugin(name_of(entry), _load(entry)) for entry in others], declared)
+    objects = HookObjects(settings)
+    return Hooks([NamedPlugin(name_of(entry), objects.load(entry)) for entry in others], declared, objects)
 
 
 def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
@@ -181,13 +178,9 @@ def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
     if not own:
         return hooks
     added = (NamedPlugin(f"aetherflow-core:{name}", own[name]) for name in own)
-    return Hooks([*(hooks.plugins if hooks else ()), *added], hooks.declared if hooks else ())
-
-
-def hook_of(entry: PluginEntry) -> str | None:
-    """The hook that an entry declares: that of the name `hook:aetherflow_run_finished`; None for any other name."""
-    declared, _, hook = entry.name.partition(":")
-    return hook if declared == DECLARED else None
+    if hooks is None:
+        return Hooks(added)
+    return Hooks([*hooks.plugins, *added], hooks.declared, hooks.objects)
 
 
 def may_implement(entry: PluginEntry, hook: str) -> bool:
@@ -206,56 +199,14 @@ def hook_failed(name: str, hook: str, error: BaseException, *, hide: bool = Fals
     """The error for a decider that raised; `hide` omits the text of its error."""
     short, kind = hook.removeprefix(PREFIX), type(error).__name__
     text = "" if hide else f": {error}"
-    fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or _report_to(name)
+    fix = (error.fix if isinstance(error, AetherflowError) and not hide else "") or report_to(name)
     return HookFailedError(f"hook {name}: {short} failed with {kind}{text}", fix=fix)
 
 
-def name_of(entry: PluginEntry) -> str:
-    """The name of a hook plugin in messages and in `plugins.block`."""
-    return f"{entry.distribution}:{entry.name}"
-
-
-@cache
-def _load(entry: PluginEntry) -> Any:
-    found = import_target(entry, _block(name_of(entry)))
-    if hook_of(entry) is not None:
-        return _with_one(entry, found)
-    return _build(entry, found)
-
-
-def _with_one(entry: PluginEntry, found: Any) -> Any:
-    """An object with the hook that an entry declares, and no other: the target itself, or what has its name there."""
-    hook = hook_of(entry) or ""
-    if isinstance(found, type):
-        found = _shared(entry, found)
-    implementation = found if inspect.isroutine(found) else getattr(found, hook, None)
-    if implementation is None:
-        raise HookError(f"hook {name_of(entry)}: {entry.target} has no {hook}", fix=_report_to(name_of(entry)))
-    return OneHook(hook, implementation)
-
-
-def _shared(entry: PluginEntry, cls: type) -> Any:
-    """One object for all hooks that a class declares."""
-    if cls not in _objects:
-        _objects[cls] = _build(entry, cls)
-    return _objects[cls]
-
-
-_objects: dict[type, Any] = {}
-
-
-def _build(entry: PluginEntry, found: Any) -> Any:
-    try:
-        return found() if isinstance(found, type) else found
-    except (Exception, SystemExit) as error:
-        message = f"{label_of(entry)} cannot be built by {entry.target}: {type(error).__name__}: {error}"
-        raise PluginLoadError(message, fix=_report_to(name_of(entry))) from error
-
-
-def _declared(entry: PluginEntry) -> Any:
+def _declared(entry: PluginEntry, objects: HookObjects) -> Any:
     """The object of an entry that declares a hook, or why there is none."""
     try:
-        plugin = _load(entry)
+        plugin = objects.load(entry)
         _manager_of([NamedPlugin(name_of(entry), plugin)])
     except PluginError as error:
         return Broken(error)
@@ -277,7 +228,7 @@ def _manager_of(plugins: Sequence[NamedPlugin]) -> "pluggy.PluginManager":
             manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
             text = " ".join(str(error).split())
-            raise HookError(f"hook {name}: {text}", fix=_report_to(name)) from None
+            raise HookError(f"hook {name}: {text}", fix=report_to(name)) from None
     return manager
 
 
@@ -322,11 +273,3 @@ def _check(manager: "pluggy.PluginManager", name: str, plugin: Any) -> None:
         if options["hookwrapper"] or options["wrapper"] != (hook == AROUND):
             fix = "only aetherflow_call_step takes @hookimpl(wrapper=True), all others take @hookimpl"
             raise HookError(f"hook {name}: {hook} has the wrong kind of @hookimpl", fix=fix)
-
-
-def _report_to(name: str) -> str:
-    return f"update {name.partition(':')[0]} or tell its authors; until then {_block(name)}"
-
-
-def _block(name: str) -> str:
-    return f'leave it out in the project file: plugins: {{block: ["{name}"]}}'

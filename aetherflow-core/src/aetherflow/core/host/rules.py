@@ -1,8 +1,8 @@
-"""The rules for plugins: what is allowed, preferred, blocked and locked, for every group alike."""
+"""The rules for plugins: what is allowed, preferred, blocked and locked, for every group alike; and what is set."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aetherflow.core.base.errors import PluginError, PluginNotAllowedError, PluginNotFoundError
 from aetherflow.core.base.location import Location
@@ -25,6 +25,8 @@ class Rules(NamedTuple):
     """The distributions that may be used besides ours, as requirements; None for all."""
     block: Sequence[str] = ()
     """Hooks that are not loaded: a requirement, or `DISTRIBUTION:ENTRY`."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """`plugins.settings`: distribution to what its hooks are given."""
     locks: Locks = Locks()
     refused: Callable[[str, str], str | None] = lambda _group, _name: None
     """Tells for group and name why the administrator's policy refuses it, or None."""

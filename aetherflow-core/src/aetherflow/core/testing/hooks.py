@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.base.location import Location
@@ -25,8 +26,10 @@ from aetherflow.core.contracts.events import (
 )
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.needs_person import NeedsPerson
+from aetherflow.core.host.hook_objects import settings_model
 from aetherflow.core.host.hooks import PREFIX, Hooks, NamedPlugin
 from aetherflow.core.host.metadata import installed_hooks
+from aetherflow.core.testing import describe
 
 RUN = RunInfo("flow", "run-1", 1, "flow.yaml")
 JOB, SKIPPED_JOB = JobInfo("load"), JobInfo("report")
@@ -60,11 +63,19 @@ class HookSuite:
     """The module, object or class with the hooks; or override `build`."""
     name: ClassVar[str | None] = None
     """Name of its entry point in the group `aetherflow.hooks`."""
+    settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """What `plugins.settings.<distribution>` says, for a class with settings; or override `given`."""
     changes_results: ClassVar[bool] = False
     """`aetherflow_call_step` returns another result than the step's, on purpose."""
 
+    def given(self) -> Mapping[str, Any]:
+        """The settings of a class that takes some."""
+        return self.settings
+
     def build(self) -> Any:
         """The object that has the hooks."""
+        if (model := settings_model(self.plugin)) is not None:
+            return self.plugin(model.model_validate(self.given()))
         return self.plugin() if isinstance(self.plugin, type) else self.plugin
 
     @pytest.fixture
@@ -84,7 +95,8 @@ class HookSuite:
             return
         targets = [entry.target for entry in installed_hooks() if entry.name == self.name]
         module = getattr(self.plugin, "__module__", None) or self.plugin.__name__
-        assert [target.partition(":")[0] for target in targets] == [module]
+        # other distributions may declare the same hook
+        assert [target.partition(":")[0] for target in targets].count(module) == 1
 
     def test_every_hook_exists_and_is_described(self, hooks: Hooks) -> None:
         """There is at least one hook, and each has a docstring; misspelt or unmarked ones fail at registration."""
@@ -92,6 +104,16 @@ class HookSuite:
         assert found, "the plugin implements no hook"
         plain = [name for name in found if not inspect.getdoc(getattr(hooks.plugins[0].plugin, name, None))]
         assert plain == [], "add a docstring to each hook"
+
+    def test_settings_are_described_and_strict(self) -> None:
+        """Every setting has a description, an unknown one is refused, and none holds a secret as plain text."""
+        if (model := settings_model(self.plugin)) is None:
+            return
+        assert describe.undescribed(model) == []
+        assert describe.lenient(model) == []
+        assert [name for name, typed in describe.secret_fields(model).items() if not typed] == [], "make it SecretStr"
+        with pytest.raises(ValidationError, match="unknown_key"):
+            model.model_validate({**self.given(), "unknown_key": 1})
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=[outcome.status for outcome in OUTCOMES])
     def test_observers_take_whatever_happens(self, hooks: Hooks, outcome: Outcome) -> None:

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aetherflow.core.base.errors import PluginError
 from aetherflow.core.checks.schema.definitions import SchemaDefinitions
 from aetherflow.core.checks.schema.flow import flow_schema
 from aetherflow.core.checks.schema.manifest import manifest_schema
 from aetherflow.core.checks.schema.model import describe
 from aetherflow.core.checks.schema.texts import shortened
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.hook_objects import imported, settings_model
+from aetherflow.core.host.names import MANY
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.document_kind import DocumentKind
@@ -57,8 +60,28 @@ def _profiles(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any
 def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
-    del catalog
-    return _plain(ProjectSpec, definitions)
+    found = _plain(ProjectSpec, definitions)
+    if settings := _settings_of_hooks(catalog, definitions):
+        plugins = definitions.by_name["PluginsSpec"]["properties"]
+        plugins["settings"] = {**plugins["settings"], "properties": settings}
+    return found
+
+
+def _settings_of_hooks(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
+    """The schema of `plugins.settings` for each installed distribution whose hooks take some."""
+    found = {}
+    for entry in (each for each in catalog.entries if each.group in MANY):
+        try:
+            catalog.rules.require(entry)
+            model = settings_model(imported(entry))
+        except PluginError as error:
+            definitions.notes.append(f"{error.code} {error.message}")
+            continue
+        if model is not None and entry.distribution not in found:
+            found[entry.distribution], more = describe(model, f"settings.{entry.distribution}.")
+            for name, each in more.items():
+                definitions.add(name, each)
+    return found
 
 
 def _policy(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.first_party import first_party
-from aetherflow.core.host.hooks import Hooks, load_hooks, may_implement, name_of, select_hooks
+from aetherflow.core.host.hook_objects import name_of
+from aetherflow.core.host.hooks import Hooks, load_hooks, may_implement, select_hooks
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks, installed_in
 from aetherflow.core.host.names import CONNECTORS, STATUS, STEPS, shown
 from aetherflow.core.host.rules import Rules
@@ -25,7 +26,8 @@ def rules_of(settings: Settings, project: Project, policy: Administrator | None,
     Raises SpecError for a bad lock file.
     """
     plugins = project.spec.plugins
-    rules = Rules(plugins.prefer, plugins.allow if settings.mode == "enterprise" else None, plugins.block)
+    allow = plugins.allow if settings.mode == "enterprise" else None
+    rules = Rules(plugins.prefer, allow, plugins.block, plugins.settings)
     if policy is not None:
         insecure = policy.insecure if policy.spec.insecure is not None else None
         rules = rules._replace(refused=partial(_refused, policy), insecure=insecure)
@@ -70,7 +72,7 @@ def hooks_for(
         return None, ()
     found = select_hooks(rules, installed)
     skipped = [entry for entry in found if flow_folder is not None and is_module_beside(_module(entry), flow_folder)]
-    hooks = load_hooks(entry for entry in found if entry not in skipped)
+    hooks = load_hooks((entry for entry in found if entry not in skipped), rules.settings)
     return hooks, tuple(f"hook {name_of(entry)}" for entry in skipped)
 
 
@@ -78,7 +80,7 @@ def status_hooks(rules: Rules) -> Hooks | None:
     """Likewise the hooks that only `status` asks."""
     if not (installed := installed_in(STATUS)):
         return None
-    return load_hooks(select_hooks(rules, installed))
+    return load_hooks(select_hooks(rules, installed), rules.settings)
 
 
 def _module(entry: PluginEntry) -> str:

@@ -17,6 +17,7 @@ class HookObserver:
         self._run = run
         self._events = events
         self._reported: set[str] = set()
+        self._reasons: set[tuple[str, str]] = set()
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         """Pass one event to the plugins, if there is a hook for it."""
@@ -30,9 +31,12 @@ class HookObserver:
                 self._report(name, hook, error)
 
     def _report(self, name: str, hook: str, error: BaseException) -> None:
-        if name in self._reported:
+        # what a distribution's hooks share, such as its settings, is one reason for all entries that declare them
+        why = (name.partition(":")[0], str(error))
+        if name in self._reported or why in self._reasons:
             return
         self._reported.add(name)
+        self._reasons.add(why)
         message = (
             f"hook {name} failed in {hook}: {type(error).__name__}: {error}; the run goes on, further failures of this "
             "plugin are not told"

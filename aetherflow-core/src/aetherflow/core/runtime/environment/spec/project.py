@@ -1,6 +1,6 @@
 """The project file `aetherflow.yaml`: settings of all flows below its folder."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
@@ -78,6 +78,7 @@ class PluginsSpec(SpecModel):
     )
     block: list[HookName] = Field([], description="Hooks that are not loaded: DISTRIBUTION or DISTRIBUTION:NAME")
     locked: str | None = Field(None, description="File of `plugins lock`: only what is as it says is loaded")
+    settings: dict[str, dict[str, Any]] = Field({}, description="Settings of hooks: DISTRIBUTION to what it takes")
 
 
 class ManifestPluginsSpec(SpecModel):

@@ -1,0 +1,1 @@
+"""Mails through the HTTP API of Acme Post."""

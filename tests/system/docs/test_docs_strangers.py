@@ -1,0 +1,57 @@
+"""The examples of connectors and hooks by third parties, each in an environment of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs_pages import ROOT
+
+EXAMPLES = ROOT / "docs/examples/plugins"
+BIN = Path(sys.executable).parent
+SERVERS = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "of_ours"),
+    [
+        ("firebird", ["aetherflow-builtins-db"]),
+        ("acme-post", ["aetherflow-builtins-transfer"]),
+        ("acme-runlog", []),
+    ],
+)
+def test_a_strangers_plugin_passes_its_suite_and_runs_its_flow(name: str, of_ours: list[str], tmp_path: Path) -> None:
+    if name == "firebird" and not list(Path("/usr/lib").glob("*/firebird/*/plugins/libEngine*.so")):
+        pytest.skip("Firebird is not installed; see tests/services/install.sh")
+    if name == "acme-runlog" and shutil.which("redis-server", path=SERVERS) is None:
+        pytest.skip("redis-server is not installed; see tests/services/install.sh")
+    example, environment = EXAMPLES / name, tmp_path / "environment"
+    uv = [str(BIN / "uv") if (BIN / "uv").exists() else "uv"]
+    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(environment)], check=True)
+    python = environment / "bin/python"
+    installed = [str(example), *(f"{ROOT}/{each}" for each in ("aetherflow-core", *of_ours)), "pytest", "mypy"]
+    subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), *installed], check=True)
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example / "tests")]
+    (tmp_path / "lock").mkdir()
+    # the folder of Firebird's engine for locks is one in /tmp, which belongs to whoever used it first
+    env = {**os.environ, "PATH": SERVERS, "FIREBIRD_LOCK": str(tmp_path / "lock"), "FIREBIRD_TMP": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout
+    command = [str(python), "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), str(example / "src")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir()))
+def test_it_is_written_from_the_published_names_alone(name: str) -> None:
+    sources = [path.read_text() for path in (EXAMPLES / name).rglob("*.py")]
+    lines = [line.strip() for text in sources for line in text.splitlines() if "aetherflow" in line]
+    used = [line for line in lines if line.startswith(("from aetherflow", "import aetherflow"))]
+    allowed = ("from aetherflow.core.api import ", "from aetherflow.core.testing import ")
+    assert used
+    assert [line for line in used if not line.startswith(allowed)] == []
