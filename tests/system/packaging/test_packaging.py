@@ -60,8 +60,9 @@ CORE_EXTRAS = {
     "reports": ("aetherflow-builtins-reports", "openpyxl"),
     "excel": ("aetherflow-builtins-reports", "openpyxl"),
     "rest": ("aetherflow-builtins-rest", "httpx"),
+    "otel": ("aetherflow-builtins-rest[otel]", "opentelemetry-sdk"),
 }
-OTHER_EXTRAS = {"otel": "opentelemetry-sdk", "sign": "cryptography"}
+OTHER_EXTRAS = {"sign": "cryptography"}
 
 # The root of the repository; a new entry here is a decision, not an accident.
 TOP_LEVEL = {
@@ -347,7 +348,7 @@ def test_the_oldest_supported_libraries_work(environment: Path, dist: Path, tmp_
 
 @pytest.mark.slow
 def test_the_extra_otel_traces_a_run_with_its_oldest_libraries(environment: Path, dist: Path, tmp_path: Path) -> None:
-    extra = map(Requirement, PROJECTS["aetherflow-core"]["optional-dependencies"]["otel"])
+    extra = map(Requirement, PROJECTS["aetherflow-builtins-rest"]["optional-dependencies"]["otel"])
     floors = [f"{each.name}=={next(p.version for p in each.specifier if p.operator == '>=')}" for each in extra]
     where = ("--python", environment / "bin/python", "--find-links", dist)
     uv("pip", "install", *where, "aetherflow-core[otel]", *floors, cwd=tmp_path)

@@ -42,6 +42,7 @@ _LINES = {
     "aetherflow_builtins_rest": """
         jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items
         judge pages tls client async_client connectors sending bundle_source steps
+        spans prometheus
     """,
     "aetherflow_builtins_transfer": """
         archives failures mail paths records parallel ledger pickups journal local_places opening afterwards

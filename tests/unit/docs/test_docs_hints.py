@@ -170,7 +170,7 @@ OF_THE_SYSTEM = {
     "core/host/installing": "tests/system/packaging/test_packaging_hints.py types it",
     "core/cli/plugins_new": "tests/system/packaging/test_packaging.py types it",
     "core/console/typer_internals": "the versions that the fence was tried with",
-    "core/runtime/hooks/otel": "brings a package that is not ours",
+    "rest/spans": "brings a package that is not ours",
     "core/builtins/process_child": "says how it is done, not for which file",
     "transfer/connectors/archive/pyminizip": "in a docstring",
     "core/base/durable/places": "the name of a failpoint",

@@ -600,7 +600,7 @@ def test_the_keys_of_the_document_are_pinned(project: "Project") -> None:
     ]  # fmt: skip
     assert list(document["flows"][0]) == [
         "flow_id", "status", "run_id", "started_at", "finished_at", "duration_ms", "reason", "reason_code", "flow_yaml",
-        "state_path", "next", "parent",
+        "state_path", "next", "parent", "last_success_at", "last_success_ms",
     ]  # fmt: skip
     assert (document["counts"], document["left_out"]) == ({"failed": 1, "ok": 1}, 0)
 

@@ -20,7 +20,7 @@ from aetherflow.core.host.locked import Locks, PluginLockError, lock_of, lock_te
 from aetherflow.core.host.metadata import installed_in, legacy_plugins
 from aetherflow.core.host.names import HOOKS, LAUNCHERS, STATUS, STEPS, WORDS
 from aetherflow.core.host.rules import Rules
-from aetherflow.core.runtime.environment.allowed import hooks_for, status_hooks, usable_in
+from aetherflow.core.runtime.environment.allowed import hooks_for, hooks_of_group, usable_in
 from aetherflow.core.runtime.environment.lock_files import read_lock
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.runtime.opening.circumstances import circumstances_of, plugin_changes
@@ -77,7 +77,7 @@ def uses(world: World, rules: Rules) -> dict[str, Callable[[], object]]:
     (world.lock.parent / "aetherflow.yaml").write_text("plugins: {locked: plugins.lock}\n")
     return found | {
         HOOKS: lambda: hooks_for(rules),
-        STATUS: lambda: status_hooks(rules),
+        STATUS: lambda: hooks_of_group(STATUS, rules),
         LAUNCHERS: lambda: usable_in(LAUNCHERS, "acme.it", world.lock.parent, {}),
     }
 

@@ -13,7 +13,7 @@ from aetherflow.core.host.hooks import load_hooks
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.installing import driver_command, missing_drivers
 from aetherflow.core.host.metadata import PluginEntry, installed_commands
-from aetherflow.core.host.names import COMMANDS, CONNECTORS, HOOKS, LAUNCHERS, MANY, STATUS
+from aetherflow.core.host.names import COMMANDS, CONNECTORS, HOOKS, LAUNCHERS, MANY, OTEL, STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,14 @@ def _check_command(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFind
         yield PluginFinding(error.code, f"command {entry.name}", entry.source, error.message, error.fix)
 
 
-def _check_launcher(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
-    """The finding about a launcher that cannot be imported; the scheduler knows what a launcher is."""
+def _check_target(_catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
+    """The finding about what cannot be imported: a launcher, which the scheduler knows, or hooks that make spans, which
+    are built where they are on, with their exporter.
+    """
     try:
         import_target(entry)
     except PluginError as error:
-        yield PluginFinding(error.code, f"launcher {entry.name}", entry.source, error.message, error.fix)
+        yield PluginFinding(error.code, f"{entry.kind} {entry.name}", entry.source, error.message, error.fix)
 
 
 def _conflict(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
@@ -146,4 +148,10 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
 
 
 _DESCRIBE = "give it a Field(description=…)"
-_EXAMINED = {HOOKS: _check_hook, STATUS: _check_hook, COMMANDS: _check_command, LAUNCHERS: _check_launcher}
+_EXAMINED = {
+    HOOKS: _check_hook,
+    STATUS: _check_hook,
+    OTEL: _check_target,
+    COMMANDS: _check_command,
+    LAUNCHERS: _check_target,
+}

@@ -1,57 +1,86 @@
-"""What the hooks of this folder say about what needs a person."""
+"""What the hooks of this folder say about `status`: what needs a person, and the text of another format."""
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.errors import AetherflowError, HookFailedError
 from aetherflow.core.contracts.needs_person import NeedsPerson
+from aetherflow.core.host.hook_objects import hook_of, report_to
 from aetherflow.core.host.metadata import installed_hooks, installed_in
 from aetherflow.core.host.names import STATUS
 
 if TYPE_CHECKING:
     from aetherflow.core.host.hooks import Hooks
 
-HOOK = "aetherflow_needs_person"
+NEEDS, FORMAT = "aetherflow_needs_person", "aetherflow_status_format"
 
 
-def ask_hooks(config: Path | None, root: Path, flow: str | None) -> Iterator[NeedsPerson]:
-    """Their answers, of flows whose id or name matches `flow`; of one that fails, that it did.
+class HooksHere:
+    """The hooks that `status` asks. Nothing is imported where none is installed that may have an answer."""
 
-    Nothing is imported where no hook is installed. Raises what `build_snapshot` raises.
-    """
-    if not installed_hooks() and not installed_in(STATUS):
-        return
-    from aetherflow.core.kernel.state.records import now_ms
-    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+    def __init__(self, config: Path | None) -> None:
+        self._config = config
 
-    snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=True)
-    from aetherflow.core.runtime.environment.allowed import status_hooks
+    def needs(self, root: Path, flow: str | None) -> Iterator[NeedsPerson]:
+        """What needs a person, of flows whose id or name matches `flow`; of a hook that fails, that it did.
 
-    for hooks in (snapshot.hooks, status_hooks(snapshot.rules)):
-        for name, answer in _answers(hooks, root):
-            if isinstance(answer, AetherflowError):
-                yield NeedsPerson("UNREADABLE", name, now_ms(), str(answer), error_code=answer.code)
-                continue
-            for each in answer:
-                if flow is None or fnmatch.fnmatchcase(each.flow_id or each.name, flow):
-                    yield each
+        Raises what `build_snapshot` raises.
+        """
+        if not _may_answer(NEEDS):
+            return
+        from aetherflow.core.kernel.state.records import now_ms
+
+        for hooks in self._loaded:
+            for name, answer in _answers(hooks, root):
+                if isinstance(answer, AetherflowError):
+                    yield NeedsPerson("UNREADABLE", name, now_ms(), str(answer), error_code=answer.code)
+                    continue
+                for each in answer:
+                    if flow is None or fnmatch.fnmatchcase(each.flow_id or each.name, flow):
+                        yield each
+
+    def formatted(self, name: str, status: Mapping[str, Any]) -> str | None:
+        """The status as the first hook writes it that knows the format; None if none does.
+
+        Raises HookFailedError, and what `build_snapshot` raises.
+        """
+        if not _may_answer(FORMAT):
+            return None
+        for hooks in self._loaded:
+            for hook, text in hooks.decide(FORMAT, name=name, status=status):
+                if isinstance(text, str):
+                    return text
+                message = f"hook {hook}: status_format returned {type(text).__name__}; it must return a text"
+                raise HookFailedError(message, fix=report_to(hook))
+        return None
+
+    @cached_property
+    def _loaded(self) -> "list[Hooks]":
+        from aetherflow.core.runtime.environment.allowed import hooks_of_group
+        from aetherflow.core.runtime.environment.snapshot import build_snapshot
+
+        snapshot = build_snapshot(Path.cwd(), config=self._config, run_hooks=True)
+        return [hooks for hooks in (snapshot.hooks, hooks_of_group(STATUS, snapshot.rules)) if hooks is not None]
 
 
-def _answers(hooks: "Hooks | None", root: Path) -> Iterator[tuple[str, list[NeedsPerson] | AetherflowError]]:
-    if hooks is None:
-        return
+def _may_answer(hook: str) -> bool:
+    return any(hook_of(entry) in (None, hook) for entry in (*installed_hooks(), *installed_in(STATUS)))
+
+
+def _answers(hooks: "Hooks", root: Path) -> Iterator[tuple[str, list[NeedsPerson] | AetherflowError]]:
     from aetherflow.core.host.hooks import hook_failed
 
-    for name in hooks.names(HOOK):
+    for name in hooks.names(NEEDS):
         try:
-            for _, found in hooks.decide(HOOK, only=name, state_root=root):
+            for _, found in hooks.decide(NEEDS, only=name, state_root=root):
                 yield name, _checked(found)
         except AetherflowError as error:
             yield name, error
         except Exception as error:  # noqa: BLE001 foreign code, while it is asked for one after the other
-            yield name, hook_failed(name, HOOK, error)
+            yield name, hook_failed(name, NEEDS, error)
 
 
 def _checked(answer: Iterable[object]) -> list[NeedsPerson]:

@@ -85,11 +85,11 @@ class _Found(NamedTuple):
 def _held_up(found: _Found) -> tuple[str, ...]:
     """What waits for the slot of a run, as schedules say it: it will start once the run is good."""
     from aetherflow.core.base.errors import AetherflowError
-    from aetherflow.core.cli.hooks_here import ask_hooks
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
 
     try:
-        told = list(ask_hooks(found.config, state_root_here(found.config), None))
+        told = list(HooksHere(found.config).needs(state_root_here(found.config), None))
     except AetherflowError:  # the run goes on all the same, and says itself what is wrong
         return ()
     return next((need.holds_up for need in told if need.run_id == found.run_id), ())

@@ -3,9 +3,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.needs import Picture
     from aetherflow.core.contracts.needs_person import NeedsPerson
     from aetherflow.core.kernel.state.history import PastRun
@@ -30,6 +32,10 @@ def status(
     every: Annotated[bool, typer.Option("--all", help="Also a line for every flow.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    as_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Print it as a plugin writes it; prometheus. Exit code 0 then."),
+    ] = None,
 ) -> None:
     """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.
 
@@ -43,17 +49,19 @@ def status(
     """
     import json
 
-    from aetherflow.core.cli.hooks_here import ask_hooks
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.needs import add_told, picture
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.runtime.resuming import Resumes
 
-    root, now = state_root_here(config), now_ms()
+    if as_json and as_format is not None:
+        raise UsageError("--json and --format exclude each other", fix="give one of them")
+    root, now, hooks = state_root_here(config), now_ms(), HooksHere(config)
     from_ms = instant_ms(since, now)
     found = picture(root, now, flow, config)
-    add_told(found, ask_hooks(config, root, flow), now)
+    add_told(found, hooks.needs(root, flow), now)
     resumes = Resumes(root, config)
     flows = [_look(each, found, resumes) for each in found.flows]
     shown = [each for each in flows if from_ms is None or _happened(each, from_ms)]
@@ -61,15 +69,43 @@ def status(
         found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
     _add_waiting(found, config)
     count = len(found.needs)
-    if as_json:
+    if as_json or as_format is not None:
         document = {"schema": STATUS_SCHEMA, "ok": not count, "state_root": str(root), "at": now}
-        document |= _json(found) | {"counts": _counts(shown), "flows": shown, "left_out": len(flows) - len(shown)}
+        flows_json = _with_successes(root, shown)
+        document |= _json(found) | {"counts": _counts(shown), "flows": flows_json, "left_out": len(flows) - len(shown)}
+        if as_format is not None:
+            typer.echo(_formatted(hooks, as_format, document), nl=False)
+            return  # who collects it reads in it what is wrong
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(found, now, shown, every=every) or _nothing(root, config, flow))
         if left_out := len(flows) - len(shown):
             typer.echo(f"{left_out} more did not run since {since}")
     raise typer.Exit(1 if count else 0)
+
+
+def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The flows with the end of their last whole SUCCESS, and how long it took, whatever came after it."""
+    from aetherflow.core.kernel.state import registry
+    from aetherflow.core.kernel.state.overview import last_successes
+
+    known = registry.look(root, last_successes)
+    names = ("last_success_at", "last_success_ms")
+    return [
+        flow | dict(zip(names, known.get((flow["flow_id"], flow["state_path"]), (None, None)), strict=True))
+        for flow in flows
+    ]
+
+
+def _formatted(hooks: "HooksHere", name: str, document: dict[str, Any]) -> str:
+    if (text := hooks.formatted(name, document)) is not None:
+        return text
+    from aetherflow.core.host.first_party import extra_for
+    from aetherflow.core.host.installing import install_command
+
+    extra = extra_for("formats", name)
+    fix = "install the distribution that writes it, or ask for JSON" if extra is None else install_command(extra)
+    raise UsageError(f"no installed distribution writes the status as {name!r}", fix=fix)
 
 
 def _look(flow: "KnownFlow", picture: "Picture", resumes: "Resumes") -> dict[str, Any]:

@@ -72,6 +72,14 @@ def aetherflow_needs_person(state_root: Path) -> Iterable[NeedsPerson] | None:
     """
 
 
+@hookspec(firstresult=True)
+def aetherflow_status_format(name: str, status: Mapping[str, Any]) -> str | None:
+    """The text of `aetherflow status --format NAME`; None for a name that is another plugin's.
+
+    `status` is the document of `status --json`: read what you know, keys may be added.
+    """
+
+
 # Around
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import HookError, PluginError, PluginLoadError
+from aetherflow.core.base.errors import AetherflowError, HookError, PluginError, PluginLoadError
 from aetherflow.core.host.distributions import key_of
 from aetherflow.core.host.importing import import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
@@ -129,6 +129,8 @@ def _with_settings(entry: PluginEntry, cls: "type[HookBase[Any]]", given: Any) -
 def _built(entry: PluginEntry, cls: type, *arguments: Any) -> Any:
     try:
         return cls(*arguments)
+    except AetherflowError:  # it says itself what is wrong, such as a library that is not installed
+        raise
     except (Exception, SystemExit) as error:
         message = f"{label_of(entry)} cannot be built by {entry.target}: {type(error).__name__}: {error}"
         raise PluginLoadError(message, fix=report_to(name_of(entry))) from error

@@ -173,14 +173,11 @@ def load_hooks(entries: Iterable[PluginEntry], settings: Mapping[str, Any] | Non
     return Hooks([NamedPlugin(name_of(entry), objects.load(entry)) for entry in others], declared, objects)
 
 
-def with_own(hooks: Hooks | None, own: Mapping[str, Any]) -> Hooks | None:
-    """The hooks with the core's own enabled ones, `own` by entry name, added; None if there are none at all."""
-    if not own:
-        return hooks
-    added = (NamedPlugin(f"aetherflow-core:{name}", own[name]) for name in own)
+def joined(hooks: Hooks | None, more: Hooks) -> Hooks:
+    """The hooks of both, under the settings of the first."""
     if hooks is None:
-        return Hooks(added)
-    return Hooks([*hooks.plugins, *added], hooks.declared, hooks.objects)
+        return more
+    return Hooks([*hooks.plugins, *more.plugins], [*hooks.declared, *more.declared], hooks.objects)
 
 
 def may_implement(entry: PluginEntry, hook: str) -> bool:

@@ -6,6 +6,8 @@ BUNDLE_SOURCES = "aetherflow.bundle_sources"
 HOOKS = "aetherflow.hooks"
 STATUS = "aetherflow.hooks.status"
 """Hooks that only `status` asks: what is here is not imported by a run."""
+OTEL = "aetherflow.hooks.otel"
+"""Hooks that make the spans of a run: imported only where `otel` is on."""
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; loaded for a file that is of none of the core's own kinds."""
@@ -19,12 +21,13 @@ WORDS = {
     **KINDS,
     HOOKS: "hook",
     STATUS: "hook",
+    OTEL: "hook",
     COMMANDS: "command",
     DOCUMENTS: "kind of document",
     LAUNCHERS: "launcher",
 }
 """Entry-point group to its word, for every group."""
-MANY = frozenset({HOOKS, STATUS})
+MANY = frozenset({HOOKS, STATUS, OTEL})
 """Groups of which everything is used: two distributions may provide one name."""
 
 

@@ -70,7 +70,7 @@ class Run:
         self._events = Events(opened.redactor)
         self._warnings = StepWarnings()
         self._events.add(self._warnings)
-        self._hooks = hooks_of_run(flow.snapshot.hooks, flow.snapshot.settings)
+        self._hooks = hooks_of_run(flow.snapshot)
         self._workspace = Workspace(
             opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
         )

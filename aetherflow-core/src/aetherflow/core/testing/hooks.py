@@ -28,7 +28,8 @@ from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.contracts.needs_person import NeedsPerson
 from aetherflow.core.host.hook_objects import settings_model
 from aetherflow.core.host.hooks import PREFIX, Hooks, NamedPlugin
-from aetherflow.core.host.metadata import installed_hooks
+from aetherflow.core.host.metadata import installed_in
+from aetherflow.core.host.names import MANY
 from aetherflow.core.testing import describe
 
 RUN = RunInfo("flow", "run-1", 1, "flow.yaml")
@@ -62,7 +63,7 @@ class HookSuite:
     plugin: ClassVar[Any] = None
     """The module, object or class with the hooks; or override `build`."""
     name: ClassVar[str | None] = None
-    """Name of its entry point in the group `aetherflow.hooks`."""
+    """Name of its entry point in the group `aetherflow.hooks`, or in one below it."""
     settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """What `plugins.settings.<distribution>` says, for a class with settings; or override `given`."""
     changes_results: ClassVar[bool] = False
@@ -90,10 +91,10 @@ class HookSuite:
             call(**arguments)
 
     def test_the_entry_point_leads_to_the_plugin(self) -> None:
-        """The name is one entry of the group, and its value is this plugin."""
+        """The name is that of one entry whose value is this plugin."""
         if self.name is None:
             return
-        targets = [entry.target for entry in installed_hooks() if entry.name == self.name]
+        targets = [entry.target for entry in installed_in(*MANY) if entry.name == self.name]
         module = getattr(self.plugin, "__module__", None) or self.plugin.__name__
         # other distributions may declare the same hook
         assert [target.partition(":")[0] for target in targets].count(module) == 1
@@ -161,6 +162,14 @@ class HookSuite:
         """`needs_person` gives NeedsPerson objects or None, also for a state root where nothing has run."""
         for _, found in hooks.decide(f"{PREFIX}needs_person", state_root=tmp_path):
             assert all(isinstance(each, NeedsPerson) for each in found)
+
+    def test_a_format_of_the_status_is_text(self, hooks: Hooks) -> None:
+        """`status_format` gives text or None, twice the same, and None for a name that nobody knows."""
+        for name, known in (("prometheus", True), ("no-such-format", False)):
+            status = {"schema": 1, "ok": True, "at": 0, "needs_person": [], "in_hand": [], "running": [], "flows": []}
+            asked = [list(hooks.decide(f"{PREFIX}status_format", name=name, status=status)) for _ in range(2)]
+            assert asked[0] == asked[1]
+            assert all(known and isinstance(text, str) for _, text in asked[0])
 
     def test_environment_and_secrets_are_text(self, hooks: Hooks) -> None:
         """`expand_env` gives None or a map of text to text, `decode_secret` None or text."""

@@ -34,6 +34,10 @@ _SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING') AN
     SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
 
 
+_SUCCESSES = f"""SELECT s.flow_id, s.state_path, max(s.ended_at), s.ended_at - s.started_at FROM runs s
+    WHERE {WHOLE} GROUP BY s.flow_id, s.state_path"""  # noqa: S608
+
+
 class Overview(NamedTuple):
     """One consistent look at the registry."""
 
@@ -79,3 +83,8 @@ def overview(db: sqlite3.Connection) -> Overview:
         {(run.flow_id, run.state_path): run for run in (Registered(*row) for row in db.execute(_LATEST))},
         open_refusals(db),
     )
+
+
+def last_successes(db: sqlite3.Connection) -> dict[tuple[str, str], tuple[int, int]]:
+    """Flow id and state file to the end of the last run that was a whole SUCCESS, and how long it took, in ms."""
+    return {(flow_id, path): (ended, took) for flow_id, path, ended, took in db.execute(_SUCCESSES)}

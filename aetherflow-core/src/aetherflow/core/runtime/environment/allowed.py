@@ -9,7 +9,7 @@ from aetherflow.core.host.first_party import first_party
 from aetherflow.core.host.hook_objects import name_of
 from aetherflow.core.host.hooks import Hooks, load_hooks, may_implement, select_hooks
 from aetherflow.core.host.metadata import PluginEntry, installed_hooks, installed_in
-from aetherflow.core.host.names import CONNECTORS, STATUS, STEPS, shown
+from aetherflow.core.host.names import CONNECTORS, STEPS, shown
 from aetherflow.core.host.rules import Rules
 from aetherflow.core.runtime.environment.administrator import Administrator, administrator
 from aetherflow.core.runtime.environment.beside import is_module_beside
@@ -76,9 +76,9 @@ def hooks_for(
     return hooks, tuple(f"hook {name_of(entry)}" for entry in skipped)
 
 
-def status_hooks(rules: Rules) -> Hooks | None:
-    """Likewise the hooks that only `status` asks."""
-    if not (installed := installed_in(STATUS)):
+def hooks_of_group(group: str, rules: Rules) -> Hooks | None:
+    """Likewise the hooks of a group of their own: those that only `status` asks, those that make spans."""
+    if not (installed := installed_in(group)):
         return None
     return load_hooks(select_hooks(rules, installed), rules.settings)
 

@@ -1,33 +1,37 @@
 """The hooks of one run: the installed ones and the core's own, and the wrapping of its steps."""
 
 from collections.abc import Callable
-from typing import Any
 
-from aetherflow.core.base.errors import HookFailedError
+from aetherflow.core.base.errors import HookFailedError, UsageError
 from aetherflow.core.contracts.events import RunInfo, StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.host.catalog import Catalog, active
-from aetherflow.core.host.hooks import Hooks, with_own
-from aetherflow.core.runtime.environment.settings import Settings
+from aetherflow.core.host.hooks import Hooks, NamedPlugin, joined
+from aetherflow.core.host.installing import install_command
+from aetherflow.core.host.names import OTEL
+from aetherflow.core.runtime.environment.allowed import hooks_of_group
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 CALL_STEP = "aetherflow_call_step"
 
 
-def hooks_of_run(hooks: Hooks | None, settings: Settings) -> Hooks | None:
-    """The installed hooks and the core's own (metrics, otel) that the settings enable; None if there are none.
+def hooks_of_run(snapshot: Snapshot) -> Hooks | None:
+    """The installed hooks and those that the settings enable (metrics, otel); None if there are none.
 
-    Raises UsageError if one of the core's own cannot be loaded, PluginError for a wrapper of steps.
+    Raises UsageError if one that is enabled cannot be loaded, PluginError for a wrapper of steps.
     """
-    own: dict[str, Any] = {}
-    if settings.metrics_module:
+    found = snapshot.hooks
+    if snapshot.settings.metrics_module:
         from aetherflow.core.runtime.hooks.metrics import load_metrics  # only if enabled
 
-        own["metrics"] = load_metrics(settings.metrics_module)
-    if settings.otel:
-        from aetherflow.core.runtime.hooks.otel import make_tracer  # only if enabled
-
-        own["otel"] = make_tracer()
-    found = with_own(hooks, own)
+        metrics = load_metrics(snapshot.settings.metrics_module)
+        found = joined(found, Hooks([NamedPlugin("aetherflow-core:metrics", metrics)]))
+    if snapshot.settings.otel:
+        spans = hooks_of_group(OTEL, snapshot.rules)
+        if spans is None:
+            message = "AETHERFLOW_OTEL is on and no installed distribution makes spans"
+            raise UsageError(message, fix=f"switch it off, or: {install_command('otel')}")
+        found = joined(found, spans)
     if found is not None:
         found.require(CALL_STEP)  # told before anything runs, not by the first step
     return found

@@ -33,6 +33,7 @@ print(json.dumps([
         "parent": names.get(span.parent.span_id) if span.parent else None,
         "code": span.status.status_code.name,
         "error": span.status.description,
+        "kind": span.kind.name,
         "events": [event.name for event in span.events],
         **{key.removeprefix("aetherflow."): value for key, value in span.attributes.items()},
     }
@@ -75,6 +76,59 @@ def test_run_job_step(project: "Project") -> None:
     assert "exit code 1" in step["error"]
     assert found[5]["events"] == ["lock acquired"]
     assert (found[4]["reason"], found[5]["flow_id"], found[5]["attempt"]) == ("condition=false", "f", 1)
+
+
+def test_the_names_of_the_conventions_for_pipelines(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: t, type: check_items, inputs: {items: ["{{item}}"]}, for_each: [x]}
+              - {id: s, type: check_items, inputs: {items: []}, on_no_data: skip_job}
+          - id: b
+            steps: [{id: u, type: external.process, inputs: {command: ["false"]}}]
+        """
+    )
+    found = spans(project)
+    assert {(span["cicd.pipeline.name"], span["cicd.pipeline.run.id"]) for span in found} == {("f", "r")}
+    tasks = [span for span in found if "cicd.pipeline.task.name" in span]
+    item = tasks[0]["item"]
+    names = ("cicd.pipeline.task.name", "cicd.pipeline.task.run.id", "cicd.pipeline.task.run.result", "error.type")
+    assert [tuple(span.get(name) for name in names) for span in tasks] == [
+        ("a.t", f"r/a.t[{item}]/1", "success", None),
+        ("a.s", "r/a.s/1", "skip", None),
+        ("b.u", "r/b.u/1", "failure", "_OTHER"),
+    ]
+    run = found[-1]
+    assert (run["cicd.pipeline.result"], run["cicd.pipeline.action.name"], run["error.type"]) == (
+        "failure", "RUN", "_OTHER",
+    )  # fmt: skip
+    assert [span["kind"] for span in found] == ["INTERNAL"] * (len(found) - 1) + ["SERVER"]
+
+
+def test_secrets_are_in_no_span(project: "Project") -> None:
+    project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: fail, inputs: {message: "no {{env.DB_PASSWORD}} here"}}
+        """
+    )
+    project.env["DB_PASSWORD"] = "canary-4711"
+    found = spans(project)
+    assert found[0]["error"] == "no *** here"
+    assert "canary" not in json.dumps(found)
+
+
+def test_without_a_distribution_that_makes_spans(project: "Project") -> None:
+    project.flow("jobs: []\n")
+    project.write("version: 1\nplugins: {block: [aetherflow-builtins-rest]}\n", "aetherflow.yaml")
+    done = project.command("run", "flow.yaml", env={"AETHERFLOW_OTEL": "true"})
+    assert done.code == 2
+    assert "AF0002 AETHERFLOW_OTEL is on and no installed distribution makes spans" in done.err
+    assert f'pip install "aetherflow-core[otel]=={version("aetherflow-core")}"\n' in done.err
 
 
 def test_what_a_step_does_stands_below_its_span(project: "Project") -> None:
