@@ -1,5 +1,6 @@
 import json
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_password_is_read_from_a_file(flow_project: FlowProject, serve: Callab
     secret = tmp_path / "password"
     secret.write_text("s3cr3t-m4rk\n")
     write_project(flow_project, port=port, password_file=str(secret))
-    assert flow_project.command("run", "flow.yaml").code == 0
+    assert flow_project.run().status == "SUCCESS"
     assert len(entries(port, "aetherflow:runs", password="s3cr3t-m4rk")) == 8
     secret.write_text("wr0ng-m4rk")
     done = flow_project.command("run", "flow.yaml")
@@ -112,6 +113,16 @@ def test_what_redis_missed_for_a_while_is_written_later(serve: Callable[..., int
     log.aetherflow_run_finished(RUN, Outcome("SUCCESS", 12))
     numbers = [entry["event_id"].rpartition("/")[2] for entry in entries(free_port, "aetherflow:runs")]
     assert numbers == ["1", "2", "3", "4"]
+
+
+def test_nothing_is_left_of_a_run(serve: Callable[..., int]) -> None:
+    log = RunLog(RunLogSettings(host="127.0.0.1", port=serve(), finish_seconds=60))
+    for _ in range(2):
+        log.aetherflow_run_started(RUN)
+        (thread,) = (each for each in threading.enumerate() if each.name == "acme-runlog")
+        log.aetherflow_run_finished(RUN, Outcome("SUCCESS", 12))
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_wrong_settings_are_told_with_their_place(flow_project: FlowProject) -> None:
