@@ -17,6 +17,7 @@ from aetherflow.core.api import (
     ConnectorOptions,
     Envelope,
     ExtractRules,
+    FindsMails,
     MailConnector,
     MailReceipt,
     Packing,
@@ -48,13 +49,22 @@ class PublishedMail(MailConnector[Any, Any]):
         return receipt
 
 
+class PublishedFinder(PublishedMail):
+    """The same of one that finds mails."""
+
+    def find(self, message_id: str) -> MailReceipt | None:
+        found: MailReceipt | None = self._inner.find(message_id)
+        return found
+
+
 @pytest.fixture(autouse=True)
 def only_published_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     """`mail_send` sees a connector as its contract does: what it uses beside it is an AttributeError."""
     real = posting.mail_over
 
     def view(connector: Any) -> Any:
-        return PublishedMail(connector) if isinstance(connector, MailConnector) else real(connector)
+        published = PublishedFinder if isinstance(connector, FindsMails) else PublishedMail
+        return published(connector) if isinstance(connector, MailConnector) else real(connector)
 
     monkeypatch.setattr(posting, "mail_over", view)
 

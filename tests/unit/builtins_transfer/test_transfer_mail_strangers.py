@@ -1,11 +1,22 @@
 """`mail_send` over connectors with the documented minimum: `send_plaintext` and `send_html`."""
 
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aetherflow.core.api import SpecError, register_connector
+from aetherflow.core.api import (
+    ConnectorConfig,
+    ConnectorError,
+    ConnectorOptions,
+    Envelope,
+    MailConnector,
+    MailReceipt,
+    MailUnknownError,
+    SpecError,
+    register_connector,
+)
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host import catalog
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
@@ -22,7 +33,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def send(folder: Path, driver: str = "minimal", **inputs: Any) -> Ran:
-    config = {"from_addr": "r@x.test"}
+    config = {} if driver == "loses" else {"from_addr": "r@x.test"}
     given = {"resource": "post", "to": "a@x.test, Ü <b@x.test>", "subject": "Täglich", "body": "ü"} | inputs
     return FlowProject(folder).run_step(
         "mail_send", given, resources={"post": {"kind": "mail", "driver": driver, "config": config}}
@@ -73,3 +84,53 @@ def test_the_weaker_promise_is_a_warning(tmp_path: Path) -> None:
     send(tmp_path)
     found = check_flow(tmp_path / "flow.yaml", build_snapshot(tmp_path)).problems
     assert [(each.af, each.severity) for each in found] == [("AF2107", "warning")]
+
+
+# A peer that tells which mails it has
+
+
+class LosesAnswers(MailConnector[ConnectorConfig, ConnectorOptions]):
+    """Every answer is lost; the mail has arrived or not."""
+
+    arrives = True
+
+    def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
+        """Lose the answer."""
+        if self.arrives:
+            SENT.append({"id": str(message["Message-ID"]), "to": envelope.recipients})
+        raise MailUnknownError("the line broke")
+
+
+class Finds(LosesAnswers):
+    def find(self, message_id: str) -> MailReceipt | None:
+        """Look it up."""
+        if message_id not in [each["id"] for each in SENT]:
+            return None
+        return MailReceipt(message_id, ("a@x.test",), {"b@x.test": "no such mailbox"}, 12)
+
+
+class CannotLookNow(LosesAnswers):
+    def find(self, message_id: str) -> MailReceipt | None:
+        """Fail."""
+        raise ConnectorError(f"no way to look for {message_id}")
+
+
+class FindsNothing(Finds):
+    arrives = False
+
+
+@pytest.mark.parametrize(
+    ("cls", "status"),
+    [(Finds, "SUCCESS"), (FindsNothing, "UNKNOWN"), (CannotLookNow, "UNKNOWN"), (LosesAnswers, "UNKNOWN")],
+)
+def test_a_lost_answer_is_looked_up_where_the_peer_can(tmp_path: Path, cls: type[LosesAnswers], status: str) -> None:
+    register_connector("mail", "loses")(cls)
+    ran = send(tmp_path, "loses", from_addr="r@x.test")
+    assert ran.status == status
+    if status == "SUCCESS":
+        outputs = ran["step"].outputs
+        assert (outputs["accepted"], outputs["refused"]) == (["a@x.test"], {"b@x.test": "no such mailbox"})
+        assert outputs["message_id"] == SENT[0]["id"]
+    else:
+        assert ran.error is not None
+        assert "the line broke" in ran.error.message

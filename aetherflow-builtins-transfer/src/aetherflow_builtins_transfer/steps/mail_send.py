@@ -8,10 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from aetherflow.core.api import (
     AssetPath,
     ConnectorError,
+    FindsMails,
     Flag,
     Lack,
+    MailReceipt,
+    MailUnknownError,
     ResourceRef,
     Step,
+    StepCancelledError,
     StepInputError,
     StepInputs,
     StepOutputs,
@@ -153,7 +157,11 @@ class MailSend(Step[Inputs]):
         connector = self._connector()
         mail = self._mail(connector)
         self.ctx.check_cancelled()
-        delivery = connector.send(*posted(connector, mail, all_or_none=self.args.on_refused == "fail"))
+        message, envelope = posted(connector, mail, all_or_none=self.args.on_refused == "fail")
+        try:
+            delivery = connector.send(message, envelope)
+        except MailUnknownError as error:
+            delivery = self._accepted_after_all(connector, str(message["Message-ID"]), error)
         if delivery.refused:
             named = ", ".join(f"{address} ({said})" for address, said in delivery.refused.items())
             self.ctx.log.warning("mail %s was refused for %s", delivery.message_id, named)
@@ -168,6 +176,20 @@ class MailSend(Step[Inputs]):
             "size": delivery.size,
             "attachments": [part.name for part in mail.parts if not part.cid],
         }
+
+    def _accepted_after_all(self, connector: AnyMail, message_id: str, lost: MailUnknownError) -> MailReceipt:
+        """The receipt of a mail that the peer has, though its answer was lost; else raises what was lost."""
+        if not isinstance(connector, FindsMails):
+            raise lost
+        try:
+            self.ctx.check_cancelled()  # a run that is stopped waits for nobody; the mail is no less unknown for it
+            found = connector.find(message_id)
+        except (ConnectorError, StepCancelledError) as error:
+            raise lost from error
+        if found is None:  # it may still be on its way
+            raise lost
+        self.ctx.log.info("the answer was lost, but mail %s was accepted: %s", message_id, lost)
+        return found
 
     def plan(self) -> list[str]:
         """The sentence of a dry run: recipients, size and attachments."""

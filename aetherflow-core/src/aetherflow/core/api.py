@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.kinds.local import WritesLocally
     from aetherflow.core.contracts.kinds.mail import (
         Envelope,
+        FindsMails,
         MailConnector,
         MailError,
         MailReceipt,
@@ -175,12 +176,12 @@ __all__ = [
     "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy",
     "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
     "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
-    "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "Flag",
-    "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HookBase", "HttpCall", "HttpConnector",
-    "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger",
-    "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec",
-    "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome",
-    "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep",
+    "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "FindsMails",
+    "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HookBase", "HttpCall",
+    "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError",
+    "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope",
+    "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson",
+    "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep",
     "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError",
     "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef",
     "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
@@ -219,7 +220,7 @@ contracts.kinds.archive: ProgramTools Unpacked
 contracts.kinds.files: AppendsFiles EntryKind FileConnector HashesFiles PreparedFile RemoteEntry RemoteFileError
 contracts.kinds.files: SetsMode SetsMtime WritesTogether
 contracts.kinds.http: HttpCall HttpConnector SendsCalls
-contracts.kinds.mail: Envelope MailConnector MailError MailReceipt MailUnknownError
+contracts.kinds.mail: Envelope FindsMails MailConnector MailError MailReceipt MailUnknownError
 contracts.kinds.local: WritesLocally
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction

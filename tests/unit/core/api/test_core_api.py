@@ -64,6 +64,7 @@ NAMES = [
     "ExtractRules",
     "FieldMap",
     "FileConnector",
+    "FindsMails",
     "Flag",
     "FlowMetaSpec",
     "FlowResult",

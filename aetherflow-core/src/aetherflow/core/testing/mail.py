@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, Envelope, MailConnector, list_steps
+from aetherflow.core.api import ConnectorError, Envelope, FindsMails, MailConnector, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.project import FLOW_ID, FlowProject
 
@@ -99,6 +99,16 @@ class MailSuite(ConnectorSuite):
         with pytest.raises(ConnectorError):
             peer.send(self.message(), Envelope("r@x.test", both, all_or_none=True))
         assert len(self.delivered(place)) == 1
+
+    def test_an_accepted_mail_is_found(self, peer: Any) -> None:
+        """A connector that finds mails gives the receipt again, and None for a mail that the peer does not have."""
+        finds: object = peer
+        if not isinstance(finds, FindsMails):
+            return
+        made = self.message()
+        assert finds.find(made["Message-ID"]) is None
+        receipt = peer.send(made, Envelope("r@x.test", ("a@x.test",)))
+        assert finds.find(made["Message-ID"]) == receipt
 
     def test_an_unreachable_peer_is_an_error(self, place: Path) -> None:
         """A ConnectorError of one line, and nothing has arrived."""

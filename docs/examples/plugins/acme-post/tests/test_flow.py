@@ -29,3 +29,12 @@ def test_an_answer_that_is_lost_sends_nothing_twice(flow_project: FlowProject, a
     assert ran.status == "SUCCESS", ran.error
     ((_, mail),) = mails()
     assert mail["Message-ID"] == ran["post"].outputs["message_id"]
+    assert api.requests == ["POST /v1/messages", "GET /v1/messages"]
+
+
+def test_a_person_decides_about_a_mail_that_the_api_does_not_have(flow_project: FlowProject, api: Any) -> None:
+    arrange(flow_project, api)
+    api.lose_requests = 1
+    ran = flow_project.run()
+    assert (ran.status, api.mails) == ("UNKNOWN", {})
+    assert api.requests == ["POST /v1/messages", "GET /v1/messages"]

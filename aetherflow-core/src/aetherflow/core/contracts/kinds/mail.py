@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Protocol, runtime_checkable
 
 from aetherflow.core.base.errors import ConnectorError, UndecidedStepError
 from aetherflow.core.contracts.connector import ConfigT, ConnectorBase, OptionsT
@@ -57,6 +58,22 @@ class MailConnector(ConnectorBase[ConfigT, OptionsT], ABC):
     def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
         """Hand a complete message over, once: with its Message-ID, and byte for byte but for the encoding of lines.
 
+        A peer that takes a mail in parts gets all headers, bodies and files; what it would break is a MailError.
         MailError, or another ConnectorError: it was sent to nobody. MailUnknownError: the peer may have accepted it.
         Another attempt of the connector's own is allowed only after a MailError. `interrupt` ends a call that waits.
         """
+
+
+# Capabilities: a connector has one by having its methods
+
+
+@runtime_checkable
+class FindsMails(Protocol):
+    """The peer tells which mails it has accepted: `mail_send` asks it when the answer to a mail was lost."""
+
+    def find(self, message_id: str) -> MailReceipt | None:
+        """The receipt of a mail that was accepted; None if the peer has none of this Message-ID, or not yet.
+
+        Raises ConnectorError.
+        """
+        ...

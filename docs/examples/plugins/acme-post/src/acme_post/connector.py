@@ -91,21 +91,17 @@ class AcmePost(MailConnector[Config, Options]):
         return self.opts.max_bytes
 
     def send(self, message: EmailMessage, envelope: Envelope) -> MailReceipt:
-        """One request; if its answer is lost, the API is asked whether it has the mail."""
+        """One request, whose idempotency key is the Message-ID."""
         message_id = str(message["Message-ID"])
         try:
             body = json.dumps(form_of(message, envelope)).encode()
         except NotInThisFormError as error:
             raise MailError(self._text(str(error)), fix="send it as a file, or by SMTP") from error
         try:
-            found = self._call("POST", "/v1/messages", body, {"Idempotency-Key": message_id})
+            return _receipt(self._call("POST", "/v1/messages", body, {"Idempotency-Key": message_id}))
         except NoAnswerError as lost:
-            if (receipt := self._find_after_all(message_id)) is None:
-                # it may still be on its way: only a mail that is there is certain
-                fix = "look into the API's list of mails; sent again with the same Message-ID it is delivered once"
-                raise MailUnknownError(str(lost), fix=fix) from lost
-            return receipt
-        return _receipt(found)
+            fix = "look into the API's list of mails; sent again with the same Message-ID it is delivered once"
+            raise MailUnknownError(str(lost), fix=fix) from lost
 
     def find(self, message_id: str) -> MailReceipt | None:
         """The receipt of a mail that the API has accepted; None if it has none of this Message-ID."""
@@ -129,12 +125,6 @@ class AcmePost(MailConnector[Config, Options]):
             for call in self._calls:
                 with contextlib.suppress(OSError):  # it has ended meanwhile
                     socket.socket.shutdown(call.sock, socket.SHUT_RDWR)  # wakes who reads, also below TLS
-
-    def _find_after_all(self, message_id: str) -> MailReceipt | None:
-        try:
-            return self.find(message_id)
-        except ConnectorError:
-            return None
 
     def _call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
