@@ -13,24 +13,27 @@ NAME = "prometheus"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-@hookimpl
-def aetherflow_status_format(name: str, status: Mapping[str, Any]) -> str | None:
-    """Gauges by flow: the last success, how long it took, and how much needs a person."""
-    if name != NAME:
-        return None
-    flows = _by_flow(status["flows"])
-    needs = dict.fromkeys(flows, 0)
-    for need in status["needs_person"]:
-        flow = need["flow_id"] or need["name"]
-        needs[flow] = needs.get(flow, 0) + 1
-    ended = {flow: at / 1000 for flow, (at, _) in flows.items() if at is not None}
-    took = {flow: ms / 1000 for flow, (_, ms) in flows.items() if ms is not None}
-    lines = [
-        *_gauge("last_success_timestamp_seconds", "End of the last successful run, in Unix time.", ended),
-        *_gauge("last_success_duration_seconds", "From the start of the last successful run to its end.", took),
-        *_gauge("open_failures", "What needs a person and that nobody has in hand, as status counts it.", needs),
-    ]
-    return "".join(f"{line}\n" for line in lines)
+class StatusFormat:
+    """The hook of `status`."""
+
+    @hookimpl
+    def aetherflow_status_format(self, name: str, status: Mapping[str, Any]) -> str | None:
+        """Gauges by flow: the last success, how long it took, and how much needs a person."""
+        if name != NAME:
+            return None
+        flows = _by_flow(status["flows"])
+        needs = dict.fromkeys(flows, 0)
+        for need in status["needs_person"]:
+            flow = need["flow_id"] or need["name"]
+            needs[flow] = needs.get(flow, 0) + 1
+        ended = {flow: at / 1000 for flow, (at, _) in flows.items() if at is not None}
+        took = {flow: ms / 1000 for flow, (_, ms) in flows.items() if ms is not None}
+        lines = [
+            *_gauge("last_success_timestamp_seconds", "End of the last successful run, in Unix time.", ended),
+            *_gauge("last_success_duration_seconds", "From the start of the last successful run to its end.", took),
+            *_gauge("open_failures", "What needs a person and that nobody has in hand, as status counts it.", needs),
+        ]
+        return "".join(f"{line}\n" for line in lines)
 
 
 def _by_flow(flows: list[dict[str, Any]]) -> dict[str, tuple[int | None, int | None]]:

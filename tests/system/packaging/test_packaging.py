@@ -214,6 +214,7 @@ def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
                 "aetherflow.commands",
                 "aetherflow.connectors",
                 "aetherflow.documents",
+                "aetherflow.hooks.otel",
                 "aetherflow.hooks.status",
                 "aetherflow.launchers",
                 "aetherflow.steps",

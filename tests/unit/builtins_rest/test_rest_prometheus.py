@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aetherflow.core.testing import HookSuite
-from aetherflow_builtins_rest import prometheus
+from aetherflow_builtins_rest.prometheus import StatusFormat
 
 SUCCESS, TOOK, OPEN = (
     f"aetherflow_flow_{name}"
@@ -16,7 +16,7 @@ HOSTILE = ["plain", 'a"b', "a\\b", "a\nb", 'x"} 1\nup{job="y', "\\n", "{}", "ä 
 
 
 class TestPrometheus(HookSuite):
-    plugin = prometheus
+    plugin = StatusFormat
     name = "hook:aetherflow_status_format"
 
 
@@ -25,7 +25,7 @@ def flow(name: str, at: int | None, took: int | None = 1500) -> dict[str, Any]:
 
 
 def parsed(flows: list[dict[str, Any]], needs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    text = prometheus.aetherflow_status_format("prometheus", {"flows": flows, "needs_person": needs})
+    text = StatusFormat().aetherflow_status_format("prometheus", {"flows": flows, "needs_person": needs})
     assert text is not None
     assert text.endswith("\n")
     found: dict[str, dict[str, float]] = {}
@@ -67,4 +67,4 @@ def test_hostile_names_are_labels_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("name", ["json", "openmetrics", ""])
 def test_another_format_is_left_to_others(name: str) -> None:
-    assert prometheus.aetherflow_status_format(name, {}) is None
+    assert StatusFormat().aetherflow_status_format(name, {}) is None

@@ -70,7 +70,7 @@ def test_plugins_list(project: "Project") -> None:
     }
     assert {row["status"] for row in report["plugins"]} == {"ok"}
     for row in report["plugins"]:
-        assert re.fullmatch(r"[\w.]+(:\w+)?", row["target"])  # hooks may be those of a module
+        assert re.fullmatch(r"[\w.]+:\w+", row["target"])
         assert any(row["target"] in line for line in wide)
 
 
