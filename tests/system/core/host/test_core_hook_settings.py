@@ -110,6 +110,7 @@ def test_the_schema_for_editors_has_the_settings(project: "Project") -> None:
     done = project.command("schema", "project")
     assert done.code == 0, done.err
     plugins = json.loads(done.out)["$defs"]["PluginsSpec"]["properties"]
+    assert list(plugins["settings"]["properties"]) == ["acme-audit"], "ours take none"
     settings = plugins["settings"]["properties"]["acme-audit"]
     assert (settings["required"], settings["properties"]["host"]["description"]) == (["host"], "Name of the server")
 

@@ -34,7 +34,7 @@ def status(
     as_json: JsonOption = False,
     as_format: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="Print it as a plugin writes it; prometheus. Exit code 0 then."),
+        typer.Option("--format", metavar="NAME", help="Print it in another format: prometheus; exits with 0."),
     ] = None,
 ) -> None:
     """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.

@@ -77,7 +77,7 @@ def _settings_of_hooks(catalog: Catalog, definitions: SchemaDefinitions) -> dict
         except PluginError as error:
             definitions.notes.append(f"{error.code} {error.message}")
             continue
-        if model is not None and entry.distribution not in found:
+        if model is not None and model.model_fields and entry.distribution not in found:
             found[entry.distribution], more = describe(model, f"settings.{entry.distribution}.")
             for name, each in more.items():
                 definitions.add(name, each)
