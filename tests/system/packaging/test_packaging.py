@@ -314,6 +314,11 @@ def test_installs_alone(
     for name in set(installed) & set(PROJECTS):
         assert wheels[name].record <= set((site / wheels[name].info / "RECORD").read_text().splitlines()), name
 
+    if requirement in ("aetherflow-core", "aetherflow-core[rest]"):  # the line that the first prints is the second
+        told = run([environment / "bin/aetherflow", "status", "--format", "prometheus"], tmp_path)
+        line = f'pip install "aetherflow-core[rest]=={VERSION}"' in told.stderr
+        assert (told.returncode, line) == ((2, True) if requirement == "aetherflow-core" else (0, False)), told.stderr
+
     version = run([environment / "bin/aetherflow", "--version"], tmp_path, PYTHONPYCACHEPREFIX=str(bytecode))
     assert (version.returncode, version.stderr) == (0, "")
     assert VERSION in version.stdout
