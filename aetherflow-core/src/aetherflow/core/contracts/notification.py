@@ -1,4 +1,4 @@
-"""What is told about a transition of a run or of a slot: the seam between the outbox and the sinks."""
+"""What is told of a run or a slot: the seam between what records transitions and what sends messages."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Notification(NamedTuple):
     message: str
     """Masked."""
     next: str | None
-    """The next command."""
+    """A command that is typed next."""
     owner: str | None
     runbook_url: str | None
     log: str | None
