@@ -48,9 +48,9 @@ _BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
     OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
     OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
 _TRIGGERS = (
-    f"CREATE TRIGGER told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
-    f"CREATE TRIGGER told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
-    f"""CREATE TRIGGER told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS'
+    f"CREATE TRIGGER IF NOT EXISTS told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
+    f"CREATE TRIGGER IF NOT EXISTS told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
+    f"""CREATE TRIGGER IF NOT EXISTS told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS'
     AND {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at)
     VALUES (lower(hex(randomblob(16))), NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
     coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
