@@ -5,8 +5,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag, any_case
-from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
+from aetherflow.core.runtime.environment.spec.notify import NotifySpec, Zone
 
 Mode = Literal["internal_fast", "enterprise"]
 _Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -148,3 +149,6 @@ class ProjectSpec(SpecModel):
     limits: LimitsSpec = Field(default_factory=LimitsSpec.model_construct, description="Limits on documents and logs")
     paths: PathsSpec = Field(default_factory=PathsSpec.model_construct, description="Further folders for steps")
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
+    timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
+    resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` sends through, by name")
+    notify: list[NotifySpec] = Field([], description="What is told of runs and slots, to whom, and when")
