@@ -43,16 +43,17 @@ _BEFORE = "(SELECT {} FROM outbox WHERE item=NEW.item ORDER BY seq DESC LIMIT 1)
 _FAILURES = f"""1 + coalesce({_BEFORE.format("json_extract(detail, '$.failures')")}, 0)"""
 _TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES (lower(hex(randomblob(16))),
     NEW.item, NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
-    'log', NEW.log, 'failures', {_FAILURES}), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
+    'log', NEW.log, 'failures', {_FAILURES}, 'started_at', (SELECT max(started_at) FROM attempts WHERE item=NEW.item
+    AND slot=NEW.slot)), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
 _BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
     OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
     OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
 _TRIGGERS = (
-    f"CREATE TRIGGER IF NOT EXISTS told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
-    f"CREATE TRIGGER IF NOT EXISTS told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
-    f"""CREATE TRIGGER IF NOT EXISTS told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS'
-    AND {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at)
-    VALUES (lower(hex(randomblob(16))), NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
+    f"told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
+    f"told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
+    f"""told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
+    {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES
+    (lower(hex(randomblob(16))), NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
     coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
 )
 """The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""
@@ -200,7 +201,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *
 
 def _add_triggers(connection: sqlite3.Connection) -> None:
     for trigger in _TRIGGERS:
-        connection.execute(trigger)
+        connection.execute(f"CREATE TRIGGER IF NOT EXISTS {trigger}")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:

@@ -60,12 +60,15 @@ def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) 
         _write(unit, SUCCEEDED, series, {})
 
 
-def tell_gone(unit: Unit) -> bool:
-    """Write down, once, that the process of a run has ended without a word; False if the run went on meanwhile."""
+def tell_gone(unit: Unit) -> str | None:
+    """Write down, once, that the process of a run has ended without a word; returns the row's id.
+
+    None if the run went on meanwhile.
+    """
     with unit.transaction("run gone", check=False):
         row = unit.db.execute("SELECT status, generation FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()
         if row is None or row[0] != Status.RUNNING or row[1] != unit.generation or unit.outermost != unit.member:
-            return False
+            return None
         series = _series(unit)
         last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
         return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
@@ -73,7 +76,7 @@ def tell_gone(unit: Unit) -> bool:
 
 def open_transitions(db: sqlite3.Connection) -> list[Transition]:
     """The rows that nobody has taken, the oldest first."""
-    return [Transition(*row[:4], json.loads(row[4]), row[5]) for row in db.execute(_OPEN)]
+    return [Transition(*row[:4], detail=json.loads(row[4]), at=row[5]) for row in db.execute(_OPEN)]
 
 
 def has_open(db: sqlite3.Connection) -> bool:
@@ -94,13 +97,12 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
     return {"job": job, "step": step, "code": code, "message": message, "failures": failures}
 
 
-def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> bool:
+def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> str:
     named = json.dumps([*unit.member, unit.generation, event])
     values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": now_ms()}
-    before = unit.db.total_changes
     row_id = hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
     insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")
-    return unit.db.total_changes > before
+    return row_id
 
 
 def _series(unit: Unit) -> str:
