@@ -89,6 +89,11 @@ def test_a_run_by_hand_ends_the_incident_of_the_item() -> None:
     assert told_by(rule(), notification(1, item="a"), notification(2, "recovered")) == [["1"], ["2"]]
 
 
+def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
+    found = [notification(1, item="a"), notification(2, "recovered", item="a", flow="weekly"), notification(3, item="a")]
+    assert told_by(rule(flows=["nightly"]), *found) == [["1"], ["2"], ["3"]]
+
+
 def test_a_recovery_after_the_failure_has_left_the_timeline_is_told() -> None:
     now = START + dt.timedelta(days=30)
     (message,) = due([notification(2, "recovered")], [Told(notification(1), START, True)], rule(), now)
@@ -242,7 +247,7 @@ def test_nothing_is_lost_and_nothing_told_twice(facts: list[dict[str, Any]], by:
     for each in told:
         if each.id in told_ids:
             assert each.event in by.heard
-            assert by.is_about(each)
+            assert by.is_about(each) or each.event == "recovered"
         elif each.event in by.heard and by.is_about(each):
             assert _is_covered(each, told, told_ids, by), each
 

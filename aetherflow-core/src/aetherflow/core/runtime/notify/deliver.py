@@ -69,7 +69,8 @@ def due(notifications: Iterable[Notification], history: Sequence[Told], rule: Ru
     """
     told = {each.notification.id for each in history}
     known = {each.id: each for each in (*notifications, *(each.notification for each in history))}
-    timeline = sorted((each for each in known.values() if rule.is_about(each)), key=_order)
+    # each recovery, since the item may run another flow by now
+    timeline = sorted((each for each in known.values() if each.event == RECOVERED or rule.is_about(each)), key=_order)
     found = list(_tellable(timeline, told, rule))
     now_due = [each for each in found if each[0].id not in told and _opens(each[0], rule, now) <= now]
     news = {id(incident) for _, incident in now_due}
@@ -118,7 +119,8 @@ def _tellable(timeline: Sequence[Notification], told: set[str], rule: Rule) -> I
                 one.ended = True
             oldest = min(ended, key=lambda one: _order(one.first), default=None)
             # what was never told is not told to be over, unless nothing but recoveries is told at all
-            if each.event in rule.heard and (oldest is not None or not rule.heard - SIGNALS - {RECOVERED}):
+            alone = not rule.heard - SIGNALS - {RECOVERED} and rule.is_about(each)
+            if each.event in rule.heard and (oldest is not None or alone):
                 found.append((each, oldest))
         elif each.event in rule.heard and not (each.event in FAILING and each.failures < rule.spec.min_failures):
             if (key := _subject(each)) not in current:
@@ -160,9 +162,13 @@ def _message(found: Sequence[Found], rule: Rule, *, again: dt.datetime | None = 
     firsts = tuple(
         incident.first if incident is not None and incident.first.id != each.id else None for each, incident in found
     )
+    return Message(message_id(rule, notifications, again), rule, notifications, firsts, again is not None)
+
+
+def message_id(rule: Rule, notifications: Sequence[Notification], again: dt.datetime | None = None) -> str:
+    """The id of the message of a rule that tells these; `again`: when it was told last."""
     parts = [rule.key, *(each.id for each in notifications), *([again.isoformat()] if again is not None else [])]
-    identity = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return Message(identity, rule, notifications, firsts, again is not None)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _reminders(found: Sequence[Found], history: Sequence[Told], rule: Rule, now: dt.datetime) -> Iterator[Message]:
