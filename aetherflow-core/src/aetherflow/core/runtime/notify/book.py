@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.runtime.notify.deliver import Told
 
 NAME = "notify.sqlite"
@@ -215,13 +216,8 @@ class Book:
 
     def unsent(self, scopes: Iterable[str] | None = None) -> list[Unsent]:
         """Messages without a receipt, the oldest first; of all scopes by default."""
-        query = (
-            "SELECT body, id, scope, rule, made_at, tries, not_before, error FROM messages WHERE sent_at IS NULL "
-            "ORDER BY made_at, id"
-        )
         wanted = None if scopes is None else set(scopes)
-        found = [Unsent(json.loads(body), *rest) for body, *rest in self._db.execute(query)]
-        return [each for each in found if wanted is None or each.scope in wanted]
+        return [each for each in _unsent(self._db) if wanted is None or each.scope in wanted]
 
     def sent(self, message_id: str, now: int) -> None:
         """Record the receiver's yes."""
@@ -244,6 +240,23 @@ class Book:
             self._db.execute("DELETE FROM told WHERE message NOT IN (SELECT id FROM messages)")
             query = "DELETE FROM notifications WHERE at<? AND id NOT IN (SELECT notification FROM told)"
             self._db.execute(query, (old,))
+
+
+def not_sent(root: Path) -> list[Unsent]:
+    """The messages of a state root that no receiver has taken so far, the oldest first. Writes nothing."""
+    try:
+        found = read_any(root / NAME, _unsent)
+    except (sqlite3.Error, OSError):
+        return []  # there is no book: nothing was ever told
+    return [each for each in found if each.tries]
+
+
+def _unsent(db: sqlite3.Connection) -> list[Unsent]:
+    query = (
+        "SELECT body, id, scope, rule, made_at, tries, not_before, error FROM messages WHERE sent_at IS NULL "
+        "ORDER BY made_at, id"
+    )
+    return [Unsent(json.loads(body), *rest) for body, *rest in db.execute(query)]
 
 
 def to_ms(at: dt.datetime) -> int:

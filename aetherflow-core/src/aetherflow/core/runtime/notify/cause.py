@@ -14,7 +14,7 @@ _NUMBERS = re.compile(r"[-+]?\d+(?:[.,:]\d+)*")
 def cause(event: str, code: str | None, job: str | None, step: str | None, message: str, *ids: str | None) -> str:
     """A hash of a cause; `ids` are those of the run, which a message may quote."""
     for each in sorted(filter(None, ids), key=len, reverse=True):
-        message = message.replace(each, "")
+        message = re.sub(rf"(?<![\w-]){re.escape(each)}(?![\w-])", "", message)
     for pattern in (_IDS, _TIMES, _PATHS, _NUMBERS):
         message = pattern.sub("", message)
     parts = (event, code or "", job or "", step or "", " ".join(message.split()))

@@ -88,4 +88,8 @@ class Ledgers:
 def _open_rows(db: sqlite3.Connection) -> list[SlotTransition]:
     if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
         return []  # its scheduler migrates it
-    return [SlotTransition(*row[:5], detail=json.loads(row[5]), at=row[6]) for row in db.execute(_OPEN)]
+    found = db.execute(_OPEN).fetchall()
+    return [
+        SlotTransition(row_id, item, slot, run_id, event, json.loads(detail), at)
+        for row_id, item, slot, run_id, event, detail, at in found
+    ]
