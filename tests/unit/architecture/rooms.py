@@ -7,7 +7,7 @@ _LINES = {
         kernel.yaml kernel.resolver kernel.state kernel.locks kernel.sequencing
         host
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.workspace
-        runtime.connectors runtime.notify runtime.opening runtime.hooks runtime.context runtime.dry_run runtime.subflow
+        runtime.connectors runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run runtime.subflow
         runtime.phases runtime.run runtime.run_record runtime.resuming
         bundle
         checks.schema checks

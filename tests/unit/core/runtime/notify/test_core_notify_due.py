@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.environment.spec.notify import Opening
-from aetherflow.core.runtime.notify.deliver import Message, Told, as_json, due, from_json
+from aetherflow.core.runtime.notify.due import Message, Told, as_json, due, from_json
 from aetherflow.core.runtime.notify.rules import Rule
 from notifications import START, notification, rule
 
@@ -90,7 +90,11 @@ def test_a_run_by_hand_ends_the_incident_of_the_item() -> None:
 
 
 def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
-    found = [notification(1, item="a"), notification(2, "recovered", item="a", flow="weekly"), notification(3, item="a")]
+    found = [
+        notification(1, item="a"),
+        notification(2, "recovered", item="a", flow="weekly"),
+        notification(3, item="a"),
+    ]
     assert told_by(rule(flows=["nightly"]), *found) == [["1"], ["2"], ["3"]]
 
 
@@ -212,7 +216,7 @@ def test_there_is_a_digest_every_day(zone: str, clock: str, now: dt.datetime) ->
 
 EVENTS = (*get_args(Opening), "recovered", "started", "succeeded")
 OPENING = frozenset(get_args(Opening))
-NOTIFICATIONS = st.lists(
+NOTIFICATIONS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
         dict,
         event=st.sampled_from(EVENTS),

@@ -16,7 +16,7 @@ from aetherflow.core.base.errors import ProcessError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.host.names import STEPS
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.notify.deliver import Message
+from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.shapes import generic
 from aetherflow.core.runtime.notify.text import compose, shown_by
 from aetherflow.core.runtime.workspace.sandbox import child_env

@@ -10,9 +10,9 @@ from typing import Any
 
 from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.kinds.mail import Envelope, MailConnector
-from aetherflow.core.runtime.notify.deliver import Message, message_id
+from aetherflow.core.runtime.notify.due import Message, message_id
 from aetherflow.core.runtime.notify.log_tail import whole_log
-from aetherflow.core.runtime.notify.text import Part, Text
+from aetherflow.core.runtime.notify.text import Text, ToldPart
 
 POLICY = SMTP.clone(cte_type="7bit")
 """As `mail_send` writes mails: without the server's extension 8BITMIME."""
@@ -81,7 +81,7 @@ def as_html(text: Text) -> str:
     return f"<!doctype html>\n<html><body>\n{parts}{more}</body></html>\n"
 
 
-def _elements(part: Part) -> Iterator[str]:
+def _elements(part: ToldPart) -> Iterator[str]:
     yield f"<h3>{html.escape(part.title)}</h3>\n"
     if part.cause:
         yield f"<p>{html.escape(part.cause).replace(chr(10), '<br>')}</p>\n"
@@ -96,7 +96,7 @@ def _elements(part: Part) -> Iterator[str]:
         yield f"<p>last lines:</p>\n<pre>{lines}</pre>\n"
 
 
-def _value(part: Part, value: str) -> str:
+def _value(part: ToldPart, value: str) -> str:
     shown = html.escape(value)
     return f'<a href="{shown}">{shown}</a>' if value == part.runbook else shown
 

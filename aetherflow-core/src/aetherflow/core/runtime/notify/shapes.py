@@ -9,9 +9,9 @@ from email.header import Header
 from typing import Any, NamedTuple
 
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.runtime.notify.deliver import Message
+from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.rules import RECOVERED
-from aetherflow.core.runtime.notify.text import Part, Text, limited
+from aetherflow.core.runtime.notify.text import Text, ToldPart, limited
 
 MOST_LETTERS = 8000
 """Of a message in a channel: Teams takes 28 KB, Mattermost 16,383 letters."""
@@ -71,7 +71,7 @@ def generic(message: Message, text: Text, shown: Shown) -> dict[str, Any]:
 _NAMES = ("flow", "flow_file", "run_id", "item", "slot", "job", "step", "code", "owner", "runbook_url", "log")
 
 
-def _fields(told: Notification, first: Notification | None, part: Part, shown: Shown) -> dict[str, Any]:
+def _fields(told: Notification, first: Notification | None, part: ToldPart, shown: Shown) -> dict[str, Any]:
     return {
         "id": told.id,
         "event": told.event,
@@ -155,7 +155,7 @@ def _run(text: str, **style: Any) -> dict[str, Any]:
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, **style}]}
 
 
-def _within(text: Text) -> Iterator[Part]:
+def _within(text: Text) -> Iterator[ToldPart]:
     """The parts that a channel takes: at the end of the room without last lines, then without the rest."""
     left = MOST_LETTERS
     for part in text.parts:
@@ -166,7 +166,7 @@ def _within(text: Text) -> Iterator[Part]:
         if size <= left:
             yield part._replace(tail=tail)
         else:
-            yield Part(part.title, "", (), None, None, ())
+            yield ToldPart(part.title, "", (), None, None, ())
         left -= size + sum(map(len, tail))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import AetherflowError, ConnectorError
+from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.kinds import names as kinds
 from aetherflow.core.contracts.kinds.http import HttpCall, SendsCalls
@@ -20,8 +20,7 @@ from aetherflow.core.runtime.environment.profiles import load_profiles
 from aetherflow.core.runtime.environment.protecting import require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.notify.command import run_command
-from aetherflow.core.runtime.notify.deliver import Message
+from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.mails import send_mail
 from aetherflow.core.runtime.notify.shapes import Request, request_of
 from aetherflow.core.runtime.notify.text import compose, shown_by
@@ -29,43 +28,25 @@ from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.places import work_root
 from aetherflow.core.runtime.workspace.sandbox import Sandbox
 
-MOST_SECONDS = 60.0
-"""After this time a message that is being sent is given up, until it is tried again."""
 SECRET_PATH = 16
 """Paths of webhooks of at least this length are secrets."""
 
 
-class NotSentError(AetherflowError):
-    """A message was not sent, or it is not known whether it was. The text holds no secrets."""
+def send_by_resource(message: Message, snapshot: Snapshot, redactor: Redactor, seconds: float) -> None:
+    """Send a message by the resource that its rule names; a call that takes longer is interrupted.
 
-    code = "AF6101"
-
-
-def send_by(message: Message, snapshot: Snapshot) -> None:
-    """Send a message once. NotSentError unless the receiver has said that it has it."""
-    redactor = snapshot.redactor()
-    try:
-        if message.rule.spec.command is not None:
-            run_command(message, snapshot, redactor, MOST_SECONDS)
+    Secrets that become known are added to `redactor`. Raises what the connector raises.
+    """
+    with _opened(str(message.rule.spec.to), snapshot, redactor, seconds) as connector:
+        text = compose(message, redactor.mask)
+        if connector.kind == kinds.MAIL:
+            send_mail(connector, message, text, redactor.mask)
+        elif connector.kind == kinds.REST:
+            request = request_of(message, text, partial(shown_by, redactor.mask))
+            _post(connector, message, request, redactor, seconds)
         else:
-            with _opened(str(message.rule.spec.to), snapshot, redactor) as connector:
-                _send(connector, message, redactor)
-    except Exception as error:  # noqa: BLE001 connectors and drivers may raise anything
-        fix = redactor.mask(error.fix) if isinstance(error, AetherflowError) else ""
-        raise NotSentError(redactor.mask(f"{_sink(message)}: {_said(error)}"), fix=fix) from None
-
-
-def _sink(message: Message) -> str:
-    spec = message.rule.spec
-    return f"notify to {spec.to}" if spec.command is None else f"notify by command {spec.command[0]}"
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{error.code} {text}" if isinstance(error, AetherflowError) else f"{type(error).__name__}: {text}"
-
-
-# Resources
+            said = f"a resource of kind {connector.kind} sends no messages"
+            raise ConnectorError(said, fix="name one of kind mail or rest")
 
 
 class _Folders:
@@ -100,7 +81,7 @@ class _Folders:
 
 
 @contextmanager
-def _opened(name: str, snapshot: Snapshot, redactor: Redactor) -> Iterator[Any]:
+def _opened(name: str, snapshot: Snapshot, redactor: Redactor, seconds: float) -> Iterator[Any]:
     """The connector of a resource of the project file, under the same rules as those of a flow."""
     project, catalog = snapshot.project, catalog_for(snapshot)
     if project.document is None or name not in project.spec.resources:
@@ -117,7 +98,7 @@ def _opened(name: str, snapshot: Snapshot, redactor: Redactor) -> Iterator[Any]:
         found = _located(found, merged, snapshot, catalog)
     folders = _Folders(snapshot)
     connectors = RunConnectors(found, folders, catalog, disabled=True)
-    ends = threading.Timer(MOST_SECONDS, connectors.interrupt)
+    ends = threading.Timer(seconds, connectors.interrupt)
     ends.daemon = True
     ends.start()
     try:
@@ -145,17 +126,7 @@ def _require_places(connector: Any, snapshot: Snapshot, folders: _Folders) -> No
         sandbox.to_write(str(place.resolve()), folders.base, folders.base)
 
 
-def _send(connector: Any, message: Message, redactor: Redactor) -> None:
-    text = compose(message, redactor.mask)
-    if connector.kind == kinds.MAIL:
-        send_mail(connector, message, text, redactor.mask)
-    elif connector.kind == kinds.REST:
-        _post(connector, message, request_of(message, text, partial(shown_by, redactor.mask)), redactor)
-    else:
-        raise ConnectorError(f"a resource of kind {connector.kind} sends no messages", fix="name one of mail or rest")
-
-
-def _post(connector: Any, message: Message, request: Request, redactor: Redactor) -> None:
+def _post(connector: Any, message: Message, request: Request, redactor: Redactor, seconds: float) -> None:
     config = getattr(connector, "config", None) or {}
     address = str(config.get("base_url") or "")
     path = address.partition("://")[2].partition("/")[2].strip("/")
@@ -175,6 +146,6 @@ def _post(connector: Any, message: Message, request: Request, redactor: Redactor
         return
     headers = {**request.headers, "Idempotency-Key": message.id}
     given = {"json": request.json} if request.content is None else {"content": request.content}
-    response = connector.request("POST", request.path, headers=headers, timeout=MOST_SECONDS, **given)
+    response = connector.request("POST", request.path, headers=headers, timeout=seconds, **given)
     if not 200 <= response.status_code < 300:
         raise ConnectorError(f"answered {response.status_code}", fix="check base_url and the format of the rule")

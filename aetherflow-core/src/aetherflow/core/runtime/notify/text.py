@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.runtime.notify.deliver import Message
+from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.log_tail import last_lines
 from aetherflow.core.runtime.notify.rules import RECOVERED, Rule
 
@@ -21,7 +21,7 @@ _INERT = {"Cc", "Cf", "Cs", "Co", "Cn"}
 """Categories of characters that steer a terminal, the direction of writing, or nothing that can be seen."""
 
 
-class Part(NamedTuple):
+class ToldPart(NamedTuple):
     """One notification, as it is told."""
 
     title: str
@@ -38,7 +38,7 @@ class Text(NamedTuple):
     """A whole message."""
 
     subject: str
-    parts: tuple[Part, ...]
+    parts: tuple[ToldPart, ...]
     more: int = 0
     """How many notifications are only counted."""
 
@@ -53,7 +53,7 @@ class Text(NamedTuple):
         return "\n\n\n".join(blocks) + "\n"
 
 
-def _lines(part: Part) -> Iterator[str]:
+def _lines(part: ToldPart) -> Iterator[str]:
     yield part.title
     if part.cause:
         yield from ("", part.cause)
@@ -79,7 +79,7 @@ def compose(message: Message, mask: Callable[[str], str]) -> Text:
 
 def _part(
     told: Notification, first: Notification | None, message: Message, mask: Callable[[str], str], *, tail: bool
-) -> Part:
+) -> ToldPart:
     def shown(text: str | None, most: int = WIDTH) -> str | None:
         return shown_by(mask, text, most)
 
@@ -89,7 +89,7 @@ def _part(
     if was is not None:
         cause = f"it had {_past(was)}: {' '.join(filter(None, (was.code, was.message)))}"
     runbook = shown(told.runbook_url)
-    return Part(
+    return ToldPart(
         title=shown(_title(told, message)) or "",
         cause=mask(limited(harmless(limited(mask(cause), 8 * LONG)), LONG)).strip(),
         facts=tuple((name, found) for name, text in _facts(told, first, message.rule) if (found := shown(text))),

@@ -9,11 +9,11 @@ from aetherflow.core.kernel.yaml.flow import SpecModel
 
 Opening = Literal["failed", "unknown", "interrupted", "refused", "missed", "late"]
 """Events that open an incident, which a recovery closes."""
-Event = Literal[Opening, "recovered", "started", "succeeded"]
-Format = Literal["generic", "slack", "mattermost", "teams", "ntfy", "ping"]
-TOLD: tuple[Event, ...] = (*get_args(Opening), "recovered")
+Transition = Literal[Opening, "recovered", "started", "succeeded"]
+Shape = Literal["generic", "slack", "mattermost", "teams", "ntfy", "ping"]
+TOLD: tuple[Transition, ...] = (*get_args(Opening), "recovered")
 """What a rule tells that names no events."""
-PINGED: tuple[Event, ...] = ("started", "succeeded", *get_args(Opening))
+PINGED: tuple[Transition, ...] = ("started", "succeeded", *get_args(Opening))
 """Likewise a rule with `format: ping`."""
 _SPAN = re.compile(r"([1-9]\d{0,4})([mhd])\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
@@ -55,7 +55,7 @@ def seconds_of(span: str) -> int:
 class NotifySpec(SpecModel):
     """One rule: which events are told, to whom, and when."""
 
-    events: list[Event] = Field(
+    events: list[Transition] = Field(
         [],
         description="Events that are told; omitted: all but started and succeeded, for a ping all but recovered",
     )
@@ -66,7 +66,7 @@ class NotifySpec(SpecModel):
     recipients: list[Annotated[str, AfterValidator(_address)]] = Field(
         [], description="For a resource of kind mail: the addresses"
     )
-    format: Format | None = Field(
+    format: Shape | None = Field(
         None, description="For a resource of kind rest: what its receiver reads; omitted: generic, a JSON object"
     )
     flows: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
