@@ -57,8 +57,12 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
+    from aetherflow.core.runtime.environment.project_file import find_project as find_project
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.environment.trust import findings as findings
+    from aetherflow.core.runtime.notify.sender import Errand as Errand
+    from aetherflow.core.runtime.notify.sender import is_needed as is_needed
+    from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.resuming import Resumes as Resumes
@@ -103,8 +107,11 @@ _HOMES = {
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",
     "runtime.environment.policing": "place_findings",
+    "runtime.environment.project_file": "find_project",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.environment.trust": "findings",
+    "runtime.notify.sender": "Errand is_needed",
+    "runtime.notify.start": "start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

@@ -17,6 +17,7 @@ from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.runs.healing import MOST
+from aetherflow.scheduler.runs.telling import Tellings
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import Clock
 
@@ -49,6 +50,7 @@ class Session:
         self.stop = StopRequest(self.clock)
         self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
         self.dispatcher.started = {}
+        self._tellings = Tellings(ledger)
         self._stopped = stopped
         self._fault: Fault | None = None
 
@@ -108,6 +110,11 @@ class Session:
     def _step(self) -> None:
         self.dispatcher.step(start=not self.stop.asked)
         self.dispatcher.check_late()
+        self.tell()
+
+    def tell(self) -> None:
+        """Let be told what is to be told."""
+        self._tellings.look(self.schedule)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Call `work`; while a run is live, a StateError is reported once and tried again instead of raised."""
@@ -151,6 +158,7 @@ def session(
             try:
                 yield found
                 found.tidy()
+                found.tell()
             finally:
                 ledger.leave()
     finally:

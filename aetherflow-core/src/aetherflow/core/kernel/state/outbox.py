@@ -76,7 +76,8 @@ def tell_gone(unit: Unit) -> str | None:
 
 def open_transitions(db: sqlite3.Connection) -> list[Transition]:
     """The rows that nobody has taken, the oldest first."""
-    return [Transition(*row[:4], detail=json.loads(row[4]), at=row[5]) for row in db.execute(_OPEN)]
+    rows = db.execute(_OPEN).fetchall()
+    return [Transition(row, flow, run, event, json.loads(detail), at) for row, flow, run, event, detail, at in rows]
 
 
 def has_open(db: sqlite3.Connection) -> bool:

@@ -210,7 +210,7 @@ def main(text: str) -> int:
     signal.alarm(int(LIMIT_SECONDS) + HARD_SECONDS)
     errand = Errand.read(text)
     try:
-        if _is_needed(errand):
+        if is_needed(errand):
             send_all(errand, dict(os.environ), stay=LIMIT_SECONDS)
     except (AetherflowError, OSError) as error:
         print(f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ} {error}", file=sys.stderr)  # noqa: T201 its log
@@ -218,7 +218,7 @@ def main(text: str) -> int:
     return 0
 
 
-def _is_needed(errand: Errand) -> bool:
+def is_needed(errand: Errand) -> bool:
     """Whether there may be anything to send; asked before the environment is built, which takes longer."""
     given = {errand.ledger: errand.document} if errand.ledger is not None and errand.document is not None else {}
     if not (errand.root / NAME).exists():

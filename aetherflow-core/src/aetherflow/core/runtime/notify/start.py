@@ -29,10 +29,10 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
 
     project = absolute(Path(snapshot.project.document.file))
     root = state_root(snapshot.settings, snapshot.env)
-    start(Errand(root, project.parent, project, since), os.environ)
+    start_sender(Errand(root, project.parent, project, since), os.environ)
 
 
-def start(errand: "Errand", env: "Mapping[str, str]") -> None:
+def start_sender(errand: "Errand", env: "Mapping[str, str]") -> None:
     """Start a sender in a session of its own, and do not wait for it. Never an error: the next one sends it, too."""
     from aetherflow.core.runtime.notify.book import NAME
 

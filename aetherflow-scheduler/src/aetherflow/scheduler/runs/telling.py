@@ -1,0 +1,71 @@
+"""Lets be told what happened to slots: starts a sender of the core when there is something to tell."""
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aetherflow.core.api import SpecError
+from aetherflow.scheduler.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from aetherflow.core.embedding import Errand
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+LOOK_SECONDS = 60.0
+"""Interval of the looks for what was held back, or could not be sent before."""
+_OPEN = "SELECT max(seq) FROM outbox WHERE done_at IS NULL"
+
+
+class Tellings:
+    """Watches the outbox of a ledger. Without rules, rows are marked as taken: rules of tomorrow do not tell them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._since = time.time_ns() // 1_000_000
+        self._schedule: Schedule | None = None
+        self._rules = False
+        self._seen: int | None = None
+        self._next = 0.0
+
+    def look(self, schedule: "Schedule") -> None:
+        """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
+        newest: int | None = self._ledger.read(_OPEN)[0][0]
+        due = time.monotonic() >= self._next
+        if not due and newest in (None, self._seen):
+            return
+        if due or schedule is not self._schedule:
+            with suppress(SpecError):  # of a project file that is wrong for now
+                self._schedule, self._rules = schedule, has_rules(schedule)
+        self._seen = newest
+        if due:
+            self._next = time.monotonic() + LOOK_SECONDS
+        if self._rules:
+            self._start(schedule, new=newest is not None)
+        elif due and newest is not None:
+            with self._ledger.transaction("nobody is told"):
+                self._ledger.db.execute("UPDATE outbox SET done_at=at WHERE done_at IS NULL")
+
+    def _start(self, schedule: "Schedule", *, new: bool) -> None:
+        from aetherflow.core.embedding import is_needed, start_sender
+
+        errand = self._errand(schedule)
+        if new or is_needed(errand):
+            start_sender(errand, os.environ)
+
+    def _errand(self, schedule: "Schedule") -> "Errand":
+        from aetherflow.core.embedding import Errand
+
+        root, folder = schedule.state_root, schedule.path.parent
+        return Errand(root, folder, since=self._since, document=schedule.path, ledger=schedule.state)
+
+
+def has_rules(schedule: "Schedule") -> bool:
+    """Whether anybody is to be told, by the document or by the project file of its folder."""
+    if getattr(schedule.spec, "notify", None):
+        return True
+    from aetherflow.core.embedding import build_snapshot, find_project
+
+    if find_project(schedule.path.parent) is None and not os.environ.get("AETHERFLOW_CONFIG"):
+        return False
+    return bool(build_snapshot(schedule.path.parent, ambient=dict(os.environ)).project.spec.notify)
