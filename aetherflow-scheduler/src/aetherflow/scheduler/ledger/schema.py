@@ -41,8 +41,10 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, ST
 """
 _BEFORE = "(SELECT {} FROM outbox WHERE item=NEW.item ORDER BY seq DESC LIMIT 1)"
 _FAILURES = f"""1 + coalesce({_BEFORE.format("json_extract(detail, '$.failures')")}, 0)"""
-_TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES (lower(hex(randomblob(16))),
-    NEW.item, NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
+_ID = "(SELECT printf('%08x', coalesce(max(seq), 0)) FROM outbox) || lower(hex(randomblob(12)))"
+"""In the order in which rows were written: many may be of one instant."""
+_TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item,
+    NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
     'log', NEW.log, 'failures', {_FAILURES}, 'started_at', (SELECT max(started_at) FROM attempts WHERE item=NEW.item
     AND slot=NEW.slot)), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
 _BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
@@ -53,7 +55,7 @@ _TRIGGERS = (
     f"told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
     f"""told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
     {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES
-    (lower(hex(randomblob(16))), NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
+    ({_ID}, NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
     coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
 )
 """The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""

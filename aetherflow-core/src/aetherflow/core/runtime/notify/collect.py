@@ -282,12 +282,13 @@ def _of_slot(document: Path, project: str | None, row: SlotTransition) -> Taken:
     code, slot = row.detail.get("code"), iso(row.slot)
     unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
     message = row.detail.get("message") or str(said(unsaid))
+    told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
     words = ["aetherflow-scheduler", "run-item", str(document), row.item, "--slot", slot]
     return Taken(
         Notification(
             id=row.id,
             event=row.event,
-            cause=cause(row.event, code, None, None, message, row.run_id, slot),
+            cause=cause(row.event, code, None, None, told, row.run_id, slot),
             at=from_ms(row.at),
             flow=None,
             flow_file=None,
