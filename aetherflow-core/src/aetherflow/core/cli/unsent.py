@@ -42,5 +42,6 @@ def unsent_text(unsent: "Sequence[Unsent]", config: Path | None) -> str:
 
     oldest, many = unsent[0], f"{len(unsent)} message{'s' * (len(unsent) != 1)}"
     again = command_line("status", "--notify", config=config)
-    said = f"NOT SENT  {many}, the oldest of {iso(oldest.made_at)}, tried {oldest.tries} times: {short(oldest.error)}"
+    times = "once" if oldest.tries == 1 else f"{oldest.tries} times"
+    said = f"NOT SENT  {many}, the oldest of {iso(oldest.made_at)}, tried {times}: {short(oldest.error)}"
     return f"\n{said}\n  next: {again}"

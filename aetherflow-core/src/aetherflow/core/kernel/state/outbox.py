@@ -75,9 +75,12 @@ def tell_gone(unit: Unit) -> str | None:
 
 
 def open_transitions(db: sqlite3.Connection) -> list[Transition]:
-    """The rows that nobody has taken, the oldest first."""
-    rows = db.execute(_OPEN).fetchall()
-    return [Transition(row, flow, run, event, json.loads(detail), at) for row, flow, run, event, detail, at in rows]
+    """The rows that nobody has taken, the oldest first; no two are of one instant."""
+    found, last = list[Transition](), 0
+    for row_id, flow_id, run_id, event, detail, at in db.execute(_OPEN):
+        last = max(at, last + 1)
+        found.append(Transition(row_id, flow_id, run_id, event, json.loads(detail), last))
+    return found
 
 
 def has_open(db: sqlite3.Connection) -> bool:

@@ -37,10 +37,10 @@ CREATE TABLE rules (
     scope TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, look_at INTEGER, PRIMARY KEY (scope, key)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE messages (
-    id TEXT PRIMARY KEY, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL, made_at INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL, made_at INTEGER NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, sent_at INTEGER, error TEXT
-) WITHOUT ROWID, STRICT;
-CREATE INDEX unsent ON messages (scope, not_before) WHERE sent_at IS NULL;
+) STRICT;
+CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL;
 CREATE TABLE told (
     message TEXT NOT NULL, notification TEXT NOT NULL, PRIMARY KEY (message, notification)
 ) WITHOUT ROWID, STRICT;
@@ -196,7 +196,7 @@ class Book:
         others = set(others) - {rule}
         query = (
             "SELECT n.body, m.made_at, m.sent_at, m.rule FROM messages m JOIN told t ON t.message=m.id "
-            "JOIN notifications n ON n.id=t.notification WHERE m.scope=? ORDER BY m.made_at, n.at"
+            "JOIN notifications n ON n.id=t.notification WHERE m.scope=? ORDER BY m.seq, n.at"
         )
         rows = self._db.execute(query, (scope,)).fetchall()
         return [
@@ -254,7 +254,7 @@ def not_sent(root: Path) -> list[Unsent]:
 def _unsent(db: sqlite3.Connection) -> list[Unsent]:
     query = (
         "SELECT body, id, scope, rule, made_at, tries, not_before, error FROM messages WHERE sent_at IS NULL "
-        "ORDER BY made_at, id"
+        "ORDER BY seq"
     )
     return [Unsent(json.loads(body), *rest) for body, *rest in db.execute(query)]
 
