@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.notify import check_notify as check_notify
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
+    from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.trust import findings as findings
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
@@ -83,6 +85,7 @@ _HOMES = {
     "base.times": "iso",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
+    "checks.notify": "check_notify",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
@@ -104,6 +107,7 @@ _HOMES = {
     "runtime.environment.documents": "load_document",
     "runtime.environment.policing": "place_findings",
     "runtime.environment.snapshot": "build_snapshot",
+    "runtime.environment.spec.notify": "NotifySpec",
     "runtime.environment.trust": "findings",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",
