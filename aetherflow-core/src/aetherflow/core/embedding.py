@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.notify import check_notify as check_notify
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
     from aetherflow.core.runtime.environment.project_file import find_project as find_project
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
+    from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.trust import findings as findings
     from aetherflow.core.runtime.notify.sender import Errand as Errand
     from aetherflow.core.runtime.notify.sender import is_needed as is_needed
@@ -87,6 +89,7 @@ _HOMES = {
     "base.times": "iso",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
+    "checks.notify": "check_notify",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
@@ -109,6 +112,7 @@ _HOMES = {
     "runtime.environment.policing": "place_findings",
     "runtime.environment.project_file": "find_project",
     "runtime.environment.snapshot": "build_snapshot",
+    "runtime.environment.spec.notify": "NotifySpec",
     "runtime.environment.trust": "findings",
     "runtime.notify.sender": "Errand is_needed",
     "runtime.notify.start": "start_sender",

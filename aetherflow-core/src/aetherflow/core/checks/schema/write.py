@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.checks.schema.definitions import SchemaDefinitions
-from aetherflow.core.checks.schema.flow import flow_schema
+from aetherflow.core.checks.schema.flow import ID, flow_schema, of_installed
 from aetherflow.core.checks.schema.manifest import manifest_schema
 from aetherflow.core.checks.schema.model import describe
+from aetherflow.core.checks.schema.resource import add_connectors
 from aetherflow.core.checks.schema.texts import shortened
 from aetherflow.core.host.catalog import Catalog
 
@@ -57,8 +58,13 @@ def _profiles(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any
 def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
-    del catalog
-    return _plain(ProjectSpec, definitions)
+    kinds = add_connectors(catalog, definitions)
+    found, models = describe(ProjectSpec)
+    of_installed(models["ResourceSpec"], kinds)
+    found["properties"]["resources"]["propertyNames"] = ID
+    for name, each in models.items():
+        definitions.add(name, each)
+    return found
 
 
 def _policy(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:

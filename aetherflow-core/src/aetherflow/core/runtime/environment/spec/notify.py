@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from aetherflow.core.kernel.yaml.flow import SpecModel
 
@@ -15,9 +15,9 @@ TOLD: tuple[Transition, ...] = (*get_args(Opening), "recovered")
 """What a rule tells that names no events."""
 PINGED: tuple[Transition, ...] = ("started", "succeeded", *get_args(Opening))
 """Likewise a rule with `format: ping`."""
-_SPAN = re.compile(r"([1-9]\d{0,4})([mhd])\Z")
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
-_TIME = r"([01]\d|2[0-3]):[0-5]\d"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
 def _address(value: str) -> str:
@@ -34,15 +34,33 @@ def _address(value: str) -> str:
 
 
 def _window(value: str) -> str:
+    if not re.fullmatch(f"{_TIME}-{_TIME}", value):
+        raise ValueError(f"{value!r} is no window such as 22:00-06:00")
     start, _, end = value.partition("-")
     if start == end:
-        raise ValueError("begins and ends at the same time; it would hold everything back, or nothing")
+        raise ValueError(f"{value!r} begins and ends at the same time")
     return value
 
 
-Window = Annotated[str, StringConstraints(pattern=rf"^{_TIME}-{_TIME}$"), AfterValidator(_window)]
-TimeOfDay = Annotated[str, StringConstraints(pattern=f"^{_TIME}$")]
-Span = Annotated[str, StringConstraints(pattern=_SPAN.pattern.replace(r"\Z", "$"))]
+def _time(value: str) -> str:
+    if not re.fullmatch(_TIME, value):
+        raise ValueError(f"{value!r} is no time of day such as 07:00")
+    return value
+
+
+def _span(value: str) -> str:
+    if not _SPAN.match(value):
+        raise ValueError(f"{value!r} is no span such as 30m, 12h or 2d")
+    return value
+
+
+def _as_pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+Window = Annotated[str, AfterValidator(_window), _as_pattern(f"{_TIME}-{_TIME}")]
+TimeOfDay = Annotated[str, AfterValidator(_time), _as_pattern(_TIME)]
+Span = Annotated[str, AfterValidator(_span), _as_pattern("[1-9][0-9]{0,4}[mhd]")]
 
 
 def seconds_of(span: str) -> int:
@@ -89,6 +107,8 @@ class NotifySpec(SpecModel):
             raise ValueError("give `to` or `command`")
         if self.command is not None and (self.format is not None or self.recipients or self.attach):
             raise ValueError("`format`, `recipients` and `attach` are for `to`; a command gets the message as JSON")
+        if self.format == "ping" and (self.quiet or self.digest or self.repeat):
+            raise ValueError("a ping is sent at once: leave out `quiet`, `digest` and `repeat`")
         if self.digest is not None and (self.quiet is not None or self.repeat is not None):
             raise ValueError("`digest` sends once a day: leave out `quiet` and `repeat`")
         return self
