@@ -11,8 +11,9 @@ import pytest
 
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.notify import deliver, start
-from aetherflow.core.runtime.notify.book import NAME, not_sent
-from aetherflow.core.runtime.notify.sender import Errand, send_all
+from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.sending.book import not_sent
+from aetherflow.core.runtime.sending.sender import send_all
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -60,7 +61,7 @@ class Telling:
 
     def book(self, query: str) -> list[Any]:
         """Rows of the sender's book."""
-        with contextlib.closing(sqlite3.connect(self.project.states / NAME)) as db, db:
+        with contextlib.closing(sqlite3.connect(start.book_of(self.project.states))) as db, db:
             return db.execute(query).fetchall()
 
     @property

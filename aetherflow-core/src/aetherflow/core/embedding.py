@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.trust import findings as findings
-    from aetherflow.core.runtime.notify.sender import Errand as Errand
-    from aetherflow.core.runtime.notify.sender import is_needed as is_needed
+    from aetherflow.core.runtime.notify.start import Errand as Errand
     from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.run_record import acknowledged as acknowledged
     from aetherflow.core.runtime.run_record import resolved as resolved
     from aetherflow.core.runtime.run_record import run_record as run_record
+    from aetherflow.core.runtime.sending.sender import is_needed as is_needed
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
 
 _HOMES = {
@@ -114,8 +114,8 @@ _HOMES = {
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.environment.spec.notify": "NotifySpec",
     "runtime.environment.trust": "findings",
-    "runtime.notify.sender": "Errand is_needed",
-    "runtime.notify.start": "start_sender",
+    "runtime.sending.sender": "is_needed",
+    "runtime.notify.start": "Errand start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

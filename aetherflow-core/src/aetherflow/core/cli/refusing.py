@@ -98,8 +98,7 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
 def _tell(start: "NotedStart", root: Path) -> None:
     """Start a sender where there is a project file: whether that has rules, the sender sees."""
     from aetherflow.core.runtime.environment.project_file import find_project
-    from aetherflow.core.runtime.notify.sender import Errand
-    from aetherflow.core.runtime.notify.start import start_sender
+    from aetherflow.core.runtime.notify.start import Errand, start_sender
 
     beside = start.manifest or start.flow
     folder = _absolute(beside).parent if beside is not None else Path.cwd()

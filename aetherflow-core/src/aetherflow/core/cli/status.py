@@ -53,8 +53,8 @@ def status(
     from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.cli.unsent import send_here, unsent_json, unsent_text
     from aetherflow.core.kernel.state.records import now_ms
-    from aetherflow.core.runtime.notify.book import not_sent
     from aetherflow.core.runtime.resuming import Resumes
+    from aetherflow.core.runtime.sending.book import not_sent
 
     root = state_root_here(config)
     if notify:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aetherflow.core.runtime.notify.book import Unsent
+    from aetherflow.core.runtime.sending.book import Unsent
 
 
 def send_here(root: Path, config: Path | None) -> None:
@@ -13,7 +13,8 @@ def send_here(root: Path, config: Path | None) -> None:
     import os
 
     from aetherflow.core.base.location import absolute
-    from aetherflow.core.runtime.notify.sender import Errand, send_all
+    from aetherflow.core.runtime.notify.start import Errand
+    from aetherflow.core.runtime.sending.sender import send_all
 
     given = absolute(config) if config is not None else None
     send_all(Errand(root, Path.cwd(), given), dict(os.environ))

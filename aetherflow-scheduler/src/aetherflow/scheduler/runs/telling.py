@@ -1,6 +1,7 @@
 """Lets be told what happened to slots: starts a sender of the core when there is something to tell."""
 
 import os
+import shlex
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ class Tellings:
         from aetherflow.core.embedding import Errand
 
         root, folder = schedule.state_root, schedule.path.parent
-        return Errand(root, folder, since=self._since, document=schedule.path, ledger=schedule.state)
+        again = f"aetherflow-scheduler run-item {shlex.quote(str(schedule.path))} {{item}} --slot {{slot}}"
+        return Errand(root, folder, None, self._since, schedule.path, schedule.state, again)
 
 
 def has_rules(schedule: "Schedule") -> bool:

@@ -23,7 +23,7 @@ _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND eve
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
-class Transition(NamedTuple):
+class OutboxRow(NamedTuple):
     """A row that nobody has taken yet."""
 
     id: str
@@ -74,12 +74,12 @@ def tell_gone(unit: Unit) -> str | None:
         return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
 
 
-def open_transitions(db: sqlite3.Connection) -> list[Transition]:
+def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
     """The rows that nobody has taken, the oldest first; no two are of one instant."""
-    found, last = list[Transition](), 0
+    found, last = list[OutboxRow](), 0
     for row_id, flow_id, run_id, event, detail, at in db.execute(_OPEN):
         last = max(at, last + 1)
-        found.append(Transition(row_id, flow_id, run_id, event, json.loads(detail), last))
+        found.append(OutboxRow(row_id, flow_id, run_id, event, json.loads(detail), last))
     return found
 
 

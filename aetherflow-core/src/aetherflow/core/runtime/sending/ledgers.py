@@ -20,6 +20,14 @@ _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done
 _SLOT = "SELECT item, slot, status, not_before FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
 
 
+class LedgerSource(NamedTuple):
+    """Whose ledger it is."""
+
+    document: Path
+    again: str
+    """The command that starts a slot, with `{item}` and `{slot}`."""
+
+
 class SlotTransition(NamedTuple):
     """A row that nobody has taken yet; times are UTC epoch milliseconds."""
 
@@ -50,18 +58,17 @@ class Slot(NamedTuple):
 class Ledgers:
     """The ledgers that are known to a sender; one that cannot be read says nothing."""
 
-    def __init__(self, documents: Mapping[Path, Path]) -> None:
-        """`documents`: ledger to document."""
-        self._documents = documents
+    def __init__(self, sources: Mapping[Path, LedgerSource]) -> None:
+        self._sources = sources
 
-    def document(self, ledger: Path) -> Path:
-        """The document of a ledger."""
-        return self._documents[ledger]
+    def source(self, ledger: Path) -> LedgerSource:
+        """Whose ledger it is."""
+        return self._sources[ledger]
 
     def open_rows(self) -> dict[Path, list[SlotTransition]]:
         """What nobody has taken yet, by ledger."""
         found = {}
-        for ledger in self._documents:
+        for ledger in self._sources:
             with suppress(sqlite3.Error, OSError):
                 found[ledger] = read_any(ledger, _open_rows)
         return found
@@ -72,11 +79,11 @@ class Ledgers:
 
     def slot_of(self, run_id: str) -> Slot | None:
         """The slot of a run; None for a run that is not one of a scheduler."""
-        for ledger, document in self._documents.items():
+        for ledger, source in self._sources.items():
             with suppress(sqlite3.Error, OSError):
                 row = read_any(ledger, lambda db: db.execute(_SLOT, (run_id,)).fetchone())
                 if row is not None:
-                    return Slot(document, *row)
+                    return Slot(source.document, *row)
         return None
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:

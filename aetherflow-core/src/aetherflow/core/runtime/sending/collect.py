@@ -18,7 +18,7 @@ from aetherflow.core.base.times import iso
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state import outbox
 from aetherflow.core.kernel.state.history import PastRun, past_run
-from aetherflow.core.kernel.state.outbox import Transition
+from aetherflow.core.kernel.state.outbox import OutboxRow
 from aetherflow.core.kernel.state.reading import read, read_any
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.refused import Refused, healer_of, open_tellings, tellings_taken
@@ -27,10 +27,10 @@ from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.environment.project_file import find_project
-from aetherflow.core.runtime.notify.book import Book, Taken, from_ms
-from aetherflow.core.runtime.notify.cause import cause
-from aetherflow.core.runtime.notify.ledgers import Ledgers, Slot, SlotTransition
 from aetherflow.core.runtime.resuming import Resumes, in_folder, words_again
+from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
+from aetherflow.core.runtime.sending.cause import cause
+from aetherflow.core.runtime.sending.ledgers import Ledgers, Slot, SlotTransition, LedgerSource
 
 T = TypeVar("T")
 BAD = frozenset({"failed", "unknown", "interrupted"})
@@ -47,8 +47,8 @@ class ToldReason(ReasonCode):
     RECOVERED = "recovered", "it is well again"
 
 
-class _Found(NamedTuple):
-    row: Transition
+class _RowOfRun(NamedTuple):
+    row: OutboxRow
     run: PastRun
 
 
@@ -71,7 +71,7 @@ def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
 
 def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
     """The rows of one state file, but for those of runs that a scheduler is about to start again."""
-    found: list[_Found] = _in_state(path, lambda db: _rows(db, path)) or []
+    found: list[_RowOfRun] = _in_state(path, lambda db: _rows(db, path)) or []
     take, done = list[Taken](), list[str]()
     for row, run in found:
         slot = ledgers.slot_of(row.run_id)
@@ -89,13 +89,13 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
             outbox.mark_taken(store.connection, done)
 
 
-def _rows(db: sqlite3.Connection, path: Path) -> list[_Found]:
+def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
     rows = outbox.open_transitions(db)
     runs = {(row.flow_id, row.run_id): past_run(db, path, row.flow_id, row.run_id) for row in rows}
-    return [_Found(row, run) for row in rows if (run := runs[row.flow_id, row.run_id]) is not None]
+    return [_RowOfRun(row, run) for row in rows if (run := runs[row.flow_id, row.run_id]) is not None]
 
 
-def _of_run(root: Path, row: Transition, run: PastRun, slot: Slot | None) -> Taken:
+def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Taken:
     job, step, code = (row.detail.get(name) for name in ("job", "step", "code"))
     message = row.detail.get("message") or run.error or str(said(_unsaid(row.event, run)))
     command = None
@@ -265,25 +265,25 @@ def _take_healed(root: Path, book: Book) -> None:
 def _take_slots(book: Book, ledgers: Ledgers) -> None:
     """What slots alone know: not what was taken of their runs."""
     for ledger, rows in ledgers.open_rows().items():
-        document, take = ledgers.document(ledger), list[Taken]()
-        project = _real(project_above(document.parent))
+        source, take = ledgers.source(ledger), list[Taken]()
+        project = _real(project_above(source.document.parent))
         for row in rows:
             known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
             known = known or (row.event == outbox.RECOVERED and book.has_event(row.run_id, row.event))
             if not known:
-                take.append(_of_slot(document, project, row))
+                take.append(_of_slot(source, project, row))
         book.take(take)
         if rows:
             with suppress(sqlite3.Error, OSError, AetherflowError):
                 ledgers.taken(ledger, (row.id for row in rows))
 
 
-def _of_slot(document: Path, project: str | None, row: SlotTransition) -> Taken:
+def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> Taken:
     code, slot = row.detail.get("code"), iso(row.slot)
     unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
     message = row.detail.get("message") or str(said(unsaid))
     told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
-    words = ["aetherflow-scheduler", "run-item", str(document), row.item, "--slot", slot]
+    command = source.again.format(item=shlex.quote(row.item), slot=slot)
     return Taken(
         Notification(
             id=row.id,
@@ -299,14 +299,14 @@ def _of_slot(document: Path, project: str | None, row: SlotTransition) -> Taken:
             step=None,
             code=code,
             message=message,
-            next=shlex.join(words) if row.event in {*BAD, "missed"} else None,
+            next=command if row.event in {*BAD, "missed"} else None,
             owner=None,
             runbook_url=None,
             log=row.detail.get("log"),
             failures=row.detail.get("failures", 0),
         ),
         project,
-        str(document),
+        str(source.document),
     )
 
 

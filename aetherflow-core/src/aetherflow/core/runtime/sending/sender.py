@@ -1,11 +1,10 @@
 """The sender: takes what is to be told, decides by the rules who is told, and sends it. One at a time per state root.
 
-Whoever writes a row starts a sender (`start.py`); it runs on its own, within limits of time, and leaves what it could
-not send to the next one.
+Whoever writes a row starts a sender (`runtime.notify.start`); it runs on its own, within limits of time, and leaves
+what it could not send to the next one.
 """
 
 import datetime as dt
-import json
 import os
 import signal
 import sys
@@ -13,14 +12,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, LockBusyError
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.runtime.notify.book import NAME, Book, to_ms
-from aetherflow.core.runtime.notify.collect import collect, has_open, project_above
-from aetherflow.core.runtime.notify.ledgers import Ledgers
+from aetherflow.core.runtime.notify.start import Errand, book_of
+from aetherflow.core.runtime.sending.book import Book, to_ms
+from aetherflow.core.runtime.sending.collect import collect, has_open, project_above
+from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.notification import Notification
@@ -39,37 +39,6 @@ POLL_SECONDS = 1.0
 DAY_MS = 86_400_000
 
 
-class Errand(NamedTuple):
-    """For whom a sender sends."""
-
-    root: Path
-    """The state root."""
-    folder: Path
-    """That of the project, or of the scheduler document."""
-    config: Path | None = None
-    """The project file; None for the one that is found from the folder."""
-    since: int | None = None
-    """When the starter has read the rules, in UTC epoch milliseconds: they count from then on. None: now."""
-    document: Path | None = None
-    ledger: Path | None = None
-    """Of the scheduler that starts it."""
-
-    def as_json(self) -> str:
-        """The argument of the sender's process."""
-        return json.dumps({name: _plain(value) for name, value in self._asdict().items()})
-
-    @classmethod
-    def read(cls, text: str) -> "Errand":
-        """The errand of a text of `as_json`."""
-        given: dict[str, Any] = json.loads(text)
-        paths = {name: Path(given[name]) for name in given if name != "since" and given[name] is not None}
-        return cls(**{**given, **paths})
-
-
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
-
-
 def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None:
     """Send what is to be told. `stay`: seconds for which to try again; 0 tries all once, whatever the backoff.
 
@@ -79,7 +48,7 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
     from aetherflow.core.kernel.locks.records import Owner
     from aetherflow.core.kernel.locks.store import LockStore
 
-    side = durable.side_folder(errand.root / NAME)
+    side = durable.side_folder(book_of(errand.root))
     with LockStore(side / "locks.sqlite") as locks:
         if any(each.alive for each in locks.waiters()):
             return
@@ -118,8 +87,8 @@ class _Sender:
 
         self._errand = errand
         self._book = book
-        if errand.ledger is not None and errand.document is not None:
-            book.note_ledger(errand.ledger, errand.document)
+        for ledger, source in _given(errand).items():
+            book.note_ledger(ledger, source)
         self._ledgers = Ledgers(book.ledgers())
         self._snapshot: Snapshot = build_snapshot(errand.folder, ambient=env, config=errand.config, run_hooks=True)
         self._rules = self._rules_of()
@@ -133,7 +102,7 @@ class _Sender:
         project = Path(own.file).resolve() if own is not None else None
         if project is not None:
             found[f"project {project}"] = project_rules(self._snapshot)
-        for document in set(self._book.ledgers().values()):
+        for document in {source.document for source in self._book.ledgers().values()}:
             given = document == self._errand.document
             if given or (project is not None and document.exists() and project_above(document.parent) == project):
                 found[f"document {document}"] = document_rules(document, self._snapshot)
@@ -188,6 +157,12 @@ class _Sender:
         self._book.sent(found.id, now_ms())
 
 
+def _given(errand: Errand) -> dict[Path, LedgerSource]:
+    if errand.ledger is None or errand.document is None:
+        return {}
+    return {errand.ledger: LedgerSource(errand.document, errand.again)}
+
+
 def _held_until(
     notifications: "Sequence[Notification]", history: "Sequence[Told]", rule: "Rule", now: dt.datetime
 ) -> "list[dt.datetime]":
@@ -220,13 +195,13 @@ def main(text: str) -> int:
 
 def is_needed(errand: Errand) -> bool:
     """Whether there may be anything to send; asked before the environment is built, which takes longer."""
-    given = {errand.ledger: errand.document} if errand.ledger is not None and errand.document is not None else {}
-    if not (errand.root / NAME).exists():
+    given = _given(errand)
+    if not book_of(errand.root).exists():
         return has_open(errand.root, Ledgers(given))
     project = errand.config.resolve() if errand.config is not None else project_above(errand.folder)
     with closing(Book(errand.root)) as book:
         known = book.ledgers() | given
-        scopes = [f"project {project}", *(f"document {document}" for document in known.values())]
+        scopes = [f"project {project}", *(f"document {source.document}" for source in known.values())]
         awaited = book.awaited(scopes)
         due = bool(book.unsent(scopes)) or (awaited is not None and awaited <= now_ms())
     return due or has_open(errand.root, Ledgers(known))

@@ -16,8 +16,9 @@ from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.runtime.notify.deliver import Told
+from aetherflow.core.runtime.notify.start import book_of
+from aetherflow.core.runtime.sending.ledgers import LedgerSource
 
-NAME = "notify.sqlite"
 BUSY_SECONDS = 10.0
 SCHEMA_VERSION = 1
 KEEP_MS = 400 * 86_400_000
@@ -25,7 +26,7 @@ KEEP_MS = 400 * 86_400_000
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
 """Waits after failed tries; the last one is repeated."""
 _TABLES = """
-CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE notifications (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT,
     body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0
@@ -37,8 +38,9 @@ CREATE TABLE rules (
     scope TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, look_at INTEGER, PRIMARY KEY (scope, key)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL, made_at INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, sent_at INTEGER, error TEXT
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL,
+    made_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0,
+    sent_at INTEGER, error TEXT
 ) STRICT;
 CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL;
 CREATE TABLE told (
@@ -76,7 +78,7 @@ class Book:
     """The open file; created if it is missing. Raises StateError if it cannot be used, or is of a newer version."""
 
     def __init__(self, root: Path) -> None:
-        path = root / NAME
+        path = book_of(root)
         try:
             self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
             try:
@@ -101,15 +103,17 @@ class Book:
 
     # What was taken from outboxes
 
-    def ledgers(self) -> dict[Path, Path]:
-        """Ledger to document, of all schedulers that have let something be told here."""
-        return {Path(ledger): Path(name) for ledger, name in self._db.execute("SELECT ledger, document FROM ledgers")}
+    def ledgers(self) -> dict[Path, LedgerSource]:
+        """The ledgers of all schedulers that have let something be told here."""
+        rows = self._db.execute("SELECT ledger, document, again FROM ledgers")
+        return {Path(ledger): LedgerSource(Path(document), again) for ledger, document, again in rows}
 
-    def note_ledger(self, ledger: Path, document: Path) -> None:
+    def note_ledger(self, ledger: Path, source: LedgerSource) -> None:
         """Remember where a scheduler has its outbox."""
-        if self.ledgers().get(ledger) != document:
+        if self.ledgers().get(ledger) != source:
             with durable.transaction(self._db, "note ledger"):
-                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (str(ledger), str(document)))
+                row = (str(ledger), str(source.document), source.again)
+                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?)", row)
 
     def take(self, found: Iterable[Taken]) -> None:
         """Enter notifications; those that are known stay as they are."""
@@ -245,7 +249,7 @@ class Book:
 def not_sent(root: Path) -> list[Unsent]:
     """The messages of a state root that no receiver has taken so far, the oldest first. Writes nothing."""
     try:
-        found = read_any(root / NAME, _unsent)
+        found = read_any(book_of(root), _unsent)
     except (sqlite3.Error, OSError):
         return []  # there is no book: nothing was ever told
     return [each for each in found if each.tries]

@@ -10,11 +10,12 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
-from aetherflow.core.kernel.state import outbox
+from aetherflow.core.kernel.state import outbox, sql
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
-from aetherflow.core.runtime.notify import book as books
-from aetherflow.core.runtime.notify.sender import DAY_MS, Errand, is_needed, send_all
+from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.sending import book as books
+from aetherflow.core.runtime.sending.sender import DAY_MS, is_needed, send_all
 from telling import RULES, WELL
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling")
 
 def test_the_row_is_in_the_transaction_of_the_end(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
     telling.fails("first", "--run-id", "r1")
-    insert = outbox.insert
+    insert = sql.insert
 
     def torn(*arguments: object, **named: object) -> None:
         insert(*arguments, **named)  # type: ignore[arg-type]
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(outbox, "insert", torn)
+    monkeypatch.setattr("aetherflow.core.kernel.state.outbox.insert", torn)
     telling.project.flow(WELL)
     assert telling.project.cli("run", "flow.yaml", "-q", "--run-id", "r2").code == 4
     assert len(telling.outbox()) == 1
@@ -127,7 +128,7 @@ def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.Mo
     telling.down = True
     telling.fails("no", "--run-id", "r1")
     clock = [time.time_ns() // 1_000_000]
-    monkeypatch.setattr("aetherflow.core.runtime.notify.sender.now_ms", lambda: clock[0])
+    monkeypatch.setattr("aetherflow.core.runtime.sending.sender.now_ms", lambda: clock[0])
     waits = []
     for _ in range(4):
         telling.send()
@@ -174,7 +175,7 @@ def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
     with closing(StateStore(state)) as store:
         query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=?"
         store.connection.execute(query, (time.time_ns() // 1_000_000,))
-    with closing(books.durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
     assert is_needed(telling.errands[-1])
     assert telling.send() == ["interrupted its process ended without a word"]

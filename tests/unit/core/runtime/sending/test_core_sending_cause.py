@@ -2,7 +2,7 @@
 
 import pytest
 
-from aetherflow.core.runtime.notify.cause import cause
+from aetherflow.core.runtime.sending.cause import cause
 
 
 def of(message: str, *ids: str, event: str = "failed", code: str = "AF5101", step: str = "s") -> str:
