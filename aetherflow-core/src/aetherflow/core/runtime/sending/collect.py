@@ -30,7 +30,7 @@ from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.resuming import Resumes, in_folder, words_again
 from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
 from aetherflow.core.runtime.sending.cause import cause
-from aetherflow.core.runtime.sending.ledgers import Ledgers, Slot, SlotTransition, LedgerSource
+from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot, SlotTransition
 
 T = TypeVar("T")
 BAD = frozenset({"failed", "unknown", "interrupted"})
