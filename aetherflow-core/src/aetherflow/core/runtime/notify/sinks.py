@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.kinds import names as kinds
-from aetherflow.core.contracts.kinds.http import HttpCall, SendsCalls
+from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsCalls
 from aetherflow.core.contracts.kinds.local import WritesLocally
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.runtime.connectors.connections import RunConnectors
@@ -127,15 +128,11 @@ def _require_places(connector: Any, snapshot: Snapshot, folders: _Folders) -> No
 
 
 def _post(connector: Any, message: Message, request: Request, redactor: Redactor, seconds: float) -> None:
-    config = getattr(connector, "config", None) or {}
-    address = str(config.get("base_url") or "")
-    path = address.partition("://")[2].partition("/")[2].strip("/")
-    if len(path) >= SECRET_PATH:
-        redactor.add([path])
+    url = _url_of(connector, request.path, redactor)
     if isinstance(connector, SendsCalls):
         call = HttpCall(
             "POST",
-            request.path,
+            url,
             json=request.json,
             content=request.content,
             headers=request.headers,
@@ -146,6 +143,17 @@ def _post(connector: Any, message: Message, request: Request, redactor: Redactor
         return
     headers = {**request.headers, "Idempotency-Key": message.id}
     given = {"json": request.json} if request.content is None else {"content": request.content}
-    response = connector.request("POST", request.path, headers=headers, timeout=seconds, **given)
+    response = connector.request("POST", url, headers=headers, timeout=seconds, **given)
     if not 200 <= response.status_code < 300:
         raise ConnectorError(f"answered {response.status_code}", fix="check base_url and the format of the rule")
+
+
+def _url_of(connector: Any, path: str, redactor: Redactor) -> str:
+    """The absolute address, whose query a webhook of Teams needs; an address of a webhook is a secret."""
+    config = getattr(connector, "config", None) or {}
+    base = connector.base_url if isinstance(connector, HttpConnector) else config.get("base_url")
+    parts = urlsplit(str(base or ""))
+    redactor.add(text for text in (parts.path.strip("/"), parts.query) if len(text) >= SECRET_PATH)
+    if not parts.netloc:
+        return path
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}" if path else parts.path))
