@@ -64,7 +64,7 @@ class Tellings:
 
 def has_rules(schedule: "Schedule") -> bool:
     """Whether anybody is to be told, by the document or by the project file of its folder."""
-    if getattr(schedule.spec, "notify", None):
+    if schedule.spec.notify:
         return True
     from aetherflow.core.embedding import build_snapshot, find_project
 
