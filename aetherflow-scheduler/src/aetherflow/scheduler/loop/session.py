@@ -116,6 +116,10 @@ class Session:
         """Let be told what is to be told."""
         self._tellings.look(self.schedule)
 
+    def wait_for_sender(self) -> None:
+        """Give a sender that was started some time."""
+        self._tellings.wait()
+
     def _guarded(self, work: Callable[[], None]) -> None:
         """Call `work`; while a run is live, a StateError is reported once and tried again instead of raised."""
         try:
@@ -139,13 +143,15 @@ def session(
     *,
     only_mine: bool,
     stopped: SlotReason = SlotReason.DRAINED,
+    waits: bool = False,
     quiet: bool = False,
     clock: Clock | None = None,
     events: Events | None = None,
 ) -> Iterator[Session]:
     """Enter the ledger of a schedule as `kind` for a `with` block; signals become requests to stop.
 
-    `stopped` is the reason recorded for slots that a signal interrupts.
+    `stopped` is the reason recorded for slots that a signal interrupts. `waits`: whoever started this process ends what
+    it leaves behind, so that a sender is given some time first.
     """
     told = events or events_for(schedule.path.parent, quiet=quiet)
     ledger = Ledger(schedule.state, clock or Clock())
@@ -159,6 +165,8 @@ def session(
                 yield found
                 found.tidy()
                 found.tell()
+                if waits:
+                    found.wait_for_sender()
             finally:
                 ledger.leave()
     finally:

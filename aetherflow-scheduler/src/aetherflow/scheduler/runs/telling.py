@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 60.0
 """Interval of the looks for what was held back, or could not be sent before."""
+WAIT_SECONDS = 30.0
 _OPEN = "SELECT max(seq) FROM outbox WHERE done_at IS NULL"
 
 
@@ -28,6 +29,7 @@ class Tellings:
         self._rules = False
         self._seen: int | None = None
         self._next = 0.0
+        self._sender: int | None = None
 
     def look(self, schedule: "Schedule") -> None:
         """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
@@ -47,12 +49,20 @@ class Tellings:
             with self._ledger.transaction("nobody is told"):
                 self._ledger.db.execute("UPDATE outbox SET done_at=at WHERE done_at IS NULL")
 
+    def wait(self) -> None:
+        """Give the sender some time, where whoever started this process ends all that is left of it."""
+        if self._sender is not None:
+            from aetherflow.core.embedding import durable
+
+            durable.wait_detached(self._sender, WAIT_SECONDS)
+
     def _start(self, schedule: "Schedule", *, new: bool) -> None:
         from aetherflow.core.embedding import is_needed, start_sender
 
-        errand = self._errand(schedule)
-        if new or is_needed(errand):
-            start_sender(errand, os.environ)
+        with suppress(Exception):  # no slot depends on it: whoever comes next sends it
+            errand = self._errand(schedule)
+            if new or is_needed(errand):
+                self._sender = start_sender(errand, os.environ)
 
     def _errand(self, schedule: "Schedule") -> "Errand":
         from aetherflow.core.embedding import Errand

@@ -128,6 +128,14 @@ def spawn_detached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], ou
     return process.pid
 
 
+def wait_detached(pid: int, seconds: float) -> None:
+    """Wait for the end of a detached process, but no longer than so many seconds."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):  # it was reaped, or is none of this process
+        while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < end:
+            time.sleep(TICK_SECONDS)
+
+
 def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:
     """Start the guard in its own session, with a nearly empty environment; returns it and the write ends of two pipes.
 

@@ -72,15 +72,19 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
     start_sender(Errand(root, project.parent, project, since), os.environ)
 
 
-def start_sender(errand: "Errand", env: "Mapping[str, str]") -> None:
-    """Start a sender in a session of its own, and do not wait for it. Never an error: the next one sends it, too."""
+def start_sender(errand: Errand, env: "Mapping[str, str]") -> int | None:
+    """Start a sender in a session of its own, and do not wait for it; returns its pid.
+
+    None where it cannot be started, which is no error: the next one sends it, too.
+    """
     log = durable.side_folder(book_of(errand.root)) / "sender.log"
     with suppress(OSError, AetherflowError):
         if log.exists() and log.stat().st_size > LOG_BYTES:
             durable.remove_file(log)
         argv = [sys.executable or "python3", "-P", "-m", "aetherflow.core.runtime.sending.sender", errand.as_json()]
         with durable.open_log(log) as output:
-            durable.spawn_detached(argv, cwd=_here(), env=env, output=output)
+            return durable.spawn_detached(argv, cwd=_here(), env=env, output=output)
+    return None
 
 
 def _here() -> Path:

@@ -7,15 +7,16 @@ what it could not send to the next one.
 import datetime as dt
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import AetherflowError, LockBusyError
+from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.notify.start import Errand, book_of
 from aetherflow.core.runtime.sending.book import Book, to_ms
@@ -57,7 +58,7 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
             lease = locks.acquire(KEY, owner, ttl_seconds=LEASE_SECONDS, wait_seconds=stay or HARD_SECONDS)
         except LockBusyError:
             return
-        with lease, closing(Book(errand.root)) as book:
+        with _reported(errand.root), lease, closing(Book(errand.root)) as book:
             sender = _Sender(errand, book, env)
             deadline = time.monotonic() + stay
             while True:
@@ -67,6 +68,15 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
                     return
                 if _somebody_waits(locks, wait):
                     return
+
+
+@contextmanager
+def _reported(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        message = f"the book of notifications {book_of(root)}: {error}"
+        raise StateError(message, fix="check the disk; what is to be told is kept") from error
 
 
 def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
@@ -187,7 +197,7 @@ def main(text: str) -> int:
     try:
         if is_needed(errand):
             send_all(errand, dict(os.environ), stay=LIMIT_SECONDS)
-    except (AetherflowError, OSError) as error:
+    except (AetherflowError, OSError, sqlite3.Error) as error:
         print(f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ} {error}", file=sys.stderr)  # noqa: T201 its log
         return 1
     return 0
