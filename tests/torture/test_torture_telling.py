@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -288,7 +289,7 @@ def test_the_scheduler_is_killed(night: Night, by: str) -> None:
     night.forget()
     with suite(f"N1 {by}", 15) as counted:
         points = [number for number, name in enumerate(names, 1) if full() or "slot" in name or "spawn" in name]
-        for number in sample(points, sized(1, len(points)), f"N1-{by}"):
+        for number in sample(points, sized(1, 25), f"N1-{by}"):
             with counted.case(f"{by} killed at {number}, {names[number - 1]}"):
                 assert night.scheduler(*words, failpoint=f"{number}:kill") == KILLED
                 night.send()
@@ -305,8 +306,9 @@ def _slots(bench: Bench) -> list[str]:
     ledger = bench.states / "ledger.sqlite"
     if not ledger.exists():
         return []
-    with contextlib.closing(start.durable.connect_to_read(ledger, immutable=False)) as db:
+    with contextlib.closing(sqlite3.connect(ledger)) as db, contextlib.suppress(sqlite3.OperationalError):
         return [status for (status,) in db.execute("SELECT status FROM slots WHERE status<>'MISSED'")]
+    return []  # killed before there was a table
 
 
 def test_missed_slots_are_told_and_their_recovery(night: Night) -> None:
