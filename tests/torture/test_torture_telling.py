@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -21,6 +22,8 @@ from aetherflow.core.runtime.notify import start
 from aetherflow.core.runtime.notify.start import Errand
 from aetherflow.core.runtime.sending.sender import send_all
 from aetherflow.scheduler.cli.app import main as scheduler_main
+from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.runs.telling import errand_of
 from http_server import Running, running
 from mail_server import MailServer, Start
 from torture_bench import HANG_SECONDS, Bench, warm_up
@@ -67,7 +70,7 @@ class Night:
         document = self.bench.folder / "scheduler.yaml"
         if not document.exists():
             return Errand(self.bench.states, self.bench.folder)
-        return Errand(self.bench.states, self.bench.folder, None, None, document, self.bench.states / "ledger.sqlite")
+        return errand_of(load_schedule(document), time.time_ns() // 1_000_000)._replace(root=self.bench.states)
 
     def settle(self) -> None:
         """Wait for the senders of runs that the scheduler has started."""
@@ -321,7 +324,10 @@ def test_missed_slots_are_told_and_their_recovery(night: Night) -> None:
         assert night.scheduler("tick", document, "-q") == 0
         night.send()
         night.check("MISSED")
-        assert night.scheduler("run-item", document, "night", "--slot", f"{past:%Y-%m-%dT%H:%M:%SZ}", "-q") == 0
+        command = json.loads(night.http.api.hits[0].body)["notifications"][0]["next"]
+        program, *words = shlex.split(command)
+        assert (program, words[0]) == ("aetherflow-scheduler", "run-item")
+        assert night.scheduler(*words, "-q") == 0, "the next command works as it stands"
         night.send()
         night.check("RECOVERED", also=frozenset({"MISSED"}))
 

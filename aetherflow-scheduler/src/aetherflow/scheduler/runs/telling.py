@@ -60,16 +60,18 @@ class Tellings:
         from aetherflow.core.embedding import is_needed, start_sender
 
         with suppress(Exception):  # no slot depends on it: whoever comes next sends it
-            errand = self._errand(schedule)
+            errand = errand_of(schedule, self._since)
             if new or is_needed(errand):
                 self._sender = start_sender(errand, os.environ)
 
-    def _errand(self, schedule: "Schedule") -> "Errand":
-        from aetherflow.core.embedding import Errand
 
-        root, folder = schedule.state_root, schedule.path.parent
-        again = f"aetherflow-scheduler run-item {shlex.quote(str(schedule.path))} {{item}} --slot {{slot}}"
-        return Errand(root, folder, None, self._since, schedule.path, schedule.state, again)
+def errand_of(schedule: "Schedule", since: int) -> "Errand":
+    """What a sender is given for a schedule; its rules were read at `since`, in UTC epoch milliseconds."""
+    from aetherflow.core.embedding import Errand
+
+    root, folder = schedule.state_root, schedule.path.parent
+    again = f"aetherflow-scheduler run-item {shlex.quote(str(schedule.path))} {{item}} --slot {{slot}}"
+    return Errand(root, folder, None, since, schedule.path, schedule.state, again)
 
 
 def has_rules(schedule: "Schedule") -> bool:
