@@ -20,10 +20,10 @@ def explain_project(path: Path, snapshot: Snapshot, *, run_hooks: bool = False) 
         raise SpecError(list(checked.problems))
     merged = checked.merged or checked.document
     catalog = checked.catalog or catalog_for(snapshot)
-    return _Explainer(checked._replace(merged=merged, catalog=catalog), snapshot).explain()
+    return _OfProject(checked._replace(merged=merged, catalog=catalog), snapshot).explain()
 
 
-class _Explainer(Explainer):
+class _OfProject(Explainer):
     word = "project file"
 
     def main(self) -> Iterator[tuple[DocPath, Value]]:

@@ -106,7 +106,7 @@ def test_many_have_one_subject() -> None:
 def test_of_very_many_the_rest_is_counted() -> None:
     text = compose(message(*(notification(number) for number in range(100))), same)
     assert (len(text.parts), text.more) == (30, 70)
-    assert text.plain.endswith("and 70 more: aetherflow status\n")
+    assert text.plain.endswith("and 70 more\n")
 
 
 @pytest.mark.parametrize(

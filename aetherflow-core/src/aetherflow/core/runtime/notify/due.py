@@ -91,6 +91,9 @@ class _Incident:
         self.newest = told
         self.causes.setdefault(told.cause, []).append(told)
 
+    def is_healed_by(self, recovery: Notification) -> bool:
+        return any(_heals(recovery, told) for same in self.causes.values() for told in same)
+
 
 def _order(told: Notification) -> tuple[dt.datetime, str]:
     return told.at, told.id
@@ -111,7 +114,7 @@ def _tellable(timeline: Sequence[Notification], told: set[str], rule: Rule) -> I
         if each.event in SIGNALS:
             found += [(each, None)] if each.event in rule.heard else []
         elif each.event == RECOVERED:
-            ended = [current.pop(key) for key in [key for key, one in current.items() if _heals(each, one.first)]]
+            ended = [current.pop(key) for key in [key for key, one in current.items() if one.is_healed_by(each)]]
             for one in ended:
                 one.ended = True
             oldest = min(ended, key=lambda one: _order(one.first), default=None)

@@ -77,7 +77,7 @@ def _attach(mail: EmailMessage, message: Message, mask: Callable[[str], str], ma
 def as_html(text: Text) -> str:
     """The message as a page that needs no style sheet and names no other address than the runbook."""
     parts = "<hr>".join("".join(_elements(part)) for part in text.parts)
-    more = f"<p>and {text.more} more: <code>aetherflow status</code></p>" if text.more else ""
+    more = f"<p>and {text.more} more</p>" if text.more else ""
     return f"<!doctype html>\n<html><body>\n{parts}{more}</body></html>\n"
 
 

@@ -49,7 +49,7 @@ class Text(NamedTuple):
         if len(self.parts) > 1 or self.more:
             blocks.insert(0, self.subject)
         if self.more:
-            blocks.append(f"and {self.more} more: aetherflow status")
+            blocks.append(f"and {self.more} more")
         return "\n\n\n".join(blocks) + "\n"
 
 
