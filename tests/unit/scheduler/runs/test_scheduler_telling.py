@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core import embedding
+from aetherflow.core.runtime.sending import ledgers
 from aetherflow.core.runtime.sending.ledgers import HOLD_MS, Slot
 from aetherflow.scheduler.ledger.schema import _BAD
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
@@ -76,9 +77,7 @@ def test_failures_are_counted_until_the_recovery(bench: "Bench", errands: "list[
 def test_missed_slots_are_rows_but_not_those_that_a_later_one_stands_for(bench: "Bench") -> None:
     since = f"{bench.clock.now():%Y-%m-%dT}09:00:00Z"
     hourly = {"cron": "0 * * * *", "since": since, "misfire_grace_time": 60}
-    bench.schedule_of(
-        {"id": "skips", **hourly, "misfire": "skip"}, {"id": "once", **hourly, "misfire": "last"}
-    )
+    bench.schedule_of({"id": "skips", **hourly, "misfire": "skip"}, {"id": "once", **hourly, "misfire": "last"})
     bench.minutes(0.5)
     assert {item for item, event, _ in outbox(bench) if event == "missed"} == {"skips"}
     assert {item for item, *_ in outbox(bench)} == {"skips"}
@@ -125,16 +124,19 @@ def test_a_project_file_that_is_wrong_stops_no_scheduler(bench: "Bench", errands
 
 def test_the_trigger_has_the_codes_of_the_reasons() -> None:
     assert all(f"'{code}'" in _BAD for code in GOES_ON | MEANT)
+    assert ledgers.GOES_ON == GOES_ON
 
 
 def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.MonkeyPatch, bench: "Bench") -> None:
     monkeypatch.setattr("aetherflow.core.runtime.sending.ledgers.now_ms", lambda: 1_000_000_000)
     ended = 1_000_000_000 - HOLD_MS - 1
 
-    def slot(status: str, not_before: int | None = None) -> Slot:
-        return Slot(bench.file, "f", 0, status, not_before)
+    def slot(status: str, not_before: int | None = None, reason: str | None = None) -> Slot:
+        return Slot(bench.file, "f", 0, status, not_before, reason)
 
     assert slot("WAITING").goes_on(ended + 2)
     assert not slot("WAITING").goes_on(ended), "its scheduler does not come back"
     assert slot("WAITING", 1_000_000_000).goes_on(ended), "it is to wait so long"
     assert not slot("FAILED").goes_on(1_000_000_000)
+    assert slot("INTERRUPTED", reason="drained").goes_on(1_000_000_000)
+    assert not slot("INTERRUPTED", reason="stopped").goes_on(1_000_000_000)

@@ -1,6 +1,6 @@
 """What is to be told of runs: a row with each transition that a person may have to know, in its transaction.
 
-A row is a fact and addresses nobody: who is told, and when, is decided by whoever takes it (`runtime.notify`).
+A row is a fact and addresses nobody: who is told, and when, is decided by whoever takes it (`runtime.sending`).
 """
 
 import hashlib
@@ -102,7 +102,9 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
 
 
 def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> str:
-    named = json.dumps([*unit.member, unit.generation, event])
+    query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
+    began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
+    named = json.dumps([*unit.member, began, unit.generation, event])
     values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": now_ms()}
     row_id = hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
     insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")

@@ -17,7 +17,9 @@ BUSY_SECONDS = 10.0
 HOLD_MS = 15 * 60_000
 """A run whose slot is to be started again is not told yet; but at last, if its scheduler does not come back."""
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
-_SLOT = "SELECT item, slot, status, not_before FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
+GOES_ON = frozenset({"drained", "left"})
+"""Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
+_SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
 
 
 class LedgerSource(NamedTuple):
@@ -49,10 +51,12 @@ class Slot(NamedTuple):
     slot: int
     status: str
     not_before: int | None
+    reason_code: str | None
 
     def goes_on(self, since: int) -> bool:
         """Whether its scheduler starts it again, of a run that ended at `since`."""
-        return self.status in ("WAITING", "RUNNING") and now_ms() < max(since, self.not_before or 0) + HOLD_MS
+        under_way = self.status in ("WAITING", "RUNNING") or self.reason_code in GOES_ON
+        return under_way and now_ms() < max(since, self.not_before or 0) + HOLD_MS
 
 
 class Ledgers:
