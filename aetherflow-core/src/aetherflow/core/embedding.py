@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.run_record import resolved as resolved
     from aetherflow.core.runtime.run_record import run_record as run_record
     from aetherflow.core.runtime.sending.sender import is_needed as is_needed
+    from aetherflow.core.runtime.sending.sender import note_ledger as note_ledger
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
 
 _HOMES = {
@@ -114,7 +115,7 @@ _HOMES = {
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.environment.spec.notify": "NotifySpec",
     "runtime.environment.trust": "findings",
-    "runtime.sending.sender": "is_needed",
+    "runtime.sending.sender": "is_needed note_ledger",
     "runtime.notify.start": "Errand start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",

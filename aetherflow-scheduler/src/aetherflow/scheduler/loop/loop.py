@@ -87,6 +87,7 @@ class Scheduler:
         self._ledger.enter("scheduler")
         if (warning := note_schedule(self._schedule)) is not None:
             self._events.warning("not_noted", warning)
+        self._tellings.begin(self._schedule)
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
         message = f"scheduler of {self._schedule.path} with {enabled} items; ledger {self._schedule.state}"

@@ -112,6 +112,10 @@ class Session:
         self.dispatcher.check_late()
         self.tell()
 
+    def begin_telling(self) -> None:
+        """Before anything is started."""
+        self._tellings.begin(self.schedule)
+
     def tell(self) -> None:
         """Let be told what is to be told."""
         self._tellings.look(self.schedule)
@@ -161,6 +165,7 @@ def session(
             ledger.enter(kind)
             if (warning := note_schedule(schedule)) is not None:
                 told.warning("not_noted", warning)
+            found.begin_telling()
             try:
                 yield found
                 found.tidy()

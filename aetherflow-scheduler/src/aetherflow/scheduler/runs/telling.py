@@ -4,6 +4,7 @@ import os
 import shlex
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import SpecError
@@ -31,6 +32,16 @@ class Tellings:
         self._next = 0.0
         self._sender: int | None = None
 
+    def begin(self, schedule: "Schedule") -> None:
+        """Before the first run is started: its sender has to know that it is one of a slot."""
+        with suppress(SpecError):  # of a project file that is wrong for now
+            self._schedule, self._rules = schedule, has_rules(schedule)
+        if self._rules:
+            from aetherflow.core.embedding import note_ledger
+
+            with suppress(Exception):  # no slot depends on it
+                note_ledger(errand_of(schedule, self._since))
+
     def look(self, schedule: "Schedule") -> None:
         """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
         newest: int | None = self._ledger.read(_OPEN)[0][0]
@@ -38,8 +49,7 @@ class Tellings:
         if not due and newest in (None, self._seen):
             return
         if due or schedule is not self._schedule:
-            with suppress(SpecError):  # of a project file that is wrong for now
-                self._schedule, self._rules = schedule, has_rules(schedule)
+            self.begin(schedule)
         self._seen = newest
         if due:
             self._next = time.monotonic() + LOOK_SECONDS
@@ -80,6 +90,11 @@ def has_rules(schedule: "Schedule") -> bool:
         return True
     from aetherflow.core.embedding import build_snapshot, find_project
 
-    if find_project(schedule.path.parent) is None and not os.environ.get("AETHERFLOW_CONFIG"):
+    named = os.environ.get("AETHERFLOW_CONFIG")
+    project = Path(named) if named else find_project(schedule.path.parent)
+    try:
+        if project is None or b"notify" not in project.read_bytes():  # most have none, and this is asked by every tick
+            return False
+    except OSError:
         return False
     return bool(build_snapshot(schedule.path.parent, ambient=dict(os.environ)).project.spec.notify)

@@ -167,6 +167,16 @@ class _Sender:
         self._book.sent(found.id, now_ms())
 
 
+def note_ledger(errand: Errand) -> None:
+    """Let senders know of a ledger before its first run starts: what a run is for says whether it is told yet.
+
+    Raises StateError, sqlite3.Error, OSError.
+    """
+    with closing(Book(errand.root)) as book:
+        for ledger, source in _given(errand).items():
+            book.note_ledger(ledger, source)
+
+
 def _given(errand: Errand) -> dict[Path, LedgerSource]:
     if errand.ledger is None or errand.document is None:
         return {}
