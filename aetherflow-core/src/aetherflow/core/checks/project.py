@@ -38,7 +38,7 @@ def check_project(path: Path, *, run_hooks: bool = False) -> Checked:
     document = project.document
     assert document is not None  # noqa: S101 it was named
     _check_env_files(project, document, problems)
-    checked = Checked(str(path), document, None, problems, merged=document, kind="project")
+    checked = Checked(str(path), document, None, problems, kind="project")
     if not project.spec.resources and not project.spec.notify:
         return checked
     snapshot, broken = try_snapshot(path.absolute().parent, config=path, run_hooks=run_hooks)

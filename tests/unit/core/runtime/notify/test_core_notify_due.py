@@ -271,7 +271,7 @@ def _is_covered(each: Notification, told: list[Notification], told_ids: set[str]
         and other.event in OPENING
         and (other.item, other.cause) == (each.item, each.cause)
         and (each.item is not None or (other.flow or other.flow_file) == (each.flow or each.flow_file))
-        and not any(_between(other, each, one) and _may_heal(one, each) for one in told)
+        and not any(_between(other, each, one) and _may_heal(one, other) for one in told)
         for other in told
     )
 

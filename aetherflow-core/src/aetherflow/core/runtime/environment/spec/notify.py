@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.runtime.environment.spec.zone import Zone
 
 Opening = Literal["failed", "unknown", "interrupted", "refused", "missed", "late"]
 """Events that open an incident, which a recovery closes."""
@@ -116,17 +117,6 @@ class NotifySpec(SpecModel):
     def heard(self) -> frozenset[str]:
         """The events that it tells."""
         return frozenset(self.events or (PINGED if self.format == "ping" else TOLD))
-
-
-def _zone(value: str) -> str:
-    from aetherflow.core.kernel.resolver.dates import parse_zone  # few project files name one
-
-    parse_zone(value)
-    return value
-
-
-Zone = Annotated[str, AfterValidator(_zone)]
-"""An IANA name of a time zone."""
 
 
 class DocumentSpec(SpecModel):
