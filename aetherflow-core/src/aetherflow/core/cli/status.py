@@ -71,7 +71,7 @@ def status(
     _add_waiting(found, config)
     count, unsent = len(found.needs), not_sent(root)
     if as_json:
-        document = {"schema": STATUS_SCHEMA, "ok": not count, "state_root": str(root), "at": now}
+        document = {"schema": STATUS_SCHEMA, "ok": not count and not unsent, "state_root": str(root), "at": now}
         document |= _json(found) | {"counts": _counts(shown), "flows": shown, "left_out": len(flows) - len(shown)}
         document["not_sent"] = unsent_json(unsent)
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

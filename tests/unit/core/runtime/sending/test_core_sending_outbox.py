@@ -149,7 +149,9 @@ def test_status_says_what_could_not_be_sent(telling: "Telling") -> None:
     assert shown.code == 1
     assert "NOT SENT  1 message, the oldest of " in shown.out
     assert "tried once: [Errno 111] nobody there\n  next: aetherflow status --notify" in shown.out
-    (told,) = json.loads(telling.project.cli("status", "--json").out)["not_sent"]
+    document = json.loads(telling.project.cli("status", "--json").out)
+    assert not document["ok"]
+    (told,) = document["not_sent"]
     assert (told["tries"], told["error"]) == (1, "[Errno 111] nobody there")
     telling.down = False
     assert "NOT SENT" not in telling.project.cli("status", "--notify").out
