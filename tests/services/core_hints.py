@@ -16,6 +16,7 @@ from aetherflow.core.base import owners
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.runtime.environment import administrator
+from aetherflow.core.runtime.sending.book import Book
 from claiming import FIND, change, flow, run, running
 from core_project import Project, Result
 from hint_cases import Cases
@@ -91,6 +92,15 @@ def two_flows_of_one_run_id(project: Project) -> Result:
 def one_of_two_is_not_named(project: Project) -> Result:
     two_flows_of_one_run_id(project)
     return project.cli("resume", "r")
+
+
+@case("cli/unsent", {"aetherflow status --notify": (1, "NOT SENT")})
+def a_message_that_was_not_sent(project: Project) -> Result:
+    started(project, OK)
+    with contextlib.closing(Book(project.states)) as book:
+        book.enter("project of_somebody_else", "rule", {"id": "1" * 32}, [], 1)
+        book.failed(book.unsent()[0], "nobody there", 1)
+    return project.cli("status")
 
 
 @case("cli/run_logs", {"aetherflow runs show r": (0, "run r of flow f: SUCCESS")})

@@ -32,6 +32,7 @@ PROMISES = (
     "Schedules follow cron's rules; each due time fires once or is recorded as missed.",
     "What a run claims is taken for good only by a good run: a new run instead of a resume loses and doubles nothing.",
     "A server that misbehaves is given up within limits of time, memory and disk.",
+    "What a person has to know of a run or slot is told once per cause, whoever started it and whatever was killed.",
 )
 SUITES = {
     "A1": "kill -9 at every failpoint",
@@ -64,6 +65,7 @@ SUITES = {
     "L3": "kill -9 at every failpoint and around every request: rows from a database to a workbook and back (F7)",
     "L4": "PostgreSQL and MariaDB cut after n bytes or silent, while reading, loading, committing; then repeated",
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
+    "N1": "kill -9 of runs, schedulers and senders: the end of a run is told by SMTP and HTTP, each cause once",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P11": "hostile archives: nothing outside of the destination, limits hold",
     "P13": "slots against Debian cron's main loop, cronsim and the program itself: weeks with a change, months",

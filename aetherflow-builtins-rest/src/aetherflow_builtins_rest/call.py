@@ -39,6 +39,6 @@ def absolute(base: "httpx.URL", path: str) -> "httpx.URL":
     if not url.is_relative_url:
         return url
     if not path or path.startswith("?"):  # base_url itself, without a slash at the end
-        return base.copy_with(query=url.query or None)
-    start = base.raw_path.rstrip(b"/")
+        return base.copy_with(query=url.query or base.query or None)
+    start = base.raw_path.partition(b"?")[0].rstrip(b"/")
     return base.copy_with(raw_path=start + b"/" + url.raw_path.lstrip(b"/"))

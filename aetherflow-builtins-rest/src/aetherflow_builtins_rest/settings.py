@@ -21,7 +21,7 @@ class Config(ConnectorConfig):
         "resource are sent to its scheme, host and port only.",
     )
     secret_url: Flag = Field(
-        False, description="The path of `base_url` is a secret, as with webhooks: it is masked everywhere."
+        False, description="What follows the host in `base_url` is a secret, as with webhooks: it is masked everywhere."
     )
     headers: dict[str, str] = Field({}, description="Sent with every request to the host of `base_url`.")
     auth: Auth | None = Field(None, description="Credentials: `{type: bearer|basic|digest|api_key|oauth2, ...}`.")
@@ -56,12 +56,15 @@ class Config(ConnectorConfig):
             raise ValueError("must begin with https:// or http:// and name a host")
         if parts.username or parts.password:
             raise ValueError("must not hold a user or password; use `auth: {type: basic, ...}`")
-        if parts.query or parts.fragment:
-            raise ValueError("must end before `?` and `#`; parameters belong into the step's `params`")
-        return value.rstrip("/")
+        if parts.fragment:
+            raise ValueError("must end before `#`")
+        return value if parts.query else value.rstrip("/")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
+        if "?" in self.base_url and not self.secret_url and "{{" not in self.base_url:
+            said = "base_url must end before `?`; parameters belong into the step's `params`"
+            raise ValueError(f"{said}. The whole address of a webhook has `secret_url: true`")
         if self.auth is not None and self.bearer_token is not None:
             raise ValueError("auth and bearer_token are both given")
         if self.client_cert is None and (self.client_key is not None or self.client_key_password is not None):

@@ -7,8 +7,8 @@ _LINES = {
         kernel.yaml kernel.resolver kernel.state kernel.locks kernel.sequencing
         host
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.workspace
-        runtime.connectors runtime.opening runtime.hooks runtime.context runtime.dry_run runtime.subflow
-        runtime.phases runtime.run runtime.run_record runtime.resuming
+        runtime.connectors runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run runtime.subflow
+        runtime.phases runtime.run runtime.run_record runtime.resuming runtime.sending
         bundle
         checks.schema checks
         console

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.notify import check_notify as check_notify
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -57,8 +58,12 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
     from aetherflow.core.runtime.environment.policing import place_findings as place_findings
+    from aetherflow.core.runtime.environment.project_file import find_project as find_project
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
+    from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.trust import findings as findings
+    from aetherflow.core.runtime.notify.start import Errand as Errand
+    from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.resuming import Resumes as Resumes
@@ -69,6 +74,8 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.run_record import acknowledged as acknowledged
     from aetherflow.core.runtime.run_record import resolved as resolved
     from aetherflow.core.runtime.run_record import run_record as run_record
+    from aetherflow.core.runtime.sending.sender import is_needed as is_needed
+    from aetherflow.core.runtime.sending.sender import note_ledger as note_ledger
     from aetherflow.core.runtime.workspace.state_root import find_state_root as find_state_root
 
 _HOMES = {
@@ -83,6 +90,7 @@ _HOMES = {
     "base.times": "iso",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
+    "checks.notify": "check_notify",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
@@ -103,8 +111,12 @@ _HOMES = {
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",
     "runtime.environment.policing": "place_findings",
+    "runtime.environment.project_file": "find_project",
     "runtime.environment.snapshot": "build_snapshot",
+    "runtime.environment.spec.notify": "NotifySpec",
     "runtime.environment.trust": "findings",
+    "runtime.sending.sender": "is_needed note_ledger",
+    "runtime.notify.start": "Errand start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

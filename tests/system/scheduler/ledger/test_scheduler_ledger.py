@@ -64,7 +64,9 @@ def test_a_ledger_of_the_first_version_goes_on(bench: "Bench") -> None:
 def as_first_version(bench: "Bench") -> Path:
     path = bench.folder / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as db:
-        for table in ("acts", "outbox", "deliveries", "meta"):
+        for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {trigger}")
+        for table in ("acts", "outbox", "meta"):
             db.execute(f"DROP TABLE {table}")
         db.execute("DROP INDEX unwell_slots")
         db.execute("DROP INDEX held_slots")

@@ -591,7 +591,7 @@ def test_the_keys_of_the_document_are_pinned(project: "Project") -> None:
     document = status(project)
     assert list(document) == [
         "schema", "ok", "state_root", "at", "needs_person", "in_hand", "running", "gone", "older", "before", "counts",
-        "flows", "left_out",
+        "flows", "left_out", "not_sent",
     ]  # fmt: skip
     assert list(document["needs_person"][0]) == [
         "status", "name", "since", "cause", "reason_code", "error_code", "flow_id", "slot", "run_id", "holds_up",

@@ -54,11 +54,13 @@ def test_a_transaction_enters_no_more_slots_than_a_batch(
     assert planner.plan()
     ledger.db.set_trace_callback(None)
     entered: list[int] = []
+    before = ""
     for statement in told:
         if statement.startswith("BEGIN"):
             entered.append(0)
-        elif re.match(r"INSERT OR \w+ INTO slots", statement):
+        elif re.match(r"INSERT OR \w+ INTO slots", statement) and statement != before:  # told again with its trigger
             entered[-1] += 1
+        before = statement
     assert [number for number in entered if number] == sizes
     assert ledger.db.execute("SELECT count(*) FROM slots").fetchone()[0] == ITEMS
     assert not planner.plan(), "nothing is left"

@@ -26,6 +26,7 @@ from aetherflow.core.checks.view import resources
 from aetherflow.core.host.installing import install_all
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
+from aetherflow.core.runtime.environment.project_file import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
 from aetherflow.core.runtime.workspace.places import lock_store
 
@@ -127,8 +128,10 @@ def examine(
     `cron` also examines it in the environment of a cron job. `bundle` is the version that contains the flow.
     """
     folder = path.absolute().parent
+    if path.name == PROJECT_FILE:
+        config = path
     snapshot, broken = try_snapshot(folder, config=config, bundle=bundle)
-    checked = check_flow(path, snapshot)
+    checked = _check(path, snapshot)
     snapshot = with_work_root(snapshot, static_work_root(checked.document and checked.document.data, snapshot))
     problems = Problems()
     problems.extend(broken)
@@ -151,6 +154,14 @@ def examine(
         probes = _probe(checked, snapshot, shower, deadline)
         problems.extend(probe.problem for probe in probes if probe.problem is not None)
     return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
+
+
+def _check(path: Path, snapshot: Snapshot) -> Checked:
+    if path.name != PROJECT_FILE:
+        return check_flow(path, snapshot)
+    from aetherflow.core.checks.project import check_project  # most documents are flows
+
+    return check_project(path)
 
 
 def _masked(problems: Problems, shower: Shower) -> Problems:
@@ -190,7 +201,7 @@ def _under_cron(
 ) -> None:
     ambient = {"PATH": CRON_PATH} | {key: snapshot.env[key] for key in CRON_KEYS if key in snapshot.env}
     there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient, bundle=snapshot.bundle)
-    checked = check_flow(path, there)
+    checked = _check(path, there)
     there = with_work_root(there, static_work_root(checked.document and checked.document.data, there))
     known = {(item.path, item.env_key) for item in missing}
     if not broken:

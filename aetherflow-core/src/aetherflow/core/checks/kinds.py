@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aetherflow.core.base.errors import AetherflowError, PluginError, ResolverSyntaxError, SpecError
+from aetherflow.core.base.errors import PluginError, ResolverSyntaxError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks import report
@@ -20,7 +20,7 @@ from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, Document
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.documents import load_document
-from aetherflow.core.runtime.environment.project import PROJECT_FILE, load_project
+from aetherflow.core.runtime.environment.project import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.spec.environment import EnvFileSpec
 
@@ -219,21 +219,9 @@ def _check_manifest(path: Path, environment: Environment) -> Checked:
 
 
 def _check_project(path: Path, environment: Environment) -> Checked:
-    problems = Problems()
-    try:
-        project = load_project(path.absolute().parent, {}, path)
-    except AetherflowError as error:
-        problems.extend(problems_of(error, Location(str(path))))
-        return Checked(str(path), None, None, problems, kind="project")
-    document, folder = project.document, project.folder
-    if document is not None and folder is not None:
-        _read_env_files(project.spec.env_files, folder, document, ("env_files",), problems)
-    if project.spec.plugins.settings:
-        from aetherflow.core.checks.hook_settings import check_hook_settings  # most projects have none
+    from aetherflow.core.checks.project import check_project  # most projects are checked by their flows alone
 
-        beside = None if environment.run_hooks else folder
-        problems.extend(check_hook_settings(project, environment.of(path)[0].rules, beside))
-    return Checked(str(path), document, None, problems, kind="project")
+    return check_project(path, run_hooks=environment.run_hooks)
 
 
 def _is_policy(data: Any) -> bool:

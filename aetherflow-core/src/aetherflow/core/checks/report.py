@@ -95,8 +95,8 @@ def check_flow_document(
         problems.extend(error.problems)
         profiles = Profiles({})
     else:
-        _check_profile_names(document, profiles, problems)
-    merged = _merged(document, profiles)
+        check_profile_names(document, profiles, problems)
+    merged = merged_with(document, profiles)
     snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog
     if snapshot.policy is not None:
@@ -138,7 +138,8 @@ def _becomes_text(path: DocPath, value: Any) -> bool:
     return isinstance(value, bool | None) or any(is_secret_name(part) for part in path if isinstance(part, str))
 
 
-def _check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:
+def check_profile_names(document: Document, profiles: Profiles, problems: Problems) -> None:
+    """Report every resource of a document that names a profile which does not exist."""
     for resource in resources(document.data):
         name = resource.get("profile", str)
         if name is None or name in profiles.by_name:
@@ -151,8 +152,8 @@ def _check_profile_names(document: Document, profiles: Profiles, problems: Probl
         problems.add(Problem("AF1211", f"no profile {name!r}", at, format_path(path), "semantic:unknown_profile", fix))
 
 
-def _merged(document: Document, profiles: Profiles) -> Document:
-    """The flow with every resource merged over its profile, where both are valid."""
+def merged_with(document: Document, profiles: Profiles) -> Document:
+    """The document with every resource merged over its profile, where both are valid."""
     found = resources(document.data)
     profile_of = {part.name or "": part.get("profile", str) for part in found}
     if not any(name in profiles.by_name for name in profile_of.values()):

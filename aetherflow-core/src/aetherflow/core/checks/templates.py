@@ -42,9 +42,11 @@ class _Templates:
         flow = data.get("flow") if isinstance(data, dict) else None
         for key, value in flow.items() if isinstance(flow, dict) else ():
             self._flow_value(key, value)
+        # the resources of a project file belong to no flow and no run
+        roots = CONSTANT_ROOTS if isinstance(data, dict) and data.keys() & {"flow", "jobs"} else IDENTITY_ROOTS
         for resource in resources(data):
             for section in ("config", "options"):
-                self._value(resource.data.get(section), (*resource.path, section), CONSTANT_ROOTS)
+                self._value(resource.data.get(section), (*resource.path, section), roots)
         for job in jobs(data):
             self._when(job.get("when", str), (*job.path, "when"))
             self._value(job.get("lock", dict), (*job.path, "lock"), JOB_ROOTS)

@@ -19,7 +19,7 @@ def explain(
     run_hooks: arguments.RunHooksOption = False,
     as_json: arguments.JsonOption = False,
 ) -> None:
-    """Show every value of a flow or bundle manifest, its origin, and insecure settings.
+    """Show every value of a flow, bundle manifest or project file, its origin, and insecure settings.
 
     Templates of `env` are rendered, secrets are masked. Nothing is decoded, and no server is contacted.
 
@@ -34,10 +34,15 @@ def explain(
 
     source = flow_source(flow, flow_yaml, bundle_manifest, allow_stale=allow_stale_bundle)
     with source.open(config=config, run_hooks=run_hooks) as (path, snapshot):
-        if bundle_manifest is None and kind_of(path) == "manifest":
+        kind = kind_of(path) if bundle_manifest is None else None
+        if kind == "manifest":
             from aetherflow.core.checks.explain_manifest import explain_manifest
 
             explained = explain_manifest(path, snapshot, Environment(config, run_hooks=run_hooks))
+        elif kind == "project":
+            from aetherflow.core.checks.explain_project import explain_project
+
+            explained = explain_project(path, snapshot, run_hooks=run_hooks)
         else:
             explained = explain_flow(path, snapshot)
     errors = len(explained.checked.problems.errors)

@@ -1,5 +1,6 @@
 """What is known of a start before its run begins, for `status` if it is refused."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class NotedStart:
         self.here = here
         """Where it was typed, if a run goes on in another folder."""
         self.snapshot: Snapshot | None = None
+        self.since = time.time_ns() // 1_000_000
+        """When it began, in UTC epoch milliseconds."""
         self.entered = False
         """True once the run is recorded: from then on its state says what became of it."""
 

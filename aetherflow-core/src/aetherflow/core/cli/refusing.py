@@ -18,6 +18,7 @@ from aetherflow.core.base.errors import (
 )
 from aetherflow.core.base.location import absolute
 from aetherflow.core.base.said import Reason, ReasonCode, said
+from aetherflow.core.base.typed import CONFIG_VARIABLE
 from aetherflow.core.kernel.sequencing.run_errors import RunError
 
 if TYPE_CHECKING:
@@ -89,7 +90,21 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
         following=json.dumps(following) if following else None,
         hint=hint,
     )
-    record_refusal(_root(start), refused)
+    root = _root(start)
+    record_refusal(root, refused)
+    _tell(start, root)
+
+
+def _tell(start: "NotedStart", root: Path) -> None:
+    """Start a sender where there is a project file: whether that has rules, the sender sees."""
+    from aetherflow.core.runtime.environment.project_file import find_project
+    from aetherflow.core.runtime.notify.start import Errand, start_sender
+
+    beside = start.manifest or start.flow
+    folder = _absolute(beside).parent if beside is not None else Path.cwd()
+    named = start.config or (Path(given) if (given := os.environ.get(CONFIG_VARIABLE)) else None)
+    if (project := named or find_project(folder)) is not None:
+        start_sender(Errand(root, folder, _absolute(project), start.since), os.environ)
 
 
 def _reason(error: AetherflowError | OSError) -> Reason:

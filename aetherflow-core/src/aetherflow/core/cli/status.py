@@ -30,6 +30,9 @@ def status(
         str | None, typer.Option("--since", metavar="TIME", help="Only what happened since: 24h, 7d, 2026-11-24.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Also a line for every flow.")] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="First send what is to be told by `notify` of the project file, and wait.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     as_format: Annotated[
@@ -43,7 +46,8 @@ def status(
     unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule),
     UNFINISHED (later runs have left alone what it took), GONE (state files). Each stays until a run of the same flow,
     slot and parameters is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`; UNKNOWN
-    stays until you have decided about that run. Exit code 1 if there is one that nobody has in hand.
+    stays until you have decided about that run. Messages that could not be sent are counted below. Exit code 1 if there
+    is one of all these that nobody has in hand.
 
     Example, at any hour: aetherflow status
     """
@@ -53,12 +57,17 @@ def status(
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.needs import add_told, picture
     from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.cli.unsent import send_here, unsent_json, unsent_text
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.runtime.resuming import Resumes
+    from aetherflow.core.runtime.sending.book import not_sent
 
     if as_json and as_format is not None:
         raise UsageError("--json and --format exclude each other", fix="give one of them")
-    root, now, hooks = state_root_here(config), now_ms(), HooksHere(config)
+    root = state_root_here(config)
+    if notify:
+        send_here(root, config)
+    now, hooks = now_ms(), HooksHere(config)
     from_ms = instant_ms(since, now)
     found = picture(root, now, flow, config)
     add_told(found, hooks.needs(root, flow), now)
@@ -68,11 +77,12 @@ def status(
     if from_ms is not None:
         found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
     _add_waiting(found, config)
-    count = len(found.needs)
+    count, unsent = len(found.needs), not_sent(root)
     if as_json or as_format is not None:
-        document = {"schema": STATUS_SCHEMA, "ok": not count, "state_root": str(root), "at": now}
+        document = {"schema": STATUS_SCHEMA, "ok": not count and not unsent, "state_root": str(root), "at": now}
         flows_json = _with_successes(root, shown)
         document |= _json(found) | {"counts": _counts(shown), "flows": flows_json, "left_out": len(flows) - len(shown)}
+        document["not_sent"] = unsent_json(unsent)
         if as_format is not None:
             typer.echo(_formatted(hooks, as_format, document), nl=False)
             return  # who collects it reads in it what is wrong
@@ -81,7 +91,9 @@ def status(
         typer.echo(_text(found, now, shown, every=every) or _nothing(root, config, flow))
         if left_out := len(flows) - len(shown):
             typer.echo(f"{left_out} more did not run since {since}")
-    raise typer.Exit(1 if count else 0)
+        if unsent:
+            typer.echo(unsent_text(unsent, config))
+    raise typer.Exit(1 if count or unsent else 0)
 
 
 def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, Any]]:

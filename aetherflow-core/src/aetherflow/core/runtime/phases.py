@@ -44,6 +44,10 @@ class Phases:
         """Before the first row is written: whatever is recorded can be found."""
         found = self._opened.found
         self._started_at = found.started_at if found else now_ms()
+        if rules := self._opened.flow.snapshot.project.spec.notify:
+            from aetherflow.core.runtime.notify.rules import SIGNALS, heard  # most projects have none
+
+            self._opened.state.also_told = heard(rules) & SIGNALS
         self._warning = self._register()
 
     def ended(self, status: Status) -> None:
@@ -101,6 +105,10 @@ class Phases:
             warnings += taken_in_vain(self._store.path)
         for message in warnings:
             emit("log", level="WARNING", logger="aetherflow", message=message)
+        if "started" in opened.state.also_told and self._facts.outermost is None:
+            from aetherflow.core.runtime.notify.start import start_for
+
+            start_for(opened.flow.snapshot, self._started_at)
 
     def jobs_ended(self, *, failed: bool, whole: bool) -> None:
         """Remove the folders of the run as the flow asks, but for those with files that its open claims need.

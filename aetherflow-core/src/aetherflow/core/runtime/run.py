@@ -16,7 +16,7 @@ from aetherflow.core.kernel.sequencing.sequence import NOT_WELL
 from aetherflow.core.kernel.sequencing.services import RunServices
 from aetherflow.core.kernel.sequencing.stopping import Stop
 from aetherflow.core.kernel.sequencing.worker import Worker
-from aetherflow.core.kernel.state.records import RunFacts, StepKey
+from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.connectors.connections import RunConnectors
@@ -161,7 +161,7 @@ class Run:
             from aetherflow.core.runtime.hooks.hooks import HookObserver  # few runs have any
 
             self._events.add(HookObserver(self._hooks, self._info, self._events))
-        started, status, note = time.monotonic(), Status.RUNNING, None
+        started, status, note, since = time.monotonic(), Status.RUNNING, None, now_ms()
         circumstances = circumstances_of(opened.flow)
         latest = LatestProgress()
         self._events.add(latest)
@@ -189,6 +189,10 @@ class Run:
                 self._events.emit("run_summary", **_summary_event(summary))
             for file in files:
                 file.close()
+            if opened.flow.snapshot.project.spec.notify and self._outer is None:
+                from aetherflow.core.runtime.notify.start import start_for  # most projects have no rules
+
+                start_for(opened.flow.snapshot, since)
         return self._result(summary)
 
     def _event_file(self) -> "list[EventFile]":

@@ -13,6 +13,7 @@ from aetherflow.core.embedding import (
     Environment,
     ParamError,
     check_document,
+    check_notify,
     did_you_mean,
     format_path,
     settle_params,
@@ -59,6 +60,9 @@ class _Flows:
         """Check for every item that its flow or manifest exists and is valid, and accepts the item's params and job."""
         for each in self.read.named:
             self._item(("items", each.number), each)
+        if self.read.schedule is not None and self.read.schedule.spec.notify:
+            snapshot, _ = self.environment.of(Path(self.found.document.file))
+            check_notify(self.found.document, self.read.schedule.spec.notify, snapshot, self.read.problems)
 
     def _item(self, at: DocPath, item: ItemTarget) -> None:
         if "launcher" in item.spec.model_fields_set and item.spec.launcher not in (known := launcher_names()):

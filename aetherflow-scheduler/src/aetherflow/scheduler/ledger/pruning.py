@@ -101,6 +101,7 @@ def _delete(ledger: Ledger, values: dict[str, Any]) -> None:
     while number == BATCH:
         with ledger.transaction("prune"):
             rows = ledger.db.execute(f"SELECT item, slot FROM slots WHERE {_OLD} LIMIT {BATCH}", values).fetchall()  # noqa: S608
-            ledger.db.executemany("DELETE FROM attempts WHERE item=? AND slot=?", rows)
+            for table in ("attempts", "outbox"):
+                ledger.db.executemany(f"DELETE FROM {table} WHERE item=? AND slot=?", rows)  # noqa: S608 names are ours
             ledger.db.executemany("DELETE FROM slots WHERE item=? AND slot=?", rows)
         number = len(rows)

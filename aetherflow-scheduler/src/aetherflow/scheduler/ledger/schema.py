@@ -1,9 +1,13 @@
 """Tables of a ledger. All times are UTC epoch milliseconds; JSON is stored as text.
 
-Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once. Not written yet:
+Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once.
+
+- `outbox`: what is to be told of a slot; `done_at` is when it was taken to be told. Triggers write it, so that each
+  change of a slot, wherever it is made, is told in its transaction.
+
+Not written yet:
 
 - of `acts`, what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
-- `outbox` and `deliveries`: what is to be told of a slot, as in a state file.
 - `journal.chain`: the hash chain of the journal.
 
 `slots.told_by` is `exit_code` where the state of the run could not be asked; `slots.flow_id` and `slots.state_path` say
@@ -28,17 +32,33 @@ CREATE TABLE acts (
 ) STRICT;
 CREATE INDEX acts_of_item ON acts (item, slot);
 CREATE TABLE outbox (
-    id TEXT PRIMARY KEY, item TEXT, slot INTEGER, event TEXT NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL,
-    at INTEGER NOT NULL, done_at INTEGER
-) WITHOUT ROWID, STRICT;
-CREATE INDEX open_outbox ON outbox (at) WHERE done_at IS NULL;
-CREATE TABLE deliveries (
-    outbox_id TEXT NOT NULL, receiver TEXT NOT NULL, id TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
-    not_before INTEGER, sent_at INTEGER, error TEXT,
-    PRIMARY KEY (outbox_id, receiver)
-) WITHOUT ROWID, STRICT;
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, item TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL,
+    event TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
+) STRICT;
+CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
+CREATE INDEX outbox_of_item ON outbox (item, seq);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
 """
+_BEFORE = "(SELECT {} FROM outbox WHERE item=NEW.item ORDER BY seq DESC LIMIT 1)"
+_FAILURES = f"""1 + coalesce({_BEFORE.format("json_extract(detail, '$.failures')")}, 0)"""
+_ID = "(SELECT printf('%08x', coalesce(max(seq), 0)) FROM outbox) || lower(hex(randomblob(12)))"
+"""In the order in which rows were written: many may be of one instant."""
+_TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item,
+    NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
+    'log', NEW.log, 'failures', {_FAILURES}, 'started_at', (SELECT max(started_at) FROM attempts WHERE item=NEW.item
+    AND slot=NEW.slot)), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
+_BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
+    OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
+    OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
+_TRIGGERS = (
+    f"told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
+    f"told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
+    f"""told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
+    {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES
+    ({_ID}, NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
+    coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
+)
+"""The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""
 _INDEXES_OF_3 = """
 CREATE INDEX unwell_slots ON slots (slot) WHERE status IN ('FAILED', 'UNKNOWN', 'MISSED');
 CREATE INDEX held_slots ON slots (slot) WHERE reason_code='after_healed';
@@ -178,6 +198,12 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise _no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
+        _add_triggers(connection)
+
+
+def _add_triggers(connection: sqlite3.Connection) -> None:
+    for trigger in _TRIGGERS:
+        connection.execute(f"CREATE TRIGGER IF NOT EXISTS {trigger}")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
@@ -190,6 +216,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: L
         durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
             durable.execute_all(connection, _MIGRATIONS[old], old + 1)
+        _add_triggers(connection)
         facts = [("migrated_from", str(version)), ("migrated_at", str(time.time_ns() // 1_000_000))]
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
 

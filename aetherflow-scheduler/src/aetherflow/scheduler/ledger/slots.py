@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from aetherflow.core.api import StateError
 from aetherflow.core.embedding import iso
@@ -191,6 +192,15 @@ class Slots:
         values |= {"status": Status.RUNNING, "trigger": trigger, "host": self.ledger.host, "started_at": now}
         insert(self.db, "attempts", {**values, "log": log})
         return self.find(row.item, row.slot)
+
+    def tell_late(self, row: SlotRow, message: str) -> None:
+        """Write into the outbox that a slot is late; how a slot ends is written there by triggers of the table."""
+        last = "SELECT detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1"
+        found = self.db.execute(last, (row.item,)).fetchone()
+        failures = json.loads(found[0])["failures"] if found else 0
+        detail = json.dumps({"code": "late", "message": message, "log": row.log, "failures": failures})
+        values = {"id": uuid4().hex, "item": row.item, "slot": row.slot, "run_id": row.run_id, "event": "late"}
+        insert(self.db, "outbox", {**values, "detail": detail, "at": self.ledger.clock.now_ms()})
 
     def note_process(self, row: SlotRow, pid: int | None, birth: str | None) -> None:
         """Record the process of a run, so that it can be found after this process has died."""

@@ -17,6 +17,7 @@ from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.runs.healing import MOST
+from aetherflow.scheduler.runs.telling import Tellings
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import Clock
 
@@ -49,6 +50,7 @@ class Session:
         self.stop = StopRequest(self.clock)
         self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
         self.dispatcher.started = {}
+        self._tellings = Tellings(ledger)
         self._stopped = stopped
         self._fault: Fault | None = None
 
@@ -108,6 +110,19 @@ class Session:
     def _step(self) -> None:
         self.dispatcher.step(start=not self.stop.asked)
         self.dispatcher.check_late()
+        self.tell()
+
+    def begin_telling(self) -> None:
+        """Before anything is started."""
+        self._tellings.begin(self.schedule)
+
+    def tell(self) -> None:
+        """Let be told what is to be told."""
+        self._tellings.look(self.schedule)
+
+    def wait_for_sender(self) -> None:
+        """Give a sender that was started some time."""
+        self._tellings.wait()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Call `work`; while a run is live, a StateError is reported once and tried again instead of raised."""
@@ -132,13 +147,15 @@ def session(
     *,
     only_mine: bool,
     stopped: SlotReason = SlotReason.DRAINED,
+    waits: bool = False,
     quiet: bool = False,
     clock: Clock | None = None,
     events: Events | None = None,
 ) -> Iterator[Session]:
     """Enter the ledger of a schedule as `kind` for a `with` block; signals become requests to stop.
 
-    `stopped` is the reason recorded for slots that a signal interrupts.
+    `stopped` is the reason recorded for slots that a signal interrupts. `waits`: whoever started this process ends what
+    it leaves behind, so that a sender is given some time first.
     """
     told = events or events_for(schedule.path.parent, quiet=quiet)
     ledger = Ledger(schedule.state, clock or Clock())
@@ -148,9 +165,13 @@ def session(
             ledger.enter(kind)
             if (warning := note_schedule(schedule)) is not None:
                 told.warning("not_noted", warning)
+            found.begin_telling()
             try:
                 yield found
                 found.tidy()
+                found.tell()
+                if waits:
+                    found.wait_for_sender()
             finally:
                 ledger.leave()
     finally:

@@ -78,7 +78,8 @@ def run_item(
         "clock": clock,
         "events": events,
     }
-    with session(schedule, "run-item", only_mine=True, **told) as here:  # type: ignore[arg-type]
+    waits = asked in ("systemd", "kubernetes")  # which end with a service, or a container, all that is left of it
+    with session(schedule, "run-item", only_mine=True, waits=waits, **told) as here:  # type: ignore[arg-type]
         at = _slot_of(schedule, item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
         here.reread(name, at)
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)

@@ -193,6 +193,8 @@ class Watch:
     def _mark(self, row: SlotRow, flag: str, message: str) -> None:
         with self._ledger.transaction(f"slot {flag}"):
             new = self._slots.update(row, **{flag: 1})
+            if new and flag == "late":
+                self._slots.tell_late(row, message)
         if new:
             self._events.warning(flag, message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from aetherflow.core.api import Backoff
+from aetherflow.core.embedding import NotifySpec
 from aetherflow.scheduler.schedule.policy import Misfire, Overlap
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -123,3 +124,6 @@ class SchedulerFileSpec(SchedulerModel):
     pools: dict[str, Count] = Field({}, description="Name of a pool to the number of its slots")
     defaults: ItemOptions = Field(default_factory=ItemOptions, description="Keys for every item that does not set them")
     items: list[SchedulerItemSpec] = Field([], description="What starts when")
+    notify: list[NotifySpec] = Field(
+        [], description="What is told of the items' slots and runs; its resources are those of the project file"
+    )

@@ -55,7 +55,7 @@ from aetherflow.core.base.durable.folders import (
     swap_dir,
 )
 from aetherflow.core.base.durable.places import FILE_MODE, FOLDER_MODE, open_to_read
-from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_guard
+from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_detached, spawn_guard, wait_detached
 from aetherflow.core.base.durable.resumable import Leftovers, ResumableFile
 
 __all__ = [
@@ -102,11 +102,13 @@ __all__ = [
     "restore_dir",
     "side_folder",
     "spawn",
+    "spawn_detached",
     "spawn_guard",
     "swap_dir",
     "swap_link",
     "sync_dir",
     "sync_file",
     "transaction",
+    "wait_detached",
     "write_bytes",
 ]

@@ -1,5 +1,6 @@
 """Child processes: those of steps, and the guard that ends them if the run dies."""
 
+import contextlib
 import math
 import os
 import resource
@@ -101,6 +102,38 @@ def spawn(
     hit(f"spawn {Path(argv[0]).name}")
     env = {key: value for key, value in env.items() if key != VARIABLE}
     return ChildProcess(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+_detached: list[int] = []
+"""Detached children that were not reaped yet."""
+
+
+def spawn_detached(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: IO[bytes]) -> int:
+    """Start a process in a session of its own that outlives this one; returns its pid.
+
+    It inherits no descriptor but `output`, for stdout and stderr, and no failpoint.
+    """
+    hit(f"spawn {Path(argv[0]).name}")
+    for pid in list(_detached):  # of a process that lives long, such as a scheduler
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+        _detached.remove(pid)
+    env = {key: value for key, value in env.items() if key != VARIABLE}
+    process = subprocess.Popen(
+        list(argv), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+    )
+    process.returncode = 0  # it is not waited for: without this, its end would be asked for here
+    _detached.append(process.pid)
+    return process.pid
+
+
+def wait_detached(pid: int, seconds: float) -> None:
+    """Wait for the end of a detached process, but no longer than so many seconds."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):  # it was reaped, or is none of this process
+        while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < end:
+            time.sleep(TICK_SECONDS)
 
 
 def spawn_guard(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], list[IO[bytes]]]:

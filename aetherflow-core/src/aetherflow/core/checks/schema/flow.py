@@ -22,7 +22,7 @@ def flow_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, A
     found, models = describe(FlowSpec)
     for name in ("StepSpec", "VerifySpec"):
         models[name] = as_step(models[name])
-    _resource(models["ResourceSpec"], kinds)
+    of_installed(models["ResourceSpec"], kinds)
     for name in ("StepSpec", "JobSpec"):
         _of(models, name, "id").update(ID)
     _of(models, "FlowMetaSpec", "id").update(_or_template(ID))
@@ -48,6 +48,7 @@ def _of(models: dict[str, Any], model: str, key: str) -> dict[str, Any]:
     return found
 
 
-def _resource(schema: dict[str, Any], kinds: list[str]) -> None:
+def of_installed(schema: dict[str, Any], kinds: list[str]) -> None:
+    """Limit the schema of a resource to the connectors that `add_connectors` has added."""
     schema["properties"]["kind"]["enum"] = kinds
     schema["allOf"] = [ref(RULES)]

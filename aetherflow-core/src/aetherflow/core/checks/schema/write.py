@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import PluginError
 from aetherflow.core.checks.schema.definitions import SchemaDefinitions
-from aetherflow.core.checks.schema.flow import flow_schema
+from aetherflow.core.checks.schema.flow import ID, flow_schema, of_installed
 from aetherflow.core.checks.schema.manifest import manifest_schema
 from aetherflow.core.checks.schema.model import describe
+from aetherflow.core.checks.schema.resource import add_connectors
 from aetherflow.core.checks.schema.texts import shortened
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.hook_objects import imported, settings_model
@@ -60,10 +61,15 @@ def _profiles(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any
 def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
     from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
-    found = _plain(ProjectSpec, definitions)
+    kinds = add_connectors(catalog, definitions)
+    found, models = describe(ProjectSpec)
+    of_installed(models["ResourceSpec"], kinds)
+    found["properties"]["resources"]["propertyNames"] = ID
     if settings := _settings_of_hooks(catalog, definitions):
-        plugins = definitions.by_name["PluginsSpec"]["properties"]
+        plugins = models["PluginsSpec"]["properties"]
         plugins["settings"] = {**plugins["settings"], "properties": settings}
+    for name, each in models.items():
+        definitions.add(name, each)
     return found
 
 

@@ -20,7 +20,7 @@ from aetherflow.core.kernel.state.transitions import Status
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
-TABLES = ("journal", "artifacts", "claims", "step_runs", "job_runs", "runs")
+TABLES = ("journal", "artifacts", "claims", "outbox", "step_runs", "job_runs", "runs")
 
 
 @dataclass(slots=True)

@@ -5,10 +5,13 @@ run that was to be started. The flow is the same by its id, by its file where th
 manifest and its path in the bundle.
 """
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -88,7 +91,29 @@ def record_refusal(root: Path, refused: Refused) -> None:
                 values |= {name: getattr(refused, name) for name in latest}
                 update(db, "refused", values, {"id": known.id})
                 return
-        insert(db, "refused", {name: getattr(refused, name) for name in _STORED})
+        values = {name: getattr(refused, name) for name in _STORED}
+        insert(db, "refused", values)
+        values["id"] = db.execute("SELECT last_insert_rowid()").fetchone()[0]
+        insert(db, "outbox", {"id": uuid4().hex, "detail": json.dumps(values), "at": refused.at})
+
+
+def open_tellings(db: sqlite3.Connection) -> list[tuple[str, Refused]]:
+    """The refused starts that nobody has taken to tell them, with the ids of their rows in the outbox."""
+    rows = db.execute("SELECT id, detail FROM outbox ORDER BY at").fetchall()
+    return [(row_id, Refused(**json.loads(detail))) for row_id, detail in rows]
+
+
+def healer_of(db: sqlite3.Connection, refused_id: int, at: int) -> tuple[str, str, int] | None:
+    """Flow id, run id and end of the run that has healed a start refused first at `at`; None if none has."""
+    query = f"SELECT (SELECT json_array(s.flow_id, s.run_id, s.ended_at) {HEALERS} ORDER BY s.ended_at LIMIT 1) "
+    row = db.execute(query + "FROM refused r WHERE r.id=? AND r.at=?", (refused_id, at)).fetchone()
+    return tuple(json.loads(row[0])) if row is not None and row[0] is not None else None
+
+
+def tellings_taken(root: Path, ids: Iterable[str]) -> None:
+    """Remove rows of the outbox: whoever tells them has them in a file of its own. Raises sqlite3.Error, OSError."""
+    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "outbox taken"):
+        db.executemany("DELETE FROM outbox WHERE id=?", [(each,) for each in ids])
 
 
 def forget_healed(db: sqlite3.Connection) -> None:

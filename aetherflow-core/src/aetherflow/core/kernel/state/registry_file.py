@@ -31,6 +31,8 @@ _ADDED_IN_2 = (
     """CREATE TABLE forgotten (
         flow_id TEXT NOT NULL, run_id TEXT NOT NULL, state_path TEXT NOT NULL, status TEXT, actor TEXT NOT NULL,
         host TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT""",
+    # of refused starts, until they are taken to be told
+    """CREATE TABLE outbox (id TEXT PRIMARY KEY, detail TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID, STRICT""",
     *(
         f"ALTER TABLE runs ADD COLUMN {column}"
         for column in (
@@ -179,7 +181,7 @@ def scan(root: Path) -> Iterator[Registered]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
         for name in sorted(files):
-            if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite"):
+            if name.endswith(".sqlite") and name not in (NAME, "locks.sqlite", "notify.sqlite"):
                 yield from runs_in(Path(folder, name))
 
 

@@ -10,11 +10,11 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 - `step_runs.label`: the name of an item for people; its key stays what it is.
 - `acts`: what persons did to a run: `ack`, `resolve`, with name, host, reason and end.
 - `runs.progress`: what the step that runs has reported last, as JSON; written with the heartbeat.
+- `outbox`: what is to be told of a run, written with the transition; `series` is equal for the runs of a flow with the
+  same parameters; `done_at` is when it was taken to be told.
 
 Not written yet:
 
-- `outbox` and `deliveries`: what is to be told of a transition, written with it; `cause` is equal for what is told
-  once; a delivery is that to one receiver, and its `id` stays the same when it is sent again.
 - `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
@@ -48,15 +48,11 @@ CREATE TABLE acts (
 ) STRICT;
 CREATE INDEX acts_of_run ON acts (flow_id, run_id);
 CREATE TABLE outbox (
-    id TEXT PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL, cause TEXT NOT NULL,
-    detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
-) WITHOUT ROWID, STRICT;
-CREATE INDEX open_outbox ON outbox (at) WHERE done_at IS NULL;
-CREATE TABLE deliveries (
-    outbox_id TEXT NOT NULL, receiver TEXT NOT NULL, id TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
-    not_before INTEGER, sent_at INTEGER, error TEXT,
-    PRIMARY KEY (outbox_id, receiver)
-) WITHOUT ROWID, STRICT;
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, event TEXT NOT NULL,
+    series TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL, done_at INTEGER
+) STRICT;
+CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
+CREATE INDEX outbox_of_series ON outbox (flow_id, series, seq);
 CREATE TABLE heads (
     seq INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, generation INTEGER NOT NULL,
     head TEXT NOT NULL, chain TEXT NOT NULL, at INTEGER NOT NULL

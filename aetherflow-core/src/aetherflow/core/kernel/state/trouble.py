@@ -56,10 +56,19 @@ def trouble_of(state_path: Path, runs: Iterable[tuple[str, str]]) -> list[Troubl
     return read(state_path, select)
 
 
-def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
-    key = (run.flow_id, run.run_id)
+def worst_of(
+    db: sqlite3.Connection, flow_id: str, run_id: str
+) -> tuple[str | None, str | None, str | None, str | None]:
+    """What went wrong in a run that did not end well, as far as it is known: job, step, error and its code."""
+    key = (flow_id, run_id)
     job, error, code = db.execute(_JOB, key).fetchone() or (None, None, None)
     step, own = db.execute(_STEP, (*key, job)).fetchone() or (None, None)
+    return job, step, error or own, code
+
+
+def _trouble(db: sqlite3.Connection, run: PastRun) -> Trouble:
+    key = (run.flow_id, run.run_id)
+    job, step, error, code = worst_of(db, *key)
     around, claims, lost_in, undone = db.execute(_MORE, key).fetchone()
     outermost, acts, asks = Member.read(around) if around else None, acts_of(db, *key), tuple(questions(db, run))
-    return Trouble(run, job, step, error or own, code, acts, outermost, claims, lost_in, asks, undone)
+    return Trouble(run, job, step, error, code, acts, outermost, claims, lost_in, asks, undone)

@@ -19,7 +19,7 @@ ARGUMENT = Location("settings")
 """The place of settings that an embedding program passes."""
 
 
-class Rule(NamedTuple):
+class SettingRule(NamedTuple):
     """Which key of the policy holds for a setting, and whether a value stays within it."""
 
     key: DocPath
@@ -34,25 +34,25 @@ def _strict(policy: Administrator, value: Any) -> bool:
     return not policy.enterprise or str(value).strip().lower() in ("true", "1", "yes", "on")
 
 
-def _inside(key: DocPath) -> Rule:
-    return Rule(key, lambda policy, value: policy.inside(key, value))
+def _inside(key: DocPath) -> SettingRule:
+    return SettingRule(key, lambda policy, value: policy.inside(key, value))
 
 
-def _all_inside(key: DocPath) -> Rule:
-    return Rule(key, lambda policy, value: all(policy.inside(key, path) for path in _listed(value)))
+def _all_inside(key: DocPath) -> SettingRule:
+    return SettingRule(key, lambda policy, value: all(policy.inside(key, path) for path in _listed(value)))
 
 
-def _named(key: DocPath) -> Rule:
-    return Rule(key, lambda policy, value: policy.within(key, [value]))
+def _named(key: DocPath) -> SettingRule:
+    return SettingRule(key, lambda policy, value: policy.within(key, [value]))
 
 
 def _listed(value: Any) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else list(value)
 
 
-SETTINGS: dict[str, Rule] = {
-    "mode": Rule(("mode",), _mode),
-    "strict_sandbox": Rule(("mode",), _strict),
+SETTINGS: dict[str, SettingRule] = {
+    "mode": SettingRule(("mode",), _mode),
+    "strict_sandbox": SettingRule(("mode",), _strict),
     "work_root": _inside(("roots", "work")),
     "state_root": _inside(("roots", "state")),
     "lock_store": _inside(("roots", "state")),

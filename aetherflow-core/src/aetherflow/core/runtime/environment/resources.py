@@ -15,6 +15,7 @@ from aetherflow.core.runtime.environment.decode import SECTIONS, Paths, decode_p
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.profiles import Profiles, with_profile
 from aetherflow.core.runtime.environment.secrets import NO_HOOK_FIX, Secrets, SecretsHookError
+from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 
 
 class Resources(NamedTuple):
@@ -24,7 +25,7 @@ class Resources(NamedTuple):
     source: MergedSource
 
 
-def merge_resources(document: Document, spec: FlowSpec, profiles: Profiles) -> Resources:
+def merge_resources(document: Document, spec: FlowSpec | ProjectSpec, profiles: Profiles) -> Resources:
     """Merge every resource over its profile; KeyError for an unknown profile, which `validate` reports."""
     merged = {
         name: with_texts_of(document, name, with_profile(resource, profiles))

@@ -1,0 +1,69 @@
+"""The end of the log of a run, for messages."""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.contracts.notification import Notification
+
+LINES, MOST_BYTES = 20, 1024 * 1024
+
+
+def last_lines(told: Notification) -> list[str]:
+    """The last lines that the failed step printed, else those of the run's log; none if it cannot be read."""
+    lines = (_end_of(told.log, MOST_BYTES) or "").splitlines()
+    events = [event for line in lines if (event := _event(line)) is not None]
+    if not events:
+        return [line for line in lines if line.strip()][-LINES:]
+    return _printed(told, events) or [_as_line(event) for event in events[-LINES:]]
+
+
+def whole_log(told: Notification, most: int, mask: Callable[[str], str]) -> tuple[str, str] | None:
+    """Name and text of the log to attach, its end if it is longer than `most` bytes; None if it cannot be read."""
+    text = _end_of(told.log, most)
+    return None if text is None else (Path(told.log or "").name, mask(text))
+
+
+def _end_of(log: str | None, most: int) -> str | None:
+    if not log:
+        return None
+    try:
+        with Path(log).open("rb") as file:
+            start = max(0, os.fstat(file.fileno()).st_size - most)
+            file.seek(start)
+            data = file.read(most)
+    except (OSError, ValueError):
+        return None
+    if start:  # of a line that was cut a secret could be left in part
+        data = data.partition(b"\n")[2]
+    return data.decode(errors="replace")
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
+
+
+def _printed(told: Notification, events: list[dict[str, Any]]) -> list[str]:
+    """What the step printed last, which is in the summary of the run."""
+    jobs = next((each.get("jobs") for each in reversed(events) if each["event"] == "run_summary"), None)
+    for job in jobs if isinstance(jobs, list) else ():
+        error = job.get("error") if isinstance(job, dict) and job.get("job_id") == told.job else None
+        tail = error.get("tail") if isinstance(error, dict) else None
+        if isinstance(tail, list):
+            return [str(line) for line in tail][-LINES:]
+    return []
+
+
+def _as_line(event: dict[str, Any]) -> str:
+    stamp = event.get("ts_ms")
+    at = f"{dt.datetime.fromtimestamp(stamp / 1000, dt.UTC):%H:%M:%S} " if isinstance(stamp, int) else ""
+    where = ".".join(str(event[key]) for key in ("job_id", "step_id") if event.get(key))
+    said = " ".join(str(event[key]) for key in ("status", "message", "text", "error") if event.get(key))
+    return f"{at}{' '.join(filter(None, (event['event'], where, said)))}"

@@ -1,0 +1,202 @@
+"""How a message reads: composed once, of harmless text, for every sink that shows it."""
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+from typing import NamedTuple
+
+from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.runtime.notify.due import Message
+from aetherflow.core.runtime.notify.log_tail import last_lines
+from aetherflow.core.runtime.notify.rules import RECOVERED, Rule
+
+MOST_PARTS = 30
+"""Of one message; more are counted."""
+WIDTH, LONG, TAIL_WIDTH = 300, 2000, 200
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_JOINERS = "\u200c\u200d"
+_INERT = {"Cc", "Cf", "Cs", "Co", "Cn"}
+"""Categories of characters that steer a terminal, the direction of writing, or nothing that can be seen."""
+
+
+class ToldPart(NamedTuple):
+    """One notification, as it is told."""
+
+    title: str
+    cause: str
+    facts: tuple[tuple[str, str], ...]
+    next: str | None
+    runbook: str | None
+    """An http address."""
+    tail: tuple[str, ...]
+    """The last lines of the output of the step, or of the run's log."""
+
+
+class Text(NamedTuple):
+    """A whole message."""
+
+    subject: str
+    parts: tuple[ToldPart, ...]
+    more: int = 0
+    """How many notifications are only counted."""
+
+    @property
+    def plain(self) -> str:
+        """The message as plain text."""
+        blocks = ["\n".join(_lines(part)) for part in self.parts]
+        if len(self.parts) > 1 or self.more:
+            blocks.insert(0, self.subject)
+        if self.more:
+            blocks.append(f"and {self.more} more")
+        return "\n\n\n".join(blocks) + "\n"
+
+
+def _lines(part: ToldPart) -> Iterator[str]:
+    yield part.title
+    if part.cause:
+        yield from ("", part.cause)
+    if part.next:
+        yield from ("", "next:", f"  {part.next}")
+    if part.facts:
+        yield ""
+        yield from (f"{name}: {value}" for name, value in part.facts)
+    if part.tail:
+        yield from ("", "last lines:", *(f"  {line}" for line in part.tail))
+
+
+def compose(message: Message, mask: Callable[[str], str]) -> Text:
+    """The text of a message. `mask` takes secrets out of it."""
+    firsts = message.firsts or (None,) * len(message.notifications)
+    shown = list(zip(message.notifications, firsts, strict=True))[:MOST_PARTS]
+    parts = tuple(
+        _part(told, first, message, mask, tail=message.notifications[0].log == told.log) for told, first in shown
+    )
+    more = len(message.notifications) - len(parts)
+    return Text(parts[0].title if len(parts) == 1 else mask(one_line(mask(_counted(message)))), parts, more)
+
+
+def _part(
+    told: Notification, first: Notification | None, message: Message, mask: Callable[[str], str], *, tail: bool
+) -> ToldPart:
+    def shown(text: str | None, most: int = WIDTH) -> str | None:
+        return shown_by(mask, text, most)
+
+    recovered = told.event == RECOVERED
+    was = first if recovered and first is not None else None
+    cause = " ".join(filter(None, (told.code, told.message)))
+    if was is not None:
+        cause = f"it had {_past(was)}: {' '.join(filter(None, (was.code, was.message)))}"
+    runbook = shown(told.runbook_url)
+    return ToldPart(
+        title=shown(_title(told, message)) or "",
+        cause=mask(limited(harmless(limited(mask(cause), 8 * LONG)), LONG)).strip(),
+        facts=tuple((name, found) for name, text in _facts(told, first, message.rule) if (found := shown(text))),
+        next=None if recovered else shown(told.next, LONG),
+        runbook=runbook if runbook and _is_address(runbook) else None,
+        tail=() if recovered or not tail else tuple(shown(line, TAIL_WIDTH) or "" for line in last_lines(told)),
+    )
+
+
+def _name(told: Notification) -> str:
+    return told.item or told.flow or (PurePath(told.flow_file).name if told.flow_file else "a flow")
+
+
+def _title(told: Notification, message: Message) -> str:
+    words = [*(["STILL"] if message.reminder else []), told.event.upper(), _name(told)]
+    if told.job and told.event != RECOVERED:
+        words += ["in", f"{told.job}.{told.step}" if told.step else told.job]
+    if told.slot and told.event in ("missed", "late"):
+        words += ["slot", told.slot]
+    return " ".join(words)
+
+
+def _counted(message: Message) -> str:
+    """`2 FAILED, 1 RECOVERED: load, nightly`."""
+    counts: dict[str, int] = {}
+    names: dict[str, None] = {}
+    for each in message.notifications:
+        counts[each.event.upper()] = counts.get(each.event.upper(), 0) + 1
+        names[_name(each)] = None
+    listed = ", ".join(list(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"{', '.join(f'{count} {word}' for word, count in counts.items())}: {listed}"
+
+
+def _past(told: Notification) -> str:
+    where = f" in {told.job}.{told.step}" if told.job and told.step else ""
+    return {"late": "been late", "unknown": "ended UNKNOWN", "refused": "been refused", "missed": "missed a slot"}.get(
+        told.event, told.event
+    ) + where
+
+
+def _facts(told: Notification, first: Notification | None, rule: Rule) -> Iterator[tuple[str, str | None]]:
+    if told.event == RECOVERED:
+        yield "since", _time(told.at, rule)
+        if first is not None:
+            yield "broken", f"{span(told.at - first.at)}, from {_time(first.at, rule)} on"
+    else:
+        yield "since", _time(first.at if first is not None else told.at, rule)
+        if first is not None:
+            yield "last", _time(told.at, rule)
+        yield "failures", f"{told.failures} in a row" if told.failures > 1 else None
+    yield "owner", told.owner
+    yield "runbook", told.runbook_url
+    yield "item", told.item
+    yield "flow", f"{told.flow} ({told.flow_file})" if told.flow and told.flow_file else told.flow or told.flow_file
+    yield "slot", told.slot
+    yield "run", told.run_id
+    yield "log", told.log
+
+
+def _time(at: dt.datetime, rule: Rule) -> str:
+    return f"{at.astimezone(rule.zone):%Y-%m-%d %H:%M %Z}"
+
+
+def span(length: dt.timedelta) -> str:
+    """A time in words: `3 h 12 min`, `2 d 4 h`."""
+    minutes = max(0, round(length.total_seconds() / 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    return " ".join(filter(None, (f"{hours} h" if hours else "", f"{minutes} min" if minutes or not hours else "")))
+
+
+# What strangers may have put into it
+
+
+def harmless(text: str) -> str:
+    r"""The text with every invisible or steering character escaped: `\x1b`; colours of a terminal are dropped."""
+    lines = _ANSI.sub("", text).replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+    return "".join(_escaped(letter) for letter in lines)
+
+
+def _escaped(letter: str) -> str:
+    if (letter.isascii() and letter.isprintable()) or letter in "\n\t" or letter in _JOINERS:
+        return letter
+    if unicodedata.category(letter) not in _INERT:
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def limited(text: str, most: int) -> str:
+    """The text without its middle, if it is longer than so many characters."""
+    half = most // 2 - 3
+    return text if len(text) <= most else f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
+
+
+def shown_by(mask: Callable[[str], str], text: str | None, most: int = WIDTH) -> str | None:
+    """The text on one line, harmless and without secrets; None for none."""
+    # masked once more at the end: what was between the letters of a secret is gone then
+    return mask(one_line(mask(text), most)) if text else None
+
+
+def one_line(text: str, most: int = WIDTH) -> str:
+    """The text, harmless, on one line of limited length."""
+    # what is far too long is cut before it is looked at letter by letter
+    return limited(" ".join(harmless(limited(text, 8 * most)).split()), most)
+
+
+def _is_address(text: str) -> bool:
+    return re.fullmatch(r"https?://[!-~]+", text) is not None and not set(text) & set("<>\"'`()[]{}|\\^*")

@@ -1,0 +1,281 @@
+"""The book of the sender, `<state root>/notify.sqlite`: what was taken from outboxes, and what became of each message.
+
+Only senders write it, one at a time. A message is entered before it is sent, and its receipt after the receiver's yes;
+so none is lost, and one is sent twice only if the sender is killed in between, then under the same id.
+"""
+
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.runtime.notify.deliver import Told
+from aetherflow.core.runtime.notify.start import book_of
+from aetherflow.core.runtime.sending.ledgers import LedgerSource
+
+BUSY_SECONDS = 10.0
+SCHEMA_VERSION = 1
+KEEP_MS = 400 * 86_400_000
+"""Age at which what was told is forgotten; a rule remembers an incident for as long."""
+BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
+"""Waits after failed tries; the last one is repeated."""
+_TABLES = """
+CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE notifications (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT,
+    body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID, STRICT;
+CREATE INDEX notifications_of_run ON notifications (run_id);
+CREATE INDEX notifications_of_project ON notifications (project, at);
+CREATE INDEX notifications_of_document ON notifications (document, at);
+CREATE TABLE rules (
+    scope TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL, look_at INTEGER, PRIMARY KEY (scope, key)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, rule TEXT NOT NULL, body TEXT NOT NULL,
+    made_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0,
+    sent_at INTEGER, error TEXT
+) STRICT;
+CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL;
+CREATE TABLE told (
+    message TEXT NOT NULL, notification TEXT NOT NULL, PRIMARY KEY (message, notification)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX told_of ON told (notification)"""
+
+
+class Taken(NamedTuple):
+    """A notification, and whose rules it is for."""
+
+    notification: Notification
+    project: str | None
+    """The project file that its run was started with, absolute."""
+    document: str | None
+    """The scheduler document of its slot, absolute."""
+    refused: str | None = None
+    """Of a refused start: its number in the registry and its time, as JSON."""
+
+
+class Unsent(NamedTuple):
+    """A message that no receiver has said yes to."""
+
+    body: dict[str, Any]
+    id: str
+    scope: str
+    rule: str
+    made_at: int
+    tries: int
+    not_before: int
+    error: str | None
+
+
+class Book:
+    """The open file; created if it is missing. Raises StateError if it cannot be used, or is of a newer version."""
+
+    def __init__(self, root: Path) -> None:
+        path = book_of(root)
+        try:
+            self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            try:
+                self._prepare(path)
+            except BaseException:
+                self._db.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"the book of notifications {path}: {error}", fix="check the disk") from error
+
+    def _prepare(self, path: Path) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StateError(f"{path} has schema {version}, not {SCHEMA_VERSION}", fix="update aetherflow-core")
+        if version == 0:
+            with durable.transaction(self._db, "create book"):
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    durable.execute_all(self._db, _TABLES, SCHEMA_VERSION)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # What was taken from outboxes
+
+    def ledgers(self) -> dict[Path, LedgerSource]:
+        """The ledgers of all schedulers that have let something be told here."""
+        rows = self._db.execute("SELECT ledger, document, again FROM ledgers")
+        return {Path(ledger): LedgerSource(Path(document), again) for ledger, document, again in rows}
+
+    def note_ledger(self, ledger: Path, source: LedgerSource) -> None:
+        """Remember where a scheduler has its outbox."""
+        if self.ledgers().get(ledger) != source:
+            with durable.transaction(self._db, "note ledger"):
+                row = (str(ledger), str(source.document), source.again)
+                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?)", row)
+
+    def take(self, found: Iterable[Taken]) -> None:
+        """Enter notifications; those that are known stay as they are."""
+        rows = [
+            (each.id, to_ms(each.at), each.event, each.run_id, project, document, json.dumps(_plain(each)), refused)
+            for each, project, document, refused in found
+        ]
+        query = (
+            "INSERT OR IGNORE INTO notifications (id, at, event, run_id, project, document, body, refused) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        if rows:
+            with durable.transaction(self._db, "take notifications"):
+                self._db.executemany(query, rows)
+
+    def has_bad(self, run_id: str, since: int) -> bool:
+        """Whether a bad end of a run is known since an instant, in UTC epoch milliseconds."""
+        query = "SELECT 1 FROM notifications WHERE run_id=? AND at>=? AND event IN (?, ?, ?, ?) LIMIT 1"
+        bad = ("failed", "unknown", "interrupted", "refused")
+        return self._db.execute(query, (run_id, since, *bad)).fetchone() is not None
+
+    def has_event(self, run_id: str, event: str) -> bool:
+        query = "SELECT 1 FROM notifications WHERE run_id=? AND event=? LIMIT 1"
+        return self._db.execute(query, (run_id, event)).fetchone() is not None
+
+    def open_refusals(self) -> list[tuple[Taken, int, int]]:
+        """The refused starts that were not told to be healed, with their numbers and times in the registry."""
+        query = "SELECT body, project, document, refused FROM notifications WHERE event='refused' AND refused<>''"
+        found = [(Taken(_read(body), *rest), json.loads(rest[-1])) for body, *rest in self._db.execute(query)]
+        return [(taken, number, at) for taken, (number, at) in found]
+
+    def healed(self, refusal_id: str, recovery: Taken) -> None:
+        """Enter that a refused start was healed, once."""
+        self.take([recovery])
+        with durable.transaction(self._db, "refused start healed"):
+            self._db.execute("UPDATE notifications SET refused='' WHERE id=?", (refusal_id,))
+
+    # What rules make of it
+
+    def first_seen(self, scope: str, keys: Iterable[str], since: int) -> dict[str, int]:
+        """Since when each rule counts: what happened before it was there is not told."""
+        known = dict(self._db.execute("SELECT key, since FROM rules WHERE scope=?", (scope,)).fetchall())
+        new = [key for key in keys if key not in known]
+        if new:
+            with durable.transaction(self._db, "rules seen"):
+                query = "INSERT INTO rules (scope, key, since) VALUES (?, ?, ?)"
+                self._db.executemany(query, [(scope, key, since) for key in new])
+        return known | dict.fromkeys(new, since)
+
+    def look_again(self, scope: str, rule: str, at: int | None) -> None:
+        """Note when a rule may have something to send that it holds back now; None: never."""
+        where = (scope, rule)
+        known = self._db.execute("SELECT look_at FROM rules WHERE scope=? AND key=?", where).fetchone()
+        if known[0] != at:
+            with durable.transaction(self._db, "rule holds back"):
+                self._db.execute("UPDATE rules SET look_at=? WHERE scope=? AND key=?", (at, *where))
+
+    def awaited(self, scopes: Iterable[str]) -> int | None:
+        """The first instant at which a rule of some scopes may have something to send; None for never."""
+        rows = self._db.execute("SELECT scope, look_at FROM rules WHERE look_at IS NOT NULL").fetchall()
+        wanted = set(scopes)
+        return min((at for scope, at in rows if scope in wanted), default=None)
+
+    def reopen(self, scope: str, keys: Iterable[str]) -> None:
+        """Let what rules that are there no more could not send be told by those that are."""
+        gone = [each for each in self.unsent([scope]) if each.rule not in set(keys)]
+        if not gone:
+            return
+        with durable.transaction(self._db, "rules gone"):
+            for each in gone:
+                again = "UPDATE notifications SET again=1 WHERE id IN (SELECT notification FROM told WHERE message=?)"
+                for query in (again, "DELETE FROM told WHERE message=?", "DELETE FROM messages WHERE id=?"):
+                    self._db.execute(query, (each.id,))
+
+    def notifications(self, scope: str) -> list[tuple[Notification, bool]]:
+        """Those of a scope, the oldest first, each with whether it counts for every rule, new ones too."""
+        column, _, name = scope.partition(" ")
+        where = {"project": "project=?", "document": "document=?"}[column]
+        rows = self._db.execute(f"SELECT body, again FROM notifications WHERE {where} ORDER BY at, id", (name,))  # noqa: S608
+        return [(_read(body), bool(again)) for body, again in rows]
+
+    def history(self, scope: str, rule: str, others: Iterable[str]) -> list[Told]:
+        """What a rule has told or is telling, and what rules told that are there no more; `others` still are."""
+        others = set(others) - {rule}
+        query = (
+            "SELECT n.body, m.made_at, m.sent_at, m.rule FROM messages m JOIN told t ON t.message=m.id "
+            "JOIN notifications n ON n.id=t.notification WHERE m.scope=? ORDER BY m.seq, n.at"
+        )
+        rows = self._db.execute(query, (scope,)).fetchall()
+        return [
+            Told(_read(body), from_ms(sent_at or made_at), sent_at is not None)
+            for body, made_at, sent_at, key in rows
+            if key not in others
+        ]
+
+    def enter(self, scope: str, rule: str, body: Mapping[str, Any], told: Iterable[str], now: int) -> None:
+        """Write a message down, before it is sent for the first time; one that is known stays as it is."""
+        row = (body["id"], scope, rule, json.dumps(body), now)
+        with durable.transaction(self._db, "enter message"):
+            query = "INSERT OR IGNORE INTO messages (id, scope, rule, body, made_at) VALUES (?, ?, ?, ?, ?)"
+            self._db.execute(query, row)
+            rows = [(body["id"], each) for each in told]
+            self._db.executemany("INSERT OR IGNORE INTO told VALUES (?, ?)", rows)
+
+    def unsent(self, scopes: Iterable[str] | None = None) -> list[Unsent]:
+        """Messages without a receipt, the oldest first; of all scopes by default."""
+        wanted = None if scopes is None else set(scopes)
+        return [each for each in _unsent(self._db) if wanted is None or each.scope in wanted]
+
+    def sent(self, message_id: str, now: int) -> None:
+        """Record the receiver's yes."""
+        with durable.transaction(self._db, "message sent"):
+            query = "UPDATE messages SET sent_at=?, tries=tries+1, error=NULL WHERE id=?"
+            self._db.execute(query, (now, message_id))
+
+    def failed(self, message: Unsent, error: str, now: int) -> None:
+        """Record a try that failed, and before when there is no other."""
+        wait = BACKOFF_SECONDS[min(message.tries, len(BACKOFF_SECONDS) - 1)]
+        with durable.transaction(self._db, "message failed"):
+            query = "UPDATE messages SET tries=tries+1, not_before=?, error=? WHERE id=?"
+            self._db.execute(query, (now + wait * 1000, error, message.id))
+
+    def forget_old(self, now: int) -> None:
+        """Remove what was told long ago."""
+        old = now - KEEP_MS
+        with durable.transaction(self._db, "forget messages"):
+            self._db.execute("DELETE FROM messages WHERE sent_at<?", (old,))
+            self._db.execute("DELETE FROM told WHERE message NOT IN (SELECT id FROM messages)")
+            query = "DELETE FROM notifications WHERE at<? AND id NOT IN (SELECT notification FROM told)"
+            self._db.execute(query, (old,))
+
+
+def not_sent(root: Path) -> list[Unsent]:
+    """The messages of a state root that no receiver has taken so far, the oldest first. Writes nothing."""
+    try:
+        found = read_any(book_of(root), _unsent)
+    except (sqlite3.Error, OSError):
+        return []  # there is no book: nothing was ever told
+    return [each for each in found if each.tries]
+
+
+def _unsent(db: sqlite3.Connection) -> list[Unsent]:
+    query = (
+        "SELECT body, id, scope, rule, made_at, tries, not_before, error FROM messages WHERE sent_at IS NULL "
+        "ORDER BY seq"
+    )
+    return [Unsent(json.loads(body), *rest) for body, *rest in db.execute(query)]
+
+
+def to_ms(at: dt.datetime) -> int:
+    """An instant in UTC epoch milliseconds."""
+    return round(at.timestamp() * 1000)
+
+
+def from_ms(at: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at / 1000, dt.UTC)
+
+
+def _plain(told: Notification) -> dict[str, Any]:
+    return {**told._asdict(), "at": told.at.isoformat()}
+
+
+def _read(body: str) -> Notification:
+    data = json.loads(body)
+    return Notification(**{**data, "at": dt.datetime.fromisoformat(data["at"])})

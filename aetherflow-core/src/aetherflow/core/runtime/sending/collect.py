@@ -1,0 +1,332 @@
+"""Takes what is to be told from the outboxes: of the states of runs, of the registry, and of ledgers.
+
+A row is entered into the book first, and marked as taken then; a kill in between takes it once more, under its id. Of a
+run that is a slot, only one of both is taken: what the run says, or else what the slot knows alone.
+"""
+
+import json
+import shlex
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.base.times import iso
+from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.kernel.state import outbox
+from aetherflow.core.kernel.state.history import PastRun, past_run
+from aetherflow.core.kernel.state.outbox import OutboxRow
+from aetherflow.core.kernel.state.reading import read, read_any
+from aetherflow.core.kernel.state.reasons import StateReason
+from aetherflow.core.kernel.state.refused import Refused, healer_of, open_tellings, tellings_taken
+from aetherflow.core.kernel.state.registry import known_flows
+from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.runtime.environment.project_file import find_project
+from aetherflow.core.runtime.resuming import Resumes, in_folder, words_again
+from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
+from aetherflow.core.runtime.sending.cause import cause
+from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot, SlotTransition
+
+T = TypeVar("T")
+BAD = frozenset({"failed", "unknown", "interrupted"})
+_RUNNING = "SELECT flow_id, run_id, state_path FROM runs WHERE status='RUNNING'"
+
+
+class ToldReason(ReasonCode):
+    """What is told where neither the run nor the slot says why."""
+
+    GONE = "gone", "its process ended without a word"
+    UNDECIDED = "undecided", "a step was interrupted; whether it had its effect has to be decided"
+    STOPPED = "stopped", "it was stopped"
+    UNSAID = "unsaid", "it did not end well"
+    RECOVERED = "recovered", "it is well again"
+
+
+class _RowOfRun(NamedTuple):
+    row: OutboxRow
+    run: PastRun
+
+
+def has_open(root: Path, ledgers: Ledgers) -> bool:
+    """Whether an outbox has anything that nobody has taken yet, or a run has ended without a word."""
+    if _registry(root, lambda db: bool(open_tellings(db))) or ledgers.has_open() or _gone(root):
+        return True
+    return any(_in_state(path, outbox.has_open) for path in _states(root))
+
+
+def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
+    """Take all that is to be told. What cannot be read now is taken another time."""
+    _write_down_gone(root, book, ledgers)
+    for path in _states(root):
+        _take_runs(root, path, book, ledgers)
+    _take_refused(root, book, ledgers)
+    _take_slots(book, ledgers)
+    _take_healed(root, book)
+
+
+def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
+    """The rows of one state file, but for those of runs that a scheduler is about to start again."""
+    found: list[_RowOfRun] = _in_state(path, lambda db: _rows(db, path)) or []
+    take, done = list[Taken](), list[str]()
+    for row, run in found:
+        slot = ledgers.slot_of(row.run_id)
+        if slot is not None and row.event in BAD:
+            if slot.goes_on(row.at):
+                continue
+            if slot.status == "SUCCESS":  # by another start of its scheduler: nobody needs to know
+                done.append(row.id)
+                continue
+        take.append(_of_run(root, row, run, slot))
+        done.append(row.id)
+    book.take(take)
+    if done:
+        with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(path)) as store:
+            outbox.mark_taken(store.connection, done)
+
+
+def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
+    rows = outbox.open_transitions(db)
+    runs = {(row.flow_id, row.run_id): past_run(db, path, row.flow_id, row.run_id) for row in rows}
+    return [_RowOfRun(row, run) for row in rows if (run := runs[row.flow_id, row.run_id]) is not None]
+
+
+def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Taken:
+    job, step, code = (row.detail.get(name) for name in ("job", "step", "code"))
+    message = row.detail.get("message") or run.error or str(said(_unsaid(row.event, run)))
+    command = None
+    if row.event in BAD:
+        with suppress(AetherflowError):
+            command = Resumes(root, here=Path("/")).command(run)
+    return Taken(
+        Notification(
+            id=row.id,
+            event=row.event,
+            cause=cause(row.event, code, job, step, message, run.run_id, run.slot),
+            at=from_ms(row.at),
+            flow=run.flow_id,
+            flow_file=run.flow_path,
+            run_id=run.run_id,
+            item=slot.item if slot is not None else None,
+            slot=run.slot,
+            job=job,
+            step=step,
+            code=code or run.reason_code,
+            message=message,
+            next=command,
+            owner=run.owner,
+            runbook_url=run.runbook,
+            log=str(run.log_path),
+            failures=row.detail.get("failures", 0),
+        ),
+        _real(run.config),
+        str(slot.document) if slot is not None else None,
+    )
+
+
+def _unsaid(event: str, run: PastRun) -> ToldReason:
+    if event == outbox.RECOVERED:
+        return ToldReason.RECOVERED
+    if run.reason_code == StateReason.GONE:
+        return ToldReason.GONE
+    return {"unknown": ToldReason.UNDECIDED, "interrupted": ToldReason.STOPPED}.get(event, ToldReason.UNSAID)
+
+
+# Runs whose process has ended without a word
+
+
+def _gone(root: Path) -> list[PastRun]:
+    running = _registry(root, lambda db: db.execute(_RUNNING).fetchall()) or []
+    found = []
+    for flow_id, run_id, path in running:
+        run = _in_state(Path(path), lambda db, key=(Path(path), flow_id, run_id): past_run(db, *key))  # type: ignore[misc]
+        if run is not None and run.reason_code == StateReason.GONE and run.trigger != "flow" and not _is_told(run):
+            found.append(run)
+    return found
+
+
+def _is_told(run: PastRun) -> bool:
+    query = "SELECT 1 FROM outbox WHERE flow_id=? AND run_id=? AND event='interrupted' AND at>=?"
+    values = (run.flow_id, run.run_id, run.heartbeat_at or run.started_at)
+    return bool(_in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
+
+
+def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> None:
+    for run in _gone(root):
+        slot, seen = ledgers.slot_of(run.run_id), run.heartbeat_at or run.started_at
+        if slot is not None and slot.goes_on(seen):
+            continue
+        with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(Path(run.state_path))) as store:
+            unit = Unit(store, run.flow_id, run.run_id)
+            unit.generation = run.generation
+            written = outbox.tell_gone(unit)
+            if written is not None and book.has_bad(run.run_id, seen):  # its slot was told to be killed
+                outbox.mark_taken(store.connection, [written])
+
+
+# Starts that were refused
+
+
+def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> None:
+    rows = _registry(root, open_tellings) or []
+    take, done = list[Taken](), list[str]()
+    for row_id, refused in rows:
+        slot = ledgers.slot_of(refused.run_id) if refused.run_id else None
+        if slot is not None and slot.goes_on(refused.last_at):
+            continue
+        done.append(row_id)
+        if slot is None or slot.status != "SUCCESS":
+            take.append(_of_refused(row_id, refused, slot))
+    book.take(take)
+    if done:
+        with suppress(sqlite3.Error, OSError, AetherflowError):
+            tellings_taken(root, done)
+
+
+def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
+    code = refused.error_code or refused.reason_code
+    following = json.loads(refused.following)[0] if refused.following else words_again(refused.command)
+    folder = Path(refused.working_dir) if refused.working_dir else None
+    return Taken(
+        Notification(
+            id=row_id,
+            event="refused",
+            cause=cause("refused", code, None, None, refused.reason, refused.run_id, refused.slot),
+            at=from_ms(refused.at),
+            flow=refused.flow_id,
+            flow_file=refused.flow_path,
+            run_id=refused.run_id,
+            item=slot.item if slot is not None else None,
+            slot=refused.slot,
+            job=None,
+            step=None,
+            code=code,
+            message=refused.reason,
+            next=in_folder(folder, following, Path("/")),
+            owner=refused.owner,
+            runbook_url=refused.runbook,
+            log=None,
+            failures=refused.times,
+        ),
+        _real(refused.config or _project_of(refused)),
+        str(slot.document) if slot is not None else None,
+        json.dumps([refused.id, refused.at]),
+    )
+
+
+def _real(path: Path | str | None) -> str | None:
+    return str(Path(path).resolve()) if path is not None else None
+
+
+def _project_of(refused: Refused) -> Path | None:
+    """The project file above the manifest, the flow, or where it was typed."""
+    for name in (refused.manifest, refused.flow_path):
+        if name is not None and Path(name).is_absolute():
+            return project_above(Path(name).parent)
+    return project_above(Path(refused.working_dir)) if refused.working_dir else None
+
+
+def project_above(folder: Path) -> Path | None:
+    """The project file of a folder, without links."""
+    found = find_project(folder)
+    return found.resolve() if found is not None else None
+
+
+def _take_healed(root: Path, book: Book) -> None:
+    """A start that was refused is well again when another one of it has ended well."""
+    for taken, number, at in book.open_refusals():
+        healer = _registry(root, lambda db, key=(number, at): healer_of(db, *key))  # type: ignore[misc]
+        if healer is None:
+            continue
+        flow_id, run_id, ended = healer
+        before = taken.notification
+        recovery = before._replace(
+            id=cause("recovered", before.id, None, None, run_id),
+            event=outbox.RECOVERED,
+            cause="",
+            at=from_ms(ended),
+            flow=flow_id,
+            run_id=run_id,
+            code=None,
+            message=str(said(ToldReason.RECOVERED)),
+            next=None,
+            failures=0,
+        )
+        book.healed(before.id, Taken(recovery, taken.project, taken.document))
+
+
+# Slots
+
+
+def _take_slots(book: Book, ledgers: Ledgers) -> None:
+    """What slots alone know: not what was taken of their runs."""
+    for ledger, rows in ledgers.open_rows().items():
+        source, take = ledgers.source(ledger), list[Taken]()
+        project = _real(project_above(source.document.parent))
+        for row in rows:
+            known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
+            known = known or (row.event == outbox.RECOVERED and book.has_event(row.run_id, row.event))
+            if not known:
+                take.append(_of_slot(source, project, row))
+        book.take(take)
+        if rows:
+            with suppress(sqlite3.Error, OSError, AetherflowError):
+                ledgers.taken(ledger, (row.id for row in rows))
+
+
+def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> Taken:
+    code, slot = row.detail.get("code"), iso(row.slot)
+    unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
+    message = row.detail.get("message") or str(said(unsaid))
+    told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
+    command = source.again.format(item=shlex.quote(row.item), slot=slot)
+    return Taken(
+        Notification(
+            id=row.id,
+            event=row.event,
+            cause=cause(row.event, code, None, None, told, row.run_id, slot),
+            at=from_ms(row.at),
+            flow=None,
+            flow_file=None,
+            run_id=row.run_id if row.event in BAD else None,
+            item=row.item,
+            slot=slot,
+            job=None,
+            step=None,
+            code=code,
+            message=message,
+            next=command if row.event in {*BAD, "missed"} else None,
+            owner=None,
+            runbook_url=None,
+            log=row.detail.get("log"),
+            failures=row.detail.get("failures", 0),
+        ),
+        project,
+        str(source.document),
+    )
+
+
+# Reading
+
+
+def _states(root: Path) -> list[Path]:
+    return sorted({Path(flow.state_path) for flow in known_flows(root)})
+
+
+def _in_state(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
+    """None for a state file that cannot be read, or is of an older version."""
+    try:
+        return read(path, query)
+    except AetherflowError:
+        return None
+
+
+def _registry(root: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
+    try:
+        return read_any(root / REGISTRY, query)
+    except (sqlite3.Error, OSError):
+        return None  # none, or one of 1.0

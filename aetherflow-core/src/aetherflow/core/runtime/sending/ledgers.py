@@ -1,0 +1,106 @@
+"""The outboxes of schedulers: what is to be told of slots, and whose slot a run is."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.outbox import mark_taken
+from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.records import now_ms
+
+SCHEMA = 3
+BUSY_SECONDS = 10.0
+HOLD_MS = 15 * 60_000
+"""A run whose slot is to be started again is not told yet; but at last, if its scheduler does not come back."""
+_OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
+GOES_ON = frozenset({"drained", "left"})
+"""Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
+_SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
+
+
+class LedgerSource(NamedTuple):
+    """Whose ledger it is."""
+
+    document: Path
+    again: str
+    """The command that starts a slot, with `{item}` and `{slot}`."""
+
+
+class SlotTransition(NamedTuple):
+    """A row that nobody has taken yet; times are UTC epoch milliseconds."""
+
+    id: str
+    item: str
+    slot: int
+    run_id: str
+    event: str
+    detail: dict[str, Any]
+    """code, message, log, failures, and started_at of its last start."""
+    at: int
+
+
+class Slot(NamedTuple):
+    """The slot that a run is for."""
+
+    document: Path
+    item: str
+    slot: int
+    status: str
+    not_before: int | None
+    reason_code: str | None
+
+    def goes_on(self, since: int) -> bool:
+        """Whether its scheduler starts it again, of a run that ended at `since`."""
+        under_way = self.status in ("WAITING", "RUNNING") or self.reason_code in GOES_ON
+        return under_way and now_ms() < max(since, self.not_before or 0) + HOLD_MS
+
+
+class Ledgers:
+    """The ledgers that are known to a sender; one that cannot be read says nothing."""
+
+    def __init__(self, sources: Mapping[Path, LedgerSource]) -> None:
+        self._sources = sources
+
+    def source(self, ledger: Path) -> LedgerSource:
+        """Whose ledger it is."""
+        return self._sources[ledger]
+
+    def open_rows(self) -> dict[Path, list[SlotTransition]]:
+        """What nobody has taken yet, by ledger."""
+        found = {}
+        for ledger in self._sources:
+            with suppress(sqlite3.Error, OSError):
+                found[ledger] = read_any(ledger, _open_rows)
+        return found
+
+    def has_open(self) -> bool:
+        """Whether there is anything that nobody has taken yet."""
+        return any(self.open_rows().values())
+
+    def slot_of(self, run_id: str) -> Slot | None:
+        """The slot of a run; None for a run that is not one of a scheduler."""
+        for ledger, source in self._sources.items():
+            with suppress(sqlite3.Error, OSError):
+                row = read_any(ledger, lambda db: db.execute(_SLOT, (run_id,)).fetchone())
+                if row is not None:
+                    return Slot(source.document, *row)
+        return None
+
+    def taken(self, ledger: Path, ids: Iterable[str]) -> None:
+        """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""
+        with closing(durable.connect(ledger, busy_seconds=BUSY_SECONDS)) as db:
+            mark_taken(db, ids)
+
+
+def _open_rows(db: sqlite3.Connection) -> list[SlotTransition]:
+    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+        return []  # its scheduler migrates it
+    found = db.execute(_OPEN).fetchall()
+    return [
+        SlotTransition(row_id, item, slot, run_id, event, json.loads(detail), at)
+        for row_id, item, slot, run_id, event, detail, at in found
+    ]

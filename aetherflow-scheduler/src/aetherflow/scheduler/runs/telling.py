@@ -1,0 +1,100 @@
+"""Lets be told what happened to slots: starts a sender of the core when there is something to tell."""
+
+import os
+import shlex
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.core.api import SpecError
+from aetherflow.scheduler.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from aetherflow.core.embedding import Errand
+    from aetherflow.scheduler.schedule.schedule import Schedule
+
+LOOK_SECONDS = 60.0
+"""Interval of the looks for what was held back, or could not be sent before."""
+WAIT_SECONDS = 30.0
+_OPEN = "SELECT max(seq) FROM outbox WHERE done_at IS NULL"
+
+
+class Tellings:
+    """Watches the outbox of a ledger. Without rules, rows are marked as taken: rules of tomorrow do not tell them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._since = time.time_ns() // 1_000_000
+        self._schedule: Schedule | None = None
+        self._rules = False
+        self._seen: int | None = None
+        self._next = 0.0
+        self._sender: int | None = None
+
+    def begin(self, schedule: "Schedule") -> None:
+        """Before the first run is started: its sender has to know that it is one of a slot."""
+        with suppress(SpecError):  # of a project file that is wrong for now
+            self._schedule, self._rules = schedule, has_rules(schedule)
+        if self._rules:
+            from aetherflow.core.embedding import note_ledger
+
+            with suppress(Exception):  # no slot depends on it
+                note_ledger(errand_of(schedule, self._since))
+
+    def look(self, schedule: "Schedule") -> None:
+        """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
+        newest: int | None = self._ledger.read(_OPEN)[0][0]
+        due = time.monotonic() >= self._next
+        if not due and newest in (None, self._seen):
+            return
+        if due or schedule is not self._schedule:
+            self.begin(schedule)
+        self._seen = newest
+        if due:
+            self._next = time.monotonic() + LOOK_SECONDS
+        if self._rules:
+            self._start(schedule, new=newest is not None)
+        elif due and newest is not None:
+            with self._ledger.transaction("nobody is told"):
+                self._ledger.db.execute("UPDATE outbox SET done_at=at WHERE done_at IS NULL")
+
+    def wait(self) -> None:
+        """Give the sender some time, where whoever started this process ends all that is left of it."""
+        if self._sender is not None:
+            from aetherflow.core.embedding import durable
+
+            durable.wait_detached(self._sender, WAIT_SECONDS)
+
+    def _start(self, schedule: "Schedule", *, new: bool) -> None:
+        from aetherflow.core.embedding import is_needed, start_sender
+
+        with suppress(Exception):  # no slot depends on it: whoever comes next sends it
+            errand = errand_of(schedule, self._since)
+            if new or is_needed(errand):
+                self._sender = start_sender(errand, os.environ)
+
+
+def errand_of(schedule: "Schedule", since: int) -> "Errand":
+    """What a sender is given for a schedule; its rules were read at `since`, in UTC epoch milliseconds."""
+    from aetherflow.core.embedding import Errand
+
+    root, folder = schedule.state_root, schedule.path.parent
+    again = f"aetherflow-scheduler run-item {shlex.quote(str(schedule.path))} {{item}} --slot {{slot}}"
+    return Errand(root, folder, None, since, schedule.path, schedule.state, again)
+
+
+def has_rules(schedule: "Schedule") -> bool:
+    """Whether anybody is to be told, by the document or by the project file of its folder."""
+    if schedule.spec.notify:
+        return True
+    from aetherflow.core.embedding import build_snapshot, find_project
+
+    named = os.environ.get("AETHERFLOW_CONFIG")
+    project = Path(named) if named else find_project(schedule.path.parent)
+    try:
+        if project is None or b"notify" not in project.read_bytes():  # most have none, and this is asked by every tick
+            return False
+    except OSError:
+        return False
+    return bool(build_snapshot(schedule.path.parent, ambient=dict(os.environ)).project.spec.notify)

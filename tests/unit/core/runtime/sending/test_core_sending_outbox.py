@@ -1,0 +1,261 @@
+"""Rows of transitions: written with them, taken once, and told by the rules that were there."""
+
+import json
+import os
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.durable import failpoint
+from aetherflow.core.kernel.state import outbox, sql
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.sending import book as books
+from aetherflow.core.runtime.sending.sender import DAY_MS, is_needed, send_all
+from telling import RULES, WELL
+
+if TYPE_CHECKING:
+    from telling import Telling
+
+
+def test_a_failure_is_told_with_what_a_person_needs(telling: "Telling") -> None:
+    telling.fails("the sea is rough", "--run-id", "r1")
+    assert telling.send() == ["failed the sea is rough"]
+    (told,) = telling.told()
+    assert (told.flow, told.run_id, told.job, told.step, told.failures) == ("f", "r1", "a", "s", 1)
+    assert told.code == "AF5001"
+    assert told.next is not None
+    assert "aetherflow resume r1" in told.next
+    assert told.log == str(telling.project.states / "f.sqlite.d/logs/f/r1.jsonl")
+    assert telling.outbox()[0][3], "taken"
+    assert telling.send() == []
+    assert not is_needed(telling.errands[-1])
+
+
+def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling") -> None:
+    telling.fails("row 7 is wrong", "--run-id", "r1")
+    assert telling.send() == ["failed row 7 is wrong"]
+    telling.fails("row 8 is wrong", "--run-id", "r2")
+    assert telling.send() == []
+    telling.fails("changed host key", "--run-id", "r2")
+    assert telling.send() == ["failed changed host key"]
+    telling.succeeds("--run-id", "r3")
+    assert telling.send() == ["recovered it is well again"]
+    telling.succeeds("--run-id", "r4")
+    assert telling.send() == []
+    assert [(run, event, detail.get("failures")) for run, event, detail, _ in telling.outbox()] == [
+        ("r1", "failed", 1),
+        ("r2", "failed", 2),
+        ("r2", "failed", 3),
+        ("r3", "recovered", None),
+    ]
+
+
+def test_the_row_is_in_the_transaction_of_the_end(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    telling.fails("first", "--run-id", "r1")
+    insert = sql.insert
+
+    def torn(*arguments: object, **named: object) -> None:
+        insert(*arguments, **named)  # type: ignore[arg-type]
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr("aetherflow.core.kernel.state.outbox.insert", torn)
+    telling.project.flow(WELL)
+    assert telling.project.cli("run", "flow.yaml", "-q", "--run-id", "r2").code == 4
+    assert len(telling.outbox()) == 1
+    assert telling.project.rows("SELECT status FROM runs WHERE run_id='r2'") == [("RUNNING",)]
+
+
+def test_runs_of_other_parameters_heal_nothing(telling: "Telling") -> None:
+    head = "version: 1\nflow: {id: f, params: {to: {type: string}}}\n"
+    fails = "jobs: [{id: a, steps: [{id: s, type: fail, inputs: {message: no}}]}]\n"
+    for number, (country, jobs) in enumerate([("fr", fails), ("de", WELL), ("fr", WELL)]):
+        telling.project.write(head + jobs)
+        telling.project.cli("run", "flow.yaml", "-q", "--run-id", f"r{number}", "--param", f"to={country}")
+    assert [(run, event) for run, event, *_ in telling.outbox()] == [("r0", "failed"), ("r2", "recovered")]
+
+
+def test_a_run_inside_is_told_with_the_one_around_it(telling: "Telling") -> None:
+    inner = telling.project.write(
+        "version: 1\nflow: {id: inner}\njobs: [{id: a, steps: [{id: s, type: fail, inputs: {message: x}}]}]\n",
+        "inner.yaml",
+    )
+    call = f"jobs: [{{id: a, steps: [{{id: call, type: run_flow, inputs: {{flow: {inner.name}}}}}]}}]\n"
+    telling.project.flow(call)
+    assert telling.project.cli("run", "flow.yaml", "-q", "--run-id", "r1").code == 1
+    telling.send()
+    assert [(told.flow, told.step) for told in telling.told()] == [("f", "call")]
+
+
+def test_what_was_before_the_rules_is_not_told(telling: "Telling") -> None:
+    project = telling.project
+    (project.folder / "aetherflow.yaml").unlink()
+    telling.fails("last month", "--run-id", "r1")
+    assert telling.errands == []
+    project.write(RULES, "aetherflow.yaml")
+    telling.fails("today", "--run-id", "r2")
+    assert telling.send() == ["failed today"]
+
+
+def test_a_rule_counts_for_what_happened_shortly_before_its_first_sender(telling: "Telling") -> None:
+    """A kill between the commit of a run and the start of its sender loses nothing."""
+    telling.fails("at night", "--run-id", "r1")
+    os.utime(telling.project.folder / "aetherflow.yaml", (time.time() - 3600,) * 2)
+    errand = Errand(telling.project.states, telling.project.folder)
+    send_all(errand, dict(os.environ))
+    assert [told.message for told in telling.told()] == ["at night"]
+    assert DAY_MS == 86_400_000
+
+
+def test_what_a_rule_could_not_send_is_sent_by_the_one_in_its_place(telling: "Telling") -> None:
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    assert telling.send() == []
+    assert telling.unsent == [(1, "[Errno 111] nobody there")]
+    telling.project.write(RULES.replace("receiver", "another"), "aetherflow.yaml")
+    telling.down = False
+    assert telling.send() == ["failed no"]
+    assert telling.unsent == []
+    telling.fails("no", "--run-id", "r2")
+    assert telling.send() == [], "the cause was told by the rule before"
+
+
+def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    clock = [time.time_ns() // 1_000_000]
+    monkeypatch.setattr("aetherflow.core.runtime.sending.sender.now_ms", lambda: clock[0])
+    waits = []
+    for _ in range(4):
+        telling.send()
+        ((not_before,),) = telling.book("SELECT not_before FROM messages")
+        waits.append((not_before - clock[0]) / 1000)
+    assert waits == list(books.BACKOFF_SECONDS[:4])
+    clock[0] += 61_000
+    assert is_needed(telling.errands[-1])
+    telling.down = False
+    assert telling.send() == ["failed no"]
+
+
+def test_status_says_what_could_not_be_sent(telling: "Telling") -> None:
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    telling.send()
+    shown = telling.project.cli("status")
+    assert shown.code == 1
+    assert "NOT SENT  1 message, the oldest of " in shown.out
+    assert "tried once: [Errno 111] nobody there\n  next: aetherflow status --notify" in shown.out
+    document = json.loads(telling.project.cli("status", "--json").out)
+    assert not document["ok"]
+    (told,) = document["not_sent"]
+    assert (told["tries"], told["error"]) == (1, "[Errno 111] nobody there")
+    telling.down = False
+    assert "NOT SENT" not in telling.project.cli("status", "--notify").out
+    assert [each.message for each in telling.told()] == ["no"]
+
+
+def test_a_refused_start_is_told_and_what_heals_it(telling: "Telling") -> None:
+    telling.project.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: no_such_type}]}]\n")
+    assert telling.project.cli("run", "flow.yaml", "--run-id", "r1").code == 2
+    (told,) = telling.send()
+    assert told.startswith("refused flow.yaml:3:")
+    assert telling.told()[0].flow == "f"
+    assert telling.project.cli("run", "flow.yaml", "--run-id", "r1").code == 2
+    assert telling.send() == [], "the same again"
+    telling.succeeds("--run-id", "r1")
+    assert telling.send() == ["recovered it is well again"]
+    assert telling.send() == []
+
+
+def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
+    telling.succeeds("--run-id", "r1")
+    state = telling.project.state
+    with closing(StateStore(state)) as store:
+        query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=?"
+        store.connection.execute(query, (time.time_ns() // 1_000_000,))
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
+    assert is_needed(telling.errands[-1])
+    assert telling.send() == ["interrupted its process ended without a word"]
+    assert telling.send() == []
+    assert not is_needed(telling.errands[-1])
+
+
+def test_a_run_that_went_on_meanwhile_is_not_gone(telling: "Telling") -> None:
+    telling.succeeds("--run-id", "r1")
+    with closing(StateStore(telling.project.state)) as store:
+        unit = Unit(store, "f", "r1")
+        unit.generation = 1
+        assert outbox.tell_gone(unit) is None, "it has ended"
+        store.connection.execute("UPDATE runs SET status='RUNNING', generation=2")
+        assert outbox.tell_gone(unit) is None, "another process has it"
+    assert telling.outbox() == []
+
+
+def test_started_and_succeeded_only_where_a_rule_asks(telling: "Telling") -> None:
+    telling.succeeds("--run-id", "r1")
+    assert telling.outbox() == []
+    rules = "version: 1\nnotify:\n  - command: [receiver]\n    events: [started, succeeded, failed]\n"
+    telling.project.write(rules, "aetherflow.yaml")
+    telling.succeeds("--run-id", "r2")
+    assert [(run, event) for run, event, *_ in telling.outbox()] == [("r2", "started"), ("r2", "succeeded")]
+    telling.send()
+    assert [told.event for told in telling.told()] == ["started", "succeeded"]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "commit take notifications",
+        "committed take notifications",
+        "commit outbox taken",
+        "committed outbox taken",
+        "commit enter message",
+        "committed enter message",
+        "send message",
+        "message accepted",
+        "commit message sent",
+        "committed message sent",
+    ],
+)
+def test_a_sender_that_ends_anywhere_loses_nothing(
+    telling: "Telling", monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """What comes twice after an end between the receiver's yes and the record has the same id."""
+    telling.fails("no", "--run-id", "r1")
+
+    def stop(name: str, stream: object, data: bytes) -> None:
+        if name == point:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(failpoint, "setting", "on")
+    monkeypatch.setattr(failpoint, "_act", stop)
+    with pytest.raises(KeyboardInterrupt):
+        telling.send()
+    monkeypatch.setattr(failpoint, "setting", "")
+    telling.send()
+    ids = [message.id for message in telling.got]
+    assert len(set(ids)) == 1
+    assert len(ids) == (2 if point in ("message accepted", "commit message sent") else 1)
+
+
+def test_pruned_runs_take_their_rows_along(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.succeeds("--run-id", "r2")
+    assert len(telling.outbox()) == 2
+    done = telling.project.cli("runs", "prune", "--keep-last", "1", "--yes")
+    assert done.code == 0, done
+    assert [run for run, *_ in telling.outbox()] == ["r2"]
+
+
+def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.project.state.rename(telling.project.state.with_suffix(".away"))
+    assert telling.send() == []
+    telling.project.state.with_suffix(".away").rename(telling.project.state)
+    assert telling.send() == ["failed no"]
+    assert durable.real_file(telling.project.state).exists()

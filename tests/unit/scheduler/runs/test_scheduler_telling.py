@@ -1,0 +1,142 @@
+"""What is to be told of slots: rows of the ledger's outbox, and the senders that are started for them."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core import embedding
+from aetherflow.core.runtime.sending import ledgers
+from aetherflow.core.runtime.sending.ledgers import HOLD_MS, Slot
+from aetherflow.scheduler.ledger.schema import _BAD
+from aetherflow.scheduler.reasons import GOES_ON, MEANT
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.notify.start import Errand
+    from scheduler_bench import Bench
+
+ONCE = {"id": "f", "cron": "1 12 * * *"}
+RULES = [{"command": ["receiver"]}]
+
+
+@pytest.fixture
+def errands(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "list[Errand]":
+    """The senders that were started."""
+    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(bench.folder / "state"))
+    found: list[Errand] = []
+
+    def start_sender(errand: "Errand", env: Mapping[str, str]) -> None:
+        del env
+        found.append(errand)
+
+    monkeypatch.setattr(embedding, "start_sender", start_sender, raising=False)
+    return found
+
+
+def outbox(bench: "Bench") -> list[tuple[str, str, Any]]:
+    """Item, event and failures in a row."""
+    rows = bench.rows("SELECT item, event, detail FROM outbox ORDER BY seq")
+    return [(item, event, json.loads(detail)["failures"]) for item, event, detail in rows]
+
+
+def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", errands: "list[Errand]") -> None:
+    retry = {"max_attempts": 2, "backoff_seconds": 1}
+    bench.schedule_of({**ONCE, "retry": retry}, notify=RULES)
+    bench.launcher.codes = {"f": [1, 1]}
+    bench.minutes(2)
+    assert bench.slots() == {"f 12:01": "FAILED"}
+    assert outbox(bench) == [("f", "failed", 1)]
+    assert [(each.document, each.ledger) for each in errands] == [(bench.file, bench.folder / "ledger.sqlite")]
+    assert errands[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
+
+
+def test_one_that_a_retry_has_helped_is_none(bench: "Bench", errands: "list[Errand]") -> None:
+    bench.schedule_of({**ONCE, "retry": {"max_attempts": 2}}, notify=RULES)
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(2)
+    assert bench.slots() == {"f 12:01": "SUCCESS"}
+    assert outbox(bench) == []
+    assert errands == []
+
+
+def test_failures_are_counted_until_the_recovery(bench: "Bench", errands: "list[Errand]") -> None:
+    bench.schedule_of({"id": "f", "cron": "* * * * *"}, {"id": "g", "cron": "* * * * *"}, notify=RULES)
+    bench.launcher.codes = {"f": [1, 1, 0, 1]}
+    bench.minutes(5.5)
+    assert outbox(bench) == [
+        ("f", "failed", 1),
+        ("f", "failed", 2),
+        ("f", "recovered", 0),
+        ("f", "failed", 1),
+        ("f", "recovered", 0),
+    ]
+    assert errands
+
+
+def test_missed_slots_are_rows_but_not_those_that_a_later_one_stands_for(bench: "Bench") -> None:
+    since = f"{bench.clock.now():%Y-%m-%dT}09:00:00Z"
+    hourly = {"cron": "0 * * * *", "since": since, "misfire_grace_time": 60}
+    bench.schedule_of({"id": "skips", **hourly, "misfire": "skip"}, {"id": "once", **hourly, "misfire": "last"})
+    bench.minutes(0.5)
+    assert {item for item, event, _ in outbox(bench) if event == "missed"} == {"skips"}
+    assert {item for item, *_ in outbox(bench)} == {"skips"}
+
+
+def test_a_late_slot_is_a_row_and_no_failure(bench: "Bench", errands: "list[Errand]") -> None:
+    bench.schedule_of({**ONCE, "late_after_seconds": 30}, notify=RULES)
+    bench.launcher.seconds = {"f": 90}
+    bench.minutes(4)
+    assert outbox(bench) == [("f", "late", 0), ("f", "recovered", 0)]
+    assert errands
+
+
+def test_what_a_scheduler_interrupts_and_resumes_is_none(bench: "Bench") -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.seconds = {"f": 90}
+    bench.minutes(1.2, drain_seconds=1)
+    assert bench.slots() == {"f 12:01": "INTERRUPTED"}
+    assert outbox(bench) == []
+
+
+def test_without_rules_nobody_is_told_not_even_by_those_of_tomorrow(bench: "Bench", errands: "list[Errand]") -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(2)
+    assert outbox(bench) == [("f", "failed", 1)]
+    bench.minutes(0.1)
+    assert bench.rows("SELECT count(*) FROM outbox WHERE done_at IS NULL") == [(0,)]
+    assert errands == []
+
+
+def test_a_project_file_that_is_wrong_stops_no_scheduler(bench: "Bench", errands: "list[Errand]") -> None:
+    bench.schedule_of(ONCE)
+    bench.launcher.codes = {"f": [1]}
+    made = bench.scheduler()
+    bench.write("version: 1\nnotify: 7\n", "aetherflow.yaml")
+    bench.clock.until = bench.clock.mono + 120
+    bench.clock.at_end = made.stop.stop
+    assert made.run() == 0
+    bench.clock.until = None
+    assert outbox(bench) == [("f", "failed", 1)]
+    assert errands == []
+
+
+def test_the_trigger_has_the_codes_of_the_reasons() -> None:
+    assert all(f"'{code}'" in _BAD for code in GOES_ON | MEANT)
+    assert ledgers.GOES_ON == GOES_ON
+
+
+def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.MonkeyPatch, bench: "Bench") -> None:
+    monkeypatch.setattr("aetherflow.core.runtime.sending.ledgers.now_ms", lambda: 1_000_000_000)
+    ended = 1_000_000_000 - HOLD_MS - 1
+
+    def slot(status: str, not_before: int | None = None, reason: str | None = None) -> Slot:
+        return Slot(bench.file, "f", 0, status, not_before, reason)
+
+    assert slot("WAITING").goes_on(ended + 2)
+    assert not slot("WAITING").goes_on(ended), "its scheduler does not come back"
+    assert slot("WAITING", 1_000_000_000).goes_on(ended), "it is to wait so long"
+    assert not slot("FAILED").goes_on(1_000_000_000)
+    assert slot("INTERRUPTED", reason="drained").goes_on(1_000_000_000)
+    assert not slot("INTERRUPTED", reason="stopped").goes_on(1_000_000_000)
