@@ -258,7 +258,7 @@ def test_a_flow_that_is_not_there_stops_validate_and_not_the_schedule(
         (USUAL + "timezone: ../../etc/passwd", "AF8003", "7:15", "is no IANA time zone", "use an IANA name"),
         (USUAL + "pool: dbb", "AF8008", "7:11", "no pool 'dbb'", "did you mean 'db'?"),
         (USUAL + "after: two", "AF8007", "7:12", "no item 'two'", "there are no other items"),
-        (USUAL + "after: one", "AF8007", "7:12", "a circle, one -> one", "take one `after:` out"),
+        (USUAL + "after: one", "AF8007", "7:12", "a circle, one (line 7) -> one", "take one `after:` out"),
         (USUAL + "since: yesterday", "AF8010", "7:12", "'yesterday' is no time", "write 2026-12-24"),
         (USUAL + "calendar: {}", "AF8010", "7:15", "leaves out no day", "add `business_days: true`"),
         (USUAL + "calendar: {holidays: [2026-13-01]}", "AF1804", "7:27", "'2026-13-01' is no date", "write each day"),

@@ -15,9 +15,9 @@ from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import truth_of
+from aetherflow.scheduler.schedule.calendars import cron_of
 from aetherflow.scheduler.schedule.slots import expected
 from aetherflow.scheduler.time.clock import from_ms, to_ms
-from aetherflow.scheduler.time.cron import Cron
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -77,7 +77,7 @@ def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
     for epoch in epochs:
         first = max(start, epoch.since, last + 1)
         until = end if epoch.until is None else min(end, epoch.until)
-        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        cron, zone = cron_of(epoch.definition), ZoneInfo(epoch.definition["timezone"])
         for at in cron.between(from_ms(first), from_ms(max(first, until)), zone):
             last = to_ms(at)
             yield last

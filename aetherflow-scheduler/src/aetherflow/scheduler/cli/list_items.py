@@ -32,12 +32,12 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     rows = [
         [
             each["id"],
-            each["cron"] or f"(that of {each['after']})",
+            each["cron"] or f"(that of {', '.join(item.after)})",
             each["timezone"],
             each["next_local"] or ("not enabled" if not each["enabled"] else "never"),
             show_path(each["bundle_manifest"] or each["flow"], schedule.path.parent),
         ]
-        for each in found
+        for each, item in zip(found, schedule.items, strict=True)
     ]
     typer.echo(table(["ITEM", "CRON", "ZONE", "NEXT", "RUNS"], rows) if rows else f"{schedule.path.name} has no items")
 
@@ -53,7 +53,7 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
     return {
         "id": item.id,
         "cron": item.spec.cron,
-        "after": item.after,
+        "after": item.spec.after,
         "timezone": item.zone.key,
         "enabled": item.spec.enabled,
         "pool": item.spec.pool,

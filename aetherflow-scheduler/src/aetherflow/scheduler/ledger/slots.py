@@ -198,6 +198,10 @@ class Slots:
         key = (pid, row.item, row.slot, row.attempts)
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
 
+    def note_late(self, row: SlotRow) -> bool:
+        """Record that a slot is late, which nothing else does; False if it no longer matches `row`."""
+        return self.update(row, late=1)
+
     def end(
         self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None, into: Mapping[str, Any]
     ) -> bool:

@@ -33,6 +33,8 @@ class Item:
     """The flow's path in the bundle; None for its entry flow."""
     since: dt.datetime | None
     """First instant from which slots are expected, in UTC; None: from when the item is first seen."""
+    deadline: Cron | None
+    """When a time of day comes, in the item's zone; None without `deadline`."""
     days: Days
     blackouts: tuple[Window, ...]
     line: int
@@ -43,9 +45,9 @@ class Item:
         return self.spec.id
 
     @property
-    def after(self) -> str | None:
-        """Id of the item whose slot must have ended in SUCCESS; None if there is none."""
-        return self.spec.after
+    def after(self) -> tuple[str, ...]:
+        """Ids of the items whose slots must have ended, as `after_status` says; none if it follows no other."""
+        return self.spec.follows
 
     @property
     def params(self) -> Mapping[str, Any]:

@@ -1,0 +1,133 @@
+"""Keys of items that exclude each other, or need one another: each mistake at its place, with its fix."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.scheduler.cli import main
+from aetherflow.scheduler.document.reading import load_schedule
+
+FLOW = """\
+version: 1
+flow: {id: load, params: {region: {type: string, default: eu}}}
+jobs: [{id: main, steps: [{id: a, type: check_items, inputs: {items: []}}]}]
+"""
+HEAD = "timezone: UTC\nitems:\n"
+BUSINESS = "calendar: {business_days: true"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(tmp_path / "state"))
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    return tmp_path
+
+
+def validated(text: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The errors of a document, by `validate --json`."""
+    Path("scheduler.yaml").write_text(text)
+    main(["validate", "scheduler.yaml", "--json"])
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["errors"]
+    return found
+
+
+def item(name: str, rest: str) -> str:
+    return f"  - {{id: {name}, {rest}}}\n"
+
+
+def flow(name: str, rest: str) -> str:
+    return item(name, f"flow: flow.yaml, {rest}")
+
+
+DAILY = 'cron: "0 2 * * *"'
+
+
+@pytest.mark.parametrize(
+    ("items", "af", "place", "message", "fix"),
+    [
+        (
+            flow("a", 'cron: "0 2 1 * *", ' + BUSINESS + ", nth: 3}"),
+            "AF8010",
+            3,
+            "'0 2 1 * *' names days",
+            '"0 2 * * *"',
+        ),
+        (flow("a", 'cron: "0 2 * 1,4 mon", ' + BUSINESS + ", nth: 3}"), "AF8010", 3, "names days", '"0 2 * 1,4 *"'),
+        (flow("a", f"{DAILY}, {BUSINESS}, nth: 3, roll: after}}"), "AF8010", 3, "no slot to move", "one of the two"),
+        (flow("a", f"{DAILY}, {BUSINESS}, nth: 24}}"), "AF8002", 3, "so many days", "write less, or last"),
+        (flow("a", f'cron: "0 2 * 2 *", {BUSINESS}, nth: [22, 23]}}'), "AF8002", 3, "so many days", "write less"),
+        (flow("a", f"{DAILY}, {BUSINESS}, nth: 0}}"), "AF1103", 3, "nth", ""),
+        (flow("a", f"{DAILY}, {BUSINESS}, nth: first}}"), "AF1103", 3, "nth", ""),
+        (flow("a", f"{DAILY}, {BUSINESS}, roll: forward}}"), "AF1103", 3, "'before', 'after' or 'nearest'", ""),
+        (
+            flow("a", f"{DAILY}, calendar: {{roll: after}}"),
+            "AF8010",
+            3,
+            "leaves out no day",
+            "add `business_days: true`",
+        ),
+        (
+            flow("a", DAILY) + flow("b", f"after: a, {BUSINESS}, roll: after}}"),
+            "AF8010",
+            4,
+            "`roll` chooses days for `cron`",
+            "remove `roll`",
+        ),
+        (flow("a", f'{DAILY}, deadline: "25:00"'), "AF8010", 3, "'25:00' is no time of day", 'write "06:00"'),
+        (flow("a", f"{DAILY}, deadline: noon"), "AF8010", 3, "'noon' is no time of day", 'write "06:00"'),
+        (flow("a", f'{DAILY}, deadline: "06:00", late_after_seconds: 9'), "AF8010", 3, "says too", "one of the two"),
+        (flow("a", DAILY) + flow("b", "after: [a, c]"), "AF8007", 4, "no item 'c'", "other items: a"),
+        (flow("a", DAILY) + flow("b", "after: []"), "AF1102", 4, "lacks the key 'cron'", "add `cron:"),
+        (
+            flow("a", DAILY) + flow("b", 'cron: "0 3 * * *"') + flow("c", "after: [a, b]"),
+            "AF8007",
+            5,
+            "the slots of 'a', 'b' are not the same",
+            "add `cron:`",
+        ),
+        (
+            flow("a", f"after: [b], {DAILY}") + flow("b", "after: [c, d]") + flow("c", "after: a") + flow("d", DAILY),
+            "AF8007",
+            3,
+            "a circle, a (line 3) -> b (line 4) -> c (line 5) -> a",
+            "take one `after:` out of it",
+        ),
+        (flow("a", f"{DAILY}, after_status: ended"), "AF1103", 3, "must be 'success' or 'any'", ""),
+    ],
+)
+def test_a_mistake_is_told_at_its_line(
+    items: str, af: str, place: int, message: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = validated(HEAD + items, capsys)
+    assert {(each["af"], each["line"]) for each in found} == {(af, place)}
+    assert message in found[0]["msg"]
+    assert fix in found[0]["fix"]
+
+
+def test_a_time_of_day_needs_no_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    """YAML 1.1 reads 6:00 as 360."""
+    assert validated(HEAD + flow("a", f"{DAILY}, deadline: 6:00"), capsys) == []
+    assert load_schedule("scheduler.yaml").items[0].spec.deadline == "6:00"
+
+
+def test_items_that_follow_several_with_the_same_slots_need_no_cron(capsys: pytest.CaptureFixture[str]) -> None:
+    zone = "timezone: Asia/Tokyo"
+    items = flow("a", f"{DAILY}, {zone}") + flow("b", f'cron: "00 02 * * *", {zone}') + flow("c", "after: a")
+    assert validated(HEAD + items + flow("d", "after: [c, b, c]"), capsys) == []
+    last = load_schedule("scheduler.yaml").items[-1]
+    assert (last.after, last.cron.normal, last.zone.key) == (("c", "b"), "0 2 * * *", "Asia/Tokyo")
+
+
+def test_two_circles_are_two_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [(f"a{n}", f"b{n}") for n in range(2)]
+    items = "".join(flow(one, f"{DAILY}, after: {two}") + flow(two, f"after: [{one}]") for one, two in pairs)
+    assert [each["line"] for each in validated(HEAD + items, capsys)] == [3, 5]
+
+
+def test_a_long_chain_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    items = flow("i0", DAILY) + "".join(flow(f"i{n}", f"after: i{n - 1}") for n in range(1, 1200))
+    Path("scheduler.yaml").write_text(HEAD + items)
+    assert load_schedule("scheduler.yaml").items[-1].cron.normal == "0 2 * * *"
