@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.base.times import iso as iso
+    from aetherflow.core.builtins.commands.wrapped import check_wrapped as check_wrapped
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.resuming import Resumes as Resumes
+    from aetherflow.core.runtime.resuming import stands_in_no_file as stands_in_no_file
+    from aetherflow.core.runtime.resuming import wrapped_path as wrapped_path
     from aetherflow.core.runtime.run_record import Healed as Healed
     from aetherflow.core.runtime.run_record import Place as Place
     from aetherflow.core.runtime.run_record import RunRecords as RunRecords
@@ -81,6 +84,7 @@ _HOMES = {
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
+    "builtins.commands.wrapped": "check_wrapped",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
     "console.commands": "LazyGroup",
@@ -106,7 +110,7 @@ _HOMES = {
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.environment.trust": "findings",
     "runtime.opening.calendars": "FIX read_calendar",
-    "runtime.resuming": "Resumes",
+    "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",
 }

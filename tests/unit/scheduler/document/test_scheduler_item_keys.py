@@ -1,13 +1,18 @@
 """Keys of items that exclude each other, or need one another: each mistake at its place, with its fix."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from aetherflow.core.base import owners
+from aetherflow.core.runtime.environment import administrator
 from aetherflow.scheduler.cli import main
 from aetherflow.scheduler.document.reading import load_schedule
+from aetherflow.scheduler.runs.run_requests import request_for
 
 FLOW = """\
 version: 1
@@ -95,6 +100,24 @@ DAILY = 'cron: "0 2 * * *"'
             "a circle, a (line 3) -> b (line 4) -> c (line 5) -> a",
             "take one `after:` out of it",
         ),
+        (item("a", f"{DAILY}, command: []"), "AF8014", 3, "names no program", "write the program"),
+        (item("a", f'{DAILY}, command: ""'), "AF8014", 3, "names no program", "write the program"),
+        (flow("a", f"{DAILY}, command: [make, x]"), "AF8014", 3, "`flow` belongs to a flow", "keep one of the two"),
+        (item("a", f"{DAILY}, command: make, params: {{x: 1}}"), "AF8014", 3, "`params` belongs", "keep one"),
+        (item("a", f"{DAILY}, command: make, job: main"), "AF8014", 3, "`job` belongs to a flow", "keep one"),
+        (item("a", f"{DAILY}, command: pg_dump -f 'a b' 7"), "AF8014", 3, "with blanks", '[pg_dump, -f, "a b", "7"]'),
+        (item("a", f"{DAILY}, command: make > out.txt"), "AF8014", 3, "with blanks", '[sh, -c, "make > out.txt"]'),
+        (item("2.a", f"{DAILY}, command: make"), "AF8014", 3, "cannot be the id of a command", "a letter first"),
+        (item("a", f"{DAILY}, command: ./make.sh"), "AF8006", 3, "no such program: ", "it is relative to"),
+        (flow("a", f"{DAILY}, lock: k"), "AF8014", 3, "`lock` belongs to `command`", "`flow.locks`"),
+        (item("a", DAILY), "AF1102", 3, "neither a flow nor a bundle nor a command", "or `command:`"),
+        (
+            flow("a", DAILY) + item("load", f"{DAILY}, command: make"),
+            "AF8005",
+            4,
+            "has the flow id 'load' too",
+            "rename the item",
+        ),
         (flow("a", f"{DAILY}, after_status: ended"), "AF1103", 3, "must be 'success' or 'any'", ""),
     ],
 )
@@ -119,6 +142,59 @@ def test_items_that_follow_several_with_the_same_slots_need_no_cron(capsys: pyte
     assert validated(HEAD + items + flow("d", "after: [c, b, c]"), capsys) == []
     last = load_schedule("scheduler.yaml").items[-1]
     assert (last.after, last.cron.normal, last.zone.key) == (("c", "b"), "0 2 * * *", "Asia/Tokyo")
+
+
+def test_a_command_is_text_and_takes_of_defaults_what_concerns_it(capsys: pytest.CaptureFixture[str]) -> None:
+    defaults = "defaults: {bundle_manifest: gone.yaml, params: {region: eu}, timeout_seconds: 60, job: main}\n"
+    text = f"timezone: UTC\n{defaults}items:\n" + item(
+        "a", f'{DAILY}, command: [sleep, 007, yes, "{{{{x}}}}"], lock: k'
+    )
+    assert validated(text + item("b", f"{DAILY}, command: /usr/bin/env"), capsys) == []
+    one, two = load_schedule("scheduler.yaml").items
+    assert one.command is not None
+    assert two.command is not None
+    assert (one.command.words, two.command.words) == (("sleep", "007", "yes", "{{x}}"), ("/usr/bin/env",))
+    assert (one.command.folder, one.flow, one.manifest, one.spec.timeout_seconds) == (Path.cwd(), None, None, 60)
+
+
+@pytest.mark.parametrize("lock", [None, "-k"])
+def test_a_command_is_wrapped_under_the_name_of_its_item(lock: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "" if lock is None else f", lock: {lock}"
+    validated(HEAD + item("a", f"{DAILY}, command: [echo, --json, a b]{more}"), capsys)
+    (found,) = load_schedule("scheduler.yaml").items
+    row = Mock(item="a", run_id="a-1", slot=0, trigger="scheduler", params={})
+    request = request_for(found, row, Path("/srv"), Path("/log"))
+    assert request.arguments == (
+        *("wrap", "--id", "a", "--run-id", "a-1", "--slot", "1970-01-01T00:00:00Z", "--if-busy", "wait", "--json"),
+        *("--trigger", "scheduler", "--no-lock" if lock is None else "--lock=-k", "--", "echo", "--json", "a b"),
+    )
+
+
+def test_what_a_policy_denies_is_told_before_a_slot_comes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validated(HEAD + item("a", f"{DAILY}, command: make"), capsys) == []
+    (folder / "policy.yaml").write_text('steps: {deny: ["external.*"]}\n')
+    monkeypatch.setattr(administrator, "POLICY_FILE", str(folder / "policy.yaml"))
+    monkeypatch.setattr(owners, "ROOT", os.geteuid())
+    (found,) = validated(HEAD + item("a", f"{DAILY}, command: make"), capsys)
+    assert found["line"] == 3
+    assert "the command cannot run: " in found["msg"]
+    assert "external.process" in found["msg"]
+
+
+def test_the_list_shows_commands_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    words = '[sh, -c, "echo a\\nb", --password=hush, API_TOKEN=hush, --level=3, "' + "x" * 80 + '"]'
+    validated(HEAD + item("a", f"{DAILY}, command: {words}"), capsys)
+    assert main(["list", "scheduler.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "sh -c 'echo a b' '--password=***' 'API_TOKEN=***' --lev" in out
+    assert "hush" not in out
+    assert "xx" not in out
+    main(["list", "scheduler.yaml", "--json"])
+    assert json.loads(capsys.readouterr().out)["items"][0]["command"][3:6] == [
+        *("--password=***", "API_TOKEN=***", "--level=3")
+    ]
 
 
 def test_two_circles_are_two_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

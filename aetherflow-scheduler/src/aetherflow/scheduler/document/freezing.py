@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 from aetherflow.core.embedding import DocPath, Document, Problems, did_you_mean, format_path
 from aetherflow.scheduler.document.chains import Chains
+from aetherflow.scheduler.document.commands import command_problem
 from aetherflow.scheduler.document.days import read_blackout, read_days
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
 from aetherflow.scheduler.errors import CronError
 from aetherflow.scheduler.schedule.calendars import Days, never
-from aetherflow.scheduler.schedule.schedule import Item
+from aetherflow.scheduler.schedule.schedule import Item, ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 from aetherflow.scheduler.time.cron import EITHER_DAY, Cron
 from aetherflow.scheduler.time.parsing import read_begin, read_time, read_zone
@@ -33,6 +34,7 @@ class ItemTarget(NamedTuple):
     spec: SchedulerItemSpec
     flow: Path | None
     manifest: Path | None
+    command: ItemCommand | None
 
 
 class Freezer:
@@ -173,6 +175,13 @@ class Freezer:
             self.found.add("AF8002", message, (*self.at(index, "calendar"), "nth"), "calendar", "write less, or last")
         return applied
 
+    def _command(self, item: SchedulerItemSpec, index: int) -> ItemCommand | None:
+        if problem := command_problem(item, self.bound[index], self.found.document.data["items"][index]):
+            key, message, fix = problem
+            self.found.add("AF8014", message, ("items", index, key), "command", fix)
+            return None
+        return ItemCommand(tuple(item.command), self.paths.folder) if item.command else None
+
     def _deadline(self, item: SchedulerItemSpec, index: int) -> Cron | None:
         if item.deadline is None:
             return None
@@ -207,8 +216,9 @@ class Freezer:
             for number, each in enumerate(item.blackouts)
             if (window := read_blackout(each, (*self.at(index, "blackouts"), number), zone, self.found)) is not None
         )
+        command = self._command(item, index)
         flow, manifest, inside = self.paths.of_item(item, path, self.at(index, "bundle_manifest"))
-        self.named.append(ItemTarget(index, item, flow, manifest))
+        self.named.append(ItemTarget(index, item, flow, manifest, command))
         if cron is None:
             return None
         return Item(
@@ -218,6 +228,7 @@ class Freezer:
             flow=flow,
             manifest=manifest,
             bundle_flow=inside,
+            command=command,
             since=since,
             deadline=deadline,
             days=days,

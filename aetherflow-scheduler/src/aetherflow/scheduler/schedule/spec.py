@@ -114,7 +114,7 @@ class ItemOptions(SchedulerModel):
 
 
 class SchedulerItemSpec(ItemOptions):
-    """One item: a flow, and when it starts."""
+    """One item: a flow or a command, and when it starts."""
 
     id: str = Field(description="Identity of the item, unique in the file")
     cron: str | None = Field(
@@ -124,6 +124,14 @@ class SchedulerItemSpec(ItemOptions):
         None,
         validation_alias=AliasChoices("flow_yaml", "flow"),
         description="The flow, relative to this file; with a manifest a path in the bundle, omitted its entry flow",
+    )
+    command: Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)] = Field(
+        [],
+        description="In place of a flow: a program and its arguments, run in the folder of this file as by "
+        "`aetherflow wrap`, without a shell",
+    )
+    lock: str | None = Field(
+        None, min_length=1, description="Lock that a `command` holds while it runs, as with_lock does"
     )
     after: str | list[str] | None = Field(
         None,

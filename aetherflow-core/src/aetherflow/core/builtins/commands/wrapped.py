@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.base.problems import Problems
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 from aetherflow.core.runtime.opening.prepare import ID
+from aetherflow.core.runtime.resuming import wrapped_path
 
-TRIGGER = "wrap"
+if TYPE_CHECKING:
+    from aetherflow.core.checks.kinds import Environment
+
 JOB, STEP = "wrap", "command"
+SLOT_VARIABLE = "AETHERFLOW_SLOT"
 
 
 def wrapped_document(
@@ -21,8 +26,11 @@ def wrapped_document(
     timeout_seconds: float | None = None,
     locked: bool = False,
     wait_seconds: float = 0,
+    slotted: bool = False,
 ) -> Document:
     """A flow with one step `external.process` that runs a command in `folder`; with `locked` under the flow's lock.
+
+    With `slotted` the command gets the slot of the run as AETHERFLOW_SLOT.
 
     Raises UsageError for an invalid id, a missing command and arguments that are not UTF-8.
     """
@@ -38,10 +46,27 @@ def wrapped_document(
     inputs: dict[str, Any] = {"command": [RawString(word) for word in command], "cwd": RawString(str(folder))}
     if timeout_seconds is not None:
         inputs["timeout_seconds"] = timeout_seconds
+    if slotted:
+        inputs["env"] = {SLOT_VARIABLE: "{{run.slot}}"}
     step = {"id": STEP, "type": "external.process", "inputs": inputs}
     flow: dict[str, Any] = {"id": flow_id}
     if locked:
         flow["locks"] = {"scope": "flow", "wait_seconds": wait_seconds}
     data: Mapping[str, Any] = {"version": 1, "flow": flow, "jobs": [{"id": JOB, "steps": [step]}]}
-    name = str(folder / f"wrap {flow_id}")
+    name = str(wrapped_path(folder, flow_id))
     return Document(name, data, SourceMap(name), repr(data))
+
+
+def check_wrapped(flow_id: str, command: Sequence[str], folder: Path, environment: "Environment") -> Problems:
+    """What stands in the way of a command in a folder: its environment, and the policy of the machine.
+
+    Raises UsageError as `wrapped_document` does.
+    """
+    from aetherflow.core.checks.report import check_flow_document
+
+    document = wrapped_document(flow_id, command, folder)
+    snapshot, broken = environment.of(Path(document.file))
+    problems = Problems()
+    problems.extend(broken)
+    check_flow_document(document, snapshot, problems)
+    return problems
