@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.scheduler.audit.audit import audit
 from aetherflow.scheduler.audit.needs import needs_of
 from aetherflow.scheduler.audit.status import status_of
 from aetherflow.scheduler.cli import main
@@ -40,10 +41,13 @@ def test_the_ledger_and_status_say_what_it_waits_for(bench: "Bench") -> None:
         with bench.ledger() as ledger:
             (row,) = next(each.active for each in status_of(bench.load(), ledger).items if each.item.id == "c")
             told.append(f"{row.status}, {row.reason}")
+            found = audit(bench.load(), ledger, None, bench.clock.now(), led=True)
+        told.extend(row.reason for row in found.waiting)
 
     bench.clock.at(dt.timedelta(seconds=50), look)
     bench.minutes(1.5)
-    assert told == ["after a: FAILED, b: RUNNING", "WAITING, after a: FAILED, b: RUNNING"]
+    why = "after a: FAILED, b: RUNNING"
+    assert told == [why, f"WAITING, {why}", why]
 
 
 @pytest.mark.parametrize(
