@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.base.times import iso as iso
-    from aetherflow.core.builtins.commands.wrapped import check_wrapped as check_wrapped
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.wrapped import check_wrapped as check_wrapped
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -84,7 +84,7 @@ _HOMES = {
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
-    "builtins.commands.wrapped": "check_wrapped",
+    "checks.wrapped": "check_wrapped",
     "checks.kinds": "Environment check_document",
     "checks.checked": "Checked",
     "console.commands": "LazyGroup",

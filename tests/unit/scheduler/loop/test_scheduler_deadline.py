@@ -74,10 +74,9 @@ def test_it_is_the_first_minute_after_the_slot_that_shows_the_time(name: str, mi
     while True:
         at += dt.timedelta(minutes=1)
         local = at.astimezone(zone).replace(tzinfo=None)
-        shown = local.hour * 60 + local.minute
-        jumped = before.hour * 60 + before.minute < minute < shown and local - before > dt.timedelta(minutes=1)
+        wanted = dt.datetime.combine(local.date(), dt.time(*divmod(minute, 60)))
         again = at.astimezone(zone).fold == 1  # of a time that comes twice the first one counts
-        if (shown == minute and not again) or jumped:
+        if before < wanted <= local and not again:
             break
         before = local
     assert from_ms(found[0]) == at

@@ -9,7 +9,7 @@ from aetherflow.scheduler.cli.arguments import JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.embedding import Reason
-    from aetherflow.scheduler.schedule.differences import Change, ItemChanges
+    from aetherflow.scheduler.schedule.differences import ItemChanges, SlotChange
     from aetherflow.scheduler.schedule.slots import Slot
 
 SHOWN = 10
@@ -89,13 +89,13 @@ def _text(found: "list[ItemChanges]", items: int) -> str:
     return "\n".join([*lines, f"slots of {len(found)} item{'s' * (len(found) != 1)} change: {_counts(every)}"])
 
 
-def _counts(changes: "list[Change]") -> str:
+def _counts(changes: "list[SlotChange]") -> str:
     counts = Counter[str](change.kind for change in changes)
     words = {"moves": ("moves", "move"), "appears": ("appears", "appear"), "vanishes": ("vanishes", "vanish")}
     return ", ".join(f"{counts[kind]} {forms[counts[kind] > 1]}" for kind, forms in words.items() if counts[kind])
 
 
-def _line(change: "Change") -> str:
+def _line(change: "SlotChange") -> str:
     from aetherflow.scheduler.cli.shown import local_text
 
     slots = [local_text(slot.local) for slot in (change.before, change.after) if slot is not None]

@@ -21,7 +21,7 @@ WEEK = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SlotChange:
     """One slot that runs in one version only, or that has moved."""
 
     before: Slot | None
@@ -53,7 +53,7 @@ class ItemChanges:
     item: str
     known: Literal["both", "old", "new"]
     """In which version the document has the item."""
-    changes: list[Change]
+    changes: list[SlotChange]
 
 
 def differences(old: "Schedule", new: "Schedule", start: dt.datetime, end: dt.datetime) -> list[ItemChanges]:
@@ -96,15 +96,15 @@ def _slots_of(
     return found, most - len(found)
 
 
-def _changes(was: Mapping[Slot, Reason | None], now: Mapping[Slot, Reason | None]) -> list[Change]:
+def _changes(was: Mapping[Slot, Reason | None], now: Mapping[Slot, Reason | None]) -> list[SlotChange]:
     skipped_before, skipped_now = _skipped(was), _skipped(now)
     ran, runs = ({slot.at for slot, why in each.items() if why is None} for each in (was, now))
     gone = [slot for slot, why in was.items() if why is None and slot.at not in runs]
     fresh = [slot for slot, why in now.items() if why is None and slot.at not in ran]
     moved = dict(_moved(gone, fresh))
     targets = {slot.at for slot in moved.values()}
-    changes = [Change(slot, moved.get(slot), None if slot in moved else skipped_now.get(slot.at)) for slot in gone]
-    changes += [Change(None, slot, skipped_before.get(slot.at)) for slot in fresh if slot.at not in targets]
+    changes = [SlotChange(slot, moved.get(slot), None if slot in moved else skipped_now.get(slot.at)) for slot in gone]
+    changes += [SlotChange(None, slot, skipped_before.get(slot.at)) for slot in fresh if slot.at not in targets]
     return sorted(changes, key=lambda change: change.at)
 
 

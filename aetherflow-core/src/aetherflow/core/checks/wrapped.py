@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.problems import Problems
+from aetherflow.core.checks.report import check_flow_document
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 from aetherflow.core.runtime.opening.prepare import ID
@@ -62,8 +63,6 @@ def check_wrapped(flow_id: str, command: Sequence[str], folder: Path, environmen
 
     Raises UsageError as `wrapped_document` does.
     """
-    from aetherflow.core.checks.report import check_flow_document
-
     document = wrapped_document(flow_id, command, folder)
     snapshot, broken = environment.of(Path(document.file))
     problems = Problems()
