@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
-    from aetherflow.core.checks.wrapped import check_wrapped as check_wrapped
+    from aetherflow.core.checks.kinds import check_in_memory as check_in_memory
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
+    from aetherflow.core.kernel.yaml.loader import RawString as RawString
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
@@ -84,8 +85,7 @@ _HOMES = {
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
-    "checks.wrapped": "check_wrapped",
-    "checks.kinds": "Environment check_document",
+    "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
@@ -102,7 +102,7 @@ _HOMES = {
     "kernel.state.acts": "Act",
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
-    "kernel.yaml.loader": "Document",
+    "kernel.yaml.loader": "Document RawString",
     "runtime.environment.administrator": "administrator",
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",

@@ -9,10 +9,14 @@ from unittest.mock import Mock
 import pytest
 
 from aetherflow.core.base import owners
+from aetherflow.core.builtins.commands.wrapped import wrapped_document
+from aetherflow.core.embedding import wrapped_path
 from aetherflow.core.runtime.environment import administrator
 from aetherflow.scheduler.cli import main
+from aetherflow.scheduler.document.commands import as_flow
 from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.runs.run_requests import request_for
+from aetherflow.scheduler.schedule.schedule import ItemCommand
 
 FLOW = """\
 version: 1
@@ -181,6 +185,12 @@ def test_what_a_policy_denies_is_told_before_a_slot_comes(
     assert found["line"] == 3
     assert "the command cannot run: " in found["msg"]
     assert "external.process" in found["msg"]
+
+
+def test_what_is_checked_is_what_wrap_runs(folder: Path) -> None:
+    words = ("sh", "-c", "echo {{x}}")
+    assert as_flow("a", ItemCommand(words, folder)) == wrapped_document("a", words, folder).data
+    assert wrapped_path(folder, "a") == Path(wrapped_document("a", words, folder).file)
 
 
 def test_the_list_shows_commands_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:

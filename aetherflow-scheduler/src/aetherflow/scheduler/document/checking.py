@@ -13,11 +13,13 @@ from aetherflow.core.embedding import (
     Environment,
     ParamError,
     check_document,
-    check_wrapped,
+    check_in_memory,
     did_you_mean,
     format_path,
     settle_params,
+    wrapped_path,
 )
+from aetherflow.scheduler.document.commands import as_flow
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.freezing import ItemTarget
 from aetherflow.scheduler.document.paths import exists
@@ -107,7 +109,8 @@ class _Flows:
             message = f"{format_path(at)}: no such program: {program}"
             fix = f"correct the path; it is relative to {command.folder}"
             self.found.add("AF8006", message, at, "no_program", fix)
-        for error in check_wrapped(name, command.words, command.folder, self.environment).errors:
+        file = wrapped_path(command.folder, name)
+        for error in check_in_memory(as_flow(name, command), file, self.environment).problems.errors:
             told = f"{format_path(at)}: the command cannot run: {error.message}"
             self.found.add(error.af, told, at, "refused_command", error.fix)
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from aetherflow.scheduler.schedule.schedule import ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 _OF_FLOWS = ("flow_yaml", "flow", "flow_job", "job", "bundle_manifest", "allow_stale_bundle", "params")
@@ -34,6 +35,15 @@ def command_problem(
         fix = "letters, digits, '_' and '-', a letter first"
         return "id", f"{item.id!r} cannot be the id of a command, whose history has the same name", fix
     return None
+
+
+def as_flow(name: str, command: ItemCommand) -> dict[str, Any]:
+    """The flow as which `aetherflow wrap` runs a command, for its checks."""
+    from aetherflow.core.embedding import RawString
+
+    inputs = {"command": [RawString(word) for word in command.words], "cwd": RawString(str(command.folder))}
+    step = {"id": "command", "type": "external.process", "inputs": inputs}
+    return {"version": 1, "flow": {"id": name}, "jobs": [{"id": "wrap", "steps": [step]}]}
 
 
 def _as_list(text: str) -> str:

@@ -127,8 +127,7 @@ class SchedulerItemSpec(ItemOptions):
     )
     command: Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)] = Field(
         [],
-        description="In place of a flow: a program and its arguments, run in the folder of this file as by "
-        "`aetherflow wrap`, without a shell",
+        description="In place of a flow: a program and its arguments, run in the folder of this file, without a shell",
     )
     lock: str | None = Field(
         None, min_length=1, description="Lock that a `command` holds while it runs, as with_lock does"

@@ -62,8 +62,8 @@ def wrap(
     Example, in a crontab: aetherflow wrap --id backup --timeout 3600 --if-busy skip -q -- pg_dump -f /backup/db.sql db
     """
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.builtins.commands.wrapped import wrapped_document
     from aetherflow.core.checks.prepare import prepare_document
-    from aetherflow.core.checks.wrapped import wrapped_document
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute, noted
     from aetherflow.core.cli.flow_source import FlowSource

@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.base.problems import Problems
-from aetherflow.core.checks.report import check_flow_document
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 from aetherflow.core.runtime.opening.prepare import ID
 from aetherflow.core.runtime.resuming import wrapped_path
-
-if TYPE_CHECKING:
-    from aetherflow.core.checks.kinds import Environment
 
 JOB, STEP = "wrap", "command"
 SLOT_VARIABLE = "AETHERFLOW_SLOT"
@@ -56,16 +51,3 @@ def wrapped_document(
     data: Mapping[str, Any] = {"version": 1, "flow": flow, "jobs": [{"id": JOB, "steps": [step]}]}
     name = str(wrapped_path(folder, flow_id))
     return Document(name, data, SourceMap(name), repr(data))
-
-
-def check_wrapped(flow_id: str, command: Sequence[str], folder: Path, environment: "Environment") -> Problems:
-    """What stands in the way of a command in a folder: its environment, and the policy of the machine.
-
-    Raises UsageError as `wrapped_document` does.
-    """
-    document = wrapped_document(flow_id, command, folder)
-    snapshot, broken = environment.of(Path(document.file))
-    problems = Problems()
-    problems.extend(broken)
-    check_flow_document(document, snapshot, problems)
-    return problems
