@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from aetherflow.core.embedding import DocPath, Document, Problems, did_you_mean, format_path
 from aetherflow.scheduler.document.chains import Chains
-from aetherflow.scheduler.document.commands import command_problem
 from aetherflow.scheduler.document.days import read_blackout, read_days
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
@@ -176,6 +175,10 @@ class Freezer:
         return applied
 
     def _command(self, item: SchedulerItemSpec, index: int) -> ItemCommand | None:
+        if "command" not in item.model_fields_set and item.lock is None:
+            return None
+        from aetherflow.scheduler.document.commands import command_problem  # many documents have none
+
         if problem := command_problem(item, self.bound[index], self.found.document.data["items"][index]):
             key, message, fix = problem
             self.found.add("AF8014", message, ("items", index, key), "command", fix)
