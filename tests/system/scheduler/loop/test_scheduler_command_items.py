@@ -1,11 +1,15 @@
 """Items that run a command: real processes of it, with history, slot, lock, limit, and a scheduler that is killed."""
 
 import json
+import shlex
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import warm
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -58,6 +62,23 @@ def test_a_command_that_fails_goes_on_under_its_slot(bench: "Bench") -> None:
     assert "ended before with SUCCESS" in bench.command(*again.split())
     bench.command("run-item", "scheduler.yaml", "env", *SLOT)
     bench.command("status", "scheduler.yaml")
+
+
+def test_what_a_person_types_for_its_run_heals_the_slot(bench: "Bench") -> None:
+    """Also where the ledger does not know where the run is recorded: its process was killed before it said so."""
+    document(bench, {"id": "job", "command": ["test", "-e", "ok"]})
+    bench.command("run-item", "scheduler.yaml", "job", *SLOT, code=1)
+    bench.write("", "ok")
+    with bench.ledger() as ledger, ledger.transaction("as a kill leaves it"):
+        ledger.db.execute("UPDATE slots SET flow_id=NULL, state_path=NULL")
+    core = [sys.executable, "-m", "aetherflow.core"]
+    options: dict[str, Any] = {"cwd": bench.folder, "env": bench.env(), "capture_output": True, "text": True}
+    shown = json.loads(warm.run([*core, "status", "--json"], check=False, **options).stdout)
+    (need,) = shown["needs_person"]
+    assert need["name"] == "job"
+    assert warm.run([*core, *shlex.split(need["commands"][0])[1:]], check=False, **options).returncode == 0
+    assert "need" not in bench.command("status", "scheduler.yaml")
+    assert "ended before with SUCCESS" in bench.command("run-item", "scheduler.yaml", "job", *SLOT)
 
 
 def test_a_backfill_gives_each_slot_to_the_command(bench: "Bench") -> None:

@@ -437,11 +437,22 @@ LEAVES = WORDS | st.text(max_size=8) | st.integers(-5, 10**20) | st.booleans() |
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS | WORDS, inner, max_size=3)
 )
-ITEMS = st.builds(
-    lambda item, more: {**item, **more},
-    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS}),
-    st.dictionaries(ITEM_KEYS, VALUES, max_size=4),
+CHOSEN = st.fixed_dictionaries(
+    {"business_days": st.booleans(), "holidays": st.lists(st.sampled_from(["2026-12-24", "2026-12-25", "9999-12-31"]))},
+    optional={
+        "roll": st.sampled_from(["before", "after", "nearest"]),
+        "nth": st.sampled_from([1, 20, 23, 31, "last", ["last", 2]]),
+    },
 )
+BASES = st.one_of(
+    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS | st.lists(WORDS)}),
+    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "command": WORDS | st.lists(WORDS)}, optional={"lock": WORDS}),
+    st.fixed_dictionaries(
+        {"id": WORDS, "flow": st.just("flow.yaml"), "calendar": CHOSEN},
+        optional={"cron": st.sampled_from(["0 2 * * *", "0 2 * 2 *", "0 2 31 * *"]), "deadline": WORDS, "after": WORDS},
+    ),
+)
+ITEMS = st.builds(lambda item, more: {**item, **more}, BASES, st.dictionaries(ITEM_KEYS, VALUES, max_size=4))
 DOCUMENTS = st.builds(
     lambda top, items: {**top, "items": items},
     st.dictionaries(KEYS, VALUES, max_size=3),

@@ -211,6 +211,11 @@ def test_two_circles_are_two_mistakes(capsys: pytest.CaptureFixture[str]) -> Non
     pairs = [(f"a{n}", f"b{n}") for n in range(2)]
     items = "".join(flow(one, f"{DAILY}, after: {two}") + flow(two, f"after: [{one}]") for one, two in pairs)
     assert [each["line"] for each in validated(HEAD + items, capsys)] == [3, 5]
+    both = flow("a", f"{DAILY}, after: [b, c]") + flow("b", "after: a") + flow("c", "after: a")
+    assert [each["msg"] for each in validated(HEAD + both, capsys)] == [
+        "after: a circle, a (line 3) -> b (line 4) -> a",
+        "after: a circle, a (line 3) -> c (line 5) -> a",
+    ]
 
 
 def test_a_long_chain_is_read(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ class Chains:
         self._index = index_of
         self._broken: set[int] = set()
         self._no_circle: set[int] = set()
+        self._told: set[frozenset[int]] = set()
         self._sources: dict[int, list[int]] = {}
         for index, item in items.items():
             for place, after in enumerate(item.follows):
@@ -58,7 +59,8 @@ class Chains:
             fix = did_you_mean(after, others, what="other items")
             self._found.add("AF8007", f"after: no item {after!r}", path, "after", fix)
         elif way := self._circle(index, self._index[after]):
-            if not self._broken & set(way):  # told once, not by each of its items
+            if frozenset(way) not in self._told:  # once, not by each of its items
+                self._told.add(frozenset(way))
                 fix = "take one `after:` out of it"
                 self._found.add("AF8007", f"after: a circle, {self._shown(way)}", path, "after", fix)
             self._broken.update(way)
