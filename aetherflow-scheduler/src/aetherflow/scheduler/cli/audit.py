@@ -35,9 +35,8 @@ def audit(
     also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing.
 
     Ends with 1 if there is a gap, or a slot of --fail-on: failed (FAILED, UNKNOWN, stopped by hand), missed (MISSED, or
-    skipped for a slot that has succeeded since), late (marked by `deadline` or
-    `late_after_seconds`). Of these, what a person has
-    resolved or acknowledged is shown, and does not count.
+    skipped for a slot that has succeeded since), late (marked by `deadline` or `late_after_seconds`). Of these, what a
+    person has resolved or acknowledged is shown, and does not count. Slots that wait are shown with what they wait for.
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
