@@ -1,5 +1,6 @@
 """Items that run a command: real processes of it, with history, slot, lock, limit, and a scheduler that is killed."""
 
+import datetime as dt
 import json
 import shlex
 import sqlite3
@@ -129,3 +130,30 @@ def test_a_scheduler_that_is_killed_leaves_no_second_run(bench: "Bench", until: 
     assert two.wait(60) == 0
     assert lines(bench).count("off") == lines(bench).count("on")
     assert bench.rows("SELECT DISTINCT status FROM slots WHERE attempts>0") == [("SUCCESS",)]
+
+
+def test_a_pass_starts_what_follows_when_all_have_ended(bench: "Bench") -> None:
+    """One of two fails: what wants success is SKIPPED and says why, what wants any end runs after the slower one."""
+    yesterday = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date().isoformat()
+    usual = {"since": yesterday, "misfire": "last", "misfire_grace_time": 10**6}
+    items = [
+        {"id": "bad", "cron": "0 0 * * *", "command": ["sh", "-c", "touch ended; exit 1"]},
+        {
+            "id": "slow",
+            "cron": "0 0 * * *",
+            "command": ["sh", "-c", "until test -e ended; do sleep 0.02; done; echo slow >> out"],
+        },
+        {"id": "strict", "after": ["bad", "slow"], "command": ["sh", "-c", "echo strict >> out"]},
+        {"id": "any", "after": ["bad", "slow"], "after_status": "any", "command": ["sh", "-c", "echo any >> out"]},
+    ]
+    bench.write(json.dumps({"timezone": "UTC", "state": "ledger.sqlite", "defaults": usual, "items": items}))
+    bench.command("tick", "scheduler.yaml", "--wait", "-q", code=1)
+    assert lines(bench) == ["slow", "any"]
+    last = "SELECT item, status, reason FROM slots WHERE slot=(SELECT max(slot) FROM slots) ORDER BY item"
+    assert bench.rows(last) == [
+        ("any", "SUCCESS", None),
+        ("bad", "FAILED", "wrap.command: exit code 1"),
+        ("slow", "SUCCESS", None),
+        ("strict", "SKIPPED", "after bad: FAILED"),
+    ]
+    assert "holds up strict" in bench.command("status", "scheduler.yaml", code=1)
