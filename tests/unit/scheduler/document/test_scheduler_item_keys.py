@@ -207,6 +207,12 @@ def test_the_list_shows_commands_without_secrets(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_a_status_of_nothing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("scheduler.yaml").write_text(HEAD + flow("a", f"{DAILY}, after_status: any"))
+    assert main(["validate", "scheduler.yaml"]) == 0
+    assert "scheduler.yaml:3:49: AF8007 warning: after_status has no effect" in capsys.readouterr().out
+
+
 def test_two_circles_are_two_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [(f"a{n}", f"b{n}") for n in range(2)]
     items = "".join(flow(one, f"{DAILY}, after: {two}") + flow(two, f"after: [{one}]") for one, two in pairs)

@@ -1,18 +1,22 @@
 """Items that follow several others, in success or in whatever way they end, on a clock that obeys the test."""
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+import os
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aetherflow.scheduler.audit.audit import audit
 from aetherflow.scheduler.audit.needs import needs_of
 from aetherflow.scheduler.audit.status import status_of
 from aetherflow.scheduler.cli import main
 from aetherflow.scheduler.ledger.truth import truth_of
-
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
+from scheduler_bench import Bench
 
 A = {"id": "a", "cron": "1 12 * * *"}
 B = {"id": "b", "cron": "1 12 * * *"}
@@ -131,3 +135,52 @@ def test_changing_what_follows_begins_a_new_epoch_and_misses_nothing(bench: "Ben
         '{"after": ["a", "b"], "after_status": "any", "cron": "1 12 * * *", "timezone": "UTC"}',
     ]
     assert bench.slots("c") == {"12:01": "SUCCESS"}
+
+
+@st.composite
+def nights(draw: st.DrawFn) -> list[tuple[dict[str, Any], int, float]]:
+    """Items, of which each may follow some of those before it, with the exit code and the duration of their runs."""
+    found: list[tuple[dict[str, Any], int, float]] = []
+    for number in range(draw(st.integers(2, 7))):
+        before = [item["id"] for item, _, _ in found]
+        after = draw(st.lists(st.sampled_from(before), max_size=3, unique=True)) if before else []
+        item: dict[str, Any] = {
+            "id": f"i{number}",
+            "after": after,
+            "after_status": draw(st.sampled_from(["success", "any"])),
+        }
+        if not after or draw(st.booleans()):
+            item["cron"] = "1 12 * * *"
+        found.append((item, draw(st.sampled_from([0, 0, 1])), draw(st.sampled_from([1, 3, 9]))))
+    return found
+
+
+@settings(max_examples=15 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 500, deadline=None)
+@given(nights(), st.randoms(use_true_random=False))
+def test_a_night_ends_as_looking_at_one_item_after_the_other_says(
+    night: list[tuple[dict[str, Any], int, float]], order: Random
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+        bench = Bench(Path(folder))
+        items = [item for item, _, _ in night]
+        order.shuffle(items)
+        bench.schedule_of(*items, max_running=10)
+        bench.launcher.codes = {item["id"]: [code] for item, code, _ in night if code}
+        bench.launcher.seconds = {item["id"]: seconds for item, _, seconds in night}
+        bench.minutes(3)
+        wanted: dict[str, str] = {}
+        ends: dict[str, float] = {}
+        starts = {
+            run_id.partition("-")[0]: dt.datetime.fromisoformat(at) for run_id, at in bench.launcher.lines("start")
+        }
+        for item, code, seconds in night:
+            name, others = item["id"], item["after"]
+            held = item["after_status"] == "success" and any(wanted[each] != "SUCCESS" for each in others)
+            wanted[name] = "SKIPPED" if held else "FAILED" if code else "SUCCESS"
+            assert (name in starts) == (not held)
+            begin = max((ends[each] for each in others), default=0.0)
+            if name in starts:
+                assert starts[name].timestamp() >= begin
+                begin = starts[name].timestamp() + seconds
+            ends[name] = begin
+        assert bench.slots() == {f"{name} 12:01": status for name, status in wanted.items()}

@@ -24,6 +24,10 @@ class Chains:
                 self._check(index, after, place)
             if index not in self._broken:
                 self._no_circle.add(index)
+            if not item.follows and item.after_status != "success":
+                path: DocPath = ("items", index, "after_status")
+                message = "after_status has no effect: the item follows no other"
+                found.add("AF8007", message, path, "after", "add `after:`, or remove it", severity="warning", key=True)
 
     def sources_of(self, index: int) -> list[int]:
         """The indexes of the items whose `cron` an item uses: itself, or those along `after`; none if undecidable."""
