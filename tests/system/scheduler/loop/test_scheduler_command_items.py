@@ -76,8 +76,10 @@ def test_what_a_person_types_for_its_run_heals_the_slot(bench: "Bench") -> None:
     options: dict[str, Any] = {"cwd": bench.folder, "env": bench.env(), "capture_output": True, "text": True}
     shown = json.loads(warm.run([*core, "status", "--json"], check=False, **options).stdout)
     (need,) = shown["needs_person"]
-    assert need["name"] == "job"
-    assert warm.run([*core, *shlex.split(need["commands"][0])[1:]], check=False, **options).returncode == 0
+    again = f"aetherflow-scheduler run-item {bench.file} job --slot 2026-11-24T02:00:00Z"
+    assert (need["name"], need["commands"]) == ("job", [again])
+    ((typed,),) = history(bench, "job", "SELECT command FROM runs")
+    assert warm.run([*core, *shlex.split(typed)[1:]], check=False, **options).returncode == 0
     assert "need" not in bench.command("status", "scheduler.yaml")
     assert "ended before with SUCCESS" in bench.command("run-item", "scheduler.yaml", "job", *SLOT)
 
