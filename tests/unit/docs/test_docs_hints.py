@@ -141,6 +141,7 @@ NOT_FOLLOWED = {
     ("core/runtime/opening/opening", "--flow-job"): "the same",
     ("core/runtime/opening/opening", "--from"): "the same",
     ("scheduler/cli/next_slots", "--until"): "of a hundred thousand slots",
+    ("scheduler/schedule/differences", "--until"): "of two million slots",
     ("scheduler/export/crontab", "--item"): "of a line that cron cuts, below a path of a thousand letters",
     ("scheduler/export/kubernetes", "--prefix"): "a prefix is made a label",
     (

@@ -9,6 +9,7 @@ from aetherflow.core.base.errors import PluginNotAllowedError
 from aetherflow.core.host.distributions import _first, distributions
 from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.scheduler import launchers
+from aetherflow.scheduler.cli import main
 from aetherflow.scheduler.launchers import load_launcher
 from aetherflow.scheduler.launchers.base import Launcher
 
@@ -55,6 +56,24 @@ def test_it_is_refused_before_it_is_imported(site: Path) -> None:
     project.write_text("policy: {mode: enterprise}\nplugins: {allow: [acme-launcher]}\n")
     assert isinstance(load_launcher("foreign"), Launcher)
     assert (site / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["item", "defaults"])
+def test_validate_says_that_it_is_refused(site: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a slot comes, at each place that names it; nothing is imported for that either."""
+    project, launcher = Path("aetherflow.yaml"), "launcher: foreign"
+    project.write_text("policy: {mode: enterprise}\n")
+    own, of_all = (f", {launcher}", "") if place == "item" else ("", f", {launcher}")
+    items = "".join(f'  - {{id: {name}, cron: "0 2 * * *", command: make{own}}}\n' for name in ("a", "b"))
+    Path("scheduler.yaml").write_text(f"timezone: UTC\ndefaults: {{enabled: true{of_all}}}\nitems:\n{items}")
+    assert main(["validate", "scheduler.yaml"]) == 2
+    out = capsys.readouterr().out
+    assert out.count("launcher 'foreign' of acme-launcher 1.0 is not allowed") == (2 if place == "item" else 1)
+    assert "AF2104" in out
+    assert "plugins" in out
+    project.write_text("policy: {mode: enterprise}\nplugins: {allow: [acme-launcher]}\n")
+    assert main(["validate", "scheduler.yaml"]) == 0, capsys.readouterr().out
+    assert not (site / "ran").exists()
 
 
 def test_our_own_needs_no_project_file(site: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
+    from aetherflow.core.checks.kinds import check_in_memory as check_in_memory
     from aetherflow.core.checks.notify import check_notify as check_notify
     from aetherflow.core.console.commands import LazyGroup as LazyGroup
     from aetherflow.core.console.findings import verdict as verdict
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.trouble import Trouble as Trouble
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
+    from aetherflow.core.kernel.yaml.loader import RawString as RawString
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
     from aetherflow.core.runtime.resuming import Resumes as Resumes
+    from aetherflow.core.runtime.resuming import stands_in_no_file as stands_in_no_file
+    from aetherflow.core.runtime.resuming import wrapped_path as wrapped_path
     from aetherflow.core.runtime.run_record import Healed as Healed
     from aetherflow.core.runtime.run_record import Place as Place
     from aetherflow.core.runtime.run_record import RunRecords as RunRecords
@@ -88,7 +92,7 @@ _HOMES = {
     "base.said": "Reason ReasonCode code_of read_reason said",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
-    "checks.kinds": "Environment check_document",
+    "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
     "checks.notify": "check_notify",
     "console.commands": "LazyGroup",
@@ -106,7 +110,7 @@ _HOMES = {
     "kernel.state.acts": "Act",
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
-    "kernel.yaml.loader": "Document",
+    "kernel.yaml.loader": "Document RawString",
     "runtime.environment.administrator": "administrator",
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",
@@ -118,7 +122,7 @@ _HOMES = {
     "runtime.sending.sender": "is_needed note_ledger",
     "runtime.notify.start": "Errand start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
-    "runtime.resuming": "Resumes",
+    "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",
 }

@@ -181,13 +181,14 @@ def run_prepared(
     *,
     trigger: str,
     run_id: str | None = None,
+    slot: str | None = None,
     lock_key: str | None = None,
     if_busy: IfBusy = "fail",
     observers: Sequence[Observer] = (),
 ) -> RunSummary:
     """Run a flow that was built in memory instead of read from a file; raises as `run_flow` does."""
     run_id = _checked(new_run_id() if run_id is None else run_id)
-    inputs, options = RunInputs({}), RunOptions(actor=actor())
+    inputs, options = RunInputs({}, slot), RunOptions(actor=actor())
     return _run(flow, run_id, inputs, options, if_busy, observers, trigger, lock_key=lock_key)
 
 

@@ -34,7 +34,7 @@ class SlotReason(ReasonCode):
     # Waiting
 
     OVERLAP = "overlap", "overlap: the slot {slot} {doing}"
-    AFTER = "after", "after {other}: {status}"
+    AFTER = "after", "after {what}"
     FULL = "full", "{what} is full"
     RETRY = "retry", "retry after: {why}"
     RESUMES = "resumes", "resumes: {why}"

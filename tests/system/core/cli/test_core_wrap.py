@@ -106,6 +106,30 @@ def test_what_to_do_while_the_lock_is_held(project: "Project", wait_for: "Callab
         holder.communicate(timeout=20)
 
 
+def test_a_run_of_a_slot_without_a_lock(project: "Project", wait_for: "Callable[..., None]") -> None:
+    """As a scheduler calls it: slots may overlap, and a second process of one run waits for the first."""
+    script = 'echo "$0 $AETHERFLOW_SLOT" >> $EFFECTS; until test -e $EFFECTS.go; do sleep 0.05; done'
+    way = ("wrap", "--id", "x", "--trigger", "scheduler", "--no-lock", "--if-busy", "wait")
+    started: list[Any] = []
+    try:
+        for name in ("one", "two"):
+            slot = f"2026-11-2{len(started)}T01:00+01:00"
+            words = (*way, "--run-id", name, "--slot", slot, "--json", "--", "sh", "-c", script, name)
+            started.append(project.start(*words))
+            wait_for(lambda name=name: any(line.startswith(name) for line in project.lines()))
+        started.append(project.start(*way, "--run-id", "one", "--slot", "2026-11-20T00:00Z", "--json", "--", "false"))
+    finally:
+        project.effects.with_name("effects.go").touch()
+        for process in started:
+            process.communicate(timeout=60)
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert project.lines() == ["one 2026-11-20T00:00:00Z", "two 2026-11-21T00:00:00Z"]
+    assert rows(project, "SELECT trigger, slot FROM runs ORDER BY run_id") == [
+        ("scheduler", "2026-11-20T00:00:00Z"),
+        ("scheduler", "2026-11-21T00:00:00Z"),
+    ]
+
+
 def test_its_own_lock(project: "Project", wait_for: "Callable[..., None]") -> None:
     script = "echo > $EFFECTS.on; until test -e $EFFECTS.go; do sleep 0.05; done"
     holder = project.start("wrap", "--id", "x", "--if-busy", "skip", "--", "sh", "-c", script)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         (("--id", "x"), "no command is given"),
         (("--id", "../x", "--", "true"), "is not an id"),
         (("--id", "x", "--if-busy", "perhaps", "--", "true"), "--if-busy 'perhaps' is not known"),
+        (("--id", "x", "--no-lock", "--lock", "k", "--", "true"), "--no-lock excludes --lock"),
         (("--id", "x", "--", os.fsdecode(b"\xff")), "not UTF-8"),
         (("--id", "x", "--nonsense", "--", "true"), "No such option"),
     ],

@@ -89,6 +89,15 @@ def test_a_wrapped_command_of_1_0_is_typed_where_it_was(project: "Project") -> N
     assert Resumes(project.states).commands(run) == (f"cd /srv/jobs && {command}",)
 
 
+def test_a_wrapped_command_is_one_whoever_has_called_it(project: "Project") -> None:
+    named: dict[str, Any] = {"working_dir": None, "config": None, "trigger": "scheduler"}
+    run = replace(failed(project), command="aetherflow wrap --id w -- true", flow_id="w", **named)
+    assert Resumes(project.states).commands(replace(run, flow_path="/srv/jobs/wrap w")) == (
+        "cd /srv/jobs && aetherflow wrap --id w -- true",
+    )
+    assert "resume" in Resumes(project.states).commands(replace(run, flow_path="/srv/jobs/w.yaml"))[0]
+
+
 def test_what_is_hidden_in_a_command_is_to_be_filled_in(project: "Project") -> None:
     run = replace(failed(project), trigger="wrap", command="aetherflow wrap --id w -- curl -u 'ada:***' http://x")
     assert Resumes(project.states).commands(run) == ("aetherflow wrap --id w -- curl -u ada:VALUE http://x",)

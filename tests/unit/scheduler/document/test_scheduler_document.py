@@ -258,7 +258,7 @@ def test_a_flow_that_is_not_there_stops_validate_and_not_the_schedule(
         (USUAL + "timezone: ../../etc/passwd", "AF8003", "7:15", "is no IANA time zone", "use an IANA name"),
         (USUAL + "pool: dbb", "AF8008", "7:11", "no pool 'dbb'", "did you mean 'db'?"),
         (USUAL + "after: two", "AF8007", "7:12", "no item 'two'", "there are no other items"),
-        (USUAL + "after: one", "AF8007", "7:12", "a circle, one -> one", "take one `after:` out"),
+        (USUAL + "after: one", "AF8007", "7:12", "a circle, one (line 7) -> one", "take one `after:` out"),
         (USUAL + "since: yesterday", "AF8010", "7:12", "'yesterday' is no time", "write 2026-12-24"),
         (USUAL + "calendar: {}", "AF8010", "7:15", "leaves out no day", "add `business_days: true`"),
         (USUAL + "calendar: {holidays: [2026-13-01]}", "AF1804", "7:27", "'2026-13-01' is no date", "write each day"),
@@ -437,11 +437,22 @@ LEAVES = WORDS | st.text(max_size=8) | st.integers(-5, 10**20) | st.booleans() |
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS | WORDS, inner, max_size=3)
 )
-ITEMS = st.builds(
-    lambda item, more: {**item, **more},
-    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS}),
-    st.dictionaries(ITEM_KEYS, VALUES, max_size=4),
+CHOSEN = st.fixed_dictionaries(
+    {"business_days": st.booleans(), "holidays": st.lists(st.sampled_from(["2026-12-24", "2026-12-25", "9999-12-31"]))},
+    optional={
+        "roll": st.sampled_from(["before", "after", "nearest"]),
+        "nth": st.sampled_from([1, 20, 23, 31, "last", ["last", 2]]),
+    },
 )
+BASES = st.one_of(
+    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "flow": WORDS}, optional={"after": WORDS | st.lists(WORDS)}),
+    st.fixed_dictionaries({"id": WORDS, "cron": WORDS, "command": WORDS | st.lists(WORDS)}, optional={"lock": WORDS}),
+    st.fixed_dictionaries(
+        {"id": WORDS, "flow": st.just("flow.yaml"), "calendar": CHOSEN},
+        optional={"cron": st.sampled_from(["0 2 * * *", "0 2 * 2 *", "0 2 31 * *"]), "deadline": WORDS, "after": WORDS},
+    ),
+)
+ITEMS = st.builds(lambda item, more: {**item, **more}, BASES, st.dictionaries(ITEM_KEYS, VALUES, max_size=4))
 DOCUMENTS = st.builds(
     lambda top, items: {**top, "items": items},
     st.dictionaries(KEYS, VALUES, max_size=3),

@@ -1,17 +1,20 @@
 """The pure decisions against a model that is as plain as can be."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.schedule.policy import (
+    AfterStatus,
     Capacity,
     DueSlot,
     Misfire,
     OtherSlot,
     Status,
+    all_of,
     current_slot,
     decide_after,
     decide_due,
@@ -139,12 +142,22 @@ def test_a_wait_ends(now: int, until: int | None, since: int | None) -> None:
 
 
 def test_after() -> None:
-    assert decide_after("a", Status.SUCCESS) == ("start", None)
-    for status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
-        assert decide_after("a", status)[0] == "wait"
-    for status in (Status.FAILED, Status.UNKNOWN, Status.SKIPPED, Status.MISSED):
-        assert decide_after("a", status) == ("skip", f"after a: {status}")
-    assert decide_after("a", None) == ("skip", "after a: no slot of it yet")
+    wanted: AfterStatus
+    for wanted in ("success", "any"):
+        assert decide_after(Status.SUCCESS, wanted) == "start"
+        for status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
+            assert decide_after(status, wanted) == "wait"
+    for ended in (Status.FAILED, Status.UNKNOWN, Status.SKIPPED, Status.MISSED, None):
+        assert (decide_after(ended), decide_after(ended, "any")) == ("skip", "start")
+    stopped = Status.INTERRUPTED
+    assert (decide_after(stopped, goes_on=False), decide_after(stopped, "any", goes_on=False)) == ("skip", "start")
+
+
+@given(st.lists(st.sampled_from(["start", "wait", "skip"]), min_size=1))
+def test_after_several(each: list[Any]) -> None:
+    decided = all_of(each)
+    assert (decided == "start") == (set(each) == {"start"})
+    assert (decided == "wait") == ("wait" in each)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 10_000), st.integers(1, 10_000))

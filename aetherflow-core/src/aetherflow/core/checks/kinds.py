@@ -1,7 +1,7 @@
 """The kinds of documents: how each is recognised and checked, and the search for documents in a folder."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import MAX_BYTES, Document
+from aetherflow.core.kernel.yaml.source_map import SourceMap
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.project import PROJECT_FILE
@@ -76,6 +77,15 @@ def check_document(path: Path, environment: Environment, kind: str | None = None
     """Check one file as the given kind, else as the kind that it is recognised as, else as a flow."""
     name = kind or kind_of(path, environment) or "flow"
     return KINDS[name].check(path, environment) if name in KINDS else _check_foreign(name, path, environment)
+
+
+def check_in_memory(data: Mapping[str, Any], path: Path, environment: Environment) -> Checked:
+    """Check a flow that stands in no file, as if it stood in this one."""
+    snapshot, broken = environment.of(path)
+    problems = Problems()
+    problems.extend(broken)
+    document = Document(str(path), data, SourceMap(str(path)), repr(data))
+    return report.check_flow_document(document, snapshot, problems)
 
 
 def kind_of(path: Path, environment: Environment | None = None) -> str | None:

@@ -26,7 +26,7 @@ from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
-from aetherflow.core.runtime.resuming import outer_run
+from aetherflow.core.runtime.resuming import outer_run, stands_in_no_file
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.refused import Refused
@@ -108,11 +108,12 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
 
 def add_told(picture: Picture, told: Iterable[NeedsPerson], now: int) -> None:
     """Merge what hooks say: of one thing that is known, only what is not known yet."""
+    wrapped = {run.run_id for run in (trouble.run for trouble in picture.known.values()) if stands_in_no_file(run)}
     for each in told:
         for shown in (picture.needs, picture.in_hand):
             same = next((known for known in shown if _same(known, each)), None)
             if same is not None:
-                shown[shown.index(same)] = _merged(same, each)
+                shown[shown.index(same)] = _merged(same, each, again=same.status == "REFUSED" or same.run_id in wrapped)
                 break
         else:
             acknowledged = each.acknowledged
@@ -127,10 +128,11 @@ def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
     return told.slot is not None and (known.flow_id, known.slot) == (told.flow_id, told.slot)
 
 
-def _merged(known: NeedsPerson, told: NeedsPerson) -> NeedsPerson:
+def _merged(known: NeedsPerson, told: NeedsPerson, *, again: bool) -> NeedsPerson:
+    """`again`: it cannot be resumed, it is started again."""
     fields = ("cause", "holds_up", "owner", "runbook_url", "slot", "commands")
     more = {name: getattr(told, name) for name in fields if not getattr(known, name)}
-    if known.status == "REFUSED" and told.commands:  # whoever has started it knows how it is started again
+    if again and told.commands:  # whoever has started it knows how it is started again
         more |= {"name": told.name, "commands": told.commands, "hint": None}
     return dataclasses.replace(known, **more)
 

@@ -163,8 +163,14 @@ def in_folder(folder: Path | None, command: str, here: Path | None = None) -> st
 
 
 def stands_in_no_file(run: PastRun) -> bool:
-    """True for a run without a flow file: that of `aetherflow wrap`."""
-    return run.trigger == "wrap"  # the value in states since 1.0
+    """True for a run without a flow file: that of `aetherflow wrap`, whoever called it."""
+    by_name = Path(run.flow_path) == wrapped_path(Path(run.flow_path).parent, run.flow_id)
+    return run.trigger == "wrap" or by_name
+
+
+def wrapped_path(folder: Path, flow_id: str) -> Path:
+    """What stands for the flow file of a command that was wrapped in a folder; no such file exists."""
+    return folder / f"wrap {flow_id}"
 
 
 def command_again(run: PastRun) -> str:

@@ -15,9 +15,10 @@ from aetherflow.scheduler.ledger.records import Epoch, SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import truth_of
+from aetherflow.scheduler.schedule.calendars import cron_of
+from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.schedule.slots import expected
 from aetherflow.scheduler.time.clock import from_ms, to_ms
-from aetherflow.scheduler.time.cron import Cron
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -63,6 +64,8 @@ class Audit:
     """Number of expected slots by status; slots with a gap are not counted."""
     gaps: list[Gap] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    waiting: list[SlotRow] = field(default_factory=list)
+    """Expected slots that wait, with what they wait for in `reason`."""
     pending: int = 0
     """Expected slots that the ledger lacks, but whose grace time has not passed yet."""
     pruned: dict[str, int] = field(default_factory=dict)
@@ -77,7 +80,7 @@ def expected_slots(epochs: list[Epoch], start: int, end: int) -> Iterator[int]:
     for epoch in epochs:
         first = max(start, epoch.since, last + 1)
         until = end if epoch.until is None else min(end, epoch.until)
-        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        cron, zone = cron_of(epoch.definition), ZoneInfo(epoch.definition["timezone"])
         for at in cron.between(from_ms(first), from_ms(max(first, until)), zone):
             last = to_ms(at)
             yield last
@@ -179,6 +182,8 @@ class _Comparison:
             self.found.gaps.append(Gap(name, slot, problem))
         elif row is not None:
             self.found.counts[row.status] = self.found.counts.get(row.status, 0) + 1
+            if row.status == Status.WAITING and row.reason is not None:
+                self.found.waiting.append(row)
             if row.late or kind_of(row):
                 self._unwell.append(row)
 

@@ -170,8 +170,24 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
         for row, code in well
         for name in followers[row.item]
         for each in slots.held_by(name, row.slot, row.slot, row.item)
-        if each.status == Status.SKIPPED
+        if each.status == Status.SKIPPED and _others_are_well(slots, name, each, followers, well)
     ]
+
+
+def _others_are_well(
+    slots: Slots,
+    name: str,
+    row: SlotRow,
+    followers: Mapping[str, list[str]],
+    well: Sequence[tuple[SlotRow, SlotReason]],
+) -> bool:
+    """Whether all slots that a slot of an item follows are well, in the ledger or by what has become of them since."""
+    known = {(each.item, each.slot) for each, _ in well}
+    for other in (each for each, names in followers.items() if name in names):
+        found = slots.latest(other, row.slot)
+        if found is None or (found.status != Status.SUCCESS and (found.item, found.slot) not in known):
+            return False
+    return True
 
 
 def commands_for(document: Path, rows: Sequence[SlotRow], trouble: "Trouble | None", truth: "Truth") -> tuple[str, ...]:
@@ -217,9 +233,11 @@ def _held_up(slots: Slots, rows: Sequence[SlotRow], followers: Mapping[str, list
 
 
 def _followers(ledger: Ledger) -> dict[str, list[str]]:
-    """Item to those that follow it."""
+    """Item to those that follow its success."""
     found: dict[str, list[str]] = {}
     for epoch in Epochs(ledger).present().values():
-        if (other := epoch.definition.get("after")) is not None:
-            found.setdefault(other, []).append(epoch.item)
+        after = epoch.definition.get("after") or []
+        if epoch.definition.get("after_status", "success") == "success":
+            for other in [after] if isinstance(after, str) else after:
+                found.setdefault(other, []).append(epoch.item)
     return found

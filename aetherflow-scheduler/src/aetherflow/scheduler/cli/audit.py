@@ -35,8 +35,8 @@ def audit(
     also of items that cron or systemd triggers. Items that were never seen are named. Changes nothing.
 
     Ends with 1 if there is a gap, or a slot of --fail-on: failed (FAILED, UNKNOWN, stopped by hand), missed (MISSED, or
-    skipped for a slot that has succeeded since), late (marked by `late_after_seconds`). Of these, what a person has
-    resolved or acknowledged is shown, and does not count.
+    skipped for a slot that has succeeded since), late (marked by `deadline` or `late_after_seconds`). Of these, what a
+    person has resolved or acknowledged is shown, and does not count. Slots that wait are shown with what they wait for.
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
@@ -70,6 +70,10 @@ def audit(
         report |= {"pending": found.pending, "counts": found.counts, "gaps": gaps, "never_seen": found.never_seen}
         report |= {"pruned": forgotten, "fail_on": sorted(wanted)}
         report |= {"findings": [each.as_json() for each in found.findings]}
+        report["waiting"] = [
+            {"item": row.item, "slot": iso(row.slot), "reason": row.reason, "reason_code": row.reason_code}
+            for row in found.waiting
+        ]
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _show(found, wanted)
@@ -110,6 +114,9 @@ def _show(found: "Audit", wanted: frozenset[str]) -> None:
         typer.echo(table(["ITEM", "SLOT", "KIND", "STATUS"], rows))
         if len(shown) > SHOWN:
             typer.echo(f"… and {len(shown) - SHOWN} before them; --json has all")
+    if found.waiting:
+        waiting = [[row.item, iso(row.slot), row.reason or ""] for row in found.waiting[-SHOWN:]]
+        typer.echo(table(["ITEM", "SLOT", "WAITS"], waiting))
     counts = ", ".join(f"{number} {status}" for status, number in sorted(found.counts.items()))
     verdict = f"{len(found.gaps)} gaps" if found.gaps else "no gap"
     typer.echo(f"{verdict} in {found.expected} expected slots" + (f": {counts}" if counts else ""))

@@ -1,5 +1,6 @@
 import datetime as dt
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -7,7 +8,12 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aetherflow.scheduler.schedule.schedule import Item
+
+LONGEST = 60
+"""Characters of a command in the table."""
 
 
 def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
@@ -32,14 +38,30 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     rows = [
         [
             each["id"],
-            each["cron"] or f"(that of {each['after']})",
+            each["cron"] or f"(that of {', '.join(item.after)})",
             each["timezone"],
             each["next_local"] or ("not enabled" if not each["enabled"] else "never"),
-            show_path(each["bundle_manifest"] or each["flow"], schedule.path.parent),
+            _short(each["command"]) or show_path(each["bundle_manifest"] or each["flow"], schedule.path.parent),
         ]
-        for each in found
+        for each, item in zip(found, schedule.items, strict=True)
     ]
     typer.echo(table(["ITEM", "CRON", "ZONE", "NEXT", "RUNS"], rows) if rows else f"{schedule.path.name} has no items")
+
+
+def _short(words: list[str]) -> str:
+    text = " ".join(shlex.join(words).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _masked(words: "Iterable[str]") -> list[str]:
+    """Words of a command without the values of assignments and options with secret names: `--password=`."""
+    from aetherflow.core.embedding import masked_by_name
+
+    found = []
+    for word in words:
+        name, sign, value = word.partition("=")
+        found.append(name + sign + str(masked_by_name({name.lstrip("-"): value})[name.lstrip("-")]))
+    return found
 
 
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
@@ -53,11 +75,12 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
     return {
         "id": item.id,
         "cron": item.spec.cron,
-        "after": item.after,
+        "after": item.spec.after,
         "timezone": item.zone.key,
         "enabled": item.spec.enabled,
         "pool": item.spec.pool,
         "flow": str(item.flow) if item.flow else item.bundle_flow,
+        "command": _masked(item.command.words) if item.command else [],
         "flow_job": item.spec.flow_job,
         "bundle_manifest": str(item.manifest) if item.manifest else None,
         "params": masked_by_name(item.params),

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.api import FlowSpec, Problem
+from aetherflow.core.api import AetherflowError, FlowSpec, Problem
 from aetherflow.core.embedding import (
     Checked,
     DocPath,
@@ -13,16 +13,20 @@ from aetherflow.core.embedding import (
     Environment,
     ParamError,
     check_document,
+    check_in_memory,
     check_notify,
     did_you_mean,
     format_path,
     settle_params,
+    wrapped_path,
 )
+from aetherflow.scheduler.document.commands import as_flow
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.freezing import ItemTarget
 from aetherflow.scheduler.document.paths import exists
 from aetherflow.scheduler.document.reading import ReadDocument, read_schedule
-from aetherflow.scheduler.launchers import launcher_names
+from aetherflow.scheduler.launchers import check_launcher, launcher_names
+from aetherflow.scheduler.schedule.schedule import ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
 _ITEM = re.compile(r"items\[(\d+)\]")
@@ -55,20 +59,27 @@ class _Flows:
         self.environment = environment
         self.found = Findings(document, read.problems)
         self.checked: dict[tuple[Path, str], Checked] = {}
+        self.launchers: dict[str, AetherflowError | None] = {}
 
     def check(self) -> None:
         """Check for every item that its flow or manifest exists and is valid, and accepts the item's params and job."""
         for each in self.read.named:
             self._item(("items", each.number), each)
+        flows = {checked.spec.flow.id: path for (path, _), checked in self.checked.items() if checked.spec is not None}
+        for each in self.read.named:
+            if each.command is not None and (path := flows.get(each.spec.id)) is not None:
+                message = (
+                    f"{path} has the flow id {each.spec.id!r} too: the command and the flow would have one history"
+                )
+                self.found.add("AF8005", message, ("items", each.number, "id"), "duplicate_id", "rename the item")
         if self.read.schedule is not None and self.read.schedule.spec.notify:
             snapshot, _ = self.environment.of(Path(self.found.document.file))
             check_notify(self.found.document, self.read.schedule.spec.notify, snapshot, self.read.problems)
 
     def _item(self, at: DocPath, item: ItemTarget) -> None:
-        if "launcher" in item.spec.model_fields_set and item.spec.launcher not in (known := launcher_names()):
-            message = f"no installed distribution provides the launcher {item.spec.launcher!r}"
-            fix = did_you_mean(item.spec.launcher, known, what="installed launchers")
-            self.found.add("AF2101", message, self._at(at, "launcher"), "unknown_launcher", fix)
+        self._launcher(item.spec.launcher, self._at(at, "launcher"))
+        if item.command is not None:
+            self._command(item.spec.id, item.command, (*at, "command"))
         if item.manifest is not None:
             self._document(item.manifest, "manifest", self._at(at, "bundle_manifest"))
             return
@@ -77,6 +88,35 @@ class _Flows:
         checked = self._document(item.flow, "flow", self._at(at, "flow_yaml", "flow"))
         if checked is not None and checked.spec is not None:
             self._takes(at, item.spec, checked.spec)
+
+    def _launcher(self, name: str, at: DocPath) -> None:
+        if name not in (known := launcher_names()):
+            message = f"no installed distribution provides the launcher {name!r}"
+            self.found.add(
+                "AF2101", message, at, "unknown_launcher", did_you_mean(name, known, what="installed launchers")
+            )
+            return
+        if name not in self.launchers:
+            try:
+                check_launcher(name)
+            except AetherflowError as error:
+                self.launchers[name] = error
+            else:
+                self.launchers[name] = None
+        if (refused := self.launchers[name]) is not None:
+            self.found.add(refused.code, str(refused), at, "refused_launcher", refused.fix)
+
+    def _command(self, name: str, command: ItemCommand, at: DocPath) -> None:
+        """Check that the program is there, if it is one of the document's folder, and what stands in its way."""
+        program = command.folder / command.words[0]
+        if "/" in command.words[0] and program.is_relative_to(command.folder) and not exists(program):
+            message = f"{format_path(at)}: no such program: {program}"
+            fix = f"correct the path; it is relative to {command.folder}"
+            self.found.add("AF8006", message, at, "no_program", fix)
+        file = wrapped_path(command.folder, name)
+        for error in check_in_memory(as_flow(name, command), file, self.environment).problems.errors:
+            told = f"{format_path(at)}: the command cannot run: {error.message}"
+            self.found.add(error.af, told, at, "refused_command", error.fix)
 
     def _document(self, path: Path, kind: str, at: DocPath) -> Checked | None:
         if not exists(path):

@@ -7,7 +7,7 @@ from aetherflow.core.api import SpecError
 from aetherflow.core.embedding import FIX, DocPath, format_path, read_calendar
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
-from aetherflow.scheduler.schedule.calendars import WEEKDAYS, Days, Window
+from aetherflow.scheduler.schedule.calendars import LAST, WEEKDAYS, Days, Window
 from aetherflow.scheduler.schedule.spec import BlackoutSpec, CalendarSpec
 from aetherflow.scheduler.time.parsing import read_daily, read_instant
 
@@ -30,7 +30,11 @@ def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: Fin
             found.problems.extend(error.problems)
     else:
         holidays = _listed(spec.holidays or [], at, found)
-    return Days(spec.business_days, frozenset(holidays))
+    nth = tuple(LAST if each == "last" else each for each in spec.nth)
+    if spec.roll is not None and nth:
+        message = f"{format_path(path)}: `nth` chooses days that are not left out, so `roll` has no slot to move"
+        found.add("AF8010", message, (*path, "roll"), "calendar", "keep one of the two")
+    return Days(spec.business_days, frozenset(holidays), spec.roll, nth)
 
 
 def _listed(texts: list[str], path: DocPath, found: Findings) -> list[dt.date]:

@@ -12,14 +12,17 @@ from aetherflow.scheduler.document.days import read_blackout, read_days
 from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.paths import Paths
 from aetherflow.scheduler.errors import CronError
-from aetherflow.scheduler.schedule.schedule import Item
+from aetherflow.scheduler.schedule.calendars import Days, never
+from aetherflow.scheduler.schedule.schedule import Item, ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 from aetherflow.scheduler.time.cron import EITHER_DAY, Cron
-from aetherflow.scheduler.time.parsing import read_begin, read_zone
+from aetherflow.scheduler.time.parsing import read_begin, read_time, read_zone
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """Valid item ids: they start run ids, whose limit of 128 characters must leave room for the slot."""
 UTC = ZoneInfo("UTC")
+_LATE = frozenset({"deadline", "late_after_seconds"})
+"""Keys of which an item has one; one of its own takes the place of the other one in `defaults`."""
 
 
 class ItemTarget(NamedTuple):
@@ -30,6 +33,7 @@ class ItemTarget(NamedTuple):
     spec: SchedulerItemSpec
     flow: Path | None
     manifest: Path | None
+    command: ItemCommand | None
 
 
 class Freezer:
@@ -54,14 +58,20 @@ class Freezer:
         """The items that could be frozen; mistakes in the others are added to the findings."""
         specs = {index: self._with_defaults(item) for index, item in self.bound.items()}
         ids = self._ids()
-        crons = {index: self._cron(index, item) for index, item in specs.items()}
+        days = {index: self._days_of(index, item) for index, item in specs.items()}
+        crons = {index: self._cron(index, item, days[index]) for index, item in specs.items()}
         zones = {index: self._zone_of(index, item) for index, item in specs.items()}
         chains = Chains(specs, ids, self.found)
         items = []
         for index, item in specs.items():
-            source = chains.source_of(index)
-            cron, zone = (None, zones[index]) if source is None else (crons[source], zones[source])
-            if (frozen := self._item(item, index, cron, zone)) is not None:
+            sources = chains.sources_of(index)
+            cron, zone = (crons[sources[0]], zones[sources[0]]) if sources else (None, zones[index])
+            if len({_slots_of(crons[each], zones[each]) for each in sources}) > 1:
+                names = ", ".join(repr(specs[each].id) for each in sources)
+                message = f"{format_path(('items', index))}: the slots of {names} are not the same"
+                fix = "add `cron:`, with the time at which it starts; it then waits for their latest slots before that"
+                self.found.add("AF8007", message, chains.at(index), "after", fix)
+            if (frozen := self._item(item, index, cron, zone, days[index])) is not None:
                 items.append(frozen)
         return items
 
@@ -96,8 +106,9 @@ class Freezer:
         if item.timezone is None:
             return self.zone
         path = self.at(index, "timezone")
-        if item.cron is None and item.after is not None and path[0] == "items":
-            message = f"timezone has no effect: without `cron` the slots are those of {item.after!r}"
+        if item.cron is None and item.follows and path[0] == "items":
+            names = ", ".join(map(repr, item.follows))
+            message = f"timezone has no effect: without `cron` the slots are those of {names}"
             self.found.add("AF8007", message, path, "after", "remove it", severity="warning", key=True)
         return self._zone(item.timezone, path)
 
@@ -107,6 +118,8 @@ class Freezer:
         laid = {name: getattr(defaults, name) for name in defaults.model_fields_set - own}
         if "params" in defaults.model_fields_set and "params" in own:
             laid["params"] = {**defaults.params, **item.params}
+        if own & _LATE:
+            laid = {name: value for name, value in laid.items() if name not in _LATE}
         return item.model_copy(update=laid) if laid else item
 
     def _ids(self) -> dict[str, int]:
@@ -126,10 +139,19 @@ class Freezer:
                 self.found.add("AF8005", f"duplicate item id: {name}", path, "duplicate_id", fix)
         return first
 
-    def _cron(self, index: int, item: SchedulerItemSpec) -> Cron | None:
+    def _days_of(self, index: int, item: SchedulerItemSpec) -> Days:
+        path = self.at(index, "calendar")
+        days = read_days(item.calendar, path, self.paths, self.found)
+        if item.cron is None and path[0] == "items" and (key := "roll" if days.roll else "nth" if days.nth else ""):
+            message = f"{format_path(path)}: `{key}` chooses days for `cron`, which this item does not have"
+            fix = f"remove `{key}`: the slots are those of the items that `after` names"
+            self.found.add("AF8010", message, (*path, key), "calendar", fix)
+        return days
+
+    def _cron(self, index: int, item: SchedulerItemSpec, days: Days) -> Cron | None:
         path: DocPath = ("items", index, "cron")
         if item.cron is None:
-            if item.after is None:
+            if not item.follows:
                 message = f"{format_path(path[:-1])} lacks the key 'cron'"
                 fix = 'add `cron: "0 2 * * *"`, or `after:` with the id of another item'
                 self.found.add("AF1102", message, path[:-1], "missing", fix)
@@ -142,9 +164,41 @@ class Freezer:
         for remark in found.remarks:
             fix = "make two items of it if that is meant" if remark == EITHER_DAY else f'write "{found.normal}"'
             self.found.add("AF8009", f"{format_path(path)}: {remark}", path, "cron_remark", fix, severity="warning")
-        return found
+        if days.nth and found.normal.split()[2::2] != ["*", "*"]:
+            message = f"{format_path(path)}: `nth` of the calendar chooses the days, and {found.text!r} names days too"
+            minute, hour, _, months, _ = found.normal.split()
+            self.found.add("AF8010", message, path, "calendar", f'write "{minute} {hour} * {months} *"')
+        applied = days.applied(found)
+        if never(applied):
+            message = f"{format_path(path)}: no month of {found.text!r} has so many days on which slots run"
+            self.found.add("AF8002", message, (*self.at(index, "calendar"), "nth"), "calendar", "write less, or last")
+        return applied
 
-    def _item(self, item: SchedulerItemSpec, index: int, cron: Cron | None, zone: ZoneInfo) -> Item | None:
+    def _command(self, item: SchedulerItemSpec, index: int) -> ItemCommand | None:
+        if "command" not in item.model_fields_set and item.lock is None:
+            return None
+        from aetherflow.scheduler.document.commands import command_problem  # many documents have none
+
+        if problem := command_problem(item, self.bound[index], self.found.document.data["items"][index]):
+            key, message, fix = problem
+            self.found.add("AF8014", message, ("items", index, key), "command", fix)
+            return None
+        return ItemCommand(tuple(item.command), self.paths.folder) if item.command else None
+
+    def _deadline(self, item: SchedulerItemSpec, index: int) -> Cron | None:
+        if item.deadline is None:
+            return None
+        path = self.at(index, "deadline")
+        if item.late_after_seconds is not None:
+            message = f"{format_path(path)}: `late_after_seconds` says too when it is late"
+            self.found.add("AF8010", message, path, "deadline", "keep one of the two")
+        try:
+            return read_time(item.deadline)
+        except ValueError as error:
+            self.found.refused("AF8010", error, path, "time")
+            return None
+
+    def _item(self, item: SchedulerItemSpec, index: int, cron: Cron | None, zone: ZoneInfo, days: Days) -> Item | None:
         path: DocPath = ("items", index)
         if item.pool is not None and item.pool not in self.spec.pools:
             fix = (
@@ -159,14 +213,15 @@ class Freezer:
                 since = read_begin(item.since, zone)
             except ValueError as error:
                 self.found.refused("AF8010", error, self.at(index, "since"), "time")
-        days = read_days(item.calendar, self.at(index, "calendar"), self.paths, self.found)
+        deadline = self._deadline(item, index)
         blackouts = tuple(
             window
             for number, each in enumerate(item.blackouts)
             if (window := read_blackout(each, (*self.at(index, "blackouts"), number), zone, self.found)) is not None
         )
+        command = self._command(item, index)
         flow, manifest, inside = self.paths.of_item(item, path, self.at(index, "bundle_manifest"))
-        self.named.append(ItemTarget(index, item, flow, manifest))
+        self.named.append(ItemTarget(index, item, flow, manifest, command))
         if cron is None:
             return None
         return Item(
@@ -176,8 +231,17 @@ class Freezer:
             flow=flow,
             manifest=manifest,
             bundle_flow=inside,
+            command=command,
             since=since,
+            deadline=deadline,
             days=days,
             blackouts=blackouts,
             line=self.source.value(path).line,
         )
+
+
+def _slots_of(cron: Cron | None, zone: ZoneInfo) -> str | None:
+    """What determines the slots of an expression; None for one that could not be read."""
+    if cron is None:
+        return None
+    return f"{cron.normal} {zone.key} {cron.chosen.definition if cron.chosen is not None else ''}"

@@ -47,12 +47,17 @@ class Paths:
     def of_item(
         self, item: SchedulerItemSpec, at: DocPath, manifest_at: DocPath
     ) -> tuple[Path | None, Path | None, str | None]:
-        """The flow, the manifest, and the flow's path in the bundle; either the flow or the manifest is None."""
+        """The flow, the manifest, and the flow's path in the bundle; either the flow or the manifest is None.
+
+        For an item with a command all are None.
+        """
+        if "command" in item.model_fields_set:
+            return None, None, None
         if item.bundle_manifest is not None:
             return None, self.file(item.bundle_manifest, manifest_at), item.flow_yaml
         if item.flow_yaml is None:
-            message = f"{format_path(at)} names neither a flow nor a bundle"
-            fix = "add `flow_yaml:` with the path of a flow, or `bundle_manifest:` with that of a manifest"
+            message = f"{format_path(at)} names neither a flow nor a bundle nor a command"
+            fix = "add `flow_yaml:` with the path of a flow, `bundle_manifest:` with that of a manifest, or `command:`"
             self._found.add("AF1102", message, at, "no_flow", fix)
             return None, None, None
         path = (*at, "flow_yaml" if (*at, "flow_yaml") in self._found.document.source.keys else "flow")

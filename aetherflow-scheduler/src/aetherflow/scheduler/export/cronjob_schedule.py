@@ -1,7 +1,7 @@
 """Schedules of CronJobs: Kubernetes interprets the five cron fields differently from Debian's cron."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.export.numbers import written
@@ -27,6 +27,8 @@ def cronjob_times(cron: Cron, zone: ZoneInfo, now: dt.datetime, years: int) -> C
     Kubernetes also skips local times that do not exist in spring, which cron makes up for. (It fires twice at local
     times that occur twice in autumn; the ledger runs the slot once.)
     """
+    if cron.chosen is not None:
+        return replace(cronjob_times(Cron.parse(cron.every_day), zone, now, years), exact=False)
     times = times_of(cron)
     exact = times.either or times.days == ALL_DAYS or times.weekdays == ALL_WEEKDAYS
     passed_over = [at for at, over in unusual(cron, zone, now, years) if over]

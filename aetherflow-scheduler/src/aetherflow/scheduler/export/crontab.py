@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.api import UsageError
-from aetherflow.scheduler.export.target import Command, Exported, comment, one_word, plain_words
+from aetherflow.scheduler.export.target import Command, Exported, chosen_note, comment, one_word, plain_words
 from aetherflow.scheduler.export.target_zone import same_rules
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def crontab(
     if mail_to is not None:
         lines.append(f"MAILTO={one_word(mail_to, '--mailto')}")
     account = f"{one_word(user, '--user')} " if user else ""
-    lines += [f"{item.cron.normal} {account}{_escaped(command.run_item(item))}" for item in here]
+    lines += [f"{item.cron.normal} {account}{_escaped(command.run_item(item))}" for item in here if not _is_loose(item)]
+    lines += [f"{item.cron.every_day} {account}{_escaped(command.tick([item]))}" for item in here if _is_loose(item)]
     if elsewhere:
         lines.append(f"{EVERY_MINUTE} {account}{_escaped(command.tick(elsewhere))}")
     if caught_up:
@@ -46,11 +47,17 @@ def crontab(
     return Exported({"crontab": head + "\n".join(lines) + "\n"}, tuple(told))
 
 
+def _is_loose(item: "Item") -> bool:
+    """Whether its line fires on more days than the item has slots."""
+    return item.cron.chosen is not None
+
+
 def _notes(zone: str, here: Sequence["Item"], elsewhere: Sequence["Item"], caught_up: Sequence["Item"]) -> list[str]:
     notes = []
     if elsewhere:
         names = ", ".join(f"{item.id} ({item.zone.key})" for item in elsewhere)
         notes.append(f"cron has one zone, here {zone}; other zones are looked after every minute by `tick`: {names}")
+    notes += chosen_note(here)
     if here:
         notes.append(
             "while cron does not run, nothing is started and nothing is recorded; the next start of an item accounts "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.cronjob_schedule import CronJobTimes, cronjob_times
 from aetherflow.scheduler.export.names import CRONJOB_MAX, distinct, resource_name
-from aetherflow.scheduler.export.target import YEARS, Command, Exported, comment, plain_words
+from aetherflow.scheduler.export.target import YEARS, Command, Exported, chosen_note, comment, plain_words
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -156,7 +156,8 @@ def _notes(items: Sequence["Item"], times: dict[str, CronJobTimes], cluster: Clu
             f"all pods write the ledger of the claim {cluster.claim!r}: they must run on one node (ReadWriteOnce), on "
             "a volume that is no network file system"
         )
-    if loose := [item.id for item in items if not times[item.id].exact]:
+    notes += chosen_note(items)
+    if loose := [item.id for item in items if not times[item.id].exact and item.cron.chosen is None]:
         notes.append(f"Kubernetes cannot say both a day of the month and a weekday; `tick` decides: {', '.join(loose)}")
     if clocks := [item.id for item in items if times[item.id].clock is not None]:
         notes.append(

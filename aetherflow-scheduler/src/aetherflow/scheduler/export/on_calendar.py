@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.export.numbers import written
@@ -38,6 +38,8 @@ def on_calendar(cron: Cron, zone: ZoneInfo, now: dt.datetime, years: int) -> OnC
     After the clock goes forward, systemd 257 skips the rest of the day if the first time of that day does not exist,
     and fails if the change is not at a full hour (Pacific/Chatham).
     """
+    if cron.chosen is not None:
+        return replace(on_calendar(Cron.parse(cron.every_day), zone, now, years), exact=False)
     ahead = list(changes_ahead(zone, now, years))
     if any(change.skipped and change.first.minute for change in ahead):
         return OnCalendar(_superset(cron, zone, now), (), exact=False)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Literal
 from aetherflow.core.api import UsageError
 from aetherflow.scheduler.export.names import UNIT_MAX, distinct, unit_name
 from aetherflow.scheduler.export.on_calendar import OnCalendar, on_calendar
-from aetherflow.scheduler.export.target import PROGRAM, YEARS, Command, Exported, comment, one_word, plain_words
+from aetherflow.scheduler.export.target import (
+    PROGRAM,
+    YEARS,
+    Command,
+    Exported,
+    chosen_note,
+    comment,
+    one_word,
+    plain_words,
+)
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
@@ -113,7 +122,8 @@ def _notes(
             f"comes twice; lines in UTC add these instants until {now.year + YEARS}: export again before that, and "
             "when a zone's rules change"
         )
-    if loose := [item.id for item in items if not times[item.id].exact]:
+    notes += chosen_note(items)
+    if loose := [item.id for item in items if not times[item.id].exact and item.cron.chosen is None]:
         notes.append(
             f"systemd fails at the clock changes of the zone; `tick` decides at times in UTC: {', '.join(loose)}"
         )

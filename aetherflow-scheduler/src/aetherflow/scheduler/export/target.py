@@ -113,6 +113,13 @@ def disabled_note(items: Sequence["Item"], wanted: Sequence[str]) -> list[str]:
     return [f"not exported, `enabled: false`: {', '.join(names)}"] if names else []
 
 
+def chosen_note(items: Sequence["Item"]) -> list[str]:
+    """A note on the items whose days a calendar chooses, which no target can say; empty without any."""
+    names = [item.id for item in items if item.cron.chosen is not None]
+    message = "the calendar chooses the days (`roll`, `nth`); `tick` decides each day at these times"
+    return [f"{message}: {', '.join(names)}"] if names else []
+
+
 _MARK = f"# Written by `{PROGRAM} export` from "
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 from aetherflow.core.embedding import PluginLoadError, import_target, installed_in, usable_in
 from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Running, RunRequest
 
-__all__ = ["GROUP", "Launcher", "Order", "Outcome", "RunRequest", "Running", "launcher_names", "load_launcher"]
+__all__ = [
+    "GROUP",
+    "Launcher",
+    "Order",
+    "Outcome",
+    "RunRequest",
+    "Running",
+    "check_launcher",
+    "launcher_names",
+    "load_launcher",
+]
 
 Order = RunRequest
 """Name of `RunRequest` in version 1.0; kept for third-party launchers."""
@@ -16,6 +26,11 @@ Order = RunRequest
 def launcher_names() -> list[str]:
     """The names of all installed launchers, without importing them."""
     return sorted({entry.name for entry in installed_in(GROUP)})
+
+
+def check_launcher(name: str) -> None:
+    """Raise what `load_launcher` raises for a launcher that may not be used, without importing anything of it."""
+    usable_in(GROUP, name, Path.cwd(), os.environ)
 
 
 @cache

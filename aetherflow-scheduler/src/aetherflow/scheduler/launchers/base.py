@@ -18,7 +18,8 @@ class RunRequest:
     slot: str
     """The slot's instant in UTC, such as `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
-    """Arguments of the program `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters."""
+    """Arguments of the program `aetherflow`: `run`, the flow, `--run-id`, `--slot`, parameters; for an item with
+    `command:` it is `wrap`, with the command behind `--`."""
     folder: Path
     """Working directory of the run: the folder of the scheduler document."""
     log: Path
@@ -29,7 +30,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the exit code of `aetherflow run`, or the negative number of the signal that killed it."""
+    """How a run ended: the exit code of `aetherflow`, or the negative number of the signal that killed it."""
 
     exit_code: int
     summary: Mapping[str, Any] | None = None

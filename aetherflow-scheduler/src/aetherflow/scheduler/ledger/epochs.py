@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.time.cron import Cron
+from aetherflow.scheduler.schedule.calendars import cron_of
 
 
 class Epochs:
@@ -53,7 +53,7 @@ class Epochs:
         """Parse a stored definition. Raises StateError if it is invalid, or its zone is unknown on this system."""
         try:
             found: dict[str, Any] = json.loads(text)
-            Cron.parse(found["cron"])
+            cron_of(found)
             ZoneInfo(found["timezone"])
         except (ValueError, LookupError, TypeError) as error:
             raise StateError(

@@ -193,20 +193,26 @@ class Slots:
         insert(self.db, "attempts", {**values, "log": log})
         return self.find(row.item, row.slot)
 
-    def tell_late(self, row: SlotRow, message: str) -> None:
-        """Write into the outbox that a slot is late; how a slot ends is written there by triggers of the table."""
-        last = "SELECT detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1"
-        found = self.db.execute(last, (row.item,)).fetchone()
-        failures = json.loads(found[0])["failures"] if found else 0
-        detail = json.dumps({"code": "late", "message": message, "log": row.log, "failures": failures})
-        values = {"id": uuid4().hex, "item": row.item, "slot": row.slot, "run_id": row.run_id, "event": "late"}
-        insert(self.db, "outbox", {**values, "detail": detail, "at": self.ledger.clock.now_ms()})
-
     def note_process(self, row: SlotRow, pid: int | None, birth: str | None) -> None:
         """Record the process of a run, so that it can be found after this process has died."""
         self.update(row, pid=pid, birth=birth)
         key = (pid, row.item, row.slot, row.attempts)
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
+
+    def note_late(self, row: SlotRow, message: str) -> bool:
+        """Record that a slot is late, and write it into the outbox: how a slot ends is written there by triggers of the
+        table. False if it no longer matches `row`.
+        """
+        if not self.update(row, late=1):
+            return False
+        last = self.db.execute(
+            "SELECT detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1", (row.item,)
+        ).fetchone()
+        failures = json.loads(last[0])["failures"] if last else 0
+        detail = json.dumps({"code": "late", "message": message, "log": row.log, "failures": failures})
+        values = {"id": uuid4().hex, "item": row.item, "slot": row.slot, "run_id": row.run_id, "event": "late"}
+        insert(self.db, "outbox", {**values, "detail": detail, "at": self.ledger.clock.now_ms()})
+        return True
 
     def end(
         self, row: SlotRow, status: Status, reason: Reason | None, exit_code: int | None, into: Mapping[str, Any]

@@ -127,18 +127,26 @@ class Truth:
         return self._items[item].spec.flow_job is not None if item in self._items else None
 
     def goes_on(self, row: SlotRow, found: "Trouble") -> bool:
-        """Whether a resume of its run does what the slot is for: one of 1.0 would run all jobs of the flow."""
+        """Whether a resume of its run does what the slot is for: one of 1.0 would run all jobs of the flow.
+
+        A command that was wrapped has no resume, it is started again.
+        """
+        from aetherflow.core.embedding import stands_in_no_file
+
+        if stands_in_no_file(found.run):
+            return False
         return bool(found.run.jobs) or not self.is_partial(row.item)
 
     def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
-        from aetherflow.core.embedding import Place, WantedRun
+        from aetherflow.core.embedding import Place, WantedRun, wrapped_path
 
         place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
         item = self._items.get(row.item)
         unless = _as_known(row) if changed else frozenset[str]()
         if item is None:
             return WantedRun(row.run_id, place, unless=unless)
-        flow, manifest = (str(path) if path is not None else None for path in (item.flow, item.manifest))
+        recorded = item.flow if item.command is None else wrapped_path(item.command.folder, item.id)
+        flow, manifest = (str(path) if path is not None else None for path in (recorded, item.manifest))
         return WantedRun(row.run_id, place, flow, manifest, unless)
 
 

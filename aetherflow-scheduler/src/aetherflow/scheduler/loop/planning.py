@@ -16,10 +16,10 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.schedule.calendars import cron_of
 from aetherflow.scheduler.schedule.policy import DueSlot, Status, Verdict, decide_due
 from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
-from aetherflow.scheduler.time.cron import Cron
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
@@ -34,7 +34,12 @@ BATCH = 5000
 
 def definition_of(item: "Item") -> dict[str, Any]:
     """The properties that determine the slots of an item; a change of them begins a new epoch."""
-    return {"cron": item.cron.normal, "timezone": item.zone.key, "after": item.after}
+    after = item.after if len(item.after) > 1 else next(iter(item.after), None)
+    found: dict[str, Any] = {"cron": item.cron.normal, "timezone": item.zone.key}
+    found["after"] = list(after) if isinstance(after, tuple) else after
+    if item.cron.chosen is not None:
+        found["calendar"] = item.cron.chosen.definition
+    return found if item.spec.after_status == "success" else {**found, "after_status": item.spec.after_status}
 
 
 class _Changes(NamedTuple):
@@ -171,7 +176,7 @@ class Planner:
         """
         epoch = next(each for each in self._epochs.all(name) if each.until is None)
         cursor = self._epochs.cursor(name) or 0
-        cron, zone = Cron.parse(epoch.definition["cron"]), ZoneInfo(epoch.definition["timezone"])
+        cron, zone = cron_of(epoch.definition), ZoneInfo(epoch.definition["timezone"])
         start = max(cursor + 1, epoch.since)
         first, last = from_ms(start), from_ms(max(start, now))
         left = [to_ms(at) for at in cron.between(first, last, zone)]

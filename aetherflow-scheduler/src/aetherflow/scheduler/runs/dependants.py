@@ -11,7 +11,7 @@ from aetherflow.scheduler.reasons import SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.start_decisions import StartDecisions
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.schedule.slots import next_slot
+from aetherflow.scheduler.schedule.slots import last_slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ NEVER = 1 << 62
 
 
 class Dependants:
-    """The items of a schedule that follow another one."""
+    """The items of a schedule that follow others."""
 
     def __init__(self, ledger: Ledger, items: "Sequence[Item]") -> None:
         self._ledger = ledger
@@ -29,8 +29,8 @@ class Dependants:
         self._items = {item.id: item for item in items}
         self._of: dict[str, list[Item]] = {}
         for item in items:
-            if item.after is not None and item.spec.enabled:
-                self._of.setdefault(item.after, []).append(item)
+            for other in item.after if item.spec.enabled else ():
+                self._of.setdefault(other, []).append(item)
 
     def note_success(self, row: SlotRow) -> None:
         """Write down, in the transaction that ends a slot in SUCCESS, which slots were skipped for it and may run."""
@@ -41,7 +41,14 @@ class Dependants:
         why = columns(said(SlotReason.AFTER_HEALED, other=row.item))
         for item in self._of[row.item]:
             for each in self._slots.skipped_after(item.id, row.slot, end):
-                self._slots.update(each, **why)
+                if all(other == row.item or self._is_well(other, each.slot) for other in item.after):
+                    self._slots.update(each, **why)
+
+    def _is_well(self, name: str, at: int) -> bool:
+        """Whether the slot of an item that one at an instant follows has succeeded."""
+        slot = last_slot(self._items[name], from_ms(at))
+        found = None if slot is None else self._slots.latest(name, to_ms(slot.at))
+        return found is not None and found.status == Status.SUCCESS
 
     def wake(self, decisions: StartDecisions, events: Events, items: Collection[str] | None = None) -> bool:
         """Let those wait again whose `misfire_grace_time` is not over, of some items or of all; True if there are any.
@@ -61,7 +68,7 @@ class Dependants:
 
     def _may_wait(self, row: SlotRow, decisions: StartDecisions) -> bool:
         item = self._items.get(row.item)
-        if item is None or item.after is None or not item.spec.enabled:
+        if item is None or not item.after or not item.spec.enabled:
             return False
         late = self._ledger.clock.now_ms() - row.slot
         return late <= item.spec.misfire_grace_time * 1000 and decisions.follows(item, row).action == "start"

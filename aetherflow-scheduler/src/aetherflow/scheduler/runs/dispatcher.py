@@ -91,7 +91,7 @@ class Dispatcher:
             self._changed = True
 
     def check_late(self) -> None:
-        """Warn once for each slot that takes longer than `late_after_seconds`, waiting included."""
+        """Warn once for each slot that has not ended by `deadline` or `late_after_seconds`, waiting included."""
         self._watch.check_late(self._decisions.item)
 
     def step(self, *, start: bool = True) -> None:

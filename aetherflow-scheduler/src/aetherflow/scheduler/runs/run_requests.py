@@ -1,4 +1,4 @@
-"""Builds the `aetherflow run` command of a slot, and names its log file."""
+"""Builds the arguments of `aetherflow` for a slot, `run` or `wrap`, and names its log file."""
 
 import json
 from collections.abc import Mapping
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
 
 def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunRequest:
     """The request to run a slot, with `--if-busy wait`: a process of an earlier scheduler may still run it."""
-    spec = item.spec
-    arguments = ["run"]
-    if item.manifest is not None:
-        arguments += ["--bundle-manifest", str(item.manifest)]
-        if spec.allow_stale_bundle:
-            arguments.append("--allow-stale-bundle")
-        flow = item.bundle_flow
-    else:
-        flow = str(item.flow)
-    if flow is not None:
-        arguments += ["--flow-yaml", flow]
+    arguments = ["run", *_flow_of(item)] if item.command is None else ["wrap", "--id", item.id]
     arguments += ["--run-id", row.run_id, "--slot", iso(row.slot), "--if-busy", "wait", "--json"]
     arguments += ["--trigger", row.trigger]
-    if spec.flow_job is not None:
-        arguments += ["--flow-job", spec.flow_job]
+    if item.command is not None:
+        arguments.append("--no-lock" if item.spec.lock is None else f"--lock={item.spec.lock}")
+        arguments += ["--", *item.command.words]
+        return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+    if item.spec.flow_job is not None:
+        arguments += ["--flow-job", item.spec.flow_job]
     for name, value in row.params.items():
         arguments += ["--param", f"{name}={as_text(value)}"]
     return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+
+
+def _flow_of(item: "Item") -> list[str]:
+    """The options of `aetherflow run` that name the flow of an item."""
+    if item.manifest is None:
+        return ["--flow-yaml", str(item.flow)]
+    stale = ["--allow-stale-bundle"] if item.spec.allow_stale_bundle else []
+    flow = ["--flow-yaml", item.bundle_flow] if item.bundle_flow is not None else []
+    return ["--bundle-manifest", str(item.manifest), *stale, *flow]
 
 
 def as_text(value: Any) -> str:

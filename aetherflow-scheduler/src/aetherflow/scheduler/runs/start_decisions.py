@@ -11,13 +11,23 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
-from aetherflow.scheduler.schedule.policy import Capacity, OtherSlot, Status, decide_after, decide_overlap, is_ready
+from aetherflow.scheduler.schedule.policy import (
+    AfterDecision,
+    Capacity,
+    OtherSlot,
+    Status,
+    all_of,
+    decide_after,
+    decide_overlap,
+    is_ready,
+)
 from aetherflow.scheduler.schedule.slots import last_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
+_NO_SLOT = "no slot of it yet"
 BY_HAND = ("manual", "backfill")
 """Triggers by users; pauses and `after` do not apply to them."""
 
@@ -30,6 +40,16 @@ class StartDecision:
     reason: Reason | None = None
     again: int | None = None
     """For `wait`: the instant (epoch ms) of the next check, if it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """What one of the items that an item follows lets its slot do."""
+
+    other: str
+    action: AfterDecision
+    status: str
+    again: int | None = None
 
 
 class StartDecisions:
@@ -64,7 +84,7 @@ class StartDecisions:
             return StartDecision("wait", pause.why, pause.until) if row.begun else StartDecision("skip", pause.why)
         if not is_ready(now, row.not_before, row.waits_since):
             return StartDecision("wait", row.why, row.not_before)
-        if item.after is not None and not row.begun and not by_hand:
+        if item.after and not row.begun and not by_hand:
             decision = self.follows(item, row)
             if decision.action != "start":
                 return decision
@@ -95,13 +115,22 @@ class StartDecisions:
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
 
     def follows(self, item: "Item", row: SlotRow) -> StartDecision:
-        """What the slot that another one follows lets it do, by `after` of its item."""
-        now, grace, other = self._ledger.clock.now_ms(), round(item.spec.misfire_grace_time * 1000), item.after
-        assert other is not None  # noqa: S101 that is why it is asked
+        """What the slots that another one follows let it do, by `after` of its item."""
+        each = [self._follow(item, other, row) for other in item.after]
+        action = all_of([one.action for one in each])
+        if action == "start":
+            return StartDecision("start")
+        told = ", ".join(f"{one.other}: {one.status}" for one in each if one.action != "start")
+        instants = [one.again for one in each if one.again is not None]
+        return StartDecision(action, said(SlotReason.AFTER, what=told), min(instants, default=None))
+
+    def _follow(self, item: "Item", other: str, row: SlotRow) -> "_Followed":
+        now, grace = self._ledger.clock.now_ms(), round(item.spec.misfire_grace_time * 1000)
+        wanted = item.spec.after_status
         followed = self._items.get(other)
         slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
         if slot is None:
-            return StartDecision(*decide_after(other, None))
+            return _Followed(other, decide_after(None, wanted), _NO_SLOT)
         at = to_ms(slot.at)
         found = self._slots.find(other, at)
         if found is None:
@@ -110,14 +139,13 @@ class StartDecisions:
             enabled = followed is not None and followed.spec.enabled
             expected = enabled if epoch is None else epoch.since <= at
             if expected and now <= row.slot + grace:
-                why = said(SlotReason.AFTER, other=other, status=f"its slot {iso(at)} is not entered yet")
-                return StartDecision("wait", why, row.slot + grace + 1)
+                return _Followed(other, "wait", f"its slot {iso(at)} is not entered yet", row.slot + grace + 1)
             found = self._slots.latest(other, at)
-        if found is not None and found.status == Status.INTERRUPTED and found.reason_code not in GOES_ON:
-            status = f"{found.status}, {found.reason}"
-            # nobody knows when it goes on
-            return StartDecision("skip", said(SlotReason.AFTER, other=other, status=status))
-        return StartDecision(*decide_after(other, found.status if found is not None else None))
+        if found is None:
+            return _Followed(other, decide_after(None, wanted), _NO_SLOT)
+        stopped = found.status == Status.INTERRUPTED and found.reason_code not in GOES_ON
+        status = f"{found.status}, {found.reason}" if stopped else str(found.status)
+        return _Followed(other, decide_after(found.status, wanted, goes_on=not stopped), status)
 
 
 def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:

@@ -22,6 +22,7 @@ from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
 from aetherflow.scheduler.runs.start_decisions import BY_HAND
 from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.schedule.slots import late_at
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
@@ -187,28 +188,30 @@ class Watch:
         took = now - live.since
         if spec.max_duration_seconds is not None and not live.row.overdue and took >= spec.max_duration_seconds:
             message = f"{live.row.item} {iso(live.row.slot)}: runs for more than {spec.max_duration_seconds:g} s"
-            self._mark(live.row, "overdue", message)
+            with self._ledger.transaction("slot overdue"):
+                new = self._slots.update(live.row, overdue=1)
+            if new:
+                fields = {"item": live.row.item, "slot": iso(live.row.slot), "run_id": live.row.run_id}
+                self._events.warning("overdue", message, **fields)
             live.row = self._slots.find(live.row.item, live.row.slot) or live.row
 
-    def _mark(self, row: SlotRow, flag: str, message: str) -> None:
-        with self._ledger.transaction(f"slot {flag}"):
-            new = self._slots.update(row, **{flag: 1})
-            if new and flag == "late":
-                self._slots.tell_late(row, message)
-        if new:
-            self._events.warning(flag, message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
-
     def check_late(self, find: "Callable[[str], Item | None]") -> None:
-        """Warn, once each, of slots that take longer than `late_after_seconds`, waiting included; those asked for by
-        hand, long after their time as a rule, are never late.
+        """Warn, once each, of slots that have not ended by `deadline` or `late_after_seconds`, waiting included; those
+        asked for by hand, long after their time as a rule, are never late.
         """
         now = self._ledger.clock.now_ms()
         for row in self._slots.active():
             item = find(row.item)
-            limit = item.spec.late_after_seconds if item is not None else None
-            if limit is None or row.late or row.trigger in BY_HAND or now < row.slot + limit * 1000:
+            if item is None or row.late or row.trigger in BY_HAND:
                 continue
-            self._mark(row, "late", f"{row.item} {iso(row.slot)}: has not ended {limit:g} s after its slot")
+            late = late_at(item, row.slot)
+            if late is None or now < late[0]:
+                continue
+            message = f"{row.item} {iso(row.slot)}: {late[1]}"
+            with self._ledger.transaction("slot late"):
+                new = self._slots.note_late(row, message)
+            if new:
+                self._events.warning("late", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
             if (live := self.find(row)) is not None:
                 live.row = self._slots.find(row.item, row.slot) or live.row
 

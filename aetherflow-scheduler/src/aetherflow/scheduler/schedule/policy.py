@@ -9,6 +9,7 @@ from aetherflow.scheduler.reasons import Reason, SlotReason, said
 
 Overlap = Literal["skip", "queue", "allow", "kill_old"]
 Misfire = Literal["skip", "last", "all"]
+AfterStatus = Literal["success", "any"]
 
 
 class Status(StrEnum):
@@ -138,13 +139,22 @@ class Capacity:
         return None
 
 
-def decide_after(other: str, status: Status | None) -> tuple[Literal["start", "wait", "skip"], Reason | None]:
-    """Decide whether a slot may start, by the status of the slot that it follows; None if there is no such slot."""
-    if status == Status.SUCCESS:
-        return "start", None
-    if status in (Status.WAITING, Status.RUNNING, Status.INTERRUPTED):
-        return "wait", said(SlotReason.AFTER, other=other, status=status)
-    return "skip", said(SlotReason.AFTER, other=other, status=status or "no slot of it yet")
+AfterDecision = Literal["start", "wait", "skip"]
+
+
+def decide_after(status: Status | None, wanted: AfterStatus = "success", *, goes_on: bool = True) -> AfterDecision:
+    """Decide whether a slot may start, by the status of a slot that it follows; None if there is no such slot.
+
+    `goes_on`: one that was interrupted goes on by itself.
+    """
+    if status in (Status.WAITING, Status.RUNNING) or (status == Status.INTERRUPTED and goes_on):
+        return "wait"
+    return "start" if status == Status.SUCCESS or wanted == "any" else "skip"
+
+
+def all_of(decisions: Collection[AfterDecision]) -> AfterDecision:
+    """Decide for a slot that follows several: it waits until all have ended, and is skipped if one is not as wanted."""
+    return "wait" if "wait" in decisions else "skip" if "skip" in decisions else "start"
 
 
 def is_ready(now: int, not_before: int | None, waits_since: int | None) -> bool:

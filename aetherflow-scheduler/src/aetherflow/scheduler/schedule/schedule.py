@@ -16,6 +16,16 @@ from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemS
 from aetherflow.scheduler.time.cron import Cron
 
 
+@dataclass(frozen=True, slots=True)
+class ItemCommand:
+    """What an item runs in place of a flow."""
+
+    words: tuple[str, ...]
+    """The program and its arguments."""
+    folder: Path
+    """The folder in which it runs, that of the document."""
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """One item with defaults applied, absolute paths and parsed times."""
@@ -26,13 +36,17 @@ class Item:
     zone: ZoneInfo
     """The zone of the item whose cron expression is used."""
     flow: Path | None
-    """The flow's file, absolute; None if the flow is in a bundle."""
+    """The flow's file, absolute; None if the flow is in a bundle, and for a command."""
     manifest: Path | None
-    """The file of the bundle's manifest, absolute; None if the flow is a file."""
+    """The file of the bundle's manifest, absolute; None if the flow is in none."""
     bundle_flow: str | None
     """The flow's path in the bundle; None for its entry flow."""
+    command: ItemCommand | None
+    """None if the item runs a flow."""
     since: dt.datetime | None
     """First instant from which slots are expected, in UTC; None: from when the item is first seen."""
+    deadline: Cron | None
+    """When a time of day comes, in the item's zone; None without `deadline`."""
     days: Days
     blackouts: tuple[Window, ...]
     line: int
@@ -43,9 +57,9 @@ class Item:
         return self.spec.id
 
     @property
-    def after(self) -> str | None:
-        """Id of the item whose slot must have ended in SUCCESS; None if there is none."""
-        return self.spec.after
+    def after(self) -> tuple[str, ...]:
+        """Ids of the items whose slots must have ended, as `after_status` says; none if it follows no other."""
+        return self.spec.follows
 
     @property
     def params(self) -> Mapping[str, Any]:

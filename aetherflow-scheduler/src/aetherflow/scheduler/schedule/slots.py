@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
+from aetherflow.scheduler.schedule.calendars import rolled_from
+from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item
@@ -28,10 +30,13 @@ class Slot:
 
     @property
     def remark(self) -> str | None:
-        """A note on how a clock change affects the slot, or None."""
+        """A note on how a clock change, or the calendar, has placed the slot; or None."""
         from aetherflow.scheduler.time.dst import remark_of  # for people only
 
-        return remark_of(self.item.cron, self.item.zone, self.at)
+        notes = [remark_of(self.item.cron, self.item.zone, self.at)]
+        if others := rolled_from(self.item.cron, self.local.date()):
+            notes.append(f"in place of {', '.join(map(str, others))}")
+        return "; ".join(note for note in notes if note) or None
 
 
 def expected(item: "Item", start: dt.datetime, end: dt.datetime) -> Iterator[Slot]:
@@ -54,6 +59,18 @@ def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
     """The latest slot of an item at or before an instant; None if there is none within forty years."""
     at = item.cron.before(until, item.zone)
     return None if at is None else Slot(item, at)
+
+
+def late_at(item: "Item", slot: int) -> tuple[int, str] | None:
+    """The instant (epoch ms) from which a slot that has not ended is late, and how that is told; None if never."""
+    spec = item.spec
+    if item.deadline is not None:
+        at = item.deadline.after(from_ms(slot), item.zone)
+        return None if at is None else (to_ms(at), f"has not ended by its deadline, {spec.deadline}")
+    if spec.late_after_seconds is None:
+        return None
+    told = f"has not ended {spec.late_after_seconds:g} s after its slot"
+    return slot + round(spec.late_after_seconds * 1000), told
 
 
 def excluded(slot: Slot) -> Reason | None:

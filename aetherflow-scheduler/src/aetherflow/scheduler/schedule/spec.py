@@ -2,17 +2,24 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from aetherflow.core.api import Backoff
 from aetherflow.core.embedding import NotifySpec
-from aetherflow.scheduler.schedule.policy import Misfire, Overlap
+from aetherflow.scheduler.schedule.calendars import Roll
+from aetherflow.scheduler.schedule.policy import AfterStatus, Misfire, Overlap
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 MOST = 10**9
 """Largest value of any number; larger ones, including infinity, overflow time arithmetic."""
 Number = Annotated[float, Field(le=MOST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Nth = Annotated[int, Field(ge=1, le=31)] | Literal["last"]
+
+
+def listed(value: Any) -> Any:
+    """A list for a value that may stand alone; other lists as they are."""
+    return value if value is None or isinstance(value, list) else [value]
 
 
 class SchedulerModel(BaseModel):
@@ -36,11 +43,19 @@ class RetrySpec(Backoff):
 
 
 class CalendarSpec(SchedulerModel):
-    """On which days slots run; those of other days are SKIPPED."""
+    """On which days slots run; those of other days are SKIPPED, or roll to one on which they run."""
 
     business_days: bool = Field(False, description="Leave out Saturdays and Sundays")
     holidays: str | list[str] | None = Field(
         None, description="Days that are left out: a YAML file with a list of them, or the list itself"
+    )
+    roll: Roll | None = Field(
+        None, description="Slots of days that are left out run at their time on the day before, after, or the nearest"
+    )
+    nth: Annotated[list[Nth], BeforeValidator(listed, json_schema_input_type=list[Nth] | Nth)] = Field(
+        [],
+        description="The days of each month, of those that are not left out, by their number, or `last`; `cron` names "
+        "times and months",
     )
 
 
@@ -91,11 +106,16 @@ class ItemOptions(SchedulerModel):
     late_after_seconds: Number | None = Field(
         None, gt=0, description="Warn once if the run has not ended so long after its slot"
     )
+    deadline: str | None = Field(
+        None,
+        description="Time of day in the item's zone, 06:00: warn once if the run has not ended when it next comes "
+        "after the slot; in place of `late_after_seconds`",
+    )
     max_duration_seconds: Number | None = Field(None, gt=0, description="Warn once if a run takes longer")
 
 
 class SchedulerItemSpec(ItemOptions):
-    """One item: a flow, and when it starts."""
+    """One item: a flow or a command, and when it starts."""
 
     id: str = Field(description="Identity of the item, unique in the file")
     cron: str | None = Field(
@@ -106,9 +126,24 @@ class SchedulerItemSpec(ItemOptions):
         validation_alias=AliasChoices("flow_yaml", "flow"),
         description="The flow, relative to this file; with a manifest a path in the bundle, omitted its entry flow",
     )
-    after: str | None = Field(
-        None, description="Item whose slot must have ended in SUCCESS; without `cron` its slots are this item's too"
+    command: Annotated[list[str], BeforeValidator(listed, json_schema_input_type=list[str] | str)] = Field(
+        [],
+        description="In place of a flow: a program and its arguments, run in the folder of this file, without a shell",
     )
+    lock: str | None = Field(
+        None, min_length=1, description="Lock that a `command` holds while it runs, as with_lock does"
+    )
+    after: str | list[str] | None = Field(
+        None,
+        description="Item, or items, whose slots must have ended in SUCCESS; without `cron` their slots are this "
+        "item's too",
+    )
+    after_status: AfterStatus = Field("success", description="`any`: they must have ended, in whatever way")
+
+    @property
+    def follows(self) -> tuple[str, ...]:
+        """The ids that `after` names."""
+        return tuple(dict.fromkeys(listed(self.after or [])))
 
 
 class SchedulerFileSpec(SchedulerModel):

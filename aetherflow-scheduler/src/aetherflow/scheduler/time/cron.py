@@ -9,8 +9,9 @@ import datetime as dt
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from aetherflow.scheduler.errors import NeverError
@@ -22,6 +23,17 @@ _FORTY_YEARS = dt.timedelta(days=40 * 366)
 """Longest possible gap between two slots: 29 February on a given weekday, around the year 2100."""
 EITHER_DAY = "fires on the days of month and on the days of week, not only where both match"
 _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class ChosenDays(Protocol):
+    """Days that a calendar chooses in place of the day fields of an expression."""
+
+    definition: dict[str, Any]
+    """What determines them, as JSON has it."""
+
+    def in_month(self, year: int, month: int) -> tuple[int, ...]:
+        """The days of a month, ascending; none if there are none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +57,27 @@ class Cron:
     _both: bool
     """Whether day of month and day of week must both match: one of them begins with `*`."""
     _tables: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
-    """Cache: weekday of the first of a month and its length to the matching days."""
+    """Cache: weekday of the first of a month and its length to the matching days; of chosen days year and month."""
+    chosen: ChosenDays | None = None
+    """What chooses the days in place of the day fields; None if nothing does."""
 
     @staticmethod
     def parse(text: str) -> "Cron":
         """Parse an expression. Raises CronError with a fix; NeverError for an expression that never fires."""
         return _parse(text.strip())
+
+    def on(self, days: ChosenDays) -> "Cron":
+        """The same times of the day, on days that a calendar chooses."""
+        return replace(self, chosen=days, _tables={})
+
+    @property
+    def every_day(self) -> str:
+        """The expression for the same times of each day."""
+        return f"{' '.join(self.normal.split()[:2])} * * *"
+
+    def has_day(self, day: dt.date) -> bool:
+        """Whether it fires on a day, clock changes aside."""
+        return day.day in self.in_month(day.year, day.month)
 
     def after(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
         """The first time the expression fires after an instant, in UTC; None if that is after the year 9999."""
@@ -112,25 +139,29 @@ class Cron:
         year, month = wall.year, wall.month
         day, minute = wall.day, wall.hour * 60 + wall.minute
         while True:
-            if month in self._months:
-                days = self._in_month(year, month)
-                index = bisect_left(days, day)
-                if index < len(days) and days[index] == day:
-                    at = bisect_left(self._times, minute)
-                    if at < len(self._times):
-                        return _wall(year, month, day, self._times[at])
-                    index += 1
-                if index < len(days):
-                    return _wall(year, month, days[index], self._times[0])
+            days = self.in_month(year, month)
+            index = bisect_left(days, day)
+            if index < len(days) and days[index] == day:
+                at = bisect_left(self._times, minute)
+                if at < len(self._times):
+                    return _wall(year, month, day, self._times[at])
+                index += 1
+            if index < len(days):
+                return _wall(year, month, days[index], self._times[0])
             year, month, day, minute = (year, month + 1, 1, 0) if month < 12 else (year + 1, 1, 1, 0)
             if year > dt.MAXYEAR:
                 raise OverflowError
 
-    def _in_month(self, year: int, month: int) -> tuple[int, ...]:
+    def in_month(self, year: int, month: int) -> tuple[int, ...]:
+        """The days of a month on which it fires, ascending."""
+        if self.chosen is not None:
+            if (found := self._tables.get((year, month))) is None:
+                found = self._tables[year, month] = self.chosen.in_month(year, month)
+            return found
+        if month not in self._months:
+            return ()
         first = dt.date(year, month, 1).isoweekday() % 7
-        length = _MONTH_LENGTHS[month - 1]
-        if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
-            length = 29
+        length = month_length(year, month)
         if (found := self._tables.get((first, length))) is None:
             found = self._tables[first, length] = tuple(self._matching(first, length))
         return found
@@ -167,6 +198,12 @@ def _parse(text: str) -> Cron:
         message = f"{text!r} never fires: none of its months has such a day"
         raise NeverError(message, fix="correct the day of month or the month")
     return found
+
+
+def month_length(year: int, month: int) -> int:
+    """The number of days of a month."""
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 29 if leap and month == 2 else _MONTH_LENGTHS[month - 1]
 
 
 def _wall(year: int, month: int, day: int, minute: int) -> dt.datetime:

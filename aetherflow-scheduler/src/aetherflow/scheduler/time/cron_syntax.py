@@ -165,7 +165,9 @@ def _name_fix(field: Field, text: str) -> str:
     if text.lower()[:3] in field.names:
         return f"write {text.lower()[:3]}"
     if text.upper() in ("L", "LW", "W") or re.match(r"(\d+[LW]|[LW]\d+)\Z", text.upper()):
-        return "cron knows neither L nor W; run daily and let the flow decide, or name the days"
+        return (
+            "cron knows neither L nor W; write *, and `calendar: {business_days: true, nth: last}` or `roll: nearest`"
+        )
     if text.upper() in ("H", "R"):
         return f"cron knows no random values; write {_range(field)}"
     return f"write {_range(field)}"

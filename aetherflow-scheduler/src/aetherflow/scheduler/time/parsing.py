@@ -5,8 +5,10 @@ import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aetherflow.core.embedding import nearest
+from aetherflow.scheduler.time.cron import Cron
 
 _DAILY = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})\Z", re.ASCII)
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z", re.ASCII)
 _NO_ZONES = frozenset({"local", "localtime", "Factory", "posixrules"})
 DAY = 1440
 FIRST_YEAR, LAST_YEAR = 1900, 9998
@@ -61,6 +63,14 @@ def read_daily(text: str) -> tuple[int, int]:
     if begin == end:
         raise ValueError(f"{text!r} is empty", "write 00:00-24:00 for the whole day, or `enabled: false`")
     return begin, end if end > begin else end + DAY
+
+
+def read_time(text: str) -> Cron:
+    """The expression that fires each day at a time of day, `06:00`. Raises ValueError (message, fix)."""
+    match = _TIME.match(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no time of day", 'write "06:00", 00:00 to 23:59')
+    return Cron.parse(f"{int(match[2])} {int(match[1])} * * *")
 
 
 def _zone_fix(name: str) -> str:

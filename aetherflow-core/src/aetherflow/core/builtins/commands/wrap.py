@@ -36,6 +36,16 @@ def wrap(
     if_busy: Annotated[
         str | None, typer.Option("--if-busy", metavar="fail|skip|wait", help="If the lock is still not free.")
     ] = None,
+    no_lock: Annotated[
+        bool, typer.Option("--no-lock", help="No lock of its own; --if-busy is then of the --run-id alone.")
+    ] = False,
+    slot: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="Slot of the run, an instant; the command gets it as AETHERFLOW_SLOT."),
+    ] = None,
+    trigger: Annotated[
+        str, typer.Option(metavar="WORD", help="Origin of the run, for the history.", show_default=False)
+    ] = "wrap",
     config: ConfigOption = None,
     quiet: QuietOption = False,
     as_json: SummaryJsonOption = False,
@@ -52,7 +62,7 @@ def wrap(
     Example, in a crontab: aetherflow wrap --id backup --timeout 3600 --if-busy skip -q -- pg_dump -f /backup/db.sql db
     """
     from aetherflow.core.base.errors import UsageError
-    from aetherflow.core.builtins.commands.wrapped import TRIGGER, wrapped_document
+    from aetherflow.core.builtins.commands.wrapped import wrapped_document
     from aetherflow.core.checks.prepare import prepare_document
     from aetherflow.core.cli.arguments import busy_policy
     from aetherflow.core.cli.execution import execute, noted
@@ -62,9 +72,11 @@ def wrap(
 
     if flow_id is None:
         raise UsageError("no --id is given", fix="name it, as in: aetherflow wrap --id backup -- COMMAND …")
+    if no_lock and (lock is not None or wait is not None):
+        raise UsageError("--no-lock excludes --lock and --wait", fix="leave one of them out")
     words = command or []
     policy = busy_policy(if_busy) if if_busy is not None else "fail"
-    locked = lock is not None or wait is not None or if_busy is not None
+    locked = not no_lock and (lock is not None or wait is not None or if_busy is not None)
     if policy == "wait" and wait is not None:
         policy = "fail"  # it does not wait for ever
     name = flow_id
@@ -77,12 +89,17 @@ def wrap(
             timeout_seconds=timeout or None,
             locked=locked,
             wait_seconds=wait or 0,
+            slotted=slot is not None,
         )
         flow = prepare_document(document, snapshot)
-        return run_prepared(flow, trigger=TRIGGER, run_id=run_id, lock_key=lock, if_busy=policy, observers=observers)
+        return run_prepared(
+            flow, trigger=trigger, run_id=run_id, slot=slot, lock_key=lock, if_busy=policy, observers=observers
+        )
 
     source = FlowSource(Path.cwd() / f"wrap {flow_id}")
-    noting = NotedStart(source.flow, flow_id=flow_id, given={"run_id": run_id}, trigger=TRIGGER, config=config)
+    noting = NotedStart(
+        source.flow, flow_id=flow_id, given={"run_id": run_id, "slot": slot}, trigger=trigger, config=config
+    )
     with noted(noting):
         execute(source, config=config, quiet=quiet, as_json=as_json, noting=noting, start=start)
 

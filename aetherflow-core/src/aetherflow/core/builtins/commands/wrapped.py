@@ -8,9 +8,10 @@ from aetherflow.core.base.errors import UsageError
 from aetherflow.core.kernel.yaml.loader import Document, RawString
 from aetherflow.core.kernel.yaml.source_map import SourceMap
 from aetherflow.core.runtime.opening.prepare import ID
+from aetherflow.core.runtime.resuming import wrapped_path
 
-TRIGGER = "wrap"
 JOB, STEP = "wrap", "command"
+SLOT_VARIABLE = "AETHERFLOW_SLOT"
 
 
 def wrapped_document(
@@ -21,8 +22,11 @@ def wrapped_document(
     timeout_seconds: float | None = None,
     locked: bool = False,
     wait_seconds: float = 0,
+    slotted: bool = False,
 ) -> Document:
     """A flow with one step `external.process` that runs a command in `folder`; with `locked` under the flow's lock.
+
+    With `slotted` the command gets the slot of the run as AETHERFLOW_SLOT.
 
     Raises UsageError for an invalid id, a missing command and arguments that are not UTF-8.
     """
@@ -38,10 +42,12 @@ def wrapped_document(
     inputs: dict[str, Any] = {"command": [RawString(word) for word in command], "cwd": RawString(str(folder))}
     if timeout_seconds is not None:
         inputs["timeout_seconds"] = timeout_seconds
+    if slotted:
+        inputs["env"] = {SLOT_VARIABLE: "{{run.slot}}"}
     step = {"id": STEP, "type": "external.process", "inputs": inputs}
     flow: dict[str, Any] = {"id": flow_id}
     if locked:
         flow["locks"] = {"scope": "flow", "wait_seconds": wait_seconds}
     data: Mapping[str, Any] = {"version": 1, "flow": flow, "jobs": [{"id": JOB, "steps": [step]}]}
-    name = str(folder / f"wrap {flow_id}")
+    name = str(wrapped_path(folder, flow_id))
     return Document(name, data, SourceMap(name), repr(data))
