@@ -17,6 +17,7 @@ NAME = "[sftp.example.com]:2222"
     [
         f"{NAME} ssh-rsa AAAA", f"{NAME} ssh-rsa KEY", f"{NAME} {KEY.get_name()} %%%", NAME, "@revoked",
         f"@revoked {NAME} ssh-ed25519 AAAA", f"|1|a=|b= {KEY.get_name()} KEY", "\0",
+        f"|1|YWJj|YWJj {KEY.get_name()} KEY", f"@revoked |1|YWJj|YWJj {KEY.get_name()} KEY",
     ],
 )  # fmt: skip
 def test_a_damaged_line_is_skipped(tmp_path: Path, line: str) -> None:

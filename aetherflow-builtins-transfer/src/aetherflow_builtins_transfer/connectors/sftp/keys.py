@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +18,9 @@ from aetherflow_builtins_transfer.failures import RemoteError
 
 if TYPE_CHECKING:
     import paramiko
+
+_HASHED = re.compile(r"\|1\|[A-Za-z0-9+/]{27}=\|[A-Za-z0-9+/]{27}=")
+"""A name as `HashKnownHosts` writes it: salt and HMAC-SHA1, 20 bytes each. paramiko asserts the length of the salt."""
 
 
 def fingerprint(key: "paramiko.PKey") -> str:
@@ -190,7 +194,7 @@ def _matches(name: str, patterns: "list[str]") -> bool:
     if any(pattern.startswith("!") and _like(name, pattern[1:]) for pattern in patterns):
         return False
     return any(
-        Hashes.hash_host(name, pattern) == pattern if pattern.startswith("|1|") else _like(name, pattern)
+        Hashes.hash_host(name, pattern) == pattern if _HASHED.fullmatch(pattern) else _like(name, pattern)
         for pattern in patterns
     )
 
