@@ -22,7 +22,7 @@ class RunRequest:
     folder: Path
     """Working directory of the run: the folder of the scheduler document."""
     log: Path
-    """File for the run's stderr; its stdout goes to the file of the same name with the suffix `.json`."""
+    """File for the run's stderr, whose folder may be missing; stdout goes to that name with the suffix `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables in addition to those of this process."""
 

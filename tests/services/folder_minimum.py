@@ -1,4 +1,4 @@
-"""The connector `@@MODULE@@:folder`: files in a folder of this machine, or of a mounted share."""
+"""A connector with the documented minimum for files, `acme:folder`: a folder of this machine."""
 
 import os
 import shutil
@@ -28,7 +28,9 @@ PART = ".part-"
 class Config(ConnectorConfig):
     """Where the files are."""
 
-    folder: str = Field(min_length=1, description="The folder; `~` is this user's home, a relative one is under the working directory.")
+    folder: str = Field(
+        min_length=1, description="The folder; `~` is this user's home, a relative one is under the working directory."
+    )
 
 
 class Options(ConnectorOptions):
@@ -42,7 +44,7 @@ class Folder(ConnectorBase[Config, Options]):
 
     resources:
       inbox:
-        kind: @@MODULE@@
+        kind: acme
         driver: folder
         config: {folder: /mnt/inbox}
     """
