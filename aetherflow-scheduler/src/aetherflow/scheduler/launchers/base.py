@@ -14,7 +14,9 @@ class RunRequest:
     """What a launcher needs to start one run."""
 
     item: str
+    """The item's id."""
     run_id: str
+    """The run's id, which is among the arguments, too."""
     slot: str
     """The slot's instant in UTC, such as `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
@@ -29,9 +31,10 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the exit code of `aetherflow run`, or the negative number of the signal that killed it."""
+    """How a run ended."""
 
     exit_code: int
+    """That of `aetherflow run`, or the negative number of a signal."""
     summary: Mapping[str, Any] | None = None
     """The JSON document that `run --json` printed; None if it could not be read."""
 
