@@ -19,8 +19,9 @@ LARGE = bytes(range(256)) * 4000
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """`/echo` tells what it got, `/query` that without headers, `/status/N` answers N, `/pages` has two pages, `/large` is
-    a megabyte.
+    """`/echo` tells what it got, `/query` that without headers, `/status/N` answers N, `/pages` has two pages.
+
+    `/large` is a megabyte.
     """
 
     protocol_version = "HTTP/1.1"
