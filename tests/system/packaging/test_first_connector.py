@@ -34,8 +34,7 @@ def test_the_first_hour_goes_as_its_page_says(dist: Path, tmp_path: Path) -> Non
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path = f"{programs}:{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    cache = {name: os.environ[name] for name in ("XDG_CACHE_HOME", "UV_CACHE_DIR") if name in os.environ}
-    sandbox = Sandbox(folder, {"PATH": path, **cache}, instead={"2121": str(port)})
+    sandbox = Sandbox(folder, {"PATH": path}, instead={"2121": str(port)})
     ran = run_page(FIRST_HOUR, sandbox)
     assert len(ran) >= 8
     wrong = [
