@@ -29,6 +29,8 @@ from aetherflow.core.cli import main
 ROOT = Path(__file__).parents[2]
 HISTORY = ROOT / "CHANGELOG.md"
 """What was true of an older version stays there."""
+FIRST_HOUR = ROOT / "docs/how-to/first-connector.md"
+"""The one page that installs something: tests/system/packaging/test_first_connector.py runs it, in an environment."""
 HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
 ELISION = "..."
@@ -135,6 +137,8 @@ class Sandbox:
     variables: Mapping[str, str] = field(default_factory=dict)
     programs: Path = Path(sys.executable).parent
     """Where `aetherflow` is found first."""
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """What stands in files and commands for a text of the page, such as a port that is free here."""
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the page."""
@@ -169,6 +173,8 @@ class Sandbox:
         return process.wait(), self._shown(_as_displayed(seen.decode()))
 
     def _real(self, text: str) -> str:
+        for shown, real in self.instead.items():
+            text = text.replace(shown, real)
         return text.replace("/tmp/", f"{self.folder}/tmp/").replace(HOME, str(self.folder))
 
     def _shown(self, text: str) -> str:
@@ -195,6 +201,7 @@ _NEUTRAL = [
         (r"\b[0-9a-f]{12}\b", "RUN_ID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?", "TIME"),
         (r"\b\d+\.\d+ s\b", "SECONDS"),
+        (r"\b\d+ passed in \d+\.\d+s", "PASSED"),
         (r"\b[\d,.]+ (rows|MB)/s", r"SPEED \1/s"),
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),

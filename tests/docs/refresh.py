@@ -14,6 +14,7 @@ from docs_api import API_PAGE, api_page
 from docs_catalogue import CATALOG, catalogue
 from docs_kinds import KINDS_PAGE, kinds_page
 from docs_pages import (
+    FIRST_HOUR,
     HISTORY,
     Block,
     Sandbox,
@@ -37,7 +38,7 @@ def refresh(page: Path) -> None:
     texts: dict[int, tuple[Block, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         console: dict[int, list[str]] = {}
-        for ran in run_page(page, Sandbox(Path(folder).resolve())):
+        for ran in run_page(page, Sandbox(Path(folder).resolve())) if page != FIRST_HOUR else ():
             if ran.block.language == "console":
                 output = ran.shown if ran.agrees else ran.printed
                 console.setdefault(ran.block.first, []).append(f"$ {ran.command}\n{output}".rstrip("\n"))

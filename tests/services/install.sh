@@ -15,7 +15,7 @@ need() { # package, then the command that succeeds if it is there
 need openssh-server command -v sshd
 need openssh-client command -v sftp   # tests/benchmarks: what transfers are measured against
 need samba command -v smbd
-need proftpd-core command -v proftpd # docs/examples/third-party-plugin
+need proftpd-core command -v proftpd # docs/examples/plugins/acme-remote
 need smbclient command -v smbclient # tests/benchmarks: what transfers are measured against
 need postgresql command -v postgres
 need mariadb-server command -v mariadbd

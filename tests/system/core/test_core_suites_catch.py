@@ -1,4 +1,6 @@
-"""The suites notice: what `plugins new` writes passes them, and each of these faults in it does not."""
+"""The suites notice: a connector with the documented minimum and the step that `plugins new` writes pass them, and each
+of these faults in them does not.
+"""
 
 import os
 import subprocess
@@ -13,9 +15,25 @@ pytestmark = pytest.mark.slow
 BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 """Plugins that libraries of ours bring are half of what a start of pytest takes."""
 CONNECTOR, STEP = "connector", "step"
+SOURCES = {
+    CONNECTOR: Path(__file__).parents[2] / "services/folder_minimum.py",
+    STEP: TEMPLATES / "step/step.py.tmpl",
+    "test_step": TEMPLATES / "step/test_step.py.tmpl",
+}
+TEST_CONNECTOR = """\
+from acme.connector import Folder
+from aetherflow.core.testing import FileTransferSuite
+
+class TestFolder(FileTransferSuite):
+    connector, name, has_links = Folder, "acme.folder", True
+    def config(self, place): return {"folder": str(place)}
+    def unreachable(self, place): return {"folder": str(place / "none")}
+    def make_link(self, place, target, link): (place / link).symlink_to(place / target)
+    def names_at(self, place, folder): return sorted(path.name for path in (place / folder).iterdir())
+"""
 IMPURE = """\
     @classmethod
-    def check(cls, inputs: Any) -> Any:
+    def check(cls, inputs):
         open("seen", "w").close()
         return []
 
@@ -39,27 +57,32 @@ FAULTS = [
     (CONNECTOR, "    folder: str =", "    token: str = Field('', description='x')\n    folder: str =",
      "test_secrets_show_nowhere"),
     (CONNECTOR, "        self._root()\n", "        pass\n", "test_probe_says_what_is_wrong"),
-    (STEP, 'Field("*", description="Which files, by name: `*.csv`.")', '"*"', "test_it_is_described"),
-    (STEP, '"count": len(files)}', '"size": len(files)}', "test_outputs_are_what_was_promised"),
+    (STEP, 'Field("selected.txt", description="File to write: the selected lines.")', '"selected.txt"',
+     "test_it_is_described"),
+    (STEP, '"count": len(selected), ', '"size": len(selected), ', "test_outputs_are_what_was_promised"),
     (STEP, '    Outputs = Outputs', '    Outputs = Outputs\n    effect = "once"', "test_the_effect_is_declared"),
     (STEP, "    def run(self)", IMPURE, "test_check_touches_nothing"),
-    (STEP, "type: @@MODULE@@_fetch", "type: other", "test_the_docstring_shows_the_step"),
+    (STEP, "type: acme_select", "type: other", "test_the_docstring_shows_the_step"),
 ]  # fmt: skip
+
+
+def right(name: str) -> str:
+    return SOURCES[name].read_text().replace("@@MODULE@@", "acme")
 
 
 def run_suite(folder: Path, which: str, source: str, test: str) -> str:
     for name in ("connector", "step", f"test_{which}"):
-        text = source if name == which else (TEMPLATES / f"{name}.py.tmpl").read_text()
+        text = source if name == which else TEST_CONNECTOR if name == "test_connector" else right(name)
         path = folder / ("acme" if name != f"test_{which}" else "") / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text.replace("@@MODULE@@", "acme"))
+        path.write_text(text)
     (folder / "acme/__init__.py").touch()
     info = folder / "acme-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[aetherflow.connectors]\nacme.folder = acme.connector:Folder\n"
-        "[aetherflow.steps]\nacme_fetch = acme.step:Fetch\n"
+        "[aetherflow.steps]\nacme_select = acme.step:Select\n"
     )
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
     done = subprocess.run(
@@ -70,24 +93,23 @@ def run_suite(folder: Path, which: str, source: str, test: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("which", "right", "wrong", "test"), FAULTS)
-def test_a_fault_is_caught(tmp_path: Path, which: str, right: str, wrong: str, test: str) -> None:
-    source = (TEMPLATES / f"{which}.py.tmpl").read_text()
-    assert right in source
-    found = run_suite(tmp_path, which, source.replace(right, wrong), test)
+@pytest.mark.parametrize(("which", "part", "wrong", "test"), FAULTS)
+def test_a_fault_is_caught(tmp_path: Path, which: str, part: str, wrong: str, test: str) -> None:
+    source = right(which)
+    assert part in source
+    found = run_suite(tmp_path, which, source.replace(part, wrong), test)
     assert f"::{test}" in found, found
     assert "FAILED" in found
 
 
 @pytest.mark.parametrize("which", [CONNECTOR, STEP])
 def test_without_a_fault_all_passes(tmp_path: Path, which: str) -> None:
-    found = run_suite(tmp_path, which, (TEMPLATES / f"{which}.py.tmpl").read_text(), "")
+    found = run_suite(tmp_path, which, right(which), "")
     assert " passed" in found, found
     assert "failed" not in found
 
 
 def test_a_failed_assertion_of_a_suite_shows_its_values(tmp_path: Path) -> None:
-    source = (TEMPLATES / "step.py.tmpl").read_text().replace("type: @@MODULE@@_fetch", "type: other")
-    assert "assert ['other'] == ['acme_fetch']" in run_suite(
-        tmp_path, STEP, source, "test_the_docstring_shows_the_step"
-    )
+    source = right(STEP).replace("type: acme_select", "type: other")
+    found = run_suite(tmp_path, STEP, source, "test_the_docstring_shows_the_step")
+    assert "assert ['other'] == ['acme_select']" in found

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from docs_pages import Sandbox, blocks, name_of, pages, run_page
+from docs_pages import FIRST_HOUR, Sandbox, blocks, name_of, pages, run_page
 from typed_hints import Typed, type_hints
 from warm import shims
 
 WITH_COMMANDS = sorted(
-    (page for page in pages() if blocks(page, "bash", "console")), key=lambda page: -len(blocks(page, "console"))
+    (page for page in pages() if blocks(page, "bash", "console") and page != FIRST_HOUR),
+    key=lambda page: -len(blocks(page, "console")),
 )
 
 

@@ -1,12 +1,12 @@
 import os
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 import warm
 from docs_pages import ROOT
+from laid_out import lay_out
 
 EXAMPLES = ROOT / "docs/examples"
 
@@ -14,17 +14,8 @@ EXAMPLES = ROOT / "docs/examples"
 @pytest.fixture
 def with_word_count(tmp_path: Path) -> dict[str, str]:
     """An environment in which the example is installed: code and metadata are on the path, as pip leaves them."""
-    project = tomllib.loads((EXAMPLES / "word-count/pyproject.toml").read_text(encoding="utf-8"))["project"]
-    info = tmp_path / "site" / f"word_count-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {target}" for name, target in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    return {**os.environ, "PYTHONPATH": f"{info.parent}:{EXAMPLES / 'word-count/src'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    lay_out(EXAMPLES / "word-count", tmp_path / "site")
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def aetherflow(arguments: list[str], env: dict[str, str], folder: Path) -> str:

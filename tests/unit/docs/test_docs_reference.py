@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 from pathlib import Path
@@ -6,7 +7,9 @@ from typing import Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from aetherflow.core import api
 from aetherflow.core.cli import main
+from aetherflow.core.contracts import kinds
 from aetherflow.core.host.names import KINDS
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.yaml.flow import (
@@ -20,7 +23,7 @@ from aetherflow.core.kernel.yaml.flow import (
 )
 from docs_api import API_PAGE, api_page
 from docs_catalogue import CATALOG, catalogue
-from docs_kinds import KINDS_PAGE, kinds_page
+from docs_kinds import KINDS_PAGE, contracts, kinds_page
 from docs_pages import ROOT, blocks
 from docs_state import STATE_MARK, STATE_PAGE, TRANSITIONS_MARK, TRANSITIONS_PAGE, state_tables, transitions
 
@@ -94,6 +97,24 @@ def test_the_api_page_is_what_the_docstrings_say() -> None:
 
 def test_the_page_of_the_kinds_is_what_the_docstrings_say() -> None:
     assert KINDS_PAGE.read_text(encoding="utf-8") == kinds_page(), "python tests/docs/refresh.py"
+
+
+def test_the_page_of_the_kinds_has_all_that_contracts_ask_of_an_author() -> None:
+    """Every abstract method in its contract's section, every capability, every other public name of the kinds."""
+    sections = re.split(r"^## ", KINDS_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    by_name = {section.partition("\n")[0]: section for section in sections}
+    for contract in contracts():
+        for name in getattr(contract, "__abstractmethods__", ()):
+            assert f"- `{name}(" in by_name[contract.__name__], f"{contract.__name__}.{name}"
+    public = {
+        name
+        for name in api.__all__
+        if inspect.isclass(found := getattr(api, name)) and found.__module__.startswith(kinds.__name__)
+    }
+    assert len(public) > 40
+    told = set(re.findall(r"^#### (\w+)$", "".join(sections), re.MULTILINE))
+    linked = set(re.findall(r"\[(\w+)\]\(api\.md#", "".join(sections)))
+    assert public - told - linked - by_name.keys() == set()
 
 
 def test_the_catalogue_has_the_names_that_plugins_list_prints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,6 @@ def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> 
     # these use plugins of their own, which test_docs_examples and the packaging tests install
     unknown = {
         "word-count": ["AF2101"],
-        "third-party-plugin": ["AF2101", "AF1304", "AF2101"],
         "acme-remote": ["AF2101", "AF1304", "AF2101"],
         "firebird": ["AF2101"],
         "acme-post": ["AF2101", "AF1304"],

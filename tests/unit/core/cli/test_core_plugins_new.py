@@ -7,30 +7,72 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from aetherflow.core.cli.plugins_new import TEMPLATES, files_of, scaffolds
+
 if TYPE_CHECKING:
     from core_project import Project
 
 
-def test_it_writes_a_distribution(project: "Project") -> None:
-    result = project.cli("plugins", "new", "acme-files", "--directory", "plugins")
+KINDS = {
+    "step": ("steps", "acme_files_select", "step:Select"),
+    "remote": ("connectors", "acme_files.folder", "connector:Folder"),
+    "db": ("connectors", "db.acme_files", "connector:Database"),
+    "mail": ("connectors", "mail.acme_files", "connector:Mailbox"),
+    "archive": ("connectors", "archive.acme_files", "connector:Archives"),
+    "rest": ("connectors", "rest.acme_files", "connector:Api"),
+    "hook": ("hooks", "hook:aetherflow_run_finished", "hooks"),
+    "source": ("bundle_sources", "acme_files", "source:Shelf"),
+    "launcher": ("launchers", "acme_files", "launcher:Processes"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_writes_a_distribution(project: "Project", kind: str) -> None:
+    result = project.cli("plugins", "new", "acme-files", "--kind", kind, "--directory", "plugins")
     assert (result.code, result.err) == (0, "")
     folder = project.folder / "plugins" / "acme-files"
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert [f"wrote plugins/acme-files/{name}" for name in files] == sorted(result.out.splitlines()[:-1])
-    assert "next: cd plugins/acme-files" in result.out
+    assert result.out.splitlines()[-1] == "next: cd plugins/acme-files && pip install -e '.[test]' && pytest"
     texts = {name: (folder / name).read_text() for name in files}
     assert [name for name, text in texts.items() if "@@" in text or "acme-acme" in text] == []
     for name, text in texts.items():
         if name.endswith(".py"):
             ast.parse(text)
     document = tomllib.loads(texts["pyproject.toml"])["project"]
-    assert document["dependencies"] == ["aetherflow-core>=1.1,<2"]
-    assert document["entry-points"] == {
-        "aetherflow.connectors": {"acme_files.folder": "acme_files.connector:Folder"},
-        "aetherflow.steps": {"acme_files_fetch": "acme_files.step:Fetch"},
+    assert document["dependencies"][0] == "aetherflow-core>=1.1,<2"
+    group, name, target = KINDS[kind]
+    assert document["entry-points"] == {f"aetherflow.{group}": {name: f"acme_files.{target}"}}
+    module = target.partition(":")[0]
+    assert {"src/acme_files/py.typed", "README.md", f"tests/test_{module}.py", f"src/acme_files/{module}.py"} <= {
+        *files
     }
-    assert {"src/acme_files/py.typed", "README.md", ".github/workflows/ci.yml", "tests/test_step.py"} <= set(files)
     assert yaml.safe_load(texts[".github/workflows/ci.yml"])["jobs"]["test"]["steps"]
+
+
+def test_a_connector_for_files_is_written_unless_told_otherwise(project: "Project") -> None:
+    for name, kind in (("one", []), ("two", ["--kind", "remote"])):
+        assert project.cli("plugins", "new", "acme", *kind, "--directory", name).code == 0
+    one, two = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (project.folder / "one", project.folder / "two")
+    )
+    assert one == two
+
+
+def test_every_template_is_used(project: "Project") -> None:
+    used = {template for kind in scaffolds() for template in files_of(kind).values() if template}
+    there = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.tmpl")}
+    assert {f"{template}.tmpl" for template in used} == there
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are(project: "Project") -> None:
+    result = project.cli("plugins", "new", "acme", "--kind", "ftp")
+    assert (result.code, result.out, list(project.folder.iterdir())) == (2, "", [])
+    assert result.err == (
+        "AF0002 'ftp' is no kind of plugin\n"
+        "  fix: choose one of step, remote, db, mail, archive, rest, hook, source, launcher\n"
+    )
 
 
 @pytest.mark.parametrize(

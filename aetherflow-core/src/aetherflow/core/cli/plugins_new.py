@@ -1,57 +1,141 @@
+import tomllib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 TEMPLATES = Path(__file__).parent / "plugin_template"
-FILES = {
+SHARED = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     ".gitignore": "gitignore",
     ".github/workflows/ci.yml": "ci.yml",
-    "flow.yaml": "flow.yaml",
     "src/@@MODULE@@/__init__.py": "init.py",
     "src/@@MODULE@@/py.typed": "",
-    "src/@@MODULE@@/connector.py": "connector.py",
-    "src/@@MODULE@@/step.py": "step.py",
     "tests/conftest.py": "conftest.py",
-    "tests/test_connector.py": "test_connector.py",
-    "tests/test_step.py": "test_step.py",
 }
 """File of the new distribution to its template; an empty name means an empty file."""
+CORE = "aetherflow-core>=1.1,<2"
+TOOLS = ("mypy>=1.18", "pytest>=8.4")
+"""What the tests of every kind need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """A kind of plugin; its texts hold words of templates."""
+
+    what: str
+    """What the distribution brings."""
+    group: str
+    """The entry-point group, without `aetherflow.`."""
+    entry: str
+    """The entry point's name, as TOML has it."""
+    target: str
+    """Its value, without the package: `module:Class`, or the module alone."""
+    suite: str
+    """Who says what it has to keep, for the README."""
+    change: str
+    """What its author writes, for the README."""
+    trial: str
+    """The command that shows it at work, for the README."""
+    validate: str
+    """The command that validates what `trial` runs, for CI."""
+    requires: tuple[str, ...] = ()
+    """What it needs beside aetherflow-core."""
+    tests: tuple[str, ...] = ()
+    """What its tests need beside TOOLS: the built-in steps that the suite runs."""
+    files: tuple[str, ...] = ("flow.yaml",)
+    """Further files, with their templates of the same name."""
+
+    @property
+    def module(self) -> str:
+        """The module that holds the class."""
+        return self.target.partition(":")[0]
+
+
+@cache
+def scaffolds() -> dict[str, Scaffold]:
+    """The kinds by name."""
+    found = tomllib.loads((TEMPLATES / "kinds.toml").read_text(encoding="utf-8"))
+    return {kind: Scaffold(**facts) for kind, facts in found.items()}
+
+
+def kinds_help() -> str:
+    """The help of `--kind`."""
+    kinds = "; ".join(f"{kind}: {own.what[0].lower()}{own.what[1:]}" for kind, own in scaffolds().items())
+    return f"What it brings. {kinds}."
 
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the distribution.", show_default=False)],
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help=kinds_help())] = "remote",
     directory: Annotated[
         Path, typer.Option("--directory", metavar="DIR", help="Where to create its folder NAME.", show_default="here")
     ] = Path(),
 ) -> None:
-    """Write a distribution with a connector and a step, their tests with the suites, and a CI file.
+    """Write a distribution with one plugin over a small real thing, its tests with the suite, a flow and a CI file.
 
     It can be installed, tested and published unchanged; its README tells what to change first.
 
-    Example: aetherflow plugins new acme-files
+    Example: aetherflow plugins new acme-ftp --kind remote
     """
     import shlex
 
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
 
-    module = module_name(name)
+    if kind not in scaffolds():
+        raise UsageError(f"{kind!r} is no kind of plugin", fix=f"choose one of {', '.join(scaffolds())}")
+    words = words_of(name, kind)
     folder = directory / name
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", fix="choose another name or --directory")
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; nothing is overwritten", fix="choose another name or --directory")
-    for target, template in FILES.items():
+    for target, template in files_of(kind).items():
         text = (TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8") if template else ""
-        path = folder / target.replace("@@MODULE@@", module)
+        path = folder / filled(target, words)
         durable.make_dir(path.parent, mode=durable.SOURCE_FOLDER_MODE)
-        filled = text.replace("@@NAME@@", name).replace("@@MODULE@@", module)
-        durable.write_bytes(path, filled.encode(), mode=durable.SOURCE_FILE_MODE)
+        durable.write_bytes(path, filled(text, words).encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(f"wrote {path}")
     typer.echo(f"next: cd {shlex.quote(str(folder))} && pip install -e '.[test]' && pytest")
+
+
+def files_of(kind: str) -> dict[str, str]:
+    """The files of a distribution of this kind, each with its template."""
+    own = scaffolds()[kind]
+    files = {
+        f"src/@@MODULE@@/{own.module}.py": f"{own.module}.py",
+        f"tests/test_{own.module}.py": f"test_{own.module}.py",
+    }
+    files |= {name: Path(name).name for name in own.files}
+    return SHARED | {target: f"{kind}/{template}" for target, template in files.items()}
+
+
+def words_of(name: str, kind: str) -> dict[str, str]:
+    """What the words `@@WORD@@` of the templates stand for; UsageError for an unsuitable name."""
+    own, module = scaffolds()[kind], module_name(name)
+    words = {"NAME": name, "MODULE": module, "VARIABLE": module.upper(), "WHAT": own.what, "GROUP": own.group}
+    words |= {
+        "SUITE": own.suite,
+        "CHANGE": own.change,
+        "FILE": own.module,
+        "TARGET": own.target,
+        "VALIDATE": own.validate,
+    }
+    words |= {"ENTRY": filled(own.entry, words), "TRIAL": filled(own.trial, words)}
+    words["REQUIRES"] = ", ".join(f'"{each}"' for each in (CORE, *own.requires))
+    words["TESTS"] = ", ".join(f'"{each}"' for each in (*own.tests, *TOOLS))
+    return words
+
+
+def filled(text: str, words: dict[str, str]) -> str:
+    """The text with every `@@WORD@@` replaced."""
+    for word, meaning in words.items():
+        text = text.replace(f"@@{word}@@", meaning)
+    return text
 
 
 def module_name(name: str) -> str:

@@ -60,7 +60,7 @@ class HookSuite:
         name = "run_notes"
     """
 
-    plugin: ClassVar[Any] = None
+    plugin: Any = None
     """The module, object or class with the hooks; or override `build`."""
     name: ClassVar[str | None] = None
     """Name of its entry point in the group `aetherflow.hooks`, or in one below it."""

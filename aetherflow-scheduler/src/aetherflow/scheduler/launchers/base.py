@@ -14,7 +14,9 @@ class RunRequest:
     """What a launcher needs to start one run."""
 
     item: str
+    """The item's id."""
     run_id: str
+    """The run's id, which is among the arguments, too."""
     slot: str
     """The slot's instant in UTC, such as `2026-11-25T01:00:00Z`."""
     arguments: tuple[str, ...]
@@ -23,7 +25,7 @@ class RunRequest:
     folder: Path
     """Working directory of the run: the folder of the scheduler document."""
     log: Path
-    """File for the run's stderr; its stdout goes to the file of the same name with the suffix `.json`."""
+    """File for the run's stderr, whose folder may be missing; stdout goes to that name with the suffix `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables in addition to those of this process."""
 
@@ -33,6 +35,7 @@ class Outcome:
     """How a run ended: the exit code of `aetherflow`, or the negative number of the signal that killed it."""
 
     exit_code: int
+    """That of `aetherflow run`, or the negative number of a signal."""
     summary: Mapping[str, Any] | None = None
     """The JSON document that `run --json` printed; None if it could not be read."""
 

@@ -11,6 +11,7 @@ import yaml
 from acme_remote.ftp import Ftp
 from acme_remote.memory import Memory
 from acme_remote.s3 import S3
+from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow.core.testing import FileTransferSuite, FlowProject
 
 CLOSED_PORT = 9
@@ -67,6 +68,43 @@ class TestFtp(FileTransferSuite):
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         return self.config(place) | {"port": CLOSED_PORT}
+
+
+class TestFtpWithTls(TestFtp):
+    @pytest.fixture(autouse=True)
+    def _server(self, place: Path, serve_ftp: Callable[..., int], certificate: Path) -> None:
+        self.port, self.ca_file = serve_ftp(place, certificate), f"{certificate}.crt"
+
+    def options(self, place: Path) -> dict[str, Any]:
+        return {"timeout_seconds": 5, "ca_file": self.ca_file}
+
+    def test_a_certificate_that_nobody_vouches_for_is_refused(self, place: Path) -> None:
+        """Before the password is told."""
+        init = ConnectorInit("peer", "acme_remote", "ftp", self.config(place), {"timeout_seconds": 5})
+        with Ftp(init) as peer, pytest.raises(ConnectorError, match="certificate verify failed"):
+            peer.probe()
+
+
+class TestFtpOnProFtpd(TestFtp):
+    @pytest.fixture(autouse=True)
+    def _server(self, place: Path, serve_proftpd: Callable[[Path], int]) -> None:
+        self.port = serve_proftpd(place)
+
+    def config(self, place: Path) -> dict[str, Any]:
+        return super().config(place) | {"folder": str(place)}
+
+
+def test_a_wrong_password_is_said_but_not_shown(
+    flow_project: FlowProject, tmp_path: Path, serve_ftp: Callable[[Path], int]
+) -> None:
+    config = {"host": "127.0.0.1", "port": serve_ftp(tmp_path), "username": "acme", "password": "not-the-password"}
+    partner = {"kind": "acme_remote", "driver": "ftp", "config": config, "options": {"tls": False}}
+    ran = flow_project.run_step(
+        "remote_list", {"resource": "partner", "remote_dir": ""}, resources={"partner": partner}
+    )
+    assert ran.error is not None
+    assert "Authentication failed" in ran.error.message
+    assert "not-the-password" not in ran.error.message
 
 
 def test_the_flow_takes_new_files_from_one_to_the_other(

@@ -182,6 +182,7 @@ class SqlConnector(ConnectorBase[ConfigT, OptionsT], ABC):
     """
 
     dialect: SqlDialect
+    """What the steps must know of its SQL; an attribute of the class, or set when the connector is built."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[SqlTransaction]:

@@ -29,6 +29,7 @@ class Config(ConnectorConfig):
     port: int = Field(21, ge=1, le=65535, description="Its port.")
     username: str | None = Field(None, description="The account; without it, anonymous.")
     password: SecretStr | None = Field(None, description="Its password.")
+    folder: str = Field("", description="Folder on the server under which all paths stand.")
 
 
 class Options(ConnectorOptions):
@@ -102,7 +103,7 @@ class Ftp(FsspecFiles[Config, Options]):
                 raise ConnectionError(str(error)) from error
 
     def full(self, path: str) -> str:
-        return "/" + path.strip("/")
+        return "/" + "/".join(part for part in (self.conf.folder.strip("/"), path.strip("/")) if part)
 
     def entry(self, found: dict[str, Any]) -> RemoteEntry:
         name = found["name"].rstrip("/").rpartition("/")[2]

@@ -1,1 +1,0 @@
-"""Connectors for S3 and FTP by fsspec, and a step that fetches files."""

@@ -1,0 +1,44 @@
+"""The page of the first hour, typed as it stands: every file is written, every command is run, with a real server."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs_pages import FIRST_HOUR, ROOT, Sandbox, run_page
+from uv_program import uv
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
+PIP = """\
+#!/bin/sh
+# pip's command line, answered by uv: what is ours comes from {dist}, the rest from its cache
+[ "$1" = install ] && shift
+exec uv pip install --python "{python}" --find-links "{dist}" -c "{constraints}" {fresh} "$@"
+"""
+
+
+def test_the_first_hour_goes_as_its_page_says(dist: Path, tmp_path: Path) -> None:
+    environment, programs, folder = tmp_path / "environment", tmp_path / "programs", tmp_path / "here"
+    uv("venv", "--quiet", "--python", sys.executable, environment, cwd=tmp_path)
+    python = environment / "bin/python"
+    uv("pip", "install", "--python", python, "--find-links", dist, "aetherflow-core", cwd=tmp_path)
+    programs.mkdir()
+    fresh = " ".join(f"--refresh-package {name}" for name in ("aetherflow-core", "aetherflow-builtins-transfer"))
+    pip = PIP.format(python=python, dist=dist, constraints=ROOT / "constraints.txt", fresh=fresh)
+    (programs / "pip").write_text(pip)
+    (programs / "pip").chmod(0o755)
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = f"{programs}:{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    sandbox = Sandbox(folder, {"PATH": path}, instead={"2121": str(port)})
+    ran = run_page(FIRST_HOUR, sandbox)
+    assert len(ran) >= 8
+    wrong = [
+        f"$ {each.command}\n--- shown\n{each.shown}\n--- {each.code}\n{each.printed}" for each in ran if not each.agrees
+    ]
+    assert wrong == [], "\n\n".join(wrong)
+    assert [each.command for each in ran if each.code] == []
