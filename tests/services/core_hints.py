@@ -568,9 +568,9 @@ def a_manifest_to_start_with(project: Project) -> Result:
     return project.cli("bundle", "init", "nightly", "--base-path", "release", "--output", "a b.yaml")
 
 
-@case("console/plugin_pages", {"aetherflow plugins docs aetherflow-core": (0, "check_items")})
+@case("console/plugin_pages", {"aetherflow plugins docs aetherflow-builtins-reports": (0, "excel_read")})
 def a_page_of_plugins(project: Project) -> Result:
-    return project.cli("plugins", "docs", "aetherflow-core")
+    return project.cli("plugins", "docs", "aetherflow-builtins-reports")
 
 
 @case("host/catalog", {"aetherflow plugins list --kind step": (0, "check_items")})
