@@ -22,7 +22,7 @@ from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.first_party import driver_extra, extra_for
-from aetherflow.core.host.installing import driver_command, missing_drivers
+from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
@@ -187,6 +187,10 @@ class _Plugins:
             self._add(
                 "AF1102", f"{format_path(path)} lacks the key {missing!r}", path, "schema:missing", f"add `{missing}:`"
             )
+        for module, command in cls.libraries(inputs).items():
+            if not is_installed(module):
+                message = f"{format_path(path)} need the library {module}, which is not installed"
+                self._add("AF2105", message, path, "missing_driver", command)
         for message in cls.check(inputs):
             self._add("AF1103", f"{format_path(path)}: {message}", path, "semantic:inputs", "see the step's page")
         for message in cls.remarks(inputs):

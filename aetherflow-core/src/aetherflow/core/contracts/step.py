@@ -111,6 +111,15 @@ class Step(ABC, Generic[InputsT]):
         return ()
 
     @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """Optional libraries that these raw inputs need: a module of each, with the command that installs it.
+
+        `validate` and `run` report those that are not installed, without importing any. Has no side effects.
+        """
+        del inputs
+        return {}
+
+    @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:
         """The effect with these raw inputs, where it depends on them; `once` if a value that decides is not known."""
         del inputs
