@@ -35,6 +35,11 @@ def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, prob
     _Plugins(document, catalog, snapshot, problems).check()
 
 
+def check_resources(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
+    """Check that the connector of every resource can be loaded, and that its models accept the settings."""
+    _Plugins(document, catalog, snapshot, problems).check_resources()
+
+
 def _metadata(annotation: Any) -> Iterator[Any]:
     """What `Annotated` says of the members of a union: `Annotated[str, ResourceRef("db")] | None`."""
     for member in get_args(annotation):
@@ -76,10 +81,13 @@ class _Plugins:
         self.classes: dict[str, Any] = {}
         """The connector classes of the resources, as far as they could be loaded."""
 
-    def check(self) -> None:
+    def check_resources(self) -> None:
         for resource in resources(self.document.data):
             self.kinds[resource.name or ""] = resource.data.get("kind")
             self._resource(resource)
+
+    def check(self) -> None:
+        self.check_resources()
         for job in jobs(self.document.data):
             for step in steps(job):
                 self._step(job, step)
