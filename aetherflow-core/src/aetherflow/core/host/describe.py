@@ -126,9 +126,10 @@ def _command(entry: PluginEntry, found: Any) -> Description:
     """The description of a typer app or a command of click."""
     import typer
 
+    own = None
     if isinstance(found, typer.Typer):
-        found = typer.main.get_command(found)
-    text, example = split_example(inspect.cleandoc(found.help or ""))
+        own, found = found.info.help, typer.main.get_command(found)
+    text, example = split_example(inspect.cleandoc(own if isinstance(own, str) else found.help or ""))
     with found.make_context(entry.name, [], resilient_parsing=True) as context:
         records = [(each.opts, each.get_help_record(context)) for each in found.get_params(context)]
         inside = found.list_commands(context) if hasattr(found, "list_commands") else ()
