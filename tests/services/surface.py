@@ -151,7 +151,15 @@ def _described(found: Any) -> Tree:
 def _own_names(found: type) -> set[str]:
     """Names that a class or its bases of ours define."""
     ours = [base for base in found.__mro__ if base.__module__.startswith("aetherflow")]
-    return {name for base in ours for name in (*vars(base), *vars(base).get("__annotations__", ()))}
+    return {name for base in ours for name in (*vars(base), *_annotated(base))}
+
+
+def _annotated(base: type) -> Any:
+    """The names that a class annotates. Since Python 3.14 a class has a function for them, which may lack names."""
+    if "__annotate_func__" not in vars(base):
+        return vars(base).get("__annotations__", ())
+    lib = import_module("annotationlib")
+    return lib.get_annotations(base, format=lib.Format.FORWARDREF)
 
 
 def _functions(module: Any, *names: str) -> Tree:
