@@ -1,6 +1,8 @@
 """An optional library that the inputs of a step need is missing: told by `validate` and before a run."""
 
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,7 +84,9 @@ def test_what_does_not_need_it_is_not_told(project: "Project", step: str, inputs
 
 
 def test_where_it_is_installed_nothing_is_told(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pyarrow")
+    there = ModuleType("pyarrow")
+    there.__spec__ = ModuleSpec("pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", there)
     assert missing(project, "db_extract", f"{SQL}, output: a.parquet") == []
 
 
