@@ -20,6 +20,7 @@ UNIT = "a file of tests"
 """Until its first test would begin: the plugin of Hypothesis imports all of it, but only for the summary."""
 COLLECT = ["-m", "pytest", "-q", "--collect-only", "-p", "no:hypothesispytest"]
 UNIT_FILE = Path(__file__).parents[1] / "unit/core/kernel/resolver/test_core_when_faults.py"
+REQUIRES = "Requires-Dist: aetherflow-core<2,>=1.0\n"
 CROWDED = "plugins list, 60"
 """With 60 more distributions that have plugins."""
 FLOOR = """\
@@ -75,12 +76,17 @@ def long_flow(count: int) -> str:
 
 
 def crowd(site: Path, count: int) -> None:
-    """Metadata of `count` distributions with two plugins each, as an environment with many of them has it."""
+    """Metadata of `count` distributions with two plugins each, as an environment with many of them has it.
+
+    Each requires a range of versions of the core, as `plugins new` writes it.
+    """
     for number in range(count):
         info = site / f"acme_plugin_{number}-1.0.dist-info"
         info.mkdir(parents=True)
         readme = "\n".join(["A line of its README, which stands in the metadata too."] * 50)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-plugin-{number}\nVersion: 1.0\n\n{readme}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: acme-plugin-{number}\nVersion: 1.0\n{REQUIRES}\n{readme}\n"
+        )
         (info / "entry_points.txt").write_text(
             f"[aetherflow.steps]\nacme{number}.load = acme_plugin_{number}.load:Load\n\n"
             f"[aetherflow.connectors]\nrest.acme{number} = acme_plugin_{number}.rest:Rest\n"

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
+from aetherflow.core.console.plugin_pages import table_row
 from aetherflow.core.host.describe import fields_of
 from aetherflow.scheduler.schedule.spec import (
     BlackoutSpec,
@@ -19,7 +20,6 @@ from aetherflow.scheduler.schedule.spec import (
 )
 from aetherflow.scheduler.time.cron import Cron
 from aetherflow.scheduler.time.zones import Change, changes
-from docs_catalogue import table_row
 
 SCHEDULE_PAGE = Path(__file__).parents[2] / "docs/reference/scheduler.md"
 EXPRESSIONS = (

@@ -578,6 +578,11 @@ def a_manifest_to_start_with(project: Project) -> Result:
     return project.cli("bundle", "init", "nightly", "--base-path", "release", "--output", "a b.yaml")
 
 
+@case("console/plugin_pages", {"aetherflow plugins docs aetherflow-builtins-reports": (0, "excel_read")})
+def a_page_of_plugins(project: Project) -> Result:
+    return project.cli("plugins", "docs", "aetherflow-builtins-reports")
+
+
 @case("host/catalog", {"aetherflow plugins list --kind step": (0, "check_items")})
 def a_step_that_nobody_provides(project: Project) -> Result:
     project.write(OK.replace("check_items", "acme_thing"))

@@ -1,6 +1,7 @@
 """Errors about workbooks and data files."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from aetherflow.core.api import StepError, StepInputError, install_command
 
@@ -13,13 +14,23 @@ class SourceError(StepError, ValueError):
     """A data file cannot be read."""
 
 
+def parquet_library(path: Any, file_format: Any, suffixes: tuple[str, ...] = (".parquet", ".pq")) -> dict[str, str]:
+    """What `Step.libraries` says of a file: raw inputs, of which the format wins."""
+    named = isinstance(path, str) and PurePath(path).suffix.lower() in suffixes
+    needed = file_format == "parquet" if file_format else named
+    return {"pyarrow": _install("parquet")} if needed else {}
+
+
 def missing_extra(what: str, extra: str) -> StepInputError:
     """The error for a feature whose library is not installed."""
     from aetherflow.core.api import ParquetSupportMissing  # imported on first access
 
     kind = ParquetSupportMissing if extra == "parquet" else StepInputError
-    fix = install_command(extra, of="aetherflow-builtins-reports")
-    return kind(f"{what} needs a library that is not installed", fix=fix)
+    return kind(f"{what} needs a library that is not installed", fix=_install(extra))
+
+
+def _install(extra: str) -> str:
+    return install_command(extra, of="aetherflow-builtins-reports")
 
 
 def full_disk(path: Path | str, error: OSError) -> StepError:

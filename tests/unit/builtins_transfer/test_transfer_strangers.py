@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import transfer_strangers
-from aetherflow.core.api import FileConnector, Problem, register_connector
+from aetherflow.core.api import FileConnector, Problem, Step, register_connector, register_step
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject
@@ -163,3 +163,15 @@ def test_a_class_that_is_not_finished_is_refused(tmp_path: Path) -> None:
     register_connector(KIND, "begun")(Begun)
     (message,) = refused(tmp_path, {"kind": KIND, "driver": "begun", "config": {"root": "x"}})
     assert "read(), remove(), remove_folder(), rename(), stat(), write(), which FileConnector demands" in message
+
+
+def test_the_next_step_reads_a_listing_by_attribute_and_by_key(peer: Peer) -> None:
+    class Reads(Step[Any]):
+        def run(self) -> dict[str, Any]:
+            return {"seen": [[file.rel_path, file["rel_path"], file.size] for file in self.inputs["files"]]}
+
+    register_step("reads")(Reads)
+    peer.put("in/deep/a.csv", "three")
+    steps = [peer.step("list", remote_dir=f"{peer.base}/in", recursive=True), {"id": "read", "type": "reads"}]
+    ran = peer.run(steps[0], {**steps[1], "inputs": {"files": "{{steps.list.files}}"}})
+    assert ran["read"].outputs["seen"] == [["deep/a.csv", "deep/a.csv", 5]]

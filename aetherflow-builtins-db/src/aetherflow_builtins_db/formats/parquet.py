@@ -3,7 +3,8 @@
 pyarrow is imported on use: its import is slow, and flows that write CSV do not need it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -23,6 +24,19 @@ _LIMITS = {
 }
 """The ranges of Python's types: days since 1970, microseconds since midnight, microseconds since 1970."""
 _BATCH_BYTES = 2**30
+
+
+def libraries_for(inputs: Mapping[str, Any], path: Any, zstd: Sequence[str] = (".zst",)) -> dict[str, str]:
+    """What `Step.libraries` says of raw inputs with `format` and `compression`, which the name of the file may tell.
+
+    `zstd` are the suffixes of what is compressed so.
+    """
+    name = PurePath(path.lower()) if isinstance(path, str) else PurePath()
+    packed = name.suffix in zstd
+    kind = name.with_suffix("").suffix if packed or name.suffix == ".gz" else name.suffix
+    is_parquet = inputs["format"] == "parquet" if inputs.get("format") else kind == ".parquet"
+    is_packed = inputs["compression"] == "zstd" if inputs.get("compression") else packed
+    return {"pyarrow": install_command("parquet")} if is_parquet or is_packed else {}
 
 
 def require_pyarrow() -> ModuleType:

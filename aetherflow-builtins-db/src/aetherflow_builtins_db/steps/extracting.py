@@ -25,7 +25,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.database import AnySqlConnector
 from aetherflow_builtins_db.formats.options import DelimitedInputs
-from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.formats.parquet import libraries_for, require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
@@ -161,6 +161,11 @@ class ExtractStep(Step[Inputs]):
         from aetherflow_builtins_db.steps.upgrade import differences_of_extract  # one command needs it
 
         return differences_of_extract(inputs, quoted=cls._quoted_before) if version.startswith("0") else ()
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
+        """What writes Parquet, and compresses with zstd."""
+        return libraries_for(inputs, inputs.get("output"))
 
     @classmethod
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":

@@ -18,6 +18,7 @@ from aetherflow.core.api import (
     StepResult,
 )
 from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.rejects import Rejects
@@ -153,6 +154,11 @@ class DbLoad(Step[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
+        """What reads Parquet, and what zstd has compressed."""
+        return libraries_for(inputs, inputs.get("path"), (".zst", ".zstd"))
 
     @classmethod
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":

@@ -1,10 +1,12 @@
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from aetherflow.core.api import StepResult
+from aetherflow_builtins_reports.errors import parquet_library
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place
 from aetherflow_builtins_reports.fill.stamp import Input
@@ -62,6 +64,15 @@ class ExcelFillFromFile(FillStep[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
+        targets = inputs.get("targets")
+        found: dict[str, str] = {}
+        for each in targets if isinstance(targets, list) else ():
+            if isinstance(each, dict):
+                found |= parquet_library(each.get("source_path"), each.get("source_format") or each.get("format"))
+        return found
 
     def run(self) -> StepResult:
         targets = self.args.targets

@@ -1,11 +1,13 @@
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
+from aetherflow_builtins_reports.errors import parquet_library
 from aetherflow_builtins_reports.package.refs import parse_area, split_sheet
 from aetherflow_builtins_reports.steps.fields import JsonNames, Word
 
@@ -85,6 +87,10 @@ class ExcelRead(Step[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
+        return parquet_library(inputs.get("output"), inputs.get("format"), (".parquet",))
 
     def run(self) -> StepResult:
         """Let a limited child read the range into a scratch file, and publish that."""

@@ -1,12 +1,12 @@
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, StepError, StepOutputs, StepResult
+from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, StepError, StepOutputs, StepResult, install_command
 from aetherflow_builtins_rest.items import json_lines, require_pyarrow, write_parquet
 from aetherflow_builtins_rest.jmes import Expression, pick
 from aetherflow_builtins_rest.pages import Pages, Place, merged
@@ -91,6 +91,10 @@ class HttpPaginate(HttpStep[Inputs]):
     """
 
     Outputs = Outputs
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
+        return {"pyarrow": install_command("parquet")} if inputs.get("format") == "parquet" else {}
 
     def plan(self) -> list[str]:
         args = self.args

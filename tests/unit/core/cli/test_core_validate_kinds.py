@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -183,3 +184,25 @@ def test_junit(project: "Project") -> None:
 def test_json_is_a_format(project: "Project") -> None:
     broken(project)
     assert validate(project, "good.yaml", "--json") == validate(project, "good.yaml", "--format", "json")
+
+
+def test_the_resources_of_a_manifest_are_checked_like_those_of_a_flow(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    text = """\
+        version: 1
+        bundle: {id: b, entry_flow: f, layout: {profiles_file: p}, source: {type: sftp, resource: r, base_path: x}}
+        resources:
+          r: {kind: sftp, driver: paramik, config: {host: h}}
+          s: {kind: sftp, driver: paramiko, config: {host: h, user: "{{env.ME}}", prt: 1}, options: {retries: x}}
+          t: {kind: db, driver: duckdb, config: {path: "{{env.WH}}"}}
+        """
+    project.write(text, "bundle.yaml")
+    found = json.loads(project.cli("validate", "bundle.yaml", "--json").out)["errors"]
+    assert [(each["af"], each["line"], each["loc"]) for each in found] == [
+        ("AF2101", 4, "resources.r.driver"),
+        ("AF1101", 5, "resources.s.config.prt"),
+        ("AF1103", 5, "resources.s.options.retries"),
+        ("AF2105", 6, "resources.t.driver"),
+    ]

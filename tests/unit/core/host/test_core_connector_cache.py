@@ -12,6 +12,7 @@ from aetherflow.core.contracts.connector import ConnectorInit
 from aetherflow.core.host import catalog
 from aetherflow.core.host.connecting import create_connector
 from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.connectors.shared_connectors import SHARED
 from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.workspace import DatabaseFolder
@@ -87,14 +88,12 @@ def test_process_shares_what_is_configured_the_same(project: "Project") -> None:
 
 
 def test_interrupt_reaches_every_scope(tmp_path: Path) -> None:
-    class Context(DatabaseFolder):
-        databases = DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path))
-
     resources = {
         name: {"kind": "test", "driver": "counted", "config": {}, "options": {"cache": name}}
         for name in ("run", "process", "none")
     }
-    connectors = RunConnectors(resources, Context(tmp_path, Assets(tmp_path, tmp_path)), catalog.installed_catalog())
+    context = ConnectorsRun(DatabaseFolder(tmp_path, Assets(tmp_path, tmp_path)), api.Settings())
+    connectors = RunConnectors(resources, context, catalog.installed_catalog())
     assert list(connectors.keys()) == ["run", "process", "none"]
     for name in resources:
         _ = connectors[name]

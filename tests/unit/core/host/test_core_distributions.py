@@ -155,3 +155,15 @@ def test_metadata_that_is_not_utf_8_is_read(site: Path) -> None:
             file.write(f"# Größe [{STEPS}]\n".encode("latin-1"))
     assert {each.distribution for each in installed_in(*GROUPS)} == {"acme-plugin"}
     assert version_of("other") == "1.0"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_the_head_of_metadata_ends_at_the_first_blank_line(tmp_path: Path, ending: str) -> None:
+    head = ["Metadata-Version: 2.1", *(f"Classifier: {number:0500}" for number in range(40)), "Name: far-down"]
+    lines = [*head, "Version: 1.0", "", "Name: of-the-readme", *["text"] * 9000]
+    (tmp_path / "METADATA").write_bytes(ending.join(lines).encode() + b"\xff")
+    found = distributions.MetadataFolder(str(tmp_path))
+    assert distributions.name_and_version(found) == ("far-down", "1.0")
+    assert distributions.header_of(found).splitlines() == lines[: lines.index("")]
+    assert (found.read_text("METADATA") or "").splitlines()[-1].startswith("text\N{REPLACEMENT CHARACTER}")
+    assert distributions.MetadataFolder(str(tmp_path / "none")).head("METADATA") == ""

@@ -116,7 +116,7 @@ def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest
 def test_missing_drivers_and_missing_plugins_share_the_command(
     lacking: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installing, "_is_installed", lambda module: module not in {"psycopg", "pyminizip"})
+    monkeypatch.setattr(installing, "is_installed", lambda module: module not in {"psycopg", "pyminizip"})
     lacking.flow(
         "resources:\n  wh: {kind: db, driver: postgres, config: {host: h, database: d, user: u}}\n"
         "  old: {kind: archive, driver: pyminizip}\n"
@@ -170,7 +170,7 @@ def test_the_command_is_written_in_one_place() -> None:
 def test_a_missing_driver_is_found_before_a_run(
     lacking: "Project", monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(installing, "_is_installed", lambda module: module != "duckdb")
+    monkeypatch.setattr(installing, "is_installed", lambda module: module != "duckdb")
     lacking.flow(
         "resources: {wh: {kind: db, driver: duckdb, config: {path: wh.duckdb}}}\n"
         "jobs: [{id: a, steps: [{id: s, type: db_fetch_small, inputs: {resource: wh, sql: SELECT 1 AS one}}]}]\n"

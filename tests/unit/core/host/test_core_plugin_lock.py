@@ -18,8 +18,8 @@ from aetherflow.core.host.distributions import find_distribution
 from aetherflow.core.host.folder import load_folder_plugins
 from aetherflow.core.host.locked import Locks, PluginLockError, lock_of, lock_text
 from aetherflow.core.host.metadata import installed_in, legacy_plugins
-from aetherflow.core.host.names import HOOKS, LAUNCHERS, STATUS, STEPS, WORDS
-from aetherflow.core.host.rules import Rules
+from aetherflow.core.host.names import HOOKS, LAUNCHERS, MANY, STATUS, STEPS, WORDS
+from aetherflow.core.host.rules import Rules, preference
 from aetherflow.core.runtime.environment.allowed import hooks_for, hooks_of_group, usable_in
 from aetherflow.core.runtime.environment.lock_files import read_lock
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
@@ -146,17 +146,30 @@ def test_what_differs_is_refused_in_every_group(world: World, change: str, monke
     assert not world.ran.exists()
 
 
-def test_a_rival_of_the_name_is_refused_with_both_names(world: World) -> None:
+@pytest.mark.parametrize("group", [group for group in WORDS if group not in MANY])
+def test_a_rival_of_the_name_is_refused_with_both_names(world: World, group: str) -> None:
     world.install()
     world.write()
-    rival = f"[{STEPS}]\nacme.it = acme_rival:It\n"
+    rival = f"[{group}]\nacme.it = acme_rival:It\n"
     wheels.install(world.site, "acme-rival", rival, {"acme_rival.py": CODE})
     rules = world.rules()
     with pytest.raises(PluginConflictError, match=r"acme-it 1\.0 .*acme-rival 1\.0"):
-        Catalog(installed_in(), rules=rules).find(STEPS, "acme.it")
-    preferred = rules._replace(prefer={"steps.acme.it": "acme-rival"})
+        Catalog(installed_in(), rules=rules).find(group, "acme.it")
+    preferred = rules._replace(prefer={preference(group, "acme.it"): "acme-rival"})
     with pytest.raises(PluginLockError, match=r"acme-rival 1\.0 is not as .*plugins\.lock says: it is not in it"):
-        Catalog(installed_in(), rules=preferred).find(STEPS, "acme.it")
+        Catalog(installed_in(), rules=preferred).find(group, "acme.it")
+    assert not (world.site / "ran").exists()
+
+
+@pytest.mark.parametrize("group", sorted(MANY))
+def test_a_hook_beside_the_locked_one_is_refused(world: World, group: str) -> None:
+    world.install()
+    world.write()
+    wheels.install(world.site, "acme-rival", f"[{group}]\nacme.it = acme_rival:It\n", {"acme_rival.py": CODE})
+    rules = world.rules()
+    use = hooks_for if group == HOOKS else partial(hooks_of_group, group)
+    with pytest.raises(PluginLockError, match=r"hook 'acme.it' of acme-rival 1\.0 is not as .*: it is not in it"):
+        use(rules)
     assert not (world.site / "ran").exists()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import wheels
+from packaging.specifiers import SpecifierSet
 
 from aetherflow.core import api
 from aetherflow.core.base.errors import (
@@ -14,6 +15,7 @@ from aetherflow.core.base.errors import (
     PluginNotFoundError,
     SpecError,
 )
+from aetherflow.core.host import compatible
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.compatible import PluginVersionError
 from aetherflow.core.host.distributions import version_of
@@ -176,3 +178,34 @@ def test_everything_that_is_installed_is_in_one_catalogue() -> None:
     assert {STEPS, CONNECTORS, LAUNCHERS, "aetherflow.commands", "aetherflow.documents", "aetherflow.hooks.status"} <= (
         found
     )
+
+
+@pytest.mark.parametrize(
+    "here", ["1.0", "1.1.0", "1.1", "2.0.0", "2", "1.10", "0.9.9", "1.1.0rc1", "1.2.dev3", "1.1+local"]
+)
+@pytest.mark.parametrize(
+    "versions",
+    [
+        "",
+        ">=1.1,<2",
+        "<2.0,>=1.0.0",
+        ">= 1.1, < 1.10",
+        ">=1",
+        "<2",
+        "<=1.1",
+        "~=1.1",
+        "!=1.1",
+        ">1",
+        ">=1.1rc1",
+        ">=1.1,",
+    ],
+)
+def test_a_range_is_compared_as_pip_does(versions: str, here: str) -> None:
+    expected = SpecifierSet(versions).contains(here, prereleases=True)
+    assert (compatible._unmet_by(f"aetherflow-core{versions}", here) is None) is expected
+
+
+def test_the_usual_range_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    assert compatible._unmet_by("Aetherflow_Core <2,>=1.1", "1.1.3") is None
+    assert compatible._unmet_by("aetherflow-core<2,>=1.1", "2.0.0") == "<2,>=1.1"

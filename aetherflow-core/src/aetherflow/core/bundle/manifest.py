@@ -21,11 +21,12 @@ from aetherflow.core.host.connecting import close_connector, create_connector, m
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import Document, Limits
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.merged_source import MergedSource
 from aetherflow.core.runtime.environment.protecting import require_protected
 from aetherflow.core.runtime.environment.resources import Resources, resolve_resources, with_texts_of
-from aetherflow.core.runtime.environment.secrets import Secrets
+from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.environment.trust import require
 
 SOURCE: DocPath = ("bundle", "source")
@@ -160,7 +161,7 @@ def _missing(manifest: Manifest, what: str, path: str) -> Problem:
 
 @contextlib.contextmanager
 def open_source(
-    manifest: Manifest, catalog: Catalog, env: Mapping[str, str], hook: Secrets | None, redactor: Redactor
+    manifest: Manifest, catalog: Catalog, snapshot: Snapshot, redactor: Redactor
 ) -> Iterator[BundleSource[Any]]:
     """Open the source of a manifest, with rendered settings and its connector; both are closed at the end of the block.
 
@@ -171,7 +172,7 @@ def open_source(
     if problems.errors:
         raise SpecError(problems)
     spec, document = manifest.spec.bundle.source, manifest.document
-    scope = {"env": env}
+    scope = {"env": snapshot.env}
     try:
         config = render(manifest.own_keys, scope, SOURCE)
     except ResolverError as error:
@@ -186,12 +187,11 @@ def open_source(
             bind(model, getattr(resource, section), document.source, at=("resources", spec.resource, section))
         resource = with_texts_of(document, spec.resource, resource)
         merged = Resources({spec.resource: resource}, MergedSource(document, None, {}))
-        resolved = resolve_resources(merged, scope, hook, redactor)
+        resolved = resolve_resources(merged, scope, snapshot.hook, redactor)
         require_protected(merged, resolved, catalog)
         found = resolved[spec.resource]
-        init = ConnectorInit(
-            spec.resource, found["kind"], found["driver"], found["config"], found["options"], _Folder(manifest.folder)
-        )
+        ctx = ConnectorsRun(_Folder(manifest.folder), snapshot.settings)
+        init = ConnectorInit(spec.resource, found["kind"], found["driver"], found["config"], found["options"], ctx)
         connector = create_connector(catalog.connector(found["kind"], found["driver"]), init)
     try:
         bundle = manifest.spec.bundle
@@ -205,7 +205,7 @@ def open_source(
 
 
 class _Folder:
-    """The context of a manifest's connectors: relative paths are resolved below the manifest's folder."""
+    """Where relative paths of a manifest's connector lead: below the manifest's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

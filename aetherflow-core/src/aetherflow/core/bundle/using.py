@@ -75,7 +75,7 @@ def using_bundle(
     named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
     rules = signing_rules(outside, read, named) if require or run_hooks else None
     done = sync(
-        lambda: open_source(read, catalog, outside.env, outside.hook, redactor),
+        lambda: open_source(read, catalog, outside, redactor),
         store,
         replace(wanted(read), rules=rules, named=tuple(named)),
         allow_stale=allow_stale,

@@ -211,6 +211,7 @@ def _is_manifest(data: Any) -> bool:
 
 def _check_manifest(path: Path, environment: Environment) -> Checked:
     from aetherflow.core.bundle.manifest import check_source, load_manifest
+    from aetherflow.core.checks.plugins import check_resources
     from aetherflow.core.runtime.environment.policy import catalog_for
 
     snapshot, broken = environment.of(path)
@@ -221,7 +222,9 @@ def _check_manifest(path: Path, environment: Environment) -> Checked:
     except SpecError as error:
         problems.extend(error.problems)
         return Checked(str(path), None, None, problems, kind="manifest")
-    problems.extend(check_source(manifest, catalog_for(snapshot)))
+    catalog = catalog_for(snapshot)
+    problems.extend(check_source(manifest, catalog))
+    check_resources(manifest.document, catalog, snapshot, problems)
     return Checked(str(path), manifest.document, None, problems, kind="manifest")
 
 

@@ -22,7 +22,7 @@ from aetherflow.core.contracts.lacks import Lack
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.first_party import driver_extra, extra_for
-from aetherflow.core.host.installing import driver_command, missing_drivers
+from aetherflow.core.host.installing import driver_command, is_installed, missing_drivers
 from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.resolver.template import has_template
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY, bind
@@ -33,6 +33,11 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 def check_plugins(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
     """Check that every step type and connector can be loaded, and that its model accepts the inputs or settings."""
     _Plugins(document, catalog, snapshot, problems).check()
+
+
+def check_resources(document: Document, catalog: Catalog, snapshot: Snapshot, problems: Problems) -> None:
+    """Check that the connector of every resource can be loaded, and that its models accept the settings."""
+    _Plugins(document, catalog, snapshot, problems).check_resources()
 
 
 def _metadata(annotation: Any) -> Iterator[Any]:
@@ -76,10 +81,13 @@ class _Plugins:
         self.classes: dict[str, Any] = {}
         """The connector classes of the resources, as far as they could be loaded."""
 
-    def check(self) -> None:
+    def check_resources(self) -> None:
         for resource in resources(self.document.data):
             self.kinds[resource.name or ""] = resource.data.get("kind")
             self._resource(resource)
+
+    def check(self) -> None:
+        self.check_resources()
         for job in jobs(self.document.data):
             for step in steps(job):
                 self._step(job, step)
@@ -187,6 +195,10 @@ class _Plugins:
             self._add(
                 "AF1102", f"{format_path(path)} lacks the key {missing!r}", path, "schema:missing", f"add `{missing}:`"
             )
+        for module, command in cls.libraries(inputs).items():
+            if not is_installed(module):
+                message = f"{format_path(path)} need the library {module}, which is not installed"
+                self._add("AF2105", message, path, "missing_driver", command)
         for message in cls.check(inputs):
             self._add("AF1103", f"{format_path(path)}: {message}", path, "semantic:inputs", "see the step's page")
         for message in cls.remarks(inputs):

@@ -25,6 +25,7 @@ from aetherflow.core.kernel.resolver.dates import date_map
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params
 from aetherflow.core.kernel.yaml.flow import FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.protecting import require_protected
@@ -53,7 +54,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeFolders:
-    """The context of probed connectors: resolves paths, creates nothing."""
+    """Where relative paths of probed connectors lead; nothing is created."""
 
     base: Path
     assets: Assets
@@ -83,7 +84,8 @@ class Prober:
         self._merged = merge_resources(document, spec, profiles)
         self._snapshot = snapshot
         self._scope = {"env": snapshot.env, "params": _params(spec), "run": _run()}
-        self._folders = _ProbeFolders(base, Assets.of(snapshot, Path(document.source.file).absolute().parent))
+        self._assets = Assets.of(snapshot, Path(document.source.file).absolute().parent)
+        self._ctx = ConnectorsRun(_ProbeFolders(base, self._assets), snapshot.settings, spec.flow.id)
         self._catalog = catalog
         self._redactor = redactor
 
@@ -133,14 +135,14 @@ class Prober:
         one = Resources({name: spec}, self._merged.source)
         resolved = resolve_resources(one, self._scope, self._snapshot.hook, self._redactor)
         require_protected(one, resolved, self._catalog)
-        found = with_files_of_profiles(resolved, one.source, self._catalog, self._folders.assets)[name]
+        found = with_files_of_profiles(resolved, one.source, self._catalog, self._assets)[name]
         cls = self._catalog.connector(found["kind"], found["driver"])
         secrets = list(secret_settings({name: found}, self._catalog))
         refuse_short(one, ("resources", name), secrets)
         self._redactor.add(secrets)
         self._redactor.add(secrets_in(found))
         self._redactor.add(url_secrets(found))
-        init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._folders)
+        init = ConnectorInit(name, found["kind"], found["driver"], found["config"], found["options"], self._ctx)
         return create_connector(cls, init)
 
     def _give_up(self, probe: Probe, deadline: float) -> None:

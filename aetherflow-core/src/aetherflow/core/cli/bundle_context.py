@@ -65,7 +65,7 @@ class BundleHere(NamedTuple):
         catalog = catalog_for(snapshot)
         parameters = wanted(self.manifest, always=always)
         return sync(
-            lambda: open_source(self.manifest, catalog, snapshot.env, snapshot.hook, redactor),
+            lambda: open_source(self.manifest, catalog, snapshot, redactor),
             self.store,
             replace(parameters, rules=self.rules(), named=tuple(self.named), reason=reason),
             allow_stale=allow_stale,

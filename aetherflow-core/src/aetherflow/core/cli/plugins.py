@@ -9,7 +9,6 @@ from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
-    from aetherflow.core.host.describe import Description
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
@@ -18,9 +17,10 @@ class PluginGroup(LazyGroup):
 
     lazy: ClassVar = {
         "list": "aetherflow.core.cli.plugins:list_plugins",
-        "show": "aetherflow.core.cli.plugins:show_plugin",
+        "show": "aetherflow.core.cli.plugins_show:show_plugin",
         "check": "aetherflow.core.cli.plugins:check_plugins",
         "lock": "aetherflow.core.cli.plugins_lock:lock",
+        "docs": "aetherflow.core.cli.plugins_docs:docs",
         "new": "aetherflow.core.cli.plugins_new:new",
     }
 
@@ -34,7 +34,6 @@ app = typer.Typer(
 )
 app.callback()(lambda: None)  # makes it a group, though it has no command yet
 LIST_SCHEMA = 1
-SHOW_SCHEMA = 1
 CHECK_SCHEMA = 1
 CONFIGURING = ("CONFIG", "PLUGIN_PATHS", "SETTINGS_MODULE", "ENV_FILES_JSON", "MODE")
 """Variables, without the prefix AETHERFLOW_, that may change the set of plugins."""
@@ -61,8 +60,8 @@ def list_plugins(
     from aetherflow.core.console.table import table
     from aetherflow.core.host.names import COMMANDS
 
-    catalog, snapshot = _found(config, run_hooks)
-    commands = _commands(snapshot)
+    catalog, snapshot = found_plugins(config, run_hooks)
+    commands = found_commands(snapshot)
     found = [*catalog.entries, *catalog.folder_entries, *catalog.legacy]
     locks = catalog.rules.locks
     rows: list[dict[str, Any]] = [
@@ -99,71 +98,6 @@ def list_plugins(
     _tell_skipped(catalog)
 
 
-def show_plugin(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="Step type, KIND:DRIVER, bundle source, command.", show_default=False),
-    ],
-    config: ConfigOption = None,
-    run_hooks: HooksOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one plugin: what it does, where it comes from, inputs, outputs or settings, an example.
-
-    If several kinds of plugin have the name, the order is step type, connector, bundle source, command.
-
-    Example: aetherflow plugins show check_items
-    """
-    import json
-
-    from aetherflow.core.host.commands import load_command
-    from aetherflow.core.host.describe import describe
-    from aetherflow.core.host.metadata import installed_commands
-    from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, STEPS
-
-    catalog, snapshot = _found(config, run_hooks)
-    commands = _commands(snapshot)
-    dotted = name.replace(":", ".", 1)
-    places = [(CONNECTORS, dotted)] if ":" in name else [(STEPS, name), (CONNECTORS, dotted), (BUNDLE_SOURCES, name)]
-    group, key = next((place for place in places if place[1] in catalog.names(place[0])), places[0])
-    if key not in catalog.names(group) and any(entry.name == name for entry in installed_commands()):
-        entry = commands.find(COMMANDS, name)
-        found = describe(entry, load_command(entry))
-    else:
-        found = describe(catalog.find(group, key), catalog.get(group, key))
-    if not as_json:
-        typer.echo("\n".join(_lines(found)))
-        return
-    sections = {
-        section: [
-            {
-                "name": each.name,
-                "type": each.type,
-                "required": each.required,
-                "default": each.default,
-                "description": each.description,
-                "aliases": each.aliases,
-            }
-            for each in fields
-        ]
-        for section, fields in found.sections.items()
-    }
-    entry = found.entry
-    document = {
-        "schema": SHOW_SCHEMA,
-        "kind": entry.kind,
-        "name": entry.shown_name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "target": entry.target,
-        "description": found.text,
-        **found.facts,
-        **sections,
-        "example": found.example,
-    }
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
-
-
 def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, as_json: JsonOption = False) -> None:
     """Import every plugin and report problems; exit code 1 if there are any.
 
@@ -177,8 +111,8 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
 
     from aetherflow.core.checks.installed_plugins import check_installed_plugins
 
-    catalog, snapshot = _found(config, run_hooks)
-    count, findings = check_installed_plugins(catalog, _commands(snapshot))
+    catalog, snapshot = found_plugins(config, run_hooks)
+    count, findings = check_installed_plugins(catalog, found_commands(snapshot))
     if as_json:
         shown = [
             {
@@ -201,14 +135,14 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     raise typer.Exit(1 if findings else 0)
 
 
-def _commands(snapshot: "Snapshot | None") -> "Catalog":
+def found_commands(snapshot: "Snapshot | None") -> "Catalog":
     from aetherflow.core.cli.app import Commands
     from aetherflow.core.host.commands import command_catalog
 
     return command_catalog(Commands.lazy) if snapshot is None else command_catalog(Commands.lazy, snapshot.rules)
 
 
-def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":
+def found_plugins(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | None]":
     import os
 
     from aetherflow.core.host.catalog import installed_catalog
@@ -232,34 +166,3 @@ def _found(config: Path | None, run_hooks: bool) -> "tuple[Catalog, Snapshot | N
 def _tell_skipped(catalog: "Catalog") -> None:
     for path in catalog.skipped:
         typer.echo(f"Not evaluated: plugin path {path}; --run-hooks loads it")
-
-
-def _lines(found: "Description") -> list[str]:
-    from aetherflow.core.console.table import table
-    from aetherflow.core.host.installing import driver_command, missing_drivers
-
-    entry = found.entry
-    facts = [["from", entry.source], ["class", entry.target]]
-    for name, value in found.facts.items():
-        if isinstance(value, str):
-            facts.append([name, value])
-        elif value:
-            absent = missing_drivers(type("_", (), {"requires": value}))
-            note = f", not installed: {driver_command(entry.name, absent, entry.distribution)}" if absent else ""
-            facts.append([name, ", ".join(value) + note])
-    width = max(len(name) for name, _ in facts)
-    lines = [f"{entry.kind} {entry.shown_name}"]
-    lines += ["", *found.text.split("\n")] if found.text else []
-    lines += ["", *(f"{name.ljust(width)}  {value}" for name, value in facts)]
-    for section, fields in found.sections.items():
-        rows = [each.as_row() for each in fields]
-        lines += ["", f"{section}:" if rows else f"{section}: none"]
-        if rows:
-            header = ["name", "type", "default", "meaning"]
-            if section == "outputs":  # outputs have no defaults
-                header, rows = [header[0], header[1], header[3]], [[row[0], row[1], row[3]] for row in rows]
-            shown = table(header, rows)
-            lines += [f"  {line}" for line in shown.split("\n")]
-    if found.example:
-        lines += ["", "example:", *(f"  {line}".rstrip() for line in found.example.split("\n"))]
-    return lines

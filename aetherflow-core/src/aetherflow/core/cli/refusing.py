@@ -96,14 +96,15 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
 
 
 def _tell(start: "NotedStart", root: Path) -> None:
-    """Start a sender where there is a project file: whether that has rules, the sender sees."""
+    """Start a sender where a project file may have rules; whether it has, the sender sees."""
     from aetherflow.core.runtime.environment.project_file import find_project
     from aetherflow.core.runtime.notify.start import Errand, start_sender
 
     beside = start.manifest or start.flow
     folder = _absolute(beside).parent if beside is not None else Path.cwd()
     named = start.config or (Path(given) if (given := os.environ.get(CONFIG_VARIABLE)) else None)
-    if (project := named or find_project(folder)) is not None:
+    project = named or find_project(folder)
+    if project is not None and project.is_file() and b"notify" in project.read_bytes():
         start_sender(Errand(root, folder, _absolute(project), start.since), os.environ)
 
 

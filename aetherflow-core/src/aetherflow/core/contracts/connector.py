@@ -12,6 +12,8 @@ from aetherflow.core.contracts.fields import ConnectorConfig, ConnectorOptions, 
 from aetherflow.core.contracts.written import plain, validated
 
 if TYPE_CHECKING:
+    import logging
+
     from aetherflow.core.contracts.upgrade import Difference
 
 
@@ -21,6 +23,18 @@ OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 
 class ConnectorContext(Protocol):
     """What a connector may ask of the run."""
+
+    settings: Any
+    """The settings of the run, an `aetherflow.core.api.Settings` that cannot be changed."""
+    flow_id: str | None
+    """None for the source of a bundle, which belongs to no flow."""
+    run_id: str | None
+    """None outside of a run, and for a connector that is kept for other runs (cache scope `process`)."""
+
+    @property
+    def log(self) -> "logging.Logger":
+        """The log of the flow: what is logged while a step runs is shown with that step."""
+        ...
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; a relative one is resolved below `<workspace.root>/<flow id>`."""

@@ -10,7 +10,8 @@ from aetherflow.core.base.errors import StepInputError
 from aetherflow.core.contracts.context import RunContext
 from aetherflow.core.contracts.fields import StepInputs, StepOutputs
 from aetherflow.core.contracts.handles import StepResult
-from aetherflow.core.contracts.written import plain, validated
+from aetherflow.core.contracts.listing import as_inputs
+from aetherflow.core.contracts.written import validated
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.lacks import Lack
@@ -65,7 +66,7 @@ class Step(ABC, Generic[InputsT]):
         self.id = step_id
         # inner steps and called flows validate their inputs themselves: their numbers keep the written form until then
         inside = {*self.inner_steps, *(("params",) if self.flow_input is not None else ())}
-        self.inputs = {name: value if name in inside else plain(value) for name, value in inputs.items()}
+        self.inputs = {name: value if name in inside else as_inputs(value) for name, value in inputs.items()}
         self.ctx = ctx
         self.job_id = job_id
         if self.Inputs is not None:
@@ -108,6 +109,15 @@ class Step(ABC, Generic[InputsT]):
         """
         del inputs, connector, of
         return ()
+
+    @classmethod
+    def libraries(cls, inputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """Optional libraries that these raw inputs need: a module of each, with the command that installs it.
+
+        `validate` and `run` report those that are not installed, without importing any. Has no side effects.
+        """
+        del inputs
+        return {}
 
     @classmethod
     def effect_of(cls, inputs: Mapping[str, Any]) -> Literal["repeatable", "once"]:

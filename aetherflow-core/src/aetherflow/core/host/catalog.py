@@ -127,23 +127,32 @@ class Catalog:
         `blocked`; `refused` by a rule.
         """
         key = entry.group, entry.name
+        if entry.group not in MANY and self._finds(entry):
+            return "ok"
         if entry.group in MANY and self.rules.blocks(entry):
             return "blocked"
         if not self.rules.usable(entry):
             return "refused"
         if entry.group in MANY:
             return "ok"
-        if (own := self._folder.get(key)) is not None and not self._fixed:
-            return "ok" if own.entry == entry else "shadowed"
+        if key in self._folder and not self._fixed:
+            return "shadowed"
         try:
-            found = self.find(*key)
+            self.find(*key)
         except PluginConflictError:
             return "conflict"
         except PluginNotFoundError:
             return "not preferred"
         except PluginError:
             return "refused"
-        return "ok" if found == entry else "not preferred"
+        return "not preferred"
+
+    def _finds(self, entry: PluginEntry) -> bool:
+        """Whether `find` finds this one."""
+        try:
+            return self.find(entry.group, entry.name) == entry
+        except PluginError:
+            return False
 
     def find(self, group: str, name: str) -> PluginEntry:
         """The entry of that name, without importing it (entries of the old group are imported).

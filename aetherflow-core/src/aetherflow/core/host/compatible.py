@@ -1,6 +1,5 @@
 """Whether an installed distribution is for this version of the core. Only its metadata is read."""
 
-import re
 from functools import cache
 
 from aetherflow.core.base.errors import PluginError
@@ -11,7 +10,7 @@ from aetherflow.core.host.metadata import FOLDER, PluginEntry
 
 API_VERSION = "1.1"
 """MAJOR.MINOR of `aetherflow.core.api`: the minor grows with each name that is added, the major when one is removed."""
-_REQUIRES = r"(?im)^Requires-Dist:\s*(aetherflow[-_.]+core\b.*)$"
+_REQUIRES = "requires-dist:"
 
 
 class PluginVersionError(PluginError):
@@ -40,18 +39,51 @@ def _core() -> str:
 def _unmet(distribution: str, here: str) -> str | None:
     """The versions of the core that a distribution requires, if the one that is here is none of them."""
     found = find_distribution(distribution)
-    lines = re.findall(_REQUIRES, header_of(found)) if found is not None else []
-    if not lines:
-        return None
-    from packaging.requirements import InvalidRequirement, Requirement  # 10 ms, paid for plugins of others alone
+    lines = header_of(found).splitlines() if found is not None else []
+    needed = [line[len(_REQUIRES) :].strip() for line in lines if line[: len(_REQUIRES)].lower() == _REQUIRES]
+    return next((unmet for each in needed if (unmet := _unmet_by(each, here))), None)
 
-    for line in lines:
-        try:
-            wanted = Requirement(line)
-        except InvalidRequirement:
-            continue  # pip would not have installed it
-        if key_of(wanted.name) != key_of(CORE) or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
-            continue
-        if not wanted.specifier.contains(here, prereleases=True):
-            return str(wanted.specifier)
-    return None
+
+@cache
+def _unmet_by(requirement: str, here: str) -> str | None:
+    """The versions of one requirement, if it is of the core and the one that is here is none of them."""
+    if not key_of(requirement).startswith(key_of(CORE)):
+        return None
+    name, versions = requirement[: len(CORE)], requirement[len(CORE) :].replace(" ", "")
+    if key_of(name) == key_of(CORE) and (within := _within(versions, here)) is not None:
+        return None if within else versions
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        wanted = Requirement(requirement)
+    except InvalidRequirement:
+        return None  # pip would not have installed it
+    if key_of(wanted.name) != key_of(CORE) or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+        return None
+    return None if wanted.specifier.contains(here, prereleases=True) else str(wanted.specifier)
+
+
+def _within(versions: str, here: str) -> bool | None:
+    """Whether a version is in a range such as `>=1.1,<2`; None for any other form.
+
+    That is what nearly all plugins write, and importing `packaging` for it would take a tenth of a short command.
+    """
+    found = True
+    number = _number(here)
+    for each in versions.split(","):
+        limit = _number(each.lstrip("<>="))
+        if number is None or limit is None or not each.startswith((">=", "<")) or each.startswith("<="):
+            return None
+        found = found and (number >= limit if each.startswith(">=") else number < limit)
+    return found
+
+
+def _number(version: str) -> tuple[int, ...] | None:
+    """A version of numbers alone, without zeros at its end; None for any other."""
+    parts = version.split(".")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    numbers = list(map(int, parts))
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)

@@ -25,7 +25,7 @@ def create_connector(cls: Any, init: "ConnectorInit") -> Any:
         connector = cls(**{name: plain(dict(getattr(init, name))) for name in names})
     else:
         connector = cls(plain(dict(init.config)), plain(dict(init.options)))
-    for name in ("name", "kind", "driver", "config", "options"):
+    for name in ("name", "kind", "driver", "config", "options", "ctx"):
         if not hasattr(connector, name):
             with suppress(AttributeError, TypeError):  # a class with slots keeps what it has
                 setattr(connector, name, getattr(init, name))

@@ -1,21 +1,23 @@
-"""Descriptions of plugins: docstring, example, and inputs and outputs or settings."""
+"""Descriptions of plugins of every group: docstring, example, and what it takes, gives or adds."""
 
 import inspect
 import json
-import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from textwrap import dedent
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from aetherflow.core.contracts.fields import ResourceRef
+from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.connecting import models_of
+from aetherflow.core.host.docstrings import docstring_of, split_example
+from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.metadata import PluginEntry
-from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, STEPS
+from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, KINDS, MANY, STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,16 @@ class FieldInfo:
     aliases: list[str] = field(default_factory=list)
     """Other keys that the model accepts for it."""
 
+    @property
+    def given(self) -> str:
+        """`required`, or the default as JSON; empty without one."""
+        shown = "" if self.default is None else json.dumps(self.default, ensure_ascii=False)
+        return "required" if self.required else shown
+
     def as_row(self) -> list[str]:
         """Name, type, default, description as text."""
         name = self.name + (f" ({', '.join(self.aliases)})" if self.aliases else "")
-        shown = "" if self.default is None else json.dumps(self.default, ensure_ascii=False)
-        return [name, self.type, "required" if self.required else shown, self.description]
+        return [name, self.type, self.given, self.description]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +54,46 @@ class Description:
     example: str
     facts: dict[str, Any]
     """`effect` of a step; `requires` of a connector, the modules of its driver; `resource` of a bundle source;
-    `usage` of a command."""
+    `usage` of a command; `hooks` that are implemented."""
     sections: dict[str, list[FieldInfo]]
-    """`inputs` and `outputs` of a step, `config` and `options` of a connector, `source` of a bundle
-    source; only what is declared."""
+    """`inputs` and `outputs` of a step, `config` and `options` of a connector, `source` of a bundle source, `settings`
+    of hooks, `commands`, `arguments` and `options` of a command; only what is declared."""
+
+
+def described(entry: PluginEntry, catalog: Catalog) -> Description:
+    """Import the target of an entry and describe it. Raises what `Rules.require` raises, and PluginLoadError."""
+    catalog.rules.require(entry)
+    if entry.group == COMMANDS:
+        return describe(entry, load_command(entry))
+    return describe(entry, catalog.load(entry) if entry.group in (*KINDS, DOCUMENTS) else import_target(entry))
 
 
 def describe(entry: PluginEntry, cls: Any) -> Description:
     """Describe the class of an entry, or its command."""
     if entry.group == COMMANDS:
-        text = cls.info.help if hasattr(cls, "info") else cls.help  # a typer app, a command of click
-        usage = f"aetherflow {entry.name} --help"
-        return Description(entry, inspect.cleandoc(text if isinstance(text, str) else ""), "", {"usage": usage}, {})
-    text, example = doc_of(cls)
+        return _command(entry, cls)
+    text, example = split_example(docstring_of(cls))
+    facts: dict[str, Any] = {}
     if entry.group == STEPS:
-        facts: dict[str, Any] = {"effect": cls.effect}
+        facts = {"effect": cls.effect}
     elif entry.group == BUNDLE_SOURCES:
         facts = {"resource": cls.resource_kind or "none"}
-    else:
+    elif entry.group == CONNECTORS:
         facts = {"requires": list(getattr(cls, "requires", ()))}
+    elif entry.group in MANY:
+        facts = {"hooks": implemented_hooks(entry, cls)}
     sections = {name: list(fields_of(model)) for name, model in declared_models(entry, cls)}
     if entry.group == STEPS and cls.Inputs is None and cls.required_inputs:
         required = [FieldInfo(name, "any", True, None, "") for name in sorted(cls.required_inputs)]
         sections = {"inputs": required, **sections}
     return Description(entry, text, example, facts, sections)
+
+
+def columns_of(section: str, fields: Iterable[FieldInfo]) -> list[str]:
+    """The columns of a section's table, among name, type, default and meaning."""
+    if not any(each.type for each in fields):  # of a command
+        return ["name", "meaning"]
+    return ["name", "type", "meaning"] if section == "outputs" else ["name", "type", "default", "meaning"]
 
 
 def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -79,6 +102,9 @@ def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[Ba
         models = [("inputs", cls.Inputs), ("outputs", cls.Outputs)]
     elif entry.group == BUNDLE_SOURCES:
         models = [("source", cls.Config)]
+    elif entry.group in MANY:
+        settings = getattr(cls, "Settings", None)
+        models = [("settings", settings)] if isinstance(cls, type) and _is_model(settings) else []
     else:
         models = list(models_of(cls))
     for section, model in models:
@@ -86,20 +112,43 @@ def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[Ba
             yield section, model
 
 
-def doc_of(cls: type) -> tuple[str, str]:
-    """The docstring of a class without the YAML example at its end, and the example."""
-    lines = inspect.cleandoc(cls.__dict__.get("__doc__") or "").split("\n")
-    while lines and not lines[-1]:
-        lines.pop()
-    start = len(lines)
-    while start and (not lines[start - 1] or lines[start - 1].startswith("    ")):
-        start -= 1
-    if start == len(lines):  # a YAML list without indentation is an example, too
-        marks = [i for i, line in enumerate(lines) if line.startswith("- ") and not lines[i - 1]]
-        last = marks[-1] if marks else len(lines)
-        start = last if all(not line or line.startswith(("- ", " ")) for line in lines[last:]) else start
-    text = "\n".join(lines[:start]).strip()
-    return re.sub(r"\s*\bExamples?:\Z", "", text), dedent("\n".join(lines[start:])).strip()
+def implemented_hooks(entry: PluginEntry, found: Any) -> list[str]:
+    """The hook that the entry declares; else all that are marked in a module, a class or an object."""
+    declared, _, hook = entry.name.partition(":")
+    if declared == "hook":
+        return [hook]
+    members: dict[str, Any] = {name: getattr(found, name, None) for name in dir(found)}
+    marked = {name: options for name, each in members.items() if (options := getattr(each, "aetherflow_impl", None))}
+    return sorted(options.get("specname") or name for name, options in marked.items())
+
+
+def _command(entry: PluginEntry, found: Any) -> Description:
+    """The description of a typer app or a command of click."""
+    import typer
+
+    own = None
+    if isinstance(found, typer.Typer):
+        own, found = found.info.help, typer.main.get_command(found)
+    text, example = split_example(inspect.cleandoc(own if isinstance(own, str) else found.help or ""))
+    with found.make_context(entry.name, [], resilient_parsing=True) as context:
+        records = [(each.opts, each.get_help_record(context)) for each in found.get_params(context)]
+        inside = found.list_commands(context) if hasattr(found, "list_commands") else ()
+        inner = {name: found.get_command(context, name) for name in inside}
+    shown = {
+        "commands": [(name, each.get_short_help_str(200)) for name, each in inner.items() if not each.hidden],
+        "arguments": [record for names, record in records if record and not names[0].startswith("-")],
+        "options": [each for names, each in records if each and names[0].startswith("-") and "--help" not in names],
+    }
+    sections = {name: [_named(*each) for each in rows] for name, rows in shown.items() if rows}
+    return Description(entry, text, example, {"usage": f"aetherflow {entry.name} --help"}, sections)
+
+
+def _named(name: str, meaning: str) -> FieldInfo:
+    return FieldInfo(name, "", False, None, meaning)
+
+
+def _is_model(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
 
 
 def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[FieldInfo]:

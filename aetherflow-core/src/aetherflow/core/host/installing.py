@@ -38,7 +38,7 @@ def install_all(problems: "Iterable[Problem]") -> str | None:
 
 def missing_drivers(cls: Any) -> list[str]:
     """The modules in `requires` of a connector class that are not installed."""
-    return [name for name in getattr(cls, "requires", ()) if not _is_installed(name)]
+    return [name for name in getattr(cls, "requires", ()) if not is_installed(name)]
 
 
 def driver_command(name: str, missing: list[str], distribution: str) -> str:
@@ -63,7 +63,8 @@ def _requirement(distribution: str, extras: Iterable[str] = ()) -> str:
     return f'"{distribution}{f"[{wanted}]" if wanted else ""}=={pin}"'
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module could be imported; nothing is."""
     try:
         return find_spec(module.partition(".")[0]) is not None  # find_spec of a submodule would import
     except (ImportError, ValueError):

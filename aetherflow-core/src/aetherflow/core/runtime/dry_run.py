@@ -5,7 +5,6 @@ gets a context that only reads.
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base.errors import AetherflowError, ResolverError, StepError
@@ -20,19 +19,13 @@ from aetherflow.core.kernel.sequencing.summary import template_entry
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.yaml.flow import JobSpec, StepSpec
 from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.context.reading_context import ReadingContext
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 MOST_ITEMS = 1000
 """Items of a `for_each` for which the step is asked."""
-
-
-class _UnmadeFolders(Workspace):
-    """The folders of the run, without creating any."""
-
-    def database_path(self, path: str) -> str:
-        return str(self.root / self._flow_id / Path(path).expanduser())
 
 
 def dry_run(opened: Opened) -> None:
@@ -44,12 +37,11 @@ class _DryRun:
     def __init__(self, opened: Opened) -> None:
         flow, settings = opened.flow, opened.flow.snapshot.settings
         self._opened = opened
-        self._workspace = _UnmadeFolders(
-            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
-        )
+        self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id)
+        databases = self._workspace.databases(flow.assets, make=False)
         self._connectors = RunConnectors(
             opened.resources(),
-            self._workspace,
+            ConnectorsRun(databases, settings.rooted(self._workspace.root), flow.flow_id, opened.run_id),
             flow.catalog,
             default=settings.connector_cache_default,
             disabled=settings.connector_cache_disabled,

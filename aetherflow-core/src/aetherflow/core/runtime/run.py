@@ -20,6 +20,7 @@ from aetherflow.core.kernel.state.records import RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.context.context import StepContext
 from aetherflow.core.runtime.context.services import ContextServices
 from aetherflow.core.runtime.context.step_state import StepState
@@ -71,9 +72,7 @@ class Run:
         self._warnings = StepWarnings()
         self._events.add(self._warnings)
         self._hooks = hooks_of_run(flow.snapshot)
-        self._workspace = Workspace(
-            opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id, flow.assets
-        )
+        self._workspace = Workspace(opened.places.work_root, opened.places.layout, flow.flow_id, opened.run_id)
         folders = [*map(self._workspace.job_path, (job.id for job in flow.spec.jobs)), flow.folder, store.path]
         opened.redactor.keep([flow.flow_id, opened.run_id, *map(str, folders)])
         self._logs = store.side / "logs" / flow.flow_id / opened.run_id
@@ -91,9 +90,10 @@ class Run:
         locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events, locks_around)
         grace = settings.stop_grace_seconds
         grace = grace if outer is None else outer.grace_inside(grace)
+        rooted = settings.rooted(self._workspace.root)
         connectors = RunConnectors(
             resources,
-            self._workspace,
+            ConnectorsRun(self._workspace.databases(flow.assets), rooted, flow.flow_id, run_id),
             flow.catalog,
             default=settings.connector_cache_default,
             disabled=settings.connector_cache_disabled,
@@ -104,7 +104,7 @@ class Run:
         seen_by_steps = ContextServices(
             flow=flow,
             run_id=run_id,
-            settings=settings.rooted(self._workspace.root),
+            settings=rooted,
             constants=opened.constants,
             jobs=jobs,
             state=opened.state,

@@ -1,6 +1,7 @@
 """The suite for the contract of a connector."""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit, get_connector
+from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit, Settings, get_connector
 from aetherflow.core.testing import describe
 from aetherflow.core.testing.project import FlowProject
 
@@ -27,8 +28,13 @@ print(json.dumps(sorted(sys.modules)))
 class LocalContext:
     """A ConnectorContext without a run: all relative paths are resolved below one folder."""
 
+    flow_id: str | None = "suite"
+    run_id: str | None = None
+    log = logging.getLogger("aetherflow.flow.suite")
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.settings = Settings()
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file."""

@@ -14,22 +14,8 @@ from aetherflow.core.host.connecting import (
 )
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    from aetherflow.core.contracts.connector import ConnectorContext
+    from aetherflow.core.runtime.connectors.context import ConnectorsRun
     from aetherflow.core.runtime.environment.spec.project import CacheScope
-
-    class ContextOfRun(ConnectorContext, Protocol):
-        """The context of the connectors of a run. Shared connectors outlive the run and get `databases` instead."""
-
-        @property
-        def databases(self) -> "ContextOfFlow":
-            """The part that is the same for every run of the flow."""
-            ...
-
-    class ContextOfFlow(ConnectorContext, Protocol):
-        """The part of the context that is equal for every run of a flow; `str()` distinguishes it from other flows."""
-
 
 log = logging.getLogger("aetherflow")
 DEFAULT_SCOPE: "CacheScope" = "run"
@@ -45,7 +31,7 @@ class RunConnectors:
     def __init__(
         self,
         resources: Mapping[str, Mapping[str, Any]],
-        ctx: "ContextOfRun",
+        ctx: "ConnectorsRun",
         catalog: Catalog,
         *,
         default: str = DEFAULT_SCOPE,
@@ -159,7 +145,7 @@ class RunConnectors:
             shared_key,
         )
 
-        resource, ctx = self._resources[name], self._ctx.databases
+        resource, ctx = self._resources[name], self._ctx.outliving()
         key = shared_key(self._class(name), name, resource, str(ctx))
         self._shared[name] = SHARED.get(key, lambda: self._build(name, ctx))
         return self._shared[name]
@@ -167,7 +153,7 @@ class RunConnectors:
     def _class(self, name: str) -> Any:
         return self._catalog.connector(self._resources[name]["kind"], self._resources[name]["driver"])
 
-    def _build(self, name: str, ctx: "ConnectorContext") -> Any:
+    def _build(self, name: str, ctx: "ConnectorsRun") -> Any:
         from aetherflow.core.contracts.connector import ConnectorInit  # many flows have no resources
 
         found = self._resources[name]

@@ -16,6 +16,7 @@ from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsC
 from aetherflow.core.contracts.kinds.local import WritesLocally
 from aetherflow.core.host.secret_settings import secret_settings
 from aetherflow.core.runtime.connectors.connections import RunConnectors
+from aetherflow.core.runtime.connectors.context import ConnectorsRun
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import load_profiles
 from aetherflow.core.runtime.environment.protecting import require_protected
@@ -58,10 +59,6 @@ class _Folders:
         self.folder = snapshot.project.folder or Path.cwd()
         self._assets = Assets.of(snapshot, self.folder)
 
-    @property
-    def databases(self) -> "_Folders":
-        return self
-
     def __str__(self) -> str:
         return str(self.base)
 
@@ -98,7 +95,7 @@ def _opened(name: str, snapshot: Snapshot, redactor: Redactor, seconds: float) -
     if profiles.document is not None:
         found = _located(found, merged, snapshot, catalog)
     folders = _Folders(snapshot)
-    connectors = RunConnectors(found, folders, catalog, disabled=True)
+    connectors = RunConnectors(found, ConnectorsRun(folders, snapshot.settings), catalog, disabled=True)
     ends = threading.Timer(seconds, connectors.interrupt)
     ends.daemon = True
     ends.start()

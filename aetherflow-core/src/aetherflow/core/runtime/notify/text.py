@@ -29,7 +29,6 @@ class ToldPart(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     next: str | None
     runbook: str | None
-    """An http address."""
     tail: tuple[str, ...]
     """The last lines of the output of the step, or of the run's log."""
 

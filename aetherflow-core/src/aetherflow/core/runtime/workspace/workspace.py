@@ -19,9 +19,11 @@ MARKER = ".aetherflow-run.json"
 class DatabaseFolder:
     """Resolves relative paths in the resources of a flow; equal for all its runs."""
 
-    def __init__(self, base: Path, assets: Assets) -> None:
+    def __init__(self, base: Path, assets: Assets, *, make: bool = True) -> None:
+        """Without `make` no folder is created."""
         self._base = base
         self._assets = assets
+        self._make = make
 
     def __str__(self) -> str:
         return f"{self._base} {self._assets.folder}"
@@ -37,21 +39,21 @@ class DatabaseFolder:
 
     def database_path(self, path: str) -> str:
         """Absolute path of a database file; the folder is created on access."""
-        _make_own(self._base)
+        if self._make:
+            _make_own(self._base)
         return str(self._base / Path(path).expanduser())
 
 
 class Workspace:
     """The folders of one run, one for each job."""
 
-    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str, assets: Assets) -> None:
+    def __init__(self, root: Path, layout: Mapping[str, str], flow_id: str, run_id: str) -> None:
         self.root = root
         self.layout = layout
         self._flow_id = flow_id
         self._run_id = run_id
         self._own: set[str] = set()
         """Jobs whose folders were found to be ours. They stay so: nobody else can change what is above them."""
-        self.databases = DatabaseFolder(root / flow_id, assets)
 
     def open(self) -> None:
         """Create the root; WorkspaceError if that is not possible, UntrustedError if it is another user's."""
@@ -84,13 +86,9 @@ class Workspace:
         durable.make_dir(path)
         return path
 
-    def database_path(self, path: str) -> str:
-        """Absolute path of a database file of the flow, shared by its runs: `<work root>/<flow id>/<path>`."""
-        return self.databases.database_path(path)
-
-    def asset_path(self, path: str) -> str:
-        """Absolute path of a file that a resource names; a relative one is relative to the flow file."""
-        return self.databases.asset_path(path)
+    def databases(self, assets: Assets, *, make: bool = True) -> DatabaseFolder:
+        """Where relative paths in the flow's resources lead: its runs share their databases."""
+        return DatabaseFolder(self.root / self._flow_id, assets, make=make)
 
     def remove_parts(self, job_id: str) -> None:
         """Delete the leftovers of unfinished writes of a dead process in the job's folder."""

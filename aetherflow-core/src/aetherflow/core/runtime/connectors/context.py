@@ -1,0 +1,48 @@
+"""The `ctx` of connectors: the flow and the run for which they are built, and where relative paths lead."""
+
+import logging
+from typing import Protocol
+
+from aetherflow.core.runtime.environment.settings import Settings
+
+
+class Folders(Protocol):
+    """Where relative paths of a resource lead."""
+
+    def database_path(self, path: str) -> str:
+        """Absolute path of a database file."""
+        ...
+
+    def asset_path(self, path: str) -> str:
+        """Absolute path of a key, certificate or CA file."""
+        ...
+
+
+class ConnectorsRun:
+    """The implementation of `ConnectorContext`; `str()` distinguishes the folders from those of other flows."""
+
+    def __init__(
+        self, folders: Folders, settings: Settings, flow_id: str | None = None, run_id: str | None = None
+    ) -> None:
+        self._folders = folders
+        self.settings = settings
+        self.flow_id = flow_id
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return str(self._folders)
+
+    @property
+    def log(self) -> logging.Logger:
+        """The logger of the flow; of the program, where there is no flow."""
+        return logging.getLogger(f"aetherflow.flow.{self.flow_id}" if self.flow_id else "aetherflow")
+
+    def outliving(self) -> "ConnectorsRun":
+        """The same without the run, for a connector that is kept for other runs of the flow."""
+        return ConnectorsRun(self._folders, self.settings, self.flow_id)
+
+    def database_path(self, path: str) -> str:
+        return self._folders.database_path(path)
+
+    def asset_path(self, path: str) -> str:
+        return self._folders.asset_path(path)
