@@ -293,12 +293,9 @@ def _may_heal(recovery: Notification, opened: Notification) -> bool:
         return recovery.item == opened.item
     if recovery.flow and opened.flow:
         return recovery.flow == opened.flow
-    return (
-        recovery.flow_file == opened.flow_file
-        and recovery.flow_file is not None
-        and not recovery.item
-        and not opened.item
-    )
+    if recovery.flow_file or opened.flow_file:
+        return recovery.flow_file == opened.flow_file
+    return (recovery.item, recovery.flow) == (opened.item, opened.flow)
 
 
 def _between(first: Notification, last: Notification, each: Notification) -> bool:
