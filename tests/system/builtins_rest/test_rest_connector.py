@@ -98,6 +98,21 @@ def test_credentials_need_a_host_to_go_to(http_connect: Connect) -> None:
         http_connect(base_url="https://a:b@example.org")
 
 
+def test_the_whole_address_of_a_webhook_may_be_the_base(http_connect: Connect, http_api: Running) -> None:
+    address = f"{http_api.url}/echo?api-version=1&sig=signature-of-the-test"
+    with pytest.raises(ConnectorError, match="must end before"):
+        http_connect(base_url=address)
+    connector = http_connect(base_url=address, secret_url=True)
+    connector.send(HttpCall("POST", "", json={}))
+    connector.send(HttpCall("POST", "/x", json={}))
+    assert [(hit.path, "sig" in hit.query) for hit in http_api.api.hits] == [("/echo", True), ("/echo/x", False)]
+
+
+def test_a_fragment_is_no_part_of_a_base(http_connect: Connect) -> None:
+    with pytest.raises(ConnectorError, match="must end before `#`"):
+        http_connect(base_url="https://example.org/#x")
+
+
 def test_credentials_in_clear_text_are_refused(http_connect: Connect) -> None:
     for settings in ({"auth": AUTHS["basic"]}, {"headers": {"Authorization": "Bearer x"}}):
         with pytest.raises(ConnectorError, match="clear text") as caught:

@@ -19,7 +19,7 @@ from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import Document, parse_document
 from aetherflow.core.runtime.environment.profiles import bind_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
-from aetherflow.core.runtime.environment.spec.project import ProjectSpec
+from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
 
 SEED = 20261124
 ROUNDS = 1 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 5
@@ -110,12 +110,16 @@ policy: {mode: internal_fast, strict_sandbox: true, zip_drivers: [pyzipper], chi
 limits: {flow_bytes: 1000, flow_nodes: 1000}
 paths: {read: [], write: []}
 secrets: {module: m, path: p, add: [], ignore: []}
+timezone: UTC
+notify:
+  - {events: [failed], to: a, format: slack, flows: [x], min_failures: 2, quiet: "22:00-06:00", repeat: 12h}
+  - {to: b, recipients: [a@example.com], digest: "07:00", attach: log}
 """
 FREE = {"params", "env", "resources", "prefer", "items"}
 """Maps whose keys are names that the author chooses; `outputs` and `inputs` of them are looked at below."""
 CHOICES = {
     "cleanup_policy", "backend", "type", "on_failure", "scope", "kind", "driver", "stdout", "stderr", "effect",
-    "on_no_data", "level", "format", "mode",
+    "on_no_data", "level", "format", "mode", "attach",
 }  # fmt: skip
 
 
@@ -237,7 +241,7 @@ def problems_of(kind: str, document: Document, snapshot: Snapshot) -> list[Probl
     if kind == "flow":
         return check_flow_document(document, snapshot, Problems()).problems.errors
     if kind == "project":
-        return bind(ProjectSpec, document.data, document.source)[1]
+        return bind(ProjectFileSpec, document.data, document.source)[1]
     try:
         bind_profiles(document)
     except SpecError as error:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core import embedding
+from aetherflow.core.base import durable
 from aetherflow.core.runtime.sending import ledgers
 from aetherflow.core.runtime.sending.ledgers import HOLD_MS, Slot
 from aetherflow.scheduler.ledger.schema import _BAD
+from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
+from aetherflow.scheduler.runs.telling import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.start import Errand
@@ -26,9 +29,10 @@ def errands(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "list[Errand]":
     monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(bench.folder / "state"))
     found: list[Errand] = []
 
-    def start_sender(errand: "Errand", env: Mapping[str, str]) -> None:
+    def start_sender(errand: "Errand", env: Mapping[str, str]) -> int:
         del env
         found.append(errand)
+        return 4711
 
     monkeypatch.setattr(embedding, "start_sender", start_sender, raising=False)
     return found
@@ -140,3 +144,17 @@ def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.Monk
     assert not slot("FAILED").goes_on(1_000_000_000)
     assert slot("INTERRUPTED", reason="drained").goes_on(1_000_000_000)
     assert not slot("INTERRUPTED", reason="stopped").goes_on(1_000_000_000)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_sender_is_waited_for_only_where_it_would_not_outlive_its_starter(
+    bench: "Bench", errands: "list[Errand]", monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    waited: list[tuple[int, float]] = []
+    monkeypatch.setattr(durable, "wait_detached", lambda pid, seconds: waited.append((pid, seconds)))
+    bench.schedule_of(ONCE, notify=RULES)
+    with session(bench.load(), "test", only_mine=True, waits=waits, clock=bench.clock, events=bench.events()) as here:
+        columns = "id, item, slot, run_id, event, detail, at"
+        here.ledger.db.execute(f"INSERT INTO outbox ({columns}) VALUES ('1', 'f', 0, 'r', 'late', '{{}}', 1)")
+    assert len(errands) == 1
+    assert waited == ([(4711, WAIT_SECONDS)] if waits else [])

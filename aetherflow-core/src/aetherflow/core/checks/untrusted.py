@@ -14,6 +14,7 @@ from aetherflow.core.runtime.environment.layers import listed_env_files
 from aetherflow.core.runtime.environment.project import CONFIG_VARIABLE, Project, find_project
 from aetherflow.core.runtime.environment.snapshot import CODE
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
+from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
 from aetherflow.core.runtime.environment.trust import tree_findings
 
 
@@ -53,7 +54,7 @@ def untrusted_place(path: Path, what: str, at: Location, *, shared: bool = False
 def _read(path: Path) -> Project:
     try:
         document = load_document(path)
-        spec, _ = bind(ProjectSpec, document.data, document.source)
+        spec, _ = bind(ProjectFileSpec, document.data, document.source)
     except SpecError:
         spec = None  # reported by the check of the file itself
     if spec is None:

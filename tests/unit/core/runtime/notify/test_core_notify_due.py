@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -216,19 +217,29 @@ def test_there_is_a_digest_every_day(zone: str, clock: str, now: dt.datetime) ->
 
 EVENTS = (*get_args(Opening), "recovered", "started", "succeeded")
 OPENING = frozenset(get_args(Opening))
+NAMES = [
+    {"item": "one", "flow": "nightly", "flow_file": "/srv/nightly.yaml"},
+    {"item": "two", "flow": "weekly", "flow_file": "/srv/weekly.yaml"},
+    {"item": "three", "flow": "nightly", "flow_file": "/srv/nightly.yaml"},
+    {"item": None, "flow": "nightly", "flow_file": "/srv/nightly.yaml"},
+    {"item": None, "flow": "weekly", "flow_file": "/srv/weekly.yaml"},
+    {"item": None, "flow": None, "flow_file": "/srv/nightly.yaml"},
+    {"item": None, "flow": None, "flow_file": None},
+]
+"""What items, flows and starts that were refused are called; an item always has the same names."""
 NOTIFICATIONS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
-        dict,
-        event=st.sampled_from(EVENTS),
-        cause=st.sampled_from("ab"),
-        minutes=st.integers(0, 4000),
-        flow=st.sampled_from(["nightly", "weekly", None]),
-        item=st.sampled_from(["one", "two", None]),
-        flow_file=st.sampled_from(["/srv/nightly.yaml", None]),
-        failures=st.integers(1, 3),
+        lambda names, event, cause, minutes, failures: {
+            **names, "event": event, "cause": cause, "minutes": minutes, "failures": failures,
+        },
+        st.sampled_from(NAMES),
+        st.sampled_from(EVENTS),
+        st.sampled_from("ab"),
+        st.integers(0, 4000),
+        st.integers(1, 3),
     ),
     max_size=12,
-)
+)  # fmt: skip
 RULES = st.builds(
     lambda zone, events, flows, least, more: rule(zone, events=events, flows=flows, min_failures=least, **more),
     st.sampled_from(ZONES),
@@ -281,12 +292,9 @@ def _may_heal(recovery: Notification, opened: Notification) -> bool:
         return recovery.item == opened.item
     if recovery.flow and opened.flow:
         return recovery.flow == opened.flow
-    return (
-        recovery.flow_file == opened.flow_file
-        and recovery.flow_file is not None
-        and not recovery.item
-        and not opened.item
-    )
+    if recovery.flow_file or opened.flow_file:
+        return recovery.flow_file == opened.flow_file
+    return (recovery.item, recovery.flow) == (opened.item, opened.flow)
 
 
 def _between(first: Notification, last: Notification, each: Notification) -> bool:
@@ -316,3 +324,19 @@ def test_a_message_is_read_as_it_was_written() -> None:
     found = [notification(1), notification(2, "recovered")]
     for message in sent(rule(quiet="03:00-06:00"), found, [500]):
         assert from_json(json.loads(json.dumps(as_json(message))), message.rule) == message
+
+
+def test_a_week_of_incidents_is_one_message_and_one_recovery_each() -> None:
+    """Fifty flows fail, each for some hours, every quarter of an hour, with numbers in the message that change."""
+    told: list[Notification] = []
+    for flow in range(50):
+        start = flow * 190
+        for number in range(1, 2 + flow % 9):
+            message, minutes = f"timeout after {number} s", start + 15 * number
+            failed = notification(len(told), flow=f"flow{flow}", minutes=minutes, failures=number, message=message)
+            told.append(failed)
+        told.append(notification(len(told), "recovered", flow=f"flow{flow}", minutes=start + 15 * 12))
+    messages = sent(rule(), told, range(0, 7 * 1440 + 400, 60))
+    counts = Counter((each.notifications[0].flow, each.notifications[0].event) for each in messages)
+    assert counts == {(f"flow{flow}", event): 1 for flow in range(50) for event in ("failed", "recovered")}
+    assert [each for each in messages if len(each.notifications) != 1] == []

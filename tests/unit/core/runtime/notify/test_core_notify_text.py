@@ -133,6 +133,15 @@ def test_a_log_of_plain_text_is_told_by_its_last_lines(tmp_path: Path) -> None:
     assert "line 29" not in found
 
 
+def test_a_command_and_the_lines_of_a_log_keep_their_blanks(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("Traceback:\n  File x\n\traise  ValueError\n")
+    typed = "aetherflow run 'my  flows/a\tb.yaml'"
+    found = plain(notification(1, next=typed, log=str(log)))
+    assert f"\n  {typed}\n" in found
+    assert found.endswith("  Traceback:\n    File x\n      raise  ValueError\n")
+
+
 @pytest.mark.parametrize("log", ["/no/such/file", "/", "\0"])
 def test_a_log_that_cannot_be_read_is_left_out(log: str) -> None:
     assert "last lines" not in plain(notification(1, log=log))

@@ -259,3 +259,16 @@ def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling"
     telling.project.state.with_suffix(".away").rename(telling.project.state)
     assert telling.send() == ["failed no"]
     assert durable.real_file(telling.project.state).exists()
+
+
+@pytest.mark.parametrize("text", [None, "version: 1\nnotify: 7\n", "version: ["])
+def test_a_document_that_is_gone_or_wrong_keeps_nobody_else_from_being_told(
+    telling: "Telling", text: str | None
+) -> None:
+    telling.fails("no", "--run-id", "r1")
+    document = telling.project.folder / "scheduler.yaml"
+    if text is not None:
+        document.write_text(text)
+    ledger = telling.project.states / "ledger.sqlite"
+    telling.errands.append(telling.errands[-1]._replace(document=document, ledger=ledger))
+    assert telling.send() == ["failed no"]

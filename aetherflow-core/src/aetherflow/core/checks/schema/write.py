@@ -59,10 +59,10 @@ def _profiles(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any
 
 
 def _project(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, Any]:
-    from aetherflow.core.runtime.environment.spec.project import ProjectSpec
+    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
 
     kinds = add_connectors(catalog, definitions)
-    found, models = describe(ProjectSpec)
+    found, models = describe(ProjectFileSpec)
     of_installed(models["ResourceSpec"], kinds)
     found["properties"]["resources"]["propertyNames"] = ID
     if settings := _settings_of_hooks(catalog, definitions):

@@ -34,9 +34,11 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
     path = named or find_project(flow_folder)
     if path is None:
         return Project(ProjectSpec.model_construct())
+    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
+
     real = require(path, "which code runs and which secrets are read")
     document = load_document(path)
-    spec, problems = bind(ProjectSpec, document.data, document.source)
+    spec, problems = bind(ProjectFileSpec, document.data, document.source)
     if spec is None:
         raise SpecError(problems)
     return Project(spec, document, real.parent)

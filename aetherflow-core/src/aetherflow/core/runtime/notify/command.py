@@ -35,14 +35,12 @@ def run_command(message: Message, snapshot: Snapshot, redactor: Redactor, second
     folder = snapshot.project.folder or Path.cwd()
     argv = message.rule.spec.command or []
     try:
-        with Path(os.devnull).open("wb") as nothing:
-            process = durable.spawn(
-                argv, cwd=folder, env=child_env(snapshot.env, snapshot), stdin=subprocess.PIPE, stdout=nothing
-            )
+        process = durable.spawn(argv, cwd=folder, env=child_env(snapshot.env, snapshot), stdin=subprocess.PIPE)
     except OSError as error:
         raise ProcessError(f"cannot be started: {error.strerror}", fix="check the path of the program") from error
     said = deque[bytes](maxlen=_BLOCKS)
     threading.Thread(target=_feed, args=(process.stdin, data), daemon=True).start()
+    threading.Thread(target=_drain, args=(process.stdout, deque[bytes](maxlen=0)), daemon=True).start()
     reader = threading.Thread(target=_drain, args=(process.stderr, said), daemon=True)
     reader.start()
     try:
@@ -63,7 +61,7 @@ def _feed(stdin: IO[bytes], data: bytes) -> None:
         stdin.write(data)
 
 
-def _drain(stderr: IO[bytes], said: deque[bytes]) -> None:
-    with stderr:
-        while block := os.read(stderr.fileno(), _BLOCK):
+def _drain(stream: IO[bytes], said: deque[bytes]) -> None:
+    with stream:
+        while block := os.read(stream.fileno(), _BLOCK):
             said.append(block)

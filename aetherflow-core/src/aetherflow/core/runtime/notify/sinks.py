@@ -85,8 +85,8 @@ def _opened(name: str, snapshot: Snapshot, redactor: Redactor, seconds: float) -
     if project.document is None or name not in project.spec.resources:
         raise ConnectorError(f"the project file has no resource {name!r}", fix="add it to `resources`")
     profiles = load_profiles(snapshot.settings, snapshot.setting_sources, project.document.file)
-    whole = merge_resources(project.document, project.spec, profiles)
-    merged = Resources({name: whole.merged[name]}, whole.source)
+    only = project.spec.model_copy(update={"resources": {name: project.spec.resources[name]}})
+    merged = merge_resources(project.document, only, profiles)
     found = resolve_resources(merged, {"env": snapshot.env}, snapshot.hook, redactor)
     require_protected(merged, found, catalog)
     secrets = list(secret_settings(found, catalog))

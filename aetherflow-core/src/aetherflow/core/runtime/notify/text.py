@@ -69,9 +69,7 @@ def compose(message: Message, mask: Callable[[str], str]) -> Text:
     """The text of a message. `mask` takes secrets out of it."""
     firsts = message.firsts or (None,) * len(message.notifications)
     shown = list(zip(message.notifications, firsts, strict=True))[:MOST_PARTS]
-    parts = tuple(
-        _part(told, first, message, mask, tail=message.notifications[0].log == told.log) for told, first in shown
-    )
+    parts = tuple(_part(told, first, message, mask, tail=len(message.notifications) == 1) for told, first in shown)
     more = len(message.notifications) - len(parts)
     return Text(parts[0].title if len(parts) == 1 else mask(one_line(mask(_counted(message)))), parts, more)
 
@@ -90,11 +88,11 @@ def _part(
     runbook = shown(told.runbook_url)
     return ToldPart(
         title=shown(_title(told, message)) or "",
-        cause=mask(limited(harmless(limited(mask(cause), 8 * LONG)), LONG)).strip(),
+        cause=as_written(mask, cause).strip(),
         facts=tuple((name, found) for name, text in _facts(told, first, message.rule) if (found := shown(text))),
-        next=None if recovered else shown(told.next, LONG),
+        next=as_written(mask, told.next) if told.next and not recovered else None,
         runbook=runbook if runbook and _is_address(runbook) else None,
-        tail=() if recovered or not tail else tuple(shown(line, TAIL_WIDTH) or "" for line in last_lines(told)),
+        tail=() if recovered or not tail else tuple(as_line(mask, line) for line in last_lines(told)),
     )
 
 
@@ -189,6 +187,17 @@ def shown_by(mask: Callable[[str], str], text: str | None, most: int = WIDTH) ->
     """The text on one line, harmless and without secrets; None for none."""
     # masked once more at the end: what was between the letters of a secret is gone then
     return mask(one_line(mask(text), most)) if text else None
+
+
+def as_written(mask: Callable[[str], str], text: str) -> str:
+    """The text, harmless and without secrets, with its blanks and lines: a command must work when it is typed."""
+    return mask(limited(harmless(limited(mask(text), 8 * LONG)), LONG))
+
+
+def as_line(mask: Callable[[str], str], line: str) -> str:
+    """A line of a log, harmless and without secrets, with its indentation."""
+    shown = harmless(limited(mask(line), 8 * TAIL_WIDTH)).replace("\n", " ").expandtabs(4)
+    return mask(limited(shown.rstrip(), TAIL_WIDTH))
 
 
 def one_line(text: str, most: int = WIDTH) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,8 @@ class _Sender:
         for document in {source.document for source in self._book.ledgers().values()}:
             given = document == self._errand.document
             if given or (project is not None and document.exists() and project_above(document.parent) == project):
-                found[f"document {document}"] = document_rules(document, self._snapshot)
+                with suppress(AetherflowError, OSError):  # it is gone, or wrong for now: others are told all the same
+                    found[f"document {document}"] = document_rules(document, self._snapshot)
         return found
 
     def work(self, *, at_once: bool) -> float | None:

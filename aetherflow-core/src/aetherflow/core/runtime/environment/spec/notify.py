@@ -59,6 +59,7 @@ def _as_pattern(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
+Recipient = Annotated[str, AfterValidator(_address), _as_pattern(r"[^@\s]+@[^@\s]+")]
 Window = Annotated[str, AfterValidator(_window), _as_pattern(f"{_TIME}-{_TIME}")]
 TimeOfDay = Annotated[str, AfterValidator(_time), _as_pattern(_TIME)]
 Span = Annotated[str, AfterValidator(_span), _as_pattern("[1-9][0-9]{0,4}[mhd]")]
@@ -82,9 +83,7 @@ class NotifySpec(SpecModel):
     command: list[Annotated[str, StringConstraints(min_length=1)]] | None = Field(
         None, min_length=1, description="In place of `to`: program and arguments; it gets the message as JSON on stdin"
     )
-    recipients: list[Annotated[str, AfterValidator(_address)]] = Field(
-        [], description="For a resource of kind mail: the addresses"
-    )
+    recipients: list[Recipient] = Field([], description="For a resource of kind mail: the addresses")
     format: Shape | None = Field(
         None, description="For a resource of kind rest: what its receiver reads; omitted: generic, a JSON object"
     )

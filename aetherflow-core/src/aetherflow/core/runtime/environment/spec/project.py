@@ -1,16 +1,13 @@
 """The project file `aetherflow.yaml`: settings of all flows below its folder."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from aetherflow.core.contracts.fields import Flag, any_case
 from aetherflow.core.kernel.yaml.flow import ResourceSpec, SpecModel
 from aetherflow.core.runtime.environment.spec.environment import EnvFile
 from aetherflow.core.runtime.environment.spec.zone import Zone
-
-if TYPE_CHECKING:
-    from aetherflow.core.runtime.environment.spec.notify import NotifySpec
 
 Mode = Literal["internal_fast", "enterprise"]
 _Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -138,20 +135,8 @@ class SecretsSpec(SpecModel):
     ignore: list[str] = Field([], description="Environment keys that are not masked")
 
 
-def _rules(_source: Any, handler: Any) -> Any:
-    from aetherflow.core.runtime.environment.spec.notify import NotifySpec  # most runs have no project file
-
-    return handler(list[NotifySpec])
-
-
-if TYPE_CHECKING:
-    NotifyRules: TypeAlias = list[NotifySpec]
-else:
-    NotifyRules = Annotated[list, GetPydanticSchema(_rules)]
-
-
 class ProjectSpec(SpecModel):
-    """The whole document `aetherflow.yaml`, the project file."""
+    """The settings of a project, without a project file their defaults."""
 
     # model_construct: validating empty sections would slow down every start, and most runs have no project file
 
@@ -167,4 +152,4 @@ class ProjectSpec(SpecModel):
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
     timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
     resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` sends through, by name")
-    notify: NotifyRules = Field([], description="What is told of runs and slots, to whom, and when")
+    notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most runs have no project file to check")

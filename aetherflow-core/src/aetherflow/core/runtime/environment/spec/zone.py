@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 
 def _zone(value: str) -> str:
@@ -12,5 +12,5 @@ def _zone(value: str) -> str:
     return value
 
 
-Zone = Annotated[str, AfterValidator(_zone)]
+Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "pattern": "^[A-Z][A-Za-z0-9_+/-]+$"})]
 """An IANA name of a time zone."""

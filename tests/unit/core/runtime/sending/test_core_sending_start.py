@@ -1,0 +1,64 @@
+"""Starting a sender: what it is given, and what happens where it cannot be started."""
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aetherflow.core.base import durable
+from aetherflow.core.runtime.notify.start import Errand, book_of, start_sender
+from telling import FAILS, RULES
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+
+@pytest.mark.parametrize(
+    "errand",
+    [
+        Errand(Path("/state"), Path("/flows")),
+        Errand(
+            Path("/state"), Path("/flows"), Path("/flows/a b.yaml"), 7, Path("/d.yaml"), Path("/l.sqlite"), "x {item}"
+        ),
+    ],
+)
+def test_an_errand_reaches_its_process_as_it_is(errand: Errand) -> None:
+    assert Errand.read(errand.as_json()) == errand
+
+
+def test_a_sender_that_cannot_be_started_changes_nothing_of_the_run(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    def spawn(argv: list[str], **given: Any) -> int:
+        tried.append((argv, given))
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(durable, "spawn_detached", spawn)
+    project.write(RULES, "aetherflow.yaml")
+    project.flow(FAILS.format("no"))
+    done = project.cli("run", "flow.yaml", "-q", "--run-id", "r")
+    assert (done.code, len(tried)) == (1, 1)
+    assert "no more processes" not in done.err
+    assert project.rows("SELECT status FROM runs") == [("FAILED",)]
+    errand = Errand.read(tried[0][0][-1])
+    assert (errand.root, errand.config) == (project.states, project.folder / "aetherflow.yaml")
+
+
+def test_the_log_of_senders_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = durable.side_folder(book_of(tmp_path)) / "sender.log"
+    log.parent.mkdir()
+    log.write_bytes(b"x" * ((1 << 20) + 1))
+    monkeypatch.setattr(durable, "spawn_detached", lambda argv, **given: 4711)
+    assert start_sender(Errand(tmp_path, tmp_path), {}) == 4711
+    assert log.read_bytes() == b""
+
+
+def test_a_project_without_rules_starts_nothing(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "spawn_detached", lambda argv, **given: pytest.fail("it was started"))
+    project.write("version: 1\n", "aetherflow.yaml")
+    project.flow(FAILS.format("no"))
+    assert project.cli("run", "flow.yaml", "-q").code == 1
+    assert not book_of(project.states).exists()
