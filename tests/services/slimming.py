@@ -21,6 +21,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             # of what a file left open in reference cycles; in a test of the next file it would name the wrong one
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        gc.freeze()  # what is left stays, such as modules: the next file does not look through it again
         if (arrow := sys.modules.get("pyarrow")) is not None:  # it keeps what hostile files took
             arrow.default_memory_pool().release_unused()
         if TRIM is not None:
