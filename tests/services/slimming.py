@@ -28,7 +28,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             # of what a file left open in reference cycles; in a test of the next file it would name the wrong one
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
-        gc.freeze()  # what is left stays, such as modules: the next file does not look through it again
+        _keep()
         if (arrow := sys.modules.get("pyarrow")) is not None:  # it keeps what hostile files took
             arrow.default_memory_pool().release_unused()
         if TRIM is not None:
@@ -40,4 +40,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
+    _keep()
     huge_pages.collapse()
+
+
+def _keep() -> None:
+    """What is left stays, such as modules: the collector does not go through it again and again."""
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)  # a run of a flow in this process has set what is right for itself
