@@ -34,9 +34,9 @@ demo: $(READY) ## run the example flow on real data
 test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half
 	@$(PYTEST) tests/unit
 
-# One more than the cores of CI: a third of the time goes by waiting for servers and clocks.
-test: WORKERS := 3
-test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=3)
+# More than cores: three workers leave a fifth of the time of two unused, waiting for servers and clocks.
+test: WORKERS := 4
+test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=4)
 	@$(PYTEST)
 
 coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low

@@ -1,6 +1,5 @@
 """What every test shares: a home of its own, the list of tracked files, and the rule that CI skips nothing."""
 
-import gc
 import os
 import subprocess
 from collections.abc import Generator
@@ -40,13 +39,6 @@ def tracked() -> list[str]:
     names = [name for name in listing.split("\0") if name and (ROOT / name).is_file()]
     assert names, "git tracks no file here; before the first commit, `git add` them"
     return names
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """What was loaded stays: the collector does not go through it again and again while tests make many objects."""
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.hookimpl(trylast=True)

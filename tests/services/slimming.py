@@ -1,4 +1,8 @@
-"""Gives memory back to the system after each file of tests: a fork copies the page tables of all that a process has."""
+"""Keeps what a fork of a test process has to copy small: its page tables, and what the collector looks through.
+
+What a file of tests has freed goes back to the system. What is left when all is collected, or when the unit tests of a
+worker have imported what they need, is moved into huge pages.
+"""
 
 import ctypes
 import gc
@@ -8,6 +12,9 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+import huge_pages
+from side_by_side import UNIT
 
 TRIM: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """Of the C library of GNU; others have none."""
@@ -21,8 +28,23 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             # of what a file left open in reference cycles; in a test of the next file it would name the wrong one
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        _keep()
         if (arrow := sys.modules.get("pyarrow")) is not None:  # it keeps what hostile files took
             arrow.default_memory_pool().release_unused()
         if TRIM is not None:
             TRIM(0)
+        if item.nodeid.startswith(UNIT) and not nextitem.nodeid.startswith(UNIT):
+            huge_pages.collapse()
     return result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    _keep()
+    huge_pages.collapse()
+
+
+def _keep() -> None:
+    """What is left stays, such as modules: the collector does not go through it again and again."""
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)  # a run of a flow in this process has set what is right for itself

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import isolation
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -27,11 +29,12 @@ def port_open(port: int) -> bool:
 
 @contextmanager
 def workdir(prefix: str) -> Iterator[Path]:
-    """A folder for a server's files.
+    """A folder for a server's files, in memory where pytest's own are: on a disk a new table costs more than its test.
 
     Not tmp_path: pytest's own base folder is 0700, and a server that changes its account could not enter it.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"aetherflow-{prefix}-", dir="/tmp"))
+    where = os.environ.get(isolation.TEMPORARY, "/tmp")
+    folder = Path(tempfile.mkdtemp(prefix=f"aetherflow-{prefix}-", dir=where))
     folder.chmod(0o755)
     try:
         yield folder

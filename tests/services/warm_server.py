@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import huge_pages
 from warm_request import DESCRIPTORS, NotWarmError, Request, is_open, receive, send
 
 PACKAGES = (
@@ -411,6 +412,7 @@ def main() -> None:
     forget()
     gc.collect()
     gc.freeze()
+    huge_pages.collapse()
     send(life, None)
     child = Server(listener, life).serve()
     if child is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nights import Nights
-from torture_bench import Bench
+from torture_bench import Bench, warm_up
 from torture_invariants import check_command
 from torture_peers import KilledExtracts, KilledNights
 from torture_tier import SEED, sample, sized, suite
@@ -33,7 +33,7 @@ def made(bench: Bench, peer: Peer, after: str) -> tuple[KilledNights, list[str]]
     """Nights with everything imported, and the points that a whole one passes."""
     killed = KilledNights(bench, Nights(peer, after, bench.work))
     killed.begin()
-    assert killed.night() == 0, bench.error_text()
+    warm_up(bench)
     killed.begin()
     log = bench.folder / "points"
     assert killed.night(f"log:{log}") == 0, bench.error_text()
@@ -97,7 +97,7 @@ def test_the_extract_after_a_kill_at_any_point(bench: Bench, mode: str) -> None:
         how = {"mode": "append", "load_id": "{{steps.new.claim}}", "load_id_column": "load_id"}
     killed = KilledExtracts(bench, how)
     killed.begin()
-    assert killed.night() == 0, bench.error_text()
+    warm_up(bench)
     killed.begin()
     log = bench.folder / "points"
     assert killed.night(f"log:{log}") == 0, bench.error_text()
