@@ -14,6 +14,7 @@ import pytest
 
 from aetherflow.core.api import ArchiveConnector, ArchiveInput, ConnectorError, ExtractRules, Packing, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.crash_runs import artifacts, files_below
 from aetherflow.core.testing.project import FLOW_ID, FlowProject
 
 CONTENT: Mapping[str, bytes] = {
@@ -92,11 +93,6 @@ class ArchiveSuite(ConnectorSuite):
     def rules(self, **given: Any) -> ExtractRules:
         return ExtractRules(SuiteLimits(), **{"password": self.password, **given})
 
-    @staticmethod
-    def below(folder: Path) -> dict[str, bytes]:
-        """Names and contents of the files below a folder."""
-        return {each.relative_to(folder).as_posix(): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-
     @pytest.fixture
     def into(self, place: Path) -> Path:
         """An empty folder to unpack to."""
@@ -115,7 +111,7 @@ class ArchiveSuite(ConnectorSuite):
         if not self.extracts:
             return
         found = peer.extract(made, into, self.rules(), SuiteWork())
-        assert self.below(into) == dict(CONTENT)
+        assert files_below(into) == dict(CONTENT)
         sizes = {each.name.as_posix(): each.size for each in found if not each.is_dir}
         assert sizes == {name: len(data) for name, data in CONTENT.items()}
         assert all(stat.S_ISREG(path.lstat().st_mode) for path in into.rglob("*") if not path.is_dir())
@@ -229,4 +225,27 @@ class ArchiveSuite(ConnectorSuite):
         if self.extracts:
             assert [ran[f"unpack{number}"].outputs["count"] for number in range(2)] == [len(CONTENT), 0]
             (unzipped,) = ran["unpack0"].outputs["unzipped"]
-            assert self.below(Path(unzipped["dest_dir"])) == dict(CONTENT)
+            assert files_below(Path(unzipped["dest_dir"])) == dict(CONTENT)
+
+    def test_the_built_in_steps_survive_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the calls of the connector and run again, `zip` and `unzip` leave the same files."""
+        secret = {"password": self.password} if self.password else {}
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+
+        def arrange(project: FlowProject) -> None:
+            folder = project.work / FLOW_ID / "given"
+            self.sources(project.work / FLOW_ID)
+            where = {"resource": "peer", **secret}
+            given = {"items": [str(folder)], "src_dir": str(folder), "dest_path": "made.zip"}
+            steps = [{"id": "pack", "type": "zip", "inputs": where | given}]
+            if self.extracts:
+                steps.append({"id": "unpack", "type": "unzip",
+                              "inputs": where | {"archives": "made.zip", "dest_dir": "out"}})  # fmt: skip
+            project.flow(*steps, resources={"peer": resource})
+
+        def effects(project: FlowProject) -> Any:
+            found = files_below(artifacts(project))
+            return found.pop("made.zip", b"") != b"", found  # equal files need not make equal archives
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("create", "extract"))

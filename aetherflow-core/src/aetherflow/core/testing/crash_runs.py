@@ -14,13 +14,17 @@ from typing import IO, Any, NamedTuple
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.testing.project import COMMAND_SECONDS, FLOW_ID, JOB_ID, FlowProject
 
-RUN_ID = "crash"
 MARK = "mark "
 """Begins the name of each point that a mark makes."""
 MAX_TOLD = 5
 """Different ends that are told before the rest is left out."""
 Arrange = Callable[[FlowProject], None]
 Effects = Callable[[FlowProject], Any]
+
+
+def run_id(project: FlowProject) -> str:
+    """The id of a project's run: each its own, by which peers that tests share tell them apart."""
+    return project.folder.name
 
 
 class Ended(NamedTuple):
@@ -44,7 +48,7 @@ class CrashRuns:
 
     def at(self, project: FlowProject, failpoint: str = "") -> int:
         """Run flow.yaml of the project; its exit code, or minus the signal that ended it."""
-        told = {"folder": str(project.folder), "env": project.env, "failpoint": failpoint, "run_id": RUN_ID,
+        told = {"folder": str(project.folder), "env": project.env, "failpoint": failpoint, "run_id": run_id(project),
                 "seconds": COMMAND_SECONDS}  # fmt: skip
         assert self._process.stdout is not None
         try:
@@ -106,7 +110,7 @@ def chosen(names: Sequence[str], kills: int | None) -> list[int]:
 
 def artifacts(project: FlowProject) -> Path:
     """The folder of the results of the run's job."""
-    return project.work / FLOW_ID / JOB_ID / RUN_ID / "artifacts"
+    return project.work / FLOW_ID / JOB_ID / run_id(project) / "artifacts"
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -116,7 +120,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def status_of(project: FlowProject) -> str:
     """The status of the run."""
-    ((status,),) = project.rows("SELECT status FROM runs WHERE flow_id = ? AND run_id = ?", FLOW_ID, RUN_ID)
+    ((status,),) = project.rows("SELECT status FROM runs WHERE flow_id = ? AND run_id = ?", FLOW_ID, run_id(project))
     return str(status)
 
 

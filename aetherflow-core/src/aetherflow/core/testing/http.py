@@ -19,15 +19,21 @@ LARGE = bytes(range(256)) * 4000
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """`/echo` tells what it got, `/status/N` answers N, `/pages` has two pages, `/large` is a megabyte."""
+    """`/echo` tells what it got, `/status/N` answers N, `/pages` has two pages, `/large` is a megabyte.
+
+    The bodies that came to `/orders` are kept.
+    """
 
     protocol_version = "HTTP/1.1"
+    orders: ClassVar[list[bytes]]
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         status, kind = 200, "application/json"
+        if parts.path == "/orders":
+            self.orders.append(body)
         if parts.path.startswith("/status/"):
             status = int(parts.path.rpartition("/")[2])
         if parts.path == "/large":
@@ -63,7 +69,9 @@ class HttpSuite(ConnectorSuite):
 
     @pytest.fixture(autouse=True)
     def _serve(self) -> Iterator[None]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self.orders: list[bytes] = []
+        handler = type("Handler", (_Handler,), {"orders": self.orders})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         type(self).url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -141,3 +149,24 @@ class HttpSuite(ConnectorSuite):
         assert [json.loads(line) for line in Path(ran["pages"].outputs["output"]).read_text().splitlines()] == [1, 2]
         failed = run(send={"type": "http_request", "path": "/status/404"})
         assert failed.status == "FAILED"
+
+    def test_the_built_in_steps_survive_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the calls of the connector and run again, one order was posted, or none and the run asks."""
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        posted_before: dict[Path, int] = {}
+
+        def arrange(project: FlowProject) -> None:
+            posted_before[project.folder] = len(self.orders)
+            post = {"resource": "peer", "path": "/orders", "method": "POST", "json": {"id": 1}}
+            fetch = {"resource": "peer", "path": "/large", "output": "large.bin"}
+            project.flow(
+                {"id": "fetch", "type": "http_download", "inputs": fetch},
+                {"id": "post", "type": "http_request", "inputs": post},
+                resources={"peer": resource},
+            )
+
+        def effects(project: FlowProject) -> Any:
+            return self.orders[posted_before[project.folder] :]
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("request", "send"))

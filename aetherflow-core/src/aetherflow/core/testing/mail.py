@@ -128,3 +128,26 @@ class MailSuite(ConnectorSuite):
         assert (got.mail["Reply-To"], got.mail["X-Origin"]) == ("e@x.test", "flow")
         assert [part.get_content() for part in got.mail.iter_attachments()] == ["a,b\n1,2\n"]
         assert got.mail["Message-ID"] == ran["post"].outputs["message_id"]
+
+    def test_the_built_in_step_survives_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the call of the connector and run again, `mail_send` has sent one mail, or none and asks."""
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        sent_before: dict[Path, int] = {}
+
+        def arrange(project: FlowProject) -> None:
+            sent_before[project.folder] = len(self.delivered(place))
+            inputs = {
+                "resource": "peer",
+                "from_addr": "r@x.test",
+                "to": ["a@x.test"],
+                "subject": "Täglich",
+                "body": "ü",
+            }
+            project.flow({"id": "post", "type": "mail_send", "inputs": inputs}, resources={"peer": resource})
+
+        def effects(project: FlowProject) -> Any:
+            found = self.delivered(place)[sent_before[project.folder] :]
+            return [(each.recipients, str(each.mail["Subject"])) for each in found]
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("send", "send_plaintext", "send_html"))
