@@ -21,6 +21,7 @@ CONTENT: Mapping[str, bytes] = {
     "a.csv": b"a,b\n1,2\n", "deep/er/b.bin": bytes(range(256)) * 50, "empty.txt": b"", "with blank ü.txt": b"x",
     "-dash": b"-", "per%20cent": b"%",
 }  # fmt: skip
+LONG_AGO = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ class ArchiveSuite(ConnectorSuite):
             found.append(ArchiveInput(str(path), name))
         return found
 
-    def packed(self, peer: Any, place: Path, content: Mapping[str, bytes] = CONTENT) -> Path:
+    def packed(self, peer: Any, place: Path, sources: Sequence[ArchiveInput] | None = None, **how: Any) -> Path:
         """An archive that the connector has made."""
         path = place / "made.zip"
+        given = self.sources(place) if sources is None else sources
         with path.open("wb") as sink:
-            how = Packing(password=self.password)
-            peer.create(cast(BinaryIO, sink), self.sources(place, content), how, SuiteWork())
+            peer.create(cast(BinaryIO, sink), given, Packing(password=self.password, **how), SuiteWork())
         return path
 
     def rules(self, **given: Any) -> ExtractRules:
@@ -116,6 +117,43 @@ class ArchiveSuite(ConnectorSuite):
         assert sizes == {name: len(data) for name, data in CONTENT.items()}
         assert all(stat.S_ISREG(path.lstat().st_mode) for path in into.rglob("*") if not path.is_dir())
 
+    def test_empty_folders_are_packed(self, peer: Any, place: Path, into: Path) -> None:
+        """A source may be an empty folder."""
+        (place / "given/empty").mkdir(parents=True)
+        folder = ArchiveInput(str(place / "given/empty"), "empty", is_dir=True)
+        made = self.packed(peer, place, [*self.sources(place), folder])
+        if self.extracts:
+            found = peer.extract(made, into, self.rules(), SuiteWork())
+            assert (into / "empty").is_dir()
+            assert [each.name.as_posix() for each in found if each.is_dir and each.name.as_posix() == "empty"]
+            assert files_below(into) == dict(CONTENT)
+
+    def test_times_are_kept_when_asked(self, peer: Any, place: Path) -> None:
+        """`keep_times`; otherwise equal files of other times give equal archives, unless they are encrypted."""
+        sources = self.sources(place, {"a.txt": b"a"})
+        years, contents = [], []
+        for keep in (True, False):
+            os.utime(sources[0].path, (LONG_AGO, LONG_AGO))
+            made = self.packed(peer, place, sources, keep_times=keep)
+            contents.append(made.read_bytes())
+            if zipfile.is_zipfile(made):
+                with zipfile.ZipFile(made) as found:
+                    years.append(found.infolist()[0].date_time[0])
+        os.utime(sources[0].path, (2 * LONG_AGO - LONG_AGO // 2, LONG_AGO // 2))
+        if self.password is None:
+            assert self.packed(peer, place, sources).read_bytes() == contents[1], "another time, another archive"
+        assert not years or (years[0] == 2001 and years[1] != 2001)
+
+    def test_a_password_protects_the_content(self, peer: Any, place: Path, into: Path) -> None:
+        """Without it, or with another one, nothing is unpacked."""
+        if self.password is None or not self.extracts:
+            return
+        made = self.packed(peer, place)
+        for number, wrong in enumerate((None, f"not {self.password}")):
+            (into / f"{number}").mkdir()
+            with pytest.raises(ConnectorError):
+                peer.extract(made, into / f"{number}", self.rules(password=wrong), SuiteWork())
+
     def test_other_programs_read_it(self, peer: Any, place: Path) -> None:
         """A zip archive without a password is read by Python's own module."""
         if self.password is None and "zip" in peer.FORMATS:
@@ -140,6 +178,13 @@ class ArchiveSuite(ConnectorSuite):
             rules = ExtractRules(SuiteLimits(**limit), self.password)
             with pytest.raises(ConnectorError):
                 peer.extract(made, into, rules, SuiteWork())
+
+    def test_a_bomb_is_refused(self, peer: Any, place: Path, into: Path) -> None:
+        """More than `max_ratio` times the archive's own size."""
+        made = self.packed(peer, place, self.sources(place, {"zeros": bytes(3_000_000)}))
+        if self.extracts:
+            with pytest.raises(ConnectorError):
+                peer.extract(made, into, self.rules(), SuiteWork())
 
     @pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt"])
     def test_nothing_leaves_the_folder(self, peer: Any, place: Path, into: Path, name: str) -> None:
@@ -167,14 +212,16 @@ class ArchiveSuite(ConnectorSuite):
         with pytest.raises(ConnectorError):
             peer.extract(made, into, self.rules(password=None), SuiteWork())
 
-    @pytest.mark.parametrize("damage", ["cut", "none"])
+    @pytest.mark.parametrize("damage", ["cut", "changed", "none"])
     def test_a_damaged_archive_is_an_error(self, peer: Any, place: Path, into: Path, damage: str) -> None:
-        """Half an archive, and a file that is none: a ConnectorError of one line."""
-        data = self.packed(peer, place).read_bytes()
+        """Half an archive, one with another byte in its content, and a file that is none: a ConnectorError."""
+        data = self.packed(peer, place, compression="stored").read_bytes()
         if not self.extracts:
             return
         wrong = place / "wrong.zip"
-        wrong.write_bytes(data[: len(data) // 2] if damage == "cut" else b"hello " * 100)
+        half = len(data) // 2  # in the content of the largest file
+        changed = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+        wrong.write_bytes({"cut": data[:half], "changed": changed, "none": b"hello " * 100}[damage])
         with pytest.raises(ConnectorError) as caught:
             peer.extract(wrong, into, self.rules(), SuiteWork())
         assert "\n" not in str(caught.value)

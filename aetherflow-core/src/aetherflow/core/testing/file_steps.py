@@ -157,9 +157,7 @@ class FileSteps(ConnectorSuite):
         assert "resource peer" in told
         assert f"{remote}/gone" in told
 
-    def test_the_steps_survive_a_kill(
-        self, flow: FlowProject, place: Path, peer: Any, remote: str, tmp_path: Path
-    ) -> None:
+    def test_the_steps_survive_a_kill(self, flow: FlowProject, place: Path, peer: Any, remote: str) -> None:
         """A run that is killed around the calls of the connector, and run again, leaves the same files at both ends."""
         resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
                     "options": self.options(place)}  # fmt: skip
@@ -184,4 +182,4 @@ class FileSteps(ConnectorSuite):
             there = tree(peer, folder) if name in names(peer, remote) else {}
             return there, files_below(artifacts(project))
 
-        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=CHANGING)
+        self.kill_and_run_again(flow.folder / "kills", arrange, effects, methods=CHANGING)

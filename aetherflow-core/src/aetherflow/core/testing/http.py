@@ -11,17 +11,22 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, HttpConnector, list_steps
+from aetherflow.core.api import ConnectorError, HttpConnector, UndecidedStepError, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.project import FlowProject
 
 LARGE = bytes(range(256)) * 4000
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """`/echo` tells what it got, `/status/N` answers N, `/pages` has two pages, `/large` is a megabyte.
+def abroad(url: str) -> str:
+    """The same URL on what counts as another host."""
+    return url.replace("//127.0.0.1:", "//localhost:")
 
-    The bodies that came to `/orders` are kept.
+
+class _Handler(BaseHTTPRequestHandler):
+    """`/echo` tells what it got, `/status/N` and `/orders/N` answer N, `/pages` has two pages, `/large` is a megabyte.
+
+    The bodies that came to `/orders` and `/cut` are kept; `/cut` answers nothing, `/abroad` leads to another host.
     """
 
     protocol_version = "HTTP/1.1"
@@ -32,9 +37,19 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         status, kind = 200, "application/json"
-        if parts.path == "/orders":
+        if parts.path.startswith("/orders"):
             self.orders.append(body)
-        if parts.path.startswith("/status/"):
+        if parts.path == "/cut":  # the request has arrived, and nobody will know what came of it
+            self.orders.append(body)
+            self.close_connection = True
+            return
+        if parts.path == "/abroad":
+            self.send_response(307)
+            self.send_header("Location", abroad(f"http://{self.headers['Host']}/orders"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if parts.path.startswith(("/status/", "/orders/")):
             status = int(parts.path.rpartition("/")[2])
         if parts.path == "/large":
             kind, data = "application/octet-stream", LARGE
@@ -103,6 +118,26 @@ class HttpSuite(ConnectorSuite):
     def test_absolute_urls(self, peer: Any) -> None:
         """A URL may be absolute."""
         assert peer.request("GET", f"{self.url}/echo").json()["path"] == "/echo"
+
+    def test_another_host_gets_nothing_unasked(self, peer: Any) -> None:
+        """A redirect to it is not followed, and a URL of it is asked for without credentials."""
+        with suppress(ConnectorError):
+            peer.request("POST", "/abroad", json={})
+        with suppress(ConnectorError):
+            peer.request("GET", "/abroad")
+        assert self.orders == [] or peer.follows_abroad
+        headers = peer.request("GET", abroad(f"{self.url}/echo")).json()["headers"]
+        assert {"authorization", "cookie", "x-api-key"} & set(headers) == set()
+
+    def test_a_post_is_sent_once(self, peer: Any) -> None:
+        """Where no response comes, nobody knows whether it was done: UndecidedStepError, without another attempt."""
+        with pytest.raises(UndecidedStepError) as caught:
+            peer.request("POST", "/cut", json={"id": 1})
+        assert len(self.orders) == 1
+        assert "\n" not in str(caught.value)
+        with suppress(ConnectorError, UndecidedStepError):
+            peer.request("POST", "/orders/500", json={"id": 2})
+        assert len(self.orders) == 2, "a POST that was answered is sent again"
 
     def test_a_response_has_been_read(self, peer: Any) -> None:
         """The body is there, byte for byte."""

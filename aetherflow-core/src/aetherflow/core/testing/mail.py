@@ -1,5 +1,6 @@
 """The suite for the contract of a connector of kind `mail`."""
 
+import copy
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import make_msgid
@@ -53,7 +54,7 @@ class MailSuite(ConnectorSuite):
     def test_a_mail_arrives_as_it_is(self, peer: Any, place: Path) -> None:
         """Subject, text, Message-ID and headers; the receipt names the recipients."""
         made = self.message(X_Origin="flow")
-        receipt = peer.send(made, Envelope("r@x.test", ("a@x.test",)))
+        receipt = peer.send(copy.deepcopy(made), Envelope("r@x.test", ("a@x.test",)))
         (got,) = self.delivered(place)
         assert got.recipients == ("a@x.test",) == tuple(receipt.accepted)
         assert dict(receipt.refused) == {}
