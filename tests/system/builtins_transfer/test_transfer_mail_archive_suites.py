@@ -117,6 +117,7 @@ class TestOsPacks(ArchiveSuite):
     connector = OsConnector
     name = "archive.os"
     kills = sized(1, 30)
+    fixed_times = False
 
 
 class TestExternal(ConnectorSuite):

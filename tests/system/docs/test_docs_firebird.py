@@ -31,6 +31,6 @@ def test_a_strangers_database_passes_the_suite_and_runs_its_flow(tmp_path: Path)
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
-    command = [str(python), "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), str(EXAMPLE / "src")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [str(python), "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), "src", "tests"]
+    done = subprocess.run(command, cwd=EXAMPLE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -4,7 +4,7 @@ import os
 import threading
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -65,7 +65,7 @@ class FsspecBase(ConnectorBase[ConfigT, OptionsT]):
 
     # Files
 
-    def list(self, remote_dir: str) -> "list[RemoteFileMeta]":
+    def list(self, remote_dir: str) -> Sequence[RemoteFileMeta]:
         """The entries of one folder."""
         with self._reported("listing", remote_dir):
             folder = self._full(remote_dir)
@@ -86,8 +86,8 @@ class FsspecBase(ConnectorBase[ConfigT, OptionsT]):
                 )
             return sorted(found, key=lambda each: each.name or "")
 
-    def _entries(self, folder: str) -> "list[dict[str, Any]]":
-        entries: list[dict[str, Any]] = self.fs.ls(folder, detail=True)
+    def _entries(self, folder: str) -> Iterable[dict[str, Any]]:
+        entries: Iterable[dict[str, Any]] = self.fs.ls(folder, detail=True)
         return entries
 
     def read_bytes(self, remote_path: str) -> bytes:
