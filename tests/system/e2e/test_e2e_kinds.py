@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aetherflow.core.api import get_step, list_steps, register_connector
+from aetherflow.core.api import ConnectorInit, get_step, list_steps, register_connector
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host import catalog
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
@@ -24,20 +24,22 @@ from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
 from aetherflow_builtins_transfer.connectors.mail.file import FileMailConnector
 from db_project import only_published as only_published_databases
 from db_strangers import Minimal as MinimalDb
-from db_strangers import Reading, Tiny
+from db_strangers import Reading, Tiny, published
 from http_server import Authority, Running
 from http_strangers import Minimal as MinimalHttp
-from http_strangers import Silent
+from http_strangers import Silent, published_http
 from http_strangers import Stranger as StrangeHttp
 from packet_strangers import (
     MinimalMail,
     MinimalZip,
     PackingOnly,
     PlainMail,
+    PublishedArchive,
+    PublishedMail,
     only_published_archive,
     only_published_mail,
 )
-from transfer_strangers import Minimum, Primitives, Renaming, Store
+from transfer_strangers import Minimum, Primitives, Renaming, Store, View
 from transfer_strangers import only_published as only_published_files
 
 __all__ = ["only_published_archive", "only_published_databases", "only_published_files", "only_published_mail"]
@@ -222,3 +224,21 @@ def test_every_step_with_a_resource_is_there() -> None:
     assert {group_of(step) for step in with_resource()} == set(FITTING)
     assert len(with_resource()) >= 30
     assert set(REFUSED) <= set(CELLS)
+
+
+def test_what_a_contract_does_not_publish_cannot_be_used(tmp_path: Path) -> None:
+    def ours(cls: Any, **config: Any) -> Any:
+        return cls(ConnectorInit("peer", "any", "ours", config, {}))
+
+    view_of_files: Any = View
+    views: list[tuple[Any, str]] = [
+        (view_of_files(ours(SftpLocal, root=str(tmp_path))), "upload"),
+        (published(ours(Sqlite3Connector, path=str(tmp_path / "x.db"))), "read"),
+        (PublishedMail(ours(FileMailConnector, path=str(tmp_path))), "local_places"),
+        (PublishedArchive(ours(ZipfileConnector)), "refuse"),
+        (published_http(ours(HttpxConnector, base_url="http://127.0.0.1:1")), "client"),
+    ]
+    for view, name in views:
+        for each in (name, "conf", "opts"):
+            with pytest.raises(AttributeError):
+                getattr(view, each)

@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit, get_connector
 from aetherflow.core.testing import describe
-from aetherflow.core.testing.crash_runs import Arrange, Effects, kill_and_run_again
+from aetherflow.core.testing.crash_runs import Arrange, ReadEffects, kill_and_run_again
 from aetherflow.core.testing.project import FlowProject
 
 _MARK = "s3cr3t-m4rk"
@@ -85,7 +85,9 @@ class ConnectorSuite:
         """The driver: the second part of `name`."""
         return self.name.partition(".")[2]
 
-    def kill_and_run_again(self, folder: Path, arrange: Arrange, effects: Effects, *, methods: Sequence[str]) -> None:
+    def kill_and_run_again(
+        self, folder: Path, arrange: Arrange, effects: ReadEffects, *, methods: Sequence[str]
+    ) -> None:
         """As CrashSuite does; runs are also killed before and after each call of these methods of the connector."""
         cls = self.connector
         marks = [f"{cls.__module__}:{cls.__qualname__}.{name}" for name in methods if hasattr(cls, name)]

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from functools import reduce, wraps
 from types import TracebackType
@@ -17,7 +18,8 @@ from typing import Any
 
 from aetherflow.core.api import ConnectorBase, get_connector, register_connector
 from aetherflow.core.base.durable import failpoint
-from aetherflow.core.cli import main
+from aetherflow.core.kernel.sequencing.run_errors import RunFailedError, RunInterruptedError, RunUnknownError
+from aetherflow.core.runner import run_flow
 from aetherflow.core.testing.crash_runs import MARK
 
 
@@ -96,6 +98,17 @@ def prepare(told: dict[str, Any]) -> None:
         mark(each)
 
 
+def finish(run_id: str) -> int:
+    """Run flow.yaml to its end; 0, or 1 if it is no SUCCESS."""
+    try:
+        run_flow("flow.yaml", run_id=run_id)
+    except (RunFailedError, RunUnknownError, RunInterruptedError) as error:
+        told = [error, *(job.error for job in error.summary.jobs if job.error)]
+        sys.stderr.write("\n".join(map(str, told)) + "\n")
+        return 1
+    return 0
+
+
 def run(told: dict[str, Any]) -> int:
     """Run the flow in a fork, with one failpoint set; its exit code, or minus its signal."""
     child = os.fork()
@@ -111,10 +124,12 @@ def run(told: dict[str, Any]) -> int:
         os.environ.update(told["env"])
         failpoint.setting = told["failpoint"]
         signal.alarm(told["seconds"])
-        code = main(["run", "flow.yaml", "--run-id", told["run_id"]])
+        code = finish(told["run_id"])
+    except BaseException:  # noqa: BLE001 this process ends
+        traceback.print_exc()
+    finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:
         os._exit(code)
 
 
@@ -129,6 +144,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    for module in ("aetherflow.core.cli.app", "aetherflow.core.runner"):
-        importlib.import_module(module)
     serve()

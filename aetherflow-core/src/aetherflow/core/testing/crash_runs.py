@@ -19,7 +19,7 @@ MARK = "mark "
 MAX_TOLD = 5
 """Different ends that are told before the rest is left out."""
 Arrange = Callable[[FlowProject], None]
-Effects = Callable[[FlowProject], Any]
+ReadEffects = Callable[[FlowProject], Any]
 
 
 def run_id(project: FlowProject) -> str:
@@ -132,7 +132,7 @@ def output(project: FlowProject) -> str:
 class Sweep:
     """Runs one flow undisturbed, and then killed at some of its points and run again."""
 
-    def __init__(self, runs: CrashRuns, folder: Path, arrange: Arrange, effects: Effects) -> None:
+    def __init__(self, runs: CrashRuns, folder: Path, arrange: Arrange, effects: ReadEffects) -> None:
         self._runs, self._folder, self._arrange, self._effects = runs, folder, arrange, effects
 
     def _new(self, name: str) -> FlowProject:
@@ -173,7 +173,7 @@ class Sweep:
 
 
 def kill_and_run_again(
-    suite: type, folder: Path, arrange: Arrange, effects: Effects, *, marks: Sequence[str], kills: int | None
+    suite: type, folder: Path, arrange: Arrange, effects: ReadEffects, *, marks: Sequence[str], kills: int | None
 ) -> None:
     """Fail if a run that is killed and run again ends otherwise than an undisturbed one."""
     with crash_runs(suite, marks) as runs:
