@@ -455,7 +455,7 @@ def test_the_example_of_a_connector_for_files_works(environment: Path, dist: Pat
 
 def check_types(environment: Path, tmp_path: Path, plugin: Path) -> None:
     """The published types serve an author who is strict, in the tests too."""
-    options = ["--strict", "--ignore-missing-imports", "--cache-dir", tmp_path / "mypy", "src", "tests"]
+    options = ["--strict", "--ignore-missing-imports", "--cache-dir", str(tmp_path / "mypy"), "src", "tests"]
     typed = run([environment / "bin/python", "-m", "mypy", *options], plugin)
     assert typed.returncode == 0, typed.stdout
 
