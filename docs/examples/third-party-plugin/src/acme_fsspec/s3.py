@@ -1,5 +1,6 @@
 """The connector `acme_fsspec:s3`: objects in a bucket."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -103,7 +104,7 @@ class S3(FsspecBase[Config, Options]):
             for path in self.fs.find(f"{self._full(remote_path)}/"):
                 self.fs.rm_file(path)
 
-    def _entries(self, folder: str) -> "list[dict[str, Any]]":
+    def _entries(self, folder: str) -> Iterable[dict[str, Any]]:
         try:
             return super()._entries(folder)
         except FileNotFoundError:
