@@ -9,6 +9,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, StepError
 from aetherflow.core.testing import SqlSuite
+from torture_tier import sized
 
 ROWS = [(1, "x"), (2, None)]
 INTERRUPT_SECONDS = 5.0
@@ -17,6 +18,7 @@ INTERRUPT_SECONDS = 5.0
 class OwnSqlSuite(SqlSuite):
     """The contract of a database, and the methods that users' own steps call."""
 
+    kills = sized(2, 40)
     has_returning: ClassVar[bool] = True
     """True if the database has INSERT … RETURNING."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+from pydantic import Field
 
 from aetherflow.core.api import (
     ConnectorBase,
@@ -55,8 +56,8 @@ def published_http(inner: Any) -> Any:
 
 
 class Place(ConnectorConfig):
-    base_url: str
-    ca_file: str | None = None
+    base_url: str = Field(description="The URL below which paths are.")
+    ca_file: str | None = Field(None, description="Who signed the peer's certificate.")
 
 
 class NoOptions(ConnectorOptions):

@@ -24,11 +24,13 @@ from aetherflow_builtins_transfer.steps.zip import Zip
 from mail_server import PASSWORD, USER, MailServer, Start
 from svc import free_port
 from torture_archives import zip_of
+from torture_tier import sized
 
 
 class TestSmtp(MailSuite):
     connector = SmtpConnector
     name = "mail.smtp"
+    kills = sized(2, 40)
     refused = "nobody@x.test"
 
     @pytest.fixture(autouse=True)
@@ -51,6 +53,7 @@ class TestSmtp(MailSuite):
 class TestFileMail(MailSuite):
     connector = FileMailConnector
     name = "mail.file"
+    kills = sized(4, 100)
 
     def config(self, place: Path) -> dict[str, Any]:
         return {"path": str(place / "outbox"), "from_addr": "r@x.test"}
@@ -80,11 +83,13 @@ class InProcessSuite(ConnectorSuite):
 class TestZipfile(ArchiveSuite):
     connector = ZipfileConnector
     name = "archive.zipfile"
+    kills = sized(4, 100)
 
 
 class TestPyzipper(ArchiveSuite):
     connector = PyzipperConnector
     name = "archive.pyzipper"
+    kills = sized(1, 30)
 
 
 class TestPyzipperWithPassword(TestPyzipper):
@@ -111,6 +116,8 @@ class TestOs(ConnectorSuite):
 class TestOsPacks(ArchiveSuite):
     connector = OsConnector
     name = "archive.os"
+    kills = sized(1, 30)
+    fixed_times = False
 
 
 class TestExternal(ConnectorSuite):

@@ -12,11 +12,13 @@ from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
 from services import Smbd, Sshd
 from svc import free_port
+from torture_tier import sized
 
 
 class TestSftpLocal(FileTransferSuite):
     connector = SftpLocal
     name = "sftp.local"
+    kills = sized(3, 200)
     has_links = True
 
     def config(self, place: Path) -> dict[str, Any]:
@@ -36,6 +38,7 @@ class TestSftpLocal(FileTransferSuite):
 class TestSmbLocal(TestSftpLocal):
     connector = SmbLocal  # type: ignore[assignment]  # the other local driver
     name = "smb.local"
+    kills = sized(1, 40)
 
     def config(self, place: Path) -> dict[str, Any]:
         return {"root": str(place), "share": "data"}
@@ -50,6 +53,7 @@ class TestSmbLocal(TestSftpLocal):
 class TestSftpParamiko(FileTransferSuite):
     connector = SftpConnector
     name = "sftp.paramiko"
+    kills = sized(2, 40)
     has_links = True
     server: ClassVar[Sshd]
 
@@ -84,6 +88,7 @@ class TestSftpParamiko(FileTransferSuite):
 class TestSmbClient(FileTransferSuite):
     connector = SmbClientConnector
     name = "smb.smbclient"
+    kills = sized(2, 40)
     server: ClassVar[Smbd]
 
     @pytest.fixture(autouse=True)

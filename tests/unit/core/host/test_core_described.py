@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core_project import Project
 
 EXAMPLES = Path(__file__).parents[4] / "docs/examples"
-STRANGERS = sorted([*(EXAMPLES / "plugins").iterdir(), EXAMPLES / "third-party-plugin"])
+STRANGERS = sorted((EXAMPLES / "plugins").iterdir())
 POINTS = """\
 [aetherflow.steps]
 acme.put = acme_all.all:Put

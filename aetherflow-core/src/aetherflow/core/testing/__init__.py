@@ -19,6 +19,7 @@ from aetherflow.core.testing.archive import ArchiveSuite  # noqa: E402 after the
 from aetherflow.core.testing.bundle_source import BundleSourceSuite  # noqa: E402
 from aetherflow.core.testing.commands import CommandSuite  # noqa: E402
 from aetherflow.core.testing.connector import ConnectorSuite  # noqa: E402
+from aetherflow.core.testing.crash import CrashSuite  # noqa: E402
 from aetherflow.core.testing.file_transfer import FileTransferSuite  # noqa: E402
 from aetherflow.core.testing.hooks import HookSuite  # noqa: E402
 from aetherflow.core.testing.http import HttpSuite  # noqa: E402
@@ -35,6 +36,7 @@ __all__ = [
     "CommandResult",
     "CommandSuite",
     "ConnectorSuite",
+    "CrashSuite",
     "Delivered",
     "FileTransferSuite",
     "FlowProject",

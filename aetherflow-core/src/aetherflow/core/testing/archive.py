@@ -14,12 +14,14 @@ import pytest
 
 from aetherflow.core.api import ArchiveConnector, ArchiveInput, ConnectorError, ExtractRules, Packing, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.crash_runs import artifacts, files_below
 from aetherflow.core.testing.project import FLOW_ID, FlowProject
 
 CONTENT: Mapping[str, bytes] = {
     "a.csv": b"a,b\n1,2\n", "deep/er/b.bin": bytes(range(256)) * 50, "empty.txt": b"", "with blank ü.txt": b"x",
     "-dash": b"-", "per%20cent": b"%",
 }  # fmt: skip
+LONG_AGO = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class ArchiveSuite(ConnectorSuite):
     """A password that archives are made with, for drivers that always or only encrypt; None: without."""
     extracts: ClassVar[bool] = True
     """False for a driver that only packs."""
+    fixed_times: ClassVar[bool] = True
+    """False for a driver that stores the times of files, whatever it is told."""
     test_probe_says_what_is_wrong = None  # type: ignore[assignment]  # a driver without a peer is always reached
 
     def config(self, place: Path) -> dict[str, Any]:
@@ -81,21 +85,16 @@ class ArchiveSuite(ConnectorSuite):
             found.append(ArchiveInput(str(path), name))
         return found
 
-    def packed(self, peer: Any, place: Path, content: Mapping[str, bytes] = CONTENT) -> Path:
+    def packed(self, peer: Any, place: Path, sources: Sequence[ArchiveInput] | None = None, **how: Any) -> Path:
         """An archive that the connector has made."""
         path = place / "made.zip"
+        given = self.sources(place) if sources is None else sources
         with path.open("wb") as sink:
-            how = Packing(password=self.password)
-            peer.create(cast(BinaryIO, sink), self.sources(place, content), how, SuiteWork())
+            peer.create(cast(BinaryIO, sink), given, Packing(password=self.password, **how), SuiteWork())
         return path
 
     def rules(self, **given: Any) -> ExtractRules:
         return ExtractRules(SuiteLimits(), **{"password": self.password, **given})
-
-    @staticmethod
-    def below(folder: Path) -> dict[str, bytes]:
-        """Names and contents of the files below a folder."""
-        return {each.relative_to(folder).as_posix(): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
 
     @pytest.fixture
     def into(self, place: Path) -> Path:
@@ -115,10 +114,48 @@ class ArchiveSuite(ConnectorSuite):
         if not self.extracts:
             return
         found = peer.extract(made, into, self.rules(), SuiteWork())
-        assert self.below(into) == dict(CONTENT)
+        assert files_below(into) == dict(CONTENT)
         sizes = {each.name.as_posix(): each.size for each in found if not each.is_dir}
         assert sizes == {name: len(data) for name, data in CONTENT.items()}
         assert all(stat.S_ISREG(path.lstat().st_mode) for path in into.rglob("*") if not path.is_dir())
+
+    def test_empty_folders_are_packed(self, peer: Any, place: Path, into: Path) -> None:
+        """A source may be an empty folder."""
+        (place / "given/empty").mkdir(parents=True)
+        folder = ArchiveInput(str(place / "given/empty"), "empty", is_dir=True)
+        made = self.packed(peer, place, [*self.sources(place), folder])
+        if self.extracts:
+            found = peer.extract(made, into, self.rules(), SuiteWork())
+            assert (into / "empty").is_dir()
+            assert [each.name.as_posix() for each in found if each.is_dir and each.name.as_posix() == "empty"]
+            assert files_below(into) == dict(CONTENT)
+
+    def test_times_are_kept_when_asked(self, peer: Any, place: Path) -> None:
+        """`keep_times`; otherwise equal files of other times give equal archives, unless they are encrypted."""
+        sources = self.sources(place, {"a.txt": b"a"})
+        years, contents = [], []
+        for keep in (True, False):
+            os.utime(sources[0].path, (LONG_AGO, LONG_AGO))
+            made = self.packed(peer, place, sources, keep_times=keep)
+            contents.append(made.read_bytes())
+            if zipfile.is_zipfile(made):
+                with zipfile.ZipFile(made) as found:
+                    years.append(found.infolist()[0].date_time[0])
+        os.utime(sources[0].path, (2 * LONG_AGO - LONG_AGO // 2, LONG_AGO // 2))
+        if self.password is None and self.fixed_times:
+            assert self.packed(peer, place, sources).read_bytes() == contents[1], "another time, another archive"
+        assert years[:1] in ([], [2001])
+        assert not self.fixed_times or years[1:] != [2001]
+
+    def test_a_password_protects_the_content(self, peer: Any, place: Path, into: Path) -> None:
+        """Without it, or with another one, nothing is unpacked."""
+        if self.password is None or not self.extracts:
+            return
+        made = self.packed(peer, place)
+        for number, wrong in enumerate((None, f"not {self.password}")):
+            (into / f"{number}").mkdir()
+            with pytest.raises(ConnectorError):
+                peer.extract(made, into / f"{number}", self.rules(password=wrong), SuiteWork())
 
     def test_other_programs_read_it(self, peer: Any, place: Path) -> None:
         """A zip archive without a password is read by Python's own module."""
@@ -144,6 +181,13 @@ class ArchiveSuite(ConnectorSuite):
             rules = ExtractRules(SuiteLimits(**limit), self.password)
             with pytest.raises(ConnectorError):
                 peer.extract(made, into, rules, SuiteWork())
+
+    def test_a_bomb_is_refused(self, peer: Any, place: Path, into: Path) -> None:
+        """More than `max_ratio` times the archive's own size."""
+        made = self.packed(peer, place, self.sources(place, {"zeros": bytes(3_000_000)}))
+        if self.extracts:
+            with pytest.raises(ConnectorError):
+                peer.extract(made, into, self.rules(), SuiteWork())
 
     @pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt"])
     def test_nothing_leaves_the_folder(self, peer: Any, place: Path, into: Path, name: str) -> None:
@@ -171,14 +215,16 @@ class ArchiveSuite(ConnectorSuite):
         with pytest.raises(ConnectorError):
             peer.extract(made, into, self.rules(password=None), SuiteWork())
 
-    @pytest.mark.parametrize("damage", ["cut", "none"])
+    @pytest.mark.parametrize("damage", ["cut", "changed", "none"])
     def test_a_damaged_archive_is_an_error(self, peer: Any, place: Path, into: Path, damage: str) -> None:
-        """Half an archive, and a file that is none: a ConnectorError of one line."""
-        data = self.packed(peer, place).read_bytes()
+        """Half an archive, one with another byte in its content, and a file that is none: a ConnectorError."""
+        data = self.packed(peer, place, compression="stored").read_bytes()
         if not self.extracts:
             return
         wrong = place / "wrong.zip"
-        wrong.write_bytes(data[: len(data) // 2] if damage == "cut" else b"hello " * 100)
+        half = len(data) // 2  # in the content of the largest file
+        changed = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+        wrong.write_bytes({"cut": data[:half], "changed": changed, "none": b"hello " * 100}[damage])
         with pytest.raises(ConnectorError) as caught:
             peer.extract(wrong, into, self.rules(), SuiteWork())
         assert "\n" not in str(caught.value)
@@ -229,4 +275,27 @@ class ArchiveSuite(ConnectorSuite):
         if self.extracts:
             assert [ran[f"unpack{number}"].outputs["count"] for number in range(2)] == [len(CONTENT), 0]
             (unzipped,) = ran["unpack0"].outputs["unzipped"]
-            assert self.below(Path(unzipped["dest_dir"])) == dict(CONTENT)
+            assert files_below(Path(unzipped["dest_dir"])) == dict(CONTENT)
+
+    def test_the_built_in_steps_survive_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the calls of the connector and run again, `zip` and `unzip` leave the same files."""
+        secret = {"password": self.password} if self.password else {}
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+
+        def arrange(project: FlowProject) -> None:
+            folder = project.work / FLOW_ID / "given"
+            self.sources(project.work / FLOW_ID)
+            where = {"resource": "peer", **secret}
+            given = {"items": [str(folder)], "src_dir": str(folder), "dest_path": "made.zip"}
+            steps = [{"id": "pack", "type": "zip", "inputs": where | given}]
+            if self.extracts:
+                steps.append({"id": "unpack", "type": "unzip",
+                              "inputs": where | {"archives": "made.zip", "dest_dir": "out"}})  # fmt: skip
+            project.flow(*steps, resources={"peer": resource})
+
+        def effects(project: FlowProject) -> Any:
+            found = files_below(artifacts(project))
+            return found.pop("made.zip", b"") != b"", found  # equal files need not make equal archives
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("create", "extract"))

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorBase, ConnectorError, ConnectorInit, Settings, get_connector
 from aetherflow.core.testing import describe
+from aetherflow.core.testing.crash_runs import Arrange, ReadEffects, kill_and_run_again
 from aetherflow.core.testing.project import FlowProject
 
 _MARK = "s3cr3t-m4rk"
@@ -61,6 +62,9 @@ class ConnectorSuite:
     connector: ClassVar[type[ConnectorBase[Any, Any]]]
     name: ClassVar[str]
     """`kind.driver`, the name of its entry point."""
+    kills: ClassVar[int | None] = 4
+    """At how many of its points a run of built-in steps is killed, see CrashSuite; None: at all of them, some hundred.
+    0 for a peer that ends with the process, such as one in memory."""
 
     def config(self, place: Path) -> dict[str, Any]:
         """The `config` of a resource that can be reached; `place` is an empty folder of this test."""
@@ -86,6 +90,15 @@ class ConnectorSuite:
     def driver(self) -> str:
         """The driver: the second part of `name`."""
         return self.name.partition(".")[2]
+
+    def kill_and_run_again(
+        self, folder: Path, arrange: Arrange, effects: ReadEffects, *, methods: Sequence[str]
+    ) -> None:
+        """As CrashSuite does; runs are also killed before and after each call of these methods of the connector."""
+        cls = self.connector
+        marks = [f"{cls.__module__}:{cls.__qualname__}.{name}" for name in methods if hasattr(cls, name)]
+        if self.kills != 0:
+            kill_and_run_again(type(self), folder, arrange, effects, marks=marks, kills=self.kills)
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:

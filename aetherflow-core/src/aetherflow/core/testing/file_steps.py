@@ -1,16 +1,41 @@
 """Tests that run the built-in steps for files over a connector, end to end."""
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import list_steps
+from aetherflow.core.api import FileConnector, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.crash_runs import artifacts, files_below
+from aetherflow.core.testing.file_content import content
 from aetherflow.core.testing.project import FlowProject, Ran
 
+CHANGING = (
+    "write", "append", "write_together", "rename", "remove", "make_folder",
+    "write_bytes", "upload", "download", "delete", "mkdir_recursive",
+)  # fmt: skip
+"""Methods of a FileConnector, or of the documented minimum, that have an effect."""
 STEPS = ("remote_list", "remote_download", "remote_upload", "remote_move", "remote_delete")
+
+
+def names(peer: Any, folder: str) -> list[str]:
+    """The names in a folder at the peer."""
+    return [each.name for each in (peer.entries(folder) if isinstance(peer, FileConnector) else peer.list(folder))]
+
+
+def tree(peer: Any, folder: str) -> dict[str, bytes]:
+    """Names and contents of the files below a folder at the peer."""
+    found: dict[str, bytes] = {}
+    for each in peer.entries(folder) if isinstance(peer, FileConnector) else peer.list(folder):
+        path = f"{folder}/{each.name}"
+        if each.is_dir:
+            found |= {f"{each.name}/{name}": data for name, data in tree(peer, path).items()}
+        else:
+            found[each.name] = content(peer, path) if isinstance(peer, FileConnector) else peer.read_bytes(path)
+    return found
 
 
 class FileSteps(ConnectorSuite):
@@ -131,3 +156,30 @@ class FileSteps(ConnectorSuite):
         told = f"{ran.error}"
         assert "resource peer" in told
         assert f"{remote}/gone" in told
+
+    def test_the_steps_survive_a_kill(self, flow: FlowProject, place: Path, peer: Any, remote: str) -> None:
+        """A run that is killed around the calls of the connector, and run again, leaves the same files at both ends."""
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        folders: dict[Path, str] = {}
+
+        def arrange(project: FlowProject) -> None:
+            folder = folders[project.folder] = f"{remote}/{uuid.uuid4().hex[:8]}"
+            items = self._given(project, {"a": b"one", "b": bytes(range(256)) * 700, "c": b""})
+            steps = [
+                self._step("upload", items=items, remote_dir=f"{folder}/in", control_files=["sha256"]),
+                self._step("list", remote_dir=f"{folder}/in", pattern="?", min_count=3),
+                self._step("download", files="{{steps.list.files}}", dest_dir="got"),
+                self._step("delete", files=[f"{folder}/in/b"]),
+            ]
+            if self.can_rename:
+                steps.append(self._step("move", files=[f"{folder}/in/a"], dest_dir=f"{folder}/done"))
+            project.flow(*steps, resources={"peer": resource})
+
+        def effects(project: FlowProject) -> Any:
+            folder = folders[project.folder]
+            name = folder.rpartition("/")[2]
+            there = tree(peer, folder) if name in names(peer, remote) else {}
+            return there, files_below(artifacts(project))
+
+        self.kill_and_run_again(flow.folder / "kills", arrange, effects, methods=CHANGING)

@@ -275,6 +275,7 @@ class FileTransferSuite(FilePrimitives, FileCapabilities, FileSteps, Minimum):
     """True if the peer has symbolic links; then override `make_link`."""
     names: ClassVar[tuple[str, ...]] = (
         "plain.txt", "with blank.txt", "äöü €.txt", "\U0001f600.bin", "per%20cent#.txt", "a+b&c;d.txt", "-dash", "it's",
+        ".dot",
     )  # fmt: skip
     """Names that files can have."""
 

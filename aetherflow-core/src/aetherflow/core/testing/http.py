@@ -11,27 +11,46 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, HttpConnector, list_steps
+from aetherflow.core.api import ConnectorError, HttpConnector, UndecidedStepError, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.project import FlowProject
 
 LARGE = bytes(range(256)) * 4000
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """`/echo` tells what it got, `/query` that without headers, `/status/N` answers N, `/pages` has two pages.
+def abroad(url: str) -> str:
+    """The same URL on what counts as another host."""
+    return url.replace("//127.0.0.1:", "//localhost:")
 
-    `/large` is a megabyte.
+
+class _Handler(BaseHTTPRequestHandler):
+    """`/echo` tells what it got, `/query` that without headers, `/status/N` and `/orders/N` answer N.
+
+    `/pages` has two pages, `/large` is a megabyte. The bodies that came to `/orders` and `/cut` are kept; `/cut`
+    answers nothing, `/abroad` leads to another host.
     """
 
     protocol_version = "HTTP/1.1"
+    orders: ClassVar[list[bytes]]
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         status, kind = 200, "application/json"
-        if parts.path.startswith("/status/"):
+        if parts.path.startswith("/orders"):
+            self.orders.append(body)
+        if parts.path == "/cut":  # the request has arrived, and nobody will know what came of it
+            self.orders.append(body)
+            self.close_connection = True
+            return
+        if parts.path == "/abroad":
+            self.send_response(307)
+            self.send_header("Location", abroad(f"http://{self.headers['Host']}/orders"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if parts.path.startswith(("/status/", "/orders/")):
             status = int(parts.path.rpartition("/")[2])
         if parts.path == "/large":
             kind, data = "application/octet-stream", LARGE
@@ -67,7 +86,9 @@ class HttpSuite(ConnectorSuite):
 
     @pytest.fixture(autouse=True)
     def _serve(self) -> Iterator[None]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self.orders: list[bytes] = []
+        handler = type("Handler", (_Handler,), {"orders": self.orders})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         type(self).url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -99,6 +120,26 @@ class HttpSuite(ConnectorSuite):
     def test_absolute_urls(self, peer: Any) -> None:
         """A URL may be absolute."""
         assert peer.request("GET", f"{self.url}/echo").json()["path"] == "/echo"
+
+    def test_another_host_gets_nothing_unasked(self, peer: Any) -> None:
+        """A redirect to it is not followed, and a URL of it is asked for without credentials."""
+        with suppress(ConnectorError):
+            peer.request("POST", "/abroad", json={})
+        with suppress(ConnectorError):
+            peer.request("GET", "/abroad")
+        assert self.orders == [] or peer.follows_abroad
+        headers = peer.request("GET", abroad(f"{self.url}/echo")).json()["headers"]
+        assert {"authorization", "cookie", "x-api-key"} & set(headers) == set()
+
+    def test_a_post_is_sent_once(self, peer: Any) -> None:
+        """Where no response comes, nobody knows whether it was done: UndecidedStepError, without another attempt."""
+        with pytest.raises(UndecidedStepError) as caught:
+            peer.request("POST", "/cut", json={"id": 1})
+        assert len(self.orders) == 1
+        assert "\n" not in str(caught.value)
+        with suppress(ConnectorError, UndecidedStepError):
+            peer.request("POST", "/orders/500", json={"id": 2})
+        assert len(self.orders) == 2, "a POST that was answered is sent again"
 
     def test_a_response_has_been_read(self, peer: Any) -> None:
         """The body is there, byte for byte."""
@@ -145,3 +186,24 @@ class HttpSuite(ConnectorSuite):
         assert [json.loads(line) for line in Path(ran["pages"].outputs["output"]).read_text().splitlines()] == [1, 2]
         failed = run(send={"type": "http_request", "path": "/status/404"})
         assert failed.status == "FAILED"
+
+    def test_the_built_in_steps_survive_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the calls of the connector and run again, one order was posted, or none and the run asks."""
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        posted_before: dict[Path, int] = {}
+
+        def arrange(project: FlowProject) -> None:
+            posted_before[project.folder] = len(self.orders)
+            post = {"resource": "peer", "path": "/orders", "method": "POST", "json": {"id": 1}}
+            fetch = {"resource": "peer", "path": "/large", "output": "large.bin"}
+            project.flow(
+                {"id": "fetch", "type": "http_download", "inputs": fetch},
+                {"id": "post", "type": "http_request", "inputs": post},
+                resources={"peer": resource},
+            )
+
+        def effects(project: FlowProject) -> Any:
+            return self.orders[posted_before[project.folder] :]
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("request", "send"))

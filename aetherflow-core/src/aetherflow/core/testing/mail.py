@@ -1,5 +1,6 @@
 """The suite for the contract of a connector of kind `mail`."""
 
+import copy
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import make_msgid
@@ -53,7 +54,7 @@ class MailSuite(ConnectorSuite):
     def test_a_mail_arrives_as_it_is(self, peer: Any, place: Path) -> None:
         """Subject, text, Message-ID and headers; the receipt names the recipients."""
         made = self.message(X_Origin="flow")
-        receipt = peer.send(made, Envelope("r@x.test", ("a@x.test",)))
+        receipt = peer.send(copy.deepcopy(made), Envelope("r@x.test", ("a@x.test",)))
         (got,) = self.delivered(place)
         assert got.recipients == ("a@x.test",) == tuple(receipt.accepted)
         assert dict(receipt.refused) == {}
@@ -138,3 +139,26 @@ class MailSuite(ConnectorSuite):
         assert (got.mail["Reply-To"], got.mail["X-Origin"]) == ("e@x.test", "flow")
         assert [part.get_content() for part in got.mail.iter_attachments()] == ["a,b\n1,2\n"]
         assert got.mail["Message-ID"] == ran["post"].outputs["message_id"]
+
+    def test_the_built_in_step_survives_a_kill(self, place: Path, tmp_path: Path) -> None:
+        """Killed around the call of the connector and run again, `mail_send` has sent one mail, or none and asks."""
+        resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
+                    "options": self.options(place)}  # fmt: skip
+        sent_before: dict[Path, int] = {}
+
+        def arrange(project: FlowProject) -> None:
+            sent_before[project.folder] = len(self.delivered(place))
+            inputs = {
+                "resource": "peer",
+                "from_addr": "r@x.test",
+                "to": ["a@x.test"],
+                "subject": "Täglich",
+                "body": "ü",
+            }
+            project.flow({"id": "post", "type": "mail_send", "inputs": inputs}, resources={"peer": resource})
+
+        def effects(project: FlowProject) -> Any:
+            found = self.delivered(place)[sent_before[project.folder] :]
+            return [(each.recipients, str(each.mail["Subject"])) for each in found]
+
+        self.kill_and_run_again(tmp_path / "kills", arrange, effects, methods=("send", "send_plaintext", "send_html"))

@@ -19,6 +19,11 @@ ROWS = [(1, "x"), (2, None)]
 INTERRUPT_SECONDS = 5.0
 
 
+def typed(rows: Iterable[Iterable[Any]]) -> list[list[tuple[str, Any]]]:
+    """Values with the names of their types: 1 == 1.0, and 0.1 == Decimal(0.1)."""
+    return [[(type(value).__name__, value) for value in row] for row in rows]
+
+
 class SqlSuite(SqlCapabilities, SqlSteps):
     """Tests the contract of a database: SqlConnector's primitives, and each capability that the class has.
 
@@ -111,7 +116,7 @@ class SqlSuite(SqlCapabilities, SqlSteps):
             assert result.exact in {True, False}
             batches = list(result.batches())
         assert [len(batch) for batch in batches] == [1, 1]
-        assert [tuple(row) for batch in batches for row in batch] == ROWS
+        assert typed(row for batch in batches for row in batch) == typed(ROWS)
         with db.stream("SELECT a, s FROM t WHERE a > 100") as result:
             assert [column.name for column in result.columns] == self.names("a", "s"), "also without rows"
             assert [row for batch in result.batches() for row in batch] == []
@@ -129,12 +134,12 @@ class SqlSuite(SqlCapabilities, SqlSteps):
             tx.execute("DELETE FROM t")
             assert tx.execute(f"INSERT INTO t SELECT n, 'q' FROM ({self.sequence.format(count=20_000)}) q") == 20_000
         with (
-            db.stream("SELECT a FROM t ORDER BY a", fetch_size=100) as one,
+            db.stream("SELECT a FROM t ORDER BY a", fetch_size=90) as one,
             db.stream("SELECT a FROM t", fetch_size=7) as two,
         ):
             first, second = one.batches(), two.batches()
             start = next(first)
-            assert len(start) <= 100
+            assert len(start) <= 90
             next(second)
             with db.transaction() as tx:
                 tx.execute(f"CREATE TABLE u (a {self.integer_type})")
@@ -169,11 +174,11 @@ class SqlSuite(SqlCapabilities, SqlSteps):
         expected = {**self.VALUES, **self.changed_values}
         with db.stream(sql, values) as result:
             (row,) = [row for batch in result.batches() for row in batch]
-        assert dict(zip(self.VALUES, row, strict=True)) == expected
+        assert typed([row]) == typed([tuple(expected.values())])
         with db.transaction() as tx:
             names, rows = tx.read(sql, values)
         assert names == self.names(*self.VALUES)
-        assert [dict(zip(self.VALUES, row, strict=True)) for row in rows] == [expected]
+        assert typed(rows) == typed([tuple(expected.values())])
 
     def test_quoted_names(self, db: Any) -> None:
         """`dialect.quote` makes names with capitals, blanks and quotes usable."""

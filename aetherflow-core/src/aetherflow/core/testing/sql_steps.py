@@ -9,6 +9,7 @@ import pytest
 
 from aetherflow.core.api import list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.testing.crash_runs import artifacts, files_below
 from aetherflow.core.testing.project import FLOW_ID, FlowProject, Ran
 
 STEPS = {"db_execute", "db_fetch_small", "db_extract", "db_load", "db_check"}
@@ -29,10 +30,17 @@ class SqlSteps(ConnectorSuite):
         """SqlFlows over the connector, with the table built_in(a, s) of two rows."""
         if STEPS - set(list_steps()):
             pytest.skip("the built-in steps of databases are not installed: aetherflow-core[db]")
+        return self.prepared(FlowProject(tmp_path / "flows"), place)
+
+    def flows_in(self, project: FlowProject, place: Path) -> "SqlFlows":
+        """SqlFlows in a project."""
         resource = {"kind": self.kind, "driver": self.driver, "config": self.config(place),
                     "options": self.options(place)}  # fmt: skip
-        found = SqlFlows(FlowProject(tmp_path / "flows"), resource)
-        found.upper = self.names_are_upper
+        return SqlFlows(project, resource, upper=self.names_are_upper)
+
+    def prepared(self, project: FlowProject, place: Path) -> "SqlFlows":
+        """The same, with the table built_in(a, s) of two rows."""
+        found = self.flows_in(project, place)
         found.run(execute("DROP TABLE built_in"))  # of an earlier test on a server that tests share
         found.ok(execute(f"CREATE TABLE built_in (a {self.key_type}, s {self.text_type})"))
         found.ok(execute("INSERT INTO built_in VALUES (1, 'x'); INSERT INTO built_in VALUES (2, NULL)"))
@@ -82,7 +90,7 @@ class SqlSteps(ConnectorSuite):
     @pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
     def test_loads(self, flows: "SqlFlows", mode: str) -> None:
         """`db_load` in each of its modes, with rows that exist and rows that do not."""
-        keys = {"keys": ["a"]} if mode == "merge" else {}
+        keys: dict[str, Any] = {"keys": ["a"]} if mode == "merge" else {}
         old = [] if mode in {"truncate", "replace"} else [[1, "x"]]
         text = "a,s\n2,it's\n3,\n" if mode == "merge" else "a,s\n3,\n4,it's\n"
         old += [[2, None]] if mode == "append" else []
@@ -109,6 +117,27 @@ class SqlSteps(ConnectorSuite):
         assert flows.run(flows.load("a,s\nthree,y\n")).status == "FAILED"
         assert flows.rows() == [[1, "x"], [2, None]]
 
+    def test_the_steps_survive_a_kill(self, flows: "SqlFlows", place: Path, peer: Any) -> None:
+        """A run that is killed around the commits of the connector, and run again, leaves the same rows and files."""
+        if not peer.dialect.transactions:
+            return
+
+        def arrange(project: FlowProject) -> None:
+            made = self.prepared(project, place)
+            merge = {"mode": "merge", "keys": ["a"]}
+            made.write(
+                execute("UPDATE built_in SET s = 'y' WHERE a = 2"),
+                made.load("a,s\n3,it's\n4,\n", load_id=uuid.uuid4().hex),
+                made.load("a,s\n1,z\n5,\n", name="merge.csv", **merge) | {"id": "merge"},
+                {"id": "out", "type": "db_extract", "sql": "SELECT a, s FROM built_in ORDER BY a", "output": "all.csv"},
+                name="flow.yaml",
+            )
+
+        def effects(project: FlowProject) -> Any:
+            return self.flows_in(project, place).rows(), files_below(artifacts(project))
+
+        self.kill_and_run_again(flows.project.folder / "kills", arrange, effects, methods=("transaction",))
+
 
 def execute(sql: str, **inputs: Any) -> dict[str, Any]:
     """A step that runs a script."""
@@ -116,24 +145,27 @@ def execute(sql: str, **inputs: Any) -> dict[str, Any]:
 
 
 class SqlFlows:
-    """SqlFlows of one job over the resource `peer`."""
+    """Flows of one job over the resource `peer`."""
 
-    def __init__(self, project: FlowProject, resource: dict[str, Any]) -> None:
-        self.project, self.resource = project, resource
-        self.upper = False
+    def __init__(self, project: FlowProject, resource: dict[str, Any], *, upper: bool) -> None:
+        self.project, self.resource, self.upper = project, resource, upper
 
     def name(self, column: str) -> str:
         """A column as results name it."""
         return column.upper() if self.upper else column
 
-    def run(self, *steps: dict[str, Any], slot: str | None = None) -> Ran:
-        """Run steps; a failed run is returned."""
+    def write(self, *steps: dict[str, Any], name: str = "steps.yaml") -> None:
+        """Write a flow of these steps, all over the resource."""
         listed = []
         for step in steps:
             inputs = {"resource": "peer"} | {key: value for key, value in step.items() if key not in {"id", "type"}}
             listed.append({"id": step["id"], "type": step["type"], "inputs": inputs})
-        self.project.flow(*listed, resources={"peer": self.resource})
-        return self.project.run(slot=slot) if slot else self.project.run()
+        self.project.flow(*listed, resources={"peer": self.resource}, name=name)
+
+    def run(self, *steps: dict[str, Any], slot: str | None = None) -> Ran:
+        """Run steps; a failed run is returned."""
+        self.write(*steps)
+        return self.project.run("steps.yaml", **({"slot": slot} if slot else {}))
 
     def ok(self, *steps: dict[str, Any], slot: str | None = None) -> Ran:
         """Run steps that must succeed."""
@@ -141,9 +173,9 @@ class SqlFlows:
         assert ran.status == "SUCCESS", ran.error
         return ran
 
-    def load(self, text: str, **inputs: Any) -> dict[str, Any]:
+    def load(self, text: str, name: str = "given.csv", **inputs: Any) -> dict[str, Any]:
         """A step that loads a CSV file with this text into the table."""
-        path = self.project.work / FLOW_ID / "given.csv"
+        path = self.project.work / FLOW_ID / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return {"id": "load", "type": "db_load", "table": "built_in", "path": str(path)} | inputs

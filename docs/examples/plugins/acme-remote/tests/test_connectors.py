@@ -20,6 +20,7 @@ CLOSED_PORT = 9
 class TestMemory(FileTransferSuite):
     connector = Memory
     name = "acme_remote.memory"
+    kills = 0  # its files end with the process
 
     @pytest.fixture(autouse=True)
     def _folder(self) -> None:
