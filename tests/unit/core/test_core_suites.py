@@ -3,7 +3,9 @@
 import io
 import os
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from aetherflow.core.builtins.run_flow import RunFlow
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.testing import BundleSourceSuite, FlowProject, LockSuite, StateBackendSuite, StepSuite
+from aetherflow.core.testing import BundleSourceSuite, FlowProject, LockSuite, StateBackendSuite, StepSuite, sql
 
 
 class TestSqliteState(StateBackendSuite):
@@ -123,3 +125,30 @@ class TestFilesystemSource(BundleSourceSuite):
         if kind == "link":
             with pytest.raises(ConnectorError, match="odd"):
                 source.fetch("odd", io.BytesIO())
+
+
+@pytest.mark.parametrize("way", ["stream", "transaction"])
+def test_a_database_that_cannot_be_interrupted_fails_its_suite(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """It does not hang there."""
+    ended = threading.Event()
+
+    class Endless:
+        @contextmanager
+        def transaction(self) -> Iterator["Endless"]:
+            yield self
+
+        def stream(self, _sql: str) -> Any:
+            ended.wait()
+
+        read = stream
+
+        def interrupt(self) -> None:
+            """Nothing, which is the fault."""
+
+    monkeypatch.setattr(sql, "INTERRUPT_SECONDS", 0.01)
+    suite = type("Suite", (sql.SqlSuite,), {"endless": "SELECT 1"})()
+    try:
+        with pytest.raises(AssertionError, match=r"the query still runs 0\.01 s after interrupt"):
+            suite.test_interrupt_ends_a_running_query(Endless(), way)
+    finally:
+        ended.set()

@@ -20,7 +20,7 @@ KINDS = {
     "mail": ("connectors", "mail.acme_files", "connector:Mailbox"),
     "archive": ("connectors", "archive.acme_files", "connector:Archives"),
     "rest": ("connectors", "rest.acme_files", "connector:Api"),
-    "hook": ("hooks", "hook:aetherflow_run_finished", "hooks"),
+    "hook": ("hooks", "hook:aetherflow_run_finished", "hooks:RunLines"),
     "source": ("bundle_sources", "acme_files", "source:Shelf"),
     "launcher": ("launchers", "acme_files", "launcher:Processes"),
 }

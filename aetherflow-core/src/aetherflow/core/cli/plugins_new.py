@@ -24,7 +24,7 @@ TOOLS = ("mypy>=1.18", "pytest>=8.4")
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """A kind of plugin; its texts hold words of templates."""
+    """A kind of plugin; `entry` and `change` hold words of templates."""
 
     what: str
     """What the distribution brings."""
@@ -117,15 +117,15 @@ def files_of(kind: str) -> dict[str, str]:
 def words_of(name: str, kind: str) -> dict[str, str]:
     """What the words `@@WORD@@` of the templates stand for; UsageError for an unsuitable name."""
     own, module = scaffolds()[kind], module_name(name)
-    words = {"NAME": name, "MODULE": module, "VARIABLE": module.upper(), "WHAT": own.what, "GROUP": own.group}
+    words = {"NAME": name, "MODULE": module, "WHAT": own.what, "GROUP": own.group}
     words |= {
         "SUITE": own.suite,
-        "CHANGE": own.change,
+        "TRIAL": own.trial,
         "FILE": own.module,
         "TARGET": own.target,
         "VALIDATE": own.validate,
     }
-    words |= {"ENTRY": filled(own.entry, words), "TRIAL": filled(own.trial, words)}
+    words |= {"ENTRY": filled(own.entry, words), "CHANGE": filled(own.change, words)}
     words["REQUIRES"] = ", ".join(f'"{each}"' for each in (CORE, *own.requires))
     words["TESTS"] = ", ".join(f'"{each}"' for each in (*own.tests, *TOOLS))
     return words

@@ -27,6 +27,8 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
 class LockSuite:
     """Tests the contract of a lock store: `acquire`, `holders`, `waiters`, `break_lock`, `close`.
 
+    **Provisional**: no other store can be plugged in yet, and what is tested may change with any minor version.
+
     Override `open` and `stop_renewing`. Two stores at the same place share their locks.
     """
 

@@ -17,6 +17,8 @@ from aetherflow.core.testing.state_steps import StepStateSuite
 class StateBackendSuite(StepStateSuite):
     """Tests the contract of a state backend: a store, and runs in it. Override `open_store` and `open_run`.
 
+    **Provisional**: no other backend can be plugged in yet, and what is tested may change with any minor version.
+
     Every transition is one transaction, which also checks that this process still owns the run.
     """
 
