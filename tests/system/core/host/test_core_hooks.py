@@ -321,7 +321,7 @@ def test_a_command_that_cannot_be_added(lenient: "Project", body: str, words: st
     hook(project, "acme", body)
     project.flow(FLOW)
     done = project.command("--help")
-    assert done.code == 2
+    assert (done.code, "\n  run " in done.out) == (0, True)
     assert f"AF2111 {words}" in done.err
     assert project.command("run", "flow.yaml").code == 0  # a command of ours does not ask plugins for theirs
 

@@ -11,6 +11,7 @@ from aetherflow.core.console.commands import Command, LazyGroup
 from aetherflow.core.console.outcome import exit_code
 
 if TYPE_CHECKING:
+    from aetherflow.core.base.errors import PluginError
     from aetherflow.core.cli.plugin_commands import PluginCommands
 
 EPILOG = """Exit codes: 0 success; 1 a job failed; 2 bad input; 3 the run is busy; 4 state unusable;
@@ -54,8 +55,12 @@ class Commands(LazyGroup):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands; those of plugins come last and are not imported."""
-        self._add_summaries()
+        """Write the list of commands; those of plugins come last and are not imported.
+
+        A plugin that is wrong is told and left out: the help is what somebody asks for who wants to mend it.
+        """
+        for error in self._add_summaries():
+            typer.echo(f"{error.code} {error.message}\n  fix: {error.fix}", err=True)
         super().format_commands(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
@@ -64,16 +69,18 @@ class Commands(LazyGroup):
 
         built = dict(self.commands)
         try:
-            self._add_summaries()
+            self._add_summaries()  # what is wrong `--help` tells; here it would disturb the line that is being typed
         except AetherflowError:
-            pass  # `--help` reports it; here a message would disturb the line that is being typed
+            pass  # a wrong project file: likewise
         found = super().shell_complete(ctx, incomplete)
         self.commands = built
         return found
 
-    def _add_summaries(self) -> None:
-        for name, text in self._plugins.summaries().items():
+    def _add_summaries(self) -> "list[PluginError]":
+        found, wrong = self._plugins.summaries()
+        for name, text in found.items():
             self.commands.setdefault(name, Command(name, help=text, rich_markup_mode=None))
+        return wrong
 
     @property
     def _plugins(self) -> "PluginCommands":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aetherflow.core.base.errors import PluginError
     from aetherflow.core.host.catalog import Catalog
     from aetherflow.core.host.metadata import PluginEntry
 
@@ -20,30 +21,38 @@ class PluginCommands:
         """`built_in` maps the names of the program's own commands to their targets."""
         self._built_in = built_in
 
-    def summaries(self) -> dict[str, str]:
-        """The usable commands, each with one line about it. Only commands of the core and of hooks are imported.
+    def summaries(self) -> "tuple[dict[str, str], list[PluginError]]":
+        """The usable commands, each with one line about it, and what is wrong with others: a name that two provide, or
+        one and the program itself; a hook that fails. Only commands of the core and of hooks are imported.
 
-        Raises PluginConflictError for a name that two distributions, or one and the program itself, provide;
-        HookFailedError; SpecError for the project file of the working directory.
+        Raises SpecError for the project file of the working directory.
         """
-        from aetherflow.core.base.errors import PluginNotAllowedError
+        from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
         from aetherflow.core.host.commands import summary_of
         from aetherflow.core.host.compatible import PluginVersionError
         from aetherflow.core.host.first_party import CORE
         from aetherflow.core.host.locked import PluginLockError
         from aetherflow.core.host.names import COMMANDS
 
-        found = {}
+        found: dict[str, str] = {}
+        wrong: list[PluginError] = []
         catalog = self._catalog()
         for name in catalog.names(COMMANDS):
             try:
                 entry = catalog.find(COMMANDS, name)
             except (PluginNotAllowedError, PluginLockError, PluginVersionError):
                 continue  # reported when it is called
+            except PluginConflictError as error:
+                wrong.append(error)
+                continue
             if name not in self._built_in:
                 own = entry.distribution == CORE
                 found[name] = self._build(entry).get_short_help_str(limit=200) if own else summary_of(entry)
-        return {**found, **{name: command.help or "" for name, command in self._hooked().items()}}
+        try:
+            found |= {name: command.help or "" for name, command in self._hooked().items()}
+        except PluginError as error:
+            wrong.append(error)
+        return found, wrong
 
     def command(self, name: str) -> Any:
         """Import the command of that name; None if there is none.
