@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,7 +138,15 @@ def test_a_distribution_names_the_extra_of_its_driver(project: "Project") -> Non
         "acme-good", f"{ENTRIES}[aetherflow.hints]\nconnectors.db.acme = turbo\nconnectors.db.duckdb = evil\n"
     )
     assert 'not installed: pip install "acme-good[turbo]==1.0"' in run(project, "show", "db.acme")
-    assert '  fix: pip install "acme-good[turbo]==1.0"\n' in run(project, "check", code=1)
+    said = run(project, "check")
+    assert re.search(r'\ndb:acme +acme_driver_that_is_missing +pip install "acme-good\[turbo\]==1\.0"\n', said), said
+    (absent,) = (
+        each for each in json.loads(run(project, "check", "--json"))["absent_drivers"] if "acme" in each["connector"]
+    )
+    assert absent == {
+        "connector": "db:acme", "source": "acme-good 1.0", "modules": ["acme_driver_that_is_missing"],
+        "fix": 'pip install "acme-good[turbo]==1.0"',
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aetherflow.core.base.errors import PluginConflictError, PluginError, PluginNotAllowedError
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.describe import declared_models, fields_of
+from aetherflow.core.host.first_party import has_optional_driver
 from aetherflow.core.host.hook_objects import hook_of, imported, settings_model
 from aetherflow.core.host.hooks import load_hooks
 from aetherflow.core.host.importing import import_target
@@ -32,6 +34,35 @@ class PluginFinding:
         """`AFnnnn message`, then a line with the fix."""
         text = f"{self.code} {self.message}"
         return f"{text}\n  fix: {self.fix}" if self.fix else text
+
+
+class AbsentDriver(NamedTuple):
+    """A connector whose driver is left to those who use it, and is not installed."""
+
+    connector: str
+    """`KIND:DRIVER`."""
+    source: str
+    modules: list[str]
+    fix: str
+
+
+def absent_drivers(catalog: Catalog) -> list[AbsentDriver]:
+    """The usable connectors that lack a driver which nobody has to install: a flow that needs it is told so."""
+    found = []
+    for entry in catalog.entries:
+        if entry.group != CONNECTORS or catalog.status(entry) == "refused":
+            continue
+        if has_optional_driver(entry.distribution, entry.name) and (absent := _missing(catalog, entry)):
+            fix = driver_command(entry.name, absent, entry.distribution)
+            found.append(AbsentDriver(entry.shown_name, entry.source, absent, fix))
+    return found
+
+
+def _missing(catalog: Catalog, entry: PluginEntry) -> list[str]:
+    try:
+        return missing_drivers(catalog.load(entry))
+    except PluginError:
+        return []  # a finding
 
 
 def check_installed_plugins(catalog: Catalog, commands: Catalog) -> tuple[int, list[PluginFinding]]:
@@ -142,7 +173,9 @@ def _check(catalog: Catalog, entry: PluginEntry) -> Iterator[PluginFinding]:
             if not info.description.strip():
                 text = f"{label}: {section}.{info.name} has no description"
                 yield finding("AF2124", text, _DESCRIBE)
-    if entry.group == CONNECTORS and (absent := missing_drivers(cls)):
+    if entry.group != CONNECTORS or has_optional_driver(entry.distribution, entry.name):
+        return
+    if absent := missing_drivers(cls):
         text = f"{label}: its driver is not installed ({', '.join(absent)})"
         yield finding("AF2105", text, driver_command(entry.name, absent, entry.distribution))
 

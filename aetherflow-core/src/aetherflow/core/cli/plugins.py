@@ -102,17 +102,20 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
     """Import every plugin and report problems; exit code 1 if there are any.
 
     Problems are names that two distributions provide, modules that cannot be imported, classes of the wrong kind,
-    missing drivers, fields without a description, plugin paths that cannot be loaded, entries of the old group, unknown
-    or wrong hooks, and entries that are not commands.
+    fields without a description, plugin paths that cannot be loaded, entries of the old group, unknown or wrong hooks,
+    entries that are not commands, and missing drivers of connectors that always need theirs. A driver that an extra
+    brings is told, and no problem: `validate` tells the flows that need it.
 
     Example: aetherflow plugins check
     """
     import json
 
-    from aetherflow.core.checks.installed_plugins import check_installed_plugins
+    from aetherflow.core.checks.installed_plugins import absent_drivers, check_installed_plugins
+    from aetherflow.core.console.table import table
 
     catalog, snapshot = found_plugins(config, run_hooks)
     count, findings = check_installed_plugins(catalog, found_commands(snapshot))
+    absent = absent_drivers(catalog)
     if as_json:
         shown = [
             {
@@ -124,13 +127,22 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
             }
             for each in findings
         ]
-        report = {"ok": not findings, "checked": count, "findings": shown, "not_evaluated": list(catalog.skipped)}
+        report = {
+            "ok": not findings,
+            "checked": count,
+            "findings": shown,
+            "absent_drivers": [each._asdict() for each in absent],
+            "not_evaluated": list(catalog.skipped),
+        }
         typer.echo(json.dumps({"schema": CHECK_SCHEMA, **report}, ensure_ascii=False, indent=2))
     else:
         for each in findings:
             typer.echo(each.as_text())
         found = f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "nothing is wrong"
         typer.echo(f"{count} plugins checked: {found}")
+        if absent:
+            rows = [[each.connector, ", ".join(each.modules), each.fix] for each in absent]
+            typer.echo(f"\nDrivers that are not installed:\n{table(['connector', 'needs', 'to use it'], rows)}")
         _tell_skipped(catalog)
     raise typer.Exit(1 if findings else 0)
 

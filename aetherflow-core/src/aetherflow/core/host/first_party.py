@@ -56,6 +56,16 @@ def driver_extra(name: str) -> str:
     return "" if note == WITHOUT_DRIVER else extra
 
 
+def has_optional_driver(distribution: str, name: str) -> bool:
+    """Whether the distribution of connector `kind.driver` leaves its driver to those who use it: an extra brings it, or
+    nothing of ours does. The driver of any other connector comes with it.
+    """
+    if distribution not in first_party():
+        return bool(own_extra(distribution, name))
+    extra, _, note = _hint(CONNECTORS, name).partition(":")
+    return note == WITHOUT_DRIVER or bool(_extras().get(extra, ("", frozenset()))[1])
+
+
 def own_extra(distribution: str, name: str) -> str:
     """The extra that another distribution names for the driver of its connector `kind.driver`; empty if none."""
     return _entries_of(distribution, HINTS).get(f"connectors.{name}", "")
