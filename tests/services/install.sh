@@ -27,7 +27,7 @@ need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
 need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
 need systemd command -v systemd-analyze # tests/system/scheduler: exported timers, checked without a running systemd
 need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows
-need firebird4.0-server-core sh -c 'ls /usr/lib/*/firebird/4.0/plugins/libEngine13.so' # docs/examples/plugins/firebird
+need firebird4.0-server-core sh -c 'ls /usr/lib/*/firebird/4.0/plugins/libEngine13.so' # docs/examples/plugins/acme-firebird
 need libfbclient2 sh -c 'ls /usr/lib/*/libfbclient.so.2' # the same
 need redis-server command -v redis-server # docs/examples/plugins/acme-runlog
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'

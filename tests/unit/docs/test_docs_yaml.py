@@ -52,7 +52,7 @@ def test_examples_validate(page: object, capsys: pytest.CaptureFixture[str]) -> 
     unknown = {
         "word-count": ["AF2101"],
         "acme-remote": ["AF2101", "AF1304", "AF2101"],
-        "firebird": ["AF2101"],
+        "acme-firebird": ["AF2101"],
         "acme-post": ["AF2101", "AF1304"],
     }
     if (expected := unknown.get(Path(str(page)).parent.name)) is not None:

@@ -2,17 +2,18 @@
 
 import ast
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from aetherflow.core.cli.plugins_new import TEMPLATES, files_of, scaffolds
+from aetherflow.core.cli.plugins_new import TEMPLATES, files_of, module_name, scaffolds
 
 if TYPE_CHECKING:
     from core_project import Project
 
-
+EXAMPLES = Path(__file__).parents[4] / "docs/examples/plugins"
 KINDS = {
     "step": ("steps", "acme_files_select", "step:Select"),
     "remote": ("connectors", "acme_files.folder", "connector:Folder"),
@@ -64,6 +65,36 @@ def test_every_template_is_used(project: "Project") -> None:
     used = {template for kind in scaffolds() for template in files_of(kind).values() if template}
     there = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.tmpl")}
     assert {f"{template}.tmpl" for template in used} == there
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("acme-firebird", "db"), ("acme-post", "mail"), ("acme-remote", "remote"), ("acme-runlog", "hook")],
+)
+def test_the_examples_began_as_what_it_writes(project: "Project", name: str, kind: str) -> None:
+    """They differ from it where an author changes it: the class, its tests, its names, what it needs."""
+    assert project.cli("plugins", "new", name, "--kind", kind).code == 0
+    ours, theirs = project.folder / name, EXAMPLES / name
+    written = {path.relative_to(ours) for path in ours.rglob("*") if path.is_file()}
+    several = {path for path in written if path.stem in {"connector", "test_connector"}} if kind == "remote" else set()
+    assert [path for path in sorted(written - several) if not (theirs / path).is_file()] == []
+    for path in (".gitignore", ".github/workflows/ci.yml", f"src/{module_name(name)}/py.typed"):
+        assert (theirs / path).read_text() == (ours / path).read_text(), path
+    one, other = (tomllib.loads((folder / "pyproject.toml").read_text()) for folder in (ours, theirs))
+    assert other["build-system"] == one["build-system"]
+    for key in ("name", "version", "readme", "requires-python"):
+        assert other["project"][key] == one["project"][key]
+    assert set(one["project"]["dependencies"]) <= set(other["project"]["dependencies"])
+    assert {*one["project"]["optional-dependencies"]["test"]} <= {*other["project"]["optional-dependencies"]["test"]}
+    assert one["project"]["entry-points"].keys() <= other["project"]["entry-points"].keys()
+    assert other["tool"]["hatch"] == one["tool"]["hatch"]
+    assert one["tool"]["mypy"].items() <= other["tool"]["mypy"].items()
+    settings = other["tool"]["pytest"]["ini_options"]
+    kept = {**settings, "filterwarnings": settings["filterwarnings"][:1]}  # a library may need an exception
+    assert kept == one["tool"]["pytest"]["ini_options"]
+    readme = (theirs / "README.md").read_text()
+    assert f"`aetherflow plugins new {name} --kind {kind}`" in " ".join(readme.split())
+    assert "What differs from the scaffold: " in readme
 
 
 def test_an_unknown_kind_is_answered_with_those_there_are(project: "Project") -> None:

@@ -13,6 +13,8 @@ import pytest
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.file_content import LARGE, OwnError, content, put, raises, source_of
 
+CLOSE_SECONDS = 10.0
+
 
 class FilePrimitives(ConnectorSuite):
     """What a FileConnector keeps. `remote` is a new empty folder at the peer."""
@@ -119,6 +121,39 @@ class FilePrimitives(ConnectorSuite):
         for each in threads:
             each.join()
         assert failures == []
+
+    def test_close_does_not_wait_for_a_transfer(self, connect: Callable[[], Any], peer: Any, remote: str) -> None:
+        """Called from another thread it returns; what runs there fails, or is done as a whole."""
+        closing, begun, go_on = connect(), threading.Event(), threading.Event()
+        data, path, outcome = b"x" * 300_000, peer.join(remote, "a"), list[BaseException | None]()
+        inner = source_of(data, 1 << 16)
+
+        def give(most: int) -> bytes:
+            begun.set()
+            go_on.wait()
+            return inner(most)
+
+        def write() -> None:
+            try:
+                closing.write(path, give)
+            except BaseException as error:  # noqa: BLE001 judged below
+                outcome.append(error)
+            else:
+                outcome.append(None)
+
+        # daemons: what waits for ever must hold neither this test nor the end of the process
+        writer = threading.Thread(target=write, daemon=True)
+        closer = threading.Thread(target=closing.close, daemon=True)
+        writer.start()
+        assert begun.wait(CLOSE_SECONDS), "write() does not ask its source"
+        closer.start()
+        closer.join(CLOSE_SECONDS)
+        waits = closer.is_alive()
+        go_on.set()
+        writer.join(CLOSE_SECONDS)
+        assert not waits, "close() waits for a transfer in another thread"
+        assert outcome, "write() goes on after close()"
+        assert outcome[0] is not None or content(peer, path) == data, "half a file, and no error"
 
     # Looking
 

@@ -1,3 +1,5 @@
+"""The connector keeps the contract of mails, and the built-in step works over it; what is special is below."""
+
 import base64
 import threading
 from collections.abc import Callable, Sequence

@@ -1,3 +1,5 @@
+"""The flow of the example; what becomes of a mail whose answer is lost."""
+
 from pathlib import Path
 from typing import Any
 

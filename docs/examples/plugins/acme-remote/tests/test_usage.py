@@ -1,6 +1,7 @@
 """The step keeps the contract of a step; what it counts is tested below."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,12 @@ from aetherflow.core.api import ConnectorInit
 from aetherflow.core.testing import FlowProject, StepSuite
 
 
+def source_of(data: bytes) -> Callable[[int], bytes]:
+    """What `write` reads from."""
+    pieces = iter([data, b""])
+    return lambda _: next(pieces)
+
+
 @pytest.fixture
 def lake() -> dict[str, Any]:
     """A resource with two files in a folder, one of them in a folder below."""
@@ -18,8 +25,7 @@ def lake() -> dict[str, Any]:
     with Memory(ConnectorInit("lake", "acme_remote", "memory", config, {})) as peer:
         for folder in ("orders", "orders/2026"):
             peer.make_folder(folder)
-            content = iter([b"12345", b""])
-            peer.write(f"{folder}/a.csv", lambda _, content=content: next(content))
+            peer.write(f"{folder}/a.csv", source_of(b"12345"))
     return {"kind": "acme_remote", "driver": "memory", "config": config}
 
 

@@ -1,3 +1,5 @@
+"""The hooks keep their contract, and a run calls them with the settings of the project file."""
+
 import json
 import socket
 import threading
@@ -16,8 +18,8 @@ EXAMPLE = Path(__file__).parents[1]
 RUN = RunInfo("orders", "one", 1, "flow.yaml")
 
 
-def entries(port: int, stream: str, **login: str) -> list[dict[str, str]]:
-    with Redis(host="127.0.0.1", port=port, decode_responses=True, **login) as client:  # type: ignore[call-overload]
+def entries(port: int, stream: str, password: str | None = None) -> list[dict[str, str]]:
+    with Redis(host="127.0.0.1", port=port, password=password, decode_responses=True) as client:
         return [fields for _, fields in client.xrange(stream)]
 
 

@@ -58,17 +58,18 @@ class FsspecFiles(FileConnector[ConfigT, OptionsT]):
         self._stops += 1
 
     def close(self) -> None:
-        """Let go of the file system; twice is fine."""
+        """Let go of the file system, and stop what runs in other threads, without waiting for it; twice is fine."""
+        self._stops += 1
         self._fs = None
 
     @contextmanager
     def work(self) -> Iterator[Callable[[], None]]:
-        """One call at a time. Gives a check that raises once the connector was interrupted."""
+        """One call at a time. Gives a check that raises once the connector was interrupted or closed."""
         stops = self._stops
 
         def check() -> None:
             if self._stops != stops:
-                raise RemoteFileError("the run is being stopped", kind="stopped")
+                raise RemoteFileError("it was stopped, or the connector closed", kind="stopped")
 
         with self._lock:
             yield check

@@ -75,10 +75,10 @@ class Ftp(FsspecFiles[Config, Options]):
 
     def close(self) -> None:
         """Close the connection; twice is fine."""
-        with self._lock:
-            fs, self._fs = self._fs, None
-            if fs is not None:
-                fs.ftp.close()
+        fs = self._fs  # without the lock, which a transfer in another thread may hold
+        super().close()
+        if fs is not None:
+            fs.ftp.close()
 
     def probe(self) -> None:
         """Log in and ask for nothing."""

@@ -65,10 +65,10 @@ class S3(FsspecFiles[Config, Options]):
 
     def close(self) -> None:
         """Close the connections; twice is fine."""
-        with self._lock:
-            fs, self._fs = self._fs, None
-            if fs is not None and fs._s3 is not None:
-                fs.close_session(fs.loop, fs._s3)
+        fs = self._fs  # without the lock, which a transfer in another thread may hold
+        super().close()
+        if fs is not None and fs._s3 is not None:
+            fs.close_session(fs.loop, fs._s3)
 
     def probe(self) -> None:
         """Ask for the bucket."""

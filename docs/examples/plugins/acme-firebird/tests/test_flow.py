@@ -1,3 +1,5 @@
+"""The flow of the example, run twice."""
+
 import csv
 from pathlib import Path
 

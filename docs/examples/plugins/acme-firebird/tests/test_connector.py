@@ -1,3 +1,5 @@
+"""The connector keeps the contract of a database, and the built-in steps work over it."""
+
 import datetime as dt
 from pathlib import Path
 from typing import Any, ClassVar
