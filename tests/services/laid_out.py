@@ -14,6 +14,7 @@ def lay_out(plugin: Path, site: Path) -> None:
     for extra, more in project.get("optional-dependencies", {}).items():
         needs += "".join(f"Requires-Dist: {each}; extra == '{extra}'\n" for each in more)
     head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    head += f"Summary: {project['description']}\n"
     (info / "METADATA").write_text(head + needs, encoding="utf-8")
     lines = [
         line

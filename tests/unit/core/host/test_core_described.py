@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import wheels
+import yaml
+from jsonschema import Draft202012Validator
 
 from aetherflow.core.console.plugin_pages import page_of
 from aetherflow.core.host.catalog import Catalog
@@ -262,7 +264,7 @@ def test_a_page_has_all_of_a_distribution(acme: "Project") -> None:
         ("launcher", "acme"),
     ]
     anchors = [re.sub(r"[^\w -]", "", " ".join(each)).replace(" ", "-") for each in headings]
-    assert re.findall(r"\]\(#(.*?)\)", text) == anchors
+    assert re.findall(r"\]\(#(.*?)\)", text)[: len(anchors)] == anchors
     assert '\n| `how` | text | `"a\\|b"` | One of a \\| b. |\n' in text
     assert "\nPuts things.\n\nWhat is there is kept.\n" in text
     assert "\n```yaml\n- id: put\n  type: acme.put\n```\n" in text
@@ -298,24 +300,103 @@ def test_what_is_refused_is_not_imported(acme: "Project") -> None:
     assert "acme_all" not in sys.modules
 
 
-@pytest.mark.parametrize("folder", STRANGERS, ids=lambda folder: folder.name)
-def test_strangers_have_a_page(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    about = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    points = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in names.items())
-        for group, names in about["entry-points"].items()
-    )
-    files = {str(path.relative_to(folder / "src")): path.read_text() for path in (folder / "src").rglob("*.py")}
-    wheels.install(tmp_path, about["name"], points, files)
-    monkeypatch.syspath_prepend(tmp_path)
+# The examples of what third parties publish
+
+
+@pytest.fixture
+def strangers(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
+    """The examples, installed; none of what they drive is."""
+    for folder in STRANGERS:
+        about = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        assert about["name"] == folder.name
+        points = "".join(
+            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in names.items())
+            for group, names in about["entry-points"].items()
+        )
+        files = {str(path.relative_to(folder / "src")): path.read_text() for path in (folder / "src").rglob("*.py")}
+        wheels.install(project.site, folder.name, points, files)
+    monkeypatch.syspath_prepend(project.site)
     wheels.forget()
-    try:
-        catalog = Catalog(installed_in())
-        own = [entry for entry in catalog.entries if entry.distribution == about["name"]]
-        text = page_of(about["name"], [described(entry, catalog) for entry in own])
-    finally:
-        forget_modules()
+    yield Catalog(installed_in())
+    forget_modules()
+
+
+SAID = {
+    "acme-firebird": ["| `database` | text | required | A file,", "| `lock_seconds` | integer | `10` | Seconds"],
+    "acme-post": ["| `token` | secret text | required | Bearer", "| `max_bytes` | integer | `10000000` | Most"],
+    "acme-remote": [
+        "Driver: `s3fs`, installed with `acme-remote[s3]`.",
+        "| `tls` | boolean | `true` | Speak TLS, and check the certificate;",
+        "| `resource` | resource of kind acme_remote | required | Name",
+        "| `size` | integer | Their size in bytes. |",
+    ],
+    "acme-runlog": [
+        "(#hook-hookaetherflow_run_started) | Entry `run_started`. |",
+        "| `password_file` | path |  | Absolute path",
+        "Settings: those of [`hook:aetherflow_job_finished`](#hook-hookaetherflow_job_finished).",
+    ],
+}
+"""Example to what its page says."""
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in STRANGERS])
+def test_strangers_have_a_page(strangers: Catalog, name: str) -> None:
+    own = [entry for entry in strangers.entries if entry.distribution == name]
+    text = page_of(name, [described(entry, strangers) for entry in own])
     headings = re.findall(r"^## (.*) `(.*)`$", text, re.MULTILINE)
     assert sorted(headings) == sorted((entry.kind, entry.shown_name) for entry in own)
     assert headings
     assert not re.search(r"\|  \|$", text, re.MULTILINE), "every field and plugin is described"
+    assert [each for each in SAID[name] if each not in text] == []
+    assert text.count("`plugins.settings.") == (name == "acme-runlog"), "settings stand there once"
+    for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        assert yaml.safe_load(example)
+
+
+WRONG: dict[str, tuple[str, str, list[tuple[list[Any], Any]]]] = {
+    "acme-firebird": (
+        "flow", "flow.yaml",
+        [(["resources", "shop", "config", "databse"], "x"), (["resources", "shop", "options"], {"lock_seconds": -1})],
+    ),
+    "acme-post": (
+        "flow", "flow.yaml",
+        [(["resources", "post", "driver"], "acme_pots"), (["resources", "post", "options"], {"max_bytes": 0})],
+    ),
+    "acme-remote": (
+        "flow", "flow.yaml",
+        [
+            (["resources", "partner", "options"], {"tls": "perhaps"}),
+            (["resources", "lake", "config", "bukcet"], "x"),
+            (["jobs", 0, "steps", 0], {"id": "u", "type": "acme_remote_usage", "inputs": {"resource": "r", "deep": 1}}),
+        ],
+    ),
+    "acme-runlog": (
+        "project", "aetherflow.yaml",
+        [
+            (["plugins", "settings", "acme-runlog", "hots"], "x"),
+            (["plugins", "settings", "acme-runlog", "finish_seconds"], 61),
+        ],
+    ),
+}  # fmt: skip
+"""Example to a schema, a document of its own, and changes that an editor has to mark."""
+
+
+@pytest.mark.usefixtures("strangers")
+def test_strangers_are_in_the_schemas_of_an_editor(project: "Project") -> None:
+    assert WRONG.keys() == {folder.name for folder in STRANGERS}
+    validators = {}
+    for kind in ("flow", "project"):
+        done = project.cli("schema", kind)
+        assert (done.code, done.err) == (0, "")
+        validators[kind] = Draft202012Validator(json.loads(done.out))
+    for stranger, (kind, name, changes) in WRONG.items():
+        text = (EXAMPLES / "plugins" / stranger / name).read_text()
+        assert [error.message for error in validators[kind].iter_errors(yaml.safe_load(text))] == [], stranger
+        for path, value in changes:
+            document = yaml.safe_load(text)
+            place = document
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            places = [list(error.absolute_path) for error in validators[kind].iter_errors(document)]
+            assert any(where[: len(path) - 1] == path[:-1] for where in places), (stranger, path, places)

@@ -91,7 +91,9 @@ def check_installed_plugins(catalog: Catalog, commands: Catalog) -> tuple[int, l
             told.add(key)
             findings += _conflict(among, entry)
         findings += _EXAMINED.get(entry.group, _check)(among, entry)
-    return count, findings
+    # each of the hooks that one class has tells what is wrong with their settings
+    once = {(each.code, each.source, each.message): each for each in reversed(findings)}
+    return count, list(reversed(once.values()))
 
 
 def _refusal(catalog: Catalog, entry: PluginEntry, told: set[tuple[str, str]]) -> Iterator[PluginFinding]:

@@ -30,10 +30,11 @@ def catalogue(head: str, found: Sequence[Description]) -> str:
         if own := [each for each in found if each.entry.kind == kind]:
             title = "Kinds of documents" if kind.startswith("kind ") else f"{kind.capitalize()}s"
             parts += [f"## {title}\n", _index(own, several=len({each.entry.distribution for each in found}) > 1)]
+    told: dict[str, Description] = {}
     for kind in kinds:
         for each in found:
             if each.entry.kind == kind:
-                parts += _section(each)
+                parts += _section(each, told)
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -60,7 +61,10 @@ def _index(found: Sequence[Description], *, several: bool) -> str:
     return _table(header, rows)
 
 
-def _section(found: Description) -> Iterator[str]:
+def _section(found: Description, told: dict[str, Description]) -> Iterator[str]:
+    """The section of a plugin. `told` are the plugins by distribution whose settings stand above: all hooks of one
+    distribution take the same.
+    """
     entry = found.entry
     yield f"## {entry.kind} `{entry.shown_name}`\n"
     if found.text:
@@ -69,7 +73,10 @@ def _section(found: Description) -> Iterator[str]:
     if found.example:
         yield f"```yaml\n{found.example}\n```\n"
     for section, fields in found.sections.items():
-        if fields:
+        first = told.setdefault(entry.distribution, found) if section == "settings" else found
+        if fields and first is not found and first.sections[section] == fields:
+            yield f"Settings: those of [`{first.entry.shown_name}`](#{anchor(first.entry)}).\n"
+        elif fields:
             label = "`plugins.settings." + entry.distribution + "`" if section == "settings" else f"`{section}`"
             yield f"{section.capitalize()}:\n" if section in _FIRST and entry.group != CONNECTORS else f"{label}:\n"
             yield _fields(section, fields, _FIRST.get(section, "key") if entry.group != CONNECTORS else "key")

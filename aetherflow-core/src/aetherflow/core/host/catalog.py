@@ -169,7 +169,7 @@ class Catalog:
         if not found:
             return self._in_legacy(group, name).entry
         usable = allowed_among(self.rules, self.rules.preferred(group, name, found))
-        if len({entry.distribution for entry in usable}) > 1:
+        if len(usable) > 1 and len({entry.distribution for entry in usable}) > 1:
             raise _conflict(group, name, usable)
         self.rules.require(usable[0])
         return usable[0]

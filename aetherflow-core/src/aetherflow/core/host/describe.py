@@ -5,6 +5,7 @@ import json
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.commands import load_command
 from aetherflow.core.host.connecting import models_of
 from aetherflow.core.host.docstrings import docstring_of, split_example
+from aetherflow.core.host.hook_objects import hook_of
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.metadata import PluginEntry
 from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, KINDS, MANY, STEPS
@@ -72,7 +74,7 @@ def describe(entry: PluginEntry, cls: Any) -> Description:
     """Describe the class of an entry, or its command."""
     if entry.group == COMMANDS:
         return _command(entry, cls)
-    text, example = split_example(docstring_of(cls))
+    text, example = split_example(_docstring(entry, cls))
     facts: dict[str, Any] = {}
     if entry.group == STEPS:
         facts = {"effect": cls.effect}
@@ -87,6 +89,13 @@ def describe(entry: PluginEntry, cls: Any) -> Description:
         required = [FieldInfo(name, "any", True, None, "") for name in sorted(cls.required_inputs)]
         sections = {"inputs": required, **sections}
     return Description(entry, text, example, facts, sections)
+
+
+def _docstring(entry: PluginEntry, found: Any) -> str:
+    """The docstring of a target; of a hook that an entry declares, its own before that of its class or module."""
+    text = docstring_of(found)
+    own = getattr(found, hook_of(entry) or "", None) if entry.group in MANY else None
+    return "\n\n".join(each for each in (docstring_of(own) if own is not None else "", text) if each)
 
 
 def columns_of(section: str, fields: Iterable[FieldInfo]) -> list[str]:
@@ -114,8 +123,7 @@ def declared_models(entry: PluginEntry, cls: Any) -> Iterator[tuple[str, type[Ba
 
 def implemented_hooks(entry: PluginEntry, found: Any) -> list[str]:
     """The hook that the entry declares; else all that are marked in a module, a class or an object."""
-    declared, _, hook = entry.name.partition(":")
-    if declared == "hook":
+    if (hook := hook_of(entry)) is not None:
         return [hook]
     members: dict[str, Any] = {name: getattr(found, name, None) for name in dir(found)}
     marked = {name: options for name, each in members.items() if (options := getattr(each, "aetherflow_impl", None))}
@@ -188,7 +196,7 @@ def _name(annotation: Any) -> str:
     if origin in (list, tuple):
         inner = _name(arguments[0])
         return "list" if inner == "any" else f"list of {inner}"
-    plain = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "any"}
+    plain = {str: "text", Path: "path", int: "integer", float: "number", bool: "boolean", Any: "any"}
     found = plain.get(annotation) if origin is None else None
     return found or ("secret text" if getattr(annotation, "__name__", "") == "SecretStr" else "map")
 

@@ -23,6 +23,8 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 class MetadataFolder:
     """The folder of metadata of one distribution, `NAME-VERSION.dist-info` or `.egg-info`."""
 
+    __slots__ = ("path",)
+
     def __init__(self, path: str) -> None:
         self.path = path
 
@@ -44,8 +46,9 @@ class MetadataFolder:
             number = os.open(f"{self.path}/{filename}", _FLAGS)
             try:
                 data = os.read(number, _PIECE)
-                while not (until and until in data) and (more := os.read(number, _PIECE)):
-                    data += more
+                if len(data) == _PIECE:  # else that is all: it is a file
+                    while not (until and until in data) and (more := os.read(number, _PIECE)):
+                        data += more
             finally:
                 os.close(number)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):

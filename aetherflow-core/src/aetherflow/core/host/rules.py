@@ -71,8 +71,7 @@ class Rules(NamedTuple):
 
     def preferred(self, group: str, name: str, found: Sequence[PluginEntry]) -> Sequence[PluginEntry]:
         """Those of the entries of one name that the preference leaves; PluginNotFoundError if it leaves none."""
-        wanted = self.prefer.get(preference(group, name))
-        if wanted is None:
+        if not self.prefer or (wanted := self.prefer.get(preference(group, name))) is None:
             return found
         left = [entry for entry in found if accepts(wanted, entry.distribution, entry.version)]
         if not left:
@@ -103,4 +102,4 @@ def is_ours(entry: PluginEntry) -> bool:
 def allowed_among(rules: Rules, entries: Iterable[PluginEntry]) -> list[PluginEntry]:
     """The entries that the list of allowed distributions accepts; all if it accepts none, to tell which they are."""
     found = list(entries)
-    return [entry for entry in found if rules.allows(entry)] or found
+    return found if rules.allow is None else [entry for entry in found if rules.allows(entry)] or found
