@@ -21,6 +21,7 @@ PAGES = [
 ALONE = {
     "class FirebirdLoader(SqlLoader):": "no scaffold has ways of its own to load rows",
     "from aetherflow.core.testing import CommandSuite": "a command is written by hand",
+    "from typing import Any": "no scaffold has a step that is killed",
     'pytest_plugins = ["aetherflow.core.testing.fixtures"]': "a line",
 }
 """First line of the code that is of no file, and why: it is executed by itself."""

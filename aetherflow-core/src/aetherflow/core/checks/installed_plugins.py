@@ -40,7 +40,7 @@ class AbsentDriver(NamedTuple):
     """A connector whose driver is left to those who use it, and is not installed."""
 
     connector: str
-    """`KIND:DRIVER`."""
+    """Its name in messages: `KIND:DRIVER`."""
     source: str
     modules: list[str]
     fix: str

@@ -27,7 +27,7 @@ class Scaffold:
     """A kind of plugin; `entry` and `change` hold words of templates."""
 
     what: str
-    """What the distribution brings."""
+    """What the distribution brings, for its description and README."""
     group: str
     """The entry-point group, without `aetherflow.`."""
     entry: str
@@ -57,13 +57,13 @@ class Scaffold:
 
 @cache
 def scaffolds() -> dict[str, Scaffold]:
-    """The kinds by name."""
+    """Each kind of plugin by the name that `--kind` takes."""
     found = tomllib.loads((TEMPLATES / "kinds.toml").read_text(encoding="utf-8"))
     return {kind: Scaffold(**facts) for kind, facts in found.items()}
 
 
 def kinds_help() -> str:
-    """The help of `--kind`."""
+    """The text of the option `--kind`, with all kinds."""
     kinds = "; ".join(f"{kind}: {own.what[0].lower()}{own.what[1:]}" for kind, own in scaffolds().items())
     return f"What it brings. {kinds}."
 

@@ -48,7 +48,7 @@ def installed_in(*groups: str) -> tuple[PluginEntry, ...]:
     marks = [f"[{group}]" for group in wanted]
     # the text is searched before it is parsed, and metadata is read of those alone that have such plugins
     for found, text in first.ours:
-        if not any([mark in text for mark in marks]):
+        if not any(mark in text for mark in marks):
             continue
         name, version = name_and_version(found)
         # Python would use another distribution of the same name that comes earlier on `sys.path`
