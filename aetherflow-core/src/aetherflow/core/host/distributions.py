@@ -46,9 +46,8 @@ class MetadataFolder:
             number = os.open(f"{self.path}/{filename}", _FLAGS)
             try:
                 data = os.read(number, _PIECE)
-                if len(data) == _PIECE:  # else that is all: it is a file
-                    while not (until and until in data) and (more := os.read(number, _PIECE)):
-                        data += more
+                while not (until and until in data) and (more := os.read(number, _PIECE)):
+                    data += more
             finally:
                 os.close(number)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
