@@ -9,7 +9,7 @@ import pytest
 from aetherflow.core import embedding
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.sending import ledgers
-from aetherflow.core.runtime.sending.ledgers import HOLD_MS, Slot
+from aetherflow.core.runtime.sending.ledgers import HOLD_MS, LedgerSource, Slot
 from aetherflow.scheduler.ledger.schema import _BAD
 from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
@@ -53,6 +53,7 @@ def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", errands: "list
     assert outbox(bench) == [("f", "failed", 1)]
     assert [(each.document, each.ledger) for each in errands] == [(bench.file, bench.folder / "ledger.sqlite")]
     assert errands[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
+    assert errands[0].look == f"aetherflow-scheduler status {bench.file}"
 
 
 def test_one_that_a_retry_has_helped_is_none(bench: "Bench", errands: "list[Errand]") -> None:
@@ -92,6 +93,8 @@ def test_a_late_slot_is_a_row_and_no_failure(bench: "Bench", errands: "list[Erra
     bench.launcher.seconds = {"f": 90}
     bench.minutes(4)
     assert outbox(bench) == [("f", "late", 0), ("f", "recovered", 0)]
+    (late, _) = bench.rows("SELECT detail FROM outbox ORDER BY seq")
+    assert json.loads(late[0])["message"] == "has not ended 30 s after its slot"
     assert errands
 
 
@@ -136,7 +139,7 @@ def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.Monk
     ended = 1_000_000_000 - HOLD_MS - 1
 
     def slot(status: str, not_before: int | None = None, reason: str | None = None) -> Slot:
-        return Slot(bench.file, "f", 0, status, not_before, reason)
+        return Slot(LedgerSource(bench.file, "", ""), "f", 0, status, not_before, reason)
 
     assert slot("WAITING").goes_on(ended + 2)
     assert not slot("WAITING").goes_on(ended), "its scheduler does not come back"

@@ -1,9 +1,11 @@
 """Rows of transitions: written with them, taken once, and told by the rules that were there."""
 
+import dataclasses
 import json
 import os
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +13,13 @@ import pytest
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import outbox, sql
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.notify.start import Errand
 from aetherflow.core.runtime.sending import book as books
+from aetherflow.core.runtime.sending.collect import _of_run, _of_slot, _rows
+from aetherflow.core.runtime.sending.ledgers import LedgerSource, Slot, SlotTransition
 from aetherflow.core.runtime.sending.sender import DAY_MS, is_needed, send_all
 from telling import RULES, WELL
 
@@ -204,7 +209,16 @@ def test_started_and_succeeded_only_where_a_rule_asks(telling: "Telling") -> Non
     telling.succeeds("--run-id", "r2")
     assert [(run, event) for run, event, *_ in telling.outbox()] == [("r2", "started"), ("r2", "succeeded")]
     telling.send()
-    assert [told.event for told in telling.told()] == ["started", "succeeded"]
+    assert [(told.event, told.message) for told in telling.told()] == [
+        ("started", "it has begun"),
+        ("succeeded", "it ended well"),
+    ]
+    telling.fails("no", "--run-id", "r3")
+    telling.send()
+    assert [(told.event, told.message) for told in telling.told()[2:]] == [
+        ("started", "it has begun"),
+        ("failed", "no"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +273,25 @@ def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling"
     telling.project.state.with_suffix(".away").rename(telling.project.state)
     assert telling.send() == ["failed no"]
     assert durable.real_file(telling.project.state).exists()
+
+
+def test_a_command_of_a_scheduler_is_started_again_by_it(telling: "Telling") -> None:
+    """With the lock of its item, and recorded for its slot; a flow is resumed, whoever started it."""
+    telling.fails("no", "--run-id", "r1")
+    path = telling.project.state
+    ((row, run),) = read(path, lambda db: _rows(db, path))
+    source = LedgerSource(
+        Path("/s.yaml"), "scheduler run-item /s.yaml {item} --slot {slot}", "scheduler status /s.yaml"
+    )
+    slot = Slot(source, "f", 0, "FAILED", None, None)
+    wrapped = dataclasses.replace(run, flow_path=str(telling.project.folder / "wrap f"))
+    found, plain = (_of_run(path.parent, row, each, slot).notification for each in (wrapped, run))
+    assert found.next == "scheduler run-item /s.yaml f --slot 1970-01-01T00:00:00Z"
+    assert found.flow_file is None, "there is no such file"
+    assert plain.next is not None
+    assert "aetherflow resume r1" in plain.next
+    late = _of_slot(source, None, SlotTransition("1", "f", 0, "r1", "late", {"code": "late", "message": "no end"}, 1))
+    assert late.notification.next == "scheduler status /s.yaml", "it waits or runs"
 
 
 @pytest.mark.parametrize("text", [None, "version: 1\nnotify: 7\n", "version: ["])

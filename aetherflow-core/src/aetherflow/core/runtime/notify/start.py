@@ -33,6 +33,8 @@ class Errand(NamedTuple):
     """Of the scheduler that starts it."""
     again: str = ""
     """The command that starts a slot of it, with `{item}` and `{slot}`."""
+    look: str = ""
+    """The command that shows its items."""
 
     def as_json(self) -> str:
         """The argument of the sender's process."""
@@ -42,9 +44,8 @@ class Errand(NamedTuple):
     def read(cls, text: str) -> "Errand":
         """The errand of a text of `as_json`."""
         given: dict[str, Any] = json.loads(text)
-        paths = {
-            name: Path(given[name]) for name in given if name not in ("since", "again") and given[name] is not None
-        }
+        plain = ("since", "again", "look")
+        paths = {name: Path(given[name]) for name in given if name not in plain and given[name] is not None}
         return cls(**{**given, **paths})
 
 

@@ -26,7 +26,9 @@ KEEP_MS = 400 * 86_400_000
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
 """Waits after failed tries; the last one is repeated."""
 _TABLES = """
-CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE ledgers (
+    ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL, look TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
 CREATE TABLE notifications (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT,
     body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0
@@ -105,15 +107,15 @@ class Book:
 
     def ledgers(self) -> dict[Path, LedgerSource]:
         """The ledgers of all schedulers that have let something be told here."""
-        rows = self._db.execute("SELECT ledger, document, again FROM ledgers")
-        return {Path(ledger): LedgerSource(Path(document), again) for ledger, document, again in rows}
+        rows = self._db.execute("SELECT ledger, document, again, look FROM ledgers")
+        return {Path(ledger): LedgerSource(Path(document), *commands) for ledger, document, *commands in rows}
 
     def note_ledger(self, ledger: Path, source: LedgerSource) -> None:
         """Remember where a scheduler has its outbox."""
         if self.ledgers().get(ledger) != source:
             with durable.transaction(self._db, "note ledger"):
-                row = (str(ledger), str(source.document), source.again)
-                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?)", row)
+                row = (str(ledger), str(source.document), source.again, source.look)
+                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?, ?)", row)
 
     def take(self, found: Iterable[Taken]) -> None:
         """Enter notifications; those that are known stay as they are."""

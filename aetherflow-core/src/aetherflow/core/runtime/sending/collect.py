@@ -5,7 +5,6 @@ run that is a slot, only one of both is taken: what the run says, or else what t
 """
 
 import json
-import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -27,7 +26,7 @@ from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.environment.project_file import find_project
-from aetherflow.core.runtime.resuming import Resumes, in_folder, words_again
+from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
 from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
 from aetherflow.core.runtime.sending.cause import cause
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot, SlotTransition
@@ -45,6 +44,8 @@ class ToldReason(ReasonCode):
     STOPPED = "stopped", "it was stopped"
     UNSAID = "unsaid", "it did not end well"
     RECOVERED = "recovered", "it is well again"
+    STARTED = "started", "it has begun"
+    SUCCEEDED = "succeeded", "it ended well"
 
 
 class _RowOfRun(NamedTuple):
@@ -97,11 +98,13 @@ def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
 
 def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Taken:
     job, step, code = (row.detail.get(name) for name in ("job", "step", "code"))
-    message = row.detail.get("message") or run.error or str(said(_unsaid(row.event, run)))
-    command = None
+    message = row.detail.get("message") or (row.event in BAD and run.error) or str(said(_unsaid(row.event, run)))
+    command, in_file = None, not stands_in_no_file(run)
     if row.event in BAD:
         with suppress(AetherflowError):
-            command = Resumes(root, here=Path("/")).command(run)
+            # what the scheduler wraps is started by it: with the lock of the item, and recorded for the slot
+            by_scheduler = slot is not None and not in_file
+            command = slot.command if by_scheduler else Resumes(root, here=Path("/")).command(run)
     return Taken(
         Notification(
             id=row.id,
@@ -109,7 +112,7 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
             cause=cause(row.event, code, job, step, message, run.run_id, run.slot),
             at=from_ms(row.at),
             flow=run.flow_id,
-            flow_file=run.flow_path,
+            flow_file=run.flow_path if in_file else None,
             run_id=run.run_id,
             item=slot.item if slot is not None else None,
             slot=run.slot,
@@ -124,13 +127,13 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
             failures=row.detail.get("failures", 0),
         ),
         _real(run.config),
-        str(slot.document) if slot is not None else None,
+        str(slot.source.document) if slot is not None else None,
     )
 
 
 def _unsaid(event: str, run: PastRun) -> ToldReason:
-    if event == outbox.RECOVERED:
-        return ToldReason.RECOVERED
+    if event in (outbox.RECOVERED, outbox.STARTED, outbox.SUCCEEDED):
+        return ToldReason(event)
     if run.reason_code == StateReason.GONE:
         return ToldReason.GONE
     return {"unknown": ToldReason.UNDECIDED, "interrupted": ToldReason.STOPPED}.get(event, ToldReason.UNSAID)
@@ -213,7 +216,7 @@ def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
             failures=refused.times,
         ),
         _real(refused.config or _project_of(refused)),
-        str(slot.document) if slot is not None else None,
+        str(slot.source.document) if slot is not None else None,
         json.dumps([refused.id, refused.at]),
     )
 
@@ -283,7 +286,6 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
     unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
     message = row.detail.get("message") or str(said(unsaid))
     told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
-    command = source.again.format(item=shlex.quote(row.item), slot=slot)
     return Taken(
         Notification(
             id=row.id,
@@ -299,7 +301,7 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
             step=None,
             code=code,
             message=message,
-            next=command if row.event in {*BAD, "missed"} else None,
+            next=_after_slot(source, row),
             owner=None,
             runbook_url=None,
             log=row.detail.get("log"),
@@ -308,6 +310,12 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
         project,
         str(source.document),
     )
+
+
+def _after_slot(source: LedgerSource, row: SlotTransition) -> str | None:
+    if row.event == "late":  # it waits or runs: nothing is to be started
+        return source.look
+    return None if row.event == outbox.RECOVERED else source.command(row.item, row.slot)
 
 
 # Reading
