@@ -16,6 +16,7 @@ from aetherflow.core.kernel.state import outbox, sql
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.start import Errand
 from aetherflow.core.runtime.sending import book as books
 from aetherflow.core.runtime.sending.collect import _of_run, _of_slot, _rows
@@ -127,6 +128,40 @@ def test_what_a_rule_could_not_send_is_sent_by_the_one_in_its_place(telling: "Te
     assert telling.unsent == []
     telling.fails("no", "--run-id", "r2")
     assert telling.send() == [], "the cause was told by the rule before"
+
+
+def test_who_has_a_mail_does_not_get_it_again(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the recipients of a mail the server has refused some: it is tried again for them."""
+    tried: list[tuple[str, ...]] = []
+
+    def send(message: deliver.Message, snapshot: object) -> None:
+        del snapshot
+        tried.append(message.accepted)
+        error = deliver.NotSentError("refused: b@example.com (452 mailbox full)")
+        error.accepted = ("a@example.com",)
+        raise error
+
+    monkeypatch.setattr(deliver, "send", send)
+    telling.fails("no", "--run-id", "r1")
+    telling.send()
+    telling.send()
+    assert tried == [(), ("a@example.com",)]
+    assert telling.unsent == [(2, "AF6101 refused: b@example.com (452 mailbox full)")]
+    telling.project.write(RULES.replace("receiver", "another"), "aetherflow.yaml")
+    telling.send()
+    assert telling.unsent == [], "who corrects the rule does not send it once more to those who have it"
+    assert len(tried) == 2
+
+
+def test_a_message_that_cannot_be_read_keeps_nobody_else_from_being_told(telling: "Telling") -> None:
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    telling.send()
+    telling.down = False
+    telling.book("UPDATE messages SET body='{\"accepted\": []}'")
+    telling.fails("another", "--run-id", "r2")
+    assert telling.send() == ["failed another"]
+    assert telling.unsent == [(2, "'notifications'")]
 
 
 def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,15 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
 
     project = absolute(Path(snapshot.project.document.file))
     root = state_root(snapshot.settings, snapshot.env)
-    start_sender(Errand(root, project.parent, project, since), os.environ)
+    start_sender(Errand(root, project.parent, project, since), _env_of(snapshot))
+
+
+def _env_of(snapshot: "Snapshot") -> "Mapping[str, str]":
+    """The environment of the run; its interpreter is found as this one was."""
+    if snapshot.ambient is None:
+        return os.environ
+    own = {name: text for name, text in os.environ.items() if name.startswith("PYTHON") or name == "LD_LIBRARY_PATH"}
+    return own | dict(snapshot.ambient)
 
 
 def start_sender(errand: Errand, env: "Mapping[str, str]") -> int | None:

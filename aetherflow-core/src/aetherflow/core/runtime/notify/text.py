@@ -34,7 +34,7 @@ class ToldPart(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A whole message."""
+    """A whole message: its subject, what it tells, and how much it only counts."""
 
     subject: str
     parts: tuple[ToldPart, ...]

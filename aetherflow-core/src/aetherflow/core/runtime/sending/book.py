@@ -7,7 +7,7 @@ so none is lost, and one is sent twice only if the sender is killed in between, 
 import datetime as dt
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,6 +186,9 @@ class Book:
             return
         with durable.transaction(self._db, "rules gone"):
             for each in gone:
+                if each.body["accepted"]:  # who has it is not told again
+                    self._db.execute("UPDATE messages SET sent_at=made_at WHERE id=?", (each.id,))
+                    continue
                 again = "UPDATE notifications SET again=1 WHERE id IN (SELECT notification FROM told WHERE message=?)"
                 for query in (again, "DELETE FROM told WHERE message=?", "DELETE FROM messages WHERE id=?"):
                     self._db.execute(query, (each.id,))
@@ -231,12 +234,13 @@ class Book:
             query = "UPDATE messages SET sent_at=?, tries=tries+1, error=NULL WHERE id=?"
             self._db.execute(query, (now, message_id))
 
-    def failed(self, message: Unsent, error: str, now: int) -> None:
-        """Record a try that failed, and before when there is no other."""
+    def failed(self, message: Unsent, error: str, now: int, *, accepted: Sequence[str] = ()) -> None:
+        """Record a try that failed, before when there is no other, and the recipients who have the message by now."""
+        body = json.dumps(message.body | ({"accepted": list(accepted)} if accepted else {}))
         wait = BACKOFF_SECONDS[min(message.tries, len(BACKOFF_SECONDS) - 1)]
         with durable.transaction(self._db, "message failed"):
-            query = "UPDATE messages SET tries=tries+1, not_before=?, error=? WHERE id=?"
-            self._db.execute(query, (now + wait * 1000, error, message.id))
+            query = "UPDATE messages SET tries=tries+1, not_before=?, error=?, body=? WHERE id=?"
+            self._db.execute(query, (now + wait * 1000, error, body, message.id))
 
     def forget_old(self, now: int) -> None:
         """Remove what was told long ago."""

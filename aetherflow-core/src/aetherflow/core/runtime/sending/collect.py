@@ -100,11 +100,11 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
     job, step, code = (row.detail.get(name) for name in ("job", "step", "code"))
     message = row.detail.get("message") or (row.event in BAD and run.error) or str(said(_unsaid(row.event, run)))
     command, in_file = None, not stands_in_no_file(run)
-    if row.event in BAD:
+    if row.event in BAD and slot is not None and not in_file:
+        command = slot.command  # with the lock of the item, and recorded for the slot
+    elif row.event in BAD:
         with suppress(AetherflowError):
-            # what the scheduler wraps is started by it: with the lock of the item, and recorded for the slot
-            by_scheduler = slot is not None and not in_file
-            command = slot.command if by_scheduler else Resumes(root, here=Path("/")).command(run)
+            command = Resumes(root, here=Path("/")).command(run)
     return Taken(
         Notification(
             id=row.id,

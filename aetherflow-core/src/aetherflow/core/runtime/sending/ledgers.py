@@ -25,7 +25,7 @@ _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run
 
 
 class LedgerSource(NamedTuple):
-    """Whose ledger it is."""
+    """The scheduler document of a ledger, and the commands that are typed for it."""
 
     document: Path
     again: str
@@ -79,7 +79,7 @@ class Ledgers:
         self._sources = sources
 
     def source(self, ledger: Path) -> LedgerSource:
-        """Whose ledger it is."""
+        """The document of a ledger that is known here."""
         return self._sources[ledger]
 
     def open_rows(self) -> dict[Path, list[SlotTransition]]:

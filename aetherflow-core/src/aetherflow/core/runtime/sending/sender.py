@@ -158,12 +158,12 @@ class _Sender:
         from aetherflow.core.runtime.notify.deliver import from_json, send
 
         found = next(each for each in self._book.unsent() if each.id == message_id)
-        message: Message = from_json(found.body, rules[found.rule])
         durable.hit("send message")
         try:
+            message: Message = from_json(found.body, rules[found.rule])
             send(message, self._snapshot)
         except Exception as error:  # noqa: BLE001 whatever a receiver does, the next one is told
-            self._book.failed(found, _said(error), now_ms())
+            self._book.failed(found, _said(error), now_ms(), accepted=getattr(error, "accepted", ()))
             return
         durable.hit("message accepted")
         self._book.sent(found.id, now_ms())
