@@ -59,8 +59,8 @@ def _one_each(problems: list[Problem]) -> list[Problem]:
             continue
         before = found.setdefault((each.af, each.loc), each)
         if before is not each and each.af == WRONG_VALUE:
-            first, other = before.message.partition(", unable to")[0], each.message.removeprefix(f"{each.loc}: ")
-            found[each.af, each.loc] = replace(before, message=f"{first}, or {other.removeprefix('must be ')}")
+            text = before.message[len(each.loc) + 2 :]
+            found[each.af, each.loc] = replace(before, message=f"{each.message}, or {text}")
     return list(found.values())
 
 
