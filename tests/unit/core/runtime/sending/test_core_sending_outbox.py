@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -299,6 +300,36 @@ def test_pruned_runs_take_their_rows_along(telling: "Telling") -> None:
     done = telling.project.cli("runs", "prune", "--keep-last", "1", "--yes")
     assert done.code == 0, done
     assert [run for run, *_ in telling.outbox()] == ["r2"]
+
+
+def ages(telling: "Telling", days: int) -> list[list[str]]:
+    """Events of notifications, and of those that were told, when so many days have passed."""
+    with closing(books.Book(telling.project.states)) as book:
+        book.forget_old(time.time_ns() // 1_000_000 + days * DAY_MS)
+    query = "SELECT event FROM notifications {} ORDER BY at"
+    told = "JOIN told ON notification=notifications.id JOIN messages ON message=messages.id"
+    return [[event for (event,) in telling.book(query.format(part))] for part in ("", told)]
+
+
+def test_what_no_rule_needs_is_forgotten(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = "version: 1\nnotify:\n  - command: [receiver]\n    events: [started, succeeded, failed]\n"
+    telling.project.write(rules, "aetherflow.yaml")
+    telling.fails("no", "--run-id", "r1")
+    telling.fails("no", "--run-id", "r2")
+    telling.succeeds("--run-id", "r3")
+    telling.send()
+    told = ["started", "failed", "started", "started", "succeeded"]
+    every = ["started", "failed", "started", "failed", "started", "recovered", "succeeded"]
+    assert ages(telling, 1) == [every, told]
+    assert ages(telling, 3) == [["failed", "failed", "recovered"], ["failed"]]
+    assert ages(telling, 31) == [["failed", "recovered"], ["failed"]], "a new failure is a new incident"
+    assert ages(telling, 399) == [["failed", "recovered"], ["failed"]]
+    assert ages(telling, 401) == [[], []]
+    assert telling.book("SELECT * FROM messages") == []
+    with closing(sqlite3.connect(telling.project.state)) as db, db:
+        db.execute("UPDATE outbox SET done_at=NULL WHERE event='started'")
+    monkeypatch.setattr(books, "now_ms", lambda: time.time_ns() // 1_000_000 + 3 * DAY_MS)
+    assert telling.send() == [], "a ping of the day before yesterday is wrong today"
 
 
 def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling") -> None:

@@ -52,7 +52,13 @@ def test_a_sender_that_cannot_be_started_changes_nothing_of_the_run(
 
 def test_a_sender_has_the_environment_of_its_run(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, str]] = []
-    monkeypatch.setattr(durable, "spawn_detached", lambda argv, **named: given.append(dict(named["env"])) or 1)
+
+    def spawn(argv: list[str], **named: Any) -> int:
+        del argv
+        given.append(dict(named["env"]))
+        return 4711
+
+    monkeypatch.setattr(durable, "spawn_detached", spawn)
     monkeypatch.setenv("OF_THE_PROCESS", "1")
     monkeypatch.setenv("PYTHONPATH", "/where/this/interpreter/finds/it")
     project.write(RULES, "aetherflow.yaml")

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
 from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.notify.deliver import Told
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource
@@ -23,8 +25,13 @@ BUSY_SECONDS = 10.0
 SCHEMA_VERSION = 1
 KEEP_MS = 400 * 86_400_000
 """Age at which what was told is forgotten; a rule remembers an incident for as long."""
+KEEP_UNTOLD_MS = 30 * 86_400_000
+"""Age at which a failure is forgotten that no rule told, such as one with a cause that was told before."""
+KEEP_SIGNAL_MS = 2 * 86_400_000
+"""Age at which starts and ends for pings are forgotten: nothing is compared with them, and there may be many."""
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
 """Waits after failed tries; the last one is repeated."""
+_SIGNALS = (STARTED, SUCCEEDED)
 _TABLES = """
 CREATE TABLE ledgers (
     ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL, look TEXT NOT NULL
@@ -122,6 +129,7 @@ class Book:
         rows = [
             (each.id, to_ms(each.at), each.event, each.run_id, project, document, json.dumps(_plain(each)), refused)
             for each, project, document, refused in found
+            if each.event not in _SIGNALS or to_ms(each.at) > now_ms() - KEEP_SIGNAL_MS  # else it was forgotten
         ]
         query = (
             "INSERT OR IGNORE INTO notifications (id, at, event, run_id, project, document, body, refused) "
@@ -243,13 +251,18 @@ class Book:
             self._db.execute(query, (now + wait * 1000, error, body, message.id))
 
     def forget_old(self, now: int) -> None:
-        """Remove what was told long ago."""
-        old = now - KEEP_MS
+        """Remove what no rule needs any more. Recoveries stay as long as the failures that they end."""
+        old, untold = now - KEEP_MS, now - KEEP_UNTOLD_MS
         with durable.transaction(self._db, "forget messages"):
+            signals = "DELETE FROM notifications WHERE event IN (?, ?) AND at<?"
+            self._db.execute(signals, (*_SIGNALS, now - KEEP_SIGNAL_MS))
             self._db.execute("DELETE FROM messages WHERE sent_at<?", (old,))
-            self._db.execute("DELETE FROM told WHERE message NOT IN (SELECT id FROM messages)")
-            query = "DELETE FROM notifications WHERE at<? AND id NOT IN (SELECT notification FROM told)"
-            self._db.execute(query, (old,))
+            for side, table in (("message", "messages"), ("notification", "notifications")):
+                self._db.execute(f"DELETE FROM told WHERE {side} NOT IN (SELECT id FROM {table})")  # noqa: S608 ours
+            self._db.execute("DELETE FROM messages WHERE sent_at<? AND id NOT IN (SELECT message FROM told)", (now,))
+            query = """DELETE FROM notifications WHERE (at<? OR at<? AND event<>?)
+                AND id NOT IN (SELECT notification FROM told)"""
+            self._db.execute(query, (old, untold, RECOVERED))
 
 
 def not_sent(root: Path) -> list[Unsent]:

@@ -62,22 +62,24 @@ def has_open(root: Path, ledgers: Ledgers) -> bool:
 
 def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
     """Take all that is to be told. What cannot be read now is taken another time."""
-    _write_down_gone(root, book, ledgers)
+    slots = ledgers.open_rows()  # first: what a slot tells, its run has told before
+    waiting = _write_down_gone(root, book, ledgers)
     for path in _states(root):
-        _take_runs(root, path, book, ledgers)
-    _take_refused(root, book, ledgers)
-    _take_slots(book, ledgers)
+        waiting |= _take_runs(root, path, book, ledgers)
+    waiting |= _take_refused(root, book, ledgers)
+    _take_slots(slots, waiting, book, ledgers)
     _take_healed(root, book)
 
 
-def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
-    """The rows of one state file, but for those of runs that a scheduler is about to start again."""
+def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]:
+    """The rows of one state file, but for those of runs that a scheduler is about to start again: their ids."""
     found: list[_RowOfRun] = _in_state(path, lambda db: _rows(db, path)) or []
-    take, done = list[Taken](), list[str]()
+    take, done, waiting = list[Taken](), list[str](), set[str]()
     for row, run in found:
         slot = ledgers.slot_of(row.run_id)
         if slot is not None and row.event in BAD:
             if slot.goes_on(row.at):
+                waiting.add(row.run_id)
                 continue
             if slot.status == "SUCCESS":  # by another start of its scheduler: nobody needs to know
                 done.append(row.id)
@@ -88,6 +90,7 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
     if done:
         with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(path)) as store:
             outbox.mark_taken(store.connection, done)
+    return waiting
 
 
 def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
@@ -158,10 +161,12 @@ def _is_told(run: PastRun) -> bool:
     return bool(_in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
 
 
-def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> None:
+def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
+    waiting = set[str]()
     for run in _gone(root):
         slot, seen = ledgers.slot_of(run.run_id), run.heartbeat_at or run.started_at
         if slot is not None and slot.goes_on(seen):
+            waiting.add(run.run_id)
             continue
         with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(Path(run.state_path))) as store:
             unit = Unit(store, run.flow_id, run.run_id)
@@ -169,17 +174,19 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> None:
             written = outbox.tell_gone(unit)
             if written is not None and book.has_bad(run.run_id, seen):  # its slot was told to be killed
                 outbox.mark_taken(store.connection, [written])
+    return waiting
 
 
 # Starts that were refused
 
 
-def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> None:
+def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
     rows = _registry(root, open_tellings) or []
-    take, done = list[Taken](), list[str]()
+    take, done, waiting = list[Taken](), list[str](), set[str]()
     for row_id, refused in rows:
         slot = ledgers.slot_of(refused.run_id) if refused.run_id else None
         if slot is not None and slot.goes_on(refused.last_at):
+            waiting.add(refused.run_id or "")
             continue
         done.append(row_id)
         if slot is None or slot.status != "SUCCESS":
@@ -188,6 +195,7 @@ def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> None:
     if done:
         with suppress(sqlite3.Error, OSError, AetherflowError):
             tellings_taken(root, done)
+    return waiting
 
 
 def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
@@ -265,10 +273,11 @@ def _take_healed(root: Path, book: Book) -> None:
 # Slots
 
 
-def _take_slots(book: Book, ledgers: Ledgers) -> None:
-    """What slots alone know: not what was taken of their runs."""
-    for ledger, rows in ledgers.open_rows().items():
+def _take_slots(slots: dict[Path, list[SlotTransition]], waiting: set[str], book: Book, ledgers: Ledgers) -> None:
+    """What slots alone know: not what was taken of their runs, or of those that are `waiting`."""
+    for ledger, every in slots.items():
         source, take = ledgers.source(ledger), list[Taken]()
+        rows = [row for row in every if row.event not in BAD or row.run_id not in waiting]
         project = _real(project_above(source.document.parent))
         for row in rows:
             known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
@@ -301,7 +310,7 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
             step=None,
             code=code,
             message=message,
-            next=_after_slot(source, row),
+            next=row.next_of(source),
             owner=None,
             runbook_url=None,
             log=row.detail.get("log"),
@@ -310,12 +319,6 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
         project,
         str(source.document),
     )
-
-
-def _after_slot(source: LedgerSource, row: SlotTransition) -> str | None:
-    if row.event == "late":  # it waits or runs: nothing is to be started
-        return source.look
-    return None if row.event == outbox.RECOVERED else source.command(row.item, row.slot)
 
 
 # Reading

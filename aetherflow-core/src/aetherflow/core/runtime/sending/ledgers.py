@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
-from aetherflow.core.kernel.state.outbox import mark_taken
+from aetherflow.core.kernel.state.outbox import RECOVERED, mark_taken
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 
@@ -49,6 +49,12 @@ class SlotTransition(NamedTuple):
     detail: dict[str, Any]
     """code, message, log, failures, and started_at of its last start."""
     at: int
+
+    def next_of(self, source: LedgerSource) -> str | None:
+        """What is typed next; None after a recovery."""
+        if self.event == "late":  # it waits or runs: nothing is to be started
+            return source.look
+        return None if self.event == RECOVERED else source.command(self.item, self.slot)
 
 
 class Slot(NamedTuple):
