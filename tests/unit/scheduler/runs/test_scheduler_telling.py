@@ -10,10 +10,11 @@ from aetherflow.core import embedding
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.sending import ledgers
 from aetherflow.core.runtime.sending.ledgers import HOLD_MS, LedgerSource, Slot
+from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.ledger.schema import _BAD
 from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
-from aetherflow.scheduler.runs.telling import WAIT_SECONDS
+from aetherflow.scheduler.runs.telling import WAIT_SECONDS, errand_of
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.start import Errand
@@ -54,6 +55,16 @@ def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", errands: "list
     assert [(each.document, each.ledger) for each in errands] == [(bench.file, bench.folder / "ledger.sqlite")]
     assert errands[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
     assert errands[0].look == f"aetherflow-scheduler status {bench.file}"
+
+
+def test_the_commands_name_the_document_whatever_it_is_called(bench: "Bench") -> None:
+    document = bench.folder / "a {b}" / "scheduler.yaml"
+    document.parent.mkdir()
+    document.write_text("timezone: UTC\nstate: ledger.sqlite\nitems: []\n")
+    errand = errand_of(load_schedule(document), 0)
+    source = LedgerSource(document, errand.again, errand.look)
+    assert source.command("f", 0) == f"aetherflow-scheduler run-item '{document}' f --slot 1970-01-01T00:00:00Z"
+    assert source.look == f"aetherflow-scheduler status '{document}'"
 
 
 def test_one_that_a_retry_has_helped_is_none(bench: "Bench", errands: "list[Errand]") -> None:

@@ -81,10 +81,8 @@ def errand_of(schedule: "Schedule", since: int) -> "Errand":
 
     root, folder = schedule.state_root, schedule.path.parent
     document = shlex.quote(str(schedule.path))
-    again, look = (
-        f"aetherflow-scheduler run-item {document} {{item}} --slot {{slot}}",
-        f"aetherflow-scheduler status {document}",
-    )
+    look, literal = f"aetherflow-scheduler status {document}", document.replace("{", "{{").replace("}", "}}")
+    again = f"aetherflow-scheduler run-item {literal} {{item}} --slot {{slot}}"
     return Errand(root, folder, None, since, schedule.path, schedule.state, again, look)
 
 

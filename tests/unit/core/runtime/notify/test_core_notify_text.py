@@ -137,8 +137,11 @@ def test_a_log_without_a_summary_is_told_by_its_last_events(tmp_path: Path) -> N
     log = tmp_path / "run.jsonl"
     stamp = int(START.timestamp() * 1000)
     end = {"ts_ms": stamp, "event": "step_end", "job_id": "load", "step_id": "fetch", "status": "SUCCESS"}
-    log.write_text(f"{json.dumps(end)}\n" + '{"broken')
-    assert "  03:10:00 step_end load.fetch SUCCESS\n" in plain(notification(1, log=str(log)))
+    failed = {**end, "event": "job_end", "status": "FAILED", "error": "exit code 2"}
+    log.write_text(f"{json.dumps(end)}\n{json.dumps(failed)}\n" + '{"broken')
+    shown = plain(notification(1, log=str(log)))
+    assert "  03:10:00 step_end load.fetch SUCCESS\n" in shown
+    assert "  03:10:00 job_end load.fetch FAILED\n" in shown, "the cause stands above"
 
 
 def test_a_log_of_plain_text_is_told_by_its_last_lines(tmp_path: Path) -> None:
