@@ -30,7 +30,7 @@ class LedgerSource(NamedTuple):
     document: Path
     again: str
     """The command that starts a slot, with `{item}` and `{slot}`."""
-    look: str
+    look: str = ""
     """The command that shows its items."""
 
     def command(self, item: str, slot: int) -> str:
