@@ -44,11 +44,13 @@ class Mailbox:
     hang_up: bool = False
     """Whether the server accepts the mail, but closes the connection without an answer."""
     logins: list[bool] = field(default_factory=list)
+    full: bool = True
+    """Whether it rejects `later@…`."""
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if address.startswith("nobody@"):
             return "550 5.1.1 no such user"
-        if address.startswith("later@"):
+        if self.full and address.startswith("later@"):
             return "452 4.2.2 mailbox full"
         envelope.rcpt_tos.append(address)
         return "250 OK"

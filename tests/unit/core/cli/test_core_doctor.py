@@ -65,6 +65,25 @@ def test_missing_env_in_the_words_of_the_contract(project: "Project") -> None:
     assert first["msg"]
 
 
+def test_the_rules_of_the_project_file_are_part_of_it(project: "Project") -> None:
+    project.flow("jobs: []\n")
+    place = "{kind: mail, driver: file, config: {path: '{{env.EFFECTS}}', from_addr: '{{env.SENDER}}'}}"
+    resources = f"version: 1\ntimezone: UTC\nresources: {{post: {place}}}\nnotify:\n"
+    project.write(f"{resources}  - {{to: pots, recipients: [a@example.com]}}\n", "aetherflow.yaml")
+    report = doctor(project, code=2)
+    assert [(each["code"], each["line"], each["col"]) for each in report["errors"]] == [
+        ("semantic:unknown_resource", 5, 10)
+    ]
+    assert [(each["env_key"], each["under"]) for each in report["missing_env"]] == [("SENDER", None)]
+    project.write(f"{resources}  - {{to: post, recipients: [a@example.com]}}\n", "aetherflow.yaml")
+    assert doctor(project, code=0, SENDER="n@example.com")["ok"]
+    report = doctor(project, "--as", "cron", code=2, SENDER="n@example.com")
+    assert {(each["env_key"], each["under"]) for each in report["missing_env"]} == {
+        ("EFFECTS", "cron"),
+        ("SENDER", "cron"),
+    }
+
+
 def test_cron_has_less(project: "Project") -> None:
     project.flow('resources: {r: {kind: db, driver: sqlite3, config: {path: "{{env.EFFECTS}}"}}}\njobs: []\n')
     assert doctor(project, code=0)["ok"]

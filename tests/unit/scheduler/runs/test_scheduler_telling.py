@@ -9,11 +9,12 @@ import pytest
 from aetherflow.core import embedding
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.sending import ledgers
-from aetherflow.core.runtime.sending.ledgers import HOLD_MS, Slot
+from aetherflow.core.runtime.sending.ledgers import HOLD_MS, LedgerSource, Slot
+from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.ledger.schema import _BAD
 from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
-from aetherflow.scheduler.runs.telling import WAIT_SECONDS
+from aetherflow.scheduler.runs.telling import WAIT_SECONDS, errand_of
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.start import Errand
@@ -53,6 +54,17 @@ def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", errands: "list
     assert outbox(bench) == [("f", "failed", 1)]
     assert [(each.document, each.ledger) for each in errands] == [(bench.file, bench.folder / "ledger.sqlite")]
     assert errands[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
+    assert errands[0].look == f"aetherflow-scheduler status {bench.file}"
+
+
+def test_the_commands_name_the_document_whatever_it_is_called(bench: "Bench") -> None:
+    document = bench.folder / "a {b}" / "scheduler.yaml"
+    document.parent.mkdir()
+    document.write_text("timezone: UTC\nstate: ledger.sqlite\nitems: []\n")
+    errand = errand_of(load_schedule(document), 0)
+    source = LedgerSource(document, errand.again, errand.look)
+    assert source.command("f", 0) == f"aetherflow-scheduler run-item '{document}' f --slot 1970-01-01T00:00:00Z"
+    assert source.look == f"aetherflow-scheduler status '{document}'"
 
 
 def test_one_that_a_retry_has_helped_is_none(bench: "Bench", errands: "list[Errand]") -> None:
@@ -92,6 +104,8 @@ def test_a_late_slot_is_a_row_and_no_failure(bench: "Bench", errands: "list[Erra
     bench.launcher.seconds = {"f": 90}
     bench.minutes(4)
     assert outbox(bench) == [("f", "late", 0), ("f", "recovered", 0)]
+    (late, _) = bench.rows("SELECT detail FROM outbox ORDER BY seq")
+    assert json.loads(late[0])["message"] == "has not ended 30 s after its slot"
     assert errands
 
 
@@ -136,7 +150,7 @@ def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.Monk
     ended = 1_000_000_000 - HOLD_MS - 1
 
     def slot(status: str, not_before: int | None = None, reason: str | None = None) -> Slot:
-        return Slot(bench.file, "f", 0, status, not_before, reason)
+        return Slot(LedgerSource(bench.file, "", ""), "f", 0, status, not_before, reason)
 
     assert slot("WAITING").goes_on(ended + 2)
     assert not slot("WAITING").goes_on(ended), "its scheduler does not come back"

@@ -3,7 +3,7 @@
 Nothing is created. Drivers are imported only if resources are probed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,9 @@ def examine(
     problems.extend(untrusted_files(bundle.manifest.parent if bundle else folder, config))
     problems.extend(lock_findings(snapshot.rules))
     hidden = DEPENDENT if broken else {"AF1304"}  # missing variables are reported as MissingEnv
-    problems.extend(problem for problem in checked.problems if problem.af not in hidden)
-    missing = [] if broken else list(_missing_env(checked, snapshot))
+    documents = _with_rules(checked, snapshot, broken)
+    problems.extend(problem for each in documents for problem in each.problems if problem.af not in hidden)
+    missing = [] if broken else [found for each in documents for found in _missing_env(each, snapshot)]
     if cron:
         _under_cron(path, config, snapshot, missing, problems)
     shower = Shower(snapshot)
@@ -162,6 +163,15 @@ def _check(path: Path, snapshot: Snapshot) -> Checked:
     from aetherflow.core.checks.project import check_project  # most documents are flows
 
     return check_project(path)
+
+
+def _with_rules(checked: Checked, snapshot: Snapshot, broken: Sequence[Problem]) -> list[Checked]:
+    """A document, with the project file of a flow if it has rules for notifications."""
+    if broken or checked.kind == "project" or not snapshot.project.spec.notify:
+        return [checked]
+    from aetherflow.core.checks.project import check_rules  # most projects have none
+
+    return [checked, check_rules(snapshot)]
 
 
 def _masked(problems: Problems, shower: Shower) -> Problems:
@@ -204,12 +214,14 @@ def _under_cron(
     checked = _check(path, there)
     there = with_work_root(there, static_work_root(checked.document and checked.document.data, there))
     known = {(item.path, item.env_key) for item in missing}
+    documents = _with_rules(checked, there, broken)
     if not broken:
-        found = (replace(item, under="cron") for item in _missing_env(checked, there))
+        found = (replace(item, under="cron") for each in documents for item in _missing_env(each, there))
         missing.extend(item for item in found if (item.path, item.env_key) not in known)
     told = {(problem.af, problem.location) for problem in problems}
     hidden = DEPENDENT if broken else {"AF1304"}
-    for problem in (*broken, *(each for each in checked.problems if each.af not in hidden)):
+    own = (problem for each in documents for problem in each.problems if problem.af not in hidden)
+    for problem in (*broken, *own):
         if (problem.af, problem.location) not in told:
             problems.add(replace(problem, message=f"under cron: {problem.message}"))
 

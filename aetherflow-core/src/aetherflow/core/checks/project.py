@@ -51,6 +51,15 @@ def check_project(path: Path, *, run_hooks: bool = False) -> Checked:
     return checked if broken or not sends else _check_sending(checked, project, snapshot)
 
 
+def check_rules(snapshot: Snapshot) -> Checked:
+    """Check the rules of the project file of a flow, and the resources by which they send."""
+    document = snapshot.project.document
+    assert document is not None  # noqa: S101 what has rules
+    return _check_sending(
+        Checked(document.file, document, None, Problems(), kind="project"), snapshot.project, snapshot
+    )
+
+
 def _check_env_files(project: Project, document: Document, problems: Problems) -> None:
     for index, spec in enumerate(project.spec.env_files):
         try:

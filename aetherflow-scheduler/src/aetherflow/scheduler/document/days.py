@@ -23,6 +23,7 @@ def read_days(spec: CalendarSpec | None, path: DocPath, paths: Paths, found: Fin
     at: DocPath = (*path, "holidays")
     if isinstance(spec.holidays, str):
         file = paths.file(spec.holidays, at)
+        paths.read.add(file)
         try:
             where = found.document.source.value(at)
             holidays = read_calendar(file.name, file.parent, where, format_path(at))

@@ -15,6 +15,8 @@ class Paths:
 
     def __init__(self, folder: Path, found: Findings) -> None:
         self.folder = folder
+        self.read = set[Path]()
+        """Files that were read with the document: calendars."""
         self._found = found
 
     def file(self, name: str, path: DocPath) -> Path:

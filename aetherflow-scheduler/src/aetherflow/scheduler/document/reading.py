@@ -73,7 +73,7 @@ def read_schedule(path: str | Path) -> ReadDocument:
     problems.extend(findings(whole, "what runs, and when", strict=strict))
     if problems.errors:
         return ReadDocument(document, None, problems, named)
-    schedule = Schedule(whole, spec, tuple(frozen), state, tuple(problems.warnings))
+    schedule = Schedule(whole, spec, tuple(frozen), state, tuple(problems.warnings), frozenset(freezer.paths.read))
     return ReadDocument(document, schedule, problems, named)
 
 

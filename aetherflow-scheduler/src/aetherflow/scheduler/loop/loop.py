@@ -62,7 +62,7 @@ class Scheduler:
         self._planner: Planner | None = None
         self._launchers = launchers
         self._dispatcher = self._new_dispatcher()
-        self._reloading = Reloading(schedule.path, load or _load, self.clock, self._events)
+        self._reloading = Reloading(schedule, load or _load, self.clock, self._events)
         self._left: list[Dispatcher] = []
         """Dispatchers from before this process was deposed: their runs are reaped, and nothing is written for them."""
         self._standby_told = False

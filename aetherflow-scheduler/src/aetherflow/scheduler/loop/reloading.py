@@ -1,4 +1,4 @@
-"""Notices changes of the scheduler document, and reads it in a thread so that the loop is not delayed."""
+"""Notices changes of the scheduler document and its calendars, and reads it in a thread: the loop is not delayed."""
 
 import threading
 from collections.abc import Callable
@@ -18,14 +18,14 @@ Facts = tuple[int, int, int] | None
 
 
 class Reloading:
-    """Reads the document again after a change, once it is stable for `QUIET_SECONDS`, or after `ask`."""
+    """Reads the document again after a change of a file, once all are stable for `QUIET_SECONDS`, or after `ask`."""
 
-    def __init__(self, path: Path, load: "Callable[[Path], Schedule]", clock: Clock, events: Events) -> None:
-        self._path = path
+    def __init__(self, schedule: "Schedule", load: "Callable[[Path], Schedule]", clock: Clock, events: Events) -> None:
+        self._path = schedule.path
         self._load = load
         self._clock = clock
         self._events = events
-        self._known = _facts(path)
+        self._known = {each: _facts(each) for each in (schedule.path, *schedule.read)}
         self._seen, self._since = self._known, 0.0
         self._thread: threading.Thread | None = None
         self._found: Schedule | None = None
@@ -42,11 +42,15 @@ class Reloading:
                 return None
             self._thread = None
             found, self._found = self._found, None
+            if found is not None:
+                # with what the files were before they were read: a change in between is read again
+                files = (found.path, *found.read)
+                self._known = {each: self._known[each] if each in self._known else _facts(each) for each in files}
             return found
-        facts, now = _facts(self._path), self._clock.monotonic()
+        facts, now = {each: _facts(each) for each in self._known}, self._clock.monotonic()
         if facts != self._seen:
             self._seen, self._since = facts, now
-        quiet = facts is not None and facts != self._known and now - self._since >= QUIET_SECONDS
+        quiet = None not in facts.values() and facts != self._known and now - self._since >= QUIET_SECONDS
         if self._asked or quiet:
             self._asked = False
             self._known = facts

@@ -80,8 +80,10 @@ def errand_of(schedule: "Schedule", since: int) -> "Errand":
     from aetherflow.core.embedding import Errand
 
     root, folder = schedule.state_root, schedule.path.parent
-    again = f"aetherflow-scheduler run-item {shlex.quote(str(schedule.path))} {{item}} --slot {{slot}}"
-    return Errand(root, folder, None, since, schedule.path, schedule.state, again)
+    document = shlex.quote(str(schedule.path))
+    look, literal = f"aetherflow-scheduler status {document}", document.replace("{", "{{").replace("}", "}}")
+    again = f"aetherflow-scheduler run-item {literal} {{item}} --slot {{slot}}"
+    return Errand(root, folder, None, since, schedule.path, schedule.state, again, look)
 
 
 def has_rules(schedule: "Schedule") -> bool:

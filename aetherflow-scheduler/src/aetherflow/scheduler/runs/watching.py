@@ -207,10 +207,10 @@ class Watch:
             late = late_at(item, row.slot)
             if late is None or now < late[0]:
                 continue
-            message = f"{row.item} {iso(row.slot)}: {late[1]}"
             with self._ledger.transaction("slot late"):
-                new = self._slots.note_late(row, message)
+                new = self._slots.note_late(row, late[1])
             if new:
+                message = f"{row.item} {iso(row.slot)}: {late[1]}"
                 self._events.warning("late", message, item=row.item, slot=iso(row.slot), run_id=row.run_id)
             if (live := self.find(row)) is not None:
                 live.row = self._slots.find(row.item, row.slot) or live.row

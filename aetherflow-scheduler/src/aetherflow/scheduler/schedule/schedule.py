@@ -78,6 +78,8 @@ class Schedule:
     state: Path
     """Absolute path of the ledger."""
     warnings: tuple[Problem, ...] = ()
+    read: frozenset[Path] = frozenset()
+    """Files that were read with the document, absolute: those of holidays."""
 
     @cached_property
     def state_root(self) -> Path:

@@ -119,6 +119,25 @@ def test_nobody_but_refused_recipients_is_a_failure(sending: Sending, start_mail
     assert "nobody@example.com" in str(sending.failing(notification(1)))
 
 
+def test_a_mail_is_sent_again_to_those_only_whom_the_server_refused(sending: Sending, start_mail_server: Start) -> None:
+    server = start_mail_server()
+    sending.write(smtp(server), {"to": "post", "recipients": ["a@example.com", "later@bücher.example"]})
+    failed = sending.failing(notification(1))
+    assert "later@bücher.example (452 " in failed.message
+    assert "a@example.com" not in failed.message
+    assert failed.accepted == ("a@example.com",)
+    (message,) = sending.messages(notification(1))
+    message = message._replace(accepted=failed.accepted)
+    with pytest.raises(NotSentError, match=r"\(other recipients have it\): .*452"):
+        send(message, sending.snapshot)
+    server.box.full = False
+    send(message, sending.snapshot)
+    assert [mail.recipients for mail in server.box.mails] == [["a@example.com"], ["later@xn--bcher-kva.example"]]
+    first, second = (mail.message for mail in server.box.mails)
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first["To"] == second["To"]
+
+
 @pytest.mark.parametrize("driver", ["MinimalMail", "PlainMail"])
 def test_the_documented_minimum_of_a_mail_connector_sends(
     driver: str, sending: Sending, strangers: Callable[[str, str, str], None]

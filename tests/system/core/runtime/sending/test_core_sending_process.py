@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +71,28 @@ def test_another_one_waits_for_it_and_tells_the_rest(hanging: "Project", wait_fo
     (hanging.folder / "go").touch()
     wait_for(lambda: not senders(hanging))
     assert "of another cause" in (hanging.folder / "got").read_text(), "the last message"
+
+
+def test_whoever_asks_for_it_waits_also_behind_others(hanging: "Project", wait_for: Callable[..., None]) -> None:
+    """`status --notify` is the last step of a unit, which ends all other processes after it."""
+    hanging.command("run", "flow.yaml", "--run-id", "r1", "-q")
+    wait_for((hanging.folder / "asked").exists)
+    hanging.write(FLOW.replace("no", "of another cause"))
+    hanging.command("run", "flow.yaml", "--run-id", "r2", "-q")
+
+    def waiting() -> int:
+        with contextlib.closing(sqlite3.connect(hanging.states / "notify.sqlite.d/locks.sqlite")) as locks:
+            return int(locks.execute("SELECT count(*) FROM waiters").fetchone()[0])
+
+    wait_for(lambda: waiting() == 1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(hanging.command, "status", "--notify")
+        wait_for(lambda: asked.done() or waiting() == 2)
+        early = asked.done()
+        (hanging.folder / "go").touch()
+        assert asked.result().code == 1, "both runs need a person"
+    assert not early, "the first message was still being sent"
+    assert "of another cause" in (hanging.folder / "got").read_text()
 
 
 def test_one_that_was_killed_is_followed_by_the_next(hanging: "Project", wait_for: Callable[..., None]) -> None:

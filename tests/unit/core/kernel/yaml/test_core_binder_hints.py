@@ -1,6 +1,6 @@
 """A fix never names what is there already, and knows a variable's name where a value was wanted."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
@@ -42,6 +42,29 @@ def test_the_fix(text: str, fix: str) -> None:
     found, problems = bind(Whole, document.data, document.source)
     assert found is None
     assert [problem.fix for problem in problems] == [fix]
+
+
+class Several(BaseModel):
+    nth: list[Annotated[int, Field(ge=1, le=31)] | Literal["last"]] = []
+    after: str | list[str] | None = None
+    place: Target | str | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("nth: [1, 99]", "nth[1]: must be 'last', or must be less than or equal to 31", "correct the value"),
+        ("after: {a: b}", "after: must be a valid list, or must be a valid string", "correct the value"),
+        ("after: [a, {b: c}]", "after[1]: must be a valid string", "correct the value"),
+        ("place: {url: x}", "place.url: must be a URL", "correct the value (Where it is)"),
+        ("place: {read_headings: true}", "unknown key 'read_headings' in place", "did you mean 'read_heading'?"),
+    ],
+)
+def test_a_value_that_fits_no_form_is_one_mistake(text: str, message: str, fix: str) -> None:
+    document = parse_document(f"{text}\n", "flow.yaml")
+    found, problems = bind(Several, document.data, document.source)
+    assert found is None
+    assert [(problem.message, problem.fix) for problem in problems] == [(message, fix)]
 
 
 def test_below_an_alias_as_well() -> None:

@@ -95,6 +95,22 @@ def test_a_missed_slot_names_it_and_a_reminder_says_so() -> None:
     assert plain(told, reminder=True).startswith("STILL MISSED nightly slot 2026-11-28T03:00Z\n\nit was down\n")
 
 
+def test_the_code_of_a_reason_is_not_told_beside_its_text() -> None:
+    late = notification(event="late", code="late", message="has not ended in time", job=None)
+    assert plain(late).startswith("LATE nightly\n\nhas not ended in time\n")
+    assert "it had been late: has not ended in time\n" in plain(notification(2, "recovered"), firsts=(late,))
+
+
+def test_a_start_tells_no_last_lines_of_a_run_that_may_have_ended_since(tmp_path: Path) -> None:
+    log = tmp_path / "r.jsonl"
+    log.write_text("it printed this\n")
+    started = notification(event="started", code=None, job=None, message="it has begun", log=str(log))
+    assert plain(started).startswith("STARTED nightly\n\nit has begun\n")
+    assert "at: 2026-11-28 03:11 UTC" in plain(started)
+    assert "it printed this" not in plain(started)
+    assert "it printed this" in plain(started._replace(event="succeeded"))
+
+
 def test_many_have_one_subject() -> None:
     told = [notification(number, flow=f"flow{number}") for number in range(1, 8)]
     told.append(notification(9, "recovered", flow="flow9"))
@@ -121,8 +137,11 @@ def test_a_log_without_a_summary_is_told_by_its_last_events(tmp_path: Path) -> N
     log = tmp_path / "run.jsonl"
     stamp = int(START.timestamp() * 1000)
     end = {"ts_ms": stamp, "event": "step_end", "job_id": "load", "step_id": "fetch", "status": "SUCCESS"}
-    log.write_text(f"{json.dumps(end)}\n" + '{"broken')
-    assert "  03:10:00 step_end load.fetch SUCCESS\n" in plain(notification(1, log=str(log)))
+    failed = {**end, "event": "job_end", "status": "FAILED", "error": "exit code 2"}
+    log.write_text(f"{json.dumps(end)}\n{json.dumps(failed)}\n" + '{"broken')
+    shown = plain(notification(1, log=str(log)))
+    assert "  03:10:00 step_end load.fetch SUCCESS\n" in shown
+    assert "  03:10:00 job_end load.fetch FAILED\n" in shown, "the cause stands above"
 
 
 def test_a_log_of_plain_text_is_told_by_its_last_lines(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Rows of transitions: written with them, taken once, and told by the rules that were there."""
 
+import dataclasses
 import json
 import os
+import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +14,14 @@ import pytest
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import outbox, sql
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
+from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.start import Errand
 from aetherflow.core.runtime.sending import book as books
+from aetherflow.core.runtime.sending.collect import _of_run, _of_slot, _rows
+from aetherflow.core.runtime.sending.ledgers import LedgerSource, Slot, SlotTransition
 from aetherflow.core.runtime.sending.sender import DAY_MS, is_needed, send_all
 from telling import RULES, WELL
 
@@ -124,6 +131,40 @@ def test_what_a_rule_could_not_send_is_sent_by_the_one_in_its_place(telling: "Te
     assert telling.send() == [], "the cause was told by the rule before"
 
 
+def test_who_has_a_mail_does_not_get_it_again(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the recipients of a mail the server has refused some: it is tried again for them."""
+    tried: list[tuple[str, ...]] = []
+
+    def send(message: deliver.Message, snapshot: object) -> None:
+        del snapshot
+        tried.append(message.accepted)
+        error = deliver.NotSentError("refused: b@example.com (452 mailbox full)")
+        error.accepted = ("a@example.com",)
+        raise error
+
+    monkeypatch.setattr(deliver, "send", send)
+    telling.fails("no", "--run-id", "r1")
+    telling.send()
+    telling.send()
+    assert tried == [(), ("a@example.com",)]
+    assert telling.unsent == [(2, "AF6101 refused: b@example.com (452 mailbox full)")]
+    telling.project.write(RULES.replace("receiver", "another"), "aetherflow.yaml")
+    telling.send()
+    assert telling.unsent == [], "who corrects the rule does not send it once more to those who have it"
+    assert len(tried) == 2
+
+
+def test_a_message_that_cannot_be_read_keeps_nobody_else_from_being_told(telling: "Telling") -> None:
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    telling.send()
+    telling.down = False
+    telling.book("UPDATE messages SET body='{\"accepted\": []}'")
+    telling.fails("another", "--run-id", "r2")
+    assert telling.send() == ["failed another"]
+    assert telling.unsent == [(2, "'notifications'")]
+
+
 def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
     telling.down = True
     telling.fails("no", "--run-id", "r1")
@@ -204,7 +245,16 @@ def test_started_and_succeeded_only_where_a_rule_asks(telling: "Telling") -> Non
     telling.succeeds("--run-id", "r2")
     assert [(run, event) for run, event, *_ in telling.outbox()] == [("r2", "started"), ("r2", "succeeded")]
     telling.send()
-    assert [told.event for told in telling.told()] == ["started", "succeeded"]
+    assert [(told.event, told.message) for told in telling.told()] == [
+        ("started", "it has begun"),
+        ("succeeded", "it ended well"),
+    ]
+    telling.fails("no", "--run-id", "r3")
+    telling.send()
+    assert [(told.event, told.message) for told in telling.told()[2:]] == [
+        ("started", "it has begun"),
+        ("failed", "no"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +302,36 @@ def test_pruned_runs_take_their_rows_along(telling: "Telling") -> None:
     assert [run for run, *_ in telling.outbox()] == ["r2"]
 
 
+def ages(telling: "Telling", days: int) -> list[list[str]]:
+    """Events of notifications, and of those that were told, when so many days have passed."""
+    with closing(books.Book(telling.project.states)) as book:
+        book.forget_old(time.time_ns() // 1_000_000 + days * DAY_MS)
+    query = "SELECT event FROM notifications {} ORDER BY at"
+    told = "JOIN told ON notification=notifications.id JOIN messages ON message=messages.id"
+    return [[event for (event,) in telling.book(query.format(part))] for part in ("", told)]
+
+
+def test_what_no_rule_needs_is_forgotten(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = "version: 1\nnotify:\n  - command: [receiver]\n    events: [started, succeeded, failed]\n"
+    telling.project.write(rules, "aetherflow.yaml")
+    telling.fails("no", "--run-id", "r1")
+    telling.fails("no", "--run-id", "r2")
+    telling.succeeds("--run-id", "r3")
+    telling.send()
+    told = ["started", "failed", "started", "started", "succeeded"]
+    every = ["started", "failed", "started", "failed", "started", "recovered", "succeeded"]
+    assert ages(telling, 1) == [every, told]
+    assert ages(telling, 3) == [["failed", "failed", "recovered"], ["failed"]]
+    assert ages(telling, 31) == [["failed", "recovered"], ["failed"]], "a new failure is a new incident"
+    assert ages(telling, 399) == [["failed", "recovered"], ["failed"]]
+    assert ages(telling, 401) == [[], []]
+    assert telling.book("SELECT * FROM messages") == []
+    with closing(sqlite3.connect(telling.project.state)) as db, db:
+        db.execute("UPDATE outbox SET done_at=NULL WHERE event='started'")
+    monkeypatch.setattr(books, "now_ms", lambda: time.time_ns() // 1_000_000 + 3 * DAY_MS)
+    assert telling.send() == [], "a ping of the day before yesterday is wrong today"
+
+
 def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling") -> None:
     telling.fails("no", "--run-id", "r1")
     telling.project.state.rename(telling.project.state.with_suffix(".away"))
@@ -259,6 +339,25 @@ def test_a_file_that_cannot_be_read_now_is_asked_another_time(telling: "Telling"
     telling.project.state.with_suffix(".away").rename(telling.project.state)
     assert telling.send() == ["failed no"]
     assert durable.real_file(telling.project.state).exists()
+
+
+def test_a_command_of_a_scheduler_is_started_again_by_it(telling: "Telling") -> None:
+    """With the lock of its item, and recorded for its slot; a flow is resumed, whoever started it."""
+    telling.fails("no", "--run-id", "r1")
+    path = telling.project.state
+    ((row, run),) = read(path, lambda db: _rows(db, path))
+    source = LedgerSource(
+        Path("/s.yaml"), "scheduler run-item /s.yaml {item} --slot {slot}", "scheduler status /s.yaml"
+    )
+    slot = Slot(source, "f", 0, "FAILED", None, None)
+    wrapped = dataclasses.replace(run, flow_path=str(telling.project.folder / "wrap f"))
+    found, plain = (_of_run(path.parent, row, each, slot).notification for each in (wrapped, run))
+    assert found.next == "scheduler run-item /s.yaml f --slot 1970-01-01T00:00:00Z"
+    assert found.flow_file is None, "there is no such file"
+    assert plain.next is not None
+    assert "aetherflow resume r1" in plain.next
+    late = _of_slot(source, None, SlotTransition("1", "f", 0, "r1", "late", {"code": "late", "message": "no end"}, 1))
+    assert late.notification.next == "scheduler status /s.yaml", "it waits or runs"
 
 
 @pytest.mark.parametrize("text", [None, "version: 1\nnotify: 7\n", "version: ["])

@@ -1,12 +1,15 @@
 """Starting a sender: what it is given, and what happens where it cannot be started."""
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.api import RunFailedError
 from aetherflow.core.base import durable
+from aetherflow.core.runner import run_flow
 from aetherflow.core.runtime.notify.start import Errand, book_of, start_sender
 from telling import FAILS, RULES
 
@@ -45,6 +48,27 @@ def test_a_sender_that_cannot_be_started_changes_nothing_of_the_run(
     assert project.rows("SELECT status FROM runs") == [("FAILED",)]
     errand = Errand.read(tried[0][0][-1])
     assert (errand.root, errand.config) == (project.states, project.folder / "aetherflow.yaml")
+
+
+def test_a_sender_has_the_environment_of_its_run(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def spawn(argv: list[str], **named: Any) -> int:
+        del argv
+        given.append(dict(named["env"]))
+        return 4711
+
+    monkeypatch.setattr(durable, "spawn_detached", spawn)
+    monkeypatch.setenv("OF_THE_PROCESS", "1")
+    monkeypatch.setenv("PYTHONPATH", "/where/this/interpreter/finds/it")
+    project.write(RULES, "aetherflow.yaml")
+    flow = project.flow(FAILS.format("no"))
+    own = {"SMTP_PASSWORD": "s3cret", "AETHERFLOW_STATE_ROOT": str(project.states)}
+    for env in (own, None):
+        with pytest.raises(RunFailedError):
+            run_flow(flow, env=env)
+    assert given[0] == {**own, **{name: text for name, text in os.environ.items() if name.startswith("PYTHON")}}
+    assert given[1] == dict(os.environ)
 
 
 def test_the_log_of_senders_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -40,13 +41,27 @@ def bind(
         return fitted.model, []
     items = error.errors(include_url=False, include_input=True)
     found = (_problem(model, item, source, at, ignore, data) for item in items[:MAX_SHOWN])
-    problems = [problem for problem in found if problem is not None]
+    problems = _one_each([problem for problem in found if problem is not None])
     if (more := len(items) - MAX_SHOWN) > 0:
         path = (*at, *_document_path(model, items[MAX_SHOWN]["loc"]))
         message = f"{more:,} more mistakes in {format_path(at)}, the first of them here"
         where = source.value(path)
         problems.append(Problem(MORE, message, where, format_path(path), "schema:more", "mend those above first"))
     return None, problems
+
+
+def _one_each(problems: list[Problem]) -> list[Problem]:
+    """One problem for a value that is no member of a union; none where a member that it resembles says more inside."""
+    found: dict[tuple[str, str], Problem] = {}
+    for each in problems:
+        inside = (f"{each.loc}.", f"{each.loc}[")
+        if each.af == WRONG_VALUE and any(other.loc.startswith(inside) for other in problems):
+            continue
+        before = found.setdefault((each.af, each.loc), each)
+        if before is not each and each.af == WRONG_VALUE:
+            text = before.message[len(each.loc) + 2 :]
+            found[each.af, each.loc] = replace(before, message=f"{each.message}, or {text}")
+    return list(found.values())
 
 
 def known_keys(model: type[BaseModel]) -> set[str]:

@@ -86,6 +86,8 @@ class Snapshot(NamedTuple):
     """The administrator's policy, which the layers keep to; None if this machine has none."""
     rules: Rules = Rules()
     """Which of the installed plugins may be used."""
+    ambient: Mapping[str, str] | None = None
+    """What was given in place of `os.environ`; None: nothing."""
 
     @property
     def limits(self) -> Limits:
@@ -162,6 +164,7 @@ def build_snapshot(
         bundle=bundle,
         policy=policy,
         rules=rules,
+        ambient=ambient,
     )
 
 

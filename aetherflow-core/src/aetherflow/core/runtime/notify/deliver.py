@@ -17,6 +17,8 @@ class NotSentError(AetherflowError):
     """A message was not sent, or it is not known whether it was. The text holds no secrets."""
 
     code = "AF6101"
+    accepted: tuple[str, ...] = ()
+    """The recipients who have it, where only some do."""
 
 
 def send(message: Message, snapshot: "Snapshot") -> None:
@@ -33,12 +35,15 @@ def send(message: Message, snapshot: "Snapshot") -> None:
             send_by_resource(message, snapshot, redactor, MOST_SECONDS)
     except Exception as error:  # noqa: BLE001 connectors and drivers may raise anything
         fix = redactor.mask(error.fix) if isinstance(error, AetherflowError) else ""
-        raise NotSentError(redactor.mask(f"{_sink(message)}: {_said(error)}"), fix=fix) from None
+        failed = NotSentError(redactor.mask(f"{_sink(message)}: {_said(error)}"), fix=fix)
+        failed.accepted = getattr(error, "accepted", ())
+        raise failed from None
 
 
 def _sink(message: Message) -> str:
     spec = message.rule.spec
-    return f"notify to {spec.to}" if spec.command is None else f"notify by command {spec.command[0]}"
+    others = " (other recipients have it)" if message.accepted else ""
+    return f"notify to {spec.to}{others}" if spec.command is None else f"notify by command {spec.command[0]}"
 
 
 def _said(error: Exception) -> str:

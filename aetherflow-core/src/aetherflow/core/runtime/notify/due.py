@@ -33,6 +33,8 @@ class Message(NamedTuple):
     """For each the notification that opened its incident, if that is another."""
     reminder: bool = False
     """Whether it tells again of what is still open."""
+    accepted: tuple[str, ...] = ()
+    """Recipients who have it already: the others were refused."""
 
 
 def as_json(message: Message) -> dict[str, Any]:
@@ -42,13 +44,15 @@ def as_json(message: Message) -> dict[str, Any]:
         "notifications": [_plain(each) for each in message.notifications],
         "firsts": [_plain(each) for each in message.firsts],
         "reminder": message.reminder,
+        "accepted": list(message.accepted),
     }
 
 
 def from_json(data: Mapping[str, Any], rule: Rule) -> Message:
     """The message that `as_json` has written; KeyError or TypeError for anything else."""
     notifications, firsts = (tuple(map(_read, data[name])) for name in ("notifications", "firsts"))
-    return Message(data["id"], rule, notifications, firsts, data["reminder"])  # type: ignore[arg-type]  # no None among them
+    more = data["reminder"], tuple(data["accepted"])
+    return Message(data["id"], rule, notifications, firsts, *more)  # type: ignore[arg-type]  # no None among them
 
 
 def _plain(told: Notification | None) -> dict[str, Any] | None:

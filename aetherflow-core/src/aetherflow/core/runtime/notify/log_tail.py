@@ -18,7 +18,7 @@ def last_lines(told: Notification) -> list[str]:
     events = [event for line in lines if (event := _event(line)) is not None]
     if not events:
         return [line for line in lines if line.strip()][-LINES:]
-    return _printed(told, events) or [_as_line(event) for event in events[-LINES:]]
+    return _printed(told, events) or [_as_line(event, told.message) for event in events[-LINES:]]
 
 
 def whole_log(told: Notification, most: int, mask: Callable[[str], str]) -> tuple[str, str] | None:
@@ -61,9 +61,11 @@ def _printed(told: Notification, events: list[dict[str, Any]]) -> list[str]:
     return []
 
 
-def _as_line(event: dict[str, Any]) -> str:
+def _as_line(event: dict[str, Any], cause: str) -> str:
+    """An event in one line, without the cause of the failure, which the message tells above."""
     stamp = event.get("ts_ms")
     at = f"{dt.datetime.fromtimestamp(stamp / 1000, dt.UTC):%H:%M:%S} " if isinstance(stamp, int) else ""
     where = ".".join(str(event[key]) for key in ("job_id", "step_id") if event.get(key))
-    said = " ".join(str(event[key]) for key in ("status", "message", "text", "error") if event.get(key))
+    texts = (event.get(key) for key in ("status", "message", "text", "error"))
+    said = " ".join(str(each) for each in texts if each and each != cause)
     return f"{at}{' '.join(filter(None, (event['event'], where, said)))}"

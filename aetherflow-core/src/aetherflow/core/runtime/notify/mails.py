@@ -19,12 +19,20 @@ POLICY = SMTP.clone(cte_type="7bit")
 MOST_LOG_BYTES = 5 * 1024 * 1024
 
 
+class PartlySentError(ConnectorError):
+    """A mail that the server refused for some recipients; `accepted` are those who have it."""
+
+    def __init__(self, message: str, accepted: tuple[str, ...]) -> None:
+        super().__init__(message, fix="correct `recipients`")
+        self.accepted = accepted
+
+
 def send_mail(connector: Any, message: Message, text: Text, mask: Callable[[str], str]) -> None:
     """Send the message by a connector of kind mail: one of the contract, or with `send_html` or `send_plaintext`.
 
-    Raises what the connector raises.
+    Raises PartlySentError, and what the connector raises.
     """
-    recipients = message.rule.spec.recipients
+    recipients = [each for each in message.rule.spec.recipients if each not in message.accepted]
     published = isinstance(connector, MailConnector)
     sender = connector.sender if published else _sender_of(connector)
     if published and sender is None:
@@ -37,6 +45,11 @@ def send_mail(connector: Any, message: Message, text: Text, mask: Callable[[str]
     receipt = connector.send(mail, Envelope(_wire(plain), tuple(_wire(each) for each in recipients)))
     if not receipt.accepted:
         raise ConnectorError(f"resource {connector.name}: every recipient was refused", fix="correct `recipients`")
+    refused = {each: why for each in recipients if (why := receipt.refused.get(_wire(each))) is not None}
+    if refused:
+        named = "; ".join(f"{each} ({why})" for each, why in refused.items())
+        accepted = (*message.accepted, *(each for each in recipients if each not in refused))
+        raise PartlySentError(f"resource {connector.name}: refused, and only sent to the others: {named}", accepted)
 
 
 def build(

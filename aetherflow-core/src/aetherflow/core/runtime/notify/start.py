@@ -33,6 +33,8 @@ class Errand(NamedTuple):
     """Of the scheduler that starts it."""
     again: str = ""
     """The command that starts a slot of it, with `{item}` and `{slot}`."""
+    look: str = ""
+    """The command that shows its items."""
 
     def as_json(self) -> str:
         """The argument of the sender's process."""
@@ -42,9 +44,8 @@ class Errand(NamedTuple):
     def read(cls, text: str) -> "Errand":
         """The errand of a text of `as_json`."""
         given: dict[str, Any] = json.loads(text)
-        paths = {
-            name: Path(given[name]) for name in given if name not in ("since", "again") and given[name] is not None
-        }
+        plain = ("since", "again", "look")
+        paths = {name: Path(given[name]) for name in given if name not in plain and given[name] is not None}
         return cls(**{**given, **paths})
 
 
@@ -69,7 +70,15 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
 
     project = absolute(Path(snapshot.project.document.file))
     root = state_root(snapshot.settings, snapshot.env)
-    start_sender(Errand(root, project.parent, project, since), os.environ)
+    start_sender(Errand(root, project.parent, project, since), _env_of(snapshot))
+
+
+def _env_of(snapshot: "Snapshot") -> "Mapping[str, str]":
+    """The environment of the run; its interpreter is found as this one was."""
+    if snapshot.ambient is None:
+        return os.environ
+    own = {name: text for name, text in os.environ.items() if name.startswith("PYTHON") or name == "LD_LIBRARY_PATH"}
+    return own | dict(snapshot.ambient)
 
 
 def start_sender(errand: Errand, env: "Mapping[str, str]") -> int | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.log_tail import last_lines
-from aetherflow.core.runtime.notify.rules import RECOVERED, Rule
+from aetherflow.core.runtime.notify.rules import RECOVERED, SIGNALS, Rule
 
 MOST_PARTS = 30
 """Of one message; more are counted."""
@@ -34,7 +34,7 @@ class ToldPart(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A whole message."""
+    """A whole message: its subject, what it tells, and how much it only counts."""
 
     subject: str
     parts: tuple[ToldPart, ...]
@@ -82,9 +82,9 @@ def _part(
 
     recovered = told.event == RECOVERED
     was = first if recovered and first is not None else None
-    cause = " ".join(filter(None, (told.code, told.message)))
+    cause = _why(told)
     if was is not None:
-        cause = f"it had {_past(was)}: {' '.join(filter(None, (was.code, was.message)))}"
+        cause = f"it had {_past(was)}: {_why(was)}"
     runbook = shown(told.runbook_url)
     return ToldPart(
         title=shown(_title(told, message)) or "",
@@ -92,7 +92,9 @@ def _part(
         facts=tuple((name, found) for name, text in _facts(told, first, message.rule) if (found := shown(text))),
         next=as_written(mask, told.next) if told.next and not recovered else None,
         runbook=runbook if runbook and _is_address(runbook) else None,
-        tail=() if recovered or not tail else tuple(as_line(mask, line) for line in last_lines(told)),
+        tail=()
+        if told.event in (RECOVERED, "started") or not tail
+        else tuple(as_line(mask, line) for line in last_lines(told)),
     )
 
 
@@ -127,11 +129,19 @@ def _past(told: Notification) -> str:
     ) + where
 
 
+def _why(told: Notification) -> str:
+    # codes of errors are looked up; those of reasons only repeat what the message says
+    code = told.code if told.code is not None and told.code.startswith("AF") else None
+    return " ".join(filter(None, (code, told.message)))
+
+
 def _facts(told: Notification, first: Notification | None, rule: Rule) -> Iterator[tuple[str, str | None]]:
     if told.event == RECOVERED:
         yield "since", _time(told.at, rule)
         if first is not None:
             yield "broken", f"{span(told.at - first.at)}, from {_time(first.at, rule)} on"
+    elif told.event in SIGNALS:
+        yield "at", _time(told.at, rule)
     else:
         yield "since", _time(first.at if first is not None else told.at, rule)
         if first is not None:

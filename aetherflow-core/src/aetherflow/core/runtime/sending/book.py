@@ -7,14 +7,16 @@ so none is lost, and one is sent twice only if the sender is killed in between, 
 import datetime as dt
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
+from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
 from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.notify.deliver import Told
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource
@@ -23,10 +25,17 @@ BUSY_SECONDS = 10.0
 SCHEMA_VERSION = 1
 KEEP_MS = 400 * 86_400_000
 """Age at which what was told is forgotten; a rule remembers an incident for as long."""
+KEEP_UNTOLD_MS = 30 * 86_400_000
+"""Age at which a failure is forgotten that no rule told, such as one with a cause that was told before."""
+KEEP_SIGNAL_MS = 2 * 86_400_000
+"""Age at which starts and ends for pings are forgotten: nothing is compared with them, and there may be many."""
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
 """Waits after failed tries; the last one is repeated."""
+_SIGNALS = (STARTED, SUCCEEDED)
 _TABLES = """
-CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE ledgers (
+    ledger TEXT PRIMARY KEY, document TEXT NOT NULL, again TEXT NOT NULL, look TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
 CREATE TABLE notifications (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, run_id TEXT, project TEXT, document TEXT,
     body TEXT NOT NULL, refused TEXT, again INTEGER NOT NULL DEFAULT 0
@@ -105,21 +114,22 @@ class Book:
 
     def ledgers(self) -> dict[Path, LedgerSource]:
         """The ledgers of all schedulers that have let something be told here."""
-        rows = self._db.execute("SELECT ledger, document, again FROM ledgers")
-        return {Path(ledger): LedgerSource(Path(document), again) for ledger, document, again in rows}
+        rows = self._db.execute("SELECT ledger, document, again, look FROM ledgers")
+        return {Path(ledger): LedgerSource(Path(document), *commands) for ledger, document, *commands in rows}
 
     def note_ledger(self, ledger: Path, source: LedgerSource) -> None:
         """Remember where a scheduler has its outbox."""
         if self.ledgers().get(ledger) != source:
             with durable.transaction(self._db, "note ledger"):
-                row = (str(ledger), str(source.document), source.again)
-                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?)", row)
+                row = (str(ledger), str(source.document), source.again, source.look)
+                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?, ?)", row)
 
     def take(self, found: Iterable[Taken]) -> None:
         """Enter notifications; those that are known stay as they are."""
         rows = [
             (each.id, to_ms(each.at), each.event, each.run_id, project, document, json.dumps(_plain(each)), refused)
             for each, project, document, refused in found
+            if each.event not in _SIGNALS or to_ms(each.at) > now_ms() - KEEP_SIGNAL_MS  # else it was forgotten
         ]
         query = (
             "INSERT OR IGNORE INTO notifications (id, at, event, run_id, project, document, body, refused) "
@@ -184,6 +194,9 @@ class Book:
             return
         with durable.transaction(self._db, "rules gone"):
             for each in gone:
+                if each.body["accepted"]:  # who has it is not told again
+                    self._db.execute("UPDATE messages SET sent_at=made_at WHERE id=?", (each.id,))
+                    continue
                 again = "UPDATE notifications SET again=1 WHERE id IN (SELECT notification FROM told WHERE message=?)"
                 for query in (again, "DELETE FROM told WHERE message=?", "DELETE FROM messages WHERE id=?"):
                     self._db.execute(query, (each.id,))
@@ -229,21 +242,27 @@ class Book:
             query = "UPDATE messages SET sent_at=?, tries=tries+1, error=NULL WHERE id=?"
             self._db.execute(query, (now, message_id))
 
-    def failed(self, message: Unsent, error: str, now: int) -> None:
-        """Record a try that failed, and before when there is no other."""
+    def failed(self, message: Unsent, error: str, now: int, *, accepted: Sequence[str] = ()) -> None:
+        """Record a try that failed, before when there is no other, and the recipients who have the message by now."""
+        body = json.dumps(message.body | ({"accepted": list(accepted)} if accepted else {}))
         wait = BACKOFF_SECONDS[min(message.tries, len(BACKOFF_SECONDS) - 1)]
         with durable.transaction(self._db, "message failed"):
-            query = "UPDATE messages SET tries=tries+1, not_before=?, error=? WHERE id=?"
-            self._db.execute(query, (now + wait * 1000, error, message.id))
+            query = "UPDATE messages SET tries=tries+1, not_before=?, error=?, body=? WHERE id=?"
+            self._db.execute(query, (now + wait * 1000, error, body, message.id))
 
     def forget_old(self, now: int) -> None:
-        """Remove what was told long ago."""
-        old = now - KEEP_MS
+        """Remove what no rule needs any more. Recoveries stay as long as the failures that they end."""
+        old, untold = now - KEEP_MS, now - KEEP_UNTOLD_MS
         with durable.transaction(self._db, "forget messages"):
+            signals = "DELETE FROM notifications WHERE event IN (?, ?) AND at<?"
+            self._db.execute(signals, (*_SIGNALS, now - KEEP_SIGNAL_MS))
             self._db.execute("DELETE FROM messages WHERE sent_at<?", (old,))
-            self._db.execute("DELETE FROM told WHERE message NOT IN (SELECT id FROM messages)")
-            query = "DELETE FROM notifications WHERE at<? AND id NOT IN (SELECT notification FROM told)"
-            self._db.execute(query, (old,))
+            for side, table in (("message", "messages"), ("notification", "notifications")):
+                self._db.execute(f"DELETE FROM told WHERE {side} NOT IN (SELECT id FROM {table})")  # noqa: S608 ours
+            self._db.execute("DELETE FROM messages WHERE sent_at<? AND id NOT IN (SELECT message FROM told)", (now,))
+            query = """DELETE FROM notifications WHERE (at<? OR at<? AND event<>?)
+                AND id NOT IN (SELECT notification FROM told)"""
+            self._db.execute(query, (old, untold, RECOVERED))
 
 
 def not_sent(root: Path) -> list[Unsent]:

@@ -5,7 +5,6 @@ run that is a slot, only one of both is taken: what the run says, or else what t
 """
 
 import json
-import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -27,7 +26,7 @@ from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.environment.project_file import find_project
-from aetherflow.core.runtime.resuming import Resumes, in_folder, words_again
+from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
 from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
 from aetherflow.core.runtime.sending.cause import cause
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot, SlotTransition
@@ -45,6 +44,8 @@ class ToldReason(ReasonCode):
     STOPPED = "stopped", "it was stopped"
     UNSAID = "unsaid", "it did not end well"
     RECOVERED = "recovered", "it is well again"
+    STARTED = "started", "it has begun"
+    SUCCEEDED = "succeeded", "it ended well"
 
 
 class _RowOfRun(NamedTuple):
@@ -61,22 +62,24 @@ def has_open(root: Path, ledgers: Ledgers) -> bool:
 
 def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
     """Take all that is to be told. What cannot be read now is taken another time."""
-    _write_down_gone(root, book, ledgers)
+    slots = ledgers.open_rows()  # first: what a slot tells, its run has told before
+    waiting = _write_down_gone(root, book, ledgers)
     for path in _states(root):
-        _take_runs(root, path, book, ledgers)
-    _take_refused(root, book, ledgers)
-    _take_slots(book, ledgers)
+        waiting |= _take_runs(root, path, book, ledgers)
+    waiting |= _take_refused(root, book, ledgers)
+    _take_slots(slots, waiting, book, ledgers)
     _take_healed(root, book)
 
 
-def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
-    """The rows of one state file, but for those of runs that a scheduler is about to start again."""
+def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]:
+    """The rows of one state file, but for those of runs that a scheduler is about to start again: their ids."""
     found: list[_RowOfRun] = _in_state(path, lambda db: _rows(db, path)) or []
-    take, done = list[Taken](), list[str]()
+    take, done, waiting = list[Taken](), list[str](), set[str]()
     for row, run in found:
         slot = ledgers.slot_of(row.run_id)
         if slot is not None and row.event in BAD:
             if slot.goes_on(row.at):
+                waiting.add(row.run_id)
                 continue
             if slot.status == "SUCCESS":  # by another start of its scheduler: nobody needs to know
                 done.append(row.id)
@@ -87,6 +90,7 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> None:
     if done:
         with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(path)) as store:
             outbox.mark_taken(store.connection, done)
+    return waiting
 
 
 def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
@@ -97,9 +101,11 @@ def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
 
 def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Taken:
     job, step, code = (row.detail.get(name) for name in ("job", "step", "code"))
-    message = row.detail.get("message") or run.error or str(said(_unsaid(row.event, run)))
-    command = None
-    if row.event in BAD:
+    message = row.detail.get("message") or (row.event in BAD and run.error) or str(said(_unsaid(row.event, run)))
+    command, in_file = None, not stands_in_no_file(run)
+    if row.event in BAD and slot is not None and not in_file:
+        command = slot.command  # with the lock of the item, and recorded for the slot
+    elif row.event in BAD:
         with suppress(AetherflowError):
             command = Resumes(root, here=Path("/")).command(run)
     return Taken(
@@ -109,7 +115,7 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
             cause=cause(row.event, code, job, step, message, run.run_id, run.slot),
             at=from_ms(row.at),
             flow=run.flow_id,
-            flow_file=run.flow_path,
+            flow_file=run.flow_path if in_file else None,
             run_id=run.run_id,
             item=slot.item if slot is not None else None,
             slot=run.slot,
@@ -124,13 +130,13 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
             failures=row.detail.get("failures", 0),
         ),
         _real(run.config),
-        str(slot.document) if slot is not None else None,
+        str(slot.source.document) if slot is not None else None,
     )
 
 
 def _unsaid(event: str, run: PastRun) -> ToldReason:
-    if event == outbox.RECOVERED:
-        return ToldReason.RECOVERED
+    if event in (outbox.RECOVERED, outbox.STARTED, outbox.SUCCEEDED):
+        return ToldReason(event)
     if run.reason_code == StateReason.GONE:
         return ToldReason.GONE
     return {"unknown": ToldReason.UNDECIDED, "interrupted": ToldReason.STOPPED}.get(event, ToldReason.UNSAID)
@@ -155,10 +161,12 @@ def _is_told(run: PastRun) -> bool:
     return bool(_in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
 
 
-def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> None:
+def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
+    waiting = set[str]()
     for run in _gone(root):
         slot, seen = ledgers.slot_of(run.run_id), run.heartbeat_at or run.started_at
         if slot is not None and slot.goes_on(seen):
+            waiting.add(run.run_id)
             continue
         with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(Path(run.state_path))) as store:
             unit = Unit(store, run.flow_id, run.run_id)
@@ -166,17 +174,19 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> None:
             written = outbox.tell_gone(unit)
             if written is not None and book.has_bad(run.run_id, seen):  # its slot was told to be killed
                 outbox.mark_taken(store.connection, [written])
+    return waiting
 
 
 # Starts that were refused
 
 
-def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> None:
+def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
     rows = _registry(root, open_tellings) or []
-    take, done = list[Taken](), list[str]()
+    take, done, waiting = list[Taken](), list[str](), set[str]()
     for row_id, refused in rows:
         slot = ledgers.slot_of(refused.run_id) if refused.run_id else None
         if slot is not None and slot.goes_on(refused.last_at):
+            waiting.add(refused.run_id or "")
             continue
         done.append(row_id)
         if slot is None or slot.status != "SUCCESS":
@@ -185,6 +195,7 @@ def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> None:
     if done:
         with suppress(sqlite3.Error, OSError, AetherflowError):
             tellings_taken(root, done)
+    return waiting
 
 
 def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
@@ -213,7 +224,7 @@ def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
             failures=refused.times,
         ),
         _real(refused.config or _project_of(refused)),
-        str(slot.document) if slot is not None else None,
+        str(slot.source.document) if slot is not None else None,
         json.dumps([refused.id, refused.at]),
     )
 
@@ -262,10 +273,11 @@ def _take_healed(root: Path, book: Book) -> None:
 # Slots
 
 
-def _take_slots(book: Book, ledgers: Ledgers) -> None:
-    """What slots alone know: not what was taken of their runs."""
-    for ledger, rows in ledgers.open_rows().items():
+def _take_slots(slots: dict[Path, list[SlotTransition]], waiting: set[str], book: Book, ledgers: Ledgers) -> None:
+    """What slots alone know: not what was taken of their runs, or of those that are `waiting`."""
+    for ledger, every in slots.items():
         source, take = ledgers.source(ledger), list[Taken]()
+        rows = [row for row in every if row.event not in BAD or row.run_id not in waiting]
         project = _real(project_above(source.document.parent))
         for row in rows:
             known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
@@ -283,7 +295,6 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
     unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
     message = row.detail.get("message") or str(said(unsaid))
     told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
-    command = source.again.format(item=shlex.quote(row.item), slot=slot)
     return Taken(
         Notification(
             id=row.id,
@@ -299,7 +310,7 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
             step=None,
             code=code,
             message=message,
-            next=command if row.event in {*BAD, "missed"} else None,
+            next=row.next_of(source),
             owner=None,
             runbook_url=None,
             log=row.detail.get("log"),

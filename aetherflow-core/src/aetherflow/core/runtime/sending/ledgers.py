@@ -1,6 +1,7 @@
 """The outboxes of schedulers: what is to be told of slots, and whose slot a run is."""
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.outbox import mark_taken
+from aetherflow.core.base.times import iso
+from aetherflow.core.kernel.state.outbox import RECOVERED, mark_taken
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 
@@ -23,11 +25,17 @@ _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run
 
 
 class LedgerSource(NamedTuple):
-    """Whose ledger it is."""
+    """The scheduler document of a ledger, and the commands that are typed for it."""
 
     document: Path
     again: str
     """The command that starts a slot, with `{item}` and `{slot}`."""
+    look: str = ""
+    """The command that shows its items."""
+
+    def command(self, item: str, slot: int) -> str:
+        """The command that starts this slot; `slot` in UTC epoch milliseconds."""
+        return self.again.format(item=shlex.quote(item), slot=iso(slot))
 
 
 class SlotTransition(NamedTuple):
@@ -42,16 +50,27 @@ class SlotTransition(NamedTuple):
     """code, message, log, failures, and started_at of its last start."""
     at: int
 
+    def next_of(self, source: LedgerSource) -> str | None:
+        """What is typed next; None after a recovery."""
+        if self.event == "late":  # it waits or runs: nothing is to be started
+            return source.look
+        return None if self.event == RECOVERED else source.command(self.item, self.slot)
+
 
 class Slot(NamedTuple):
     """The slot that a run is for."""
 
-    document: Path
+    source: LedgerSource
     item: str
     slot: int
     status: str
     not_before: int | None
     reason_code: str | None
+
+    @property
+    def command(self) -> str:
+        """The command that starts it again."""
+        return self.source.command(self.item, self.slot)
 
     def goes_on(self, since: int) -> bool:
         """Whether its scheduler starts it again, of a run that ended at `since`."""
@@ -66,7 +85,7 @@ class Ledgers:
         self._sources = sources
 
     def source(self, ledger: Path) -> LedgerSource:
-        """Whose ledger it is."""
+        """The document of a ledger that is known here."""
         return self._sources[ledger]
 
     def open_rows(self) -> dict[Path, list[SlotTransition]]:
@@ -87,7 +106,7 @@ class Ledgers:
             with suppress(sqlite3.Error, OSError):
                 row = read_any(ledger, lambda db: db.execute(_SLOT, (run_id,)).fetchone())
                 if row is not None:
-                    return Slot(source.document, *row)
+                    return Slot(source, *row)
         return None
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:

@@ -43,7 +43,8 @@ DAY_MS = 86_400_000
 def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None:
     """Send what is to be told. `stay`: seconds for which to try again; 0 tries all once, whatever the backoff.
 
-    Returns at once while another sender works and one more waits for its turn: that one sees all that is there now.
+    With `stay` it returns at once while another sender works and one more waits for its turn: that one sees all that is
+    there now. Without, somebody waits for what is sent: it waits for its turn.
     Raises StateError if the book cannot be used, and what `build_snapshot` and the rules raise.
     """
     from aetherflow.core.kernel.locks.records import Owner
@@ -51,7 +52,7 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
 
     side = durable.side_folder(book_of(errand.root))
     with LockStore(side / "locks.sqlite") as locks:
-        if any(each.alive for each in locks.waiters()):
+        if stay and any(each.alive for each in locks.waiters()):
             return
         owner = Owner("notify", f"sender-{os.getpid()}")
         try:
@@ -157,12 +158,12 @@ class _Sender:
         from aetherflow.core.runtime.notify.deliver import from_json, send
 
         found = next(each for each in self._book.unsent() if each.id == message_id)
-        message: Message = from_json(found.body, rules[found.rule])
         durable.hit("send message")
         try:
+            message: Message = from_json(found.body, rules[found.rule])
             send(message, self._snapshot)
         except Exception as error:  # noqa: BLE001 whatever a receiver does, the next one is told
-            self._book.failed(found, _said(error), now_ms())
+            self._book.failed(found, _said(error), now_ms(), accepted=getattr(error, "accepted", ()))
             return
         durable.hit("message accepted")
         self._book.sent(found.id, now_ms())
@@ -181,7 +182,7 @@ def note_ledger(errand: Errand) -> None:
 def _given(errand: Errand) -> dict[Path, LedgerSource]:
     if errand.ledger is None or errand.document is None:
         return {}
-    return {errand.ledger: LedgerSource(errand.document, errand.again)}
+    return {errand.ledger: LedgerSource(errand.document, errand.again, errand.look)}
 
 
 def _held_until(
