@@ -70,7 +70,7 @@ def list_runs(
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
-    from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
 
