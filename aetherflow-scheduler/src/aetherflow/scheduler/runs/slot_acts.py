@@ -53,7 +53,11 @@ def started_by(ledger: Ledger, schedule: "Schedule", act: SlotAct) -> str | None
     row = Slots(ledger).find(act.item, act.slot)
     if row is None or not ledger.is_gone(row.owner) or current_leader(ledger) is not None:
         return None
-    return shlex.join(["aetherflow-scheduler", "run-item", str(schedule.path), act.item, "--slot", iso(act.slot)])
+    return _run_item(schedule, row)
+
+
+def _run_item(schedule: "Schedule", row: SlotRow) -> str:
+    return shlex.join(["aetherflow-scheduler", "run-item", str(schedule.path), row.item, "--slot", iso(row.slot)])
 
 
 def _let_be(ledger: Ledger, row: SlotRow, act: SlotAct) -> str:
@@ -98,13 +102,13 @@ class _Asked:
             skipped = verb == SlotVerb.SKIP and act is not None and act.verb == SlotVerb.SKIP
             if not skipped and self._slots.find(self._item.id, at) is None:
                 return at
-        raise UsageError(f"{self._item.id} has no slot to come", fix=f"look: {self._command('next')}")
+        raise UsageError(f"{self._item.id} has no slot to come", fix=f"look: {self._next}")
 
     def next_released(self) -> int:
         """The next slot that is held or skipped."""
         found = next((act.slot for act in self._acts.open() if act.item == self._item.id), None)
         if found is None:
-            raise UsageError(f"no slot of {self._item.id} is held or skipped", fix=f"look: {self._command('status')}")
+            raise UsageError(f"no slot of {self._item.id} is held or skipped", fix=f"look: {self._status}")
         return found
 
     def require_open(self, at: int, row: SlotRow | None) -> None:
@@ -119,18 +123,18 @@ class _Asked:
             fix = f"go on with it: {shlex.join(['aetherflow', 'resume', row.run_id])}"
             raise UsageError(f"{which} has started, and is {row.shown}", fix=fix)
         if row.status == Status.RUNNING:
-            fix = f"wait for its end, or stop it: {self._command('status')}"
+            fix = f"wait for its end, or stop it: {self._status}"
             raise UsageError(f"{which} has started: its run is {row.run_id}", fix=fix)
         if row.status != Status.WAITING:
-            raise UsageError(f"{which} has ended: {row.shown}", fix="for the next one: --next")
+            raise UsageError(f"{which} has ended: {row.shown}", fix=f"its slots to come: {self._next}")
 
     def require_act(self, at: int, row: SlotRow | None) -> None:
         """Raise UsageError unless the slot is held, or is to be skipped."""
         if self._acts.of(self._item.id, at) is None:
-            fix = f"what is held: {self._command('status')}"
+            fix = f"what is held: {self._status}"
             raise UsageError(f"the slot {iso(at)} of {self._item.id} is neither held nor to be skipped", fix=fix)
         if row is not None and row.status == Status.SKIPPED:
-            fix = f"to run it all the same: {self._command('run-item')} --slot {iso(at)}"
+            fix = f"to run it all the same: {_run_item(self._schedule, row)}"
             raise UsageError(f"the slot {iso(at)} of {self._item.id} has ended: {row.shown}", fix=fix)
 
     def _require_enabled(self) -> None:
@@ -144,7 +148,7 @@ class _Asked:
             near = " and ".join(iso(to_ms(each.at)) for each in (before, found) if each is not None)
             raise UsageError(f"{iso(at)} is no slot of {self._item.id}", fix=f"the slots next to it: {near}")
         if at <= self._accounted():
-            fix = f"its slots to come: {self._command('next')}"
+            fix = f"its slots to come: {self._next}"
             raise UsageError(f"the slot {iso(at)} of {self._item.id} is over, and was not expected", fix=fix)
 
     def _accounted(self) -> int:
@@ -156,6 +160,10 @@ class _Asked:
             cursor = self._now - grace if since is None else to_ms(since) - 1
         return cursor if since is None else max(cursor, to_ms(since) - 1)
 
-    def _command(self, name: str) -> str:
-        words = ["aetherflow-scheduler", name, str(self._schedule.path)]
-        return shlex.join(words if name == "status" else [*words, self._item.id])
+    @property
+    def _status(self) -> str:
+        return shlex.join(["aetherflow-scheduler", "status", str(self._schedule.path)])
+
+    @property
+    def _next(self) -> str:
+        return shlex.join(["aetherflow-scheduler", "next", str(self._schedule.path), self._item.id])
