@@ -27,5 +27,5 @@ class NeverError(CronError):
 class HeldError(AetherflowError):
     """A person holds the slot that is to run; `fix` says how to take that back."""
 
-    code: ClassVar[str] = "AF8003"
+    code: ClassVar[str] = "AF8015"
     exit_code = 3

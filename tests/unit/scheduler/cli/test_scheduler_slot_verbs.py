@@ -172,7 +172,7 @@ def test_run_item_by_hand_says_what_to_do(bench: Bench, said: Any) -> None:
     at(bench, 2)
     with pytest.raises(HeldError) as error:
         run_item(bench.load(), "a", clock=bench.clock, events=bench.events())
-    assert (error.value.code, error.value.exit_code) == ("AF8003", 3)
+    assert (error.value.code, error.value.exit_code) == ("AF8015", 3)
     assert f"the slot {FIRST} of a is held by" in str(error.value)
     assert error.value.fix is not None
     assert f"aetherflow-scheduler release {bench.file} a --slot {FIRST} --reason TEXT" in error.value.fix

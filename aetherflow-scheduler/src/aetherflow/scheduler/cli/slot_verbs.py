@@ -47,7 +47,7 @@ def skip(
     next_slot: NextOption = False,
     until: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="A slot that is not left out by then is no longer: 2h, 06:00, a date."),
+        typer.Option(metavar="TIME", help="If it has not come about by then, it is over: 2h, 06:00, a date."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
