@@ -109,6 +109,11 @@ class Acts:
         """All acts on slots in [first, last], the first one first."""
         return self._select("slot BETWEEN ? AND ?", first, last)
 
+    def of_run(self, run_id: str) -> list[SlotAct]:
+        """All acts on the slot whose run that is, the first one first."""
+        run = "(SELECT run_id FROM slots WHERE slots.item=acts.item AND slots.slot=acts.slot)"
+        return self._select(f"{run}=?", run_id)
+
     def open(self) -> list[SlotAct]:
         """The holds and skips that stand and that something may come of, ordered by slot.
 
