@@ -47,6 +47,18 @@ def test_a_skip_reaches_a_scheduler_that_runs(held: Bench, until: Callable[..., 
     assert held.stop(process) == 0
 
 
+def test_one_that_ran_all_the_same_is_as_any_other(held: Bench) -> None:
+    held.command("skip", "scheduler.yaml", "a", "--slot", SLOT, "--reason", "not today")
+    held.command("tick", "scheduler.yaml")
+    assert statuses(held) == [("a", "SKIPPED"), ("b", "SKIPPED")]
+    span = ("backfill", "scheduler.yaml", "a", "--from", "2026-11-24", "--to", "2026-11-25", "--include", "all", "-q")
+    held.command(*span)
+    assert statuses(held)[0] == ("a", "SKIPPED")
+    held.command("run-item", "scheduler.yaml", "a", "--slot", SLOT, "-q")
+    held.command(*span)
+    assert held.rows("SELECT run_id, status FROM slots WHERE item='a'") == [(f"{RUN}-b2", "SUCCESS")]
+
+
 def test_passes_leave_it_and_runs_show_tells_of_it(held: Bench) -> None:
     assert json.loads(held.command("tick", "scheduler.yaml", "--json"))["waiting"] == 2
     assert "is held by" in held.command("run-item", "scheduler.yaml", "a", code=3) + held.errors

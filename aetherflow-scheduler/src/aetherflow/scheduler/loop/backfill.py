@@ -115,7 +115,9 @@ def backfill(
     for want in wanted:
         if here.stop.asked:
             break
-        if (act := Acts(here.ledger).of(item.id, want.slot)) is not None:
+        known = here.slots.find(item.id, want.slot)
+        act = Acts(here.ledger).of(item.id, want.slot)
+        if act is not None and (known is None or known.status == Status.WAITING):
             here.events.warning("held", f"{item.id} {iso(want.slot)}: left out, {act.why}")
             continue
         adopt(here.ledger, here.events, leading=False, item=item.id, slot=want.slot)
