@@ -51,7 +51,8 @@ def test_one_that_ran_all_the_same_is_as_any_other(held: Bench) -> None:
     held.command("skip", "scheduler.yaml", "a", "--slot", SLOT, "--reason", "not today")
     held.command("tick", "scheduler.yaml")
     assert statuses(held) == [("a", "SKIPPED"), ("b", "SKIPPED")]
-    span = ("backfill", "scheduler.yaml", "a", "--from", "2026-11-24", "--to", "2026-11-25", "--include", "all", "-q")
+    span = ["backfill", "scheduler.yaml", "a", "--from", "2026-11-24", "--to", "2026-11-25"]
+    span += ["--include", "all", "--reason", "new rates", "-q"]
     held.command(*span)
     assert statuses(held)[0] == ("a", "SKIPPED")
     held.command("run-item", "scheduler.yaml", "a", "--slot", SLOT, "-q")
