@@ -308,6 +308,11 @@ COMMANDS = [
         (f"{S} ack schedule.yaml a --reason x --before 2026-11-01",),
     ),
     Advice(
+        f"{S} hold schedule.yaml a --reason x",
+        "give one of --slot TIME and --next",
+        (f"{S} hold schedule.yaml a --reason x --next", f"{S} hold schedule.yaml a --reason x --slot 2199-01-01"),
+    ),
+    Advice(
         f"{S} backfill schedule.yaml a {SPAN} --dry-run --include some",
         "write missing, failed or all",
         tuple(f"{S} backfill schedule.yaml a {SPAN} --dry-run --include {each}" for each in ("missing", "failed")),

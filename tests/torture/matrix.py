@@ -46,6 +46,7 @@ SUITES = {
     "B4": "many processes start one run at the same time, and its owner is killed",
     "C1": "kill -9 at every failpoint of pick-ups and watermark extracts, then a new run instead of a resume",
     "C2": "nights at random: good, failed, killed, resumed, settled ones; everything once, and `status` after each",
+    "C3": "nights of a schedule: hold, skip, release, ack at random; `next`, `status`, `audit`, ledger against a model",
     "D1": "each of ENOSPC, EIO, EDQUOT, EROFS, EMFILE at system calls (strace)",
     "D2": "full disks of 64 sizes (tmpfs), then room",
     "D3": "limits of memory, open files and file size",

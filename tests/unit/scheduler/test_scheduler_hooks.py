@@ -11,6 +11,7 @@ import pytest
 from aetherflow.core.testing import HookSuite
 from aetherflow.scheduler.hooks import StatusHook
 from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
+from old_data import DATA
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -55,6 +56,18 @@ def test_slots_that_need_a_person(bench: "Bench", root: Path) -> None:
         again = f"aetherflow-scheduler run-item {bench.file} {name} --slot {slot}"
         assert need.commands == ((again, leave) if name == "m" else (again,))
         assert need.slot == slot
+
+
+def test_a_ledger_of_1_0_has_no_notes(bench: "Bench", root: Path) -> None:
+    for path in (DATA / "ledger").glob("scheduler.sqlite*"):
+        if path.is_file():
+            shutil.copy(path, bench.folder / path.name.replace("scheduler", "ledger"))
+    known = KnownSchedule(bench.file, bench.folder / "ledger.sqlite")
+    note = root / "scheduler/schedules/a.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"document": str(known.document), "ledger": str(known.ledger)}))
+    assert known_schedules(root) == [known]
+    assert StatusHook().aetherflow_run_notes(root, "a-20260302T120100Z") == []
 
 
 def test_missed_slots_of_an_item_are_one(bench: "Bench", root: Path) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
     from aetherflow.core.console.outcome import show_error as show_error
+    from aetherflow.core.console.since import is_span as is_span
+    from aetherflow.core.console.since import span_ms as span_ms
     from aetherflow.core.console.streams import dropped_lines as dropped_lines
     from aetherflow.core.console.streams import recorded as recorded
     from aetherflow.core.console.streams import unhindered as unhindered
@@ -95,6 +97,7 @@ _HOMES = {
     "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
     "checks.notify": "check_notify",
+    "console.since": "is_span span_ms",
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",

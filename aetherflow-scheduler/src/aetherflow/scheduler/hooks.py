@@ -1,4 +1,4 @@
-"""What `aetherflow status` is told by the scheduler: slots that need a person, of all ledgers below a state root."""
+"""What the scheduler tells `aetherflow status` and `runs show`, of all ledgers below a state root."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,11 @@ class StatusHook:
         """Slots that failed, were stopped, refused or missed, and that nothing has healed since."""
         return [need for known in known_schedules(state_root) for need in _of_ledger(known, state_root)]
 
+    @hookimpl
+    def aetherflow_run_notes(self, state_root: Path, run_id: str) -> list[str]:
+        """What persons did to the slot of a run."""
+        return [line for known in known_schedules(state_root) for line in _acts_in(known, run_id)]
+
 
 def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
     from aetherflow.scheduler.audit.needs import needs_of
@@ -36,6 +41,24 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
     except StateError as error:
         now, cause = Clock().now_ms(), f"{error}; {error.fix}" if error.fix else str(error)
         return [NeedsPerson("UNREADABLE", known.document.name, now, cause, error_code=error.code)]
+
+
+def _acts_in(known: KnownSchedule, run_id: str) -> list[str]:
+    from aetherflow.scheduler.ledger.acts import Acts
+    from aetherflow.scheduler.ledger.store import Ledger
+
+    try:
+        ledger = Ledger(known.ledger, Clock(), read_only=True)
+    except StateError:
+        return []  # of an older version, in which nobody has done anything; what else is wrong, `status` tells
+    try:
+        return [
+            f"slot   {act.item} {iso(act.slot)}: {verb} by {by}, {at}: {why}"
+            for act in Acts(ledger).of_run(run_id)
+            for verb, by, at, why in [act.told]
+        ]
+    finally:
+        ledger.close()
 
 
 def _told(need: "Need") -> NeedsPerson:

@@ -24,6 +24,7 @@ class SlotReason(ReasonCode):
     CALENDAR = "calendar", "calendar: {day} is a {kind}"
     BLACKOUT = "blackout", "blackout: {why}"
     PAUSED = "paused", "paused{why}"
+    SKIPPED = "skipped", "skipped by {actor}: {why}"
     MISFIRE = "misfire", "not started in time: {late} late (misfire: skip)"
     COALESCED = "coalesced", "coalesced"
     MAX_CATCH_UP = "max_catch_up", "max_catch_up"
@@ -33,6 +34,7 @@ class SlotReason(ReasonCode):
 
     # Waiting
 
+    HELD = "held", "held{until} by {actor}: {why}"
     OVERLAP = "overlap", "overlap: the slot {slot} {doing}"
     AFTER = "after", "after {what}"
     FULL = "full", "{what} is full"
@@ -83,8 +85,8 @@ GOES_ON = frozenset({SlotReason.DRAINED, SlotReason.LEFT})
 """Of interrupted slots that go on as soon as somebody can see to it; others are the business of a person."""
 MEANT = frozenset({SlotReason.COALESCED, SlotReason.REMOVED, SlotReason.REDEFINED})
 """Of missed slots that the document has given up: a later slot stands for them, or nothing is expected any more."""
-LEFT_OUT = frozenset({SlotReason.CALENDAR, SlotReason.BLACKOUT})
-"""Reasons of SKIPPED slots that were skipped by their configuration, so a backfill leaves them out."""
+LEFT_OUT = frozenset({SlotReason.CALENDAR, SlotReason.BLACKOUT, SlotReason.SKIPPED})
+"""Reasons of SKIPPED slots that nobody wants to run, by the document or one by one, so a backfill leaves them out."""
 
 
 def one_line(text: str) -> str:

@@ -117,6 +117,8 @@ def test_json_has_all_of_it(shown: Shown) -> None:
                 "local_text": "Sun 2026-03-29 03:00 +02:00",
                 "timezone": "Europe/Berlin",
                 "skipped": "blackout: r",
+                "held": None,
+                "act": None,
                 "remark": "02:00 to 03:00 does not exist on 2026-03-29: 02:30 runs now",
                 "enabled": True,
             }

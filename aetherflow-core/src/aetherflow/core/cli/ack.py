@@ -49,7 +49,7 @@ def ack(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
 
     if (run_id is None) == (before is None):
@@ -85,7 +85,7 @@ def _act(value: str | None, reason: str, until: int | None, now: int) -> "Act":
 def _until(text: str, now: int) -> int:
     """A time to come: a span from now, a time of day in local time (its next one), or an instant."""
     from aetherflow.core.base.errors import UsageError
-    from aetherflow.core.cli.since import instant_ms, is_span, span_ms
+    from aetherflow.core.console.since import instant_ms, is_span, span_ms
 
     if is_span(text):
         return now + span_ms(text, "--until")

@@ -10,8 +10,8 @@ from aetherflow.core.base.times import iso
 from aetherflow.core.cli.causes import printable
 from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.notes import Note, Notes, key_of, note_of
-from aetherflow.core.cli.since import both
 from aetherflow.core.cli.worked import worked_ms
+from aetherflow.core.console.since import both
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status

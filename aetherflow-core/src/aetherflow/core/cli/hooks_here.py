@@ -1,10 +1,10 @@
-"""What the hooks of this folder say about `status`: what needs a person, and the text of another format."""
+"""What the hooks of this folder say for `status` and `runs show`: what needs a person, another format, notes."""
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aetherflow.core.base.errors import AetherflowError, HookFailedError
 from aetherflow.core.contracts.needs_person import NeedsPerson
@@ -15,11 +15,12 @@ from aetherflow.core.host.names import STATUS
 if TYPE_CHECKING:
     from aetherflow.core.host.hooks import Hooks
 
-NEEDS, FORMAT = "aetherflow_needs_person", "aetherflow_status_format"
+Answer = TypeVar("Answer")
+NEEDS, FORMAT, NOTES = "aetherflow_needs_person", "aetherflow_status_format", "aetherflow_run_notes"
 
 
 class HooksHere:
-    """The hooks that `status` asks. Nothing is imported where none is installed that may have an answer."""
+    """The hooks that these commands ask. Nothing is imported where none is installed that may have an answer."""
 
     def __init__(self, config: Path | None) -> None:
         self._config = config
@@ -34,13 +35,20 @@ class HooksHere:
         from aetherflow.core.kernel.state.records import now_ms
 
         for hooks in self._loaded:
-            for name, answer in _answers(hooks, root):
+            for name, answer in _answers(hooks, NEEDS, NeedsPerson, state_root=root):
                 if isinstance(answer, AetherflowError):
                     yield NeedsPerson("UNREADABLE", name, now_ms(), str(answer), error_code=answer.code)
                     continue
                 for each in answer:
                     if flow is None or fnmatch.fnmatchcase(each.flow_id or each.name, flow):
                         yield each
+
+    def notes(self, root: Path, run_id: str) -> list[str]:
+        """Lines about a run; of a hook that fails, that it did. Raises what `build_snapshot` raises."""
+        if not _may_answer(NOTES):
+            return []
+        found = [each for hooks in self._loaded for each in _answers(hooks, NOTES, str, state_root=root, run_id=run_id)]
+        return [line for _, told in found for line in ([str(told)] if isinstance(told, AetherflowError) else told)]
 
     def formatted(self, name: str, status: Mapping[str, Any]) -> str | None:
         """The status as the first hook writes it that knows the format; None if none does.
@@ -70,23 +78,25 @@ def _may_answer(hook: str) -> bool:
     return any(hook_of(entry) in (None, hook) for entry in (*installed_hooks(), *installed_in(STATUS)))
 
 
-def _answers(hooks: "Hooks", root: Path) -> Iterator[tuple[str, list[NeedsPerson] | AetherflowError]]:
+def _answers(
+    hooks: "Hooks", hook: str, kind: type[Answer], **given: Any
+) -> Iterator[tuple[str, list[Answer] | AetherflowError]]:
     from aetherflow.core.host.hooks import hook_failed
 
-    for name in hooks.names(NEEDS):
+    for name in hooks.names(hook):
         try:
-            for _, found in hooks.decide(NEEDS, only=name, state_root=root):
-                yield name, _checked(found)
+            for _, found in hooks.decide(hook, only=name, **given):
+                yield name, _checked(found, kind)
         except AetherflowError as error:
             yield name, error
         except Exception as error:  # noqa: BLE001 foreign code, while it is asked for one after the other
-            yield name, hook_failed(name, NEEDS, error)
+            yield name, hook_failed(name, hook, error)
 
 
-def _checked(answer: Iterable[object]) -> list[NeedsPerson]:
+def _checked(answer: Iterable[object], kind: type[Answer]) -> list[Answer]:
     found = []
     for each in answer:
-        if not isinstance(each, NeedsPerson):
-            raise TypeError(f"it gave a {type(each).__name__}, no NeedsPerson")
+        if not isinstance(each, kind):
+            raise TypeError(f"it gave a {type(each).__name__}, no {kind.__name__}")
         found.append(each)
     return found

@@ -102,7 +102,7 @@ def release(
 
 
 def _text(holders: list["Holder"], waiters: list["Waiter"]) -> str:
-    from aetherflow.core.cli.since import both
+    from aetherflow.core.console.since import both
     from aetherflow.core.console.table import table
 
     rows = []

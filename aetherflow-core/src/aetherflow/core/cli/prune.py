@@ -45,7 +45,7 @@ def prune(
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.notes import notes_of
-    from aetherflow.core.cli.since import span_ms
+    from aetherflow.core.console.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
 

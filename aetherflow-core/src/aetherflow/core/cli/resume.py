@@ -146,7 +146,7 @@ def _by_id(
 def _by_file(path: Path, config: Path | None) -> _Found | None:
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
-    from aetherflow.core.cli.since import both
+    from aetherflow.core.console.since import both
     from aetherflow.core.kernel.state.history import latest_run, latest_unfinished
 
     flow = _prepared(path, config)

@@ -70,7 +70,7 @@ def list_runs(
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
-    from aetherflow.core.cli.since import instant_ms
+    from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
 
@@ -114,6 +114,7 @@ def show(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import details_json, details_text
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import find_run, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
     from aetherflow.core.cli.summary import following
@@ -129,12 +130,13 @@ def show(
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
     note = notes_of([found.run], config)[key_of(found.run)]
     resumes = Resumes(root, config)
+    told = HooksHere(config).notes(root, found.run.run_id)
     if as_json:
         command = resumes.command(found.run) if goes_on else None
-        document = {"schema": RUNS_SCHEMA, **details_json(found, note, claims, journal), "next": command}
+        document = {"schema": RUNS_SCHEMA, **details_json(found, note, claims, journal), "notes": told, "next": command}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         lines = following(resumes.commands(found.run)) if goes_on else []
         if found.run.partial:
             lines.append(f"for the other jobs: {resumes.rest(found.run)}")
-        typer.echo("\n".join([details_text(found, note, claims, journal), *lines]))
+        typer.echo("\n".join([details_text(found, note, claims, journal), *told, *lines]))

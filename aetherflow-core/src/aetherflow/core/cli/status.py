@@ -56,8 +56,8 @@ def status(
     from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.needs import add_told, picture
-    from aetherflow.core.cli.since import instant_ms
     from aetherflow.core.cli.unsent import send_here, unsent_json, unsent_text
+    from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms
     from aetherflow.core.runtime.resuming import Resumes
     from aetherflow.core.runtime.sending.book import not_sent

@@ -98,7 +98,7 @@ def refusal(error: AetherflowError, flow_yaml: Path) -> dict[str, Any]:
 
 def nothing_to_do(summary: RunSummary) -> str:
     """The message for a run that had already ended with SUCCESS."""
-    from aetherflow.core.cli.since import both  # most runs have something to do
+    from aetherflow.core.console.since import both  # most runs have something to do
 
     at = both(summary.finished_at)
     ended = f"nothing to do: run {summary.run_id} of flow {summary.flow_id} ended {summary.status} at {at}"

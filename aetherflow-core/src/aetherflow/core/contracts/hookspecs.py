@@ -72,6 +72,14 @@ def aetherflow_needs_person(state_root: Path) -> Iterable[NeedsPerson] | None:
     """
 
 
+@hookspec
+def aetherflow_run_notes(state_root: Path, run_id: str) -> Iterable[str] | None:
+    """Lines for `aetherflow runs show RUN_ID`, of what is known outside of the run: what persons did to its slot.
+
+    One that raises does not fail the command: it is shown as a line.
+    """
+
+
 @hookspec(firstresult=True)
 def aetherflow_status_format(name: str, status: Mapping[str, Any]) -> str | None:
     """The text of `aetherflow status --format NAME`; None for a name that is another plugin's.

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from aetherflow.core.embedding import iso
 from aetherflow.scheduler.audit.needs import kind_of, released, settled_by
-from aetherflow.scheduler.ledger.acks import acknowledged_slots
+from aetherflow.scheduler.ledger.acts import Acts, SlotAct, SlotVerb, acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_until
 from aetherflow.scheduler.ledger.records import Epoch, SlotRow
@@ -23,6 +23,7 @@ from aetherflow.scheduler.time.clock import from_ms, to_ms
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
+NEVER = 1 << 62
 GRACE_MS = 300_000
 """Milliseconds after which an unrecorded slot is a gap, for items that are no longer in the schedule."""
 
@@ -70,6 +71,8 @@ class Audit:
     """Expected slots that the ledger lacks, but whose grace time has not passed yet."""
     pruned: dict[str, int] = field(default_factory=dict)
     """Item id to the instant before which its slots were pruned, where the audited span begins earlier."""
+    acts: list[SlotAct] = field(default_factory=list)
+    """What persons did to the slots of the span, the first act first."""
     never_seen: list[str] = field(default_factory=list)
     """Enabled items without `since` that no scheduler has seen yet: they have no expected slots."""
 
@@ -118,6 +121,10 @@ class _Comparison:
         self._compared: set[tuple[str, int]] = set()
         self._unwell: list[SlotRow] = []
         self.found = Audit(never_seen=[name for name, item in self._unseen.items() if item.since is None])
+        self.found.acts = Acts(ledger).all(start or 0, self._end - 1)
+        holds = {(act.item, act.slot): act for act in self.found.acts if act.verb == SlotVerb.HOLD}
+        self._held = {key: NEVER if act.end is None else act.end for key, act in holds.items()}
+        """Item and slot to the end of its hold: until then nobody has to start it."""
 
     def begins(self) -> dict[str, int]:
         """Item id to the instant (epoch ms) from which its slots are expected."""
@@ -139,10 +146,10 @@ class _Comparison:
         """Add gaps for other slots whose process died, such as manual runs from before the item was first seen."""
         for row in self._slots.active():
             inside = (self._start is None or self._start <= row.slot) and row.slot < self._end
-            if inside and (row.item, row.slot) not in self._compared:
-                problem = _problem(self._ledger, row, self._now, self._grace(row.item), led=self._led)
-                if problem is not None:
-                    self.found.gaps.append(Gap(row.item, row.slot, problem))
+            if not inside or (row.item, row.slot) in self._compared:
+                continue
+            if (problem := self._problem(row, self._grace(row.item))) is not None:
+                self.found.gaps.append(Gap(row.item, row.slot, problem))
 
     def judge(self) -> None:
         """Say what is wrong with slots that are accounted for, and what a person has done about it."""
@@ -178,7 +185,13 @@ class _Comparison:
             return
         self.found.expected += 1
         pruned = self._pruned.get(name, 0)
-        if (problem := _problem(self._ledger, row, self._now, grace, led=self._led, pruned=pruned)) is not None:
+        if row is None and pruned > self._now:
+            problem: str | None = f"not in the ledger, and nothing starts until {iso(pruned)}: {PRUNED_AHEAD}"
+        elif row is None:
+            problem = "not in the ledger: nobody started it, and nobody missed it"
+        else:
+            problem = self._problem(row, grace)
+        if problem is not None:
             self.found.gaps.append(Gap(name, slot, problem))
         elif row is not None:
             self.found.counts[row.status] = self.found.counts.get(row.status, 0) + 1
@@ -187,14 +200,13 @@ class _Comparison:
             if row.late or kind_of(row):
                 self._unwell.append(row)
 
-
-def _problem(ledger: Ledger, row: SlotRow | None, now: int, grace: int, *, led: bool, pruned: int = 0) -> str | None:
-    if row is None and pruned > now:
-        return f"not in the ledger, and nothing starts until {iso(pruned)}: {PRUNED_AHEAD}"
-    if row is None:
-        return "not in the ledger: nobody started it, and nobody missed it"
-    if not row.active or led or not ledger.is_gone(row.owner):
-        return None
-    if now - max(row.claimed_at, row.slot) <= grace and row.owner is None:
-        return None  # the next `tick` starts it
-    return f"{row.status}, and the process that had it has ended" if row.owner else f"{row.status}, and nobody runs it"
+    def _problem(self, row: SlotRow, grace: int) -> str | None:
+        """What is wrong with a slot that nobody sees to; None if somebody does, or it has ended."""
+        if not row.active or self._led or not self._ledger.is_gone(row.owner):
+            return None
+        since = max(row.claimed_at, row.slot, self._held.get((row.item, row.slot), 0))
+        if self._now - since <= grace and row.owner is None:
+            return None  # the next `tick` starts it
+        return (
+            f"{row.status}, and the process that had it has ended" if row.owner else f"{row.status}, and nobody runs it"
+        )

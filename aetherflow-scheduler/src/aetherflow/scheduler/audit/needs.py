@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aetherflow.core.embedding import iso
-from aetherflow.scheduler.ledger.acks import acknowledged_slots
+from aetherflow.scheduler.ledger.acts import acknowledged_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
 from aetherflow.scheduler.audit.needs import Need, needs_of
+from aetherflow.scheduler.ledger.acts import Acts, SlotAct
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.pruning import pruned_until
@@ -37,6 +38,8 @@ class ItemStatus:
     """False until `run`, `tick` or a trigger has first processed the item; it has no expected slots before."""
     held_until: int | None
     """Instant until which nothing starts, because a clock that was ahead pruned slots up to it; None: no such hold."""
+    acts: list[SlotAct]
+    """Holds and skips of its slots that stand, ordered by slot."""
 
     @property
     def state(self) -> str:
@@ -83,6 +86,7 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
     for row in truth.told(slots.active()):
         if row.active:
             active.setdefault(row.item, []).append(row)
+    acts = Acts(ledger).open()
     items = []
     for item in schedule.items:
         after = max(cursors.get(item.id, now), now - 86_400_000)  # a due slot that is not recorded yet is shown as next
@@ -97,6 +101,7 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
                 active.get(item.id, []),
                 item.id in seen,
                 held.get(item.id),
+                [act for act in acts if act.item == item.id],
             )
         )
     interrupted = [row for row in truth.told(slots.interrupted()) if row.status == Status.INTERRUPTED]

@@ -12,7 +12,7 @@ from aetherflow.core.embedding import LazyGroup, exit_code, show_error
 if TYPE_CHECKING:
     from aetherflow.core.api import AetherflowError
 
-EPILOG = """Exit codes: 0 success; 1 a run failed, or a check found something; 2 bad input; 3 busy;
+EPILOG = """Exit codes: 0 success; 1 a run failed, or a check found something; 2 bad input; 3 busy, or held;
 4 the ledger cannot be used; 129, 130, 131, 143 stopped by a signal."""
 SCHEMA = 1
 """Version of all JSON that the commands print."""
@@ -36,6 +36,9 @@ class Commands(LazyGroup):
             "backfill": "backfill:backfill",
             "prune": "prune:prune",
             "ack": "ack:ack",
+            "hold": "slot_verbs:hold",
+            "release": "slot_verbs:release",
+            "skip": "slot_verbs:skip",
             "pause": "pause:pause",
             "resume": "resume:resume",
             "export": "export:app",

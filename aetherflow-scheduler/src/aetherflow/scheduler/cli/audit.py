@@ -36,7 +36,8 @@ def audit(
 
     Ends with 1 if there is a gap, or a slot of --fail-on: failed (FAILED, UNKNOWN, stopped by hand), missed (MISSED, or
     skipped for a slot that has succeeded since), late (marked by `deadline` or `late_after_seconds`). Of these, what a
-    person has resolved or acknowledged is shown, and does not count. Slots that wait are shown with what they wait for.
+    person has resolved or acknowledged is shown, and does not count. Slots that wait are shown with what they wait for,
+    and what persons did to slots: hold, release, skip, ack.
 
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
@@ -70,6 +71,7 @@ def audit(
         report |= {"pending": found.pending, "counts": found.counts, "gaps": gaps, "never_seen": found.never_seen}
         report |= {"pruned": forgotten, "fail_on": sorted(wanted)}
         report |= {"findings": [each.as_json() for each in found.findings]}
+        report["acts"] = [act.as_json() for act in found.acts]
         report["waiting"] = [
             {"item": row.item, "slot": iso(row.slot), "reason": row.reason, "reason_code": row.reason_code}
             for row in found.waiting
@@ -117,6 +119,11 @@ def _show(found: "Audit", wanted: frozenset[str]) -> None:
     if found.waiting:
         waiting = [[row.item, iso(row.slot), row.reason or ""] for row in found.waiting[-SHOWN:]]
         typer.echo(table(["ITEM", "SLOT", "WAITS"], waiting))
+    if found.acts:
+        acts = [[act.item, iso(act.slot), *act.told] for act in found.acts[-SHOWN:]]
+        typer.echo(table(["ITEM", "SLOT", "ACT", "BY", "AT", "REASON"], acts))
+        if len(found.acts) > SHOWN:
+            typer.echo(f"… and {len(found.acts) - SHOWN} before them; --json has all")
     counts = ", ".join(f"{number} {status}" for status, number in sorted(found.counts.items()))
     verdict = f"{len(found.gaps)} gaps" if found.gaps else "no gap"
     typer.echo(f"{verdict} in {found.expected} expected slots" + (f": {counts}" if counts else ""))

@@ -29,6 +29,29 @@ def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | N
         raise UsageError(f"{option} {error.args[0]}", fix=error.args[1]) from None
 
 
+def until_ms(schedule: "Schedule", text: str | None, item: "Item") -> int | None:
+    """Epoch milliseconds of `--until`: a span from now, a time of day in the item's zone (its next one), or an instant.
+
+    None if the option was omitted. Raises UsageError for invalid text, and for a time that has passed.
+    """
+    from aetherflow.core.embedding import is_span, span_ms
+    from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
+    from aetherflow.scheduler.time.parsing import read_time
+
+    now = Clock().now_ms()
+    if text is None:
+        return None
+    if is_span(text):
+        return now + span_ms(text, "--until")
+    try:
+        at = read_time(text).after(from_ms(now), item.zone)
+    except ValueError:
+        at = instant(schedule, text, "--until", item)
+    if at is None or to_ms(at) <= now:
+        raise UsageError(f"--until {text!r} is over already", fix="name a time to come: 2h, 08:00, 2026-11-24T08:00")
+    return to_ms(at)
+
+
 def check_span(start: dt.datetime | None, end: dt.datetime | None, option: str = "--to") -> None:
     """Raise UsageError for an empty span; without an end, the span ends now."""
     last = end or dt.datetime.now(dt.UTC)

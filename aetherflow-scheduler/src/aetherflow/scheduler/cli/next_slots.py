@@ -11,6 +11,7 @@ from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, Schedu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aetherflow.scheduler.ledger.acts import SlotAct
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
     from aetherflow.scheduler.schedule.slots import Slot
 
@@ -34,15 +35,16 @@ def next_slots(
 ) -> None:
     """Show the next slots, in the item's zone and in UTC.
 
-    The notes say how a clock change affects a slot, and which slots the item's calendar and blackouts will
-    skip, and why. Times without an offset are in the zone of the item if one is named, else of the document. Slots
-    of disabled items are shown only if the item is named.
+    The notes say how a clock change affects a slot, which slots the item's calendar and blackouts will skip, and why,
+    and which ones a person holds or skips. Times without an offset are in the zone of the item if one is named, else of
+    the document. Slots of disabled items are shown only if the item is named.
 
     Example: aetherflow-scheduler next scheduler.yaml nightly --from 2026-10-24 -n 3
     """
     from aetherflow.core.api import UsageError
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.time.clock import to_ms
 
     if number is not None and not 1 <= number <= MOST:
         raise UsageError(f"-n {number} is out of range", fix=f"write 1 to {MOST}")
@@ -53,7 +55,8 @@ def next_slots(
     slots = list(islice(_merged(chosen, first, end or dt.datetime.max.replace(tzinfo=dt.UTC)), most))
     if end is not None and number is None and len(slots) == MOST:
         raise UsageError(f"more than {MOST} slots until {until}", fix="name an earlier --until, items, or -n")
-    found = [_described(slot) for slot in slots]
+    acts = _acts(schedule, slots)
+    found = [_described(slot, acts.get((slot.item.id, to_ms(slot.at)))) for slot in slots]
     if as_json:
         typer.echo(json.dumps({"schema": SCHEMA, "slots": found}, ensure_ascii=False, indent=2))
     else:
@@ -83,19 +86,39 @@ def _merged(items: "list[Item]", start: dt.datetime, end: dt.datetime) -> "Itera
     return heapq.merge(*each, key=lambda slot: slot.at)
 
 
-def _described(slot: "Slot") -> dict[str, Any]:
+def _acts(schedule: "Schedule", slots: "list[Slot]") -> "dict[tuple[str, int], SlotAct]":
+    """Item and slot to the hold or the skip that stands. Slots follow from the document, be the ledger as it may."""
+    from aetherflow.core.api import StateError
+    from aetherflow.scheduler.cli.instants import ledger_of
+    from aetherflow.scheduler.ledger.acts import Acts
+
+    if not slots or not schedule.state.exists():
+        return {}
+    try:
+        with ledger_of(schedule, read_only=True) as ledger:
+            return {(act.item, act.slot): act for act in Acts(ledger).open()}
+    except StateError as error:
+        typer.echo(f"warning: holds and skips cannot be shown: {error}\n  fix: {error.fix}", err=True)
+        return {}
+
+
+def _described(slot: "Slot", act: "SlotAct | None") -> dict[str, Any]:
     from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.shown import local_text
+    from aetherflow.scheduler.ledger.acts import SlotVerb
     from aetherflow.scheduler.schedule.slots import excluded
     from aetherflow.scheduler.time.clock import to_ms
 
+    skip = act is not None and act.verb == SlotVerb.SKIP
     return {
         "item": slot.item.id,
         "slot": iso(to_ms(slot.at)),
         "local": slot.local.isoformat(timespec="seconds"),
         "local_text": local_text(slot.local),
         "timezone": slot.item.zone.key,
-        "skipped": excluded(slot),
+        "skipped": act.why if act is not None and skip else excluded(slot),
+        "held": act.why if act is not None and not skip else None,
+        "act": act.as_json() if act is not None else None,
         "remark": slot.remark,
         "enabled": slot.item.spec.enabled,
     }
@@ -110,6 +133,7 @@ def _text(found: list[dict[str, Any]]) -> str:
     for each in found:
         notes = [
             f"SKIPPED {each['skipped']}" if each["skipped"] else "",
+            each["held"] or "",
             each["remark"] or "",
             "" if each["enabled"] else "not enabled",
         ]

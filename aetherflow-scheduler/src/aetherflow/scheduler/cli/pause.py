@@ -10,7 +10,9 @@ def pause(
     file: ScheduleArgument,
     item: ItemArgument,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands with every slot that is skipped.")],
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="End of the pause; omitted: `resume`.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the pause: 2h, 06:00, a date. Omitted: `resume`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start no slots of an item until `resume`, or until a time; its due slots are SKIPPED, with the reason.
@@ -19,22 +21,17 @@ def pause(
 
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """
-    from aetherflow.core.api import UsageError
     from aetherflow.core.embedding import iso
     from aetherflow.scheduler.cli.app import SCHEMA
-    from aetherflow.scheduler.cli.instants import instant, ledger_of
+    from aetherflow.scheduler.cli.instants import ledger_of, until_ms
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.epochs import Pauses
     from aetherflow.scheduler.ledger.store import actor
-    from aetherflow.scheduler.time.clock import to_ms
 
     schedule = load(file)
-    at = instant(schedule, until, "--until", schedule.item(item))
-    end = to_ms(at) if at is not None else None
+    end = until_ms(schedule, until, schedule.item(item))
     with ledger_of(schedule, read_only=False) as ledger:
         now = ledger.clock.now_ms()
-        if end is not None and end <= now:
-            raise UsageError(f"--until {until} has passed", fix="name a time to come, or leave it out")
         with ledger.transaction("pause"):
             Pauses(ledger).begin(item, now, end, reason, actor())
             ledger.journal("pause", item, reason=reason, until=iso(end) if end is not None else None)

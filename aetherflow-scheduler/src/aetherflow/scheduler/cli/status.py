@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
-    """Show the state of a schedule: the leader, and each item's last run, next slot, and waiting and late slots.
+    """Show the state of a schedule: the leader, and each item's last run, next slot, waiting, held and late slots.
 
     Then what needs a person: slots that failed, were stopped or missed, and that nothing has healed, settled or
     acknowledged since, each with the command that goes on. Ends with 1 if there is one. Changes nothing.
@@ -92,6 +92,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
         "last_run": each.last.as_json() if each.last is not None else None,
         "last_slot": each.latest.as_json() if each.latest is not None else None,
         "active": [row.as_json() for row in each.active],
+        "acts": [act.as_json() for act in each.acts],
     }
 
 
@@ -147,9 +148,14 @@ def _row(each: "ItemStatus") -> list[str]:
     if each.pause is not None:
         until = f" until {iso(each.pause.until)}" if each.pause.until is not None else ""
         notes.append(f"{each.pause.why}{until}")
-    notes += [f"{iso(row.slot)} {row.status}" + (f": {row.reason}" if row.reason else "") for row in each.active[:3]]
-    if len(each.active) > 3:
-        notes.append(f"and {len(each.active) - 3} more")
+    notes += [f"{iso(act.slot)} {act.why}" for act in each.acts[:3]]
+    if len(each.acts) > 3:
+        notes.append(f"and {len(each.acts) - 3} more holds and skips")
+    acted = {act.slot for act in each.acts}
+    shown = [row for row in each.active if row.slot not in acted]
+    notes += [f"{iso(row.slot)} {row.status}" + (f": {row.reason}" if row.reason else "") for row in shown[:3]]
+    if len(shown) > 3:
+        notes.append(f"and {len(shown) - 3} more")
     if each.latest is not None and not each.active and each.latest.attempts == 0:
         notes.append(f"{iso(each.latest.slot)} {each.latest.status}: {each.latest.reason}")
     if each.held_until is not None:

@@ -61,7 +61,7 @@ def find_old(ledger: Ledger, before: int) -> list[Pruned]:
 
 
 def prune(ledger: Ledger, before: int) -> list[Pruned]:
-    """Delete the slots that `find_old` counts, their attempts, and journal entries and ended pauses of that time.
+    """Delete the slots that `find_old` counts, their attempts and acts; journal entries and ended pauses of that time.
 
     The recorded instant of each item follows from its deleted slots, and never from `before`: with a clock that is
     ahead, future slots must not count as pruned. A recorded instant that is wrong in this way is corrected.
@@ -101,7 +101,7 @@ def _delete(ledger: Ledger, values: dict[str, Any]) -> None:
     while number == BATCH:
         with ledger.transaction("prune"):
             rows = ledger.db.execute(f"SELECT item, slot FROM slots WHERE {_OLD} LIMIT {BATCH}", values).fetchall()  # noqa: S608
-            for table in ("attempts", "outbox"):
+            for table in ("attempts", "outbox", "acts"):
                 ledger.db.executemany(f"DELETE FROM {table} WHERE item=? AND slot=?", rows)  # noqa: S608 names are ours
             ledger.db.executemany("DELETE FROM slots WHERE item=? AND slot=?", rows)
         number = len(rows)

@@ -5,10 +5,9 @@ Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migr
 - `outbox`: what is to be told of a slot; `done_at` is when it was taken to be told. Triggers write it, so that each
   change of a slot, wherever it is made, is told in its transaction.
 
-Not written yet:
+- `acts`: what persons did to a slot, with name, host, reason and end.
 
-- of `acts`, what persons did to a slot (`slot` NULL: the next one): `hold`, `skip`, with name, host, reason and end.
-- `journal.chain`: the hash chain of the journal.
+Not written yet: `journal.chain`, the hash chain of the journal.
 
 `slots.told_by` is `exit_code` where the state of the run could not be asked; `slots.flow_id` and `slots.state_path` say
 where the run is recorded, as far as it has told.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from aetherflow.core.api import UsageError
 from aetherflow.core.embedding import iso
 from aetherflow.scheduler.audit.audit import expected_slots
+from aetherflow.scheduler.ledger.acts import Acts
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.pruning import pruned_ahead_fix, pruned_until
@@ -114,6 +115,11 @@ def backfill(
     for want in wanted:
         if here.stop.asked:
             break
+        known = here.slots.find(item.id, want.slot)
+        act = Acts(here.ledger).of(item.id, want.slot)
+        if act is not None and (known is None or known.status == Status.WAITING):
+            here.events.warning("held", f"{item.id} {iso(want.slot)}: left out, {act.why}")
+            continue
         adopt(here.ledger, here.events, leading=False, item=item.id, slot=want.slot)
         if not _claim(here, item, want, reason):
             here.events.warning("taken", f"{item.id} {iso(want.slot)}: left out, another process has taken it")

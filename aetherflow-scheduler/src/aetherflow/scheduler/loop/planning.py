@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from aetherflow.core.embedding import iso
+from aetherflow.scheduler.ledger.acts import Acts, with_act
 from aetherflow.scheduler.ledger.document_owner import note_owner, unnoted
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix, pruned_until
@@ -69,6 +70,7 @@ class Planner:
         self._events = events
         self._trigger = trigger
         self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+        self._acts = Acts(ledger)
         self._items: dict[str, Item] = {item.id: item for item in items if item.spec.enabled}
         self._heap: list[tuple[int, str]] = []
         self._last = 0
@@ -310,13 +312,15 @@ class Planner:
         known = self._slots.between(item.id, instants[0], instants[-1])
         pauses = self._pauses.of(item.id, instants[0], now)
         pause_now = next((pause for pause in pauses if pause.covers(now)), None)
+        acts = self._acts.between(item.id, instants[0], instants[-1])
         found = []
         for slot, at in zip(slots, instants, strict=True):
             row = known.get(at)
             if row is not None and not row.from_the_future(now):
                 continue
             pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
-            found.append(DueSlot(at, pause.why if pause is not None else excluded(slot)))
+            why = pause.why if pause is not None else excluded(slot)
+            found.append(with_act(DueSlot(at, why), acts.get(at), now))
         spec = item.spec
         return decide_due(
             found,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import RunBusyError, UsageError
 from aetherflow.core.embedding import iso
+from aetherflow.scheduler.errors import HeldError
+from aetherflow.scheduler.ledger.acts import Acts, SlotAct, SlotVerb
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -142,9 +144,11 @@ def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, r
     ledger = here.ledger
     with ledger.transaction("claim slot"):
         row = here.slots.find(item.id, at)
+        act = Acts(ledger).of(item.id, at)
         if row is None:
-            skip = None if trigger in BY_HAND else excluded(Slot(item, from_ms(at)))
-            verdict = Verdict(at, Status.WAITING if skip is None else Status.SKIPPED, skip)
+            if trigger in BY_HAND:
+                refuse_held(here, act)
+            verdict = _verdict(item, at, act, by_hand=trigger in BY_HAND, named=named)
             here.slots.claim(
                 item.id, [verdict], trigger=trigger, owner=ledger.me, pool=item.spec.pool, params=item.params
             )
@@ -159,7 +163,27 @@ def _claim(here: Session, item: "Item", at: int, trigger: str, *, named: bool, r
         resumed = row.status == Status.INTERRUPTED or (named and row.status != Status.SUCCESS)
         if not row.active and not resumed:
             return False
+        if trigger in BY_HAND and not row.begun:
+            refuse_held(here, act)
         return reopen(here, row, trigger, reason)
+
+
+def _verdict(item: "Item", at: int, act: SlotAct | None, *, by_hand: bool, named: bool) -> Verdict:
+    skip = None if by_hand else excluded(Slot(item, from_ms(at)))
+    if act is not None and act.verb == SlotVerb.SKIP and not named:
+        skip = act.why
+    if skip is not None:
+        return Verdict(at, Status.SKIPPED, skip)
+    held = act is not None and act.verb == SlotVerb.HOLD
+    return Verdict(at, Status.WAITING, act.why if act is not None and held else None, catch_up=held)
+
+
+def refuse_held(here: Session, act: SlotAct | None) -> None:
+    """Raise HeldError where that is a hold: a person who wants the slot to run first says that it is over."""
+    if act is not None and act.verb == SlotVerb.HOLD:
+        words = ["release", str(here.schedule.path), act.item, "--slot", iso(act.slot), "--reason", "TEXT"]
+        fix = f"take that back first: {shlex.join(['aetherflow-scheduler', *words])}"
+        raise HeldError(f"the slot {iso(act.slot)} of {act.item} is {act.why}", fix=fix)
 
 
 def reopen(here: Session, row: SlotRow, trigger: str, reason: str | None, **values: Any) -> bool:

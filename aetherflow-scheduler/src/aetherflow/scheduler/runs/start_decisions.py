@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aetherflow.core.embedding import iso
+from aetherflow.scheduler.ledger.acts import Acts
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
@@ -63,6 +64,7 @@ class StartDecisions:
         self._only_mine = only_mine
         self._schedule = schedule
         self._slots, self._epochs, self._pauses = Slots(ledger), Epochs(ledger), Pauses(ledger)
+        self._acts = Acts(ledger)
         self._items: dict[str, Item] = {item.id: item for item in schedule.items}
 
     def item(self, name: str) -> "Item | None":
@@ -82,8 +84,10 @@ class StartDecisions:
         now = self._ledger.clock.now_ms()
         if not by_hand and (pause := self._pauses.at(row.item, now)) is not None:
             return StartDecision("wait", pause.why, pause.until) if row.begun else StartDecision("skip", pause.why)
+        if not row.begun and (hold := self._acts.hold(row.item, row.slot)) is not None:
+            return StartDecision("wait", hold.why, hold.until)
         if not is_ready(now, row.not_before, row.waits_since):
-            return StartDecision("wait", row.why, row.not_before)
+            return StartDecision("wait", None if row.reason_code == SlotReason.HELD else row.why, row.not_before)
         if item.after and not row.begun and not by_hand:
             decision = self.follows(item, row)
             if decision.action != "start":
@@ -99,7 +103,7 @@ class StartDecisions:
         open_ones = [
             OtherSlot(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
-            if other.slot != row.slot and not self._is_left(other)
+            if other.slot != row.slot and not self._is_left(other) and not self.is_held(other)
         ]
         decision = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
         if decision in ("start", "replace"):
@@ -107,6 +111,10 @@ class StartDecisions:
         first = next((other for other in open_ones if other.running), open_ones[0])
         doing = "still runs" if first.running else "still waits"
         return StartDecision(decision, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
+
+    def is_held(self, row: SlotRow) -> bool:
+        """Whether a person holds a waiting slot: no other one waits for it, is skipped for it or takes its place."""
+        return row.status == Status.WAITING and not row.begun and self._acts.hold(row.item, row.slot) is not None
 
     def _is_left(self, row: SlotRow) -> bool:
         """Whether a waiting slot may never be started: this process does not start it, and no scheduler runs."""

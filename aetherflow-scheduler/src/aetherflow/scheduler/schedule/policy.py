@@ -33,10 +33,14 @@ ACTIVE = (Status.WAITING, Status.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class DueSlot:
-    """A due slot; `excluded` is the reason why it is skipped: calendar, blackout or pause."""
+    """A due slot; `excluded` is the reason why it is skipped: calendar, blackout, pause, or a person's wish."""
 
     slot: int
     excluded: Reason | None = None
+    held: Reason | None = None
+    """A person holds it: it waits, however late it is, and stands for no other slot."""
+    held_until: int | None = None
+    """End of a hold that is over; how late it is counts from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,17 @@ def decide_due(
 
     Slots later than `grace_ms` are misfires. `skip` makes them MISSED; `last` runs only the latest of all slots; `all`
     runs the newest `max_catch_up` slots in order, `spacing_ms` apart, and misses the older ones. Of several slots
-    within the grace, `skip` and `last` run only the latest.
+    within the grace, `skip` and `last` run only the latest. A slot that is held waits beside them.
     """
     fates: dict[int, Verdict] = {}
     wanted: list[int] = []
     for each in due:
         if each.excluded is not None:
             fates[each.slot] = Verdict(each.slot, Status.SKIPPED, each.excluded)
-        elif misfire == "skip" and now - each.slot > grace_ms:
-            fates[each.slot] = Verdict(each.slot, Status.MISSED, said(SlotReason.MISFIRE, late=_late(now - each.slot)))
+        elif each.held is not None:
+            fates[each.slot] = Verdict(each.slot, Status.WAITING, each.held, catch_up=True)
+        elif misfire == "skip" and (late := now - max(each.slot, each.held_until or 0)) > grace_ms:
+            fates[each.slot] = Verdict(each.slot, Status.MISSED, said(SlotReason.MISFIRE, late=_late(late)))
         else:
             wanted.append(each.slot)
     kept = wanted[-max_catch_up:] if misfire == "all" else wanted[-1:]
