@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.outbox import mark_taken
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
@@ -19,6 +20,7 @@ HOLD_MS = 15 * 60_000
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
+_ACKNOWLEDGED = "SELECT slot FROM acts WHERE item=? AND verb='ack' AND ended_at IS NULL"
 _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
 
 
@@ -89,6 +91,14 @@ class Ledgers:
                 if row is not None:
                     return Slot(source.document, *row)
         return None
+
+    def is_acknowledged(self, document: Path, item: str | None, slot: str | None) -> bool:
+        """Whether a person has said of a slot, a time in ISO format, that it needs nobody."""
+        for ledger in (each for each, source in self._sources.items() if source.document == document):
+            with suppress(sqlite3.Error, OSError):
+                found = read_any(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item,)).fetchall())
+                return slot in {iso(each) for (each,) in found if each is not None}
+        return False
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:
         """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""
