@@ -1,18 +1,14 @@
 """N1: whoever starts a run, and wherever it or its sender is killed, its end is told by mail and by HTTP, once."""
 
-import contextlib
 import datetime as dt
 import json
 import shlex
 import shutil
-import sqlite3
-import time
 from collections import Counter
 
 import pytest
 
-from torture_bench import HANG_SECONDS, Bench
-from torture_night import ASKS, FAILS, FAILS_ALONE, KILLED, WELL, WELL_ALONE, WRONG, Night
+from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night
 from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -104,41 +100,6 @@ def test_the_run_is_killed_at_the_end(night: Night) -> None:
                 night.check("RECOVERED", also=frozenset({"INTERRUPTED", "FAILED"}))
                 bench.write(FAILS)
             bench.forget()
-
-
-@pytest.mark.parametrize("by", ["tick", "run-item"])
-def test_the_scheduler_is_killed(night: Night, by: str) -> None:
-    """Runs and slots: one message for both, whichever of the two processes is killed."""
-    bench = night.bench
-    now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
-    document = night.schedule(at=now, since=now - dt.timedelta(hours=1), more=", misfire_grace_time: 3600")
-    words = (by, document, "-q") if by == "tick" else (by, document, "night", "--trigger", "cron", "-q")
-    bench.write(FAILS_ALONE)
-    names = night.points(lambda failpoint: night.scheduler(*words, failpoint=failpoint))
-    night.settle()
-    night.forget()
-    with suite(f"N1 {by}", 15) as counted:
-        points = [number for number, name in enumerate(names, 1) if full() or "slot" in name or "spawn" in name]
-        for number in sample(points, sized(1, 25), f"N1-{by}"):
-            with counted.case(f"{by} killed at {number}, {names[number - 1]}"):
-                assert night.scheduler(*words, failpoint=f"{number}:kill") == KILLED
-                night.send()
-                end = time.monotonic() + HANG_SECONDS
-                while _slots(bench) != ["FAILED"]:
-                    assert time.monotonic() < end, f"the slot never ends: {_slots(bench)}, {bench.error_text()}"
-                    night.scheduler(*words)
-                night.send()
-                night.check("FAILED", also=frozenset({"INTERRUPTED"}))
-            night.forget()
-
-
-def _slots(bench: Bench) -> list[str]:
-    ledger = bench.states / "ledger.sqlite"
-    if not ledger.exists():
-        return []
-    with contextlib.closing(sqlite3.connect(ledger)) as db, contextlib.suppress(sqlite3.OperationalError):
-        return [status for (status,) in db.execute("SELECT status FROM slots WHERE status<>'MISSED'")]
-    return []  # killed before there was a table
 
 
 def test_missed_slots_are_told_and_their_recovery(night: Night) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -123,6 +124,13 @@ class Night:
         assert code in (0, KILLED), self.bench.error_text()
         return code
 
+    def end_all(self) -> None:
+        """End all processes that the project has started, as systemd, a container or a CI job does at its own end."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"AETHERFLOW_STATE_ROOT={self.bench.states}\0".encode() in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+
     def points(self, work: Callable[[str], object]) -> list[str]:
         """The names of the failpoints that some work passes."""
         names = self.bench.folder / "points"
@@ -151,6 +159,15 @@ class Night:
             assert events.keys() - also <= {expected}, f"more than that was told: {got}"
             assert max(events.values()) == 1, f"one cause was told twice: {got}"
             assert max(got.values()) <= (2 if twice else 1), f"one message came {max(got.values())} times: {got}"
+
+    def slots(self) -> list[str]:
+        """The states of all slots of the ledger."""
+        ledger = self.bench.states / "ledger.sqlite"
+        if not ledger.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(ledger)) as db, contextlib.suppress(sqlite3.OperationalError):
+            return [status for (status,) in db.execute("SELECT status FROM slots ORDER BY slot")]
+        return []  # killed before there was a table
 
     def forget(self) -> None:
         self.bench.forget()
