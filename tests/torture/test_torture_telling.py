@@ -2,13 +2,21 @@
 
 import datetime as dt
 import json
+import os
 import shlex
 import shutil
+import sqlite3
+import time
 from collections import Counter
 
 import pytest
 
-from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night
+from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.cli import main
+from aetherflow.core.runtime.sending.sender import send_all
+from torture_bench import HANG_SECONDS
+from torture_image import mounted, require_mounts, run
+from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night, telling
 from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -120,6 +128,14 @@ def test_missed_slots_are_told_and_their_recovery(night: Night) -> None:
         night.check("RECOVERED", also=frozenset({"MISSED"}))
 
 
+WRONG_PLACES = {
+    "no mail server": "mail",
+    "/status/404": "hook",
+    "/status/401": "hook",
+}
+"""What is wrong, and with which receiver."""
+
+
 def test_receivers_that_are_down_change_nothing_of_the_run(night: Night) -> None:
     """A server that is not there, and a webhook that is wrong: what could not be sent is sent by the next sender."""
     bench = night.bench
@@ -127,9 +143,10 @@ def test_receivers_that_are_down_change_nothing_of_the_run(night: Night) -> None
     project = bench.folder / "aetherflow.yaml"
     text = project.read_text()
     with suite("N1 receivers", 15) as counted:
-        for down, wrong in (("mail", f"port: {night.mail.port}"), ("hook", "/echo")):
-            with counted.case(f"{down} is down"):
-                project.write_text(text.replace(wrong, {"mail": "port: 1", "hook": "/status/404"}[down]))
+        for wrong, down in WRONG_PLACES.items():
+            with counted.case(wrong):
+                place = (f"port: {night.mail.port}", "port: 1") if down == "mail" else ("/echo", wrong)
+                project.write_text(text.replace(*place))
                 assert night.run() == 1
                 night.send()
                 night.send()
@@ -140,3 +157,80 @@ def test_receivers_that_are_down_change_nothing_of_the_run(night: Night) -> None
                 night.send()
                 night.check("FAILED")
             night.forget()
+
+
+def test_a_receiver_that_hangs_holds_nobody_up(night: Night) -> None:
+    """The run has ended while its true sender waits for an answer; killed there, it is followed by the next one."""
+    bench = night.bench
+    bench.write(FAILS)
+    project = bench.folder / "aetherflow.yaml"
+    text = project.read_text()
+    with suite("N1 hanging", 15) as counted, counted.case("an HTTP server that does not answer"):
+        project.write_text(text.replace("/echo", "/slow/3600"))
+        assert night.fork(lambda: telling(main, "run", "flow.yaml", "--run-id", "r", "-q")) == 1
+        assert bench.rows("SELECT status FROM runs") == [("FAILED",)]
+        end = time.monotonic() + HANG_SECONDS
+        while not night.http.api.count("/slow/3600"):
+            assert time.monotonic() < end, "the sender asks nobody"
+            time.sleep(0.02)
+        assert night.senders(), "it waits, and the run has ended"
+        night.end_all()
+        night.http.api.reset()
+        project.write_text(text)
+        night.send()
+        night.check("FAILED")
+
+
+def test_a_disk_that_is_full_while_it_is_sent(night: Night) -> None:
+    """No space at whatever a sender writes: the next one sends it, once."""
+    bench = night.bench
+    fail(night)
+    kept = bench.folder / "kept"
+    shutil.copytree(bench.states, kept)
+    names = night.points(night.send)
+
+    def send() -> int:
+        try:
+            send_all(night.errand, dict(os.environ))
+        except (AetherflowError, OSError, sqlite3.Error):  # as a sender's process does
+            return 4
+        return 0
+
+    with suite("N1 no space", 15) as counted:
+        for number in sample(range(1, len(names) + 1), sized(1, len(names)), "N1-no-space"):
+            with counted.case(f"no space at {number}, {names[number - 1]}"):
+                shutil.rmtree(bench.states)
+                shutil.copytree(kept, bench.states)
+                night.hear()
+                assert night.fork(send, f"{number}:enospc") in (0, 4), bench.error_text()
+                night.send()
+                night.check("FAILED", twice=killed_here(names[number - 1]))
+    shutil.rmtree(kept)
+
+
+def test_a_full_disk_changes_nothing_of_the_run(night: Night) -> None:
+    """On disks of all sizes a run ends as it does without rules; once there is room, its end is told."""
+    bench = night.bench
+    require_mounts(bench.folder, "tmpfs")
+    bench.write(FAILS)
+    project = bench.folder / "aetherflow.yaml"
+    text = project.read_text()
+    steps = 24
+    sizes = [int(16 * 64 ** (step / (steps - 1))) for step in range(steps)]
+    with suite("N1 full disk", 15) as counted:
+        for size in sample(sizes, sized(1, steps), "N1-full-disk"):
+            night.hear()
+            ends = []
+            for rules in ("version: 1\n", text):
+                project.write_text(rules)
+                with mounted("tmpfs", "tmpfs", f"size={size}k", bench.disk), counted.case(f"a disk of {size} KiB"):
+                    code = night.fork(lambda: telling(main, "run", "flow.yaml", "--run-id", "r", "-q"))
+                    night.settle()
+                    assert code in (1, 4), bench.error_text()
+                    ends.append((code, bench.try_rows("SELECT status FROM runs")))
+                    if rules == text:
+                        assert ends[0] == ends[1], "with rules it ends in another way than without"
+                        run("mount", "-o", "remount,size=16m", str(bench.disk))
+                        assert night.run() == 1
+                        night.send()
+                        night.check("FAILED", also=frozenset({"INTERRUPTED", "REFUSED"}))

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.cli import main
-from aetherflow.core.runtime.notify import start
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from torture_bench import HANG_SECONDS
-from torture_night import FAILS_ALONE, WELL_ALONE, WRONG, Night
+from torture_night import FAILS_ALONE, WELL_ALONE, WRONG, Night, telling
 from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -22,8 +21,6 @@ pytestmark = pytest.mark.slow
 Start = Callable[[Night, str, str], object]
 """Starts a run, of this id if it is no slot, with a failpoint; returns when all that it waits for has ended."""
 DOCUMENT = "scheduler.yaml"
-start_sender = start.start_sender
-"""The true one; forks of the bench have none."""
 
 
 def by_cron(night: Night, failpoint: str, run: str) -> None:
@@ -43,30 +40,30 @@ def by_cron(night: Night, failpoint: str, run: str) -> None:
 def by_ci(night: Night, failpoint: str, run: str) -> None:
     """The last step of the job tells; then its container is gone."""
     night.fork(lambda: _run(run), failpoint)
-    night.fork(lambda: _telling(main, "status", "--notify"))
+    night.fork(lambda: telling(main, "status", "--notify"))
     night.end_all()
 
 
 def by_systemd(night: Night, failpoint: str, run: str) -> None:
     """Whatever the unit has started ends with its main process."""
     words = ("run-item", DOCUMENT, "night", "--trigger", "systemd", "-q")
-    night.fork(lambda: _telling(scheduler_main, *words), failpoint)
+    night.fork(lambda: telling(scheduler_main, *words), failpoint)
     night.end_all()
 
 
 def by_run_item(night: Night, failpoint: str, run: str) -> None:
-    night.fork(lambda: _telling(scheduler_main, "run-item", DOCUMENT, "night", "--trigger", "cron", "-q"), failpoint)
+    night.fork(lambda: telling(scheduler_main, "run-item", DOCUMENT, "night", "--trigger", "cron", "-q"), failpoint)
 
 
 def by_tick(night: Night, failpoint: str, run: str) -> None:
-    night.fork(lambda: _telling(scheduler_main, "tick", DOCUMENT, "-q"), failpoint)
+    night.fork(lambda: telling(scheduler_main, "tick", DOCUMENT, "-q"), failpoint)
 
 
 def by_scheduler(night: Night, failpoint: str, run: str) -> None:
     """A process that goes on until somebody ends it: when all is told, or it was killed."""
     child = os.fork()
     if child == 0:  # pragma: no cover
-        code = night.fork(lambda: _telling(scheduler_main, "run", DOCUMENT, "-q", "--drain-seconds", "0"), failpoint)
+        code = night.fork(lambda: telling(scheduler_main, "run", DOCUMENT, "-q", "--drain-seconds", "0"), failpoint)
         os._exit(0 if code >= 0 else 1)
     end, ended = time.monotonic() + HANG_SECONDS, False
     while not ended and not (_has_ended(night) and night.posts):
@@ -86,12 +83,7 @@ ITEMS: dict[str, Start] = {
 
 
 def _run(run: str) -> int:
-    return _telling(main, "run", "flow.yaml", "--run-id", run)
-
-
-def _telling(program: Callable[[list[str]], int], *words: str) -> int:
-    start.start_sender = start_sender
-    return program(list(words))
+    return telling(main, "run", "flow.yaml", "--run-id", run)
 
 
 def _children(pid: int) -> list[int]:
@@ -153,5 +145,5 @@ def test_whoever_starts_it(night: Night, trigger: str) -> None:
 def tell(night: Night, event: str) -> None:
     """What the senders have left over is told by whoever comes next; then it was told once."""
     night.settle()
-    night.fork(lambda: _telling(main, "status", "--notify"))
+    night.fork(lambda: telling(main, "status", "--notify"))
     night.check(event, also=frozenset({"INTERRUPTED"}))
