@@ -25,7 +25,7 @@ _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run
 
 
 class LedgerSource(NamedTuple):
-    """Whose ledger it is."""
+    """Whose ledger it is, and how its slots are started."""
 
     document: Path
     again: str
@@ -68,7 +68,7 @@ class Ledgers:
         self._sources = sources
 
     def source(self, ledger: Path) -> LedgerSource:
-        """Whose ledger it is."""
+        """The document of a known ledger, and the command that starts its slots."""
         return self._sources[ledger]
 
     def open_rows(self) -> dict[Path, list[SlotTransition]]:
