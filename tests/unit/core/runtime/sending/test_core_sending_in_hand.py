@@ -10,7 +10,6 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.notify import start
-from aetherflow.core.runtime.sending.book import Book
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
 from telling import RULES
 
@@ -89,16 +88,19 @@ def test_a_refused_start_may_be_in_hand(reminding: "Telling") -> None:
 
 def test_a_missed_slot_may_need_nobody(reminding: "Telling") -> None:
     """The ledger is that of a scheduler, as far as a sender reads it."""
-    reminding.fails("no", "--run-id", "r1")
+    reminding.project.states.mkdir()
     ledger, document = reminding.project.states / "ledger.sqlite", reminding.project.folder / "scheduler.yaml"
     with closing(durable.connect(ledger, busy_seconds=1)) as db:
-        db.execute("CREATE TABLE acts (item TEXT, slot INTEGER, verb TEXT, ended_at INTEGER)")
-        db.execute("INSERT INTO acts VALUES ('night', 1000, 'ack', NULL), ('night', 2000, 'hold', NULL)")
+        db.execute("CREATE TABLE acts (item TEXT, slot INTEGER, verb TEXT, until INTEGER, ended_at INTEGER)")
+        db.execute(
+            "INSERT INTO acts VALUES ('night', 1000, 'ack', NULL, NULL), ('night', 2000, 'hold', NULL, NULL), "
+            "('night', 3000, 'ack', 4000, NULL)"
+        )
     ledgers = Ledgers({ledger: LedgerSource(document, "")})
-    with closing(Book(reminding.project.states)):
-        assert ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:01Z")
-        assert not ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:02Z"), "held"
-        assert not ledgers.is_acknowledged(document.with_name("other.yaml"), "night", "1970-01-01T00:00:01Z")
+    assert ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:01Z")
+    assert not ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:02Z"), "held"
+    assert not ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:03Z"), "its time is over"
+    assert not ledgers.is_acknowledged(document.with_name("other.yaml"), "night", "1970-01-01T00:00:01Z")
 
 
 def test_a_reminder_that_quiet_hours_hold_back_is_looked_for_at_their_end(reminding: "Telling") -> None:

@@ -45,6 +45,6 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
 def _model_of(data: object) -> type[ProjectSpec]:
     if not isinstance(data, dict) or "notify" not in data:
         return ProjectSpec
-    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec  # files without rules start sooner
+    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec  # for files with rules
 
     return ProjectFileSpec
