@@ -128,6 +128,25 @@ def test_missed_slots_are_told_and_their_recovery(night: Night) -> None:
         night.check("RECOVERED", also=frozenset({"MISSED"}))
 
 
+def test_a_refused_start_that_is_tried_again_is_told_once(night: Night) -> None:
+    """The scheduler is killed before it knows; the second start of the slot is refused as the first one was."""
+    now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
+    night.bench.write(WRONG)
+    with suite("N1 refused twice", 15) as counted, counted.case("run-item is killed before it ends its slot"):
+        document = night.schedule(at=now, since=now - dt.timedelta(minutes=30), more=", misfire_grace_time: 3600")
+        words = ("run-item", document, "night", "--trigger", "cron", "-q")
+        names = night.points(lambda point: night.scheduler(*words, failpoint=point))
+        night.settle()
+        night.forget()
+        assert night.scheduler(*words, failpoint=f"{names.index('begin slot FAILED') + 1}:kill") == KILLED
+        end = time.monotonic() + HANG_SECONDS
+        while night.slots() != ["FAILED"]:
+            assert time.monotonic() < end, f"the slot never ends: {night.slots()}"
+            night.scheduler(*words)
+        night.send()
+        night.check("REFUSED")
+
+
 WRONG_PLACES = {
     "no mail server": "mail",
     "/status/404": "hook",

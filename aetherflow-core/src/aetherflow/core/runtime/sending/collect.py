@@ -65,7 +65,7 @@ def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
     for path in _states(root):
         _take_runs(root, path, book, ledgers)
     _take_refused(root, book, ledgers)
-    _take_slots(book, ledgers)
+    _take_slots(root, book, ledgers)
     _take_healed(root, book)
 
 
@@ -262,13 +262,14 @@ def _take_healed(root: Path, book: Book) -> None:
 # Slots
 
 
-def _take_slots(book: Book, ledgers: Ledgers) -> None:
+def _take_slots(root: Path, book: Book, ledgers: Ledgers) -> None:
     """What slots alone know: not what was taken of their runs."""
     for ledger, rows in ledgers.open_rows().items():
         source, take = ledgers.source(ledger), list[Taken]()
         project = _real(project_above(source.document.parent))
         for row in rows:
-            known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
+            since = row.detail.get("started_at") or 0
+            known = row.event in BAD and (book.has_bad(row.run_id, since) or _was_refused(root, row.run_id, since))
             known = known or (row.event == outbox.RECOVERED and book.has_event(row.run_id, row.event))
             if not known:
                 take.append(_of_slot(source, project, row))
@@ -276,6 +277,12 @@ def _take_slots(book: Book, ledgers: Ledgers) -> None:
         if rows:
             with suppress(sqlite3.Error, OSError, AetherflowError):
                 ledgers.taken(ledger, (row.id for row in rows))
+
+
+def _was_refused(root: Path, run_id: str, since: int) -> bool:
+    """Whether a start of a run was refused since then; one for the same reason as before is told once."""
+    query = "SELECT 1 FROM refused WHERE run_id=? AND last_at>=? LIMIT 1"
+    return bool(_registry(root, lambda db: db.execute(query, (run_id, since)).fetchone()))
 
 
 def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> Taken:
