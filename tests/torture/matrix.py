@@ -65,7 +65,7 @@ SUITES = {
     "L3": "kill -9 at every failpoint and around every request: rows from a database to a workbook and back (F7)",
     "L4": "PostgreSQL and MariaDB cut after n bytes or silent, while reading, loading, committing; then repeated",
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
-    "N1": "six ways to start runs, kill -9 of all, full disks, a week: told by SMTP and HTTP, each cause once",
+    "N1": "kill -9 of runs, schedulers and senders: the end of a run is told by SMTP and HTTP, each cause once",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",
     "P11": "hostile archives: nothing outside of the destination, limits hold",
     "P13": "slots against Debian cron's main loop, cronsim and the program itself: weeks with a change, months",
