@@ -10,6 +10,7 @@ FIXTURES = (
     "reports_fixtures",
     "transfer_peers",
     "torture_fixtures",
+    "torture_night",
     "torture_schedules",
     "aetherflow.core.testing.fixtures",
 )

@@ -108,6 +108,7 @@ class Bench:
                     contextlib.redirect_stdout(out),
                     contextlib.redirect_stderr(err),
                 ):
+                    sys.argv = ["aetherflow", *(arguments or RUN)]  # which a refused start writes down
                     code = main(list(arguments or RUN))
             finally:
                 os._exit(code)

@@ -4,6 +4,8 @@ import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from canaries import CANARY, FORMS
+
 from warm import true_start
 
 if TYPE_CHECKING:
@@ -108,18 +110,31 @@ def test_the_names_of_the_conventions_for_pipelines(project: "Project") -> None:
 
 
 def test_secrets_are_in_no_span(project: "Project") -> None:
+    """In whatever form a program or a step has written them."""
+    printed = project.folder / "printed"
+    printed.write_text("\n".join(form(CANARY) for form in FORMS.values()), encoding="utf-8")
     project.flow(
-        """\
+        f"""\
         jobs:
-          - id: a
+          - {{id: a, steps: [{{id: s, type: fail, inputs: {{message: "no {{{{env.DB_PASSWORD}}}} here"}}}}]}}
+          - id: b
+            steps: [{{id: s, type: external.process, inputs: {{command: [sh, -c, "cat '{printed}' >&2; exit 1"]}}}}]
+          - id: c
             steps:
-              - {id: s, type: fail, inputs: {message: "no {{env.DB_PASSWORD}} here"}}
-        """
+              - {{id: s, type: check_items, inputs: {{items: ["{{{{item}}}}"]}}, for_each: ["{{{{env.API_KEY}}}}"]}}
+        """,
     )
-    project.env["DB_PASSWORD"] = "canary-4711"
+    project.env |= {"DB_PASSWORD": "canary-4711", "API_KEY": CANARY}
     found = spans(project)
     assert found[0]["error"] == "no *** here"
-    assert "canary" not in json.dumps(found)
+    assert {each["name"] for each in found} == {
+        f"{what}" for job in "abc" for what in (f"job {job}", f"step {job}.s")
+    } | {"run f"}
+    text = json.dumps(found, ensure_ascii=False)
+    assert "canary" not in text
+    assert [
+        name for name, form in FORMS.items() if form(CANARY) in text or json.dumps(form(CANARY))[1:-1] in text
+    ] == []
 
 
 def test_without_a_distribution_that_makes_spans(project: "Project") -> None:

@@ -1,4 +1,4 @@
-"""No secret of the usual names reaches a command, a hook, the registry, or a message of a built-in distribution."""
+"""No secret of the usual names reaches a command, a hook, a metric, a notification, the registry, or an error."""
 
 import json
 import sys
@@ -36,6 +36,19 @@ def aetherflow_job_finished(run, job, outcome):
 def aetherflow_run_finished(run, outcome, summary):
     told(outcome, summary)
 """
+METRICS = """\
+class Metrics:
+    def __getattr__(self, name):
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        def callback(**arguments):
+            with open("metrics.txt", "a", encoding="utf-8") as file:
+                print(name, arguments, file=file)
+        return callback
+
+METRICS = Metrics()
+"""
+RULES = "version: 1\nnotify: [{command: [sh, -c, 'cat >> told.txt']}]\n"
 FLOW = """\
 version: 1
 flow: {id: spills, params: {given_password: {type: string, default: "{{env.DB_PASS}}"}}}
@@ -81,6 +94,7 @@ FAILED = 12
 LOOKS = (
     "runs show RUN --journal", "runs show RUN --json", "runs list", "runs list --json", "runs logs RUN",
     "runs logs RUN --step j2.s", "status", "status --json", "status --all", "status --all --json", "claims list",
+    "status --format prometheus", "status --notify",
     "claims list --json", "locks list --json", "plan flow.yaml --run-id RUN", "plan flow.yaml --run-id RUN --json",
     "plan flow.yaml --effects", "plan flow.yaml --effects --json", "explain flow.yaml", "explain flow.yaml --json",
     "validate flow.yaml --json", "doctor flow.yaml", "doctor flow.yaml --json", "state check --json",
@@ -120,6 +134,9 @@ def test_no_canary_is_shown(project: "Project") -> None:
     printed.write_text("\n".join(f"{name} {text}" for name, text in WRITTEN), encoding="utf-8")
     project.module("canary_hook", HOOK)
     project.plugin("acme", "[aetherflow.hooks]\nx = canary_hook\n")
+    project.module("canary_metrics", METRICS)
+    project.env["AETHERFLOW_METRICS_MODULE"] = "canary_metrics"
+    project.write(RULES, "aetherflow.yaml")
     given = {"printed": printed, "folder": project.folder}
     jobs = [f"  - {{id: j{number}, steps: [{{id: s, {step[1:]}]}}" for number, step in enumerate(STEPS, 1)]
     (project.folder / "flow.yaml").write_text(FLOW + "\n".join(jobs) % given, encoding="utf-8")
@@ -134,7 +151,8 @@ def test_no_canary_is_shown(project: "Project") -> None:
         seen += shown(project, "aetherflow.scheduler", f"{command} schedule.yaml")
     kept = [path for path in project.states.rglob("*") if path.is_file()]
     assert any(path.name == "registry.sqlite" for path in kept)
-    kept.append(project.folder / "hook.txt")
+    assert any(path.name == "notify.sqlite" for path in kept)
+    kept += [project.folder / name for name in ("hook.txt", "metrics.txt", "told.txt")]
     seen += [path.read_bytes().decode("utf-8", "replace") for path in kept]
     hits = {(name, text) for name, text in WRITTEN for each in seen if text in each}
     hits |= {(name, value[:5]) for name, value in VALUES.items() for each in seen if value[:5] in each}

@@ -34,11 +34,17 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
     path = named or find_project(flow_folder)
     if path is None:
         return Project(ProjectSpec.model_construct())
-    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
-
     real = require(path, "which code runs and which secrets are read")
     document = load_document(path)
-    spec, problems = bind(ProjectFileSpec, document.data, document.source)
+    spec, problems = bind(_model_of(document.data), document.data, document.source)
     if spec is None:
         raise SpecError(problems)
     return Project(spec, document, real.parent)
+
+
+def _model_of(data: object) -> type[ProjectSpec]:
+    if not isinstance(data, dict) or "notify" not in data:
+        return ProjectSpec
+    from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec  # for files with rules
+
+    return ProjectFileSpec

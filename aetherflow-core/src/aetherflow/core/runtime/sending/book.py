@@ -149,6 +149,11 @@ class Book:
         query = "SELECT 1 FROM notifications WHERE run_id=? AND event=? LIMIT 1"
         return self._db.execute(query, (run_id, event)).fetchone() is not None
 
+    def document_of(self, notification: str) -> str | None:
+        """The scheduler document of the slot that a notification is about."""
+        row = self._db.execute("SELECT document FROM notifications WHERE id=?", (notification,)).fetchone()
+        return row[0] if row is not None else None
+
     def open_refusals(self) -> list[tuple[Taken, int, int]]:
         """The refused starts that were not told to be healed, with their numbers and times in the registry."""
         query = "SELECT body, project, document, refused FROM notifications WHERE event='refused' AND refused<>''"
@@ -188,7 +193,11 @@ class Book:
         return min((at for scope, at in rows if scope in wanted), default=None)
 
     def reopen(self, scope: str, keys: Iterable[str]) -> None:
-        """Let what rules that are there no more could not send be told by those that are."""
+        """Let what rules that are there no more could not send be told by those that are; nobody waits for them."""
+        query = "SELECT key FROM rules WHERE scope=? AND look_at IS NOT NULL"
+        for (key,) in self._db.execute(query, (scope,)).fetchall():
+            if key not in set(keys):
+                self.look_again(scope, key, None)
         gone = [each for each in self.unsent([scope]) if each.rule not in set(keys)]
         if not gone:
             return

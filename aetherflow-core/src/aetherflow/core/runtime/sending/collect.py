@@ -6,10 +6,9 @@ run that is a slot, only one of both is taken: what the run says, or else what t
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.said import ReasonCode, said
@@ -18,20 +17,16 @@ from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state import outbox
 from aetherflow.core.kernel.state.history import PastRun, past_run
 from aetherflow.core.kernel.state.outbox import OutboxRow
-from aetherflow.core.kernel.state.reading import read, read_any
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.refused import Refused, healer_of, open_tellings, tellings_taken
-from aetherflow.core.kernel.state.registry import known_flows
-from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
-from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
 from aetherflow.core.runtime.sending.book import Book, Taken, from_ms
 from aetherflow.core.runtime.sending.cause import cause
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot, SlotTransition
+from aetherflow.core.runtime.sending.reading import in_registry, in_state, project_above, real_path, states
 
-T = TypeVar("T")
 BAD = frozenset({"failed", "unknown", "interrupted"})
 _RUNNING = "SELECT flow_id, run_id, state_path FROM runs WHERE status='RUNNING'"
 
@@ -55,25 +50,27 @@ class _RowOfRun(NamedTuple):
 
 def has_open(root: Path, ledgers: Ledgers) -> bool:
     """Whether an outbox has anything that nobody has taken yet, or a run has ended without a word."""
-    if _registry(root, lambda db: bool(open_tellings(db))) or ledgers.has_open() or _gone(root):
+    if in_registry(root, lambda db: bool(open_tellings(db))) or ledgers.has_open() or _gone(root):
         return True
-    return any(_in_state(path, outbox.has_open) for path in _states(root))
+    return any(in_state(path, outbox.has_open) for path in states(root))
 
 
 def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
     """Take all that is to be told. What cannot be read now is taken another time."""
     slots = ledgers.open_rows()  # first: what a slot tells, its run has told before
     waiting = _write_down_gone(root, book, ledgers)
-    for path in _states(root):
+    for path in states(root):
         waiting |= _take_runs(root, path, book, ledgers)
     waiting |= _take_refused(root, book, ledgers)
-    _take_slots(slots, waiting, book, ledgers)
+    for ledger, rows in slots.items():
+        free = [row for row in rows if row.event not in BAD or row.run_id not in waiting]
+        _take_slots(root, ledger, free, book, ledgers)
     _take_healed(root, book)
 
 
 def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]:
     """The rows of one state file, but for those of runs that a scheduler is about to start again: their ids."""
-    found: list[_RowOfRun] = _in_state(path, lambda db: _rows(db, path)) or []
+    found: list[_RowOfRun] = in_state(path, lambda db: _rows(db, path)) or []
     take, done, waiting = list[Taken](), list[str](), set[str]()
     for row, run in found:
         slot = ledgers.slot_of(row.run_id)
@@ -129,7 +126,7 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
             log=str(run.log_path),
             failures=row.detail.get("failures", 0),
         ),
-        _real(run.config),
+        real_path(run.config),
         str(slot.source.document) if slot is not None else None,
     )
 
@@ -146,10 +143,10 @@ def _unsaid(event: str, run: PastRun) -> ToldReason:
 
 
 def _gone(root: Path) -> list[PastRun]:
-    running = _registry(root, lambda db: db.execute(_RUNNING).fetchall()) or []
+    running = in_registry(root, lambda db: db.execute(_RUNNING).fetchall()) or []
     found = []
     for flow_id, run_id, path in running:
-        run = _in_state(Path(path), lambda db, key=(Path(path), flow_id, run_id): past_run(db, *key))  # type: ignore[misc]
+        run = in_state(Path(path), lambda db, key=(Path(path), flow_id, run_id): past_run(db, *key))  # type: ignore[misc]
         if run is not None and run.reason_code == StateReason.GONE and run.trigger != "flow" and not _is_told(run):
             found.append(run)
     return found
@@ -158,7 +155,7 @@ def _gone(root: Path) -> list[PastRun]:
 def _is_told(run: PastRun) -> bool:
     query = "SELECT 1 FROM outbox WHERE flow_id=? AND run_id=? AND event='interrupted' AND at>=?"
     values = (run.flow_id, run.run_id, run.heartbeat_at or run.started_at)
-    return bool(_in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
+    return bool(in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
 
 
 def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
@@ -181,7 +178,7 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
 
 
 def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
-    rows = _registry(root, open_tellings) or []
+    rows = in_registry(root, open_tellings) or []
     take, done, waiting = list[Taken](), list[str](), set[str]()
     for row_id, refused in rows:
         slot = ledgers.slot_of(refused.run_id) if refused.run_id else None
@@ -223,14 +220,10 @@ def _of_refused(row_id: str, refused: Refused, slot: Slot | None) -> Taken:
             log=None,
             failures=refused.times,
         ),
-        _real(refused.config or _project_of(refused)),
+        real_path(refused.config or _project_of(refused)),
         str(slot.source.document) if slot is not None else None,
         json.dumps([refused.id, refused.at]),
     )
-
-
-def _real(path: Path | str | None) -> str | None:
-    return str(Path(path).resolve()) if path is not None else None
 
 
 def _project_of(refused: Refused) -> Path | None:
@@ -241,16 +234,10 @@ def _project_of(refused: Refused) -> Path | None:
     return project_above(Path(refused.working_dir)) if refused.working_dir else None
 
 
-def project_above(folder: Path) -> Path | None:
-    """The project file of a folder, without links."""
-    found = find_project(folder)
-    return found.resolve() if found is not None else None
-
-
 def _take_healed(root: Path, book: Book) -> None:
     """A start that was refused is well again when another one of it has ended well."""
     for taken, number, at in book.open_refusals():
-        healer = _registry(root, lambda db, key=(number, at): healer_of(db, *key))  # type: ignore[misc]
+        healer = in_registry(root, lambda db, key=(number, at): healer_of(db, *key))  # type: ignore[misc]
         if healer is None:
             continue
         flow_id, run_id, ended = healer
@@ -273,21 +260,28 @@ def _take_healed(root: Path, book: Book) -> None:
 # Slots
 
 
-def _take_slots(slots: dict[Path, list[SlotTransition]], waiting: set[str], book: Book, ledgers: Ledgers) -> None:
-    """What slots alone know: not what was taken of their runs, or of those that are `waiting`."""
-    for ledger, every in slots.items():
-        source, take = ledgers.source(ledger), list[Taken]()
-        rows = [row for row in every if row.event not in BAD or row.run_id not in waiting]
-        project = _real(project_above(source.document.parent))
-        for row in rows:
-            known = row.event in BAD and book.has_bad(row.run_id, row.detail.get("started_at") or 0)
-            known = known or (row.event == outbox.RECOVERED and book.has_event(row.run_id, row.event))
-            if not known:
-                take.append(_of_slot(source, project, row))
-        book.take(take)
-        if rows:
-            with suppress(sqlite3.Error, OSError, AetherflowError):
-                ledgers.taken(ledger, (row.id for row in rows))
+def _take_slots(root: Path, ledger: Path, rows: list[SlotTransition], book: Book, ledgers: Ledgers) -> None:
+    """What slots alone know: not what was taken of their runs."""
+    source, take = ledgers.source(ledger), list[Taken]()
+    project = real_path(project_above(source.document.parent))
+    for row in rows:
+        since, known = row.detail.get("started_at") or 0, False
+        if row.event in BAD:
+            known = book.has_bad(row.run_id, since) or _was_refused(root, row.run_id, since)
+        elif row.event == outbox.RECOVERED:
+            known = book.has_event(row.run_id, row.event)
+        if not known:
+            take.append(_of_slot(source, project, row))
+    book.take(take)
+    if rows:
+        with suppress(sqlite3.Error, OSError, AetherflowError):
+            ledgers.taken(ledger, (row.id for row in rows))
+
+
+def _was_refused(root: Path, run_id: str, since: int) -> bool:
+    """Whether a start of a run was refused since then; one for the same reason as before is told once."""
+    query = "SELECT 1 FROM refused WHERE run_id=? AND last_at>=? LIMIT 1"
+    return bool(in_registry(root, lambda db: db.execute(query, (run_id, since)).fetchone()))
 
 
 def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> Taken:
@@ -319,25 +313,3 @@ def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> 
         project,
         str(source.document),
     )
-
-
-# Reading
-
-
-def _states(root: Path) -> list[Path]:
-    return sorted({Path(flow.state_path) for flow in known_flows(root)})
-
-
-def _in_state(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
-    """None for a state file that cannot be read, or is of an older version."""
-    try:
-        return read(path, query)
-    except AetherflowError:
-        return None
-
-
-def _registry(root: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
-    try:
-        return read_any(root / REGISTRY, query)
-    except (sqlite3.Error, OSError):
-        return None  # none, or one of 1.0

@@ -21,6 +21,7 @@ HOLD_MS = 15 * 60_000
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
+_ACKNOWLEDGED = "SELECT slot FROM acts WHERE item=?1 AND verb='ack' AND ended_at IS NULL AND coalesce(until, ?2) >= ?2"
 _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
 
 
@@ -108,6 +109,15 @@ class Ledgers:
                 if row is not None:
                     return Slot(source, *row)
         return None
+
+    def is_acknowledged(self, document: Path, item: str | None, slot: str | None) -> bool:
+        """Whether a person has said of a slot, a time in ISO format, that it needs nobody."""
+        found = set[str]()
+        for ledger in (each for each, source in self._sources.items() if source.document == document):
+            with suppress(sqlite3.Error, OSError):
+                rows = read_any(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms())).fetchall())
+                found |= {iso(each) for (each,) in rows}
+        return slot in found
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:
         """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""

@@ -19,9 +19,10 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.notify.start import Errand, book_of
-from aetherflow.core.runtime.sending.book import Book, to_ms
-from aetherflow.core.runtime.sending.collect import collect, has_open, project_above
+from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
+from aetherflow.core.runtime.sending.collect import collect, has_open
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
+from aetherflow.core.runtime.sending.reading import project_above
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.notification import Notification
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import Snapshot
     from aetherflow.core.runtime.notify.deliver import Message, Told
     from aetherflow.core.runtime.notify.rules import Rule
+    from aetherflow.core.runtime.sending.in_hand import InHand
 
 KEY = "sender"
 LIMIT_SECONDS = 900.0
@@ -143,11 +145,21 @@ class _Sender:
         known = book.notifications(scope)
         for key, rule in rules.items():
             told = [each for each, again in known if again or to_ms(each.at) >= since[key]]
+            times = list[dt.datetime]()
             for message in due(told, book.history(scope, key, rules), rule, now):
-                book.enter(scope, key, as_json(message), (each.id for each in message.notifications), to_ms(now))
-            times = _held_until(told, book.history(scope, key, rules), rule, now)
+                hand = self._in_hand(message) if message.reminder else None
+                if hand is None:
+                    book.enter(scope, key, as_json(message), (each.id for each in message.notifications), to_ms(now))
+                elif hand.until is not None:
+                    times.append(from_ms(hand.until))
+            times += _held_until(told, book.history(scope, key, rules), rule, now)
             book.look_again(scope, key, min((to_ms(at) for at in times if at > now), default=None))
         return rules
+
+    def _in_hand(self, reminder: "Message") -> "InHand | None":
+        from aetherflow.core.runtime.sending.in_hand import in_hand  # few rules remind anybody
+
+        return in_hand(reminder.notifications[0], self._errand.root, self._book, self._ledgers)
 
     def _seen(self, scope: str) -> int:
         """Since when a rule counts that is new: the file was as it is, and no longer than a day before its reader."""
@@ -192,7 +204,10 @@ def _held_until(
     told = {each.notification.id for each in history}
     recent = now - dt.timedelta(days=2)
     times = [rule.opens(each.at, now) for each in notifications if each.id not in told and each.at > recent]
-    return times + [each.at + rule.repeats for each in history if rule.repeats is not None]
+    reminders = [each.at + rule.repeats for each in history if rule.repeats is not None]
+    if reminders and min(reminders) <= now and (end := rule.quiet_until(now)) is not None:
+        times.append(end)
+    return times + reminders
 
 
 def _said(error: Exception) -> str:

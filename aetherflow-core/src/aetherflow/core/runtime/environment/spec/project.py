@@ -152,4 +152,4 @@ class ProjectSpec(SpecModel):
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
     timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
     resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` sends through, by name")
-    notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most runs have no project file to check")
+    notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most project files have none to check")

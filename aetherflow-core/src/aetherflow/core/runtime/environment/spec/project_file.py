@@ -1,4 +1,4 @@
-"""The project file `aetherflow.yaml` as a whole; apart, since defining its models costs every start."""
+"""The project file `aetherflow.yaml` as a whole; apart, since defining its models costs the starts without rules."""
 
 from pydantic import Field
 
