@@ -268,7 +268,7 @@ def test_a_page_has_all_of_a_distribution(acme: "Project") -> None:
     assert '\n| `how` | text | `"a\\|b"` | One of a \\| b. |\n' in text
     assert "\nPuts things.\n\nWhat is there is kept.\n" in text
     assert "\n```yaml\n- id: put\n  type: acme.put\n```\n" in text
-    assert "\nDistribution: `acme-all`. Driver: `cv2`, installed with `acme-all[eyes]`.\n" in text
+    assert "\nDistribution: `acme-all`. Driver: `cv2`, which the extra `eyes` of `acme-all` brings.\n" in text
     assert "\n`plugins.settings.acme-all`:\n\n| key | type | default | meaning |\n" in text
     assert "\nDistribution: `acme-all`. Implements `aetherflow_run_finished`, `aetherflow_run_started`.\n" in text
     assert "\n| command | meaning |\n| --- | --- |\n| `up` | Tidies one up. |\n" in text
@@ -325,7 +325,7 @@ SAID = {
     "acme-firebird": ["| `database` | text | required | A file,", "| `lock_seconds` | integer | `10` | Seconds"],
     "acme-post": ["| `token` | secret text | required | Bearer", "| `max_bytes` | integer | `10000000` | Most"],
     "acme-remote": [
-        "Driver: `s3fs`, installed with `acme-remote[s3]`.",
+        "Driver: `s3fs`, which the extra `s3` of `acme-remote` brings.",
         "| `tls` | boolean | `true` | Speak TLS, and check the certificate;",
         "| `resource` | resource of kind acme_remote | required | Name",
         "| `size` | integer | Their size in bytes. |",

@@ -88,8 +88,8 @@ def _needs(found: Description) -> str:
         modules = ", ".join(f"`{name}`" for name in facts["requires"])
         ours = entry.distribution in first_party()
         extra = driver_extra(entry.name) if ours else own_extra(entry.distribution, entry.name)
-        of = f"`{CORE if ours else entry.distribution}[{extra}]`"
-        return f" Driver: {modules}{f', installed with {of}' if extra else ''}."
+        of = f", which the extra `{extra}` of `{CORE if ours else entry.distribution}` brings"
+        return f" Driver: {modules}{of if extra else ''}."
     if entry.group == BUNDLE_SOURCES and facts["resource"] != "none":
         return f" Needs a resource of kind `{facts['resource']}`."
     hooks = facts.get("hooks")

@@ -13,7 +13,7 @@ def of(message: str, *ids: str, event: str = "failed", code: str = "AF5101", ste
     ("one", "other"),
     [
         ("row 17 of 2,300 is wrong", "row 9 of 12 is wrong"),
-        ("/work/f/a/run-1/artifacts/in.csv: no such file", "/work/f/a/run-22/artifacts/in.csv: no such file"),
+        ("/srv/f/a/run-1/artifacts/in.csv: no such file", "/srv/f/a/run-22/artifacts/in.csv: no such file"),
         ("timeout after 1.5 s at 2026-11-24T01:00:00Z", "timeout after 30 s at 2026-11-25T01:00:07+01:00"),
         ("upload 3f9c1a70e2 is refused", "upload 77ab01cc4f is refused"),
         ("key 5e1f8a8e-6b5e-4a0e-9d7a-0f1c2b3d4e5f is there", "key 0e1f8a8e-6b5e-4a0e-9d7a-0f1c2b3d4e50 is there"),

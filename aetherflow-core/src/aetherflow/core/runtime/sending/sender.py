@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
+from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.notify.start import Errand, book_of
 from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
@@ -225,7 +226,7 @@ def main(text: str) -> int:
         if is_needed(errand):
             send_all(errand, dict(os.environ), stay=LIMIT_SECONDS)
     except (AetherflowError, OSError, sqlite3.Error) as error:
-        print(f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ} {error}", file=sys.stderr)  # noqa: T201 its log
+        print(f"{iso(now_ms())} {error}", file=sys.stderr)  # noqa: T201 its log
         return 1
     return 0
 
