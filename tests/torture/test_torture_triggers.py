@@ -103,19 +103,19 @@ def prepare(night: Night, trigger: str, event: str) -> None:
     night.forget()
     (night.bench.folder / DOCUMENT).unlink(missing_ok=True)
     now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
+    before = now - dt.timedelta(hours=1) if event == "RECOVERED" else now
+    if trigger in ITEMS:  # one document for both slots: one that is changed begins later
+        since = before - dt.timedelta(minutes=30)
+        night.schedule(at=now, since=since, more=", misfire_grace_time: 7200", hourly=event == "RECOVERED")
     if event == "RECOVERED":
         night.bench.write(FAILS_ALONE)
         if trigger in FLOWS:
             night.run("", "run", "flow.yaml", "--run-id", "before")
         else:
-            before = now - dt.timedelta(hours=1)
-            night.schedule(at=before, since=before - dt.timedelta(hours=1), more=", misfire_grace_time: 7200")
-            night.scheduler("run-item", DOCUMENT, "night", "-q", "--trigger", "cron")
+            night.scheduler("run-item", DOCUMENT, "night", "-q", "--slot", f"{before:%Y-%m-%dT%H:%M:%SZ}")
         night.send()
         night.check("FAILED")
         night.hear()
-    if trigger in ITEMS:
-        night.schedule(at=now, since=now - dt.timedelta(minutes=30), more=", misfire_grace_time: 3600")
     night.bench.write({"FAILED": FAILS_ALONE, "REFUSED": WRONG, "RECOVERED": WELL_ALONE}[event])
 
 

@@ -190,11 +190,11 @@ class Night:
         ahead = now - dt.datetime.now(dt.UTC)
         self.bench.env |= {SHIFT: str(ahead.total_seconds()), "PYTHONPATH": str(self.bench.folder / "site")}
 
-    def schedule(self, *, at: dt.datetime, since: dt.datetime, more: str = "") -> str:
-        """Write a schedule with one slot a day."""
+    def schedule(self, *, at: dt.datetime, since: dt.datetime, more: str = "", hourly: bool = False) -> str:
+        """Write a schedule with one slot a day, or an hour."""
         text = SCHEDULE.format(
             state=self.bench.states / "ledger.sqlite",
-            cron=f"{at.minute} {at.hour} * * *",
+            cron=f"{at.minute} {'*' if hourly else at.hour} * * *",
             since=f"{since:%Y-%m-%dT%H:%M:%SZ}",
             more=more,
         )
