@@ -345,8 +345,11 @@ COMMANDS = [
     ),
     Advice(
         f"{S} pause schedule.yaml a --reason x --until 2020-01-01",
-        "name a time to come, or leave it out",
-        (f"{S} pause schedule.yaml a --reason x --until 2999-01-01", f"{S} pause schedule.yaml a --reason x"),
+        "name a time to come: 2h, 08:00, 2026-11-24T08:00",
+        (
+            f"{S} pause schedule.yaml a --reason x --until 2999-01-01",
+            f"{S} pause schedule.yaml a --reason x --until 2h",
+        ),
     ),
     Advice(
         f"{S} export crontab schedule.yaml --zone Nowhere",
