@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aetherflow.core.base import durable as durable
+    from aetherflow.core.base.actor import actor as actor
     from aetherflow.core.base.actor import hostname as hostname
     from aetherflow.core.base.errors import LostOwnershipError as LostOwnershipError
     from aetherflow.core.base.errors import PluginLoadError as PluginLoadError
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "base": "durable",
-    "base.actor": "hostname",
+    "base.actor": "actor hostname",
     "base.errors": "LostOwnershipError PluginLoadError",
     "base.location": "DocPath format_path",
     "base.problems": "Problems Severity",

@@ -12,14 +12,13 @@ from aetherflow.core.checks.environment import problems_of, try_snapshot
 from aetherflow.core.checks.insecure import insecure
 from aetherflow.core.checks.notify import check_notify
 from aetherflow.core.checks.plugins import check_plugins
-from aetherflow.core.checks.report import check_profile_names, merged_with
+from aetherflow.core.checks.report import merged_with, profiles_for
 from aetherflow.core.checks.structure import check_structure
 from aetherflow.core.checks.templates import check_templates
 from aetherflow.core.kernel.yaml.flow import FlowMetaSpec, FlowSpec
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.envfiles import read_env_file
 from aetherflow.core.runtime.environment.policy import catalog_for
-from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.project import Project, load_project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
@@ -71,13 +70,7 @@ def _check_env_files(project: Project, document: Document, problems: Problems) -
 def _check_sending(checked: Checked, project: Project, snapshot: Snapshot) -> Checked:
     assert checked.document is not None  # noqa: S101 what the caller has read
     document, problems = checked.document.bound(), checked.problems
-    try:
-        profiles = load_profiles(snapshot.settings, snapshot.setting_sources, document.file)
-    except SpecError as error:
-        problems.extend(error.problems)
-        profiles = Profiles({})
-    else:
-        check_profile_names(document, profiles, problems)
+    profiles = profiles_for(document, snapshot, problems)
     merged, catalog = merged_with(document, profiles), catalog_for(snapshot)
     check_structure(document, problems)
     AssetChecks(merged, catalog, snapshot, problems).check()

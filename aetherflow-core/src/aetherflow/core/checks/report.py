@@ -78,6 +78,17 @@ def _plugin_notices(catalog: Catalog, snapshot: Snapshot) -> Iterator[Problem]:
         yield Problem(error.code, error.message, where, code="plugin", fix=error.fix, severity=severity)
 
 
+def profiles_for(document: Document, snapshot: Snapshot, problems: Problems) -> Profiles:
+    """The profiles that a document's resources name, checked; none where their file is wrong."""
+    try:
+        profiles = load_profiles(snapshot.settings, snapshot.setting_sources, document.file)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return Profiles({})
+    check_profile_names(document, profiles, problems)
+    return profiles
+
+
 def check_flow_document(
     document: Document,
     snapshot: Snapshot,
@@ -89,13 +100,7 @@ def check_flow_document(
     spec, found = bind(FlowSpec, document.data, document.source)
     problems.extend(found)
     document = document.bound()
-    try:
-        profiles = load_profiles(snapshot.settings, snapshot.setting_sources, document.file)
-    except SpecError as error:
-        problems.extend(error.problems)
-        profiles = Profiles({})
-    else:
-        check_profile_names(document, profiles, problems)
+    profiles = profiles_for(document, snapshot, problems)
     merged = merged_with(document, profiles)
     snapshot = with_work_root(snapshot, static_work_root(document.data, snapshot))
     catalog = catalog_for(snapshot) if catalog is None else catalog

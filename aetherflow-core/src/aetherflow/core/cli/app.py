@@ -2,6 +2,7 @@ import copy
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
@@ -68,10 +69,9 @@ class Commands(LazyGroup):
         from aetherflow.core.base.errors import AetherflowError
 
         built = dict(self.commands)
-        try:
-            self._add_summaries()  # what is wrong `--help` tells; here it would disturb the line that is being typed
-        except AetherflowError:
-            pass  # a wrong project file: likewise
+        # what is wrong, in plugins or the project file, `--help` tells; here it would disturb the line being typed
+        with suppress(AetherflowError):
+            self._add_summaries()
         found = super().shell_complete(ctx, incomplete)
         self.commands = built
         return found

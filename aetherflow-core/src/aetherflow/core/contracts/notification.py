@@ -14,7 +14,7 @@ class Notification(NamedTuple):
     cause: str
     """What is told once: a hash of code, step and message without numbers."""
     at: datetime
-    """UTC."""
+    """When the transition was recorded, in UTC."""
     flow: str | None
     flow_file: str | None
     run_id: str | None
@@ -26,7 +26,7 @@ class Notification(NamedTuple):
     code: str | None
     """Error or reason code."""
     message: str
-    """Masked."""
+    """For people; secrets are masked in it."""
     next: str | None
     """A command that is typed next."""
     owner: str | None

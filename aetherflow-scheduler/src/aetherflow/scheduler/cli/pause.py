@@ -21,12 +21,11 @@ def pause(
 
     Example: aetherflow-scheduler pause scheduler.yaml nightly --reason "migration" --until "2026-12-01 06:00"
     """
-    from aetherflow.core.embedding import iso
+    from aetherflow.core.embedding import actor, iso
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of, until_ms
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.epochs import Pauses
-    from aetherflow.scheduler.ledger.store import actor
 
     schedule = load(file)
     end = until_ms(schedule, until, schedule.item(item))

@@ -1,13 +1,10 @@
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
-
-if TYPE_CHECKING:
-    from aetherflow.scheduler.ledger.acts import SlotVerb
 
 SlotOption = Annotated[str | None, typer.Option("--slot", metavar="TIME", help="The slot.")]
 NextOption = Annotated[bool, typer.Option("--next", help="The next slot of the item that has not started.")]
@@ -34,9 +31,7 @@ def hold(
 
     Example: aetherflow-scheduler hold scheduler.yaml nightly --next --reason "the bank is late" --until 06:00
     """
-    from aetherflow.scheduler.ledger.acts import SlotVerb
-
-    _do(SlotVerb.HOLD, file, item, slot, reason, until, next_slot=next_slot, as_json=as_json)
+    _do("hold", file, item, slot, reason, until, next_slot=next_slot, as_json=as_json)
 
 
 def skip(
@@ -58,9 +53,7 @@ def skip(
 
     Example: aetherflow-scheduler skip scheduler.yaml nightly --slot "2026-12-24 02:00" --reason "no deliveries"
     """
-    from aetherflow.scheduler.ledger.acts import SlotVerb
-
-    _do(SlotVerb.SKIP, file, item, slot, reason, until, next_slot=next_slot, as_json=as_json)
+    _do("skip", file, item, slot, reason, until, next_slot=next_slot, as_json=as_json)
 
 
 def release(
@@ -77,13 +70,11 @@ def release(
 
     Example: aetherflow-scheduler release scheduler.yaml nightly --next --reason "the file is there"
     """
-    from aetherflow.scheduler.ledger.acts import SlotVerb
-
-    _do(SlotVerb.RELEASE, file, item, slot, reason, None, next_slot=next_slot, as_json=as_json)
+    _do("release", file, item, slot, reason, None, next_slot=next_slot, as_json=as_json)
 
 
 def _do(
-    verb: "SlotVerb",
+    verb: str,
     file: Path,
     item: str,
     slot: str | None,
@@ -98,6 +89,7 @@ def _do(
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import instant, ledger_of, until_ms
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.ledger.acts import SlotVerb
     from aetherflow.scheduler.runs.slot_acts import act_on, started_by
     from aetherflow.scheduler.time.clock import to_ms
 
@@ -111,8 +103,8 @@ def _do(
     end = until_ms(schedule, until, found)
     with ledger_of(schedule, read_only=False) as ledger:
         wanted = to_ms(named) if named is not None else None
-        act, status = act_on(ledger, schedule, found, verb, wanted, reason, end)
-        next_start = started_by(ledger, schedule, act) if verb == verb.RELEASE and status == "WAITING" else None
+        act, status = act_on(ledger, schedule, found, SlotVerb(verb), wanted, reason, end)
+        next_start = started_by(ledger, schedule, act) if verb == SlotVerb.RELEASE and status == "WAITING" else None
     if as_json:
         report = {"schema": SCHEMA, **act.as_json(), "status": status, "next": next_start}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))

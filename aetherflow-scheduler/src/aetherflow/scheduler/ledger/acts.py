@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from aetherflow.core.embedding import iso
+from aetherflow.core.embedding import actor, iso
 from aetherflow.scheduler.ledger.records import SlotRow, insert
-from aetherflow.scheduler.ledger.store import Ledger, actor
+from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, one_line, said
 from aetherflow.scheduler.schedule.policy import DueSlot
 

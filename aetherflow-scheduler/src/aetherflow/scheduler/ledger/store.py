@@ -1,7 +1,6 @@
 """The file of a ledger: opening it, fenced transactions, and the owners of slots."""
 
 import contextlib
-import getpass
 import json
 import os
 import sqlite3
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import AliveFile, LostOwnershipError, durable, hostname, is_dead, living_files
+from aetherflow.core.embedding import AliveFile, LostOwnershipError, actor, durable, hostname, is_dead, living_files
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
 from aetherflow.scheduler.time.clock import Clock
@@ -171,11 +170,3 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"ledger {self.path}: {error}", fix=FIX) from error
-
-
-def actor() -> str:
-    """The account name of this process, or the user id as text if it has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        return str(os.getuid())
