@@ -90,13 +90,10 @@ def has_rules(schedule: "Schedule") -> bool:
     """Whether anybody is to be told, by the document or by the project file of its folder."""
     if schedule.spec.notify:
         return True
-    from aetherflow.core.embedding import build_snapshot, find_project
+    from aetherflow.core.embedding import build_snapshot, find_project, may_have_rules
 
     named = os.environ.get("AETHERFLOW_CONFIG")
     project = Path(named) if named else find_project(schedule.path.parent)
-    try:
-        if project is None or b"notify" not in project.read_bytes():  # most have none, and this is asked by every tick
-            return False
-    except OSError:
+    if not may_have_rules(project):
         return False
     return bool(build_snapshot(schedule.path.parent, ambient=dict(os.environ)).project.spec.notify)

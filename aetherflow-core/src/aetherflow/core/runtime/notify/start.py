@@ -62,6 +62,14 @@ def book_of(root: Path) -> Path:
     return root / "notify.sqlite"
 
 
+def may_have_rules(project: Path | None) -> bool:
+    """Whether a project file names `notify` at all: most do not, and this is asked by every tick and refused start."""
+    try:
+        return project is not None and project.is_file() and b"notify" in project.read_bytes()
+    except OSError:
+        return False
+
+
 def start_for(snapshot: "Snapshot", since: int) -> None:
     """Start a sender for the rules of a project, which were read at `since`; nothing without rules."""
     if not snapshot.project.spec.notify or snapshot.project.document is None:
