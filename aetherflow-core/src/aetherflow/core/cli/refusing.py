@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,10 +193,10 @@ def _root(start: "NotedStart") -> Path:
 
     if start.snapshot is not None:
         return state_root(start.snapshot.settings, start.snapshot.env)
-    try:
-        return find_state_root(Path.cwd(), os.environ, start.config)
-    except AetherflowError:  # that is why it was refused
-        return default_state_root(os.environ.get("AETHERFLOW_STATE_ROOT"), os.environ)
+    for bare in (False, True):
+        with suppress(AetherflowError):  # that is why it was refused
+            return find_state_root(Path.cwd(), os.environ, start.config, bare=bare)
+    return default_state_root(os.environ.get("AETHERFLOW_STATE_ROOT"), os.environ)
 
 
 def _absolute(path: Path | None) -> Path:

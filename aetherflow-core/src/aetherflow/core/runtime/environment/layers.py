@@ -68,8 +68,8 @@ class Layers:
             if self.env.get(key) != value:
                 self.env[key], self.origins[key] = value, origin
 
-    def lay_env_files(self, project: Project, policy: Administrator | None) -> None:
-        """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file.
+    def lay_env_files(self, project: Project, policy: Administrator | None, *, readable: bool = False) -> None:
+        """Add the env files that AETHERFLOW_ENV_FILES_JSON lists, else those of the project file; only the `readable`.
 
         SpecError for those that the policy does not admit: none of them is read.
         """
@@ -77,7 +77,11 @@ class Layers:
         if policy is not None and (problems := list(_not_admitted(policy, project, listed))):
             raise SpecError(problems)
         for spec, base, listed_at in listed:
-            self._lay_file(spec, base, listed_at)
+            try:
+                self._lay_file(spec, base, listed_at)
+            except SpecError:
+                if not readable:
+                    raise
 
     def lay_bundle(self, bundle: BundleLayer) -> None:
         """Add the bundle's env files, profiles and plugins; profiles and plugins replace those set before."""

@@ -112,6 +112,7 @@ def build_snapshot(
     run_hooks: bool = False,
     use_plugins: bool = True,
     bundle: BundleLayer | None = None,
+    bare: bool = False,
 ) -> Snapshot:
     """Build the snapshot for a flow in `flow_folder`.
 
@@ -119,6 +120,8 @@ def build_snapshot(
     are settings from the command line. Unless `run_hooks`, a secrets hook, settings module, hook plugin or folder
     plugin inside the flow's folder is not executed. Without `use_plugins` no hook plugin is loaded. `bundle` is the
     version that contains the flow: its folder replaces the flow's, and the project file is searched above its manifest.
+    `bare` leaves out what fails at night, env files that cannot be read, the secrets hook and hook plugins: for what
+    has to work then, too.
 
     Raises SpecError for a bad project file or env file, SettingsError, SecretsHookError, PluginError for a bad hook.
     """
@@ -127,7 +130,7 @@ def build_snapshot(
     folder = bundle.folder if bundle else flow_folder
     beside = None if run_hooks else folder
     policy = administrator()
-    project = _project(layers, folder, config, bundle, policy)
+    project = _project(layers, folder, config, bundle, policy, readable=bare)
     if policy is not None:
         police(policy, project, layers, overrides)
     project = _restricted(project, policy, bundle)
@@ -138,9 +141,9 @@ def build_snapshot(
         settings = with_defaults(policy, settings)
     if bundle is not None and settings.mode == "enterprise":
         layers.refuse_settings_of(bundle)
-    secrets, not_run = _secrets(settings, sources, layers, project, beside)
+    secrets, not_run = (None, ()) if bare else _secrets(settings, sources, layers, project, beside)
     rules = rules_of(settings, project, policy)
-    hooks, not_loaded = hooks_for(rules, beside) if use_plugins else (None, ())
+    hooks, not_loaded = hooks_for(rules, beside) if use_plugins and not bare else (None, ())
     if hooks is not None:
         layers.lay_plugins(hooks)
     if secrets is not None:
@@ -169,11 +172,17 @@ def build_snapshot(
 
 
 def _project(
-    layers: Layers, folder: Path, config: Path | None, bundle: BundleLayer | None, policy: Administrator | None
+    layers: Layers,
+    folder: Path,
+    config: Path | None,
+    bundle: BundleLayer | None,
+    policy: Administrator | None,
+    *,
+    readable: bool,
 ) -> Project:
     """The project file; adds its env files, and those of the bundle, to `layers`."""
     project = load_project(bundle.manifest.parent if bundle else folder, layers.env, config)
-    layers.lay_env_files(project, policy)
+    layers.lay_env_files(project, policy, readable=readable)
     if bundle is not None:
         layers.lay_bundle(bundle)
     return project

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,12 @@ class _Sender:
         for ledger, source in _given(errand).items():
             book.note_ledger(ledger, source)
         self._ledgers = Ledgers(book.ledgers())
-        self._snapshot: Snapshot = build_snapshot(errand.folder, ambient=env, config=errand.config, run_hooks=True)
+        build = partial(build_snapshot, errand.folder, ambient=env, config=errand.config, run_hooks=True)
+        self._snapshot: Snapshot
+        try:
+            self._snapshot = build()
+        except AetherflowError:  # what keeps runs from starting must not keep anybody from being told
+            self._snapshot = build(bare=True)
         self._rules = self._rules_of()
 
     def _rules_of(self) -> "dict[str, tuple[Rule, ...]]":

@@ -18,8 +18,8 @@ _LEAD_ON = (
 """Variables that name a source which may set the state root."""
 
 
-def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = None) -> Path:
-    """The state root of flows in `folder`.
+def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = None, *, bare: bool = False) -> Path:
+    """The state root of flows in `folder`; `bare` as of `build_snapshot`.
 
     Raises what `build_snapshot` raises. Without a project file and such variables the settings are not loaded: they
     need pydantic, whose import takes as long as all the rest of a command.
@@ -30,5 +30,5 @@ def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = 
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
     from aetherflow.core.runtime.workspace.places import state_root
 
-    snapshot = build_snapshot(folder, ambient=env, config=config)
+    snapshot = build_snapshot(folder, ambient=env, config=config, bare=bare)
     return state_root(snapshot.settings, snapshot.env)
