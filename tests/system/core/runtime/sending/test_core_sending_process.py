@@ -126,3 +126,19 @@ def test_a_book_that_cannot_be_used_changes_nothing_of_the_run(hanging: "Project
     told = hanging.command("status", "--notify")
     assert told.code in (1, 4), told
     assert "Traceback" not in told.err, told
+
+
+@pytest.mark.parametrize("wrong", ["an env file", "the secrets hook"])
+def test_what_keeps_runs_from_starting_is_told(hanging: "Project", wait_for: Callable[..., None], wrong: str) -> None:
+    (hanging.folder / "go").touch()
+    project = hanging.folder / "aetherflow.yaml"
+    if wrong == "an env file":
+        more = "env_files: [{type: dotenv, path: gone.env}]\n"
+    else:
+        hanging.write("raise OSError('sealed')\n", "vault.py")
+        more = "secrets: {path: vault.py}\n"
+    project.write_text(project.read_text() + more)
+    done = hanging.command("run", "flow.yaml", "-q")
+    assert done.code == 2, done
+    wait_for((hanging.folder / "got").exists)
+    wait_for(lambda: '"event": "refused"' in (hanging.folder / "got").read_text())
