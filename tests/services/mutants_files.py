@@ -13,8 +13,8 @@ from aetherflow.core.api import (
     RemoteFileError,
     RemoteFileMeta,
 )
-from aetherflow.core.testing import FileTransferSuite
 from aetherflow_builtins_transfer.connectors.local import SftpLocal
+from folder_suite import FolderSuite
 
 Sink = Callable[[bytes], object]
 Source = Callable[[int], bytes]
@@ -54,23 +54,6 @@ class Folder(SftpLocal):
         digest = hashlib.sha256()
         self.read(path, digest.update)
         return digest.hexdigest()
-
-
-class FolderSuite(FileTransferSuite):
-    has_links = True
-
-    def config(self, place: Path) -> dict[str, Any]:
-        return {"root": str(place)}
-
-    def unreachable(self, place: Path) -> dict[str, Any]:
-        (place / "file").touch()
-        return {"root": str(place / "file" / "below")}
-
-    def make_link(self, place: Path, target: str, link: str) -> None:
-        (place / link).symlink_to(place / target)
-
-    def names_at(self, place: Path, folder: str) -> list[str] | None:
-        return sorted(each.name for each in (place / folder).iterdir())
 
 
 class AppendsOneTooEarly(Folder):
@@ -302,13 +285,7 @@ class InterruptEndsIt(Folder):
         raise ConnectorError("interrupted")
 
 
-def suite_of(connector: type[Folder]) -> type[FolderSuite]:
-    """The suite over a connector."""
-    connector.__doc__ = connector.__doc__ or "A connector with a fault."
-    return type(
-        "Suite", (FolderSuite,), {"connector": connector, "name": f"sftp.{connector.__name__.lower()}", "kills": 0}
-    )
-
+SUITES: dict[type, tuple[type, str]] = {Folder: (FolderSuite, "sftp")}
 
 CAUGHT_BY: dict[type[Folder], str] = {
     AppendsOneTooEarly: "test_append_goes_on_after_what_is_there",

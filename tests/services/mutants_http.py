@@ -174,13 +174,7 @@ class TellsSeveralLines(Api):
             raise type(error)(f"it failed:\n{error}", fix="look") from error
 
 
-def suite_of(connector: type[Api]) -> type[ApiSuite]:
-    """The suite over a connector."""
-    connector.__doc__ = connector.__doc__ or "A connector with a fault."
-    return type(
-        "Suite", (ApiSuite,), {"connector": connector, "name": f"rest.{connector.__name__.lower()}", "kills": 0}
-    )
-
+SUITES: dict[type, tuple[type, str]] = {Api: (ApiSuite, "rest")}
 
 CAUGHT_BY: dict[type[Api], str] = {
     FollowsAbroad: "test_another_host_gets_nothing_unasked",

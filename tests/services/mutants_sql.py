@@ -364,11 +364,7 @@ class MixesResults(Lite):
         return found
 
 
-def suite_of(connector: type[Lite]) -> type[LiteSuite]:
-    """The suite over a connector."""
-    connector.__doc__ = connector.__doc__ or "A connector with a fault."
-    return type("Suite", (LiteSuite,), {"connector": connector, "name": f"db.{connector.__name__.lower()}", "kills": 0})
-
+SUITES: dict[type, tuple[type, str]] = {Lite: (LiteSuite, "db")}
 
 CAUGHT_BY: dict[type[Lite], str] = {
     CommitsOnError: "test_an_error_rolls_everything_back[]",

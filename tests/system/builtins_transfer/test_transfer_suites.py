@@ -10,29 +10,16 @@ from aetherflow_builtins_transfer.connectors.local import SftpLocal, SmbLocal
 from aetherflow_builtins_transfer.connectors.sftp.connector import SftpConnector
 from aetherflow_builtins_transfer.connectors.smb.pysmb import PysmbConnector
 from aetherflow_builtins_transfer.connectors.smb.smbclient import SmbClientConnector
+from folder_suite import FolderSuite
 from services import Smbd, Sshd
 from svc import free_port
 from torture_tier import sized
 
 
-class TestSftpLocal(FileTransferSuite):
+class TestSftpLocal(FolderSuite):
     connector = SftpLocal
     name = "sftp.local"
     kills = sized(3, 200)
-    has_links = True
-
-    def config(self, place: Path) -> dict[str, Any]:
-        return {"root": str(place)}
-
-    def unreachable(self, place: Path) -> dict[str, Any]:
-        (place / "file").touch()
-        return {"root": str(place / "file" / "below")}
-
-    def make_link(self, place: Path, target: str, link: str) -> None:
-        (place / link).symlink_to(place / target)
-
-    def names_at(self, place: Path, folder: str) -> list[str] | None:
-        return sorted(each.name for each in (place / folder).iterdir())
 
 
 class TestSmbLocal(TestSftpLocal):

@@ -10,6 +10,7 @@ import pytest
 
 from aetherflow.core.api import register_connector
 from aetherflow.core.host import catalog
+from mutant_suites import suite_of
 from torture_tier import full
 
 SOUND = {"sql": ("Lite",), "packets": ("Post", "Packer", "Vault"), "http": ("Api",), "files": ("Folder",)}
@@ -32,9 +33,11 @@ class Failures:
 def run(folder: Path, module: ModuleType, selected: list[str], *options: str) -> dict[str, list[str]]:
     """Run suites in a session of pytest in this process; `selected` are `TestCLASS` or `TestCLASS::test`."""
     names = sorted({each.partition("::")[0].removeprefix("Test") for each in selected})
-    lines = [f"Test{name} = suite_of(mutants.{name})" for name in names]
+    lines = [f"Test{name} = suite_of(module, module.{name})" for name in names]
     file = folder / "test_mutants.py"
-    file.write_text("\n".join([f"import {module.__name__} as mutants", "suite_of = mutants.suite_of", *lines]) + "\n")
+    file.write_text(
+        "\n".join([f"import {module.__name__} as module", "from mutant_suites import suite_of", *lines]) + "\n"
+    )
     (folder / "pytest.ini").write_text("[pytest]\n")
     found = Failures()
     common = ["-q", "-p", "no:cacheprovider", "--noconftest", "--import-mode=importlib", f"--rootdir={folder}",
@@ -51,7 +54,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     monkeypatch.setattr(catalog, "_registered", {group: dict(known) for group, known in catalog._registered.items()})
     module = importlib.import_module(f"mutants_{request.param}")
     for cls in (*module.CAUGHT_BY, *(getattr(module, name) for name in SOUND[request.param])):
-        register_connector(*module.suite_of(cls).name.split("."))(cls)
+        register_connector(*suite_of(module, cls).name.split("."))(cls)
     return str(request.param)
 
 
