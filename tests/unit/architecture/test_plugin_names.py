@@ -31,6 +31,7 @@ WORDS = {
 }
 """Names of plugins that are words of the core, too, and what they mean there."""
 PLACES = {
+    ("checks/habits.py", "external.process"): "the step that stands for `run:` and `command:` of other tools",
     ("bundle/manifest_spec.py", "filesystem"): "what a manifest of version 1 means that names no type",
     ("contracts/kinds/archive.py", "zip"): "a format of archives",
     ("contracts/kinds/sql.py", "mysql"): "rules for text and comments, called after the database that made them",

@@ -98,6 +98,10 @@ def check_flow_document(
 ) -> Checked:
     """Run every check of a parsed flow, as `check_flow`; findings are added to `problems`."""
     spec, found = bind(FlowSpec, document.data, document.source)
+    if found:
+        from aetherflow.core.checks.habits import with_habits  # most flows have no such mistake
+
+        found = with_habits(document, found)
     problems.extend(found)
     document = document.bound()
     profiles = profiles_for(document, snapshot, problems)
