@@ -18,10 +18,11 @@ WORKERS := 2
 # Bytecode is kept even where the environment forbids it: pytest's rewritten modules are half of what a start costs.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 COMPILE := $(BIN)/python -m compileall -q $(SOURCES)
+UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit coverage check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
+.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
   bench-slots bench-transfer size bounds torture mutation bandit fuzz build constraints clean
 
 help: ## show this list
@@ -44,6 +45,14 @@ coverage: $(READY) ## which share of each distribution the unit and system tests
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/system
 	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o .coverage.d/coverage.json
 	@$(BIN)/python tests/services/coverage_table.py .coverage.d/coverage.json
+
+docs: $(READY) ## build the site of the docs into .site/html; a link that leads nowhere is an error
+	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt zensical
+	@$(BIN)/python tests/docs/docs_site.py
+
+docs-check: docs ## open every page of that site in headless Chromium, search, and take pictures into .site/pictures
+	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt playwright
+	@$(BIN)/python -m pytest -q tests/browser
 
 check: $(READY) ## lint, formatting, types
 	@$(BIN)/ruff check .
@@ -102,11 +111,11 @@ bounds: $(READY) ## the tests of each distribution with the oldest and the newes
 	@$(BIN)/python tests/services/bounds.py $(if $(ONLY),'$(ONLY)')
 
 bandit: $(READY) ## look for known weaknesses in the sources (Bandit)
-	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt bandit
+	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt bandit
 	@$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
 
 fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=...)
-	@uv=$$(PATH="$(CURDIR)/$(BIN):$$PATH" command -v uv) && $$uv pip install -q --python $(BIN)/python -c constraints.txt atheris
+	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt atheris
 	@mkdir -p .fuzz && cd .fuzz && ../$(BIN)/python ../tests/fuzz/fuzz.py 2> targets.log | xargs -P $$(nproc) -I TARGET sh -c \
 	  'echo "fuzzing TARGET ..."; ../$(BIN)/python ../tests/fuzz/fuzz.py TARGET $(or $(SECONDS),60) > TARGET.log 2>&1 \
 	  || { tail -20 TARGET.log; exit 1; }; echo "TARGET: $$(tail -1 TARGET.log)"'
@@ -128,12 +137,12 @@ build: $(READY) ## build all wheels and source distributions into dist/
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
-	  --all-extras --group dev --group example --group fuzz --group bandit --custom-compile-command 'make constraints' \
+	  --all-extras --group dev --group example --group fuzz --group bandit --group docs --custom-compile-command 'make constraints' \
 	  $(foreach name,aetherflow $(MEMBERS:/pyproject.toml=),--no-emit-package $(name)) \
 	  -o constraints.txt pyproject.toml $(MEMBERS)
 
 clean: ## remove everything that make created
-	@rm -rf .venv dist .demo .fuzz .coverage.d .torture .mutation .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv dist .demo .fuzz .coverage.d .torture .mutation .bench .site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an interrupted installation leaves none and is taken up again.

@@ -1,0 +1,108 @@
+"""Build the site of the docs into .site/html: `python tests/docs/docs_site.py`.
+
+The menu is docs/index.md: its headings are the menu's, and each page stands where the index links it first. The pages
+themselves are taken as they are.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs_pages import ROOT
+
+DOCS, SITE = ROOT / "docs", ROOT / ".site"
+_LINE = re.compile(r"^(#{2,3}) (.+)$|\]\(([^)#\s]+\.md)[^)]*\)", re.MULTILINE)
+
+CONFIG = """\
+[project]
+site_name = "AetherFlow"
+docs_dir = "docs"
+site_dir = "html"
+nav = {nav}
+
+[project.theme]
+font = false # the reader's own: nothing is fetched from elsewhere
+features = [
+  "content.code.copy", "navigation.footer", "navigation.indexes", "navigation.path", "navigation.prune", "navigation.top",
+  "search.highlight", "toc.follow",
+]
+
+[project.theme.icon]
+logo = "lucide/workflow"
+
+[[project.theme.palette]]
+media = "(prefers-color-scheme: light)"
+scheme = "default"
+toggle.icon = "lucide/sun"
+toggle.name = "Switch to dark mode"
+
+[[project.theme.palette]]
+media = "(prefers-color-scheme: dark)"
+scheme = "slate"
+toggle.icon = "lucide/moon"
+toggle.name = "Switch to light mode"
+
+# What GitHub does with the same pages, and nothing more.
+[project.markdown_extensions]
+tables = {{}}
+sane_lists = {{}}
+pymdownx.highlight = {{}}
+pymdownx.superfences = {{}}
+
+[project.markdown_extensions.toc]
+permalink = true
+slugify = {{ object = "pymdownx.slugs.slugify", kwds = {{ case = "lower" }} }}
+"""
+
+
+def menu() -> list[object]:
+    """The pages by heading of the index, each once; index.md is the first."""
+    seen = {DOCS / "index.md"}
+    found: list[object] = ["index.md"]
+    section: list[object] = found
+    inside: list[object] = found
+    for marks, heading, link in _LINE.findall((DOCS / "index.md").read_text(encoding="utf-8")):
+        if heading:
+            inside = []
+            (found if marks == "##" else section).append({heading: inside})
+            section = inside if marks == "##" else section
+        elif (page := (DOCS / link).resolve()) not in seen:
+            seen.add(page)
+            inside.append(page.relative_to(DOCS).as_posix())
+    return found
+
+
+def pages_of(entries: list[object]) -> Iterator[str]:
+    """The pages of a menu, as paths below docs/."""
+    for entry in entries:
+        if isinstance(entry, dict):
+            for inside in entry.values():
+                yield from pages_of(inside)
+        else:
+            yield str(entry)
+
+
+def toml(value: object) -> str:
+    """A list, a map or a text as TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+def build() -> int:
+    """The exit code of the build, which fails for a link or an anchor that leads nowhere."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.copytree(DOCS, SITE / "docs", ignore=shutil.ignore_patterns(".*", "__pycache__"))  # Zensical takes no ../docs
+    (SITE / "zensical.toml").write_text(CONFIG.format(nav=toml(menu())), encoding="utf-8")
+    program = Path(sys.executable).with_name("zensical")
+    return subprocess.run([program, "build", "--strict"], cwd=SITE, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(build())
