@@ -55,7 +55,7 @@ def api_page() -> str:
     parts.append("## aetherflow.core.validation\n")
     for name in ("validate_flow_yaml", "validate_flow_dict"):
         parts += _entry(name, getattr(validation, name))
-    return "\n".join(parts).rstrip("\n") + "\n"
+    return joined(parts)
 
 
 def _entry(name: str, obj: Any) -> Iterator[str]:
@@ -83,9 +83,20 @@ def _members(cls: type) -> Iterator[str]:
             if name.startswith("_") or not inspect.isfunction(function):
                 continue
             shown = name if isinstance(member, property) else signature_of(name, function)
-            lines.append(f"- `{shown}`: {indent(doc_of(function), '  ').strip()}")
+            lines.append(item(shown, doc_of(function)))
     if lines:
         yield "\n".join(lines) + "\n"
+
+
+def joined(parts: list[str]) -> str:
+    """The parts of a page, with one blank line between them."""
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip("\n") + "\n"
+
+
+def item(shown: str, text: str) -> str:
+    """A name and its text in a list. Further paragraphs are indented by 4 and end with a blank line, for the site."""
+    inside = indent(text, "    ").strip()
+    return f"- `{shown}`: {inside}" + ("\n" if "\n\n" in inside else "")
 
 
 def _fields(cls: type) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from itertools import pairwise
 from pathlib import Path
-from textwrap import indent
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +16,7 @@ from aetherflow.core.contracts import kinds
 from aetherflow.core.contracts.bundle_source import BundleSource
 from aetherflow.core.contracts.connector import ConnectorBase
 from aetherflow.scheduler.launchers import Launcher, Outcome, Running, RunRequest
-from docs_api import doc_of, signature_of
+from docs_api import doc_of, item, joined, signature_of
 
 KINDS_PAGE = Path(__file__).parents[2] / "docs/reference/kinds.md"
 _HEAD = """\
@@ -40,7 +39,7 @@ def kinds_page() -> str:
     parts = [_HEAD]
     for base in contracts():
         parts += _contract(base)
-    return "\n".join(parts).rstrip("\n") + "\n"
+    return joined(parts)
 
 
 def contracts() -> list[type]:
@@ -96,7 +95,7 @@ def _members(cls: type, wanted: Any) -> Iterator[str]:
         if name.startswith("_") or not inspect.isfunction(function) or not wanted(name):
             continue
         shown = name if isinstance(member, property) else signature_of(name, function)
-        yield f"- `{shown}`: {indent(doc_of(function), '  ').strip()}"
+        yield item(shown, doc_of(function))
 
 
 def _attributes(cls: type, *, own: bool) -> Iterator[str]:
@@ -108,8 +107,5 @@ def _attributes(cls: type, *, own: bool) -> Iterator[str]:
             is_own = node.value is None and kind not in ("ConfigT", "OptionsT") and not is_dataclass(cls)
             if is_own == own:
                 plain = node.value is None or is_dataclass(cls)
-                yield f"- `{f'{name}: {kind}' if plain else f'{name} = {getattr(cls, name)!r}'}`: {_told(text.value)}"
-
-
-def _told(text: ast.Constant) -> str:
-    return indent(inspect.cleandoc(str(text.value)), "  ").strip()
+                shown = f"{name}: {kind}" if plain else f"{name} = {getattr(cls, name)!r}"
+                yield item(shown, inspect.cleandoc(str(text.value.value)))

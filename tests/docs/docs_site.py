@@ -22,13 +22,14 @@ CONFIG = """\
 site_name = "AetherFlow"
 docs_dir = "docs"
 site_dir = "html"
+extra_css = ["site.css"]
 nav = {nav}
 
 [project.theme]
 font = false # the reader's own: nothing is fetched from elsewhere
 features = [
-  "content.code.copy", "navigation.footer", "navigation.indexes", "navigation.path", "navigation.prune", "navigation.top",
-  "search.highlight", "toc.follow",
+  "content.code.copy", "navigation.footer", "navigation.path", "navigation.prune", "navigation.top", "search.highlight",
+  "toc.follow",
 ]
 
 [project.theme.icon]
@@ -56,6 +57,15 @@ pymdownx.superfences = {{}}
 [project.markdown_extensions.toc]
 permalink = true
 slugify = {{ object = "pymdownx.slugs.slugify", kwds = {{ case = "lower" }} }}
+"""
+
+STYLE = """\
+/* wide tables: room for them, and columns as narrow as their words */
+.md-grid { max-width: 72rem; }
+.md-typeset table:not([class]) th { min-width: 0; }
+.md-typeset table:not([class]) :is(th, td) { padding: 0.6em 0.9em; }
+/* the theme draws its own font's letters together, which is not used here */
+body { letter-spacing: 0; }
 """
 
 
@@ -98,7 +108,10 @@ def toml(value: object) -> str:
 def build() -> int:
     """The exit code of the build, which fails for a link or an anchor that leads nowhere."""
     shutil.rmtree(SITE, ignore_errors=True)
-    shutil.copytree(DOCS, SITE / "docs", ignore=shutil.ignore_patterns(".*", "__pycache__"))  # Zensical takes no ../docs
+    shutil.copytree(
+        DOCS, SITE / "docs", ignore=shutil.ignore_patterns(".*", "__pycache__")
+    )  # Zensical takes no ../docs
+    (SITE / "docs/site.css").write_text(STYLE, encoding="utf-8")
     (SITE / "zensical.toml").write_text(CONFIG.format(nav=toml(menu())), encoding="utf-8")
     program = Path(sys.executable).with_name("zensical")
     return subprocess.run([program, "build", "--strict"], cwd=SITE, check=False).returncode

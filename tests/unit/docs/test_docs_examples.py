@@ -4,7 +4,6 @@ from docs_pages import ROOT, blocks
 
 EXAMPLES = ROOT / "docs/examples"
 COPIES = [
-    ("README.md", "flow.yaml", "hello/flow.yaml"),
     ("docs/10-flow-yaml-guide.md", "monthly/flow.yaml", "monthly/flow.yaml"),
     ("docs/10-flow-yaml-guide.md", "monthly/holidays.yaml", "monthly/holidays.yaml"),
     ("docs/93-flow-in-15-minutes.md", "flow.yaml", "tour/flow.yaml"),

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from docs_pages import ROOT, blocks, name_of, pages
+from docs_pages import ROOT, name_of, pages
+from docs_site import DOCS, menu, pages_of
 
 READING_PATH = [
     "index.md",
@@ -65,18 +66,16 @@ def test_readme_and_index_link_every_page_of_the_reading_path() -> None:
     assert [name for name in READING_PATH[1:] if name not in index] == []
 
 
-def test_every_page_of_docs_is_in_the_index() -> None:
-    docs = ROOT / "docs"
-    index = {(docs / link.partition("#")[0]).resolve() for link in LINK.findall(text_of(docs / "index.md"))}
-    missing = [
-        name_of(page)
-        for page in docs.rglob("*.md")
-        if page.name != "index.md" and not page.is_relative_to(docs / "examples") and page not in index
+def test_every_page_of_docs_is_in_the_index_and_so_in_the_menu_of_the_site() -> None:
+    assert sorted(pages_of(menu())) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+def test_no_page_of_docs_links_out_of_them() -> None:
+    """The site holds docs/ alone."""
+    out = [
+        f"{name_of(page)}: {link}"
+        for page in DOCS.rglob("*.md")
+        for link in LINK.findall(text_of(page))
+        if not re.match(r"(https?|mailto):", link) and not (page.parent / link).resolve().is_relative_to(DOCS)
     ]
-    assert missing == []
-
-
-def test_the_first_screen_shows_the_two_commands() -> None:
-    first = blocks(ROOT / "README.md")[0]
-    assert first.text.split("\n") == ["make demo", "make test"]
-    assert first.last <= 15
+    assert out == []
