@@ -49,6 +49,7 @@ coverage: $(READY) ## which share of each distribution the unit and system tests
 docs: $(READY) ## build the site of the docs into .site/html; a link that leads nowhere is an error
 	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt zensical
 	@$(BIN)/python tests/docs/docs_site.py
+	@echo "to read it: python3 -m http.server --directory .site/html"
 
 docs-check: docs ## open every page of that site in headless Chromium, search, and take pictures into .site/pictures
 	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt playwright

@@ -1,7 +1,7 @@
 """Build the site of the docs into .site/html: `python tests/docs/docs_site.py`.
 
 The menu is docs/index.md: its headings are the menu's, and each page stands where the index links it first. The pages
-themselves are taken as they are.
+themselves are taken as they are; an example that one links becomes a page, too.
 """
 
 import json
@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from docs_pages import ROOT
 
 DOCS, SITE = ROOT / "docs", ROOT / ".site"
 _LINE = re.compile(r"^(#{2,3}) (.+)$|\]\(([^)#\s]+\.md)[^)]*\)", re.MULTILINE)
+_FILE = re.compile(r"\]\(([^)#:\s]+\.(yaml|py|toml))\)")
 
 CONFIG = """\
 [project]
@@ -105,12 +107,24 @@ def toml(value: object) -> str:
     return json.dumps(value)
 
 
+def _as_page(page: Path, link: re.Match[str]) -> str:
+    """The link to a page that shows an example, which a browser would save instead."""
+    file = page.parent / link[1]
+    shown = file.with_name(f"{file.stem}-{link[2]}.md")
+    if not file.is_file():
+        return link[0]
+    shown.write_text(f"# {'/'.join(file.parts[-2:])}\n\n```{link[2]}\n{file.read_text('utf-8')}```\n", encoding="utf-8")
+    return f"]({link[1].removesuffix(file.name)}{shown.name})"
+
+
 def build() -> int:
     """The exit code of the build, which fails for a link or an anchor that leads nowhere."""
     shutil.rmtree(SITE, ignore_errors=True)
-    shutil.copytree(
-        DOCS, SITE / "docs", ignore=shutil.ignore_patterns(".*", "__pycache__")
-    )  # Zensical takes no ../docs
+    copy = SITE / "docs"  # Zensical takes none beside its configuration
+    shutil.copytree(DOCS, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    for page in sorted(copy.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(_FILE.sub(partial(_as_page, page), text), encoding="utf-8")
     (SITE / "docs/site.css").write_text(STYLE, encoding="utf-8")
     (SITE / "zensical.toml").write_text(CONFIG.format(nav=toml(menu())), encoding="utf-8")
     program = Path(sys.executable).with_name("zensical")

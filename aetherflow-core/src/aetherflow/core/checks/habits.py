@@ -18,12 +18,13 @@ MAX_LINES = 12
 
 def with_habits(document: Document, found: list[Problem]) -> list[Problem]:
     """The problems of a flow; one of a key `run` or `command` of a step shows the step as it is to be written."""
+    rows = document.text.splitlines()
     meant: dict[str, str] = {}
     answered: set[str] = set()
     for step in (step for job in jobs(document.data) for step in steps(job)):
         key = next((key for key in HABITS if _is_command(step.data.get(key))), None)
         if key is not None and step.data.get("type", PROCESS) == PROCESS:
-            meant[format_path((*step.path, key))] = _fix(document, step, key)
+            meant[format_path((*step.path, key))] = _fix(document, rows, step, key)
             answered.add(format_path((*step.path, "type")))
     return [
         replace(problem, fix=meant[problem.loc]) if problem.af == UNKNOWN_KEY and problem.loc in meant else problem
@@ -38,7 +39,7 @@ def _is_command(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _fix(document: Document, step: Part, key: str) -> str:
+def _fix(document: Document, rows: list[str], step: Part, key: str) -> str:
     value = step.data[key]
     whole: dict[str, Any] = {} if "type" in step.data else {"type": PROCESS}
     command = {"shell": True, "command": _script(value)} if isinstance(value, str) else {"command": value}
@@ -46,7 +47,7 @@ def _fix(document: Document, step: Part, key: str) -> str:
     keys = f"`{key}:` and `inputs:`" if "inputs" in step.data else f"`{key}:`"
     text = f"did you mean a program? instead of {keys} write"
     at = document.source.value(step.path)
-    if document.text.splitlines()[at.line - 1][at.column - 1 :].startswith("{"):
+    if rows[at.line - 1][at.column - 1 :].startswith("{"):
         return f"{text}: {_flow(whole)}"
     margin = " " * (document.source.key((*step.path, key)).column - 1)
     return "\n".join((text, *(margin + line for line in _lines(whole))))
