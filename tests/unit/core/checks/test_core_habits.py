@@ -34,7 +34,7 @@ def answer(project: "Project", steps: str) -> list[dict[str, Any]]:
 def test_the_lines_of_the_fix_stand_for_the_key(project: "Project", written: str, typed: bool) -> None:
     head = OTHER + "      - id: load\n" + "        type: external.process\n" * typed
     errors = answer(project, f"{head}        {written}\n        timeout_seconds: 60\n")
-    (error,) = [each for each in errors if each["loc"].startswith("jobs[0].steps[1].") and "inputs" not in each["loc"]]
+    (error,) = errors
     key = written.partition(":")[0]
     assert (error["af"], error["code"]) == ("AF1101", "schema:extra_forbidden")
     assert (error["line"], error["col"]) == (10 + typed, 9)
@@ -66,6 +66,18 @@ def test_inputs_that_are_there_stay(project: "Project") -> None:
     assert answer(project, f"      - id: load\n{lines}\n") == []
     assert "timeout_seconds: 3" in lines
     assert "stdout: capture" in lines
+
+
+def test_what_is_wrong_inside_is_found_too_where_it_stands(project: "Project") -> None:
+    cat = '      - id: load\n        run: "cat {{steps.nix.file}}"\n'
+    send = '      - id: send\n        command: [send, "{{steps.nix.file}}"]\n'
+    errors = answer(project, cat + send)
+    assert [(error["af"], error["line"], error["col"]) for error in errors] == [
+        ("AF1101", 7, 9),
+        ("AF1208", 7, 19),
+        ("AF1101", 9, 9),
+        ("AF1208", 9, 26),
+    ]
 
 
 def test_a_long_script_is_not_repeated(project: "Project") -> None:

@@ -1,10 +1,11 @@
 """Steps written as other tools have them, with `run:` or `command:`: the answer is the lines to write instead."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from aetherflow.core.base.location import format_path
+from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.kernel.yaml.binder import MISSING_KEY, UNKNOWN_KEY
@@ -16,21 +17,40 @@ MAX_LINES = 12
 """Lines of a script that are shown at most."""
 
 
-def with_habits(document: Document, found: list[Problem]) -> list[Problem]:
-    """The problems of a flow; one of a key `run` or `command` of a step shows the step as it is to be written."""
+def with_habits(document: Document, found: list[Problem]) -> tuple[Document, list[Problem]]:
+    """The document with such steps as they are meant, for further checks, and the problems with the lines to write."""
     rows = document.text.splitlines()
+    data, source = document.data, document.source
     meant: dict[str, str] = {}
     answered: set[str] = set()
     for step in (step for job in jobs(document.data) for step in steps(job)):
         key = next((key for key in HABITS if _is_command(step.data.get(key))), None)
-        if key is not None and step.data.get("type", PROCESS) == PROCESS:
-            meant[format_path((*step.path, key))] = _fix(document, rows, step, key)
-            answered.add(format_path((*step.path, "type")))
-    return [
+        if key is None or step.data.get("type", PROCESS) != PROCESS:
+            continue
+        inputs = _inputs(step, key)
+        meant[format_path((*step.path, key))] = _fix(document, rows, step, key, inputs)
+        answered.add(format_path((*step.path, "type")))
+        rest = {name: value for name, value in step.data.items() if name != key}
+        data = _put(data, step.path, {**rest, "type": PROCESS, "inputs": {**inputs, "command": step.data[key]}})
+        parts: list[DocPath] = [(), *((at,) for at in range(len(step.data[key])) if isinstance(step.data[key], list))]
+        for part in parts:  # what is found in it stands where it was written
+            if (mark := source.values.get((*step.path, key, *part))) is not None:
+                source.values[*step.path, "inputs", "command", *part] = mark
+    problems = [
         replace(problem, fix=meant[problem.loc]) if problem.af == UNKNOWN_KEY and problem.loc in meant else problem
         for problem in found
         if problem.af != MISSING_KEY or problem.loc not in answered  # the lines to write hold the type
     ]
+    return document._replace(data=data), problems
+
+
+def _put(data: Any, path: DocPath, value: Any) -> Any:
+    """The data with another value at a path."""
+    if not path:
+        return value
+    changed = data.copy()
+    changed[path[0]] = _put(data[path[0]], path[1:], value)
+    return changed
 
 
 def _is_command(value: Any) -> bool:
@@ -39,15 +59,18 @@ def _is_command(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _fix(document: Document, rows: list[str], step: Part, key: str) -> str:
+def _inputs(step: Part, key: str) -> dict[str, Any]:
     value = step.data[key]
-    whole: dict[str, Any] = {} if "type" in step.data else {"type": PROCESS}
     command = {"shell": True, "command": _script(value)} if isinstance(value, str) else {"command": value}
-    whole["inputs"] = {**(step.get("inputs", dict) or {}), **command}
+    return {**(step.get("inputs", dict) or {}), **command}
+
+
+def _fix(document: Document, rows: list[str], step: Part, key: str, inputs: dict[str, Any]) -> str:
+    whole: dict[str, Any] = {"inputs": inputs} if "type" in step.data else {"type": PROCESS, "inputs": inputs}
     keys = f"`{key}:` and `inputs:`" if "inputs" in step.data else f"`{key}:`"
     text = f"did you mean a program? instead of {keys} write"
     at = document.source.value(step.path)
-    if rows[at.line - 1][at.column - 1 :].startswith("{"):
+    if re.match(r"([&!]\S* +)*\{", rows[at.line - 1][at.column - 1 :]):
         return f"{text}: {_flow(whole)}"
     margin = " " * (document.source.key((*step.path, key)).column - 1)
     return "\n".join((text, *(margin + line for line in _lines(whole))))

@@ -101,7 +101,7 @@ def check_flow_document(
     if found:
         from aetherflow.core.checks.habits import with_habits  # most flows have no such mistake
 
-        found = with_habits(document, found)
+        document, found = with_habits(document, found)
     problems.extend(found)
     document = document.bound()
     profiles = profiles_for(document, snapshot, problems)
