@@ -74,7 +74,7 @@ def build_twice(root: Path, out: Path, epoch: int, *packages: str) -> None:
     """Build into `out`, and once more from a copy elsewhere. NotReleasableError names the files that differ."""
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         copy, again = Path(folder) / "elsewhere", Path(folder) / "dist"
-        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "dist", "tests", "docs"))
+        shutil.copytree(root, copy, ignore=_left_out)
         for path in copy.rglob("*"):  # as another umask and another checkout leave them
             path.chmod(0o700 if path.is_dir() else 0o600)
             os.utime(path, (epoch - 86400, epoch - 86400))
@@ -86,6 +86,14 @@ def build_twice(root: Path, out: Path, epoch: int, *packages: str) -> None:
         )
     if different := sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)):
         raise NotReleasableError(f"two builds differ: {', '.join(different)}")
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What no distribution is made of; `.gitignore` is a part of a source distribution."""
+    del folder
+    return {name for name in names if name.startswith(".") and name != ".gitignore"} | {
+        "__pycache__", "dist", "docs", "tests",
+    }  # fmt: skip
 
 
 def faults_of(wheel: Path) -> Iterator[str]:
