@@ -23,7 +23,7 @@ UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
-  bench-slots bench-transfer size bounds torture mutation bandit fuzz build constraints clean
+  bench-slots bench-transfer size bounds torture mutation bandit fuzz build release constraints clean
 
 help: ## show this list
 	@echo "Targets:"
@@ -135,6 +135,9 @@ build: $(READY) ## build all wheels and source distributions into dist/
 	@uv=$$(PATH="$(BIN):$$PATH" command -v uv) && $$uv build -q --all-packages --no-build-isolation --python $(BIN)/python --out-dir dist
 	@rm -f dist/.gitignore
 	@ls dist
+
+release: $(READY) ## build all twice and compare, check the wheels; bill of materials and sums beside them; KEY=FILE signs
+	@$(BIN)/python tests/services/release.py $(if $(KEY),--key '$(KEY)')
 
 constraints: $(READY) ## resolve everything anew and write constraints.txt
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --fork-strategy fewest --python-version 3.11 --no-annotate \

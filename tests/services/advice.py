@@ -131,12 +131,17 @@ COMMANDS = [
     ),
     Advice(
         "aetherflow runs prune",
-        "give --keep-last N, --older-than 30d, or both",
+        "give --keep-last N, --older-than 30d, or both; or write `retention: {runs: 90d}` into the project file",
         (
             "aetherflow runs prune --keep-last 1",
             "aetherflow runs prune --older-than 30d",
             "aetherflow runs prune --keep-last 1 --older-than 30d",
         ),
+    ),
+    Advice(
+        "aetherflow runs prune --include-unfinished",
+        "leave it out, or give an age: --older-than 30d",
+        ("aetherflow runs prune --include-unfinished --older-than 30d",),
     ),
     Advice(
         "aetherflow runs ack r",
@@ -302,6 +307,11 @@ COMMANDS = [
         meanwhile=_strange_folder,
     ),
     # the scheduler
+    Advice(
+        f"{S} prune schedule.yaml",
+        "name a time, --before 2026-01-01; or write `retention: {slots: 400d}` into the project file",
+        (f"{S} prune schedule.yaml --before 2026-01-01",),
+    ),
     Advice(
         f"{S} ack schedule.yaml a --reason x",
         "give one of --slot TIME and --before TIME",

@@ -25,7 +25,9 @@ need sqlite3 command -v sqlite3 # docs/examples/programs
 need libreoffice-calc command -v soffice # tests/system/builtins_reports: a second reader of workbooks
 need poppler-utils command -v pdftoppm # the same: pages of its PDFs as pictures
 need cron command -v cron            # tests/torture: what the scheduler is compared with, and what runs exported crontabs
-need systemd command -v systemd-analyze # tests/system/scheduler: exported timers, checked without a running systemd
+need systemd command -v systemd-analyze # tests/system/scheduler, tests/system/deploy: timers and units, checked without a running systemd
+need logrotate command -v logrotate # tests/system/deploy
+need tini command -v tini         # the same: process 1 of the container
 need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows
 need firebird4.0-server-core sh -c 'ls /usr/lib/*/firebird/4.0/plugins/libEngine13.so' # docs/examples/plugins/acme-firebird
 need libfbclient2 sh -c 'ls /usr/lib/*/libfbclient.so.2' # the same

@@ -12,7 +12,7 @@ from uv_program import OURS, build_all
 def sources(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is built, so that a build leaves nothing in the repository."""
     copy = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
+    for name in (".gitignore", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(root / name, copy)
     for name in OURS[1:]:
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -82,6 +82,7 @@ TOP_LEVEL = {
     "aetherflow-core",
     "aetherflow-scheduler",
     "constraints.txt",
+    "deploy",
     "docs",
     "pyproject.toml",
     "tests",

@@ -78,8 +78,11 @@ def test_every_command_line_is_taken(collect: Callable[[], Iterable[Shown]], lea
 
 
 TYPED_BY = {
+    "core/checks/changes": "tests/system/docs/test_docs_upgrade.py",
+    "core/cli/retaining": "tests/unit/core/cli/test_core_retention.py",
     "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",
     "scheduler/audit/needs": "tests/system/scheduler/runs/test_scheduler_truth.py",
+    "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",
     "scheduler/runs/telling": "tests/torture/test_torture_telling.py",

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.project_file import find_project as find_project
     from aetherflow.core.runtime.environment.snapshot import build_snapshot as build_snapshot
     from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
+    from aetherflow.core.runtime.environment.spec.span import seconds_of as seconds_of
     from aetherflow.core.runtime.environment.trust import findings as findings
     from aetherflow.core.runtime.notify.start import Errand as Errand
     from aetherflow.core.runtime.notify.start import may_have_rules as may_have_rules
@@ -123,6 +124,7 @@ _HOMES = {
     "runtime.environment.project_file": "find_project",
     "runtime.environment.snapshot": "build_snapshot",
     "runtime.environment.spec.notify": "NotifySpec",
+    "runtime.environment.spec.span": "seconds_of",
     "runtime.environment.trust": "findings",
     "runtime.sending.sender": "is_needed note_ledger",
     "runtime.notify.start": "Errand may_have_rules start_sender",

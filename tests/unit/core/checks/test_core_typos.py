@@ -111,6 +111,7 @@ limits: {flow_bytes: 1000, flow_nodes: 1000}
 paths: {read: [], write: []}
 secrets: {module: m, path: p, add: [], ignore: []}
 timezone: UTC
+retention: {runs: 90d, logs: 30d, failed_workspaces: 7d, slots: 400d}
 notify:
   - {events: [failed], to: a, format: slack, flows: [x], min_failures: 2, quiet: "22:00-06:00", repeat: 12h}
   - {to: b, recipients: [a@example.com], digest: "07:00", attach: log}

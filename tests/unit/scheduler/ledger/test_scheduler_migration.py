@@ -59,6 +59,21 @@ def test_a_ledger_is_not_migrated_under_a_scheduler(data: OldData) -> None:
     assert data.rows("ledger/scheduler.sqlite", "PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_of_a_newer_version_is_refused_in_words_and_stays(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path, Clock()).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=99")
+    before = path.read_bytes()
+    with pytest.raises(
+        StateError, match=f"has schema 99, this scheduler (knows up to|reads) {SCHEMA_VERSION}"
+    ) as caught:
+        Ledger(path, Clock(), read_only=read_only)
+    assert caught.value.fix == "update aetherflow-scheduler, or name another file in `state:`"
+    assert path.read_bytes() == before
+
+
 def test_a_state_of_a_flow_is_not_taken_for_an_old_ledger(data: OldData) -> None:
     path = data.states / "failed.sqlite"
     before = path.read_bytes()

@@ -45,7 +45,8 @@ def doctor(
     Creates nothing, and imports no driver without --connect. Exit code 2 if something is missing.
 
     With --upgrade-from it takes several documents, also of installed programs, and folders, and lists what they meant
-    otherwise in that version without an error from this one; exit code 1 if there is anything.
+    otherwise in that version without an error from this one, exit code 1 if there is anything; then what else has
+    changed for an installation.
 
     Example: aetherflow doctor flow.yaml --connect --as cron
     """

@@ -6,11 +6,8 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 
 if TYPE_CHECKING:
-    from aetherflow.core.base.errors import StateError
     from aetherflow.core.kernel.state.history import PastRun
     from aetherflow.core.kernel.state.pruning import Freed
-
-PRUNE_SCHEMA = 1
 
 
 def prune(
@@ -35,52 +32,65 @@ def prune(
     inside it (`claims list`). The last run of each flow stays unless --keep-last 0. Artifacts and what a flow remembers
     in its ledger are not touched. Exit code 4 if a state file could not be pruned; the others are all the same.
 
+    Without --keep-last and --older-than, what `retention` of the project file lets go: also only the logs of a run, or
+    the job folders of one that ended badly. What needs a person stays, and it is told what is kept, and why.
+
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """
     import json
     import sys
 
-    from aetherflow.core.base.errors import StateError, UsageError
+    from aetherflow.core.base.errors import StateError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import runs_text
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.notes import notes_of
+    from aetherflow.core.cli.pruned import carry_out, text_of
     from aetherflow.core.console.since import span_ms
     from aetherflow.core.kernel.state.pruning import doomed_runs
     from aetherflow.core.kernel.state.records import now_ms
 
     if keep_last is None and older_than is None:
-        raise UsageError("nothing says which runs may go", fix="give --keep-last N, --older-than 30d, or both")
+        from aetherflow.core.cli.retaining import prune_by_policy
+
+        given = "--include-unfinished" if include_unfinished else None
+        raise typer.Exit(prune_by_policy(flow, config, given, dry_run=dry_run, yes=yes, as_json=as_json))
     root = state_root_here(config)
     before = None if older_than is None else now_ms() - span_ms(older_than, "--older-than")
-    rules: dict[str, Any] = {"keep_last": 1 if keep_last is None else keep_last, "before": before}
     flows: dict[str, list[str]] = {}
     doomed: dict[str, list[PastRun]] = {}
     claiming: list[PastRun] = []
     errors: list[StateError] = []
     for known in flows_of(root, flow):
         path = Path(known.state_path)
-        if path.exists():
-            try:
-                found, held = doomed_runs(path, known.flow_id, include_unfinished=include_unfinished, **rules)
-            except StateError as error:  # other state files are still pruned
-                errors.append(error)
-            else:
-                flows.setdefault(known.state_path, []).append(known.flow_id)
-                doomed.setdefault(known.state_path, []).extend(found)
-                claiming += held
+        if not path.exists():
+            continue
+        try:
+            found, held = doomed_runs(
+                path,
+                known.flow_id,
+                keep_last=1 if keep_last is None else keep_last,
+                before=before,
+                include_unfinished=include_unfinished,
+            )
+        except StateError as error:  # other state files are still pruned
+            errors.append(error)
+        else:
+            flows.setdefault(known.state_path, []).append(known.flow_id)
+            doomed.setdefault(known.state_path, []).extend(found)
+            claiming += held
     runs = [run for found in doomed.values() for run in found]
     if not as_json and runs and (dry_run or (not yes and sys.stdin.isatty())):
         typer.echo(runs_text(runs, notes_of(runs, config)))
     if not dry_run and not yes and runs and sys.stdin.isatty():
         typer.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)}?", abort=True, err=True)
-    total = _carry_out(root, flows, doomed, errors) if not dry_run else None
+    total = carry_out(root, flows, doomed, errors) if not dry_run else None
     if as_json:
         typer.echo(json.dumps(_document(runs, claiming, total), ensure_ascii=False, indent=2))
     elif total is None:
         typer.echo(f"{len(runs)} run{'s' * (len(runs) != 1)} would be deleted")
     else:
-        typer.echo(_text(total))
+        typer.echo(text_of(total))
     if claiming and not as_json:
         count, listed = len(claiming), typed_here("claims", "list")
         typer.echo(f"kept {count} run{'s' * (count != 1)} for claims that are open: {listed}")
@@ -89,56 +99,14 @@ def prune(
     raise typer.Exit(4 if errors else 0)
 
 
-def _carry_out(
-    root: Path, flows: dict[str, list[str]], doomed: dict[str, list["PastRun"]], errors: list["StateError"]
-) -> "Freed":
-    from aetherflow.core.base.errors import StateError
-    from aetherflow.core.kernel.state.pruning import Freed, prune
-    from aetherflow.core.kernel.state.registry import forget
-
-    total = Freed()
-    for path, flow_ids in flows.items():
-        removed: list[PastRun] = []
-        try:
-            freed = prune(Path(path), flow_ids, doomed[path], removed.append)
-        except StateError as error:
-            errors.append(error)
-            freed = Freed(runs=removed)
-        finally:
-            forget(root, [(run.flow_id, run.run_id, Path(path)) for run in removed])
-        total.runs += freed.runs
-        total.busy += freed.busy
-        total.rows += freed.rows
-        total.files += freed.files
-        total.bytes += freed.bytes
-    return total
-
-
 def _document(runs: list["PastRun"], claiming: list["PastRun"], total: "Freed | None") -> dict[str, Any]:
+    from aetherflow.core.cli.pruned import PRUNE_SCHEMA, row
+
     shown = runs if total is None else total.runs
     document: dict[str, Any] = {"schema": PRUNE_SCHEMA, "dry_run": total is None}
-    document["runs"] = [
-        {
-            "flow_id": run.flow_id,
-            "run_id": run.run_id,
-            "status": run.status,
-            "started_at": run.started_at,
-            "state_path": run.state_path,
-        }
-        for run in shown
-    ]
+    document["runs"] = list(map(row, shown))
     document["claiming"] = [f"{run.flow_id}/{run.run_id}" for run in claiming]
     if total is not None:
         document |= {"rows": total.rows, "files": total.files, "bytes": total.bytes}
         document |= {"busy": [f"{run.flow_id}/{run.run_id}" for run in total.busy]}
     return document
-
-
-def _text(total: "Freed") -> str:
-    from aetherflow.core.console.amounts import size_text
-
-    count = len(total.runs)
-    freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
-    lines = [f"deleted {count} run{'s' * (count != 1)}: {freed}"]
-    lines += [f"kept {run.run_id} of flow {run.flow_id}: a process executes it" for run in total.busy]
-    return "\n".join(lines)

@@ -8,6 +8,7 @@ import typer
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.typed import typed_here
+from aetherflow.core.checks.changes import changes_since
 from aetherflow.core.checks.documents import documents_in, is_folder
 from aetherflow.core.checks.kinds import Environment
 from aetherflow.core.checks.upgrade import UPGRADE_SCHEMA, compare, known_version
@@ -33,7 +34,8 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
             for each in compared
         ]
         head = {"schema": UPGRADE_SCHEMA, "upgrade_from": version, "ok": not count and not broken}
-        typer.echo(json.dumps({**head, "documents": shown}, ensure_ascii=False, indent=2))
+        changes = [each.as_json() for each in changes_since(version)]
+        typer.echo(json.dumps({**head, "documents": shown, "changes": changes}, ensure_ascii=False, indent=2))
     else:
         for each in compared:
             for found in each.found:
@@ -43,6 +45,8 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
             typer.echo(f"{each.path} has {errors}; see: {typed_here('validate', each.path)}")
         counted = f"{len(compared)} document{'s' * (len(compared) != 1)}"
         typer.echo(f"{count or 'no'} difference{'s' * (count != 1)} from {version} in {counted}")
+        for change in changes_since(version):
+            typer.echo(f"for all: {change.told}\n  do: {change.write}")
     return 2 if broken else 1 if count else 0
 
 

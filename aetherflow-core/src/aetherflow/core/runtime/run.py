@@ -163,6 +163,8 @@ class Run:
             self._events.add(HookObserver(self._hooks, self._info, self._events))
         started, status, note, since = time.monotonic(), Status.RUNNING, None, now_ms()
         circumstances = circumstances_of(opened.flow)
+        if opened.redactor.mask(root := str(opened.places.work_root)) == root:
+            circumstances["work_root"] = root
         latest = LatestProgress()
         self._events.add(latest)
         phases = Phases(opened, self._store, facts, self._workspace, self._events, self._run, latest)

@@ -1,5 +1,5 @@
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,11 +10,20 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.audit.status import ItemStatus, ScheduleStatus
 
 
-def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
+def status(
+    file: ScheduleArgument,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the scheduler works; ends with 1 if it does not.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show the state of a schedule: the leader, and each item's last run, next slot, waiting, held and late slots.
 
     Then what needs a person: slots that failed, were stopped or missed, and that nothing has healed, settled or
     acknowledged since, each with the command that goes on. Ends with 1 if there is one. Changes nothing.
+
+    With --check, for probes: a scheduler leads, and no slot is due for two minutes that the ledger does not have.
+    Runs that fail are no reason to start a scheduler anew, so they do not count.
 
     Example: aetherflow-scheduler status scheduler.yaml
     """
@@ -25,6 +34,10 @@ def status(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix
 
     schedule = load(file)
+    if check:
+        from aetherflow.scheduler.cli.health import show_health
+
+        raise typer.Exit(show_health(schedule, as_json=as_json))
     with ledger_of(schedule, read_only=True) as ledger:
         found = status_of(schedule, ledger)
     open_needs = [need for need in found.needs if need.acknowledged is None]

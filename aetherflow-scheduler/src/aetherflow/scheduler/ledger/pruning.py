@@ -1,6 +1,8 @@
 """Deletes old slots. The ledger records up to which instant, so that an audit does not report them as gaps."""
 
+import json
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ SECOND_MS = 1000
 """Granularity of slots, so that the recorded instant has no fraction and can be given as `--from`."""
 PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
 _OLD = """item=:item AND slot<:before AND status NOT IN ('WAITING', 'RUNNING', 'INTERRUPTED') AND finished_at<:ended
-AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
+AND slot NOT IN (SELECT value FROM json_each(:kept)) AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
 AND slot<>coalesce((SELECT max(slot) FROM slots WHERE item=:item AND started_at IS NOT NULL), -1)"""
 
 
@@ -44,23 +46,23 @@ def pruned_until(ledger: Ledger) -> dict[str, int]:
     return dict(ledger.read("SELECT item, pruned FROM items WHERE pruned IS NOT NULL ORDER BY item"))
 
 
-def find_old(ledger: Ledger, before: int) -> list[Pruned]:
+def find_old(ledger: Ledger, before: int, kept: Collection[tuple[str, int]] = ()) -> list[Pruned]:
     """Count the slots before an instant that `prune` would delete.
 
-    What waits, runs or is to be resumed stays, what ended within the last day, and of each item the latest slot and the
-    one that ran last.
+    What waits, runs or is to be resumed stays, what ended within the last day, of each item the latest slot and the
+    one that ran last, and those that are `kept` (item and slot).
     """
     found = []
     # includes items that were only run by hand and have no expected slots yet
     for (item,) in ledger.read("SELECT DISTINCT item FROM slots ORDER BY item"):
         query = f"SELECT count(*), min(slot), max(slot) FROM slots WHERE {_OLD}"  # noqa: S608 ours
-        ((number, oldest, newest),) = ledger.db.execute(query, _values(ledger, item, before)).fetchall()
+        ((number, oldest, newest),) = ledger.db.execute(query, _values(ledger, item, before, kept)).fetchall()
         if number:
             found.append(Pruned(item, number, oldest, newest))
     return found
 
 
-def prune(ledger: Ledger, before: int) -> list[Pruned]:
+def prune(ledger: Ledger, before: int, kept: Collection[tuple[str, int]] = ()) -> list[Pruned]:
     """Delete the slots that `find_old` counts, their attempts and acts; journal entries and ended pauses of that time.
 
     The recorded instant of each item follows from its deleted slots, and never from `before`: with a clock that is
@@ -72,7 +74,7 @@ def prune(ledger: Ledger, before: int) -> list[Pruned]:
             for item, at in ahead.items():
                 ledger.db.execute("UPDATE items SET pruned=? WHERE item=?", (before, item))
                 ledger.journal("prune mark", item, was=iso(at), now=iso(before))
-    found = find_old(ledger, before)
+    found = find_old(ledger, before, kept)
     if not found:
         return []
     with ledger.transaction("prune begins"):  # first: a kill leaves slots that could go, never one that is thought lost
@@ -85,15 +87,16 @@ def prune(ledger: Ledger, before: int) -> list[Pruned]:
             )
         ledger.journal("prune", before=iso(before), slots=sum(each.slots for each in found))
     for each in found:
-        _delete(ledger, _values(ledger, each.item, each.newest + 1))
+        _delete(ledger, _values(ledger, each.item, each.newest + 1, kept))
     with ledger.transaction("prune ends"):
         ledger.db.execute("DELETE FROM journal WHERE at<?", (before,))
         ledger.db.execute("DELETE FROM pauses WHERE until<?", (before,))
     return found
 
 
-def _values(ledger: Ledger, item: str, before: int) -> dict[str, Any]:
-    return {"item": item, "before": before, "ended": ledger.clock.now_ms() - LEAST_MS}
+def _values(ledger: Ledger, item: str, before: int, kept: Collection[tuple[str, int]]) -> dict[str, Any]:
+    slots = json.dumps([slot for name, slot in kept if name == item])
+    return {"item": item, "before": before, "ended": ledger.clock.now_ms() - LEAST_MS, "kept": slots}
 
 
 def _delete(ledger: Ledger, values: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from aetherflow.scheduler.ledger.store import DeposedError, Fault, Ledger, fault
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.reloading import Reloading
 from aetherflow.scheduler.loop.stopping import StopRequest
+from aetherflow.scheduler.loop.supervisor import Supervisor
 from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
@@ -58,6 +59,7 @@ class Scheduler:
         self._take_over = take_over
         self._ledger = Ledger(schedule.state, self.clock)
         self._tellings = Tellings(self._ledger)
+        self._supervisor = Supervisor()
         self._leadership: Leadership | None = None
         self._planner: Planner | None = None
         self._launchers = launchers
@@ -76,6 +78,7 @@ class Scheduler:
                 self._enter()
                 while not self.stop.asked:
                     self._guarded(self._pass)
+                    self._live()
                     self.clock.wait(self._nap())
                 self._drain()
         finally:
@@ -120,6 +123,12 @@ class Scheduler:
             if self._fault is not None:
                 self._events.info("ledger_back", "the ledger can be written again")
             self._fault = None
+
+    def _live(self) -> None:
+        """Tell whoever watches this process that it goes on, and how."""
+        self._supervisor.alive(self.clock.monotonic())
+        role = "stands by" if self._planner is None else f"leads, {len(self._dispatcher.live)} runs"
+        self._supervisor.status(role if self._fault is None else f"{role}; the ledger cannot be written")
 
     # One pass
 
@@ -237,6 +246,7 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Start nothing more, let runs end for the drain time, then stop the rest so that they can be resumed."""
+        self._supervisor.stopping()
         live = self._dispatcher.live
         message = f"stopping: {len(live)} runs have {self._drain_seconds:g} s to end"
         self._events.info("draining", message if live else "stopping", runs=len(live), signal=self.stop.signal)
@@ -244,6 +254,7 @@ class Scheduler:
         # what cannot be written down by then is found out by the next scheduler
         last = until + 3 * kill_after_seconds()
         while self._dispatcher.live and self.clock.monotonic() < last:
+            self._supervisor.alive(self.clock.monotonic())
             if self.clock.monotonic() >= until or self.stop.times > 1:
                 for each in self._dispatcher.live:
                     self._dispatcher.stop(each, said(SlotReason.DRAINED), drained=True)

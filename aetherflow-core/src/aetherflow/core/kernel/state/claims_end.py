@@ -121,16 +121,21 @@ def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[K
     Those of runs that these were taken from are among them.
     """
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='folders_kept'"
-    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
     found = []
     for member in dict.fromkeys(each for last in members for each in (last, *_taken_from(db, last))):
         key = (member.flow_id, member.run_id)
         for (text,) in db.execute(query, key).fetchall():
             kept = json.loads(text)
             for folder in kept["folders"]:
-                db.execute(gone, (f"cleanup {kept['policy']}", *key, len(folder) + 1, f"{folder}/"))
+                note_gone(db, key, folder, f"cleanup {kept['policy']}")
                 found.append(KeptFolder(*member, folder))
     return found
+
+
+def note_gone(db: sqlite3.Connection, run: tuple[str, str], folder: str, by: str) -> None:
+    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what."""
+    gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
+    db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))
 
 
 def _taken_from(db: sqlite3.Connection, member: Member) -> list[Member]:

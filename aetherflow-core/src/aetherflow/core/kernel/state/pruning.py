@@ -105,7 +105,7 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
                     freed.rows += db.execute(query, key).rowcount
         gone = True
         for path in _files_of(store, flow_id, run_id):
-            _remove(path, freed)
+            remove(path, freed)
     finally:
         lock.release(remove=gone)
     return True
@@ -117,7 +117,8 @@ def _files_of(store: StateStore, flow_id: str, run_id: str) -> tuple[Path, Path,
     return logs / f"{run_id}.jsonl", logs / run_id, store.side / "blobs" / flow_id / run_id
 
 
-def _remove(path: Path, freed: Freed) -> None:
+def remove(path: Path, freed: Freed) -> None:
+    """Delete a file or a folder, if it is there, and count what it held."""
     if path.is_dir():
         found = [each.stat().st_size for each in path.rglob("*") if each.is_file()]
         durable.remove_tree(path)

@@ -9,6 +9,9 @@ from aetherflow.core.base.said import Reason, code_of
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
+RETENTION = "cleanup retention"
+"""What `gone_by` says of files that the retention of the project took, from a run that may still be resumed."""
+
 
 class Frozen(NamedTuple):
     """The inputs that are fixed when a run starts: parameters, slot (UTC, None without one), dates as ISO text."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.contracts.notification import Notification
-from aetherflow.core.runtime.environment.spec.notify import seconds_of
+from aetherflow.core.runtime.environment.spec.span import seconds_of
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import Snapshot

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from aetherflow.core.kernel.yaml.flow import SpecModel
+from aetherflow.core.runtime.environment.spec.span import Span
 from aetherflow.core.runtime.environment.spec.zone import Zone
 
 Opening = Literal["failed", "unknown", "interrupted", "refused", "missed", "late"]
@@ -16,8 +17,6 @@ TOLD: tuple[Transition, ...] = (*get_args(Opening), "recovered")
 """What a rule tells that names no events."""
 PINGED: tuple[Transition, ...] = ("started", "succeeded", *get_args(Opening))
 """Likewise a rule with `format: ping`."""
-_SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])\Z")
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
@@ -49,12 +48,6 @@ def _time(value: str) -> str:
     return value
 
 
-def _span(value: str) -> str:
-    if not _SPAN.match(value):
-        raise ValueError(f"{value!r} is no span such as 30m, 12h or 2d")
-    return value
-
-
 def _as_pattern(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
@@ -62,14 +55,6 @@ def _as_pattern(pattern: str) -> WithJsonSchema:
 Recipient = Annotated[str, AfterValidator(_address), _as_pattern(r"[^@\s]+@[^@\s]+")]
 Window = Annotated[str, AfterValidator(_window), _as_pattern(f"{_TIME}-{_TIME}")]
 TimeOfDay = Annotated[str, AfterValidator(_time), _as_pattern(_TIME)]
-Span = Annotated[str, AfterValidator(_span), _as_pattern("[1-9][0-9]{0,4}[mhd]")]
-
-
-def seconds_of(span: str) -> int:
-    """The seconds of a span: `30m`, `12h`, `2d`."""
-    match = _SPAN.match(span)
-    assert match is not None  # noqa: S101 the model has checked it
-    return int(match[1]) * _SECONDS[match[2]]
 
 
 class NotifySpec(SpecModel):

@@ -153,3 +153,4 @@ class ProjectSpec(SpecModel):
     timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
     resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` sends through, by name")
     notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most project files have none to check")
+    retention: Any = Field(None, description="How long runs are kept, see ProjectFileSpec")
