@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint as failpoints
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.runtime.notify import start
 from aetherflow.core.runtime.notify.start import Errand
-from aetherflow.core.runtime.sending.sender import send_all
+from aetherflow.core.runtime.sending.sender import KEY, send_all
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.runs.telling import errand_of
@@ -73,6 +76,10 @@ class Night:
     bench: Bench
     mail: MailServer
     http: Running
+    hushed: bool = False
+    """Whether whoever starts something starts no sender."""
+    due: int = 0
+    """The slot of the schedule whose time has come, in UTC epoch milliseconds."""
 
     @property
     def errand(self) -> Errand:
@@ -84,6 +91,22 @@ class Night:
     def senders(self) -> list[bytes]:
         """The command lines of the living senders of this project."""
         return [each for each in _commands() if str(self.bench.states).encode() in each and b"sending.sender" in each]
+
+    @contextlib.contextmanager
+    def hush(self) -> Iterator[None]:
+        """Let no sender get its turn, and end those that wait for theirs."""
+        side = durable.side_folder(start.book_of(self.bench.states))
+        with LockStore(side / "locks.sqlite") as locks:
+            lease = locks.acquire(KEY, Owner("notify", "nobody"))
+            self.hushed = True
+            try:
+                yield
+            finally:
+                self.hushed = False
+                self.end_all()
+                while self.senders():  # one that was just about to be started
+                    self.end_all()
+                lease.release()
 
     def settle(self) -> None:
         """Wait for the senders of runs that the scheduler has started."""
@@ -166,13 +189,14 @@ class Night:
             assert max(events.values()) == 1, f"one cause was told twice: {got}"
             assert max(got.values()) <= (2 if twice else 1), f"one message came {max(got.values())} times: {got}"
 
-    def slots(self) -> list[str]:
-        """The states of all slots of the ledger."""
+    def slots(self, since: int = 0) -> list[str]:
+        """The states of the slots of the ledger."""
         ledger = self.bench.states / "ledger.sqlite"
         if not ledger.exists():
             return []
+        query = "SELECT status FROM slots WHERE slot>=? ORDER BY slot"
         with contextlib.closing(sqlite3.connect(ledger)) as db, contextlib.suppress(sqlite3.OperationalError):
-            return [status for (status,) in db.execute("SELECT status FROM slots ORDER BY slot")]
+            return [status for (status,) in db.execute(query, (since,))]
         return []  # killed before there was a table
 
     def forget(self) -> None:
@@ -199,6 +223,7 @@ class Night:
             more=more,
         )
         (self.bench.folder / "scheduler.yaml").write_text(text)
+        self.due = int(at.timestamp() * 1000)
         return "scheduler.yaml"
 
 
@@ -212,6 +237,17 @@ def telling(program: Callable[[list[str]], int], *words: str) -> int:
     """In a fork: a command that starts true senders."""
     start.start_sender = start_sender
     return program(list(words))
+
+
+def killed_here(name: str) -> bool:
+    """Whether a kill at a point may come between the receiver's yes and its record."""
+    return name in ("message accepted", "begin message sent", "commit message sent")
+
+
+def tells(name: str) -> bool:
+    """Whether something changes at a point of a sender; the others are those of the lease."""
+    words = ("message", "notifications", "outbox", "run gone", "rules", "book")
+    return any(word in name for word in words)
 
 
 def _begin() -> None:
