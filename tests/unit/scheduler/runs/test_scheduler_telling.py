@@ -1,7 +1,9 @@
 """What is to be told of slots: rows of the ledger's outbox, and the senders that are started for them."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,6 +89,23 @@ def test_failures_are_counted_until_the_recovery(bench: "Bench", errands: "list[
         ("f", "failed", 1),
         ("f", "recovered", 0),
     ]
+    assert errands
+
+
+def test_an_older_slot_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(
+    bench: "Bench", errands: "list[Errand]"
+) -> None:
+    bench.schedule_of({"id": "f", "cron": "* * * * *"}, notify=RULES)
+    bench.launcher.codes = {"f": [1, 1]}
+    bench.minutes(2.5)
+    assert outbox(bench) == [("f", "failed", 1), ("f", "failed", 2)]
+    older, newer = (slot for (slot,) in bench.rows("SELECT slot FROM slots ORDER BY slot"))
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE slots SET status='SUCCESS' WHERE slot=?", (older,))
+    assert len(outbox(bench)) == 2
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE slots SET status='SUCCESS' WHERE slot=?", (newer,))
+    assert outbox(bench)[2:] == [("f", "recovered", 0)]
     assert errands
 
 

@@ -49,13 +49,16 @@ _TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at)
 _BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
     OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
     OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
+_LATER = """(SELECT status FROM slots WHERE item=NEW.item AND slot>NEW.slot AND status IN
+    ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1)"""
+"""How the newest of the later slots has ended: an item is well again only with that one."""
 _TRIGGERS = (
     f"told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
     f"told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
     f"""told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
-    {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES
-    ({_ID}, NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
-    coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
+    {_BEFORE.format("event")} <> 'recovered' AND coalesce({_LATER}, 'SUCCESS')='SUCCESS' BEGIN
+    INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item, NEW.slot, NEW.run_id,
+    'recovered', '{{"failures": 0}}', coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
 )
 """The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""
 _INDEXES_OF_3 = """

@@ -62,6 +62,22 @@ def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling")
     ]
 
 
+def test_an_older_run_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.fails("no", "--run-id", "r2")
+    assert telling.send() == ["failed no"]
+    telling.succeeds("--run-id", "r1")
+    assert telling.send() == []
+    telling.succeeds("--run-id", "r2")
+    assert telling.send() == ["recovered it is well again"]
+    telling.fails("no", "--run-id", "r3")
+    telling.succeeds("--run-id", "r4")
+    telling.fails("no", "--run-id", "r3")
+    telling.send()
+    telling.succeeds("--run-id", "r3")
+    assert telling.send() == ["recovered it is well again"], "the later one is well"
+
+
 def test_the_row_is_in_the_transaction_of_the_end(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
     telling.fails("first", "--run-id", "r1")
     insert = sql.insert

@@ -20,6 +20,8 @@ from aetherflow.core.kernel.state.values import to_json
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
     ORDER BY seq DESC LIMIT 1"""
+_LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=?1 AND o.series=?2 AND
+    r.started_at > (SELECT started_at FROM runs WHERE flow_id=?1 AND run_id=?3) ORDER BY r.started_at DESC LIMIT 1"""
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
@@ -45,7 +47,8 @@ def tell_start(unit: Unit, also: Collection[str]) -> None:
 def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
     """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
 
-    Runs that a step started are told with the one around them.
+    An older run that ends well at last heals nothing while a later one has not. Runs that a step started are told with
+    the one around them.
     """
     if unit.outermost != unit.member:
         return
@@ -54,7 +57,8 @@ def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) 
     if status is not Status.SUCCESS:
         _write(unit, status.lower(), series, _why(unit, last, before))
         return
-    if whole and last != RECOVERED:
+    later = unit.db.execute(_LATER, (unit.flow_id, series, unit.run_id)).fetchone() if last != RECOVERED else None
+    if whole and last != RECOVERED and (later is None or later[0] == Status.SUCCESS):
         _write(unit, RECOVERED, series, {})
     if SUCCEEDED in also:
         _write(unit, SUCCEEDED, series, {})

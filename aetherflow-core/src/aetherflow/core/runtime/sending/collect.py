@@ -81,6 +81,9 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]
             if slot.status == "SUCCESS":  # by another start of its scheduler: nobody needs to know
                 done.append(row.id)
                 continue
+        if slot is not None and row.event == outbox.RECOVERED and not slot.is_well_again:
+            done.append(row.id)  # the ledger tells when it is
+            continue
         take.append(_of_run(root, row, run, slot))
         done.append(row.id)
     book.take(take)
