@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,11 @@ def _end_of(log: str | None, most: int) -> str | None:
     if not log:
         return None
     try:
-        with Path(log).open("rb") as file:
-            start = max(0, os.fstat(file.fileno()).st_size - most)
+        with os.fdopen(os.open(log, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would hold it up
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                return None
+            start = max(0, facts.st_size - most)
             file.seek(start)
             data = file.read(most)
     except (OSError, ValueError):
