@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -169,15 +170,21 @@ class Night:
 
     @property
     def mails(self) -> Counter[tuple[str, str]]:
-        """Event and Message-ID of what the mail server took."""
-        return Counter((each.message["Subject"].split()[0], each.message["Message-ID"]) for each in self.mail.box.mails)
+        """Event and Message-ID of what the mail server took; several events of one mail are counted in its subject."""
+        found: Counter[tuple[str, str]] = Counter()
+        for mail in self.mail.box.mails:
+            subject = mail.message["Subject"]
+            for count, event in re.findall(r"(\d+) ([A-Z]+)", subject) or [(1, subject.split()[0])]:
+                found[event, mail.message["Message-ID"]] += int(count)
+        return found
 
     @property
     def posts(self) -> Counter[tuple[str, str]]:
         """Event and Idempotency-Key of what the HTTP server took."""
         return Counter(
-            (json.loads(hit.body)["notifications"][0]["event"].upper(), hit.headers["idempotency-key"])
+            (each["event"].upper(), hit.headers["idempotency-key"])
             for hit in self.http.api.hits
+            for each in json.loads(hit.body)["notifications"]
         )
 
     def check(self, expected: str, *, also: frozenset[str] = frozenset(), twice: bool = False) -> None:

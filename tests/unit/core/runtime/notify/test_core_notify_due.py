@@ -41,7 +41,7 @@ def test_each_failure_of_another_cause_is_told_in_a_message_of_its_own() -> None
 def test_the_same_cause_is_told_once_until_it_recovers() -> None:
     found = [notification(1), notification(2), notification(3, "recovered"), notification(4)]
     assert told_by(rule(), *found, at=range(6)) == [["1"], ["3"], ["4"]]
-    assert told_by(rule(), *found, at=[9, 9, 9]) == [["1"], ["3"], ["4"]]
+    assert told_by(rule(), *found, at=[9, 9, 9]) == [["1", "3"], ["4"]]
 
 
 def test_a_recovery_ends_an_incident_also_for_a_rule_that_does_not_tell_it() -> None:
@@ -53,6 +53,13 @@ def test_the_recovery_of_what_was_never_told_is_not_told() -> None:
     found = [notification(1, failures=1), notification(2, "recovered")]
     assert told_by(rule(min_failures=2), *found) == []
     assert told_by(rule(events=["refused", "recovered"]), *found) == []
+
+
+def test_what_is_over_before_anybody_was_told_is_one_message_with_its_recovery() -> None:
+    found = [notification(1), notification(2, cause="b"), notification(3, flow="other"), notification(4, "recovered")]
+    messages = sent(rule(), found, [5])
+    assert [[each.id[-1] for each in message.notifications] for message in messages] == [["3"], ["1", "2", "4"]]
+    assert [first and first.id[-1] for first in messages[1].firsts] == [None, "1", "1"]
 
 
 def test_a_rule_for_recoveries_alone_tells_each() -> None:
@@ -83,11 +90,11 @@ def test_a_message_that_is_still_being_tried_is_not_made_again() -> None:
 def test_the_incident_of_an_item_is_not_ended_by_another_item_of_the_flow() -> None:
     found = [notification(1, item="a"), notification(2, item="b"), notification(3, "recovered", item="a")]
     found += [notification(4, item="a"), notification(5, item="b")]
-    assert told_by(rule(), *found) == [["1"], ["2"], ["3"], ["4"]]
+    assert told_by(rule(), *found) == [["2"], ["1", "3"], ["4"]]
 
 
 def test_a_run_by_hand_ends_the_incident_of_the_item() -> None:
-    assert told_by(rule(), notification(1, item="a"), notification(2, "recovered")) == [["1"], ["2"]]
+    assert told_by(rule(), notification(1, item="a"), notification(2, "recovered")) == [["1", "2"]]
 
 
 def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
@@ -96,7 +103,7 @@ def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
         notification(2, "recovered", item="a", flow="weekly"),
         notification(3, item="a"),
     ]
-    assert told_by(rule(flows=["nightly"]), *found) == [["1"], ["2"], ["3"]]
+    assert told_by(rule(flows=["nightly"]), *found) == [["1", "2"], ["3"]]
 
 
 def test_a_recovery_after_the_failure_has_left_the_timeline_is_told() -> None:

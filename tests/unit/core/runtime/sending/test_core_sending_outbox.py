@@ -242,6 +242,24 @@ def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
     assert not is_needed(telling.errands[-1])
 
 
+def test_runs_that_were_killed_and_have_been_followed_by_a_good_one_are_told_as_over(telling: "Telling") -> None:
+    """In one message, with their recovery: a fresh alarm would wake somebody for nothing."""
+    for run in ("r1", "r2", "r3"):
+        telling.succeeds("--run-id", run)
+    with closing(StateStore(telling.project.state)) as store:
+        query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=started_at+1 WHERE run_id<>'r3'"
+        store.connection.execute(query)
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id<>'r3'")
+    gone, well = "interrupted its process ended without a word", "recovered it is well again"
+    assert telling.send() == [gone, well]
+    assert [len(message.notifications) for message in telling.got] == [2]
+    assert [told.run_id for told in telling.told()] == ["r1", "r3"]
+    assert telling.send() == []
+    telling.fails("no", "--run-id", "r4")
+    assert telling.send() == ["failed no"], "a new incident"
+
+
 def test_a_run_that_went_on_meanwhile_is_not_gone(telling: "Telling") -> None:
     telling.succeeds("--run-id", "r1")
     with closing(StateStore(telling.project.state)) as store:

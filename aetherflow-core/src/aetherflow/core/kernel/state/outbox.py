@@ -22,6 +22,9 @@ _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND eve
     ORDER BY seq DESC LIMIT 1"""
 _LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=?1 AND o.series=?2 AND
     r.started_at > (SELECT started_at FROM runs WHERE flow_id=?1 AND run_id=?3) ORDER BY r.started_at DESC LIMIT 1"""
+_WELL_SINCE = """SELECT s.run_id, s.finished_at, coalesce(r.heartbeat_at, r.started_at) FROM runs r JOIN runs s
+    ON s.flow_id=r.flow_id AND s.params=r.params AND s.started_at>r.started_at AND s.status='SUCCESS'
+    AND s.reason_code IS NOT 'partial' WHERE r.flow_id=? AND r.run_id=? ORDER BY s.finished_at LIMIT 1"""
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
@@ -67,7 +70,8 @@ def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) 
 def tell_gone(unit: Unit) -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
-    None if the run went on meanwhile.
+    If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
+    is over. None if the run went on meanwhile.
     """
     with unit.transaction("run gone", check=False):
         row = unit.db.execute("SELECT status, generation FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()
@@ -75,7 +79,17 @@ def tell_gone(unit: Unit) -> str | None:
             return None
         series = _series(unit)
         last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
-        return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
+        well = unit.db.execute(_WELL_SINCE, _key(unit)).fetchone()
+        if well is None:
+            return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
+        run_id, ended, seen = well
+        row_id = _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before), min(seen, ended))
+        values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
+        named = json.dumps(
+            [unit.flow_id, run_id, ended]
+        )  # of several that are gone the last one moves it behind itself
+        insert(unit.db, "outbox", {"id": _hash(named), **values, "at": ended}, otherwise="REPLACE")
+        return row_id
 
 
 def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
@@ -105,14 +119,18 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
     return {"job": job, "step": step, "code": code, "message": message, "failures": failures}
 
 
-def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> str:
+def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
     named = json.dumps([*unit.member, began, unit.generation, event])
-    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": now_ms()}
-    row_id = hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
+    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or now_ms()}
+    row_id = _hash(named)
     insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")
     return row_id
+
+
+def _hash(named: str) -> str:
+    return hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _series(unit: Unit) -> str:

@@ -152,13 +152,24 @@ def _opens(told: Notification, rule: Rule, now: dt.datetime) -> dt.datetime:
 
 
 def _messages(found: Sequence[Candidate], rule: Rule) -> Iterator[Message]:
-    """One message for each notification, and one for all that were held back."""
+    """One message for each notification, and one for all that were held back.
+
+    What is over by the time at which it is first told is told together with its recovery: it is no alarm any more.
+    """
     held = [each for each in found if each[0].event not in SIGNALS and rule.holds(each[0].at)]
     if held:
         yield _message(held, rule)
-    for each in found:
-        if each not in held:
+    free = [each for each in found if each not in held]
+    over = {id(incident) for each, incident in free if each.event == RECOVERED and incident is not None}
+    together: dict[int, list[Candidate]] = {}
+    for each in free:
+        notification, incident = each
+        if incident is None or id(incident) not in over:
             yield _message([each], rule)
+            continue
+        together.setdefault(id(incident), []).append(each)
+        if notification.event == RECOVERED:
+            yield _message(together[id(incident)], rule)
 
 
 def _message(found: Sequence[Candidate], rule: Rule, *, again: dt.datetime | None = None) -> Message:

@@ -152,7 +152,7 @@ def _gone(root: Path) -> list[PastRun]:
         run = in_state(Path(path), lambda db, key=(Path(path), flow_id, run_id): past_run(db, *key))  # type: ignore[misc]
         if run is not None and run.reason_code == StateReason.GONE and run.trigger != "flow" and not _is_told(run):
             found.append(run)
-    return found
+    return sorted(found, key=lambda run: run.started_at)
 
 
 def _is_told(run: PastRun) -> bool:
