@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_while_it_is_sent(night: Night) -> None:
 
     def send() -> int:
         try:
-            send_all(night.errand, dict(os.environ))
+            send_all(night.request, dict(os.environ))
         except (AetherflowError, OSError, sqlite3.Error):  # as a sender's process does
             return 4
         return 0

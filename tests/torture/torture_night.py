@@ -21,11 +21,11 @@ from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.runtime.notify import start
-from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending.sender import KEY, send_all
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from aetherflow.scheduler.document.reading import load_schedule
-from aetherflow.scheduler.runs.telling import errand_of
+from aetherflow.scheduler.runs.notifying import send_request_of
 from aetherflow.scheduler.time.clock import Clock
 from http_server import Running, running
 from mail_server import MailServer, Start
@@ -83,11 +83,11 @@ class Night:
     """The slot of the schedule whose time has come, in UTC epoch milliseconds."""
 
     @property
-    def errand(self) -> Errand:
+    def request(self) -> SendRequest:
         document = self.bench.folder / "scheduler.yaml"
         if not document.exists():
-            return Errand(self.bench.states, self.bench.folder)
-        return errand_of(load_schedule(document), time.time_ns() // 1_000_000)._replace(root=self.bench.states)
+            return SendRequest(self.bench.states, self.bench.folder)
+        return send_request_of(load_schedule(document), time.time_ns() // 1_000_000)._replace(root=self.bench.states)
 
     def senders(self) -> list[bytes]:
         """The command lines of the living senders of this project."""
@@ -150,7 +150,7 @@ class Night:
     def send(self, failpoint: str = "") -> int:
         """A sender, as whoever comes next starts it, or `status --notify`."""
         self.settle()
-        code = self.fork(lambda: send_all(self.errand, dict(os.environ)), failpoint)
+        code = self.fork(lambda: send_all(self.request, dict(os.environ)), failpoint)
         assert code in (0, KILLED), self.bench.error_text()
         return code
 
@@ -259,7 +259,7 @@ def tells(name: str) -> bool:
 
 def _begin() -> None:
     """In a fork: set the clock. The test starts the senders: a detached one is the same at a time that nobody knows."""
-    start.start_sender = lambda errand, env: None
+    start.start_sender = lambda request, env: None
     if (shift := float(os.environ.get(SHIFT, "0"))) != 0:
         exec(SHIFTED)  # what the processes of a scheduler do as they start
         Clock.now = lambda self: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.environment.spec.notify import Opening
-from aetherflow.core.runtime.notify.due import Message, Told, as_json, due, from_json
+from aetherflow.core.runtime.notify.due import Delivery, Message, as_json, due, from_json
 from aetherflow.core.runtime.notify.rules import Rule
 from notifications import START, notification, rule
 
@@ -23,12 +23,12 @@ def told_by(given: Rule, *told: Notification, at: Sequence[float] = (1000,)) -> 
 
 
 def sent(given: Rule, told: Sequence[Notification], at: Sequence[float]) -> list[Message]:
-    history: list[Told] = []
+    history: list[Delivery] = []
     messages: list[Message] = []
     for minutes in at:
         now = START + dt.timedelta(minutes=minutes)
         new = due([each for each in told if each.at <= now], history, given, now)
-        history += [Told(each, now, True) for message in new for each in message.notifications]
+        history += [Delivery(each, now, True) for message in new for each in message.notifications]
         messages += new
     return messages
 
@@ -79,12 +79,12 @@ def test_what_does_not_heal_by_the_next_run_alone_is_told_at_once(event: str) ->
 def test_a_failure_that_comes_to_be_known_later_is_not_told_beside_the_one_that_was() -> None:
     first, second = notification(1), notification(2)
     now = START + dt.timedelta(hours=1)
-    assert due([first, second], [Told(second, now, True)], rule(), now) == []
+    assert due([first, second], [Delivery(second, now, True)], rule(), now) == []
 
 
 def test_a_message_that_is_still_being_tried_is_not_made_again() -> None:
     now = START + dt.timedelta(hours=1)
-    assert due([notification(1)], [Told(notification(1), now, False)], rule(), now) == []
+    assert due([notification(1)], [Delivery(notification(1), now, False)], rule(), now) == []
 
 
 def test_the_incident_of_an_item_is_not_ended_by_another_item_of_the_flow() -> None:
@@ -108,7 +108,7 @@ def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
 
 def test_a_recovery_after_the_failure_has_left_the_timeline_is_told() -> None:
     now = START + dt.timedelta(days=30)
-    (message,) = due([notification(2, "recovered")], [Told(notification(1), START, True)], rule(), now)
+    (message,) = due([notification(2, "recovered")], [Delivery(notification(1), START, True)], rule(), now)
     assert message.firsts == (notification(1),)
 
 
@@ -268,9 +268,9 @@ def test_nothing_is_lost_and_nothing_told_twice(facts: list[dict[str, Any]], by:
     told_ids = {each.id for each in first}
     for each in told:
         if each.id in told_ids:
-            assert each.event in by.heard
+            assert each.event in by.events
             assert by.is_about(each) or each.event == "recovered"
-        elif each.event in by.heard and by.is_about(each):
+        elif each.event in by.events and by.is_about(each):
             assert _is_covered(each, told, told_ids, by), each
 
 
@@ -279,7 +279,7 @@ def _is_covered(each: Notification, told: list[Notification], told_ids: set[str]
     if each.event in ("started", "succeeded"):
         return False
     if each.event == "recovered":
-        return bool(by.heard & OPENING) and not any(
+        return bool(by.events & OPENING) and not any(
             other.id in told_ids and other.event in OPENING and _since(other, each, told) for other in told
         )
     if each.event in ("failed", "interrupted") and each.failures < by.spec.min_failures:

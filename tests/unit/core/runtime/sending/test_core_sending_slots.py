@@ -53,8 +53,8 @@ class Night:
             return take(root, *rest)  # type: ignore[arg-type]
 
         self._patch.setattr(collect, "_take_refused", interrupted)
-        last = self._telling.errands[-1]
-        self._telling.errands[-1] = last._replace(document=document, ledger=self._ledger, again="again {item} {slot}")
+        last = self._telling.requests[-1]
+        self._telling.requests[-1] = last._replace(document=document, ledger=self._ledger, again="again {item} {slot}")
         return self._telling.send()
 
 

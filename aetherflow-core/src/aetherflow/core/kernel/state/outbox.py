@@ -1,6 +1,6 @@
-"""What is to be told of runs: a row with each transition that a person may have to know, in its transaction.
+"""The outbox of runs: a row with each transition that a person may have to know, in its transaction.
 
-A row is a fact and addresses nobody: who is told, and when, is decided by whoever takes it (`runtime.sending`).
+A row is a fact and addresses nobody: who is notified, and when, is decided by whoever takes it (`runtime.sending`).
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class OutboxRow(NamedTuple):
     """UTC epoch milliseconds."""
 
 
-def tell_start(unit: Unit, also: Collection[str]) -> None:
+def record_start(unit: Unit, also: Collection[str]) -> None:
     """Write down that a run starts, where `also` asks for it."""
     if STARTED in also and unit.outermost == unit.member:
         _write(unit, STARTED, _series(unit), {})
@@ -50,8 +50,8 @@ def tell_start(unit: Unit, also: Collection[str]) -> None:
 def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
     """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
 
-    An older run that ends well at last heals nothing while a later one has not. Runs that a step started are told with
-    the one around them.
+    An older run that ends well at last heals nothing while a later one has not. Runs that a step started are notified
+    with the one around them.
     """
     if unit.outermost != unit.member:
         return
@@ -67,7 +67,7 @@ def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) 
         _write(unit, SUCCEEDED, series, {})
 
 
-def tell_gone(unit: Unit) -> str | None:
+def record_gone(unit: Unit) -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
     If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
@@ -106,7 +106,7 @@ def has_open(db: sqlite3.Connection) -> bool:
 
 
 def mark_taken(db: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Note that rows are taken: whoever tells them has them in a file of its own."""
+    """Note that rows are taken: whoever sends them has them in a file of its own."""
     with durable.transaction(db, "outbox taken"):
         db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(now_ms(), each) for each in ids])
 

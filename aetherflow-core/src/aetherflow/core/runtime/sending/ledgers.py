@@ -1,4 +1,4 @@
-"""The outboxes of schedulers: what is to be told of slots, and whose slot a run is."""
+"""The outboxes of schedulers: transitions of slots, and whose slot a run is."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from aetherflow.core.kernel.state.records import now_ms
 SCHEMA = 3
 BUSY_SECONDS = 10.0
 HOLD_MS = 15 * 60_000
-"""A run whose slot is to be started again is not told yet; but at last, if its scheduler does not come back."""
+"""A run whose slot is to be started again is not notified yet; but at last, if its scheduler does not come back."""
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
