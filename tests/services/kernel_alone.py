@@ -149,7 +149,7 @@ class Nothing:
         """Nothing."""
 
 
-class Told:
+class Delivery:
     """Writes events to a file."""
 
     bound = False
@@ -219,10 +219,10 @@ def run() -> str:
         run_id=RUN,
         constants={"env": {}, "params": {}, "run": {"id": RUN}},
         state=state,
-        locks=RunLocks(FOLDER / "locks.sqlite", (FLOW, RUN, generation), Told()),
+        locks=RunLocks(FOLDER / "locks.sqlite", (FLOW, RUN, generation), Delivery()),
         stop=Stop(),
         redactor=redactor,
-        events=Told(),
+        events=Delivery(),
         classes=classes,
         wrapper=nothing,
         processes=nothing,

@@ -42,4 +42,4 @@ def rule(zone: str = "UTC", **spec: Any) -> Rule:
     from aetherflow.core.runtime.notify.rules import _key  # the key is no part of what tests say
 
     found = NotifySpec.model_validate({"to": "post", **spec})
-    return Rule(_key(found, zone), found, parse_zone(zone), found.heard())
+    return Rule(_key(found, zone), found, parse_zone(zone), found.notified_events())

@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.notify import deliver, start
-from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending.book import not_sent
 from aetherflow.core.runtime.sending.sender import send_all
 
@@ -28,7 +28,7 @@ class Telling:
     """A project, what it has started to be sent, and what its receiver got."""
 
     project: "Project"
-    errands: list[Errand] = field(default_factory=list)
+    requests: list[SendRequest] = field(default_factory=list)
     got: list[deliver.Message] = field(default_factory=list)
     down: bool = False
     """Whether the receiver refuses everything."""
@@ -45,9 +45,9 @@ class Telling:
         assert done.code == 0, done
 
     def send(self) -> list[str]:
-        """Do the last errand that was started, once; what came new: events with messages."""
+        """Do the last request that was started, once; what came new: events with messages."""
         before = len(self.got)
-        send_all(self.errands[-1], dict(os.environ))
+        send_all(self.requests[-1], dict(os.environ))
         return [f"{each.event} {each.message}" for each in self.told(before)]
 
     def told(self, first: int = 0) -> list[Notification]:
@@ -83,5 +83,5 @@ def telling(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Telling:
         found.got.append(message)
 
     monkeypatch.setattr(deliver, "send", send)
-    monkeypatch.setattr(start, "start_sender", lambda errand, env: found.errands.append(errand))
+    monkeypatch.setattr(start, "start_sender", lambda request, env: found.requests.append(request))
     return found

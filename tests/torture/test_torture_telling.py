@@ -16,15 +16,10 @@ from aetherflow.core.cli import main
 from aetherflow.core.runtime.sending.sender import send_all
 from torture_bench import HANG_SECONDS
 from torture_image import mounted, require_mounts, run
-from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night, telling
+from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night, killed_here, telling, tells
 from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
-
-
-def killed_here(name: str) -> bool:
-    """Whether a kill at a point may come between the receiver's yes and its record."""
-    return name in ("message accepted", "begin message sent", "commit message sent")
 
 
 def test_the_sender_is_killed_at_every_point(night: Night) -> None:
@@ -36,7 +31,7 @@ def test_the_sender_is_killed_at_every_point(night: Night) -> None:
             kept = bench.folder / "kept"
             shutil.copytree(bench.states, kept)
             names = night.points(night.send)
-            numbers = [number for number, name in enumerate(names, 1) if full() or _tells(name)]
+            numbers = [number for number, name in enumerate(names, 1) if full() or tells(name)]
             for number in sample(numbers, sized(2, len(numbers)), f"N1-{event}"):
                 with counted.case(f"{event}: sender killed at {number}, {names[number - 1]}"):
                     shutil.rmtree(bench.states)
@@ -50,12 +45,6 @@ def test_the_sender_is_killed_at_every_point(night: Night) -> None:
 
 
 EARLIER = {"UNKNOWN": frozenset({"INTERRUPTED"})}
-
-
-def _tells(name: str) -> bool:
-    """Points between which something changes; the others are those of the lease."""
-    words = ("message", "notifications", "outbox", "run gone", "rules", "book")
-    return any(word in name for word in words)
 
 
 def fail(night: Night) -> None:
@@ -210,7 +199,7 @@ def test_a_disk_that_is_full_while_it_is_sent(night: Night) -> None:
 
     def send() -> int:
         try:
-            send_all(night.errand, dict(os.environ))
+            send_all(night.request, dict(os.environ))
         except (AetherflowError, OSError, sqlite3.Error):  # as a sender's process does
             return 4
         return 0

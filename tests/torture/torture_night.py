@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -15,13 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint as failpoints
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.runtime.notify import start
-from aetherflow.core.runtime.notify.start import Errand
-from aetherflow.core.runtime.sending.sender import send_all
+from aetherflow.core.runtime.notify.start import SendRequest
+from aetherflow.core.runtime.sending.sender import KEY, send_all
 from aetherflow.scheduler.cli.app import main as scheduler_main
 from aetherflow.scheduler.document.reading import load_schedule
-from aetherflow.scheduler.runs.telling import errand_of
+from aetherflow.scheduler.runs.notifying import send_request_of
 from aetherflow.scheduler.time.clock import Clock
 from http_server import Running, running
 from mail_server import MailServer, Start
@@ -73,17 +77,37 @@ class Night:
     bench: Bench
     mail: MailServer
     http: Running
+    hushed: bool = False
+    """Whether whoever starts something starts no sender."""
+    due: int = 0
+    """The slot of the schedule whose time has come, in UTC epoch milliseconds."""
 
     @property
-    def errand(self) -> Errand:
+    def request(self) -> SendRequest:
         document = self.bench.folder / "scheduler.yaml"
         if not document.exists():
-            return Errand(self.bench.states, self.bench.folder)
-        return errand_of(load_schedule(document), time.time_ns() // 1_000_000)._replace(root=self.bench.states)
+            return SendRequest(self.bench.states, self.bench.folder)
+        return send_request_of(load_schedule(document), time.time_ns() // 1_000_000)._replace(root=self.bench.states)
 
     def senders(self) -> list[bytes]:
         """The command lines of the living senders of this project."""
         return [each for each in _commands() if str(self.bench.states).encode() in each and b"sending.sender" in each]
+
+    @contextlib.contextmanager
+    def hush(self) -> Iterator[None]:
+        """Let no sender get its turn, and end those that wait for theirs."""
+        side = durable.side_folder(start.book_of(self.bench.states))
+        with LockStore(side / "locks.sqlite") as locks:
+            lease = locks.acquire(KEY, Owner("notify", "nobody"))
+            self.hushed = True
+            try:
+                yield
+            finally:
+                self.hushed = False
+                self.end_all()
+                while self.senders():  # one that was just about to be started
+                    self.end_all()
+                lease.release()
 
     def settle(self) -> None:
         """Wait for the senders of runs that the scheduler has started."""
@@ -126,7 +150,7 @@ class Night:
     def send(self, failpoint: str = "") -> int:
         """A sender, as whoever comes next starts it, or `status --notify`."""
         self.settle()
-        code = self.fork(lambda: send_all(self.errand, dict(os.environ)), failpoint)
+        code = self.fork(lambda: send_all(self.request, dict(os.environ)), failpoint)
         assert code in (0, KILLED), self.bench.error_text()
         return code
 
@@ -146,15 +170,21 @@ class Night:
 
     @property
     def mails(self) -> Counter[tuple[str, str]]:
-        """Event and Message-ID of what the mail server took."""
-        return Counter((each.message["Subject"].split()[0], each.message["Message-ID"]) for each in self.mail.box.mails)
+        """Event and Message-ID of what the mail server took; several events of one mail are counted in its subject."""
+        found: Counter[tuple[str, str]] = Counter()
+        for mail in self.mail.box.mails:
+            subject = mail.message["Subject"]
+            for count, event in re.findall(r"(\d+) ([A-Z]+)", subject) or [(1, subject.split()[0])]:
+                found[event, mail.message["Message-ID"]] += int(count)
+        return found
 
     @property
     def posts(self) -> Counter[tuple[str, str]]:
         """Event and Idempotency-Key of what the HTTP server took."""
         return Counter(
-            (json.loads(hit.body)["notifications"][0]["event"].upper(), hit.headers["idempotency-key"])
+            (each["event"].upper(), hit.headers["idempotency-key"])
             for hit in self.http.api.hits
+            for each in json.loads(hit.body)["notifications"]
         )
 
     def check(self, expected: str, *, also: frozenset[str] = frozenset(), twice: bool = False) -> None:
@@ -166,13 +196,14 @@ class Night:
             assert max(events.values()) == 1, f"one cause was told twice: {got}"
             assert max(got.values()) <= (2 if twice else 1), f"one message came {max(got.values())} times: {got}"
 
-    def slots(self) -> list[str]:
-        """The states of all slots of the ledger."""
+    def slots(self, since: int = 0) -> list[str]:
+        """The states of the slots of the ledger."""
         ledger = self.bench.states / "ledger.sqlite"
         if not ledger.exists():
             return []
+        query = "SELECT status FROM slots WHERE slot>=? ORDER BY slot"
         with contextlib.closing(sqlite3.connect(ledger)) as db, contextlib.suppress(sqlite3.OperationalError):
-            return [status for (status,) in db.execute("SELECT status FROM slots ORDER BY slot")]
+            return [status for (status,) in db.execute(query, (since,))]
         return []  # killed before there was a table
 
     def forget(self) -> None:
@@ -199,6 +230,7 @@ class Night:
             more=more,
         )
         (self.bench.folder / "scheduler.yaml").write_text(text)
+        self.due = int(at.timestamp() * 1000)
         return "scheduler.yaml"
 
 
@@ -214,9 +246,20 @@ def telling(program: Callable[[list[str]], int], *words: str) -> int:
     return program(list(words))
 
 
+def killed_here(name: str) -> bool:
+    """Whether a kill at a point may come between the receiver's yes and its record."""
+    return name in ("message accepted", "begin message sent", "commit message sent")
+
+
+def tells(name: str) -> bool:
+    """Whether something changes at a point of a sender; the others are those of the lease."""
+    words = ("message", "notifications", "outbox", "run gone", "rules", "book")
+    return any(word in name for word in words)
+
+
 def _begin() -> None:
     """In a fork: set the clock. The test starts the senders: a detached one is the same at a time that nobody knows."""
-    start.start_sender = lambda errand, env: None
+    start.start_sender = lambda request, env: None
     if (shift := float(os.environ.get(SHIFT, "0"))) != 0:
         exec(SHIFTED)  # what the processes of a scheduler do as they start
         Clock.now = lambda self: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)  # type: ignore[method-assign]

@@ -35,7 +35,7 @@ class Effect(Step[Any]):
 
     Inputs: `size` of the artifact, `output` to return, `read` a list of files, `text` length of a text to return,
     `fail` a message, `files` to have open at once, `megabytes` of memory to take,
-    `stop_once` ends the first attempt by a SIGTERM to this process.
+    `stop_once` ends the first attempt by a SIGTERM to this process, `kill_once` by a SIGKILL, `kill` every attempt.
     """
 
     def run(self) -> StepResult:
@@ -49,6 +49,8 @@ class Effect(Step[Any]):
         for name in self.inputs.get("read", []):
             Path(name).read_bytes()
         self._eat()
+        if self.inputs.get("kill") or (self.inputs.get("kill_once") and self.ctx.attempt == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.inputs.get("stop_once") and self.ctx.attempt == 1:
             os.kill(os.getpid(), signal.SIGTERM)
             while True:

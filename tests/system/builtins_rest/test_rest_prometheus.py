@@ -57,10 +57,10 @@ def test_without_the_plugin_the_line_to_type(project: "Project") -> None:
         "AF0002 no installed distribution writes the status as 'prometheus'\n"
         f'  fix: pip install "aetherflow-core[rest]=={version("aetherflow-core")}"\n'
     )
-    assert (
-        "fix: install the distribution that writes it, or ask for JSON"
-        in project.command("status", "--format", "nagios").err
-    )
+    there = "there are prometheus, those of other plugins, and --json"
+    assert f"fix: {there}\n" in project.command("status", "--format", "nagios").err
+    near = f"fix: did you mean 'prometheus'? {there}\n"
+    assert near in project.command("status", "--format", "promtheus").err
     assert "--json and --format exclude each other" in project.command("status", "--json", "--format", "x").err
 
 

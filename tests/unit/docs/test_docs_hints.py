@@ -85,7 +85,7 @@ TYPED_BY = {
     "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",
-    "scheduler/runs/telling": "tests/torture/test_torture_telling.py",
+    "scheduler/runs/notifying": "tests/torture/test_torture_telling.py",
 }
 """Modules whose commands are typed by tests of their own."""
 NOT_TYPED = {

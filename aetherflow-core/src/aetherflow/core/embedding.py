@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.spec.span import seconds_of as seconds_of
     from aetherflow.core.runtime.environment.trust import findings as findings
-    from aetherflow.core.runtime.notify.start import Errand as Errand
+    from aetherflow.core.runtime.notify.start import SendRequest as SendRequest
     from aetherflow.core.runtime.notify.start import may_have_rules as may_have_rules
     from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
@@ -127,7 +127,7 @@ _HOMES = {
     "runtime.environment.spec.span": "seconds_of",
     "runtime.environment.trust": "findings",
     "runtime.sending.sender": "is_needed note_ledger",
-    "runtime.notify.start": "Errand may_have_rules start_sender",
+    "runtime.notify.start": "SendRequest may_have_rules start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

@@ -93,6 +93,19 @@ def test_a_hook_beside_the_flow_is_for_run_only(project: "Project") -> None:
     assert project.lines() == ["imported"]
 
 
+def test_a_distribution_beside_the_flow_is_told_once_however_many_hooks_it_has(project: "Project") -> None:
+    project.module("acme_all", HEAD + TELL + "tell('imported')")
+    names = ("hook:aetherflow_run_finished", "hook:aetherflow_run_started", "z")
+    project.plugin("acme", "[aetherflow.hooks]\n" + "".join(f"{name} = acme_all\n" for name in names))
+    hook(project, "other", "tell('imported')")
+    project.flow(FLOW)
+    told = [line for line in project.command("validate", "flow.yaml").out.splitlines() if "AF1703" in line]
+    assert len(told) == 2
+    assert f"distribution acme (hooks {', '.join(names)}) is not evaluated" in told[0]
+    assert "hook other:x is not evaluated" in told[1]
+    assert project.lines() == []
+
+
 # Observers
 
 

@@ -78,6 +78,9 @@ def test_what_a_person_types_for_its_run_heals_the_slot(bench: "Bench") -> None:
     (need,) = shown["needs_person"]
     again = f"aetherflow-scheduler run-item {bench.file} job --slot 2026-11-24T02:00:00Z"
     assert (need["name"], need["commands"]) == ("job", [again])
+    text = warm.run([*core, "runs", "show", need["run_id"]], check=False, **options).stdout
+    assert "\ncommand  test -e ok\n" in text, "that of the document, not what the scheduler makes of it"
+    assert text.endswith(f"\nnext: {again}\n")
     ((typed,),) = history(bench, "job", "SELECT command FROM runs")
     assert warm.run([*core, *shlex.split(typed)[1:]], check=False, **options).returncode == 0
     assert "need" not in bench.command("status", "scheduler.yaml")

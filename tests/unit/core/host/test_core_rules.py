@@ -209,3 +209,17 @@ def test_the_usual_range_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
     assert compatible._unmet_by("Aetherflow_Core <2,>=1.1", "1.1.3") is None
     assert compatible._unmet_by("aetherflow-core<2,>=1.1", "2.0.0") == "<2,>=1.1"
+
+
+def test_a_status_is_the_same_with_and_without_the_short_way(site: Path) -> None:
+    """Where no rule chooses among plugins, the catalogue asks for the version of the core alone."""
+    older = ["aetherflow-core<1.0"]
+    wheels.install(site, "acme-old", "[aetherflow.steps]\nold = acme_old:X\ndup = acme_old:X\n", {}, requires=older)
+    wheels.install(site, "acme-new", "[aetherflow.steps]\nnew = acme_new:X\ndup = acme_new:X\n", {})
+    wheels.forget()
+    entries, rule = installed_in(), Rules(block=["nobody"])
+    short, long = Catalog(entries), Catalog(entries, rules=rule)
+    found = {(entry.shown_name, entry.distribution): short.status(entry) for entry in entries}
+    assert found == {(entry.shown_name, entry.distribution): long.status(entry) for entry in entries}
+    assert (found["old", "acme-old"], found["new", "acme-new"]) == ("refused", "ok")
+    assert {found["dup", "acme-old"], found["dup", "acme-new"]} <= {"refused", "conflict"}

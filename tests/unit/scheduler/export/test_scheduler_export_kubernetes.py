@@ -23,8 +23,7 @@ def test_policies_become_fields(export: Exporter) -> None:
     }
     deadlines = {name: spec.get("startingDeadlineSeconds") for name, spec in specs.items()}
     assert deadlines == {"a": 300, "b": None, "c": 10, "d": 300}
-    active = {name: spec["jobTemplate"]["spec"].get("activeDeadlineSeconds") for name, spec in specs.items()}
-    assert active == {"a": None, "b": None, "c": None, "d": 3 * (600 + 120) + 20}
+    assert "activeDeadlineSeconds" not in answer.out, "a pod may wait, also for a person who holds its slot"
     one = found["aetherflow-scheduler-a"]
     assert one["metadata"]["namespace"] == "etl"
     assert container(one)["image"] == IMAGE[1]
@@ -34,6 +33,5 @@ def test_policies_become_fields(export: Exporter) -> None:
     assert container(one)["env"][0] == {"name": "AETHERFLOW_STATE_ROOT", "value": "/state/state"}
     told = [line for line in answer.err.splitlines() if line.startswith("note: ")]
     assert any("below 10 s: c" in line for line in told)
-    assert any("no activeDeadlineSeconds" in line and line.endswith(": b") for line in told)
     for line in told:
         assert f"# - {line.removeprefix('note: ')}\n" in answer.out

@@ -15,6 +15,7 @@ from aetherflow.core.console.since import both
 from aetherflow.core.console.table import table
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.resuming import command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def details_text(found: "RunDetails", note: Note, claims: list["PastClaim"], jou
         "attempt": str(run.generation) if run.generation > 1 else "",
         "progress": _progress(run),
         "waits": str(note.waits or "").removeprefix("waits "),
-        "command": run.command,
+        "command": command_of(run),
         "parent": run.parent or "",
         "part": ", ".join(run.jobs),
         "params": ", ".join(f"{name}={_plain(value)}" for name, value in params.items()),

@@ -99,14 +99,14 @@ def write_down(start: "NotedStart", error: AetherflowError | OSError) -> None:
 def _tell(start: "NotedStart", root: Path) -> None:
     """Start a sender where a project file may have rules; whether it has, the sender sees."""
     from aetherflow.core.runtime.environment.project_file import find_project
-    from aetherflow.core.runtime.notify.start import Errand, may_have_rules, start_sender
+    from aetherflow.core.runtime.notify.start import SendRequest, may_have_rules, start_sender
 
     beside = start.manifest or start.flow
     folder = _absolute(beside).parent if beside is not None else Path.cwd()
     named = start.config or (Path(given) if (given := os.environ.get(CONFIG_VARIABLE)) else None)
     project = named or find_project(folder)
     if project is not None and may_have_rules(project):
-        start_sender(Errand(root, folder, _absolute(project), start.since), os.environ)
+        start_sender(SendRequest(root, folder, _absolute(project), start.since), os.environ)
 
 
 def _reason(error: AetherflowError | OSError) -> Reason:

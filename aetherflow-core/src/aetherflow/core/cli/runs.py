@@ -8,6 +8,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.kernel.state.history import PastRun
 
 RUNS_SCHEMA = 1
@@ -120,7 +121,7 @@ def show(
     from aetherflow.core.cli.summary import following
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
-    from aetherflow.core.runtime.resuming import Resumes
+    from aetherflow.core.runtime.resuming import Resumes, stands_in_no_file
 
     root = state_root_here(config)
     found = run_details(find_run(root, run_id, flow, "runs show"), journal=journal)
@@ -129,14 +130,21 @@ def show(
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
     note = notes_of([found.run], config)[key_of(found.run)]
-    resumes = Resumes(root, config)
-    told = HooksHere(config).notes(root, found.run.run_id)
+    resumes, hooks = Resumes(root, config), HooksHere(config)
+    told = hooks.notes(root, found.run.run_id)
+    again = _by_its_scheduler(hooks, root, found.run) if goes_on and stands_in_no_file(found.run) else None
     if as_json:
-        command = resumes.command(found.run) if goes_on else None
+        command = (again or resumes.command(found.run)) if goes_on else None
         document = {"schema": RUNS_SCHEMA, **details_json(found, note, claims, journal), "notes": told, "next": command}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        lines = following(resumes.commands(found.run)) if goes_on else []
+        lines = following((again,) if again else resumes.commands(found.run)) if goes_on else []
         if found.run.partial:
             lines.append(f"for the other jobs: {resumes.rest(found.run)}")
         typer.echo("\n".join([details_text(found, note, claims, journal), *told, *lines]))
+
+
+def _by_its_scheduler(hooks: "HooksHere", root: Path, run: "PastRun") -> str | None:
+    """What starts a command of a scheduler again: with its lock, and recorded for its slot."""
+    found = (need.commands for need in hooks.needs(root, None) if need.run_id == run.run_id)
+    return next((commands[0] for commands in found if commands), None)

@@ -112,11 +112,17 @@ def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, A
 def _formatted(hooks: "HooksHere", name: str, document: dict[str, Any]) -> str:
     if (text := hooks.formatted(name, document)) is not None:
         return text
-    from aetherflow.core.host.first_party import extra_for
+    from aetherflow.core.base.suggest import nearest
+    from aetherflow.core.host.first_party import extra_for, hinted
     from aetherflow.core.host.installing import install_command
 
-    extra = extra_for("formats", name)
-    fix = "install the distribution that writes it, or ask for JSON" if extra is None else install_command(extra)
+    known = hinted("formats")
+    if name in known:
+        fix = install_command(str(extra_for("formats", name)))
+    else:
+        near = nearest(name, known)
+        there = f"there are {', '.join(known)}, those of other plugins, and --json"
+        fix = there if near is None else f"did you mean {near!r}? {there}"
     raise UsageError(f"no installed distribution writes the status as {name!r}", fix=fix)
 
 

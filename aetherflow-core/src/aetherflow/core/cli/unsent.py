@@ -13,11 +13,11 @@ def send_here(root: Path, config: Path | None) -> None:
     import os
 
     from aetherflow.core.base.location import absolute
-    from aetherflow.core.runtime.notify.start import Errand
+    from aetherflow.core.runtime.notify.start import SendRequest
     from aetherflow.core.runtime.sending.sender import send_all
 
     given = absolute(config) if config is not None else None
-    send_all(Errand(root, Path.cwd(), given), dict(os.environ))
+    send_all(SendRequest(root, Path.cwd(), given), dict(os.environ))
 
 
 def unsent_json(unsent: "Sequence[Unsent]") -> list[dict[str, Any]]:

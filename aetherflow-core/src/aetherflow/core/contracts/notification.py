@@ -1,18 +1,18 @@
-"""What is told of a run or a slot: the seam between what records transitions and what sends messages."""
+"""The notification of a run or a slot: the seam between what records transitions and what sends messages."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 
 class Notification(NamedTuple):
-    """What one message tells: a transition of a run or of a slot, written when it happened."""
+    """What one message is about: a transition of a run or of a slot, written when it happened."""
 
     id: str
     """32 hex digits, stable; Message-ID and Idempotency-Key are made of it."""
     event: str
     """failed, unknown, interrupted, refused, missed, late or recovered."""
     cause: str
-    """What is told once: a hash of code, step and message without numbers."""
+    """What is notified once: a hash of code, step and message without numbers."""
     at: datetime
     """When the transition was recorded, in UTC."""
     flow: str | None

@@ -16,6 +16,7 @@ from aetherflow.core.base.errors import (
 )
 from aetherflow.core.base.suggest import nearest
 from aetherflow.core.base.typed import typed_here
+from aetherflow.core.host.compatible import is_compatible
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
 from aetherflow.core.host.metadata import PluginEntry, installed_in, legacy_plugins
@@ -67,6 +68,7 @@ class Catalog:
         self.skipped = skipped
         self.notices: list[Notice] = []
         self._fixed = rules.allow is not None or bool(rules.locks.files)
+        self._free = folder is None and rules.choose_nothing
         self._strict = strict
         self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
@@ -127,6 +129,8 @@ class Catalog:
         `blocked`; `refused` by a rule.
         """
         key = entry.group, entry.name
+        if self._free and len(self._by_name.get(key, ())) == 1:  # nearly all, of hundreds: what is below says the same
+            return "ok" if is_compatible(entry) else "refused"
         if entry.group not in MANY and self._finds(entry):
             return "ok"
         if entry.group in MANY and self.rules.blocks(entry):

@@ -22,12 +22,22 @@ class PluginVersionError(PluginError):
 def require_compatible(entry: PluginEntry) -> None:
     """PluginVersionError if the distribution of a plugin requires another version of aetherflow-core."""
     here = _core()
-    if entry.distribution == FOLDER or (entry.version == here and entry.distribution in first_party()):
+    if is_its_own(entry):
         return
     if (wanted := _unmet(entry.distribution, here)) is not None:
         message = f"{entry.kind} {entry.shown_name!r} of {entry.source} is for {CORE} {wanted}, and {here} is installed"
         fix = f"install a version of {entry.distribution} that is for {here}, or the {CORE} that it is for"
         raise PluginVersionError(message, fix=fix)
+
+
+def is_its_own(entry: PluginEntry) -> bool:
+    """Whether a plugin is of a plugin path, or of a distribution that is developed with this version of the core."""
+    return entry.distribution == FOLDER or (entry.version == _core() and entry.distribution in first_party())
+
+
+def is_compatible(entry: PluginEntry) -> bool:
+    """Whether `require_compatible` would accept a plugin."""
+    return is_its_own(entry) or _unmet(entry.distribution, _core()) is None
 
 
 @cache
@@ -39,9 +49,12 @@ def _core() -> str:
 def _unmet(distribution: str, here: str) -> str | None:
     """The versions of the core that a distribution requires, if the one that is here is none of them."""
     found = find_distribution(distribution)
-    lines = header_of(found).splitlines() if found is not None else []
-    needed = [line[len(_REQUIRES) :].strip() for line in lines if line[: len(_REQUIRES)].lower() == _REQUIRES]
-    return next((unmet for each in needed if (unmet := _unmet_by(each, here))), None)
+    for line in header_of(found).splitlines() if found is not None else ():
+        if line[:1] in "Rr" and line[: len(_REQUIRES)].lower() == _REQUIRES:
+            unmet = _unmet_by(line[len(_REQUIRES) :].strip(), here)
+            if unmet is not None:
+                return unmet
+    return None
 
 
 @cache

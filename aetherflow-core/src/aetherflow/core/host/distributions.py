@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 UNKNOWN = "(unknown)"
-_PIECE = 8192
+_PIECE = 4096
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -126,12 +126,15 @@ def version_of(name: str) -> str:
 def points_in(text: str) -> Iterator[tuple[str, str, str]]:
     """Group, name and target of each entry point in the text of an `entry_points.txt`."""
     group = ""
-    for line in map(str.strip, text.splitlines()):
-        if line.startswith("[") and line.endswith("]"):
+    for each in text.splitlines():
+        line = each.strip()
+        if not line or line[0] == "#":
+            continue
+        if line[0] == "[" and line[-1] == "]":
             group = line.strip("[]")
-        elif line and not line.startswith("#"):
+        else:
             name, _, target = line.partition("=")
-            yield group, name.strip(), target.strip()
+            yield group, name.rstrip(), target.lstrip()
 
 
 def _on(entry: str) -> "Iterator[tuple[str, Found]]":

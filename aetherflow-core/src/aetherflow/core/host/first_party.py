@@ -50,6 +50,12 @@ def extra_for(group: str, name: str) -> str | None:
     return extra or None
 
 
+def hinted(group: str) -> list[str]:
+    """The names of a group that an extra of aetherflow-core installs, sorted."""
+    prefix = f"{group}."
+    return sorted(name.removeprefix(prefix) for name in _entries(HINTS) if name.startswith(prefix))
+
+
 def driver_extra(name: str) -> str:
     """The extra that installs connector `kind.driver` together with its driver; empty if none does."""
     extra, _, note = _hint(CONNECTORS, name).partition(":")

@@ -42,23 +42,26 @@ class PluginEntry(NamedTuple):
 def installed_in(*groups: str) -> tuple[PluginEntry, ...]:
     """The plugins of these groups, or of all but the old group, sorted by group, name and distribution."""
     wanted = frozenset(groups or WORDS)
-    entries = []
+    entries: list[PluginEntry] = []
     seen: set[str] = set()
     first = _texts()
     marks = [f"[{group}]" for group in wanted]
     # the text is searched before it is parsed, and metadata is read of those alone that have such plugins
     for found, text in first.ours:
-        if not any(mark in text for mark in marks):
+        if groups and not any(mark in text for mark in marks):
             continue
         name, version = name_and_version(found)
         # Python would use another distribution of the same name that comes earlier on `sys.path`
         if (name in seen and name != UNKNOWN) or first.by_key.get(key_of(name), text) != text:
             continue
         seen.add(name)
-        for group, point, target in points_in(text):
-            if group in wanted:
-                entries.append(PluginEntry(group, point, name, version, target))
-    return tuple(sorted(entries))
+        entries += [
+            PluginEntry(group, point, name, version, target)
+            for group, point, target in points_in(text)
+            if group in wanted
+        ]
+    entries.sort()
+    return tuple(entries)
 
 
 def installed_plugins() -> tuple[PluginEntry, ...]:

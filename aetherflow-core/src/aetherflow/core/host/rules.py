@@ -36,6 +36,12 @@ class Rules(NamedTuple):
     policy forbids it. None if the policy forbids nothing of the kind.
     """
 
+    @property
+    def choose_nothing(self) -> bool:
+        """Whether every compatible plugin may be used."""
+        nobody = Rules._field_defaults["refused"]
+        return not (self.prefer or self.block or self.locks.files) and self.allow is None and self.refused is nobody
+
     def require(self, entry: PluginEntry) -> None:
         """Raise why a plugin may not be used: PluginNotAllowedError, PluginVersionError, PluginLockError.
 

@@ -45,9 +45,9 @@ class Phases:
         found = self._opened.found
         self._started_at = found.started_at if found else now_ms()
         if rules := self._opened.flow.snapshot.project.spec.notify:
-            from aetherflow.core.runtime.notify.rules import SIGNALS, heard  # most projects have none
+            from aetherflow.core.runtime.notify.rules import SIGNALS, notified_events  # most projects have none
 
-            self._opened.state.also_told = heard(rules) & SIGNALS
+            self._opened.state.also_notified = notified_events(rules) & SIGNALS
         self._warning = self._register()
 
     def ended(self, status: Status) -> None:
@@ -105,7 +105,7 @@ class Phases:
             warnings += taken_in_vain(self._store.path)
         for message in warnings:
             emit("log", level="WARNING", logger="aetherflow", message=message)
-        if "started" in opened.state.also_told and self._facts.outermost is None:
+        if "started" in opened.state.also_notified and self._facts.outermost is None:
             from aetherflow.core.runtime.notify.start import start_for
 
             start_for(opened.flow.snapshot, self._started_at)

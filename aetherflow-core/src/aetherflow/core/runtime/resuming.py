@@ -168,6 +168,12 @@ def stands_in_no_file(run: PastRun) -> bool:
     return run.trigger == "wrap" or by_name
 
 
+def command_of(run: PastRun) -> str:
+    """The command line of a run; of a command that was wrapped the command itself, whoever wrapped it."""
+    _, dashes, own = run.command.partition(" -- ") if stands_in_no_file(run) else ("", "", "")
+    return own if dashes else run.command
+
+
 def wrapped_path(folder: Path, flow_id: str) -> Path:
     """What stands for the flow file of a command that was wrapped in a folder; no such file exists."""
     return folder / f"wrap {flow_id}"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CLOCK_SUFFIX = "-clock"
 _SHORTEST_DEADLINE = 10
 """Seconds. The CronJob controller checks every ten seconds; a shorter deadline could never be met."""
-_MARGIN_SECONDS = 120
 _CONCURRENCY = {"skip": "Forbid", "queue": "Allow", "allow": "Allow", "kill_old": "Replace"}
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -121,8 +120,6 @@ def _manifest(item: "Item", name: str, schedule: str, zone: str, words: Sequence
     if spec.misfire == "skip":
         lines.append(f"  startingDeadlineSeconds: {max(_SHORTEST_DEADLINE, round(spec.misfire_grace_time))}")
     lines += ["  jobTemplate:", "    spec:", "      backoffLimit: 0"]
-    if (seconds := _active_seconds(item)) is not None:
-        lines.append(f"      activeDeadlineSeconds: {seconds}")
     lines += ["      template:", "        spec:", "          restartPolicy: Never"]
     lines += ["          terminationGracePeriodSeconds: 90", "          containers:"]
     lines += ["            - name: run", f"              image: {json.dumps(cluster.image)}"]
@@ -135,16 +132,6 @@ def _manifest(item: "Item", name: str, schedule: str, zone: str, words: Sequence
         claim = f"{{name: state, persistentVolumeClaim: {{claimName: {cluster.claim}}}}}"
         lines.append(f"          volumes: [{claim}]")
     return "\n".join(lines) + "\n"
-
-
-def _active_seconds(item: "Item") -> int | None:
-    """The longest time of a pod, from the item's limits; None if it may first wait for other slots, or has no limit."""
-    spec = item.spec
-    if spec.timeout_seconds is None or spec.after or spec.pool or spec.overlap == "queue" or spec.misfire == "all":
-        return None
-    attempts = spec.retry.max_attempts if spec.retry else 1
-    waits = sum(spec.retry.wait_before(attempt) for attempt in range(2, attempts + 1)) if spec.retry else 0
-    return round(attempts * (spec.timeout_seconds + _MARGIN_SECONDS) + waits)
 
 
 def _notes(items: Sequence["Item"], times: dict[str, CronJobTimes], cluster: Cluster, now: "dt.datetime") -> list[str]:
@@ -171,9 +158,6 @@ def _notes(items: Sequence["Item"], times: dict[str, CronJobTimes], cluster: Clu
         )
     if short := [i.id for i in items if i.spec.misfire == "skip" and i.spec.misfire_grace_time < _SHORTEST_DEADLINE]:
         notes.append(f"Kubernetes cannot keep a deadline below {_SHORTEST_DEADLINE} s: {', '.join(short)}")
-    unlimited = [item.id for item in items if item.spec.timeout_seconds is not None and _active_seconds(item) is None]
-    if unlimited:
-        notes.append(f"no activeDeadlineSeconds, since it would count the waiting too: {', '.join(unlimited)}")
     notes.append(
         "a start that Kubernetes misses is not recorded then; the next start of an item accounts for its slots since "
         "then, as its `misfire` says"

@@ -2,8 +2,8 @@
 
 Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once.
 
-- `outbox`: what is to be told of a slot; `done_at` is when it was taken to be told. Triggers write it, so that each
-  change of a slot, wherever it is made, is told in its transaction.
+- `outbox`: transitions of slots to notify of; `done_at` is when one was taken. Triggers write it, so that each
+  change of a slot, wherever it is made, is written in its transaction.
 
 - `acts`: what persons did to a slot, with name, host, reason and end.
 
@@ -42,20 +42,23 @@ _BEFORE = "(SELECT {} FROM outbox WHERE item=NEW.item ORDER BY seq DESC LIMIT 1)
 _FAILURES = f"""1 + coalesce({_BEFORE.format("json_extract(detail, '$.failures')")}, 0)"""
 _ID = "(SELECT printf('%08x', coalesce(max(seq), 0)) FROM outbox) || lower(hex(randomblob(12)))"
 """In the order in which rows were written: many may be of one instant."""
-_TOLD = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item,
+_INSERT = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item,
     NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
     'log', NEW.log, 'failures', {_FAILURES}, 'started_at', (SELECT max(started_at) FROM attempts WHERE item=NEW.item
     AND slot=NEW.slot)), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
 _BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
     OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
     OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
+_LATER = """(SELECT status FROM slots WHERE item=NEW.item AND slot>NEW.slot AND status IN
+    ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1)"""
+"""How the newest of the later slots has ended: an item is well again only with that one."""
 _TRIGGERS = (
-    f"told_new AFTER INSERT ON slots WHEN {_BAD} {_TOLD}",
-    f"told_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_TOLD}",
-    f"""told_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
-    {_BEFORE.format("event")} <> 'recovered' BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES
-    ({_ID}, NEW.item, NEW.slot, NEW.run_id, 'recovered', '{{"failures": 0}}',
-    coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
+    f"outbox_new AFTER INSERT ON slots WHEN {_BAD} {_INSERT}",
+    f"outbox_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_INSERT}",
+    f"""outbox_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
+    {_BEFORE.format("event")} <> 'recovered' AND coalesce({_LATER}, 'SUCCESS')='SUCCESS' BEGIN
+    INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item, NEW.slot, NEW.run_id,
+    'recovered', '{{"failures": 0}}', coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
 )
 """The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""
 _INDEXES_OF_3 = """

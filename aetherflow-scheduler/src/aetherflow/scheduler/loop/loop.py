@@ -21,7 +21,7 @@ from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
-from aetherflow.scheduler.runs.telling import Tellings
+from aetherflow.scheduler.runs.notifying import Notifier
 from aetherflow.scheduler.runs.watching import kill_after_seconds
 from aetherflow.scheduler.time.clock import Clock
 
@@ -58,7 +58,7 @@ class Scheduler:
         self._drain_seconds = drain_seconds
         self._take_over = take_over
         self._ledger = Ledger(schedule.state, self.clock)
-        self._tellings = Tellings(self._ledger)
+        self._notifier = Notifier(self._ledger)
         self._supervisor = Supervisor()
         self._leadership: Leadership | None = None
         self._planner: Planner | None = None
@@ -90,7 +90,7 @@ class Scheduler:
         self._ledger.enter("scheduler")
         if (warning := note_schedule(self._schedule)) is not None:
             self._events.warning("not_noted", warning)
-        self._tellings.begin(self._schedule)
+        self._notifier.begin(self._schedule)
         self._leadership = Leadership(self._ledger, self._schedule.spec.lease_seconds)
         enabled = sum(item.spec.enabled for item in self._schedule.items)
         message = f"scheduler of {self._schedule.path} with {enabled} items; ledger {self._schedule.state}"
@@ -151,7 +151,7 @@ class Scheduler:
         self._dispatcher.step()
         if self._is_time("late", NAP_SECONDS):
             self._dispatcher.check_late()
-            self._tellings.look(self._schedule)
+            self._notifier.look(self._schedule)
         if self._is_time("prune", PRUNE_SECONDS):
             prune_logs(self._ledger.side)
 
@@ -261,7 +261,7 @@ class Scheduler:
             self._guarded(lambda: self._dispatcher.step(start=False))
             if self._dispatcher.live:
                 self.clock.wait(0.2)
-        self._guarded(lambda: self._tellings.look(self._schedule))
+        self._guarded(lambda: self._notifier.look(self._schedule))
 
 
 def run_scheduler(path: str | Path) -> int:

@@ -17,7 +17,7 @@ from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.runs.healing import MOST
-from aetherflow.scheduler.runs.telling import Tellings
+from aetherflow.scheduler.runs.notifying import Notifier
 from aetherflow.scheduler.schedule.policy import Status
 from aetherflow.scheduler.time.clock import Clock
 
@@ -50,7 +50,7 @@ class Session:
         self.stop = StopRequest(self.clock)
         self.dispatcher = Dispatcher(ledger, schedule, events, only_mine=only_mine)
         self.dispatcher.started = {}
-        self._tellings = Tellings(ledger)
+        self._notifier = Notifier(ledger)
         self._stopped = stopped
         self._fault: Fault | None = None
 
@@ -112,17 +112,17 @@ class Session:
         self.dispatcher.check_late()
         self.tell()
 
-    def begin_telling(self) -> None:
+    def begin_notifying(self) -> None:
         """Before anything is started."""
-        self._tellings.begin(self.schedule)
+        self._notifier.begin(self.schedule)
 
     def tell(self) -> None:
         """Let be told what is to be told."""
-        self._tellings.look(self.schedule)
+        self._notifier.look(self.schedule)
 
     def wait_for_sender(self) -> None:
         """Give a sender that was started some time."""
-        self._tellings.wait()
+        self._notifier.wait()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Call `work`; while a run is live, a StateError is reported once and tried again instead of raised."""
@@ -165,7 +165,7 @@ def session(
             ledger.enter(kind)
             if (warning := note_schedule(schedule)) is not None:
                 told.warning("not_noted", warning)
-            found.begin_telling()
+            found.begin_notifying()
             try:
                 yield found
                 found.tidy()

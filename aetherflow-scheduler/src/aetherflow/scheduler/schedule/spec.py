@@ -160,5 +160,5 @@ class SchedulerFileSpec(SchedulerModel):
     defaults: ItemOptions = Field(default_factory=ItemOptions, description="Keys for every item that does not set them")
     items: list[SchedulerItemSpec] = Field([], description="What starts when")
     notify: list[NotifySpec] = Field(
-        [], description="What is told of the items' slots and runs; its resources are those of the project file"
+        [], description="Who is notified of the items' slots and runs; its resources are those of the project file"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.environment.spec.notify import Opening
-from aetherflow.core.runtime.notify.due import Message, Told, as_json, due, from_json
+from aetherflow.core.runtime.notify.due import Delivery, Message, as_json, due, from_json
 from aetherflow.core.runtime.notify.rules import Rule
 from notifications import START, notification, rule
 
@@ -23,12 +23,12 @@ def told_by(given: Rule, *told: Notification, at: Sequence[float] = (1000,)) -> 
 
 
 def sent(given: Rule, told: Sequence[Notification], at: Sequence[float]) -> list[Message]:
-    history: list[Told] = []
+    history: list[Delivery] = []
     messages: list[Message] = []
     for minutes in at:
         now = START + dt.timedelta(minutes=minutes)
         new = due([each for each in told if each.at <= now], history, given, now)
-        history += [Told(each, now, True) for message in new for each in message.notifications]
+        history += [Delivery(each, now, True) for message in new for each in message.notifications]
         messages += new
     return messages
 
@@ -41,7 +41,7 @@ def test_each_failure_of_another_cause_is_told_in_a_message_of_its_own() -> None
 def test_the_same_cause_is_told_once_until_it_recovers() -> None:
     found = [notification(1), notification(2), notification(3, "recovered"), notification(4)]
     assert told_by(rule(), *found, at=range(6)) == [["1"], ["3"], ["4"]]
-    assert told_by(rule(), *found, at=[9, 9, 9]) == [["1"], ["3"], ["4"]]
+    assert told_by(rule(), *found, at=[9, 9, 9]) == [["1", "3"], ["4"]]
 
 
 def test_a_recovery_ends_an_incident_also_for_a_rule_that_does_not_tell_it() -> None:
@@ -53,6 +53,13 @@ def test_the_recovery_of_what_was_never_told_is_not_told() -> None:
     found = [notification(1, failures=1), notification(2, "recovered")]
     assert told_by(rule(min_failures=2), *found) == []
     assert told_by(rule(events=["refused", "recovered"]), *found) == []
+
+
+def test_what_is_over_before_anybody_was_told_is_one_message_with_its_recovery() -> None:
+    found = [notification(1), notification(2, cause="b"), notification(3, flow="other"), notification(4, "recovered")]
+    messages = sent(rule(), found, [5])
+    assert [[each.id[-1] for each in message.notifications] for message in messages] == [["3"], ["1", "2", "4"]]
+    assert [first and first.id[-1] for first in messages[1].firsts] == [None, "1", "1"]
 
 
 def test_a_rule_for_recoveries_alone_tells_each() -> None:
@@ -72,22 +79,22 @@ def test_what_does_not_heal_by_the_next_run_alone_is_told_at_once(event: str) ->
 def test_a_failure_that_comes_to_be_known_later_is_not_told_beside_the_one_that_was() -> None:
     first, second = notification(1), notification(2)
     now = START + dt.timedelta(hours=1)
-    assert due([first, second], [Told(second, now, True)], rule(), now) == []
+    assert due([first, second], [Delivery(second, now, True)], rule(), now) == []
 
 
 def test_a_message_that_is_still_being_tried_is_not_made_again() -> None:
     now = START + dt.timedelta(hours=1)
-    assert due([notification(1)], [Told(notification(1), now, False)], rule(), now) == []
+    assert due([notification(1)], [Delivery(notification(1), now, False)], rule(), now) == []
 
 
 def test_the_incident_of_an_item_is_not_ended_by_another_item_of_the_flow() -> None:
     found = [notification(1, item="a"), notification(2, item="b"), notification(3, "recovered", item="a")]
     found += [notification(4, item="a"), notification(5, item="b")]
-    assert told_by(rule(), *found) == [["1"], ["2"], ["3"], ["4"]]
+    assert told_by(rule(), *found) == [["2"], ["1", "3"], ["4"]]
 
 
 def test_a_run_by_hand_ends_the_incident_of_the_item() -> None:
-    assert told_by(rule(), notification(1, item="a"), notification(2, "recovered")) == [["1"], ["2"]]
+    assert told_by(rule(), notification(1, item="a"), notification(2, "recovered")) == [["1", "2"]]
 
 
 def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
@@ -96,12 +103,12 @@ def test_an_item_that_runs_another_flow_by_now_has_recovered() -> None:
         notification(2, "recovered", item="a", flow="weekly"),
         notification(3, item="a"),
     ]
-    assert told_by(rule(flows=["nightly"]), *found) == [["1"], ["2"], ["3"]]
+    assert told_by(rule(flows=["nightly"]), *found) == [["1", "2"], ["3"]]
 
 
 def test_a_recovery_after_the_failure_has_left_the_timeline_is_told() -> None:
     now = START + dt.timedelta(days=30)
-    (message,) = due([notification(2, "recovered")], [Told(notification(1), START, True)], rule(), now)
+    (message,) = due([notification(2, "recovered")], [Delivery(notification(1), START, True)], rule(), now)
     assert message.firsts == (notification(1),)
 
 
@@ -261,9 +268,9 @@ def test_nothing_is_lost_and_nothing_told_twice(facts: list[dict[str, Any]], by:
     told_ids = {each.id for each in first}
     for each in told:
         if each.id in told_ids:
-            assert each.event in by.heard
+            assert each.event in by.events
             assert by.is_about(each) or each.event == "recovered"
-        elif each.event in by.heard and by.is_about(each):
+        elif each.event in by.events and by.is_about(each):
             assert _is_covered(each, told, told_ids, by), each
 
 
@@ -272,7 +279,7 @@ def _is_covered(each: Notification, told: list[Notification], told_ids: set[str]
     if each.event in ("started", "succeeded"):
         return False
     if each.event == "recovered":
-        return bool(by.heard & OPENING) and not any(
+        return bool(by.events & OPENING) and not any(
             other.id in told_ids and other.event in OPENING and _since(other, each, told) for other in told
         )
     if each.event in ("failed", "interrupted") and each.failures < by.spec.min_failures:

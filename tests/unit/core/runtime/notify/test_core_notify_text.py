@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 import unicodedata
 from email import message_from_bytes
@@ -164,6 +165,11 @@ def test_a_command_and_the_lines_of_a_log_keep_their_blanks(tmp_path: Path) -> N
 @pytest.mark.parametrize("log", ["/no/such/file", "/", "\0"])
 def test_a_log_that_cannot_be_read_is_left_out(log: str) -> None:
     assert "last lines" not in plain(notification(1, log=log))
+
+
+def test_a_pipe_in_place_of_a_log_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.log")
+    assert "last lines" not in plain(notification(1, log=str(tmp_path / "run.log")))
 
 
 # Hostile text

@@ -18,7 +18,7 @@ from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.notify import deliver
-from aetherflow.core.runtime.notify.start import Errand
+from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending import book as books
 from aetherflow.core.runtime.sending.collect import _of_run, _of_slot, _rows
 from aetherflow.core.runtime.sending.ledgers import LedgerSource, Slot, SlotTransition
@@ -40,7 +40,7 @@ def test_a_failure_is_told_with_what_a_person_needs(telling: "Telling") -> None:
     assert told.log == str(telling.project.states / "f.sqlite.d/logs/f/r1.jsonl")
     assert telling.outbox()[0][3], "taken"
     assert telling.send() == []
-    assert not is_needed(telling.errands[-1])
+    assert not is_needed(telling.requests[-1])
 
 
 def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling") -> None:
@@ -60,6 +60,22 @@ def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling")
         ("r2", "failed", 3),
         ("r3", "recovered", None),
     ]
+
+
+def test_an_older_run_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.fails("no", "--run-id", "r2")
+    assert telling.send() == ["failed no"]
+    telling.succeeds("--run-id", "r1")
+    assert telling.send() == []
+    telling.succeeds("--run-id", "r2")
+    assert telling.send() == ["recovered it is well again"]
+    telling.fails("no", "--run-id", "r3")
+    telling.succeeds("--run-id", "r4")
+    telling.fails("no", "--run-id", "r3")
+    telling.send()
+    telling.succeeds("--run-id", "r3")
+    assert telling.send() == ["recovered it is well again"], "the later one is well"
 
 
 def test_the_row_is_in_the_transaction_of_the_end(telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +118,7 @@ def test_what_was_before_the_rules_is_not_told(telling: "Telling") -> None:
     project = telling.project
     (project.folder / "aetherflow.yaml").unlink()
     telling.fails("last month", "--run-id", "r1")
-    assert telling.errands == []
+    assert telling.requests == []
     project.write(RULES, "aetherflow.yaml")
     telling.fails("today", "--run-id", "r2")
     assert telling.send() == ["failed today"]
@@ -112,8 +128,8 @@ def test_a_rule_counts_for_what_happened_shortly_before_its_first_sender(telling
     """A kill between the commit of a run and the start of its sender loses nothing."""
     telling.fails("at night", "--run-id", "r1")
     os.utime(telling.project.folder / "aetherflow.yaml", (time.time() - 3600,) * 2)
-    errand = Errand(telling.project.states, telling.project.folder)
-    send_all(errand, dict(os.environ))
+    request = SendRequest(telling.project.states, telling.project.folder)
+    send_all(request, dict(os.environ))
     assert [told.message for told in telling.told()] == ["at night"]
     assert DAY_MS == 86_400_000
 
@@ -177,7 +193,7 @@ def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.Mo
         waits.append((not_before - clock[0]) / 1000)
     assert waits == list(books.BACKOFF_SECONDS[:4])
     clock[0] += 61_000
-    assert is_needed(telling.errands[-1])
+    assert is_needed(telling.requests[-1])
     telling.down = False
     assert telling.send() == ["failed no"]
 
@@ -220,10 +236,28 @@ def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
         store.connection.execute(query, (time.time_ns() // 1_000_000,))
     with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
         db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
-    assert is_needed(telling.errands[-1])
+    assert is_needed(telling.requests[-1])
     assert telling.send() == ["interrupted its process ended without a word"]
     assert telling.send() == []
-    assert not is_needed(telling.errands[-1])
+    assert not is_needed(telling.requests[-1])
+
+
+def test_runs_that_were_killed_and_have_been_followed_by_a_good_one_are_told_as_over(telling: "Telling") -> None:
+    """In one message, with their recovery: a fresh alarm would wake somebody for nothing."""
+    for run in ("r1", "r2", "r3"):
+        telling.succeeds("--run-id", run)
+    with closing(StateStore(telling.project.state)) as store:
+        query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=started_at+1 WHERE run_id<>'r3'"
+        store.connection.execute(query)
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id<>'r3'")
+    gone, well = "interrupted its process ended without a word", "recovered it is well again"
+    assert telling.send() == [gone, well]
+    assert [len(message.notifications) for message in telling.got] == [2]
+    assert [told.run_id for told in telling.told()] == ["r1", "r3"]
+    assert telling.send() == []
+    telling.fails("no", "--run-id", "r4")
+    assert telling.send() == ["failed no"], "a new incident"
 
 
 def test_a_run_that_went_on_meanwhile_is_not_gone(telling: "Telling") -> None:
@@ -231,9 +265,9 @@ def test_a_run_that_went_on_meanwhile_is_not_gone(telling: "Telling") -> None:
     with closing(StateStore(telling.project.state)) as store:
         unit = Unit(store, "f", "r1")
         unit.generation = 1
-        assert outbox.tell_gone(unit) is None, "it has ended"
+        assert outbox.record_gone(unit) is None, "it has ended"
         store.connection.execute("UPDATE runs SET status='RUNNING', generation=2")
-        assert outbox.tell_gone(unit) is None, "another process has it"
+        assert outbox.record_gone(unit) is None, "another process has it"
     assert telling.outbox() == []
 
 
@@ -303,11 +337,11 @@ def test_pruned_runs_take_their_rows_along(telling: "Telling") -> None:
 
 
 def ages(telling: "Telling", days: int) -> list[list[str]]:
-    """Events of notifications, and of those that were told, when so many days have passed."""
+    """Events of notifications, and of those that were sent, when so many days have passed."""
     with closing(books.Book(telling.project.states)) as book:
         book.forget_old(time.time_ns() // 1_000_000 + days * DAY_MS)
     query = "SELECT event FROM notifications {} ORDER BY at"
-    told = "JOIN told ON notification=notifications.id JOIN messages ON message=messages.id"
+    told = "JOIN deliveries ON notification=notifications.id JOIN messages ON message=messages.id"
     return [[event for (event,) in telling.book(query.format(part))] for part in ("", told)]
 
 
@@ -369,5 +403,5 @@ def test_a_document_that_is_gone_or_wrong_keeps_nobody_else_from_being_told(
     if text is not None:
         document.write_text(text)
     ledger = telling.project.states / "ledger.sqlite"
-    telling.errands.append(telling.errands[-1]._replace(document=document, ledger=ledger))
+    telling.requests.append(telling.requests[-1]._replace(document=document, ledger=ledger))
     assert telling.send() == ["failed no"]

@@ -53,8 +53,8 @@ class Night:
             return take(root, *rest)  # type: ignore[arg-type]
 
         self._patch.setattr(collect, "_take_refused", interrupted)
-        last = self._telling.errands[-1]
-        self._telling.errands[-1] = last._replace(document=document, ledger=self._ledger, again="again {item} {slot}")
+        last = self._telling.requests[-1]
+        self._telling.requests[-1] = last._replace(document=document, ledger=self._ledger, again="again {item} {slot}")
         return self._telling.send()
 
 
@@ -92,3 +92,17 @@ def test_a_slot_that_is_started_again_is_told_neither_by_itself_nor_by_its_run(n
     night.write("UPDATE slots SET status='FAILED'")
     assert night.told() == ["failed no"]
     assert night.told() == []
+
+
+def test_an_older_slot_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(
+    night: Night, telling: "Telling"
+) -> None:
+    night.runs()
+    night.write(ENDED)
+    assert night.told() == ["failed no"]
+    night.write("INSERT INTO slots VALUES ('f', 60000, 'r2', 'FAILED', NULL, NULL)")
+    telling.succeeds("--run-id", "r1")
+    assert night.told() == []
+    night.write("UPDATE slots SET status='SUCCESS'")
+    night.write(ENDED.partition(";")[2].replace("'s1'", "'s2'").replace("'failed'", "'recovered'"))
+    assert night.told() == ["recovered it is well again"], "by the ledger, which knows it"

@@ -10,7 +10,7 @@ import pytest
 from aetherflow.core.api import RunFailedError
 from aetherflow.core.base import durable
 from aetherflow.core.runner import run_flow
-from aetherflow.core.runtime.notify.start import Errand, book_of, start_sender
+from aetherflow.core.runtime.notify.start import SendRequest, book_of, start_sender
 from telling import FAILS, RULES
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "errand",
+    "wanted",
     [
-        Errand(Path("/state"), Path("/flows")),
-        Errand(
+        SendRequest(Path("/state"), Path("/flows")),
+        SendRequest(
             Path("/state"), Path("/flows"), Path("/flows/a b.yaml"), 7, Path("/d.yaml"), Path("/l.sqlite"), "x {item}"
         ),
     ],
 )
-def test_an_errand_reaches_its_process_as_it_is(errand: Errand) -> None:
-    assert Errand.read(errand.as_json()) == errand
+def test_a_request_reaches_its_process_as_it_is(wanted: SendRequest) -> None:
+    assert SendRequest.read(wanted.as_json()) == wanted
 
 
 def test_a_sender_that_cannot_be_started_changes_nothing_of_the_run(
@@ -46,8 +46,8 @@ def test_a_sender_that_cannot_be_started_changes_nothing_of_the_run(
     assert (done.code, len(tried)) == (1, 1)
     assert "no more processes" not in done.err
     assert project.rows("SELECT status FROM runs") == [("FAILED",)]
-    errand = Errand.read(tried[0][0][-1])
-    assert (errand.root, errand.config) == (project.states, project.folder / "aetherflow.yaml")
+    request = SendRequest.read(tried[0][0][-1])
+    assert (request.root, request.config) == (project.states, project.folder / "aetherflow.yaml")
 
 
 def test_a_sender_has_the_environment_of_its_run(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_the_log_of_senders_does_not_grow_for_ever(tmp_path: Path, monkeypatch: 
     log.parent.mkdir()
     log.write_bytes(b"x" * ((1 << 20) + 1))
     monkeypatch.setattr(durable, "spawn_detached", lambda argv, **given: 4711)
-    assert start_sender(Errand(tmp_path, tmp_path), {}) == 4711
+    assert start_sender(SendRequest(tmp_path, tmp_path), {}) == 4711
     assert log.read_bytes() == b""
 
 

@@ -1,6 +1,6 @@
-"""What is to be told of runs: a row with each transition that a person may have to know, in its transaction.
+"""The outbox of runs: a row with each transition that a person may have to know, in its transaction.
 
-A row is a fact and addresses nobody: who is told, and when, is decided by whoever takes it (`runtime.sending`).
+A row is a fact and addresses nobody: who is notified, and when, is decided by whoever takes it (`runtime.sending`).
 """
 
 import hashlib
@@ -20,6 +20,11 @@ from aetherflow.core.kernel.state.values import to_json
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
     ORDER BY seq DESC LIMIT 1"""
+_LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=?1 AND o.series=?2 AND
+    r.started_at > (SELECT started_at FROM runs WHERE flow_id=?1 AND run_id=?3) ORDER BY r.started_at DESC LIMIT 1"""
+_WELL_SINCE = """SELECT s.run_id, s.finished_at, coalesce(r.heartbeat_at, r.started_at) FROM runs r JOIN runs s
+    ON s.flow_id=r.flow_id AND s.params=r.params AND s.started_at>r.started_at AND s.status='SUCCESS'
+    AND s.reason_code IS NOT 'partial' WHERE r.flow_id=? AND r.run_id=? ORDER BY s.finished_at LIMIT 1"""
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
@@ -36,7 +41,7 @@ class OutboxRow(NamedTuple):
     """UTC epoch milliseconds."""
 
 
-def tell_start(unit: Unit, also: Collection[str]) -> None:
+def record_start(unit: Unit, also: Collection[str]) -> None:
     """Write down that a run starts, where `also` asks for it."""
     if STARTED in also and unit.outermost == unit.member:
         _write(unit, STARTED, _series(unit), {})
@@ -45,7 +50,8 @@ def tell_start(unit: Unit, also: Collection[str]) -> None:
 def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
     """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
 
-    Runs that a step started are told with the one around them.
+    An older run that ends well at last heals nothing while a later one has not. Runs that a step started are notified
+    with the one around them.
     """
     if unit.outermost != unit.member:
         return
@@ -54,16 +60,18 @@ def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) 
     if status is not Status.SUCCESS:
         _write(unit, status.lower(), series, _why(unit, last, before))
         return
-    if whole and last != RECOVERED:
+    later = unit.db.execute(_LATER, (unit.flow_id, series, unit.run_id)).fetchone() if last != RECOVERED else None
+    if whole and last != RECOVERED and (later is None or later[0] == Status.SUCCESS):
         _write(unit, RECOVERED, series, {})
     if SUCCEEDED in also:
         _write(unit, SUCCEEDED, series, {})
 
 
-def tell_gone(unit: Unit) -> str | None:
+def record_gone(unit: Unit) -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
-    None if the run went on meanwhile.
+    If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
+    is over. None if the run went on meanwhile.
     """
     with unit.transaction("run gone", check=False):
         row = unit.db.execute("SELECT status, generation FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()
@@ -71,7 +79,17 @@ def tell_gone(unit: Unit) -> str | None:
             return None
         series = _series(unit)
         last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
-        return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
+        well = unit.db.execute(_WELL_SINCE, _key(unit)).fetchone()
+        if well is None:
+            return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
+        run_id, ended, seen = well
+        row_id = _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before), min(seen, ended))
+        values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
+        named = json.dumps(
+            [unit.flow_id, run_id, ended]
+        )  # of several that are gone the last one moves it behind itself
+        insert(unit.db, "outbox", {"id": _hash(named), **values, "at": ended}, otherwise="REPLACE")
+        return row_id
 
 
 def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
@@ -88,7 +106,7 @@ def has_open(db: sqlite3.Connection) -> bool:
 
 
 def mark_taken(db: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Note that rows are taken: whoever tells them has them in a file of its own."""
+    """Note that rows are taken: whoever sends them has them in a file of its own."""
     with durable.transaction(db, "outbox taken"):
         db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(now_ms(), each) for each in ids])
 
@@ -101,14 +119,18 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
     return {"job": job, "step": step, "code": code, "message": message, "failures": failures}
 
 
-def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> str:
+def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
     named = json.dumps([*unit.member, began, unit.generation, event])
-    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": now_ms()}
-    row_id = hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
+    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or now_ms()}
+    row_id = _hash(named)
     insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")
     return row_id
+
+
+def _hash(named: str) -> str:
+    return hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _series(unit: Unit) -> str:

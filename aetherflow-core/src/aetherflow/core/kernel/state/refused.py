@@ -97,7 +97,7 @@ def record_refusal(root: Path, refused: Refused) -> None:
         insert(db, "outbox", {"id": uuid4().hex, "detail": json.dumps(values), "at": refused.at})
 
 
-def open_tellings(db: sqlite3.Connection) -> list[tuple[str, Refused]]:
+def open_refusal_rows(db: sqlite3.Connection) -> list[tuple[str, Refused]]:
     """The refused starts that nobody has taken to tell them, with the ids of their rows in the outbox."""
     rows = db.execute("SELECT id, detail FROM outbox ORDER BY at").fetchall()
     return [(row_id, Refused(**json.loads(detail))) for row_id, detail in rows]
@@ -110,7 +110,7 @@ def healer_of(db: sqlite3.Connection, refused_id: int, at: int) -> tuple[str, st
     return tuple(json.loads(row[0])) if row is not None and row[0] is not None else None
 
 
-def tellings_taken(root: Path, ids: Iterable[str]) -> None:
+def refusal_rows_taken(root: Path, ids: Iterable[str]) -> None:
     """Remove rows of the outbox: whoever tells them has them in a file of its own. Raises sqlite3.Error, OSError."""
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "outbox taken"):
         db.executemany("DELETE FROM outbox WHERE id=?", [(each,) for each in ids])

@@ -19,7 +19,7 @@ from aetherflow.core.kernel.state.claims_end import (
 )
 from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
-from aetherflow.core.kernel.state.outbox import tell_end, tell_start
+from aetherflow.core.kernel.state.outbox import record_start, tell_end
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert, update
@@ -49,7 +49,7 @@ class RunState:
         self._unit = Unit(store, flow_id, run_id)
         self._jobs: dict[str, JobRecord] = {}
         self.steps = StepStates(self._unit)
-        self.also_told: frozenset[str] = frozenset()
+        self.also_notified: frozenset[str] = frozenset()
         """Which of `started` and `succeeded` are written into the outbox, too."""
 
     @property
@@ -117,7 +117,7 @@ class RunState:
             unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
             self.steps.interrupt_all()
             self._intervene(intervention)
-            tell_start(unit, self.also_told)
+            record_start(unit, self.also_notified)
 
     def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> RunEnd:
         """Record how the run ended, and when. StateError if it is not RUNNING or no longer ours.
@@ -136,7 +136,7 @@ class RunState:
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
-            tell_end(unit, status, self.also_told, whole=whole)
+            tell_end(unit, status, self.also_notified, whole=whole)
             if whole:
                 self._refuse_lost(family)
                 here = [member for member in family if member.state == unit.member.state]

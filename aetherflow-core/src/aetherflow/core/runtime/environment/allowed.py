@@ -1,7 +1,8 @@
 """The rules for plugins that the settings, the project file and the policy make, and the hooks that they leave."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from aetherflow.core.host.catalog import Catalog
@@ -73,7 +74,15 @@ def hooks_for(
     found = select_hooks(rules, installed)
     skipped = [entry for entry in found if flow_folder is not None and is_module_beside(_module(entry), flow_folder)]
     hooks = load_hooks((entry for entry in found if entry not in skipped), rules.settings)
-    return hooks, tuple(f"hook {name_of(entry)}" for entry in skipped)
+    return hooks, tuple(_by_distribution(skipped))
+
+
+def _by_distribution(skipped: Iterable[PluginEntry]) -> Iterator[str]:
+    """A text for each distribution: whoever is told of its code is told once, however many hooks it has."""
+    for distribution, entries in groupby(skipped, lambda entry: entry.distribution):
+        first, *others = entries
+        names = ", ".join(entry.name for entry in (first, *others))
+        yield f"distribution {distribution} (hooks {names})" if others else f"hook {name_of(first)}"
 
 
 def hooks_of_group(group: str, rules: Rules) -> Hooks | None:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.errors import AetherflowError
-from aetherflow.core.runtime.notify.due import Message, Told, as_json, due, from_json
+from aetherflow.core.runtime.notify.due import Delivery, Message, as_json, due, from_json
 
 if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
-__all__ = ["Message", "NotSentError", "Told", "as_json", "due", "from_json", "send"]
+__all__ = ["Delivery", "Message", "NotSentError", "as_json", "due", "from_json", "send"]
 MOST_SECONDS = 60.0
 """After this time a message that is being sent is given up, until it is tried again."""
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,30 @@ from aetherflow.core.contracts.notification import Notification
 LINES, MOST_BYTES = 20, 1024 * 1024
 
 
-def last_lines(told: Notification) -> list[str]:
+def last_lines(notification: Notification) -> list[str]:
     """The last lines that the failed step printed, else those of the run's log; none if it cannot be read."""
-    lines = (_end_of(told.log, MOST_BYTES) or "").splitlines()
+    lines = (_end_of(notification.log, MOST_BYTES) or "").splitlines()
     events = [event for line in lines if (event := _event(line)) is not None]
     if not events:
         return [line for line in lines if line.strip()][-LINES:]
-    return _printed(told, events) or [_as_line(event, told.message) for event in events[-LINES:]]
+    return _printed(notification, events) or [_as_line(event, notification.message) for event in events[-LINES:]]
 
 
-def whole_log(told: Notification, most: int, mask: Callable[[str], str]) -> tuple[str, str] | None:
+def whole_log(notification: Notification, most: int, mask: Callable[[str], str]) -> tuple[str, str] | None:
     """Name and text of the log to attach, its end if it is longer than `most` bytes; None if it cannot be read."""
-    text = _end_of(told.log, most)
-    return None if text is None else (Path(told.log or "").name, mask(text))
+    text = _end_of(notification.log, most)
+    return None if text is None else (Path(notification.log or "").name, mask(text))
 
 
 def _end_of(log: str | None, most: int) -> str | None:
     if not log:
         return None
     try:
-        with Path(log).open("rb") as file:
-            start = max(0, os.fstat(file.fileno()).st_size - most)
+        with os.fdopen(os.open(log, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would hold it up
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                return None
+            start = max(0, facts.st_size - most)
             file.seek(start)
             data = file.read(most)
     except (OSError, ValueError):
@@ -50,11 +54,11 @@ def _event(line: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
-def _printed(told: Notification, events: list[dict[str, Any]]) -> list[str]:
+def _printed(notification: Notification, events: list[dict[str, Any]]) -> list[str]:
     """What the step printed last, which is in the summary of the run."""
     jobs = next((each.get("jobs") for each in reversed(events) if each["event"] == "run_summary"), None)
     for job in jobs if isinstance(jobs, list) else ():
-        error = job.get("error") if isinstance(job, dict) and job.get("job_id") == told.job else None
+        error = job.get("error") if isinstance(job, dict) and job.get("job_id") == notification.job else None
         tail = error.get("tail") if isinstance(error, dict) else None
         if isinstance(tail, list):
             return [str(line) for line in tail][-LINES:]

@@ -12,7 +12,7 @@ from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.kinds.mail import Envelope, MailConnector
 from aetherflow.core.runtime.notify.due import Message, message_id
 from aetherflow.core.runtime.notify.log_tail import whole_log
-from aetherflow.core.runtime.notify.text import Text, ToldPart
+from aetherflow.core.runtime.notify.text import MessagePart, Text
 
 POLICY = SMTP.clone(cte_type="7bit")
 """As `mail_send` writes mails: without the server's extension 8BITMIME."""
@@ -78,7 +78,7 @@ def build(
 
 def _attach(mail: EmailMessage, message: Message, mask: Callable[[str], str], max_bytes: int | None) -> None:
     room = MOST_LOG_BYTES if max_bytes is None else min(MOST_LOG_BYTES, max(0, max_bytes - 100_000) * 2 // 3)
-    for each in {told.log: told for told in message.notifications if told.log}.values():
+    for each in {notification.log: notification for notification in message.notifications if notification.log}.values():
         log = whole_log(each, room, mask)
         if log is not None:
             name, content = log
@@ -94,7 +94,7 @@ def as_html(text: Text) -> str:
     return f"<!doctype html>\n<html><body>\n{parts}{more}</body></html>\n"
 
 
-def _elements(part: ToldPart) -> Iterator[str]:
+def _elements(part: MessagePart) -> Iterator[str]:
     yield f"<h3>{html.escape(part.title)}</h3>\n"
     if part.cause:
         yield f"<p>{html.escape(part.cause).replace(chr(10), '<br>')}</p>\n"
@@ -109,7 +109,7 @@ def _elements(part: ToldPart) -> Iterator[str]:
         yield f"<p>last lines:</p>\n<pre>{lines}</pre>\n"
 
 
-def _value(part: ToldPart, value: str) -> str:
+def _value(part: MessagePart, value: str) -> str:
     shown = html.escape(value)
     return f'<a href="{shown}">{shown}</a>' if value == part.runbook else shown
 

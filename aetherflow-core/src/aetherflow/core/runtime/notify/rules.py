@@ -1,4 +1,4 @@
-"""The rules of notifications as they are applied: which ones each tells, and the times at which it sends."""
+"""The rules of notifications as they are applied: which events each sends, and the times at which it sends."""
 
 import datetime as dt
 import hashlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FAILING = frozenset({"failed", "interrupted"})
 """Events that may heal by the next run alone: `min_failures` counts them."""
 SIGNALS = frozenset({"started", "succeeded"})
-"""Events that open and close nothing: each is told, and none is held back."""
+"""Events that open and close nothing: each is sent, and none is held back."""
 RECOVERED = "recovered"
 
 
@@ -29,12 +29,16 @@ class Rule(NamedTuple):
     """Hash of the rule's content: an edited rule is another one."""
     spec: "NotifySpec"
     zone: dt.tzinfo
-    heard: frozenset[str]
-    """The events that it tells."""
+    events: frozenset[str]
+    """The events that it sends."""
 
-    def is_about(self, told: Notification) -> bool:
-        """Whether the rule is about this flow or item. What names neither flow, item nor file is told by every rule."""
-        names = [told.flow, told.item, PurePath(told.flow_file).stem if told.flow_file and not told.flow else None]
+    def is_about(self, notification: Notification) -> bool:
+        """Whether the rule is about this flow or item. What names neither flow, item nor file is sent by every rule."""
+        names = [
+            notification.flow,
+            notification.item,
+            PurePath(notification.flow_file).stem if notification.flow_file and not notification.flow else None,
+        ]
         known = [name for name in names if name]
         return not (self.spec.flows and known) or any(
             fnmatchcase(name, pattern) for name in known for pattern in self.spec.flows
@@ -56,7 +60,7 @@ class Rule(NamedTuple):
 
     @property
     def repeats(self) -> dt.timedelta | None:
-        """After what time an open incident is told again."""
+        """After what time an open incident is sent again."""
         return None if self.spec.repeat is None else dt.timedelta(seconds=seconds_of(self.spec.repeat))
 
 
@@ -78,9 +82,9 @@ def document_rules(path: Path, snapshot: "Snapshot") -> tuple[Rule, ...]:
     return _rules(spec.notify, spec.timezone or snapshot.project.spec.timezone)
 
 
-def heard(specs: Iterable["NotifySpec"]) -> frozenset[str]:
-    """The events that at least one rule tells."""
-    return frozenset[str]().union(*(spec.heard() for spec in specs))
+def notified_events(specs: Iterable["NotifySpec"]) -> frozenset[str]:
+    """The events that at least one rule sends."""
+    return frozenset[str]().union(*(spec.notified_events() for spec in specs))
 
 
 def _rules(specs: Sequence["NotifySpec"], timezone: str | None) -> tuple[Rule, ...]:
@@ -89,7 +93,7 @@ def _rules(specs: Sequence["NotifySpec"], timezone: str | None) -> tuple[Rule, .
     from aetherflow.core.kernel.resolver.dates import parse_zone  # most projects have no rules
 
     zone = dt.UTC if timezone is None else parse_zone(timezone)
-    rules = [Rule(_key(spec, timezone), spec, zone, spec.heard()) for spec in specs]
+    rules = [Rule(_key(spec, timezone), spec, zone, spec.notified_events()) for spec in specs]
     return tuple({rule.key: rule for rule in rules}.values())
 
 

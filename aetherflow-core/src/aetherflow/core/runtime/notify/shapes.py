@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.rules import RECOVERED
-from aetherflow.core.runtime.notify.text import Text, ToldPart, limited
+from aetherflow.core.runtime.notify.text import MessagePart, Text, limited
 
 MOST_LETTERS = 8000
 """Of a message in a channel: Teams takes 28 KB, Mattermost 16,383 letters."""
@@ -57,7 +57,7 @@ _PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 def generic(message: Message, text: Text, shown: Shown) -> dict[str, Any]:
     """The JSON document that programs read; commands get it, too."""
     firsts = message.firsts or (None,) * len(message.notifications)
-    listed = list(zip(message.notifications, firsts, text.parts, strict=False))  # not more than are told in the text
+    listed = list(zip(message.notifications, firsts, text.parts, strict=False))  # not more than are in the text
     return {
         "id": message.id,
         "reminder": message.reminder,
@@ -71,14 +71,14 @@ def generic(message: Message, text: Text, shown: Shown) -> dict[str, Any]:
 _NAMES = ("flow", "flow_file", "run_id", "item", "slot", "job", "step", "code", "owner", "runbook_url", "log")
 
 
-def _fields(told: Notification, first: Notification | None, part: ToldPart, shown: Shown) -> dict[str, Any]:
+def _fields(notification: Notification, first: Notification | None, part: MessagePart, shown: Shown) -> dict[str, Any]:
     return {
-        "id": told.id,
-        "event": told.event,
-        "at": told.at.isoformat(),
-        "since": (first or told).at.isoformat(),
-        "failures": told.failures,
-        **{name: shown(getattr(told, name)) for name in _NAMES},
+        "id": notification.id,
+        "event": notification.event,
+        "at": notification.at.isoformat(),
+        "since": (first or notification).at.isoformat(),
+        "failures": notification.failures,
+        **{name: shown(getattr(notification, name)) for name in _NAMES},
         "title": part.title,
         "message": part.cause,
         "next": part.next,
@@ -155,7 +155,7 @@ def _run(text: str, **style: Any) -> dict[str, Any]:
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, **style}]}
 
 
-def _within(text: Text) -> Iterator[ToldPart]:
+def _within(text: Text) -> Iterator[MessagePart]:
     """The parts that a channel takes: at the end of the room without last lines, then without the rest."""
     left = MOST_LETTERS
     for part in text.parts:
@@ -166,7 +166,7 @@ def _within(text: Text) -> Iterator[ToldPart]:
         if size <= left:
             yield part._replace(tail=tail)
         else:
-            yield ToldPart(part.title, "", (), None, None, ())
+            yield MessagePart(part.title, "", (), None, None, ())
         left -= size + sum(map(len, tail))
 
 

@@ -1,4 +1,4 @@
-"""Starts a sender on its own, whoever has written something that is to be told, or has come by."""
+"""Starts a sender on its own: for whoever has written a row into an outbox, or has come by."""
 
 import json
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
-class Errand(NamedTuple):
+class SendRequest(NamedTuple):
     """For whom a sender sends."""
 
     root: Path
@@ -41,8 +41,8 @@ class Errand(NamedTuple):
         return json.dumps({name: _plain(value) for name, value in self._asdict().items()})
 
     @classmethod
-    def read(cls, text: str) -> "Errand":
-        """The errand of a text of `as_json`."""
+    def read(cls, text: str) -> "SendRequest":
+        """The request of a text of `as_json`."""
         given: dict[str, Any] = json.loads(text)
         plain = ("since", "again", "look")
         paths = {name: Path(given[name]) for name in given if name not in plain and given[name] is not None}
@@ -78,7 +78,7 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
 
     project = absolute(Path(snapshot.project.document.file))
     root = state_root(snapshot.settings, snapshot.env)
-    start_sender(Errand(root, project.parent, project, since), _env_of(snapshot))
+    start_sender(SendRequest(root, project.parent, project, since), _env_of(snapshot))
 
 
 def _env_of(snapshot: "Snapshot") -> "Mapping[str, str]":
@@ -89,16 +89,16 @@ def _env_of(snapshot: "Snapshot") -> "Mapping[str, str]":
     return own | dict(snapshot.ambient)
 
 
-def start_sender(errand: Errand, env: "Mapping[str, str]") -> int | None:
+def start_sender(request: SendRequest, env: "Mapping[str, str]") -> int | None:
     """Start a sender in a session of its own, and do not wait for it; returns its pid.
 
     None where it cannot be started, which is no error: the next one sends it, too.
     """
-    log = durable.side_folder(book_of(errand.root)) / "sender.log"
+    log = durable.side_folder(book_of(request.root)) / "sender.log"
     with suppress(OSError, AetherflowError):
         if log.exists() and log.stat().st_size > LOG_BYTES:
             durable.remove_file(log)
-        argv = [sys.executable or "python3", "-P", "-m", "aetherflow.core.runtime.sending.sender", errand.as_json()]
+        argv = [sys.executable or "python3", "-P", "-m", "aetherflow.core.runtime.sending.sender", request.as_json()]
         with durable.open_log(log) as output:
             return durable.spawn_detached(argv, cwd=_here(), env=env, output=output)
     return None

@@ -21,8 +21,8 @@ _INERT = {"Cc", "Cf", "Cs", "Co", "Cn"}
 """Categories of characters that steer a terminal, the direction of writing, or nothing that can be seen."""
 
 
-class ToldPart(NamedTuple):
-    """One notification, as it is told."""
+class MessagePart(NamedTuple):
+    """One notification, as it reads in a message."""
 
     title: str
     cause: str
@@ -34,10 +34,10 @@ class ToldPart(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A whole message: its subject, what it tells, and how much it only counts."""
+    """A whole message: its subject, its notifications, and how much it only counts."""
 
     subject: str
-    parts: tuple[ToldPart, ...]
+    parts: tuple[MessagePart, ...]
     more: int = 0
     """How many notifications are only counted."""
 
@@ -52,7 +52,7 @@ class Text(NamedTuple):
         return "\n\n\n".join(blocks) + "\n"
 
 
-def _lines(part: ToldPart) -> Iterator[str]:
+def _lines(part: MessagePart) -> Iterator[str]:
     yield part.title
     if part.cause:
         yield from ("", part.cause)
@@ -69,45 +69,53 @@ def compose(message: Message, mask: Callable[[str], str]) -> Text:
     """The text of a message. `mask` takes secrets out of it."""
     firsts = message.firsts or (None,) * len(message.notifications)
     shown = list(zip(message.notifications, firsts, strict=True))[:MOST_PARTS]
-    parts = tuple(_part(told, first, message, mask, tail=len(message.notifications) == 1) for told, first in shown)
+    parts = tuple(
+        _part(notification, first, message, mask, tail=len(message.notifications) == 1) for notification, first in shown
+    )
     more = len(message.notifications) - len(parts)
     return Text(parts[0].title if len(parts) == 1 else mask(one_line(mask(_counted(message)))), parts, more)
 
 
 def _part(
-    told: Notification, first: Notification | None, message: Message, mask: Callable[[str], str], *, tail: bool
-) -> ToldPart:
+    notification: Notification, first: Notification | None, message: Message, mask: Callable[[str], str], *, tail: bool
+) -> MessagePart:
     def shown(text: str | None, most: int = WIDTH) -> str | None:
         return shown_by(mask, text, most)
 
-    recovered = told.event == RECOVERED
+    recovered = notification.event == RECOVERED
     was = first if recovered and first is not None else None
-    cause = _why(told)
+    cause = _why(notification)
     if was is not None:
         cause = f"it had {_past(was)}: {_why(was)}"
-    runbook = shown(told.runbook_url)
-    return ToldPart(
-        title=shown(_title(told, message)) or "",
+    runbook = shown(notification.runbook_url)
+    return MessagePart(
+        title=shown(_title(notification, message)) or "",
         cause=as_written(mask, cause).strip(),
-        facts=tuple((name, found) for name, text in _facts(told, first, message.rule) if (found := shown(text))),
-        next=as_written(mask, told.next) if told.next and not recovered else None,
+        facts=tuple(
+            (name, found) for name, text in _facts(notification, first, message.rule) if (found := shown(text))
+        ),
+        next=as_written(mask, notification.next) if notification.next and not recovered else None,
         runbook=runbook if runbook and _is_address(runbook) else None,
         tail=()
-        if told.event in (RECOVERED, "started") or not tail
-        else tuple(as_line(mask, line) for line in last_lines(told)),
+        if notification.event in (RECOVERED, "started") or not tail
+        else tuple(as_line(mask, line) for line in last_lines(notification)),
     )
 
 
-def _name(told: Notification) -> str:
-    return told.item or told.flow or (PurePath(told.flow_file).name if told.flow_file else "a flow")
+def _name(notification: Notification) -> str:
+    return (
+        notification.item
+        or notification.flow
+        or (PurePath(notification.flow_file).name if notification.flow_file else "a flow")
+    )
 
 
-def _title(told: Notification, message: Message) -> str:
-    words = [*(["STILL"] if message.reminder else []), told.event.upper(), _name(told)]
-    if told.job and told.event != RECOVERED:
-        words += ["in", f"{told.job}.{told.step}" if told.step else told.job]
-    if told.slot and told.event in ("missed", "late"):
-        words += ["slot", told.slot]
+def _title(notification: Notification, message: Message) -> str:
+    words = [*(["STILL"] if message.reminder else []), notification.event.upper(), _name(notification)]
+    if notification.job and notification.event != RECOVERED:
+        words += ["in", f"{notification.job}.{notification.step}" if notification.step else notification.job]
+    if notification.slot and notification.event in ("missed", "late"):
+        words += ["slot", notification.slot]
     return " ".join(words)
 
 
@@ -122,38 +130,43 @@ def _counted(message: Message) -> str:
     return f"{', '.join(f'{count} {word}' for word, count in counts.items())}: {listed}"
 
 
-def _past(told: Notification) -> str:
-    where = f" in {told.job}.{told.step}" if told.job and told.step else ""
+def _past(notification: Notification) -> str:
+    where = f" in {notification.job}.{notification.step}" if notification.job and notification.step else ""
     return {"late": "been late", "unknown": "ended UNKNOWN", "refused": "been refused", "missed": "missed a slot"}.get(
-        told.event, told.event
+        notification.event, notification.event
     ) + where
 
 
-def _why(told: Notification) -> str:
+def _why(notification: Notification) -> str:
     # codes of errors are looked up; those of reasons only repeat what the message says
-    code = told.code if told.code is not None and told.code.startswith("AF") else None
-    return " ".join(filter(None, (code, told.message)))
+    code = notification.code if notification.code is not None and notification.code.startswith("AF") else None
+    return " ".join(filter(None, (code, notification.message)))
 
 
-def _facts(told: Notification, first: Notification | None, rule: Rule) -> Iterator[tuple[str, str | None]]:
-    if told.event == RECOVERED:
-        yield "since", _time(told.at, rule)
+def _facts(notification: Notification, first: Notification | None, rule: Rule) -> Iterator[tuple[str, str | None]]:
+    if notification.event == RECOVERED:
+        yield "since", _time(notification.at, rule)
         if first is not None:
-            yield "broken", f"{span(told.at - first.at)}, from {_time(first.at, rule)} on"
-    elif told.event in SIGNALS:
-        yield "at", _time(told.at, rule)
+            yield "broken", f"{span(notification.at - first.at)}, from {_time(first.at, rule)} on"
+    elif notification.event in SIGNALS:
+        yield "at", _time(notification.at, rule)
     else:
-        yield "since", _time(first.at if first is not None else told.at, rule)
+        yield "since", _time(first.at if first is not None else notification.at, rule)
         if first is not None:
-            yield "last", _time(told.at, rule)
-        yield "failures", f"{told.failures} in a row" if told.failures > 1 else None
-    yield "owner", told.owner
-    yield "runbook", told.runbook_url
-    yield "item", told.item
-    yield "flow", f"{told.flow} ({told.flow_file})" if told.flow and told.flow_file else told.flow or told.flow_file
-    yield "slot", told.slot
-    yield "run", told.run_id
-    yield "log", told.log
+            yield "last", _time(notification.at, rule)
+        yield "failures", f"{notification.failures} in a row" if notification.failures > 1 else None
+    yield "owner", notification.owner
+    yield "runbook", notification.runbook_url
+    yield "item", notification.item
+    yield (
+        "flow",
+        f"{notification.flow} ({notification.flow_file})"
+        if notification.flow and notification.flow_file
+        else notification.flow or notification.flow_file,
+    )
+    yield "slot", notification.slot
+    yield "run", notification.run_id
+    yield "log", notification.log
 
 
 def _time(at: dt.datetime, rule: Rule) -> str:

@@ -17,16 +17,16 @@ from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.runtime.notify.deliver import Told
+from aetherflow.core.runtime.notify.deliver import Delivery
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource
 
 BUSY_SECONDS = 10.0
 SCHEMA_VERSION = 1
 KEEP_MS = 400 * 86_400_000
-"""Age at which what was told is forgotten; a rule remembers an incident for as long."""
-KEEP_UNTOLD_MS = 30 * 86_400_000
-"""Age at which a failure is forgotten that no rule told, such as one with a cause that was told before."""
+"""Age at which what was sent is forgotten; a rule remembers an incident for as long."""
+KEEP_UNDELIVERED_MS = 30 * 86_400_000
+"""Age at which a failure is forgotten that no rule sent, such as one with a cause that was sent before."""
 KEEP_SIGNAL_MS = 2 * 86_400_000
 """Age at which starts and ends for pings are forgotten: nothing is compared with them, and there may be many."""
 BACKOFF_SECONDS = (10, 30, 60, 300, 900, 3600)
@@ -52,10 +52,10 @@ CREATE TABLE messages (
     sent_at INTEGER, error TEXT
 ) STRICT;
 CREATE INDEX unsent ON messages (seq) WHERE sent_at IS NULL;
-CREATE TABLE told (
+CREATE TABLE deliveries (
     message TEXT NOT NULL, notification TEXT NOT NULL, PRIMARY KEY (message, notification)
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX told_of ON told (notification)"""
+CREATE INDEX deliveries_of ON deliveries (notification)"""
 
 
 class Taken(NamedTuple):
@@ -113,7 +113,7 @@ class Book:
     # What was taken from outboxes
 
     def ledgers(self) -> dict[Path, LedgerSource]:
-        """The ledgers of all schedulers that have let something be told here."""
+        """The ledgers of all schedulers that have sent something here."""
         rows = self._db.execute("SELECT ledger, document, again, look FROM ledgers")
         return {Path(ledger): LedgerSource(Path(document), *commands) for ledger, document, *commands in rows}
 
@@ -155,7 +155,7 @@ class Book:
         return row[0] if row is not None else None
 
     def open_refusals(self) -> list[tuple[Taken, int, int]]:
-        """The refused starts that were not told to be healed, with their numbers and times in the registry."""
+        """The refused starts whose recovery is not known yet, with their numbers and times in the registry."""
         query = "SELECT body, project, document, refused FROM notifications WHERE event='refused' AND refused<>''"
         found = [(Taken(_read(body), *rest), json.loads(rest[-1])) for body, *rest in self._db.execute(query)]
         return [(taken, number, at) for taken, (number, at) in found]
@@ -169,7 +169,7 @@ class Book:
     # What rules make of it
 
     def first_seen(self, scope: str, keys: Iterable[str], since: int) -> dict[str, int]:
-        """Since when each rule counts: what happened before it was there is not told."""
+        """Since when each rule counts: what happened before it was there is not sent."""
         known = dict(self._db.execute("SELECT key, since FROM rules WHERE scope=?", (scope,)).fetchall())
         new = [key for key in keys if key not in known]
         if new:
@@ -193,7 +193,7 @@ class Book:
         return min((at for scope, at in rows if scope in wanted), default=None)
 
     def reopen(self, scope: str, keys: Iterable[str]) -> None:
-        """Let what rules that are there no more could not send be told by those that are; nobody waits for them."""
+        """Let what rules that are there no more could not send be sent by those that are; nobody waits for them."""
         query = "SELECT key FROM rules WHERE scope=? AND look_at IS NOT NULL"
         for (key,) in self._db.execute(query, (scope,)).fetchall():
             if key not in set(keys):
@@ -203,11 +203,13 @@ class Book:
             return
         with durable.transaction(self._db, "rules gone"):
             for each in gone:
-                if each.body["accepted"]:  # who has it is not told again
+                if each.body["accepted"]:  # who has it does not get it again
                     self._db.execute("UPDATE messages SET sent_at=made_at WHERE id=?", (each.id,))
                     continue
-                again = "UPDATE notifications SET again=1 WHERE id IN (SELECT notification FROM told WHERE message=?)"
-                for query in (again, "DELETE FROM told WHERE message=?", "DELETE FROM messages WHERE id=?"):
+                again = (
+                    "UPDATE notifications SET again=1 WHERE id IN (SELECT notification FROM deliveries WHERE message=?)"
+                )
+                for query in (again, "DELETE FROM deliveries WHERE message=?", "DELETE FROM messages WHERE id=?"):
                     self._db.execute(query, (each.id,))
 
     def notifications(self, scope: str) -> list[tuple[Notification, bool]]:
@@ -217,28 +219,28 @@ class Book:
         rows = self._db.execute(f"SELECT body, again FROM notifications WHERE {where} ORDER BY at, id", (name,))  # noqa: S608
         return [(_read(body), bool(again)) for body, again in rows]
 
-    def history(self, scope: str, rule: str, others: Iterable[str]) -> list[Told]:
-        """What a rule has told or is telling, and what rules told that are there no more; `others` still are."""
+    def history(self, scope: str, rule: str, others: Iterable[str]) -> list[Delivery]:
+        """What a rule has sent or is sending, and what rules have sent that are there no more; `others` still are."""
         others = set(others) - {rule}
         query = (
-            "SELECT n.body, m.made_at, m.sent_at, m.rule FROM messages m JOIN told t ON t.message=m.id "
+            "SELECT n.body, m.made_at, m.sent_at, m.rule FROM messages m JOIN deliveries t ON t.message=m.id "
             "JOIN notifications n ON n.id=t.notification WHERE m.scope=? ORDER BY m.seq, n.at"
         )
         rows = self._db.execute(query, (scope,)).fetchall()
         return [
-            Told(_read(body), from_ms(sent_at or made_at), sent_at is not None)
+            Delivery(_read(body), from_ms(sent_at or made_at), sent_at is not None)
             for body, made_at, sent_at, key in rows
             if key not in others
         ]
 
-    def enter(self, scope: str, rule: str, body: Mapping[str, Any], told: Iterable[str], now: int) -> None:
+    def enter(self, scope: str, rule: str, body: Mapping[str, Any], notifications: Iterable[str], now: int) -> None:
         """Write a message down, before it is sent for the first time; one that is known stays as it is."""
         row = (body["id"], scope, rule, json.dumps(body), now)
         with durable.transaction(self._db, "enter message"):
             query = "INSERT OR IGNORE INTO messages (id, scope, rule, body, made_at) VALUES (?, ?, ?, ?, ?)"
             self._db.execute(query, row)
-            rows = [(body["id"], each) for each in told]
-            self._db.executemany("INSERT OR IGNORE INTO told VALUES (?, ?)", rows)
+            rows = [(body["id"], each) for each in notifications]
+            self._db.executemany("INSERT OR IGNORE INTO deliveries VALUES (?, ?)", rows)
 
     def unsent(self, scopes: Iterable[str] | None = None) -> list[Unsent]:
         """Messages without a receipt, the oldest first; of all scopes by default."""
@@ -261,17 +263,19 @@ class Book:
 
     def forget_old(self, now: int) -> None:
         """Remove what no rule needs any more. Recoveries stay as long as the failures that they end."""
-        old, untold = now - KEEP_MS, now - KEEP_UNTOLD_MS
+        old, undelivered = now - KEEP_MS, now - KEEP_UNDELIVERED_MS
         with durable.transaction(self._db, "forget messages"):
             signals = "DELETE FROM notifications WHERE event IN (?, ?) AND at<?"
             self._db.execute(signals, (*_SIGNALS, now - KEEP_SIGNAL_MS))
             self._db.execute("DELETE FROM messages WHERE sent_at<?", (old,))
             for side, table in (("message", "messages"), ("notification", "notifications")):
-                self._db.execute(f"DELETE FROM told WHERE {side} NOT IN (SELECT id FROM {table})")  # noqa: S608 ours
-            self._db.execute("DELETE FROM messages WHERE sent_at<? AND id NOT IN (SELECT message FROM told)", (now,))
+                self._db.execute(f"DELETE FROM deliveries WHERE {side} NOT IN (SELECT id FROM {table})")  # noqa: S608 ours
+            self._db.execute(
+                "DELETE FROM messages WHERE sent_at<? AND id NOT IN (SELECT message FROM deliveries)", (now,)
+            )
             query = """DELETE FROM notifications WHERE (at<? OR at<? AND event<>?)
-                AND id NOT IN (SELECT notification FROM told)"""
-            self._db.execute(query, (old, untold, RECOVERED))
+                AND id NOT IN (SELECT notification FROM deliveries)"""
+            self._db.execute(query, (old, undelivered, RECOVERED))
 
 
 def not_sent(root: Path) -> list[Unsent]:
@@ -279,7 +283,7 @@ def not_sent(root: Path) -> list[Unsent]:
     try:
         found = read_any(book_of(root), _unsent)
     except (sqlite3.Error, OSError):
-        return []  # there is no book: nothing was ever told
+        return []  # there is no book: nothing was ever sent
     return [each for each in found if each.tries]
 
 
@@ -300,8 +304,8 @@ def from_ms(at: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(at / 1000, dt.UTC)
 
 
-def _plain(told: Notification) -> dict[str, Any]:
-    return {**told._asdict(), "at": told.at.isoformat()}
+def _plain(notification: Notification) -> dict[str, Any]:
+    return {**notification._asdict(), "at": notification.at.isoformat()}
 
 
 def _read(body: str) -> Notification:

@@ -1,4 +1,4 @@
-"""What is told once: two failures have one cause if code, step and message are equal but for numbers."""
+"""What is notified once: two failures have one cause if code, step and message are equal but for numbers."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Takes what is to be told from the outboxes: of the states of runs, of the registry, and of ledgers.
+"""Takes transitions from the outboxes: those of the states of runs, of the registry, and of ledgers.
 
 A row is entered into the book first, and marked as taken then; a kill in between takes it once more, under its id. Of a
 run that is a slot, only one of both is taken: what the run says, or else what the slot knows alone.
@@ -18,7 +18,7 @@ from aetherflow.core.kernel.state import outbox
 from aetherflow.core.kernel.state.history import PastRun, past_run
 from aetherflow.core.kernel.state.outbox import OutboxRow
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.refused import Refused, healer_of, open_tellings, tellings_taken
+from aetherflow.core.kernel.state.refused import Refused, healer_of, open_refusal_rows, refusal_rows_taken
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.resuming import Resumes, in_folder, stands_in_no_file, words_again
@@ -31,8 +31,8 @@ BAD = frozenset({"failed", "unknown", "interrupted"})
 _RUNNING = "SELECT flow_id, run_id, state_path FROM runs WHERE status='RUNNING'"
 
 
-class ToldReason(ReasonCode):
-    """What is told where neither the run nor the slot says why."""
+class NotificationReason(ReasonCode):
+    """What a notification says where neither the run nor the slot says why."""
 
     GONE = "gone", "its process ended without a word"
     UNDECIDED = "undecided", "a step was interrupted; whether it had its effect has to be decided"
@@ -50,14 +50,14 @@ class _RowOfRun(NamedTuple):
 
 def has_open(root: Path, ledgers: Ledgers) -> bool:
     """Whether an outbox has anything that nobody has taken yet, or a run has ended without a word."""
-    if in_registry(root, lambda db: bool(open_tellings(db))) or ledgers.has_open() or _gone(root):
+    if in_registry(root, lambda db: bool(open_refusal_rows(db))) or ledgers.has_open() or _gone(root):
         return True
     return any(in_state(path, outbox.has_open) for path in states(root))
 
 
 def collect(root: Path, book: Book, ledgers: Ledgers) -> None:
-    """Take all that is to be told. What cannot be read now is taken another time."""
-    slots = ledgers.open_rows()  # first: what a slot tells, its run has told before
+    """Take all that is open. What cannot be read now is taken another time."""
+    slots = ledgers.open_rows()  # first: what a slot has in its outbox, its run has had in its own before
     waiting = _write_down_gone(root, book, ledgers)
     for path in states(root):
         waiting |= _take_runs(root, path, book, ledgers)
@@ -81,6 +81,9 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]
             if slot.status == "SUCCESS":  # by another start of its scheduler: nobody needs to know
                 done.append(row.id)
                 continue
+        if slot is not None and row.event == outbox.RECOVERED and not slot.is_well_again:
+            done.append(row.id)  # the ledger says when it is
+            continue
         take.append(_of_run(root, row, run, slot))
         done.append(row.id)
     book.take(take)
@@ -131,12 +134,14 @@ def _of_run(root: Path, row: OutboxRow, run: PastRun, slot: Slot | None) -> Take
     )
 
 
-def _unsaid(event: str, run: PastRun) -> ToldReason:
+def _unsaid(event: str, run: PastRun) -> NotificationReason:
     if event in (outbox.RECOVERED, outbox.STARTED, outbox.SUCCEEDED):
-        return ToldReason(event)
+        return NotificationReason(event)
     if run.reason_code == StateReason.GONE:
-        return ToldReason.GONE
-    return {"unknown": ToldReason.UNDECIDED, "interrupted": ToldReason.STOPPED}.get(event, ToldReason.UNSAID)
+        return NotificationReason.GONE
+    return {"unknown": NotificationReason.UNDECIDED, "interrupted": NotificationReason.STOPPED}.get(
+        event, NotificationReason.UNSAID
+    )
 
 
 # Runs whose process has ended without a word
@@ -147,12 +152,12 @@ def _gone(root: Path) -> list[PastRun]:
     found = []
     for flow_id, run_id, path in running:
         run = in_state(Path(path), lambda db, key=(Path(path), flow_id, run_id): past_run(db, *key))  # type: ignore[misc]
-        if run is not None and run.reason_code == StateReason.GONE and run.trigger != "flow" and not _is_told(run):
+        if run is not None and run.reason_code == StateReason.GONE and run.trigger != "flow" and not _is_recorded(run):
             found.append(run)
-    return found
+    return sorted(found, key=lambda run: run.started_at)
 
 
-def _is_told(run: PastRun) -> bool:
+def _is_recorded(run: PastRun) -> bool:
     query = "SELECT 1 FROM outbox WHERE flow_id=? AND run_id=? AND event='interrupted' AND at>=?"
     values = (run.flow_id, run.run_id, run.heartbeat_at or run.started_at)
     return bool(in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
@@ -168,8 +173,8 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
         with suppress(sqlite3.Error, OSError, AetherflowError), closing(StateStore(Path(run.state_path))) as store:
             unit = Unit(store, run.flow_id, run.run_id)
             unit.generation = run.generation
-            written = outbox.tell_gone(unit)
-            if written is not None and book.has_bad(run.run_id, seen):  # its slot was told to be killed
+            written = outbox.record_gone(unit)
+            if written is not None and book.has_bad(run.run_id, seen):  # the kill was notified as one of its slot
                 outbox.mark_taken(store.connection, [written])
     return waiting
 
@@ -178,7 +183,7 @@ def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
 
 
 def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
-    rows = in_registry(root, open_tellings) or []
+    rows = in_registry(root, open_refusal_rows) or []
     take, done, waiting = list[Taken](), list[str](), set[str]()
     for row_id, refused in rows:
         slot = ledgers.slot_of(refused.run_id) if refused.run_id else None
@@ -191,7 +196,7 @@ def _take_refused(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
     book.take(take)
     if done:
         with suppress(sqlite3.Error, OSError, AetherflowError):
-            tellings_taken(root, done)
+            refusal_rows_taken(root, done)
     return waiting
 
 
@@ -250,7 +255,7 @@ def _take_healed(root: Path, book: Book) -> None:
             flow=flow_id,
             run_id=run_id,
             code=None,
-            message=str(said(ToldReason.RECOVERED)),
+            message=str(said(NotificationReason.RECOVERED)),
             next=None,
             failures=0,
         )
@@ -279,21 +284,21 @@ def _take_slots(root: Path, ledger: Path, rows: list[SlotTransition], book: Book
 
 
 def _was_refused(root: Path, run_id: str, since: int) -> bool:
-    """Whether a start of a run was refused since then; one for the same reason as before is told once."""
+    """Whether a start of a run was refused since then; one for the same reason as before is notified once."""
     query = "SELECT 1 FROM refused WHERE run_id=? AND last_at>=? LIMIT 1"
     return bool(in_registry(root, lambda db: db.execute(query, (run_id, since)).fetchone()))
 
 
 def _of_slot(source: LedgerSource, project: str | None, row: SlotTransition) -> Taken:
     code, slot = row.detail.get("code"), iso(row.slot)
-    unsaid = ToldReason.RECOVERED if row.event == outbox.RECOVERED else ToldReason.UNSAID
+    unsaid = NotificationReason.RECOVERED if row.event == outbox.RECOVERED else NotificationReason.UNSAID
     message = row.detail.get("message") or str(said(unsaid))
-    told = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
+    text = "" if row.event in ("missed", "late") else message  # which says how long, in one unit or another
     return Taken(
         Notification(
             id=row.id,
             event=row.event,
-            cause=cause(row.event, code, None, None, told, row.run_id, slot),
+            cause=cause(row.event, code, None, None, text, row.run_id, slot),
             at=from_ms(row.at),
             flow=None,
             flow_file=None,

@@ -23,13 +23,15 @@ class InHand(NamedTuple):
     """UTC epoch milliseconds; None for good."""
 
 
-def in_hand(told: Notification, root: Path, book: Book, ledgers: Ledgers) -> InHand | None:
+def in_hand(notification: Notification, root: Path, book: Book, ledgers: Ledgers) -> InHand | None:
     """What persons have said of the run, the slot or the refused start; None if nothing of it counts now."""
-    document = book.document_of(told.id)
-    if document is not None and ledgers.is_acknowledged(Path(document), told.item, told.slot):
+    document = book.document_of(notification.id)
+    if document is not None and ledgers.is_acknowledged(Path(document), notification.item, notification.slot):
         return InHand(None)
     with suppress(AetherflowError, sqlite3.Error, OSError):  # what cannot be read now says nothing
-        return _by_acts(_of_refused(told, root, book) if told.event == "refused" else _of_run(told, root))
+        return _by_acts(
+            _of_refused(notification, root, book) if notification.event == "refused" else _of_run(notification, root)
+        )
     return None
 
 
@@ -40,8 +42,8 @@ def _by_acts(acts: list[Act]) -> InHand | None:
     return None
 
 
-def _of_run(told: Notification, root: Path) -> list[Act]:
-    flow, run = told.flow, told.run_id
+def _of_run(notification: Notification, root: Path) -> list[Act]:
+    flow, run = notification.flow, notification.run_id
     if flow is None or run is None:
         return []
     found = list[Act]()
@@ -51,6 +53,6 @@ def _of_run(told: Notification, root: Path) -> list[Act]:
     return found
 
 
-def _of_refused(told: Notification, root: Path, book: Book) -> list[Act]:
-    numbers = {number for taken, number, _ in book.open_refusals() if taken.notification.id == told.id}
+def _of_refused(notification: Notification, root: Path, book: Book) -> list[Act]:
+    numbers = {number for taken, number, _ in book.open_refusals() if taken.notification.id == notification.id}
     return [act for refused, acts in registry.look(root, open_refusals) if refused.id in numbers for act in acts]

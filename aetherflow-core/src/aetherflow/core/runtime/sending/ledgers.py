@@ -1,4 +1,4 @@
-"""The outboxes of schedulers: what is to be told of slots, and whose slot a run is."""
+"""The outboxes of schedulers: transitions of slots, and whose slot a run is."""
 
 import json
 import shlex
@@ -17,11 +17,13 @@ from aetherflow.core.kernel.state.records import now_ms
 SCHEMA = 3
 BUSY_SECONDS = 10.0
 HOLD_MS = 15 * 60_000
-"""A run whose slot is to be started again is not told yet; but at last, if its scheduler does not come back."""
+"""A run whose slot is to be started again is not notified yet; but at last, if its scheduler does not come back."""
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
 _ACKNOWLEDGED = "SELECT slot FROM acts WHERE item=?1 AND verb='ack' AND ended_at IS NULL AND coalesce(until, ?2) >= ?2"
+_LATER = """SELECT status FROM slots WHERE item=? AND slot>? AND status IN
+    ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1"""
 _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
 
 
@@ -67,11 +69,18 @@ class Slot(NamedTuple):
     status: str
     not_before: int | None
     reason_code: str | None
+    later: str | None = None
+    """How the newest of the later slots of its item has ended."""
 
     @property
     def command(self) -> str:
         """The command that starts it again."""
         return self.source.command(self.item, self.slot)
+
+    @property
+    def is_well_again(self) -> bool:
+        """Whether its item is well when it has ended well: an older slot heals nothing while a later one is broken."""
+        return self.later in (None, "SUCCESS")
 
     def goes_on(self, since: int) -> bool:
         """Whether its scheduler starts it again, of a run that ended at `since`."""
@@ -105,9 +114,8 @@ class Ledgers:
         """The slot of a run; None for a run that is not one of a scheduler."""
         for ledger, source in self._sources.items():
             with suppress(sqlite3.Error, OSError):
-                row = read_any(ledger, lambda db: db.execute(_SLOT, (run_id,)).fetchone())
-                if row is not None:
-                    return Slot(source, *row)
+                if (found := read_any(ledger, lambda db: _slot(db, run_id))) is not None:
+                    return Slot(source, *found)
         return None
 
     def is_acknowledged(self, document: Path, item: str | None, slot: str | None) -> bool:
@@ -123,6 +131,11 @@ class Ledgers:
         """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""
         with closing(durable.connect(ledger, busy_seconds=BUSY_SECONDS)) as db:
             mark_taken(db, ids)
+
+
+def _slot(db: sqlite3.Connection, run_id: str) -> tuple[Any, ...] | None:
+    row = db.execute(_SLOT, (run_id,)).fetchone()
+    return (*row, (db.execute(_LATER, row[:2]).fetchone() or (None,))[0]) if row is not None else None
 
 
 def _open_rows(db: sqlite3.Connection) -> list[SlotTransition]:

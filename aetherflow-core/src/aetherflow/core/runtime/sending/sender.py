@@ -1,4 +1,4 @@
-"""The sender: takes what is to be told, decides by the rules who is told, and sends it. One at a time per state root.
+"""The sender: takes open transitions, decides by the rules who is notified, and sends it. One at a time per state root.
 
 Whoever writes a row starts a sender (`runtime.notify.start`); it runs on its own, within limits of time, and leaves
 what it could not send to the next one.
@@ -20,7 +20,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.runtime.notify.start import Errand, book_of
+from aetherflow.core.runtime.notify.start import SendRequest, book_of
 from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
 from aetherflow.core.runtime.sending.collect import collect, has_open
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.notification import Notification
     from aetherflow.core.kernel.locks.store import LockStore
     from aetherflow.core.runtime.environment.snapshot import Snapshot
-    from aetherflow.core.runtime.notify.deliver import Message, Told
+    from aetherflow.core.runtime.notify.deliver import Delivery, Message
     from aetherflow.core.runtime.notify.rules import Rule
     from aetherflow.core.runtime.sending.in_hand import InHand
 
@@ -44,8 +44,8 @@ POLL_SECONDS = 1.0
 DAY_MS = 86_400_000
 
 
-def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None:
-    """Send what is to be told. `stay`: seconds for which to try again; 0 tries all once, whatever the backoff.
+def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -> None:
+    """Send what is due. `stay`: seconds for which to try again; 0 tries all once, whatever the backoff.
 
     With `stay` it returns at once while another sender works and one more waits for its turn: that one sees all that is
     there now. Without, somebody waits for what is sent: it waits for its turn.
@@ -54,7 +54,7 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
     from aetherflow.core.kernel.locks.records import Owner
     from aetherflow.core.kernel.locks.store import LockStore
 
-    side = durable.side_folder(book_of(errand.root))
+    side = durable.side_folder(book_of(request.root))
     with LockStore(side / "locks.sqlite") as locks:
         if stay and any(each.alive for each in locks.waiters()):
             return
@@ -63,8 +63,8 @@ def send_all(errand: Errand, env: Mapping[str, str], *, stay: float = 0) -> None
             lease = locks.acquire(KEY, owner, ttl_seconds=LEASE_SECONDS, wait_seconds=stay or HARD_SECONDS)
         except LockBusyError:
             return
-        with _reported(errand.root), lease, closing(Book(errand.root)) as book:
-            sender = _Sender(errand, book, env)
+        with _reported(request.root), lease, closing(Book(request.root)) as book:
+            sender = _Sender(request, book, env)
             deadline = time.monotonic() + stay
             while True:
                 lease.check()
@@ -81,7 +81,7 @@ def _reported(root: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         message = f"the book of notifications {book_of(root)}: {error}"
-        raise StateError(message, fix="check the disk; what is to be told is kept") from error
+        raise StateError(message, fix="check the disk; no notification is lost") from error
 
 
 def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
@@ -97,19 +97,19 @@ def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
 class _Sender:
     """One sender at work, which holds the lease."""
 
-    def __init__(self, errand: Errand, book: Book, env: Mapping[str, str]) -> None:
+    def __init__(self, request: SendRequest, book: Book, env: Mapping[str, str]) -> None:
         from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
-        self._errand = errand
+        self._request = request
         self._book = book
-        for ledger, source in _given(errand).items():
+        for ledger, source in _given(request).items():
             book.note_ledger(ledger, source)
         self._ledgers = Ledgers(book.ledgers())
-        build = partial(build_snapshot, errand.folder, ambient=env, config=errand.config, run_hooks=True)
+        build = partial(build_snapshot, request.folder, ambient=env, config=request.config, run_hooks=True)
         self._snapshot: Snapshot
         try:
             self._snapshot = build()
-        except AetherflowError:  # what keeps runs from starting must not keep anybody from being told
+        except AetherflowError:  # what keeps runs from starting must not keep anybody from being notified
             self._snapshot = build(bare=True)
         self._rules = self._rules_of()
 
@@ -123,15 +123,17 @@ class _Sender:
         if project is not None:
             found[f"project {project}"] = project_rules(self._snapshot)
         for document in {source.document for source in self._book.ledgers().values()}:
-            given = document == self._errand.document
+            given = document == self._request.document
             if given or (project is not None and document.exists() and project_above(document.parent) == project):
-                with suppress(AetherflowError, OSError):  # it is gone, or wrong for now: others are told all the same
+                with suppress(
+                    AetherflowError, OSError
+                ):  # it is gone, or wrong for now: others are notified all the same
                     found[f"document {document}"] = document_rules(document, self._snapshot)
         return found
 
     def work(self, *, at_once: bool) -> float | None:
         """Take, decide, send. Returns the seconds until there is something to try again; None if there is nothing."""
-        collect(self._errand.root, self._book, self._ledgers)
+        collect(self._request.root, self._book, self._ledgers)
         by_key = {key: rule for scope in self._rules for key, rule in self._decide(scope).items()}
         for message in self._book.unsent(self._rules):
             if at_once or message.not_before <= now_ms():
@@ -151,26 +153,26 @@ class _Sender:
         since = book.first_seen(scope, rules, self._seen(scope))
         known = book.notifications(scope)
         for key, rule in rules.items():
-            told = [each for each, again in known if again or to_ms(each.at) >= since[key]]
+            counted = [each for each, again in known if again or to_ms(each.at) >= since[key]]
             times = list[dt.datetime]()
-            for message in due(told, book.history(scope, key, rules), rule, now):
+            for message in due(counted, book.history(scope, key, rules), rule, now):
                 hand = self._in_hand(message) if message.reminder else None
                 if hand is None:
                     book.enter(scope, key, as_json(message), (each.id for each in message.notifications), to_ms(now))
                 elif hand.until is not None:
                     times.append(from_ms(hand.until))
-            times += _held_until(told, book.history(scope, key, rules), rule, now)
+            times += _held_until(counted, book.history(scope, key, rules), rule, now)
             book.look_again(scope, key, min((to_ms(at) for at in times if at > now), default=None))
         return rules
 
     def _in_hand(self, reminder: "Message") -> "InHand | None":
         from aetherflow.core.runtime.sending.in_hand import in_hand  # few rules remind anybody
 
-        return in_hand(reminder.notifications[0], self._errand.root, self._book, self._ledgers)
+        return in_hand(reminder.notifications[0], self._request.root, self._book, self._ledgers)
 
     def _seen(self, scope: str) -> int:
         """Since when a rule counts that is new: the file was as it is, and no longer than a day before its reader."""
-        file, since = Path(scope.partition(" ")[2]), self._errand.since or now_ms()
+        file, since = Path(scope.partition(" ")[2]), self._request.since or now_ms()
         return max(min(int(file.stat().st_mtime * 1000), since), since - DAY_MS)
 
     def _send(self, message_id: str, rules: "Mapping[str, Rule]") -> None:
@@ -181,36 +183,36 @@ class _Sender:
         try:
             message: Message = from_json(found.body, rules[found.rule])
             send(message, self._snapshot)
-        except Exception as error:  # noqa: BLE001 whatever a receiver does, the next one is told
+        except Exception as error:  # noqa: BLE001 whatever a receiver does, the next one is served
             self._book.failed(found, _said(error), now_ms(), accepted=getattr(error, "accepted", ()))
             return
         durable.hit("message accepted")
         self._book.sent(found.id, now_ms())
 
 
-def note_ledger(errand: Errand) -> None:
-    """Let senders know of a ledger before its first run starts: what a run is for says whether it is told yet.
+def note_ledger(request: SendRequest) -> None:
+    """Let senders know of a ledger before its first run starts: what a run is for says whether it is notified yet.
 
     Raises StateError, sqlite3.Error, OSError.
     """
-    with closing(Book(errand.root)) as book:
-        for ledger, source in _given(errand).items():
+    with closing(Book(request.root)) as book:
+        for ledger, source in _given(request).items():
             book.note_ledger(ledger, source)
 
 
-def _given(errand: Errand) -> dict[Path, LedgerSource]:
-    if errand.ledger is None or errand.document is None:
+def _given(request: SendRequest) -> dict[Path, LedgerSource]:
+    if request.ledger is None or request.document is None:
         return {}
-    return {errand.ledger: LedgerSource(errand.document, errand.again, errand.look)}
+    return {request.ledger: LedgerSource(request.document, request.again, request.look)}
 
 
 def _held_until(
-    notifications: "Sequence[Notification]", history: "Sequence[Told]", rule: "Rule", now: dt.datetime
+    notifications: "Sequence[Notification]", history: "Sequence[Delivery]", rule: "Rule", now: dt.datetime
 ) -> "list[dt.datetime]":
     """When a rule may have something to send that it does not send now: after quiet hours, at a digest, a reminder."""
-    told = {each.notification.id for each in history}
+    delivered = {each.notification.id for each in history}
     recent = now - dt.timedelta(days=2)
-    times = [rule.opens(each.at, now) for each in notifications if each.id not in told and each.at > recent]
+    times = [rule.opens(each.at, now) for each in notifications if each.id not in delivered and each.at > recent]
     reminders = [each.at + rule.repeats for each in history if rule.repeats is not None]
     if reminders and min(reminders) <= now and (end := rule.quiet_until(now)) is not None:
         times.append(end)
@@ -227,28 +229,28 @@ def main(text: str) -> int:
     """The program of a detached sender."""
     os.umask(0o077)
     signal.alarm(int(LIMIT_SECONDS) + HARD_SECONDS)
-    errand = Errand.read(text)
+    request = SendRequest.read(text)
     try:
-        if is_needed(errand):
-            send_all(errand, dict(os.environ), stay=LIMIT_SECONDS)
+        if is_needed(request):
+            send_all(request, dict(os.environ), stay=LIMIT_SECONDS)
     except (AetherflowError, OSError, sqlite3.Error) as error:
         print(f"{iso(now_ms())} {error}", file=sys.stderr)  # noqa: T201 its log
         return 1
     return 0
 
 
-def is_needed(errand: Errand) -> bool:
+def is_needed(request: SendRequest) -> bool:
     """Whether there may be anything to send; asked before the environment is built, which takes longer."""
-    given = _given(errand)
-    if not book_of(errand.root).exists():
-        return has_open(errand.root, Ledgers(given))
-    project = errand.config.resolve() if errand.config is not None else project_above(errand.folder)
-    with closing(Book(errand.root)) as book:
+    given = _given(request)
+    if not book_of(request.root).exists():
+        return has_open(request.root, Ledgers(given))
+    project = request.config.resolve() if request.config is not None else project_above(request.folder)
+    with closing(Book(request.root)) as book:
         known = book.ledgers() | given
         scopes = [f"project {project}", *(f"document {source.document}" for source in known.values())]
         awaited = book.awaited(scopes)
         due = bool(book.unsent(scopes)) or (awaited is not None and awaited <= now_ms())
-    return due or has_open(errand.root, Ledgers(known))
+    return due or has_open(request.root, Ledgers(known))
 
 
 if __name__ == "__main__":

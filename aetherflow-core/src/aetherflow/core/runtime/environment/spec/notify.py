@@ -14,7 +14,7 @@ Opening = Literal["failed", "unknown", "interrupted", "refused", "missed", "late
 Transition = Literal[Opening, "recovered", "started", "succeeded"]
 Shape = Literal["generic", "slack", "mattermost", "teams", "ntfy", "ping"]
 TOLD: tuple[Transition, ...] = (*get_args(Opening), "recovered")
-"""What a rule tells that names no events."""
+"""The events of a rule that names none."""
 PINGED: tuple[Transition, ...] = ("started", "succeeded", *get_args(Opening))
 """Likewise a rule with `format: ping`."""
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -58,11 +58,11 @@ TimeOfDay = Annotated[str, AfterValidator(_time), _as_pattern(_TIME)]
 
 
 class NotifySpec(SpecModel):
-    """One rule: which events are told, to whom, and when."""
+    """One rule: which events are sent, to whom, and when."""
 
     events: list[Transition] = Field(
         [],
-        description="Events that are told; omitted: all but started and succeeded, for a ping all but recovered",
+        description="Events that are sent; omitted: all but started and succeeded, for a ping all but recovered",
     )
     to: str | None = Field(None, min_length=1, description="Resource of the project file, of kind mail or rest")
     command: list[Annotated[str, StringConstraints(min_length=1)]] | None = Field(
@@ -76,14 +76,14 @@ class NotifySpec(SpecModel):
         [], description="Names of flows or items, with * for any letters; omitted: all"
     )
     min_failures: int = Field(
-        1, ge=1, description="Runs that fail, or are interrupted, are told from this many in a row on"
+        1, ge=1, description="Runs that fail, or are interrupted, are notified from this many in a row on"
     )
     quiet: Window | None = Field(
         None,
         description="Times of day, 22:00-06:00, between which nothing is sent; it follows in one message afterwards",
     )
     digest: TimeOfDay | None = Field(None, description="Time of day, 07:00, at which all is sent in one message")
-    repeat: Span | None = Field(None, description="Time after which an open failure is told again: 30m, 12h, 2d")
+    repeat: Span | None = Field(None, description="Time after which an open failure is sent again: 30m, 12h, 2d")
     attach: Literal["log"] | None = Field(None, description="Attach the run's log to a mail")
 
     @model_validator(mode="after")
@@ -98,8 +98,8 @@ class NotifySpec(SpecModel):
             raise ValueError("`digest` sends once a day: leave out `quiet` and `repeat`")
         return self
 
-    def heard(self) -> frozenset[str]:
-        """The events that it tells."""
+    def notified_events(self) -> frozenset[str]:
+        """The events that it sends."""
         return frozenset(self.events or (PINGED if self.format == "ping" else TOLD))
 
 

@@ -1,4 +1,4 @@
-"""Lets be told what happened to slots: starts a sender of the core when there is something to tell."""
+"""Notifies of what happened to slots: starts a sender of the core when there is something to send."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ from aetherflow.core.api import SpecError
 from aetherflow.scheduler.ledger.store import Ledger
 
 if TYPE_CHECKING:
-    from aetherflow.core.embedding import Errand
+    from aetherflow.core.embedding import SendRequest
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 LOOK_SECONDS = 60.0
@@ -20,8 +20,8 @@ WAIT_SECONDS = 30.0
 _OPEN = "SELECT max(seq) FROM outbox WHERE done_at IS NULL"
 
 
-class Tellings:
-    """Watches the outbox of a ledger. Without rules, rows are marked as taken: rules of tomorrow do not tell them."""
+class Notifier:
+    """Watches the outbox of a ledger. Without rules, rows are marked as taken: rules of tomorrow do not send them."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -40,7 +40,7 @@ class Tellings:
             from aetherflow.core.embedding import note_ledger
 
             with suppress(Exception):  # no slot depends on it
-                note_ledger(errand_of(schedule, self._since))
+                note_ledger(send_request_of(schedule, self._since))
 
     def look(self, schedule: "Schedule") -> None:
         """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
@@ -56,7 +56,7 @@ class Tellings:
         if self._rules:
             self._start(schedule, new=newest is not None)
         elif due and newest is not None:
-            with self._ledger.transaction("nobody is told"):
+            with self._ledger.transaction("nobody is notified"):
                 self._ledger.db.execute("UPDATE outbox SET done_at=at WHERE done_at IS NULL")
 
     def wait(self) -> None:
@@ -70,24 +70,24 @@ class Tellings:
         from aetherflow.core.embedding import is_needed, start_sender
 
         with suppress(Exception):  # no slot depends on it: whoever comes next sends it
-            errand = errand_of(schedule, self._since)
-            if new or is_needed(errand):
-                self._sender = start_sender(errand, os.environ)
+            request = send_request_of(schedule, self._since)
+            if new or is_needed(request):
+                self._sender = start_sender(request, os.environ)
 
 
-def errand_of(schedule: "Schedule", since: int) -> "Errand":
+def send_request_of(schedule: "Schedule", since: int) -> "SendRequest":
     """What a sender is given for a schedule; its rules were read at `since`, in UTC epoch milliseconds."""
-    from aetherflow.core.embedding import Errand
+    from aetherflow.core.embedding import SendRequest
 
     root, folder = schedule.state_root, schedule.path.parent
     document = shlex.quote(str(schedule.path))
     look, literal = f"aetherflow-scheduler status {document}", document.replace("{", "{{").replace("}", "}}")
     again = f"aetherflow-scheduler run-item {literal} {{item}} --slot {{slot}}"
-    return Errand(root, folder, None, since, schedule.path, schedule.state, again, look)
+    return SendRequest(root, folder, None, since, schedule.path, schedule.state, again, look)
 
 
 def has_rules(schedule: "Schedule") -> bool:
-    """Whether anybody is to be told, by the document or by the project file of its folder."""
+    """Whether anybody is to be notified, by the document or by the project file of its folder."""
     if schedule.spec.notify:
         return True
     from aetherflow.core.embedding import build_snapshot, find_project, may_have_rules

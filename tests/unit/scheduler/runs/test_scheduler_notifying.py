@@ -1,7 +1,9 @@
 """What is to be told of slots: rows of the ledger's outbox, and the senders that are started for them."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +16,10 @@ from aetherflow.scheduler.document.reading import load_schedule
 from aetherflow.scheduler.ledger.schema import _BAD
 from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.reasons import GOES_ON, MEANT
-from aetherflow.scheduler.runs.telling import WAIT_SECONDS, errand_of
+from aetherflow.scheduler.runs.notifying import WAIT_SECONDS, send_request_of
 
 if TYPE_CHECKING:
-    from aetherflow.core.runtime.notify.start import Errand
+    from aetherflow.core.runtime.notify.start import SendRequest
     from scheduler_bench import Bench
 
 ONCE = {"id": "f", "cron": "1 12 * * *"}
@@ -25,14 +27,14 @@ RULES = [{"command": ["receiver"]}]
 
 
 @pytest.fixture
-def errands(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "list[Errand]":
+def requests(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "list[SendRequest]":
     """The senders that were started."""
     monkeypatch.setenv("AETHERFLOW_STATE_ROOT", str(bench.folder / "state"))
-    found: list[Errand] = []
+    found: list[SendRequest] = []
 
-    def start_sender(errand: "Errand", env: Mapping[str, str]) -> int:
+    def start_sender(request: "SendRequest", env: Mapping[str, str]) -> int:
         del env
-        found.append(errand)
+        found.append(request)
         return 4711
 
     monkeypatch.setattr(embedding, "start_sender", start_sender, raising=False)
@@ -45,38 +47,38 @@ def outbox(bench: "Bench") -> list[tuple[str, str, Any]]:
     return [(item, event, json.loads(detail)["failures"]) for item, event, detail in rows]
 
 
-def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", errands: "list[Errand]") -> None:
+def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", requests: "list[SendRequest]") -> None:
     retry = {"max_attempts": 2, "backoff_seconds": 1}
     bench.schedule_of({**ONCE, "retry": retry}, notify=RULES)
     bench.launcher.codes = {"f": [1, 1]}
     bench.minutes(2)
     assert bench.slots() == {"f 12:01": "FAILED"}
     assert outbox(bench) == [("f", "failed", 1)]
-    assert [(each.document, each.ledger) for each in errands] == [(bench.file, bench.folder / "ledger.sqlite")]
-    assert errands[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
-    assert errands[0].look == f"aetherflow-scheduler status {bench.file}"
+    assert [(each.document, each.ledger) for each in requests] == [(bench.file, bench.folder / "ledger.sqlite")]
+    assert requests[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
+    assert requests[0].look == f"aetherflow-scheduler status {bench.file}"
 
 
 def test_the_commands_name_the_document_whatever_it_is_called(bench: "Bench") -> None:
     document = bench.folder / "a {b}" / "scheduler.yaml"
     document.parent.mkdir()
     document.write_text("timezone: UTC\nstate: ledger.sqlite\nitems: []\n")
-    errand = errand_of(load_schedule(document), 0)
-    source = LedgerSource(document, errand.again, errand.look)
+    request = send_request_of(load_schedule(document), 0)
+    source = LedgerSource(document, request.again, request.look)
     assert source.command("f", 0) == f"aetherflow-scheduler run-item '{document}' f --slot 1970-01-01T00:00:00Z"
     assert source.look == f"aetherflow-scheduler status '{document}'"
 
 
-def test_one_that_a_retry_has_helped_is_none(bench: "Bench", errands: "list[Errand]") -> None:
+def test_one_that_a_retry_has_helped_is_none(bench: "Bench", requests: "list[SendRequest]") -> None:
     bench.schedule_of({**ONCE, "retry": {"max_attempts": 2}}, notify=RULES)
     bench.launcher.codes = {"f": [1]}
     bench.minutes(2)
     assert bench.slots() == {"f 12:01": "SUCCESS"}
     assert outbox(bench) == []
-    assert errands == []
+    assert requests == []
 
 
-def test_failures_are_counted_until_the_recovery(bench: "Bench", errands: "list[Errand]") -> None:
+def test_failures_are_counted_until_the_recovery(bench: "Bench", requests: "list[SendRequest]") -> None:
     bench.schedule_of({"id": "f", "cron": "* * * * *"}, {"id": "g", "cron": "* * * * *"}, notify=RULES)
     bench.launcher.codes = {"f": [1, 1, 0, 1]}
     bench.minutes(5.5)
@@ -87,7 +89,24 @@ def test_failures_are_counted_until_the_recovery(bench: "Bench", errands: "list[
         ("f", "failed", 1),
         ("f", "recovered", 0),
     ]
-    assert errands
+    assert requests
+
+
+def test_an_older_slot_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(
+    bench: "Bench", requests: "list[SendRequest]"
+) -> None:
+    bench.schedule_of({"id": "f", "cron": "* * * * *"}, notify=RULES)
+    bench.launcher.codes = {"f": [1, 1]}
+    bench.minutes(2.5)
+    assert outbox(bench) == [("f", "failed", 1), ("f", "failed", 2)]
+    older, newer = (slot for (slot,) in bench.rows("SELECT slot FROM slots ORDER BY slot"))
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE slots SET status='SUCCESS' WHERE slot=?", (older,))
+    assert len(outbox(bench)) == 2
+    with closing(sqlite3.connect(bench.folder / "ledger.sqlite")) as db, db:
+        db.execute("UPDATE slots SET status='SUCCESS' WHERE slot=?", (newer,))
+    assert outbox(bench)[2:] == [("f", "recovered", 0)]
+    assert requests
 
 
 def test_missed_slots_are_rows_but_not_those_that_a_later_one_stands_for(bench: "Bench") -> None:
@@ -99,14 +118,14 @@ def test_missed_slots_are_rows_but_not_those_that_a_later_one_stands_for(bench: 
     assert {item for item, *_ in outbox(bench)} == {"skips"}
 
 
-def test_a_late_slot_is_a_row_and_no_failure(bench: "Bench", errands: "list[Errand]") -> None:
+def test_a_late_slot_is_a_row_and_no_failure(bench: "Bench", requests: "list[SendRequest]") -> None:
     bench.schedule_of({**ONCE, "late_after_seconds": 30}, notify=RULES)
     bench.launcher.seconds = {"f": 90}
     bench.minutes(4)
     assert outbox(bench) == [("f", "late", 0), ("f", "recovered", 0)]
     (late, _) = bench.rows("SELECT detail FROM outbox ORDER BY seq")
     assert json.loads(late[0])["message"] == "has not ended 30 s after its slot"
-    assert errands
+    assert requests
 
 
 def test_what_a_scheduler_interrupts_and_resumes_is_none(bench: "Bench") -> None:
@@ -117,17 +136,19 @@ def test_what_a_scheduler_interrupts_and_resumes_is_none(bench: "Bench") -> None
     assert outbox(bench) == []
 
 
-def test_without_rules_nobody_is_told_not_even_by_those_of_tomorrow(bench: "Bench", errands: "list[Errand]") -> None:
+def test_without_rules_nobody_is_told_not_even_by_those_of_tomorrow(
+    bench: "Bench", requests: "list[SendRequest]"
+) -> None:
     bench.schedule_of(ONCE)
     bench.launcher.codes = {"f": [1]}
     bench.minutes(2)
     assert outbox(bench) == [("f", "failed", 1)]
     bench.minutes(0.1)
     assert bench.rows("SELECT count(*) FROM outbox WHERE done_at IS NULL") == [(0,)]
-    assert errands == []
+    assert requests == []
 
 
-def test_a_project_file_that_is_wrong_stops_no_scheduler(bench: "Bench", errands: "list[Errand]") -> None:
+def test_a_project_file_that_is_wrong_stops_no_scheduler(bench: "Bench", requests: "list[SendRequest]") -> None:
     bench.schedule_of(ONCE)
     bench.launcher.codes = {"f": [1]}
     made = bench.scheduler()
@@ -137,7 +158,7 @@ def test_a_project_file_that_is_wrong_stops_no_scheduler(bench: "Bench", errands
     assert made.run() == 0
     bench.clock.until = None
     assert outbox(bench) == [("f", "failed", 1)]
-    assert errands == []
+    assert requests == []
 
 
 def test_the_trigger_has_the_codes_of_the_reasons() -> None:
@@ -162,7 +183,7 @@ def test_a_run_that_is_started_again_is_held_for_a_time(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_sender_is_waited_for_only_where_it_would_not_outlive_its_starter(
-    bench: "Bench", errands: "list[Errand]", monkeypatch: pytest.MonkeyPatch, *, waits: bool
+    bench: "Bench", requests: "list[SendRequest]", monkeypatch: pytest.MonkeyPatch, *, waits: bool
 ) -> None:
     waited: list[tuple[int, float]] = []
     monkeypatch.setattr(durable, "wait_detached", lambda pid, seconds: waited.append((pid, seconds)))
@@ -170,5 +191,5 @@ def test_a_sender_is_waited_for_only_where_it_would_not_outlive_its_starter(
     with session(bench.load(), "test", only_mine=True, waits=waits, clock=bench.clock, events=bench.events()) as here:
         columns = "id, item, slot, run_id, event, detail, at"
         here.ledger.db.execute(f"INSERT INTO outbox ({columns}) VALUES ('1', 'f', 0, 'r', 'late', '{{}}', 1)")
-    assert len(errands) == 1
+    assert len(requests) == 1
     assert waited == ([(4711, WAIT_SECONDS)] if waits else [])
