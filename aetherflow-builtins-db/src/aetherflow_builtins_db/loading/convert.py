@@ -16,6 +16,9 @@ from aetherflow_builtins_db.loading.batch import OnReject, Reject
 Convert = Callable[[Any], Any]
 
 _INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
+_FLAG = "tinyint(1)"
+"""How MySQL and MariaDB declare a boolean, which they tell as an int."""
+_WORDS = {"true": 1, "false": 0}
 _MICRO_DIGITS = 6
 _DATE = re.compile(r"^\s*\d{8}|\d([-/.])\d+\1\d")
 _SECOND_FRACTION = re.compile(r":\d+[.,](\d+)|^[^.,:]*[.,](\d+)\s*$")
@@ -40,6 +43,8 @@ def converter(wanted: ColumnType) -> Convert:
 def _converter_of(column: TableColumn) -> Convert:
     """Like `converter`, but also refuses more digits of a second than the column keeps."""
     convert, digits = converter(column.type), column.second_digits
+    if column.declared == _FLAG:
+        return lambda value: convert(_WORDS.get(value.lower(), value) if isinstance(value, str) else value)
     if digits is None:
         return convert
     reason = f"has more digits behind the second than a {column.declared} keeps"
@@ -131,7 +136,7 @@ class Converter:
         if set(map(type, cells)) <= _TEXT:
             if convert is _as_text:
                 return cells
-            if column.type.kind == "int":
+            if column.type.kind == "int" and column.declared != _FLAG:
                 return _all_int(cells)
         return [None if cell is None else convert(cell) for cell in cells]
 

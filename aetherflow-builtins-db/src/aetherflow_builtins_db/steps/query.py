@@ -69,14 +69,16 @@ def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
         raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
 
 
-def database_of(resource: str, ctx: RunContext, *, writes: bool = False, undoes: Iterable[str] = ()) -> Database:
+def database_of(
+    resource: str, ctx: RunContext, *, writes: bool = False, makes: bool = False, undoes: Iterable[str] = ()
+) -> Database:
     """The database of a resource; ConnectorError if its class lacks what the step needs, as `lacks_of` says.
 
     A weaker promise is a warning in the log.
     """
     connector = ctx.connectors.db(resource)
     cls = type(connector)
-    for lack in lacks_of(cls, writes=writes, undoes=undoes):
+    for lack in lacks_of(cls, writes=writes, makes=makes, undoes=undoes):
         text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
         if lack.refused:
             raise ConnectorError(text, fix="add it to the class, or leave out what needs it")

@@ -1,0 +1,170 @@
+"""What the steps that load a table share: their inputs, outputs, and what becomes of a load without rows."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from aetherflow.core.api import StepInputs, StepOutputs
+from aetherflow_builtins_db.columns import parse_type
+from aetherflow_builtins_db.loading.making import OnChange, Shape
+from aetherflow_builtins_db.loading.request import LoadResult, Mode
+from aetherflow_builtins_db.row_range import RowRange
+from aetherflow_builtins_db.steps.query import OnEmpty
+
+DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
+
+
+class TableInputs(StepInputs):
+    """A table, and how it is loaded."""
+
+    table: str = Field(
+        min_length=1,
+        description='The table: `table`, `schema.table`, or `"My Schema"."My Table"`. It must exist unless `create` '
+        "makes it.",
+    )
+    mode: Mode = Field(
+        "append",
+        description="`append` adds the rows. `truncate` empties the table first, in the same transaction. `replace` "
+        "fills a new table and exchanges it for the old one. `merge` updates the rows whose `keys` exist and inserts "
+        "the others.",
+    )
+    keys: tuple[str, ...] = Field(
+        (),
+        description="For `merge`: the columns of the table that identify a row. With `create`: its primary key.",
+    )
+    create: Literal["never", "if_missing"] = Field(
+        "never",
+        description="`if_missing` makes the table, with the columns and types of what is loaded, in the same "
+        "transaction; `keys` become its primary key.",
+    )
+    on_schema_change: OnChange = Field(
+        "fail",
+        description="If what is loaded does not fit the table: `fail`; `add_columns` adds the columns that the table "
+        "lacks; `widen` does that, and gives columns the wider types that the values need.",
+    )
+    types: dict[str, DtypeName] = Field(
+        default_factory=dict,
+        description="For columns that are made: column to type: bool, int, float, decimal(p,s), string, bytes, date, "
+        "datetime, datetime(utc), time. Default: the type that Parquet tells, else that of all values.",
+    )
+    not_null: tuple[str, ...] = Field((), description="For a table that is made: its columns that take no null.")
+    comments: dict[str, str] = Field(
+        default_factory=dict, description="For a table that is made: the comments of its columns."
+    )
+    load_id_column: str | None = Field(
+        None,
+        description="For `append`: a text column of the table for the load's id, so that a repeated load deletes its "
+        "own rows first.",
+    )
+    load_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=600,
+        description="Identifies this load in the database. Default: flow, job, step and the run's slot; without a "
+        "slot, the run's id.",
+    )
+    max_rejects: int = Field(
+        0, ge=0, description="Number of rows that may be left out because they do not fit; one more fails the load."
+    )
+    reject_file: str | None = Field(
+        None,
+        description="CSV file for the rows that were left out: line, column, reason, record. "
+        "Default: `<step>.rejects.csv`.",
+    )
+    expect_rows: int | RowRange | None = Field(
+        None, description="How many rows must be loaded: a number, or `{min, max}`. Otherwise nothing is changed."
+    )
+    on_empty: OnEmpty | None = Field(
+        None,
+        description="If no row is loaded: `skip` changes nothing and ends the step as SKIPPED, `fail` changes nothing "
+        "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`; for `append` and `merge` a warning, "
+        "from version 1.2 on `fail`.",
+    )
+    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time if the database does not read the file.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        makes = self.creates
+        if self.mode == "merge" and not self.keys:
+            raise ValueError("mode merge needs keys")
+        if self.keys and self.mode != "merge" and not makes:
+            raise ValueError("keys are for mode merge, and for create: if_missing")
+        if self.load_id_column is not None and self.mode != "append":
+            raise ValueError("load_id_column is for mode append; the other modes can be repeated anyway")
+        if self.types and not makes and self.on_schema_change == "fail":
+            raise ValueError("types are for columns that are made: create: if_missing, or on_schema_change")
+        if (self.not_null or self.comments) and not makes:
+            raise ValueError("not_null and comments are for a table that is made: create: if_missing")
+        return self
+
+    @property
+    def creates(self) -> bool:
+        """Whether the table may be made."""
+        return self.create != "never"
+
+    @property
+    def makes(self) -> bool:
+        """Whether a table or columns may be made."""
+        return self.creates or self.on_schema_change != "fail"
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            create=self.creates,
+            on_change=self.on_schema_change,
+            types={name: parse_type(kind) for name, kind in self.types.items()},
+            not_null=self.not_null,
+            comments=self.comments,
+        )
+
+    @property
+    def empty_means(self) -> OnEmpty:
+        """What happens if no row is loaded: `on_empty`, or its default for the mode."""
+        return self.on_empty or ("fail" if self.mode in {"truncate", "replace"} else "ok")
+
+
+class Outputs(StepOutputs):
+    """The result of the load."""
+
+    table: str = Field(description="The table as the database knows it.")
+    mode: str = Field(description="How it was loaded.")
+    rows: int = Field(description="Rows loaded.")
+    row_count: int = Field(description="The same.")
+    inserted: int = Field(description="Rows that were inserted.")
+    updated: int = Field(description="Rows that existed and were updated; always 0 except for `merge`.")
+    deleted: int | None = Field(description="Rows that were deleted first; null if their number is not known.")
+    created: bool = Field(False, description="Whether the table was made by this load.")
+    rejected: int = Field(description="Rows left out.")
+    reject_file: str | None = Field(description="Absolute path of the file with them; null if there are none.")
+    load_id: str = Field(description="The id of this load in the database.")
+    already_loaded: bool = Field(
+        description="Whether an earlier attempt had done this load, so that nothing was done now."
+    )
+
+
+def makes_in(inputs: Mapping[str, Any]) -> bool:
+    """Whether a step with these raw inputs makes a table or columns."""
+    return inputs.get("create") == "if_missing" or inputs.get("on_schema_change") in {"add_columns", "widen"}
+
+
+class EmptyError(Exception):
+    """Rolls back a load without rows whose step is to be skipped."""
+
+
+def outputs_of(result: LoadResult, mode: Mode, load_id: str, reject_file: str | None) -> dict[str, Any]:
+    """The outputs of a load."""
+    return {
+        "table": result.table,
+        "mode": mode,
+        "rows": result.loaded,
+        "row_count": result.loaded,
+        "inserted": result.inserted,
+        "updated": result.updated,
+        "deleted": result.deleted,
+        "created": result.created,
+        "rejected": result.rejected,
+        "reject_file": reject_file,
+        "load_id": load_id,
+        "already_loaded": result.before is not None,
+    }
