@@ -5,6 +5,7 @@ import binascii
 import datetime
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from aetherflow.core.api import ColumnType, LoadBatch, Row, TableColumn
@@ -30,7 +31,7 @@ _DIRECT = frozenset({"unknown", "string"})
 def converter(wanted: ColumnType) -> Convert:
     """The function that converts a field to the type; the function raises ValueError with the reason."""
     if wanted.kind in _DIRECT:
-        return _as_text
+        return _as_string if wanted.kind == "string" else _as_text
     if wanted.kind == "bytes":
         return _as_bytes
     if wanted.kind in _NUMBERS:
@@ -85,6 +86,11 @@ def _as_text(value: Any) -> Any:
     return text_value(value) if isinstance(value, dict | list | tuple | set | frozenset) else value
 
 
+def _as_string(value: Any) -> Any:
+    """Numbers and booleans become their text, which not every driver would make; dates and times stay."""
+    return text_value(value) if isinstance(value, int | float | Decimal) else _as_text(value)
+
+
 def _as_bytes(value: Any) -> Any:
     if not isinstance(value, str):
         return coerce(value, ColumnType("bytes"))
@@ -134,7 +140,7 @@ class Converter:
         if not column.nullable and None in cells:
             raise ValueError
         if set(map(type, cells)) <= _TEXT:
-            if convert is _as_text:
+            if convert in {_as_text, _as_string}:
                 return cells
             if column.type.kind == "int" and column.declared != _FLAG:
                 return _all_int(cells)

@@ -23,6 +23,9 @@ from aetherflow_builtins_db.loading.widths import wider_type
 OnChange: TypeAlias = Literal["fail", "add_columns", "widen"]
 Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
 _BATCH_ROWS = 10_000
+_FIXED = frozenset({"sqlite"})
+"""Dialects in which a column keeps its type, and takes text and whole numbers of any length."""
+_UNLIMITED = frozenset({"int", "string"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +119,29 @@ class Making:
 
     def _changed(self, table: SqlTable) -> SqlTable:
         shape, seen = self._shape, self._seen(of_values=self._shape.on_change == "widen")
-        by_name = {column.name: column for column in table.columns}
-        new = {name: profile for name, profile in seen.items() if find_name(name, list(by_name)) is None}
+        known = [column.name for column in table.columns]
+        new = {name: profile for name, profile in seen.items() if find_name(name, known) is None}
         self._refuse_unknown("types", shape.types, seen)
         self.added = tuple(self._column(name, kind) for name, kind in self._types(new).items())
         if shape.on_change == "widen":
-            self.widened = tuple(self._widened(by_name, seen))
+            self.widened = tuple(self._widened(table, seen))
         changed = {column.name: column for column in self.widened}
         columns = [changed.get(column.name, column) for column in table.columns]
         return replace(table, columns=(*columns, *self.added))
 
-    def _widened(
-        self, by_name: Mapping[str, TableColumn], seen: Mapping[str, "Profile | ColumnType"]
-    ) -> list[TableColumn]:
-        found = []
-        for name, profile in seen.items():
-            known = find_name(name, list(by_name))
-            if known is None or not isinstance(profile, Profile):
-                continue
-            column = by_name[known]
-            if (wider := wider_type(column, profile)) is not None:
+    def _widened(self, table: SqlTable, seen: "Mapping[str, Profile | ColumnType]") -> list[TableColumn]:
+        fixed, by_name, found = self._target.database.dialect.name in _FIXED, list(seen), []
+        for column in table.columns:
+            profile = seen.get(find_name(column.name, by_name) or "")
+            wider = wider_type(column, profile) if isinstance(profile, Profile) else None
+            if wider is not None and not (fixed and column.type.kind in _UNLIMITED):
                 found.append(self._column(column.name, wider, nullable=column.nullable))
+        if found and fixed:
+            raise StepError(
+                f"this database cannot change the type of a column, and {table.sql} needs "
+                f"{', '.join(map(_shown, found))}; nothing was loaded",
+                fix="make a new table with these types, and move the rows by db_execute",
+            )
         return found
 
     def _types(self, seen: Mapping[str, "Profile | ColumnType"]) -> dict[str, ColumnType]:

@@ -17,6 +17,8 @@ ROOMY_DIGITS = 15
 """Digits of a decimal that has no more: the next file may have longer ones, and every database keeps 15 exactly."""
 _FLOAT_DIGITS = 15
 """Digits of which each number has a float of its own, whose shortest text is that number."""
+_FLOAT_POWER = 300
+"""Of ten, up to which there are floats with all their digits."""
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)").fullmatch
 _POINT = re.compile(r"-?(?:0|[1-9][0-9]*)?\.[0-9]+").fullmatch
 _POWER = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}").fullmatch
@@ -115,7 +117,7 @@ class Profile:
         self._kinds.add("decimal")
         self.whole = max(self.whole, len(figures) + exponent if any(figures) else 0)
         self.scale = max(self.scale, -exponent)
-        if len(figures) > _FLOAT_DIGITS:
+        if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
             self._exact = self._exact and decimal.Decimal(repr(float(number))) == number
 
     def _see_float(self, number: float, written: decimal.Decimal | None = None) -> None:
@@ -162,8 +164,8 @@ class Profile:
         if self._kinds == {"int"} and INT_MIN <= self.least <= self.most <= INT_MAX:
             return ColumnType("int")
         digits = self.whole + self.scale
-        if digits > MAX_DECIMAL_DIGITS:
-            return STRING
+        if digits > MAX_DECIMAL_DIGITS:  # JSON's 1e-300, which is a number there
+            return ColumnType("float") if self._exact and self._kinds == {"decimal"} else STRING
         return ColumnType("decimal", ROOMY_DIGITS if digits <= ROOMY_DIGITS else MAX_DECIMAL_DIGITS, self.scale)
 
 

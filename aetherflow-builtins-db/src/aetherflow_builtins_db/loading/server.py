@@ -1,6 +1,6 @@
 """The operations of a load on a database, in common SQL; databases with faster or other ways have subclasses."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from aetherflow.core.api import (
@@ -9,6 +9,7 @@ from aetherflow.core.api import (
     LoadFile,
     LoadJob,
     Row,
+    RowsRefusedError,
     SqlLoader,
     SqlTable,
     StepError,
@@ -24,6 +25,14 @@ def literal(text: str) -> str:
     """The text as SQL writes it."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
+
+
+def refuse_odd(columns: Sequence[TableColumn], batch: LoadBatch, refused: Callable[[float], bool], by: str) -> None:
+    """RowsRefusedError for the first float that is no number and that the database would not keep."""
+    for at in [index for index, column in enumerate(columns) if column.type.kind == "float"]:
+        for index, row in enumerate(batch.rows):
+            if isinstance(row[at], float) and refused(row[at]):
+                raise RowsRefusedError(f"column {columns[at].name}: {by} keeps no {row[at]}", index)
 
 
 class Server(SqlLoader):

@@ -1,5 +1,6 @@
 """Loads into MySQL and MariaDB with multi-row INSERTs; mode `replace` swaps tables by RENAME, which is atomic."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.mysql.errors import refusal
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
-from aetherflow_builtins_db.loading.server import STAGE, Server, literal
+from aetherflow_builtins_db.loading.server import STAGE, Server, literal, refuse_odd
 from aetherflow_builtins_db.loading.table import beside
 
 _INDEXED_CHARACTERS = 150
@@ -47,7 +48,8 @@ class MySqlServer(Server):
     def _drop(self, made: SqlTable) -> None:
         """Drop our new table, unless another process is replacing the table and owns that name now."""
         with self.database.transaction() as tx:
-            ((free,),) = tx.read("SELECT GET_LOCK(:name, 0)", self._lock)[1]
+            # The server may take a moment to see that the failed connection is closed, which had the lock.
+            ((free,),) = tx.read("SELECT GET_LOCK(:name, 2)", self._lock)[1]
             if free:
                 tx.execute(f"DROP TABLE IF EXISTS {made.sql}")
                 tx.read("SELECT RELEASE_LOCK(:name)", self._lock)
@@ -149,6 +151,7 @@ class MySqlServer(Server):
         """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
         import pymysql
 
+        refuse_odd(columns, batch, lambda value: not math.isfinite(value), "the server")
         names = self.list_of(columns).replace("%", "%%")
         marks = ", ".join(["%s"] * len(columns))
         sql = f"INSERT INTO {into.sql.replace('%', '%%')} ({names}) VALUES ({marks})"

@@ -4,6 +4,7 @@ Other connections see the old rows until the commit, so mode `replace` needs no 
 """
 
 import datetime
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -13,7 +14,6 @@ from aetherflow.core.api import (
     LoadBatch,
     RowsRefusedError,
     SqlTable,
-    StepError,
     StepInputError,
     TableColumn,
 )
@@ -23,7 +23,7 @@ from aetherflow_builtins_db.connectors.sqlite3.rows import declared_type
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
 from aetherflow_builtins_db.formats.values import text_value
-from aetherflow_builtins_db.loading.server import Server
+from aetherflow_builtins_db.loading.server import Server, refuse_odd
 
 _BYTES = ColumnType("bytes")
 _PLAIN = (str, int, float, bytes, type(None))
@@ -72,22 +72,13 @@ class SqliteServer(Server):
             raise StepInputError("SQLite has no comments on columns", fix="leave out comments")
         return super().create_table(table, keys, comments)
 
-    def alter_table(self, table: SqlTable, added: Sequence[TableColumn], widened: Sequence[TableColumn]) -> None:
-        """ADD COLUMN; StepError for a wider type, which SQLite cannot give to a column."""
-        if widened:
-            shown = ", ".join(f"{column.name} to {column.declared}" for column in widened)
-            raise StepError(
-                f"SQLite cannot change the type of a column, and the file needs {shown}; nothing was loaded",
-                fix="make a new table with these types, and move the rows by db_execute",
-            )
-        super().alter_table(table, added, widened)
-
     def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         """DELETE with a join, for which SQLite builds an automatic index."""
         join = f"{stage.sql} s JOIN {table.sql} t ON {same}"
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
+        refuse_odd(columns, batch, math.isnan, "SQLite")
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (
