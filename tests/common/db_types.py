@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-UTC = datetime.UTC
+_moment = datetime.datetime.fromisoformat
 DATA: dict[str, list[Any]] = {
     "k": [1, 2, 3],
     "flag": [True, False, None],
@@ -20,10 +20,8 @@ DATA: dict[str, list[Any]] = {
     "word": ['a "b", c\\ ü😀\'', "", None],
     "code": ["007", "0", None],
     "day": [datetime.date(1000, 1, 1), datetime.date(9999, 12, 31), None],
-    "local": [datetime.datetime(1900, 1, 1), datetime.datetime(2024, 2, 29, 23, 59, 59, 999_999), None],
-    "instant": [
-        datetime.datetime(1970, 1, 2, tzinfo=UTC), datetime.datetime(2037, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC), None,
-    ],
+    "local": [_moment("1900-01-01"), _moment("2024-02-29 23:59:59.999999"), None],
+    "instant": [_moment("1970-01-02 00:00:00+00:00"), _moment("2037-06-30 23:59:59.999999+00:00"), None],
     "clock": [datetime.time(0, 0, 0, 1), datetime.time(23, 59, 59, 999_999), None],
     "empty": [None, None, None],
 }  # fmt: skip
@@ -80,10 +78,6 @@ def write_parquet(path: Path, data: dict[str, list[Any]]) -> None:
     kinds |= {"instant": pa.timestamp("us", "UTC"), "empty": pa.string()}
     columns = {name: pa.array(cells, type=kinds.get(name)) for name, cells in data.items()}
     pa.parquet.write_table(pa.table(columns), path)
-
-
-def _moment(value: Any) -> Any:
-    return datetime.datetime.fromisoformat(value)
 
 
 READ: dict[type, Callable[[Any], Any]] = {

@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 def given(project: Any, name: str, data: dict[str, list[Any]]) -> str:
     path = Path(write(project, "", name))
-    {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}[name.split(".")[-1]](path, data)
+    {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}[name.rsplit(".", maxsplit=1)[-1]](path, data)
     return str(path)
 
 
