@@ -186,7 +186,7 @@ def points_at_the_database() -> None:
     around(Load, "run")
 
 
-@pytest.mark.parametrize("kind", ["create", "create-merge"])
+@pytest.mark.parametrize("kind", sample(["create", "create-merge"], 2 if full() else 1, "L4"))
 def test_killed_around_every_statement_of_a_table_that_is_made(
     bench: Bench, place: Place, data: Path, kind: str
 ) -> None:
@@ -201,7 +201,7 @@ def test_killed_around_every_statement_of_a_table_that_is_made(
     assert any("CREATE TABLE" in name for name in names)
     chance = random.Random(f"{SEED}-L4-{place.driver}-{kind}")
     # The last statements are those where rows, their entry and the name of the table become visible.
-    chosen = sorted({*chance.sample(ours, sized(1, len(ours))), *ours[-sized(3, 1) :]})
+    chosen = sorted({*chance.sample(ours, sized(1, len(ours))), *ours[-2:]})
     with suite(f"L4 {place.driver} {kind}", 3, 7) as counted:
         for number in chosen:
             with counted.case(f"kill at {number}, {names[number - 1]}"):

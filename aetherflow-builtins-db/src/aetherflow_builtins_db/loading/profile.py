@@ -107,7 +107,7 @@ class Profile:
         self.least, self.most = min(self.least, least), max(self.most, most)
         self.whole = max(self.whole, len(str(abs(least))), len(str(abs(most))))
         if max(-least, most) >= 10**_FLOAT_DIGITS:
-            self._exact = self._exact and all(decimal.Decimal(repr(float(each))) == each for each in numbers)
+            self._exact = self._exact and all(map(_is_float, numbers))
 
     def _see_decimal(self, number: decimal.Decimal) -> None:
         _sign, figures, exponent = number.as_tuple()
@@ -118,12 +118,12 @@ class Profile:
         self.whole = max(self.whole, len(figures) + exponent if any(figures) else 0)
         self.scale = max(self.scale, -exponent)
         if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
-            self._exact = self._exact and decimal.Decimal(repr(float(number))) == number
+            self._exact = self._exact and _is_float(number)
 
     def _see_float(self, number: float, written: decimal.Decimal | None = None) -> None:
         self._kinds.add("float")
         if written is not None:
-            self._exact = self._exact and decimal.Decimal(repr(number)) == written
+            self._exact = self._exact and _is_float(written)
 
     def _see_value(self, value: Any) -> None:
         match value:
@@ -167,6 +167,14 @@ class Profile:
         if digits > MAX_DECIMAL_DIGITS:  # JSON's 1e-300, which is a number there
             return ColumnType("float") if self._exact and self._kinds == {"decimal"} else STRING
         return ColumnType("decimal", ROOMY_DIGITS if digits <= ROOMY_DIGITS else MAX_DECIMAL_DIGITS, self.scale)
+
+
+def _is_float(number: "int | decimal.Decimal") -> bool:
+    """Whether the shortest text of its nearest float is the number."""
+    try:
+        return decimal.Decimal(repr(float(number))) == number
+    except OverflowError:
+        return False
 
 
 def _int(text: str) -> int:
