@@ -166,10 +166,9 @@ def test_a_plan_says_what_will_be_made(project: Any, tmp_path: Path) -> None:
     flow.flow({"id": "load", "type": "db_load", "inputs": inputs}, resources=resources)
     driver = project.resources["wh"]["driver"]
     number, text = ("INTEGER", "TEXT") if driver == "sqlite3" else ("BIGINT", "VARCHAR")
-    columns = f"order_id {number} not null, code {text}, amount DECIMAL(15,2); primary key (order_id)"
-    assert flow.effects()["load"] == [
-        f'create table "sales" of resource wh: {columns}', f"load {given} (32 bytes) into it",
-    ]  # fmt: skip
+    columns = [f"order_id {number} not null", f"code {text}", "amount DECIMAL(15,2)", "primary key (order_id)"]
+    said = ['create table "sales" of resource wh:', *(f"  {column}" for column in columns)]
+    assert flow.effects()["load"] == [*said, f"load {given} (32 bytes) into it"]
     assert not list(flow.folder.rglob(f"*.{driver}")), "a plan makes no database"
 
 

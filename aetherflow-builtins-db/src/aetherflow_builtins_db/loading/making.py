@@ -75,8 +75,8 @@ class Making:
         """What will be made or changed, for a plan; `of` follows the table's name."""
         quote, table = self._target.quote, self.table
         if self.is_new:
-            keys = f"; primary key ({', '.join(self._keys)})" if self._keys else ""
-            return [f"create table {table.sql}{of}: {', '.join(map(_shown, table.columns))}{keys}"]
+            keys = [f"  primary key ({', '.join(self._keys)})"] if self._keys else []
+            return [f"create table {table.sql}{of}:", *(f"  {_shown(column)}" for column in table.columns), *keys]
         lines = [f"add column {quote(each.name)} {each.declared} to {table.sql}{of}" for each in self.added]
         return lines + [
             f"change column {quote(each.name)} of {table.sql}{of} to {each.declared}" for each in self.widened

@@ -97,7 +97,7 @@ class Profile:
                 self._odd = True
                 return None
             if _POWER(text):
-                return self._see_float(float(text), decimal.Decimal(text))
+                return self._see_float(decimal.Decimal(text))
         self._kinds.add(_kind_of_text(text))
         return None
 
@@ -120,10 +120,9 @@ class Profile:
         if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
             self._exact = self._exact and _is_float(number)
 
-    def _see_float(self, number: float, written: decimal.Decimal | None = None) -> None:
+    def _see_float(self, written: decimal.Decimal) -> None:
         self._kinds.add("float")
-        if written is not None:
-            self._exact = self._exact and _is_float(written)
+        self._exact = self._exact and _is_float(written)
 
     def _see_value(self, value: Any) -> None:
         match value:
@@ -133,7 +132,7 @@ class Profile:
             case int():
                 self._see_ints([value])
             case float():
-                self._see_float(value)
+                self._kinds.add("float")
             case decimal.Decimal():
                 self._see_decimal(value)
             case datetime.datetime():

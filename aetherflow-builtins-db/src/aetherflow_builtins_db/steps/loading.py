@@ -1,18 +1,17 @@
 """What the steps that load a table share: their inputs, outputs, and what becomes of a load without rows."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from aetherflow.core.api import StepInputs, StepOutputs
 from aetherflow_builtins_db.columns import parse_type
+from aetherflow_builtins_db.formats.options import DtypeName
 from aetherflow_builtins_db.loading.making import OnChange, Shape
 from aetherflow_builtins_db.loading.request import LoadResult, Mode
 from aetherflow_builtins_db.row_range import RowRange
 from aetherflow_builtins_db.steps.query import OnEmpty
-
-DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 
 
 class TableInputs(StepInputs):
