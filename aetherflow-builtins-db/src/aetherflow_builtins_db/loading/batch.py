@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from aetherflow.core.api import ColumnType, LoadBatch
+from aetherflow.core.api import ColumnType, LoadBatch, LoadFile
 from aetherflow_builtins_db.loading.profile import Texts
 
 
@@ -61,6 +61,13 @@ class RowSource(Protocol):
         :param keys: of JSON lines, the keys to read; None for all
         :param width: number of fields of a row if the source does not name them
         :param every_key: find the keys of JSON lines in all of them, not in the first alone
+        """
+        ...
+
+    def file(self, *, streams: bool) -> AbstractContextManager[LoadFile | None]:
+        """What a loader may read by the database's own means; None if there is nothing such.
+
+        :param streams: whether the loader reads its bytes alone, so that it need not be a file on disk
         """
         ...
 

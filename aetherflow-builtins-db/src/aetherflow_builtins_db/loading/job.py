@@ -38,7 +38,7 @@ class Load:
     def __init__(self, target: Target, request: LoadRequest, rejects: Rejects) -> None:
         self._target = target
         self._loader = target.loader
-        self._rejects = rejects
+        self.rejects = rejects
         self.making = making = Making(
             target,
             request.source,
@@ -101,7 +101,7 @@ class Load:
             if ledger:
                 self._claim(ledger)
             self._run_mode(result, on_rows)
-            result.rejected = len(self._rejects.found)
+            result.rejected = len(self.rejects.found)
             accept(result)
             if self._staged is not None:
                 loader.swap(self.table, self._staged)
@@ -221,11 +221,12 @@ class Load:
     # Rows
 
     def _fill(self, into: SqlTable, on_rows: Callable[[int], None], upsert: "Upsert | None" = None) -> int:
-        request, loader, rejects = self._request, self._loader, self._rejects
+        request, loader, rejects = self._request, self._loader, self.rejects
         if upsert is None and (loader.savepoints or rejects.limit == 0):
             try:
-                with self._target.savepoint():
-                    loaded = loader.load_file(request.source, into, self._fields, self._columns, self._extra)
+                with self._target.savepoint(), request.source.file(streams=self._target.streams) as file:
+                    fields, columns = self._fields, self._columns
+                    loaded = None if file is None else loader.load_file(file, into, fields, columns, self._extra)
                 if loaded is not None:
                     return loaded
             except RowsRefusedError as error:
@@ -250,7 +251,7 @@ class Load:
 
     def _tell(self, error: RowsRefusedError) -> None:
         """Raise StepError for a file that was refused as a whole; converting its rows here mostly finds the culprit."""
-        request, rejects = self._request, self._rejects
+        request, rejects = self._request, self.rejects
         convert = Converter(self._fields.columns)
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
@@ -292,12 +293,12 @@ class Load:
             return [batch.part(0, size // 2), batch.part(size // 2, size)]
         at = index or 0
         record = batch.rows[at][: len(self._fields.columns)]
-        self._rejects.add(Reject(batch.numbers[at], error.reason, record=record))
+        self.rejects.add(Reject(batch.numbers[at], error.reason, record=record))
         rest = [batch.part(start, start + _SMALL_PART) for start in range(at + 1, size, _SMALL_PART)]
         return [batch.part(0, at), *rest]
 
     def _refuse(self, batch: LoadBatch, error: RowsRefusedError) -> None:
-        unit, first, last = self._rejects.unit, batch.numbers[0], batch.numbers[-1]
+        unit, first, last = self.rejects.unit, batch.numbers[0], batch.numbers[-1]
         raise StepError(
             f"the database refuses a row of {unit}s {first} to {last}: {error.reason}; nothing was loaded",
             fix="correct the file; this database cannot leave out single rows that a constraint refuses",

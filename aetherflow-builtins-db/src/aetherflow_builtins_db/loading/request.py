@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from aetherflow_builtins_db.loading.batch import RowSource
 from aetherflow_builtins_db.loading.ledger import Loaded
 from aetherflow_builtins_db.loading.making import Columns, Shape
-from aetherflow_builtins_db.loading.source import SourceFile
 
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 
@@ -14,7 +14,7 @@ Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 class LoadRequest:
     """The parameters of a load."""
 
-    source: SourceFile
+    source: RowSource
     table: str
     mode: Mode
     load_id: str

@@ -38,6 +38,9 @@ def refuse_odd(columns: Sequence[TableColumn], batch: LoadBatch, refused: Callab
 class Server(SqlLoader):
     """The operations of one load on one connector. The transaction `tx` is open inside the block of `begin`."""
 
+    streams = False
+    """Whether `load_file` reads the bytes of a CSV file alone, so that they may come from anywhere."""
+
     def __init__(self, database: Database, job: LoadJob) -> None:
         self.database = database
         self.job = job

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import ColumnType, CsvFormat, StepError, StepInputError, open_file
+from aetherflow.core.api import ColumnType, CsvFormat, LoadFile, StepError, StepInputError, open_file
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
@@ -81,6 +81,12 @@ class SourceFile:
             return None
         with self.reader(keys=None, width=None) as reader:
             return cast(ParquetReader, reader).types
+
+    @contextmanager
+    def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
+        """The file itself."""
+        del streams
+        yield self
 
     def sha256(self) -> str:
         """SHA-256 of the file on disk, in hexadecimal; StepError if it cannot be read."""

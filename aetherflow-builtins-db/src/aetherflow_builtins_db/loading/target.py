@@ -16,6 +16,7 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.generic import GenericServer
+from aetherflow_builtins_db.loading.server import Server
 from aetherflow_builtins_db.loading.table import find_name, split_name
 
 
@@ -29,6 +30,11 @@ class Target:
         usual: SqlLoader = GenericServer(database, job)
         connector = database.connector
         self.loader = connector.loader(usual) if isinstance(connector, BulkLoader) else usual
+
+    @property
+    def streams(self) -> bool:
+        """Whether the loader takes CSV that is no file on disk."""
+        return isinstance(self.loader, Server) and self.loader.streams
 
     def quote(self, *names: str) -> str:
         """Quote the parts of a name for SQL and join them with dots."""

@@ -1,4 +1,3 @@
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,12 +6,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from aetherflow.core.api import (
-    STEP_SKIPPED,
     DbResource,
     LateDatabase,
-    LoadJob,
     Step,
-    StepError,
     StepInputError,
     StepResult,
 )
@@ -21,12 +17,9 @@ from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
-from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
-from aetherflow_builtins_db.row_range import is_met
-from aetherflow_builtins_db.steps.loading import EmptyError, Outputs, TableInputs, makes_in, outputs_of
+from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
 from aetherflow_builtins_db.steps.query import database_of
 
 if TYPE_CHECKING:
@@ -43,11 +36,6 @@ class Inputs(DelimitedInputs, TableInputs):
     )
     compression: Packing | None = Field(
         None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
-    )
-    columns: dict[str, str] | tuple[str, ...] | None = Field(
-        None,
-        description="Target columns: a map of file column to table column, which leaves out all others; or a list of "
-        "table columns for the fields in their order. Default: file columns have the names of table columns.",
     )
 
     @property
@@ -93,22 +81,8 @@ class DbLoad(Step[Inputs]):
         return lacks_of(connector, writes=True, makes=makes_in(inputs), undoes=needs_undo(inputs.get("expect_rows")))
 
     def run(self) -> StepResult:
-        args = self.args
-        rejects = Rejects(args.max_rejects)
-        try:
-            with self._loading(rejects, look_at=args.batch_rows) as load:
-                result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
-        except EmptyError:
-            empty = LoadResult(load.table.sql, rejected=len(rejects.found))
-            return StepResult(STEP_SKIPPED, self._output(empty), "row_count(0) < min_rows(1)")
-        except StepError:
-            if rejects.found and args.max_rejects:
-                rejects.write(lambda: self.ctx.write_file(self._reject_path))
-            raise
-        if not result.loaded and args.on_empty is None and args.empty_means == "ok":
-            later = "from version 1.2 on this fails: set on_empty to ok, skip or fail"
-            self.ctx.log.warning("no row in %s; %s", args.path, later)
-        return StepResult(output=self._output(result))
+        with self._loading(Rejects(self.args.max_rejects), look_at=self.args.batch_rows) as load:
+            return self._ending.run(load, self._on_rows)
 
     def plan(self) -> list[str]:
         args = self.args
@@ -147,31 +121,12 @@ class DbLoad(Step[Inputs]):
     def _load(self, source: SourceFile, rejects: Rejects, *, is_late: bool) -> Load:
         args, ctx = self.args, self.ctx
         database = database_of(args.resource, ctx, writes=True, makes=args.makes, undoes=needs_undo(args.expect_rows))
-        # The name is independent of the run, so that the next run finds a table that a killed load left behind.
-        place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
-        load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
-        job = LoadJob(load_name, database.dialect, ctx.scratch_dir(self.job_id), ctx.log.info)
-        request = LoadRequest(
-            source=source,
-            table=args.table,
-            mode=args.mode,
-            load_id=self._load_id,
-            run_id=ctx.run_id,
-            keys=args.keys,
-            columns=args.columns,
-            load_id_column=args.load_id_column,
-            batch_rows=args.batch_rows,
-            shape=args.shape,
-        )
-        return Load(Target(database, job, is_late=is_late), request, rejects)
+        request = args.request(source, self._ending.load_id, ctx.run_id)
+        return Load(target_of(database, ctx, self.job_id, self.id, args.table, is_late=is_late), request, rejects)
 
     @property
-    def _load_id(self) -> str:
-        return self.args.load_id or self.ctx.work_id
-
-    @property
-    def _reject_path(self) -> str:
-        return self.args.reject_file or f"{self.id}.rejects.csv"
+    def _ending(self) -> Ending:
+        return Ending(self.args, self.ctx, self.id, self.args.path, self.args.load_id or self.ctx.work_id)
 
     def _source(self) -> SourceFile:
         args = self.args
@@ -193,28 +148,3 @@ class DbLoad(Step[Inputs]):
         if self.args.file_format == "parquet":
             self.ctx.progress(rows, None, "rows")
         self.ctx.check_cancelled()
-
-    def _accept(self, result: LoadResult, rejects: Rejects) -> None:
-        args = self.args
-        self.ctx.check_cancelled()
-        if not is_met(args.expect_rows, result.loaded):
-            raise StepError(
-                f"{result.loaded} rows would be loaded, but expect_rows is {args.expect_rows}; nothing was changed"
-            )
-        if not result.loaded and args.empty_means == "fail":
-            raise StepError(f"{args.path} holds no row to load; nothing was changed", fix="on_empty: ok accepts that")
-        if rejects.found:
-            rejects.write(lambda: self.ctx.write_file(self._reject_path))
-        if not result.loaded and args.empty_means == "skip":
-            raise EmptyError
-
-    def _output(self, result: LoadResult) -> dict[str, Any]:
-        return outputs_of(result, self.args.mode, self._load_id, self._reject_file(result))
-
-    def _reject_file(self, result: LoadResult) -> str | None:
-        if not result.rejected:
-            return None
-        path = self.ctx.write_path(self._reject_path)
-        if result.before is not None and path.is_file():
-            self.ctx.artifact(path)  # written by the attempt that loaded, before the database's commit
-        return str(path)

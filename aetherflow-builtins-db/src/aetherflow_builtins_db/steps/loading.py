@@ -1,16 +1,23 @@
 """What the steps that load a table share: their inputs, outputs, and what becomes of a load without rows."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import StepInputs, StepOutputs
+from aetherflow.core.api import STEP_SKIPPED, LoadJob, RunContext, StepError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_db.columns import parse_type
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.options import DtypeName
+from aetherflow_builtins_db.loading.batch import RowSource
+from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.making import OnChange, Shape
-from aetherflow_builtins_db.loading.request import LoadResult, Mode
-from aetherflow_builtins_db.row_range import RowRange
+from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult, Mode
+from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
 
 
@@ -31,6 +38,11 @@ class TableInputs(StepInputs):
     keys: tuple[str, ...] = Field(
         (),
         description="For `merge`: the columns of the table that identify a row. With `create`: its primary key.",
+    )
+    columns: dict[str, str] | tuple[str, ...] | None = Field(
+        None,
+        description="Target columns: a map of file column (or column of the query) to table column, which leaves out "
+        "the others; or a list of table columns for the fields in their order. Default: they have the same names.",
     )
     create: Literal["never", "if_missing"] = Field(
         "never",
@@ -107,14 +119,26 @@ class TableInputs(StepInputs):
         """Whether a table or columns may be made."""
         return self.creates or self.on_schema_change != "fail"
 
-    @property
-    def shape(self) -> Shape:
-        return Shape(
+    def request(self, source: RowSource, load_id: str, run_id: str) -> LoadRequest:
+        """The load that is asked for."""
+        shape = Shape(
             create=self.creates,
             on_change=self.on_schema_change,
             types={name: parse_type(kind) for name, kind in self.types.items()},
             not_null=self.not_null,
             comments=self.comments,
+        )
+        return LoadRequest(
+            source=source,
+            table=self.table,
+            mode=self.mode,
+            load_id=load_id,
+            run_id=run_id,
+            keys=self.keys,
+            columns=self.columns,
+            load_id_column=self.load_id_column,
+            batch_rows=self.batch_rows,
+            shape=shape,
         )
 
     @property
@@ -147,23 +171,86 @@ def makes_in(inputs: Mapping[str, Any]) -> bool:
     return inputs.get("create") == "if_missing" or inputs.get("on_schema_change") in {"add_columns", "widen"}
 
 
-class EmptyError(Exception):
+class _EmptyError(Exception):
     """Rolls back a load without rows whose step is to be skipped."""
 
 
-def outputs_of(result: LoadResult, mode: Mode, load_id: str, reject_file: str | None) -> dict[str, Any]:
-    """The outputs of a load."""
-    return {
-        "table": result.table,
-        "mode": mode,
-        "rows": result.loaded,
-        "row_count": result.loaded,
-        "inserted": result.inserted,
-        "updated": result.updated,
-        "deleted": result.deleted,
-        "created": result.created,
-        "rejected": result.rejected,
-        "reject_file": reject_file,
-        "load_id": load_id,
-        "already_loaded": result.before is not None,
-    }
+def target_of(
+    database: Database, ctx: RunContext, job_id: str, step_id: str, table: str, *, is_late: bool = False
+) -> Target:
+    """The database as the target of this step's load; `is_late`: it does not exist yet."""
+    # The name is independent of the run, so that the next run finds a table that a killed load left behind.
+    place = f"{ctx.flow_id}/{job_id}/{step_id}/{table}"
+    name = hashlib.sha256(place.encode()).hexdigest()[:10]
+    return Target(database, LoadJob(name, database.dialect, ctx.scratch_dir(job_id), ctx.log.info), is_late=is_late)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What becomes of a load: whether its rows are accepted, what is rejected, the outputs."""
+
+    args: TableInputs
+    ctx: RunContext
+    step_id: str
+    what: str
+    """What is loaded, for messages."""
+    load_id: str
+
+    def run(self, load: Load, on_rows: Callable[[int], None]) -> StepResult:
+        """Load; the result of the step."""
+        args, rejects = self.args, load.rejects
+        try:
+            result = load.run(lambda done: self._accept(done, rejects), on_rows)
+        except _EmptyError:
+            empty = LoadResult(load.table.sql, rejected=len(rejects.found))
+            return StepResult(STEP_SKIPPED, self.output(empty), "row_count(0) < min_rows(1)")
+        except StepError:
+            if rejects.found and args.max_rejects:
+                rejects.write(lambda: self.ctx.write_file(self._reject_path))
+            raise
+        if not result.loaded and args.on_empty is None and args.empty_means == "ok":
+            later = "from version 1.2 on this fails: set on_empty to ok, skip or fail"
+            self.ctx.log.warning("no row in %s; %s", self.what, later)
+        return StepResult(output=self.output(result))
+
+    @property
+    def _reject_path(self) -> str:
+        return self.args.reject_file or f"{self.step_id}.rejects.csv"
+
+    def _accept(self, result: LoadResult, rejects: Rejects) -> None:
+        args = self.args
+        self.ctx.check_cancelled()
+        if not is_met(args.expect_rows, result.loaded):
+            raise StepError(
+                f"{result.loaded} rows would be loaded, but expect_rows is {args.expect_rows}; nothing was changed"
+            )
+        if not result.loaded and args.empty_means == "fail":
+            raise StepError(f"{self.what} holds no row to load; nothing was changed", fix="on_empty: ok accepts that")
+        if rejects.found:
+            rejects.write(lambda: self.ctx.write_file(self._reject_path))
+        if not result.loaded and args.empty_means == "skip":
+            raise _EmptyError
+
+    def output(self, result: LoadResult) -> dict[str, Any]:
+        return {
+            "table": result.table,
+            "mode": self.args.mode,
+            "rows": result.loaded,
+            "row_count": result.loaded,
+            "inserted": result.inserted,
+            "updated": result.updated,
+            "deleted": result.deleted,
+            "created": result.created,
+            "rejected": result.rejected,
+            "reject_file": self._reject_file(result),
+            "load_id": self.load_id,
+            "already_loaded": result.before is not None,
+        }
+
+    def _reject_file(self, result: LoadResult) -> str | None:
+        if not result.rejected:
+            return None
+        path = self.ctx.write_path(self._reject_path)
+        if result.before is not None and path.is_file():
+            self.ctx.artifact(path)  # written by the attempt that loaded, before the database's commit
+        return str(path)

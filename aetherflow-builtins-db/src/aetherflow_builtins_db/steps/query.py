@@ -59,14 +59,19 @@ class QueryInputs(SqlInputs):
 
 def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
     """The SQL text of a step, from `sql` or `sql_file`; StepInputError if the file cannot be read."""
-    if inputs.sql_file is None:
-        return inputs.sql or ""
-    file = ctx.asset_path(inputs.sql_file)
+    return text_of(inputs.sql, inputs.sql_file, ctx)
+
+
+def text_of(sql: str | None, sql_file: str | None, ctx: RunContext) -> str:
+    """The SQL text, or that of the file; StepInputError if it cannot be read."""
+    if sql_file is None:
+        return sql or ""
+    file = ctx.asset_path(sql_file)
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
+        raise StepInputError(f"sql_file {sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
 
 
 def database_of(

@@ -44,6 +44,7 @@ _DIALECT = CsvFormat(include_header=False)
 class PostgresServer(Server):
     savepoints = True
     converts = False
+    streams = True
     swaps = True
 
     @property
