@@ -27,7 +27,7 @@ from torture_tier import SEED, Suite, full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
-KINDS = sample([work.name for work in works("")], 9 if full() else 2, "L")
+KINDS = sample([work.name for work in works("")], 11 if full() else 2, "L")
 
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
@@ -186,7 +186,7 @@ def points_at_the_database() -> None:
     around(Load, "run")
 
 
-@pytest.mark.parametrize("kind", sample(["create", "create-merge"], 2 if full() else 1, "L4"))
+@pytest.mark.parametrize("kind", sample(["create", "create-merge", "copy", "copy-merge"], 4 if full() else 1, "L4"))
 def test_killed_around_every_statement_of_a_table_that_is_made(
     bench: Bench, place: Place, data: Path, kind: str
 ) -> None:

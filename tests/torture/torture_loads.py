@@ -16,6 +16,8 @@ from db_places import Place, settings
 
 ROWS = 20_000
 OLD = 200
+SOURCE_ROWS = 2_000
+"""Of the table that is copied."""
 Facts = tuple[int, ...]
 """Rows, different keys, sum of keys, sum of numbers, rows of this load."""
 
@@ -54,6 +56,7 @@ class Work:
 def works(file: str) -> list[Work]:
     """Every mode of db_load, and a script that would show if it ran twice."""
     load = {"resource": "wh", "table": "t", "path": file, "columns": ["a", "s", "n"], "batch_rows": 2000}
+    copy = {"resource": "wh", "from_table": "source", "target": "wh", "table": "t"}
     return [
         Work("append", "db_load", load),
         Work("append-column", "db_load", load | {"load_id_column": "load_id"}),
@@ -63,6 +66,8 @@ def works(file: str) -> list[Work]:
         Work("rejects", "db_load", load | {"mode": "merge", "keys": ["a"], "max_rejects": 1}),
         Work("create", "db_load", load | {"create": "if_missing"}),
         Work("create-merge", "db_load", load | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
+        Work("copy", "db_copy", copy | {"create": "if_missing"}),
+        Work("copy-merge", "db_copy", copy | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
         Work("script", "db_execute", {"resource": "wh", "sql": SCRIPT, "exactly_once": True}),
     ]
 
@@ -98,10 +103,17 @@ class Database:
         """The table as before the load; `empty`: no table. No key is unique: a row that came twice would stay."""
         self.do("DROP TABLE IF EXISTS t", "DROP TABLE IF EXISTS aetherflow_loads")
         if empty:
+            self._fill_source()
             return
         self.do("CREATE TABLE t (a INTEGER, s VARCHAR(40), n INTEGER, load_id VARCHAR(600))")
         rows = ", ".join(f"({number}, 'old', {number})" for number in range(OLD))
         self.do(f"INSERT INTO t (a, s, n) VALUES {rows}")
+
+    def _fill_source(self) -> None:
+        """What a copy reads."""
+        rows = ", ".join(f"({number}, 'new {number}', {number % 97})" for number in range(SOURCE_ROWS))
+        self.do("DROP TABLE IF EXISTS source", "CREATE TABLE source (a INTEGER, s VARCHAR(40), n INTEGER)")
+        self.do(f"INSERT INTO source VALUES {rows}")
 
     def facts(self, *, made: bool = False) -> Facts:
         """What the table holds; nothing if it is not there. `made`: it has no column for the load's id."""
