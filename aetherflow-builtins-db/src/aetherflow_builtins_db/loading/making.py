@@ -23,6 +23,7 @@ from aetherflow_builtins_db.loading.widths import wider_type
 OnChange: TypeAlias = Literal["fail", "add_columns", "widen"]
 Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
 _BATCH_ROWS = 10_000
+_LET_IT = "check the name; create: if_missing makes the table, with the types of what is loaded"
 _FIXED = frozenset({"sqlite"})
 """Dialects in which a column keeps its type, and takes text and whole numbers of any length."""
 _UNLIMITED = frozenset({"int", "string"})
@@ -62,7 +63,7 @@ class Making:
         self._keys, self._id_column = tuple(keys), id_column
         self.added: tuple[TableColumn, ...] = ()
         self.widened: tuple[TableColumn, ...] = ()
-        found = target.look_up(table) if shape.create else target.find(table)
+        found = target.look_up(table) if shape.create else target.find(table, _LET_IT)
         self.is_new = found is None
         if found is None:
             self.table = self._new(target.new_table(table))

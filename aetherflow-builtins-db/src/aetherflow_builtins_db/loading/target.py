@@ -19,6 +19,8 @@ from aetherflow_builtins_db.loading.generic import GenericServer
 from aetherflow_builtins_db.loading.server import Server
 from aetherflow_builtins_db.loading.table import find_name, split_name
 
+_MAKE_IT = "check the name, or create it with a db_execute step before this one"
+
 
 class Target:
     """A database that is loaded into, or checked, with its own loader if it has one."""
@@ -69,13 +71,13 @@ class Target:
             return SqlTable(self.quote(*parts), parts[-2] if len(parts) > 1 else None, parts[-1], ())
         return self.loader.new_table(parts)
 
-    def find(self, name: str) -> SqlTable:
+    def find(self, name: str, fix: str = _MAKE_IT) -> SqlTable:
         """The table of that name; StepError if there is none."""
         found = self.loader.look_up(split_name(name))
         if found is None:
             raise StepError(
                 f"table {name} does not exist",
-                fix="check the name; create: if_missing makes it, with the types of the file",
+                fix=fix,
             )
         return found
 
