@@ -32,7 +32,7 @@ def test_a_plan_says_what_will_be_made_and_makes_nothing(lite: Any, tmp_path: Pa
     flow = FlowProject(tmp_path / "plan")
     there = next(lite.root.rglob("wh.db"))
     inputs = {"resource": "wh", "from_table": "t", "target": "new", "table": "u", **CREATE}
-    resources = {
+    resources: dict[str, dict[str, Any]] = {
         "wh": {"kind": "db", "driver": "sqlite3", "config": {"path": str(there)}},
         "new": {"kind": "db", "driver": "duckdb", "config": {"path": "new.duckdb"}},
     }
