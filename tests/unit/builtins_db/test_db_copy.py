@@ -57,6 +57,13 @@ def test_a_table_that_is_not_there_is_named(lite: Any) -> None:
     assert "from_table: resource wh has no table nope" in error.message
 
 
+def test_a_table_is_not_copied_into_itself(project: Any) -> None:
+    project.sql("CREATE TABLE t (a INTEGER)", "INSERT INTO t VALUES (1)")
+    error = project.run(step=COPY | {"from_table": "T", "table": "t"}).error
+    assert "would be copied into itself" in error.message
+    assert project.rows("SELECT a FROM t") == [[1]]
+
+
 def test_values_that_are_not_of_their_declared_type_decide(lite: Any) -> None:
     lite.sql("CREATE TABLE t (a INTEGER, b BOOLEAN, free)",
              "INSERT INTO t VALUES (1, 1, 1.5), ('x', 0, 2), (NULL, NULL, NULL)")  # fmt: skip

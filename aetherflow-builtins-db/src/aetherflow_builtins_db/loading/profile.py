@@ -85,7 +85,7 @@ class Profile:
                 self._see_text(text)
 
     def _see_text(self, text: str) -> None:
-        if self._texts == "all":
+        if self._texts == "all" and len(text) <= _MOST_DIGITS:
             if _WHOLE(text):
                 return self._see_ints([_int(text)])
             if _POINT(text):

@@ -7,6 +7,8 @@ from aetherflow_builtins_db.loading.batch import RowSource
 from aetherflow_builtins_db.loading.ledger import Loaded
 from aetherflow_builtins_db.loading.making import Columns, Shape
 
+BATCH_ROWS = 10_000
+"""Rows of a file that are read and sent at a time."""
 Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 
 
@@ -22,7 +24,7 @@ class LoadRequest:
     keys: tuple[str, ...] = ()
     columns: Columns = None
     load_id_column: str | None = None
-    batch_rows: int = 10_000
+    batch_rows: int = BATCH_ROWS
     shape: Shape = field(default_factory=Shape)
 
 

@@ -18,6 +18,7 @@ from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.query_rows import QueryRows
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import LoadResult
+from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
 from aetherflow_builtins_db.steps.query import database_of, text_of
@@ -137,7 +138,19 @@ class DbCopy(Step[Inputs]):
         database = database_of(args.target, ctx, writes=True, makes=args.makes, undoes=needs_undo(args.expect_rows))
         request = args.request(self._source(tracker), self._ending(tracker).load_id, ctx.run_id)
         target = target_of(database, ctx, self.job_id, self.id, args.table, is_late=is_late)
+        self._refuse_itself(target)
         yield Load(target, request, Rejects(args.max_rejects, "row"))
+
+    def _refuse_itself(self, target: Target) -> None:
+        """StepInputError for a copy of a table into itself: a mode that empties it would wait for the reading end."""
+        args = self.args
+        if args.from_table is None or args.resource != args.target:
+            return
+        read, loaded = target.look_up(args.from_table), target.look_up(args.table)
+        if read is not None and loaded is not None and read.sql == loaded.sql:
+            raise StepInputError(
+                f"{read.sql} would be copied into itself", fix="name another table, or change it by db_execute"
+            )
 
     def _source(self, tracker: Tracker | None) -> QueryRows:
         args = self.args

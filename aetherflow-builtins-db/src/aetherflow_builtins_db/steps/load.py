@@ -17,6 +17,7 @@ from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.request import BATCH_ROWS
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
@@ -37,6 +38,8 @@ class Inputs(DelimitedInputs, TableInputs):
     compression: Packing | None = Field(
         None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
     )
+
+    batch_rows: int = Field(BATCH_ROWS, ge=1, description="Rows sent at a time if the database does not read the file.")
 
     @property
     def file_format(self) -> LoadFormat:
@@ -121,7 +124,7 @@ class DbLoad(Step[Inputs]):
     def _load(self, source: SourceFile, rejects: Rejects, *, is_late: bool) -> Load:
         args, ctx = self.args, self.ctx
         database = database_of(args.resource, ctx, writes=True, makes=args.makes, undoes=needs_undo(args.expect_rows))
-        request = args.request(source, self._ending.load_id, ctx.run_id)
+        request = args.request(source, self._ending.load_id, ctx.run_id, args.batch_rows)
         return Load(target_of(database, ctx, self.job_id, self.id, args.table, is_late=is_late), request, rejects)
 
     @property

@@ -15,7 +15,7 @@ from aetherflow_builtins_db.loading.batch import RowSource
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.making import OnChange, Shape
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult, Mode
+from aetherflow_builtins_db.loading.request import BATCH_ROWS, LoadRequest, LoadResult, Mode
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
@@ -92,7 +92,6 @@ class TableInputs(StepInputs):
         "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`; for `append` and `merge` a warning, "
         "from version 1.2 on `fail`.",
     )
-    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time if the database does not read the file.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -119,7 +118,7 @@ class TableInputs(StepInputs):
         """Whether a table or columns may be made."""
         return self.creates or self.on_schema_change != "fail"
 
-    def request(self, source: RowSource, load_id: str, run_id: str) -> LoadRequest:
+    def request(self, source: RowSource, load_id: str, run_id: str, batch_rows: int = BATCH_ROWS) -> LoadRequest:
         """The load that is asked for."""
         shape = Shape(
             create=self.creates,
@@ -137,7 +136,7 @@ class TableInputs(StepInputs):
             keys=self.keys,
             columns=self.columns,
             load_id_column=self.load_id_column,
-            batch_rows=self.batch_rows,
+            batch_rows=batch_rows,
             shape=shape,
         )
 
