@@ -143,8 +143,8 @@ STEPS = [
     ),
     step(
         "db_load, inputs: {resource: db, table: nope, path: data.csv}",
-        "check the name, or create it with a db_execute step before this one",
-        ("nope", "t"),
+        "check the name; create: if_missing makes the table, with the types of what is loaded",
+        ("table: nope", "create: if_missing, table: nope"),
     ),
     step(
         "db_load, inputs: {resource: db, table: t, path: semi.csv}",

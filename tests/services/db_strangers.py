@@ -23,9 +23,10 @@ from aetherflow.core.api import (
     SqlConnector,
     SqlDialect,
     SqlTransaction,
+    TableMaker,
 )
 
-CAPABILITIES = (ArrowSource, BulkLoader, CsvSource, LateDatabase, LeanSource, ScriptRunner)
+CAPABILITIES = (ArrowSource, BulkLoader, CsvSource, LateDatabase, LeanSource, ScriptRunner, TableMaker)
 METHODS = {
     name for capability in CAPABILITIES for name in vars(capability) if not name.startswith("_")
 }  # fmt: skip

@@ -17,6 +17,7 @@ from aetherflow.core.api import (
     SqlConnector,
     SqlDialect,
     SqlTransaction,
+    TableColumn,
 )
 from aetherflow.core.testing import SqlSuite
 from aetherflow_builtins_db.connectors.sqlite3.connector import Config, Options, Sqlite3Connector
@@ -364,9 +365,18 @@ class MixesResults(Lite):
         return found
 
 
+class MakesTextOfAll(Lite):
+    """Its tables hold text alone."""
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        del column_type, key
+        return TableColumn(name, ColumnType("string"), "TEXT", nullable)
+
+
 SUITES: dict[type, tuple[type, str]] = {Lite: (LiteSuite, "db")}
 
 CAUGHT_BY: dict[type[Lite], str] = {
+    MakesTextOfAll: "test_a_load_makes_its_table",
     CommitsOnError: "test_an_error_rolls_everything_back[]",
     CommitsEachStatement: "test_an_error_rolls_everything_back[]",
     ForgetsToCommit: "test_steps_that_read",

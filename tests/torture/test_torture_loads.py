@@ -1,13 +1,24 @@
-"""L1, L2: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
+"""L1, L2, L4: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
 
+import functools
 import os
 import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aetherflow.core.base.durable.failpoint import hit
+from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
+from aetherflow_builtins_db.connectors.duckdb.loading import DuckDBServer
+from aetherflow_builtins_db.connectors.duckdb.transaction import DuckDBTransaction
+from aetherflow_builtins_db.connectors.mysql.loading import MySqlServer
+from aetherflow_builtins_db.connectors.postgres.loading import PostgresServer
+from aetherflow_builtins_db.connectors.sqlite3.loading import SqliteServer
+from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
+from aetherflow_builtins_db.loading.job import Load
 from db_places import Place, file_place, mysql_place, postgres_place
 from proxy import How, Proxy
 from torture_bench import Bench, warm_up
@@ -16,7 +27,7 @@ from torture_tier import SEED, Suite, full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
-KINDS = sample([work.name for work in works("")], 7 if full() else 2, "L")
+KINDS = sample([work.name for work in works("")], 11 if full() else 2, "L")
 
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
@@ -37,11 +48,11 @@ class Trial:
         self.database = Database(place, bench.work)
         self.aim(port)
         self.again()
-        self.before = self.database.facts()
+        self.before = self.facts()
         started = time.monotonic()
         assert bench.attempt() == 0, bench.error_text()
         self.seconds = time.monotonic() - started
-        self.after = self.database.facts()
+        self.after = self.facts()
         assert self.after != self.before
         bench.forget()
 
@@ -52,7 +63,10 @@ class Trial:
     def again(self) -> None:
         """Everything as before the run."""
         self.bench.forget()
-        self.database.reset()
+        self.database.reset(empty=self.work.makes)
+
+    def facts(self) -> Facts:
+        return self.database.facts(made=self.work.makes)
 
     def points(self) -> list[str]:
         """The engine's failpoints of an undisturbed run."""
@@ -63,12 +77,12 @@ class Trial:
 
     def check(self) -> None:
         """The table is as before or as after; the same command brings it to its end, and no row twice."""
-        found = self.database.facts()
+        found = self.facts()
         assert found in {self.before, self.after}, f"half done: {found}, not {self.before} or {self.after}"
         code = self.bench.attempt()
         waiting = self.database.waiting() if code else ""
         assert code == 0, f"the second run ended with {code}: {self.bench.error_text()} {waiting}"
-        finished: Facts = self.database.facts()
+        finished = self.facts()
         assert finished == self.after, f"after the second run {finished}, not {self.after} (found {found})"
         assert self.database.leftovers() == 0, "a table of the load was left"
 
@@ -86,7 +100,7 @@ def work_named(name: str, data: Path) -> Work:
 
 def warm(bench: Bench, place: Place, work: Work) -> None:
     bench.write(flow(work, place))
-    Database(place, bench.work).reset()
+    Database(place, bench.work).reset(empty=work.makes)
     warm_up(bench)
 
 
@@ -147,3 +161,50 @@ def _cut(trial: Trial, counted: Suite, direction: str, at: int, how: How) -> Non
             assert code in {0, 1}, f"ended with {code}: {trial.bench.error_text()}"
             proxy.mend()
             trial.check()
+
+
+def points_at_the_database() -> None:
+    """Make every statement of a transaction, and its commit, pass a failpoint before and after."""
+
+    def around(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            shown = " ".join(str(args[1]).split()[:2]) if name == "execute" else ""
+            hit(f"before {name} {shown}")
+            result = original(*args, **kwargs)
+            hit(f"after {name} {shown}")
+            return result
+
+        setattr(owner, name, wrapped)
+
+    for transaction in (Sqlite3Transaction, DuckDBTransaction, PooledTransaction):
+        around(transaction, "execute")
+    for loader in (SqliteServer, DuckDBServer, PostgresServer, MySqlServer):
+        around(loader, "insert")
+    around(Load, "run")
+
+
+@pytest.mark.parametrize("kind", sample(["create", "create-merge", "copy", "copy-merge"], 4 if full() else 1, "L4"))
+def test_killed_around_every_statement_of_a_table_that_is_made(
+    bench: Bench, place: Place, data: Path, kind: str
+) -> None:
+    work = work_named(kind, data)
+    warm(bench, place, work)
+    trial = Trial(bench, place, work)
+    trial.again()
+    log = bench.folder / "points"
+    assert bench.attempt(f"log:{log}", before=points_at_the_database) == 0, bench.error_text()
+    names = log.read_text().splitlines()
+    ours = [number for number, name in enumerate(names, 1) if name.startswith(("before ", "after "))]
+    assert any("CREATE TABLE" in name for name in names)
+    chance = random.Random(f"{SEED}-L4-{place.driver}-{kind}")
+    # The last statements are those where rows, their entry and the name of the table become visible.
+    chosen = sorted({*chance.sample(ours, sized(1, len(ours))), *ours[-2:]})
+    with suite(f"L4 {place.driver} {kind}", 3, 7) as counted:
+        for number in chosen:
+            with counted.case(f"kill at {number}, {names[number - 1]}"):
+                trial.again()
+                assert bench.attempt(f"{number}", before=points_at_the_database) == -signal.SIGKILL
+                trial.check()

@@ -16,10 +16,18 @@ from db_places import Place, settings
 
 ROWS = 20_000
 OLD = 200
+SOURCE_ROWS = 2_000
+"""Of the table that is copied."""
 Facts = tuple[int, ...]
 """Rows, different keys, sum of keys, sum of numbers, rows of this load."""
 
-_FACTS = "SELECT count(*), count(DISTINCT a), coalesce(sum(a), 0), coalesce(sum(n), 0), count(load_id) FROM t"
+_FACTS = "SELECT count(*), count(DISTINCT a), coalesce(sum(a), 0), coalesce(sum(n), 0), {} FROM t"
+_IS_THERE = {
+    "sqlite3": "SELECT count(*) FROM sqlite_master WHERE name = 't'",
+    "duckdb": "SELECT count(*) FROM duckdb_tables() WHERE table_name = 't'",
+    "postgres": "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname = 't'",
+    "mysql": "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 't'",
+}
 _LEFT = {
     "postgres": "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 't\\_%'",
     "mysql": "SELECT count(*) FROM information_schema.tables "
@@ -39,10 +47,16 @@ class Work:
     type: str
     inputs: dict[str, Any]
 
+    @property
+    def makes(self) -> bool:
+        """Whether the table is not there before."""
+        return "create" in self.inputs
+
 
 def works(file: str) -> list[Work]:
     """Every mode of db_load, and a script that would show if it ran twice."""
     load = {"resource": "wh", "table": "t", "path": file, "columns": ["a", "s", "n"], "batch_rows": 2000}
+    copy = {"resource": "wh", "from_table": "source", "target": "wh", "table": "t"}
     return [
         Work("append", "db_load", load),
         Work("append-column", "db_load", load | {"load_id_column": "load_id"}),
@@ -50,6 +64,10 @@ def works(file: str) -> list[Work]:
         Work("replace", "db_load", load | {"mode": "replace"}),
         Work("merge", "db_load", load | {"mode": "merge", "keys": ["a"]}),
         Work("rejects", "db_load", load | {"mode": "merge", "keys": ["a"], "max_rejects": 1}),
+        Work("create", "db_load", load | {"create": "if_missing"}),
+        Work("create-merge", "db_load", load | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
+        Work("copy", "db_copy", copy | {"create": "if_missing"}),
+        Work("copy-merge", "db_copy", copy | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
         Work("script", "db_execute", {"resource": "wh", "sql": SCRIPT, "exactly_once": True}),
     ]
 
@@ -81,16 +99,27 @@ class Database:
         self.place = place
         self.file = work_root / "f" / str(place.resource["config"].get("path", ""))
 
-    def reset(self) -> None:
-        """The table as before the load. No key is unique: a row that came twice would stay."""
+    def reset(self, *, empty: bool = False) -> None:
+        """The table as before the load; `empty`: no table. No key is unique: a row that came twice would stay."""
         self.do("DROP TABLE IF EXISTS t", "DROP TABLE IF EXISTS aetherflow_loads")
+        if empty:
+            self._fill_source()
+            return
         self.do("CREATE TABLE t (a INTEGER, s VARCHAR(40), n INTEGER, load_id VARCHAR(600))")
         rows = ", ".join(f"({number}, 'old', {number})" for number in range(OLD))
         self.do(f"INSERT INTO t (a, s, n) VALUES {rows}")
 
-    def facts(self) -> Facts:
-        """What the table holds."""
-        return tuple(int(value) for value in self.do(_FACTS)[0])
+    def _fill_source(self) -> None:
+        """What a copy reads."""
+        rows = ", ".join(f"({number}, 'new {number}', {number % 97})" for number in range(SOURCE_ROWS))
+        self.do("DROP TABLE IF EXISTS source", "CREATE TABLE source (a INTEGER, s VARCHAR(40), n INTEGER)")
+        self.do(f"INSERT INTO source VALUES {rows}")
+
+    def facts(self, *, made: bool = False) -> Facts:
+        """What the table holds; nothing if it is not there. `made`: it has no column for the load's id."""
+        if made and not self.do(_IS_THERE[self.place.driver])[0][0]:
+            return ()
+        return tuple(int(value) for value in self.do(_FACTS.format(0 if made else "count(load_id)"))[0])
 
     def leftovers(self) -> int:
         """Tables that a load made and did not remove."""

@@ -44,12 +44,17 @@ def database_over(connector: Any) -> Database:
     return Database(connector if isinstance(connector, SqlConnector) else MinimalConnector(connector))
 
 
-def lacks_of(connector: type, *, writes: bool = False, undoes: Iterable[str] = ()) -> Iterator[Lack]:
+def lacks_of(
+    connector: type, *, writes: bool = False, makes: bool = False, undoes: Iterable[str] = ()
+) -> Iterator[Lack]:
     """What a connector class lacks for a step.
 
     :param writes: whether the step changes data
+    :param makes: whether it may make a table or columns
     :param undoes: what the step was asked for that needs a transaction that can be rolled back
     """
+    if makes and not callable(getattr(connector, "column_for", None)):
+        yield Lack("lacks column_for(): no table is made, and no column (create, on_schema_change)")
     if issubclass(connector, SqlConnector):
         return  # what it has not written is found without any step
     if not any(callable(getattr(connector, name, None)) for name in READS):

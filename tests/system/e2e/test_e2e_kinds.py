@@ -60,6 +60,7 @@ REFUSED: dict[tuple[str, type], str] = {
     ("remote_move", Minimum): "lacks rename()",
     ("sftp_move_files", Minimum): "lacks rename()",
     ("smb_move_files", Minimum): "lacks rename()",
+    ("db_copy", Reading): "lacks execute()",
     ("db_execute", Reading): "lacks execute()",
     ("db_load", Reading): "lacks execute()",
     ("unzip", PackingOnly): "lacks extract_zip()",
@@ -151,11 +152,13 @@ def over_a_database(bench: Bench, cell: Cell) -> dict[str, Any]:
     database = library.connect(path)
     database.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, s TEXT)")
     database.execute("INSERT INTO t VALUES (1, 'x'), (2, NULL)")
+    database.execute("CREATE TABLE u (a INTEGER PRIMARY KEY, s TEXT)")
     database.commit()
     database.close()
     query = {"sql": "SELECT a, s FROM t WHERE a > :n ORDER BY a", "params": {"n": 0}}
     inputs: dict[str, dict[str, Any]] = {
         "db_check": {"table": "t", "checks": [{"row_count": 2}, {"unique": "a"}]},
+        "db_copy": query | {"target": "peer", "table": "u"},
         "db_execute": {"sql": "UPDATE t SET s = :s", "params": {"s": "y"}},
         "db_extract": query | {"output": "t.csv"},
         "db_extract_stream": query | {"output": "t.jsonl"},

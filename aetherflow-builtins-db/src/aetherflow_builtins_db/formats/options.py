@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import CsvFormat, CsvQuoting, Flag, StepInputs
+from aetherflow_builtins_db.columns import parse_type
 
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 
@@ -37,6 +38,8 @@ def _linefeed(value: str) -> str:
 Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
 LineEnd = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_linefeed)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
+DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
+"""The name of a column's type."""
 
 
 class FileOptions(StepInputs):

@@ -1,10 +1,12 @@
-"""Reject and Reader: what file readers pass to a load."""
+"""What sources of rows pass to a load."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from aetherflow.core.api import LoadBatch
+from aetherflow.core.api import ColumnType, LoadBatch, LoadFile
+from aetherflow_builtins_db.loading.profile import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +39,38 @@ class Reader(Protocol):
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield batches of `size` rows, each row as wide as `names`; None is null. Call it once."""
+        ...
+
+
+class RowSource(Protocol):
+    """Where the rows of a load come from."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def texts(self) -> Texts: ...
+    def types(self) -> Mapping[str, ColumnType] | None:
+        """By field: its type as far as the source tells it, else of kind `unknown`; None if it tells none."""
+        ...
+
+    def reader(
+        self, *, keys: list[str] | None, width: int | None, every_key: bool = False
+    ) -> AbstractContextManager[Reader]:
+        """Open it for reading rows.
+
+        :param keys: of JSON lines, the keys to read; None for all
+        :param width: number of fields of a row if the source does not name them
+        :param every_key: find the keys of JSON lines in all of them, not in the first alone
+        """
+        ...
+
+    def file(self, *, streams: bool) -> AbstractContextManager[LoadFile | None]:
+        """What a loader may read by the database's own means; None if there is nothing such.
+
+        :param streams: whether the loader reads its bytes alone, so that it need not be a file on disk
+        """
+        ...
+
+    def sha256(self) -> str:
+        """What tells this content from another one, in hexadecimal."""
         ...

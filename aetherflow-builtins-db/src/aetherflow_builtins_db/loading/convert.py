@@ -5,6 +5,7 @@ import binascii
 import datetime
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from aetherflow.core.api import ColumnType, LoadBatch, Row, TableColumn
@@ -16,6 +17,9 @@ from aetherflow_builtins_db.loading.batch import OnReject, Reject
 Convert = Callable[[Any], Any]
 
 _INSTANT, _LOCAL = ColumnType("datetime", zoned=True), ColumnType("datetime")
+_FLAG = "tinyint(1)"
+"""How MySQL and MariaDB declare a boolean, which they tell as an int."""
+_WORDS = {"true": 1, "false": 0}
 _MICRO_DIGITS = 6
 _DATE = re.compile(r"^\s*\d{8}|\d([-/.])\d+\1\d")
 _SECOND_FRACTION = re.compile(r":\d+[.,](\d+)|^[^.,:]*[.,](\d+)\s*$")
@@ -27,7 +31,7 @@ _DIRECT = frozenset({"unknown", "string"})
 def converter(wanted: ColumnType) -> Convert:
     """The function that converts a field to the type; the function raises ValueError with the reason."""
     if wanted.kind in _DIRECT:
-        return _as_text
+        return _as_string if wanted.kind == "string" else _as_text
     if wanted.kind == "bytes":
         return _as_bytes
     if wanted.kind in _NUMBERS:
@@ -40,6 +44,8 @@ def converter(wanted: ColumnType) -> Convert:
 def _converter_of(column: TableColumn) -> Convert:
     """Like `converter`, but also refuses more digits of a second than the column keeps."""
     convert, digits = converter(column.type), column.second_digits
+    if column.declared == _FLAG:
+        return lambda value: convert(_WORDS.get(value.lower(), value) if isinstance(value, str) else value)
     if digits is None:
         return convert
     reason = f"has more digits behind the second than a {column.declared} keeps"
@@ -78,6 +84,11 @@ def _as_instant(value: Any) -> datetime.datetime:
 def _as_text(value: Any) -> Any:
     """Lists and maps become JSON text; other values stay, as drivers accept them."""
     return text_value(value) if isinstance(value, dict | list | tuple | set | frozenset) else value
+
+
+def _as_string(value: Any) -> Any:
+    """Numbers and booleans become their text, which not every driver would make; dates and times stay."""
+    return text_value(value) if isinstance(value, int | float | Decimal) else _as_text(value)
 
 
 def _as_bytes(value: Any) -> Any:
@@ -129,9 +140,9 @@ class Converter:
         if not column.nullable and None in cells:
             raise ValueError
         if set(map(type, cells)) <= _TEXT:
-            if convert is _as_text:
+            if convert in {_as_text, _as_string}:
                 return cells
-            if column.type.kind == "int":
+            if column.type.kind == "int" and column.declared != _FLAG:
                 return _all_int(cells)
         return [None if cell is None else convert(cell) for cell in cells]
 

@@ -1,17 +1,15 @@
 """The course of a load, which is the same on every server: checks, claim, transaction, rows, commit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import replace
 
 from aetherflow.core.api import (
     FieldMap,
     LoadBatch,
     Row,
     RowsRefusedError,
-    SqlLoader,
     SqlTable,
     StepError,
     StepInputError,
@@ -21,46 +19,17 @@ from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.loading.batch import Reject
 from aetherflow_builtins_db.loading.convert import Converter
 from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
+from aetherflow_builtins_db.loading.making import Columns, Making
 from aetherflow_builtins_db.loading.rejects import Rejects
-from aetherflow_builtins_db.loading.source import SourceFile
+from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult
 from aetherflow_builtins_db.loading.table import find_name, map_fields
-from aetherflow_builtins_db.loading.target import Target, pick_key_columns, refuse_nulls, refuse_twice
+from aetherflow_builtins_db.loading.target import Target, pick_key_columns
+from aetherflow_builtins_db.loading.upsert import Upsert
 
-Mode: TypeAlias = Literal["append", "truncate", "replace", "merge"]
 _SMALL_PART = 500
 """Rows per INSERT after a refused row: more may follow, and each refusal discards the rows sent with it."""
 _ALREADY_CLAIMED = frozenset({Failure.UNIQUE_VIOLATION, Failure.CONFLICT})
 """What a second process gets when it claims the same load: which of them depends on the database's isolation."""
-Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """The parameters of a load."""
-
-    source: SourceFile
-    table: str
-    mode: Mode
-    load_id: str
-    run_id: str
-    keys: tuple[str, ...] = ()
-    columns: Columns = None
-    load_id_column: str | None = None
-    batch_rows: int = 10_000
-
-
-@dataclass(slots=True)
-class LoadResult:
-    """The result of a load, in numbers of rows; `deleted` is None if unknown."""
-
-    table: str
-    loaded: int = 0
-    inserted: int = 0
-    updated: int = 0
-    deleted: int | None = 0
-    rejected: int = 0
-    before: Loaded | None = None
-    """The earlier load with the same id and content, if there is one; nothing was loaded now."""
 
 
 class Load:
@@ -69,9 +38,18 @@ class Load:
     def __init__(self, target: Target, request: LoadRequest, rejects: Rejects) -> None:
         self._target = target
         self._loader = target.loader
-        self._request = request
-        self._rejects = rejects
-        self.table = target.find(request.table)
+        self.rejects = rejects
+        self.making = making = Making(
+            target,
+            request.source,
+            request.table,
+            request.shape,
+            columns=request.columns,
+            keys=request.keys,
+            id_column=request.load_id_column,
+        )
+        self._request = replace(request, columns=making.columns)
+        self.table = self._into = making.table
         self._id_column = self._load_id_column()
         self._fields = self._map()
         columns = self._fields.columns
@@ -112,23 +90,35 @@ class Load:
         if request.mode == "append" and self._id_column is None:
             ledger = LoadLedger(self._target.database, request.load_id, self.table.sql)
             ledger.create()
-        result = LoadResult(self.table.sql)
+        result = LoadResult(self.table.sql, created=self.making.is_new)
         if request.mode in {"truncate", "replace"} and not self._target.database.dialect.transactions:
             self._look_ahead(accept, result)
         with ThreadPoolExecutor(1) if ledger else nullcontext() as pool, loader.begin():
             content = pool.submit(request.source.sha256) if pool else None
             if ledger and content and (before := self._before(ledger, content)):
-                return LoadResult(self.table.sql, before.rows, before.rows, 0, 0, before.rejected, before)
+                return LoadResult(self.table.sql, before.rows, before.rows, rejected=before.rejected, before=before)
+            self._into = self.making.apply()
             if ledger:
                 self._claim(ledger)
             self._run_mode(result, on_rows)
-            result.rejected = len(self._rejects.found)
+            result.rejected = len(self.rejects.found)
             accept(result)
             if self._staged is not None:
                 loader.swap(self.table, self._staged)
             if ledger and content:
                 ledger.complete(loader.tx, content.result(), result.loaded, result.rejected)
+            if self.making.is_new:
+                self._publish(ledger)
         return result
+
+    def _publish(self, ledger: LoadLedger | None) -> None:
+        try:
+            self._loader.publish_table(self.table, self._into)
+        except DatabaseError as error:
+            if ledger and error.failure is Failure.CONSTRAINT:  # the name is taken, and the entry was committed before
+                with self._target.database.transaction() as tx:
+                    ledger.forget(tx)
+            raise
 
     def _look_ahead(self, accept: Callable[[LoadResult], None], result: LoadResult) -> None:
         """Ask whether a file without rows is accepted before the table is emptied, which nothing would undo."""
@@ -148,9 +138,19 @@ class Load:
                 fix="run it again: it will find the load done",
             ) from error
 
-    def count(self) -> int:
-        """Rows in the table now."""
-        return int(self._target.database.read(f"SELECT count(*) FROM {self.table.sql}")[1][0][0])
+    def effects(self, what: str, of: str) -> list[str]:
+        """What the load of `what` will do, for a plan; `of` follows the name of the table."""
+        request, sql = self._request, self.table.sql
+        made = self.making.lines(of)
+        if self.making.is_new:
+            return [*made, f"load {what} into it"]
+        match request.mode:
+            case "merge":
+                return [*made, f"merge {what} into {sql}{of}, by {', '.join(request.keys)}"]
+            case "append":
+                return [*made, f"append {what} to {sql}{of}"]
+        rows = int(self._target.database.read(f"SELECT count(*) FROM {sql}")[1][0][0])
+        return [*made, f"delete all {rows:,} rows of {sql}{of}", f"load {what} into it"]
 
     _staged: SqlTable | None = None
 
@@ -165,20 +165,31 @@ class Load:
                 fix="with load_id_column a repeated load replaces its own rows; truncate, replace and merge can be "
                 "repeated, too",
             )
-        return before
+        return before if before is None or not self.making.is_new else self._of_gone_table(ledger, before)
+
+    def _of_gone_table(self, ledger: LoadLedger, before: Loaded) -> Loaded | None:
+        """The load of a table that is not there: it waits for its name, or was dropped, and is loaded anew."""
+        made = self._loader.unpublished(self.table)
+        if made is not None and self._target.count(made) == before.rows:
+            self._loader.publish_table(self.table, made)
+            return before
+        ledger.forget(self._loader.tx)
+        return None
 
     def _run_mode(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
-        loader, target, table, mode = self._loader, self._target, self.table, self._request.mode
+        loader, target, table, mode = self._loader, self._target, self._into, self._request.mode
         if mode == "merge":
             loader.wait_for_merges(table)
             if loader.stages:
                 self._merge(result, on_rows)
             else:
-                merged = _Upsert(loader, table, self._columns, self._keys, result)
+                merged = Upsert(loader, table, self._columns, self._keys, result.add)
                 result.loaded = self._fill(table, on_rows, merged)
             return
         into = table
-        if mode == "replace" and loader.swaps:
+        if self.making.is_new:
+            pass  # there is nothing to replace
+        elif mode == "replace" and loader.swaps:
             loader.check_replaceable(table)
             into = self._staged = loader.prepare_replacement(table)
             result.deleted = target.count(table)  # not earlier: on MariaDB it would block a replacement in progress
@@ -191,7 +202,7 @@ class Load:
             self._check_count(into, result.loaded)
 
     def _merge(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
-        loader, table = self._loader, self.table
+        loader, table = self._loader, self._into
         stage = loader.stage(table, self._columns, self._keys)
         result.loaded = self._fill(stage, on_rows)
         self._check_count(stage, result.loaded)
@@ -209,12 +220,13 @@ class Load:
 
     # Rows
 
-    def _fill(self, into: SqlTable, on_rows: Callable[[int], None], upsert: "_Upsert | None" = None) -> int:
-        request, loader, rejects = self._request, self._loader, self._rejects
+    def _fill(self, into: SqlTable, on_rows: Callable[[int], None], upsert: "Upsert | None" = None) -> int:
+        request, loader, rejects = self._request, self._loader, self.rejects
         if upsert is None and (loader.savepoints or rejects.limit == 0):
             try:
-                with self._target.savepoint():
-                    loaded = loader.load_file(request.source, into, self._fields, self._columns, self._extra)
+                with self._target.savepoint(), request.source.file(streams=self._target.streams) as file:
+                    fields, columns = self._fields, self._columns
+                    loaded = None if file is None else loader.load_file(file, into, fields, columns, self._extra)
                 if loaded is not None:
                     return loaded
             except RowsRefusedError as error:
@@ -239,7 +251,7 @@ class Load:
 
     def _tell(self, error: RowsRefusedError) -> None:
         """Raise StepError for a file that was refused as a whole; converting its rows here mostly finds the culprit."""
-        request, rejects = self._request, self._rejects
+        request, rejects = self._request, self.rejects
         convert = Converter(self._fields.columns)
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
@@ -281,47 +293,16 @@ class Load:
             return [batch.part(0, size // 2), batch.part(size // 2, size)]
         at = index or 0
         record = batch.rows[at][: len(self._fields.columns)]
-        self._rejects.add(Reject(batch.numbers[at], error.reason, record=record))
+        self.rejects.add(Reject(batch.numbers[at], error.reason, record=record))
         rest = [batch.part(start, start + _SMALL_PART) for start in range(at + 1, size, _SMALL_PART)]
         return [batch.part(0, at), *rest]
 
     def _refuse(self, batch: LoadBatch, error: RowsRefusedError) -> None:
-        unit, first, last = self._rejects.unit, batch.numbers[0], batch.numbers[-1]
+        unit, first, last = self.rejects.unit, batch.numbers[0], batch.numbers[-1]
         raise StepError(
             f"the database refuses a row of {unit}s {first} to {last}: {error.reason}; nothing was loaded",
             fix="correct the file; this database cannot leave out single rows that a constraint refuses",
         ) from error
-
-
-class _Upsert:
-    """Merges batches without a staging table, and refuses keys that are null or come twice in the file."""
-
-    def __init__(
-        self,
-        loader: SqlLoader,
-        table: SqlTable,
-        columns: Sequence[TableColumn],
-        keys: Sequence[TableColumn],
-        result: LoadResult,
-    ) -> None:
-        self._loader, self._table, self._columns, self._keys, self._result = loader, table, columns, keys, result
-        self._at = [list(columns).index(key) for key in keys]
-        self._seen: set[Row] = set()
-
-    def __call__(self, batch: LoadBatch) -> int:
-        names, fresh = [key.name for key in self._keys], set[Row]()
-        for row in batch.rows:
-            key = tuple([row[index] for index in self._at])
-            refuse_nulls(int(None in key), names)
-            if key in self._seen or key in fresh:
-                pairs = zip(names, key, strict=True)
-                refuse_twice("keys occur", ", ".join(f"{name} = {value}" for name, value in pairs))
-            fresh.add(key)
-        updated, inserted = self._loader.upsert(self._table, self._columns, self._keys, batch)
-        self._seen |= fresh
-        self._result.updated += updated
-        self._result.inserted += inserted
-        return len(batch.rows)
 
 
 def _keys_of(columns: Columns) -> list[str] | None:

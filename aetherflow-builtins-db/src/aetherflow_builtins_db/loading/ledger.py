@@ -93,6 +93,10 @@ class LoadLedger:
         content, count, rejected, run_id, loaded_at = rows[0]
         return Loaded(str(content).strip(), int(count), int(rejected), str(run_id), str(loaded_at))
 
+    def forget(self, tx: SqlTransaction) -> None:
+        """Delete the entry: the table that was loaded is gone."""
+        tx.execute(f"DELETE FROM {self._table} WHERE {self._names['load_key']} = :k", {"k": self._key})
+
     def claim(self, tx: SqlTransaction, run_id: str) -> None:
         """Insert the entry before the rows: a second process with the same id waits here and then gets an error."""
         tx.execute(

@@ -6,7 +6,8 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from aetherflow.core.api import LoadBatch, StepError
+from aetherflow.core.api import ColumnType, LoadBatch, StepError
+from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import OnReject, Reject
@@ -63,6 +64,16 @@ class JsonLinesReader:
             yield batch
 
 
+def every_key_of(lines: Iterable[str], meter: limits.Meter) -> list[str]:
+    """The keys of all objects, in the order in which they first occur."""
+    seen: dict[str, None] = {}
+    for line in lines:
+        meter.mark = meter.count
+        if isinstance(parsed := _object(line), dict):
+            seen.update(dict.fromkeys(parsed))
+    return list(seen)
+
+
 def _object(line: str) -> dict[str, Any] | str:
     """The object of a line, or a text that says what is wrong with the line."""
     try:
@@ -89,6 +100,11 @@ class ParquetReader:
             raise StepError(f"{path} is no Parquet file: {error}", fix="check the file, or set format") from error
         self.names: list[str] = list(self._file.schema_arrow.names)
         self._errors = (pa.ArrowException, OSError)
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """By column; UNKNOWN for nanoseconds, of which only the values tell whether they fit microseconds."""
+        return {field.name: _type_of(field.type) for field in self._file.schema_arrow}
 
     def record_batches(self, size: int) -> Iterator[Any]:
         """Yield Arrow's record batches; StepError if the file is damaged."""
@@ -126,3 +142,31 @@ def read_through(path: str, size: int | None) -> None:
             if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
                 # its values can take far more memory in Python than in Arrow
                 column.to_pylist()
+
+
+def _type_of(kind: Any) -> ColumnType:
+    types = require_pyarrow().types
+    if types.is_dictionary(kind):
+        return _type_of(kind.value_type)
+    if types.is_decimal(kind):
+        fits = kind.precision <= MAX_DECIMAL_DIGITS and 0 <= kind.scale <= kind.precision
+        return ColumnType("decimal", kind.precision, kind.scale) if fits else UNKNOWN
+    if types.is_timestamp(kind):
+        return UNKNOWN if kind.unit == "ns" else ColumnType("datetime", zoned=kind.tz is not None)
+    if types.is_time64(kind) and kind.unit == "ns":
+        return UNKNOWN
+    return next((found for name, found in _ARROW if getattr(types, name)(kind)), STRING)
+
+
+_ARROW = (
+    ("is_boolean", ColumnType("bool")),
+    ("is_uint64", ColumnType("decimal", 20, 0)),
+    ("is_integer", ColumnType("int")),
+    ("is_floating", ColumnType("float")),
+    ("is_date", ColumnType("date")),
+    ("is_time", ColumnType("time")),
+    ("is_binary", ColumnType("bytes")),
+    ("is_large_binary", ColumnType("bytes")),
+    ("is_fixed_size_binary", ColumnType("bytes")),
+)
+"""By the name of Arrow's test, the first that holds; all others are text, of lists and maps their JSON."""

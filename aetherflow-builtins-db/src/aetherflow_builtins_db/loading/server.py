@@ -1,17 +1,45 @@
 """The operations of a load on a database, in common SQL; databases with faster or other ways have subclasses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from aetherflow.core.api import FieldMap, LoadBatch, LoadFile, LoadJob, Row, SqlLoader, SqlTable, TableColumn
+from aetherflow.core.api import (
+    FieldMap,
+    LoadBatch,
+    LoadFile,
+    LoadJob,
+    Row,
+    RowsRefusedError,
+    SqlLoader,
+    SqlTable,
+    StepError,
+    TableColumn,
+)
 from aetherflow_builtins_db.database import Database
 
 STAGE = "aetherflow_stage"
 """Name of the staging table of a merge. It is temporary, so no two loads share it."""
 
 
+def literal(text: str) -> str:
+    """The text as SQL writes it."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def refuse_odd(columns: Sequence[TableColumn], batch: LoadBatch, refused: Callable[[float], bool], by: str) -> None:
+    """RowsRefusedError for the first float that is no number and that the database would not keep."""
+    for at in [index for index, column in enumerate(columns) if column.type.kind == "float"]:
+        for index, row in enumerate(batch.rows):
+            if isinstance(row[at], float) and refused(row[at]):
+                raise RowsRefusedError(f"column {columns[at].name}: {by} keeps no {row[at]}", index)
+
+
 class Server(SqlLoader):
     """The operations of one load on one connector. The transaction `tx` is open inside the block of `begin`."""
+
+    streams = False
+    """Whether `load_file` reads the bytes of a CSV file alone, so that they may come from anywhere."""
 
     def __init__(self, database: Database, job: LoadJob) -> None:
         self.database = database
@@ -43,6 +71,51 @@ class Server(SqlLoader):
     def as_written(self, parts: tuple[str, ...]) -> str:
         """The name, without quotes around plain words, so that the database folds their case."""
         return ".".join(part if part.isidentifier() and part.isascii() else self.quote(part) for part in parts)
+
+    # Making the table
+
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table, named as `look_up` names one that is there."""
+        return SqlTable(self.as_written(parts), parts[0] if len(parts) > 1 else None, parts[-1], ())
+
+    def create_table(self, table: SqlTable, keys: Sequence[str], comments: Mapping[str, str]) -> SqlTable:
+        """CREATE TABLE as part of the transaction; StepError where it would commit by itself."""
+        dialect = self.database.dialect
+        if not dialect.transactions or not dialect.transactional_ddl:
+            raise StepError(
+                f"{table.sql} does not exist, and one that is made here would stay, and be empty, if the load fails",
+                fix="make it with a db_execute step before this one",
+            )
+        self.tx.execute(self.create_sql(table, table, keys))
+        for name, text in comments.items():
+            self.tx.execute(f"COMMENT ON COLUMN {table.sql}.{self.quote(name)} IS {literal(text)}")
+        return table
+
+    def create_sql(self, table: SqlTable, named: SqlTable, keys: Sequence[str]) -> str:
+        """The CREATE TABLE statement of `table`, under the name of `named`."""
+        parts = [self.column_sql(column) for column in table.columns]
+        if keys:
+            parts.append(f"PRIMARY KEY ({', '.join(map(self.quote, keys))})")
+        return f"CREATE TABLE {named.sql} ({', '.join(parts)})"
+
+    def column_sql(self, column: TableColumn) -> str:
+        """A column as CREATE and ALTER TABLE take it."""
+        return f"{self.quote(column.name)} {column.declared}{'' if column.nullable else ' NOT NULL'}"
+
+    def publish_table(self, table: SqlTable, made: SqlTable) -> None:
+        """Nothing: the table appears with the commit."""
+
+    def unpublished(self, table: SqlTable) -> SqlTable | None:
+        """None: a killed load leaves no table."""
+        del table
+        return None
+
+    def alter_table(self, table: SqlTable, added: Sequence[TableColumn], widened: Sequence[TableColumn]) -> None:
+        """ALTER TABLE, one column a statement."""
+        for column in added:
+            self.tx.execute(f"ALTER TABLE {table.sql} ADD COLUMN {self.column_sql(column)}")
+        for column in widened:
+            self.tx.execute(f"ALTER TABLE {table.sql} ALTER COLUMN {self.quote(column.name)} TYPE {column.declared}")
 
     # Filling
 

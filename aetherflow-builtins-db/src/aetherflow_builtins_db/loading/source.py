@@ -5,19 +5,20 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
-from aetherflow.core.api import CsvFormat, StepError, StepInputError, open_file
+from aetherflow.core.api import ColumnType, CsvFormat, LoadFile, StepError, StepInputError, open_file
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
 from aetherflow_builtins_db.loading.meter import Meter
-from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader
+from aetherflow_builtins_db.loading.profile import Texts
+from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader, every_key_of
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
 
@@ -69,6 +70,24 @@ class SourceFile:
     def size(self) -> int:
         return self.path.stat().st_size
 
+    @property
+    def texts(self) -> Texts:
+        """JSON has types but for dates and times; Parquet has all."""
+        return {"jsonl": "times", "parquet": "none"}.get(self.format, "all")  # type: ignore[return-value]
+
+    def types(self) -> Mapping[str, ColumnType] | None:
+        """The types of a Parquet file; None for other formats."""
+        if self.format != "parquet":
+            return None
+        with self.reader(keys=None, width=None) as reader:
+            return cast(ParquetReader, reader).types
+
+    @contextmanager
+    def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
+        """The file itself."""
+        del streams
+        yield self
+
     def sha256(self) -> str:
         """SHA-256 of the file on disk, in hexadecimal; StepError if it cannot be read."""
         with self._raw() as file:
@@ -86,27 +105,36 @@ class SourceFile:
                 raise StepError(f"{self.path} is damaged: {reason}", fix="make or fetch the file again") from error
 
     @contextmanager
-    def reader(self, *, keys: list[str] | None, width: int | None) -> Iterator[Reader]:
+    def reader(self, *, keys: list[str] | None, width: int | None, every_key: bool = False) -> Iterator[Reader]:
         """Open the file for reading rows; StepError if it is damaged, has an endless record or another encoding.
 
         :param keys: for JSON lines, the keys to read; None for all
         :param width: number of fields of a record if the file has no header
+        :param every_key: of JSON lines, find the keys in the whole file
         """
+        if every_key and keys is None and self.format == "jsonl":
+            with self._text() as (text, meter):
+                keys = every_key_of(text, meter)
         if self.format == "parquet":
             if self.packing != "none":
                 raise StepInputError("a Parquet file is compressed inside; set compression: none")
             yield ParquetReader(str(self.path))
             return
+        with self._text() as (text, meter):
+            if self.format == "jsonl":
+                yield JsonLinesReader(text, keys, meter)
+            else:
+                yield DelimitedReader(text, self.dialect, width=width, meter=meter)
+
+    @contextmanager
+    def _text(self) -> Iterator[tuple[io.TextIOWrapper, Meter]]:
         with self.binary() as file:
             # utf-8-sig also accepts text without a byte order mark.
             encoding = "utf-8-sig" if codecs.lookup(self.dialect.encoding).name == "utf-8" else self.dialect.encoding
             meter = Meter(file, self.path)
             text = io.TextIOWrapper(io.BufferedReader(meter, BLOCK), encoding=encoding, newline="")
             try:
-                if self.format == "jsonl":
-                    yield JsonLinesReader(text, keys, meter)
-                else:
-                    yield DelimitedReader(text, self.dialect, width=width, meter=meter)
+                yield text, meter
             except UnicodeDecodeError as error:
                 raise StepError(
                     f"{self.path} is no {error.encoding} text: {error.reason}", fix="set encoding to that of the file"

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from aetherflow.core.api import (
     BulkLoader,
+    ConnectorError,
     LoadJob,
     RowsRefusedError,
     SqlLoader,
@@ -15,17 +16,27 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.generic import GenericServer
+from aetherflow_builtins_db.loading.server import Server
 from aetherflow_builtins_db.loading.table import find_name, split_name
+
+_MAKE_IT = "check the name, or create it with a db_execute step before this one"
 
 
 class Target:
     """A database that is loaded into, or checked, with its own loader if it has one."""
 
-    def __init__(self, database: Database, job: LoadJob) -> None:
+    def __init__(self, database: Database, job: LoadJob, *, is_late: bool = False) -> None:
+        """`is_late`: the database does not exist yet, and is not to be made."""
         self.database = database
+        self._is_late = is_late
         usual: SqlLoader = GenericServer(database, job)
         connector = database.connector
         self.loader = connector.loader(usual) if isinstance(connector, BulkLoader) else usual
+
+    @property
+    def streams(self) -> bool:
+        """Whether the loader takes CSV that is no file on disk."""
+        return isinstance(self.loader, Server) and self.loader.streams
 
     def quote(self, *names: str) -> str:
         """Quote the parts of a name for SQL and join them with dots."""
@@ -35,13 +46,38 @@ class Target:
         """Column names, separated by commas."""
         return ", ".join(self.quote(column.name) for column in columns)
 
-    def find(self, name: str) -> SqlTable:
+    def look_up(self, name: str) -> SqlTable | None:
+        """The table of that name; None if there is none."""
+        if self._is_late:
+            return None
+        try:
+            return self.loader.look_up(split_name(name))
+        except ConnectorError:
+            if not isinstance(self.loader, GenericServer):
+                raise
+            return None  # no catalogue is known, and the query of the table failed
+
+    def look_up_again(self, table: SqlTable) -> SqlTable | None:
+        """The table as it is there now; None if it is not."""
+        try:
+            return self.loader.look_up((table.schema, table.name) if table.schema else (table.name,))
+        except ConnectorError:
+            return None
+
+    def new_table(self, name: str) -> SqlTable:
+        """A table of that name that is still to be made, without columns."""
+        parts = split_name(name)
+        if self._is_late:
+            return SqlTable(self.quote(*parts), parts[-2] if len(parts) > 1 else None, parts[-1], ())
+        return self.loader.new_table(parts)
+
+    def find(self, name: str, fix: str = _MAKE_IT) -> SqlTable:
         """The table of that name; StepError if there is none."""
         found = self.loader.look_up(split_name(name))
         if found is None:
             raise StepError(
                 f"table {name} does not exist",
-                fix="check the name, or create it with a db_execute step before this one",
+                fix=fix,
             )
         return found
 

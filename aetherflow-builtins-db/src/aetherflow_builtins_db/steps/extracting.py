@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from aetherflow.core.api import (
     STEP_SKIPPED,
@@ -24,7 +24,7 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.database import AnySqlConnector
-from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.formats.options import DelimitedInputs, DtypeName
 from aetherflow_builtins_db.formats.parquet import libraries_for, require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.minimal import lacks_of
@@ -34,8 +34,6 @@ from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
 
 if TYPE_CHECKING:
     from aetherflow.core.api import Difference, Lack
-
-DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 
 Squeezing: TypeAlias = Literal["zstd", "snappy", "gzip", "none"]
 

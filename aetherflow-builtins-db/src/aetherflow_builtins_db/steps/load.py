@@ -1,44 +1,36 @@
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from aetherflow.core.api import (
-    STEP_SKIPPED,
     DbResource,
     LateDatabase,
-    LoadJob,
     Step,
-    StepError,
     StepInputError,
-    StepOutputs,
     StepResult,
 )
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
-from aetherflow_builtins_db.loading.job import Load, LoadRequest, LoadResult, Mode
+from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.request import BATCH_ROWS
 from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format_of, packing_of
-from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
-from aetherflow_builtins_db.row_range import RowRange, is_met
-from aetherflow_builtins_db.steps.query import OnEmpty, database_of
+from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
+from aetherflow_builtins_db.steps.query import database_of
 
 if TYPE_CHECKING:
     from aetherflow.core.api import Lack
 
 
-class Inputs(DelimitedInputs):
+class Inputs(DelimitedInputs, TableInputs):
     """A file and the table for its rows."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
-    table: str = Field(
-        min_length=1, description='The table, which must exist: `table`, `schema.table`, or `"My Schema"."My Table"`.'
-    )
     path: str = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
     format: LoadFormat | None = Field(
         None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the file's suffix."
@@ -46,87 +38,12 @@ class Inputs(DelimitedInputs):
     compression: Packing | None = Field(
         None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
     )
-    mode: Mode = Field(
-        "append",
-        description="`append` adds the rows. `truncate` empties the table first, in the same transaction. `replace` "
-        "fills a new table and exchanges it for the old one. `merge` updates the rows whose `keys` exist and inserts "
-        "the others.",
-    )
-    keys: tuple[str, ...] = Field((), description="For `merge`: the columns of the table that identify a row.")
-    columns: dict[str, str] | tuple[str, ...] | None = Field(
-        None,
-        description="Target columns: a map of file column to table column, which leaves out all others; or a list of "
-        "table columns for the fields in their order. Default: file columns have the names of table columns.",
-    )
-    load_id_column: str | None = Field(
-        None,
-        description="For `append`: a text column of the table for the load's id, so that a repeated load deletes its "
-        "own rows first.",
-    )
-    load_id: str | None = Field(
-        None,
-        min_length=1,
-        max_length=600,
-        description="Identifies this load in the database. Default: flow, job, step and the run's slot; without a "
-        "slot, the run's id.",
-    )
-    max_rejects: int = Field(
-        0, ge=0, description="Number of rows that may be left out because they do not fit; one more fails the load."
-    )
-    reject_file: str | None = Field(
-        None,
-        description="CSV file for the rows that were left out: line, column, reason, record. "
-        "Default: `<step>.rejects.csv`.",
-    )
-    expect_rows: int | RowRange | None = Field(
-        None, description="How many rows must be loaded: a number, or `{min, max}`. Otherwise nothing is changed."
-    )
-    on_empty: OnEmpty | None = Field(
-        None,
-        description="If no row is loaded: `skip` changes nothing and ends the step as SKIPPED, `fail` changes nothing "
-        "and fails it, `ok` goes on. Default: `fail` for `truncate` and `replace`; for `append` and `merge` a warning, "
-        "from version 1.2 on `fail`.",
-    )
-    batch_rows: int = Field(10_000, ge=1, description="Rows sent at a time if the database does not read the file.")
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if (self.mode == "merge") != bool(self.keys):
-            raise ValueError("mode merge needs keys" if self.mode == "merge" else "keys are for mode merge")
-        if self.load_id_column is not None and self.mode != "append":
-            raise ValueError("load_id_column is for mode append; the other modes can be repeated anyway")
-        return self
+    batch_rows: int = Field(BATCH_ROWS, ge=1, description="Rows sent at a time if the database does not read the file.")
 
     @property
     def file_format(self) -> LoadFormat:
         return self.format or format_of(self.path)
-
-    @property
-    def empty_means(self) -> OnEmpty:
-        """What happens if no row is loaded: `on_empty`, or its default for the mode."""
-        return self.on_empty or ("fail" if self.mode in {"truncate", "replace"} else "ok")
-
-
-class Outputs(StepOutputs):
-    """The result of the load."""
-
-    table: str = Field(description="The table as the database knows it.")
-    mode: str = Field(description="How it was loaded.")
-    rows: int = Field(description="Rows loaded.")
-    row_count: int = Field(description="The same.")
-    inserted: int = Field(description="Rows that were inserted.")
-    updated: int = Field(description="Rows that existed and were updated; always 0 except for `merge`.")
-    deleted: int | None = Field(description="Rows that were deleted first; null if their number is not known.")
-    rejected: int = Field(description="Rows left out.")
-    reject_file: str | None = Field(description="Absolute path of the file with them; null if there are none.")
-    load_id: str = Field(description="The id of this load in the database.")
-    already_loaded: bool = Field(
-        description="Whether an earlier attempt had done this load, so that nothing was done now."
-    )
-
-
-class _EmptyError(Exception):
-    """Rolls back a load without rows whose step is to be skipped."""
 
 
 BASE_MEMORY, MEMORY_FACTOR = 224 << 20, 16
@@ -164,25 +81,11 @@ class DbLoad(Step[Inputs]):
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
         """What a connector class lacks for changing data."""
         del of
-        return lacks_of(connector, writes=True, undoes=needs_undo(inputs.get("expect_rows")))
+        return lacks_of(connector, writes=True, makes=makes_in(inputs), undoes=needs_undo(inputs.get("expect_rows")))
 
     def run(self) -> StepResult:
-        args = self.args
-        rejects = Rejects(args.max_rejects)
-        try:
-            with self._loading(rejects, look_at=args.batch_rows) as load:
-                result = load.run(lambda done: self._accept(done, rejects), self._on_rows)
-        except _EmptyError:
-            empty = LoadResult(load.table.sql, rejected=len(rejects.found))
-            return StepResult(STEP_SKIPPED, self._output(empty), "row_count(0) < min_rows(1)")
-        except StepError:
-            if rejects.found and args.max_rejects:
-                rejects.write(lambda: self.ctx.write_file(self._reject_path))
-            raise
-        if not result.loaded and args.on_empty is None and args.empty_means == "ok":
-            later = "from version 1.2 on this fails: set on_empty to ok, skip or fail"
-            self.ctx.log.warning("no row in %s; %s", args.path, later)
-        return StepResult(output=self._output(result))
+        with self._loading(Rejects(self.args.max_rejects), look_at=self.args.batch_rows) as load:
+            return self._ending.run(load, self._on_rows)
 
     def plan(self) -> list[str]:
         args = self.args
@@ -190,26 +93,21 @@ class DbLoad(Step[Inputs]):
         there = f"{path.stat().st_size:,} bytes" if path.is_file() else "not there yet"
         what, table = f"{args.path} ({there})", f"{args.table} of resource {args.resource}"
         if not path.is_file():
-            return [f"{args.mode} {what} into {table}"]
+            made = ", which is made if it is missing" if args.creates else ""
+            return [f"{args.mode} {what} into {table}{made}"]
         connector = database_of(args.resource, self.ctx).connector
-        if isinstance(connector, LateDatabase) and connector.is_missing():
+        is_late = isinstance(connector, LateDatabase) and connector.is_missing()
+        if is_late and not args.creates:
             return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
-        with self._loading(Rejects(0)) as load:
-            table = f"{load.table.sql} of resource {args.resource}"
-            match args.mode:
-                case "merge":
-                    return [f"merge {what} into {table}, by {', '.join(args.keys)}"]
-                case "append":
-                    return [f"append {what} to {table}"]
-                case _:
-                    return [f"delete all {load.count():,} rows of {table}", f"load {what} into it"]
+        with self._loading(Rejects(0), look_at=args.batch_rows if args.makes else None, is_late=is_late) as load:
+            return load.effects(what, f" of resource {args.resource}")
 
     @contextmanager
-    def _loading(self, rejects: Rejects, *, look_at: int | None = None) -> Iterator[Load]:
+    def _loading(self, rejects: Rejects, *, look_at: int | None = None, is_late: bool = False) -> Iterator[Load]:
         """The load; a Parquet file is read by a limited child before, all of it in batches of `look_at` rows."""
         source = self._source()
         if self.args.file_format != "parquet":
-            yield self._load(source, rejects)
+            yield self._load(source, rejects, is_late=is_late)
             return
         with self.ctx.steady_file(source.path) as path:
             subject, source = str(source.path), replace(source, path=path)
@@ -221,35 +119,17 @@ class DbLoad(Step[Inputs]):
                 cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
                 fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
             )
-            yield self._load(source, rejects)
+            yield self._load(source, rejects, is_late=is_late)
 
-    def _load(self, source: SourceFile, rejects: Rejects) -> Load:
+    def _load(self, source: SourceFile, rejects: Rejects, *, is_late: bool) -> Load:
         args, ctx = self.args, self.ctx
-        database = database_of(args.resource, ctx, writes=True, undoes=needs_undo(args.expect_rows))
-        # The name is independent of the run, so that the next run finds a table that a killed load left behind.
-        place = f"{ctx.flow_id}/{self.job_id}/{self.id}/{args.table}"
-        load_name = hashlib.sha256(place.encode()).hexdigest()[:10]
-        job = LoadJob(load_name, database.dialect, ctx.scratch_dir(self.job_id), ctx.log.info)
-        request = LoadRequest(
-            source=source,
-            table=args.table,
-            mode=args.mode,
-            load_id=self._load_id,
-            run_id=ctx.run_id,
-            keys=args.keys,
-            columns=args.columns,
-            load_id_column=args.load_id_column,
-            batch_rows=args.batch_rows,
-        )
-        return Load(Target(database, job), request, rejects)
+        database = database_of(args.resource, ctx, writes=True, makes=args.makes, undoes=needs_undo(args.expect_rows))
+        request = args.request(source, self._ending.load_id, ctx.run_id, args.batch_rows)
+        return Load(target_of(database, ctx, self.job_id, self.id, args.table, is_late=is_late), request, rejects)
 
     @property
-    def _load_id(self) -> str:
-        return self.args.load_id or self.ctx.work_id
-
-    @property
-    def _reject_path(self) -> str:
-        return self.args.reject_file or f"{self.id}.rejects.csv"
+    def _ending(self) -> Ending:
+        return Ending(self.args, self.ctx, self.id, self.args.path, self.args.load_id or self.ctx.work_id)
 
     def _source(self) -> SourceFile:
         args = self.args
@@ -271,40 +151,3 @@ class DbLoad(Step[Inputs]):
         if self.args.file_format == "parquet":
             self.ctx.progress(rows, None, "rows")
         self.ctx.check_cancelled()
-
-    def _accept(self, result: LoadResult, rejects: Rejects) -> None:
-        args = self.args
-        self.ctx.check_cancelled()
-        if not is_met(args.expect_rows, result.loaded):
-            raise StepError(
-                f"{result.loaded} rows would be loaded, but expect_rows is {args.expect_rows}; nothing was changed"
-            )
-        if not result.loaded and args.empty_means == "fail":
-            raise StepError(f"{args.path} holds no row to load; nothing was changed", fix="on_empty: ok accepts that")
-        if rejects.found:
-            rejects.write(lambda: self.ctx.write_file(self._reject_path))
-        if not result.loaded and args.empty_means == "skip":
-            raise _EmptyError
-
-    def _output(self, result: LoadResult) -> dict[str, Any]:
-        return {
-            "table": result.table,
-            "mode": self.args.mode,
-            "rows": result.loaded,
-            "row_count": result.loaded,
-            "inserted": result.inserted,
-            "updated": result.updated,
-            "deleted": result.deleted,
-            "rejected": result.rejected,
-            "reject_file": self._reject_file(result),
-            "load_id": self._load_id,
-            "already_loaded": result.before is not None,
-        }
-
-    def _reject_file(self, result: LoadResult) -> str | None:
-        if not result.rejected:
-            return None
-        path = self.ctx.write_path(self._reject_path)
-        if result.before is not None and path.is_file():
-            self.ctx.artifact(path)  # written by the attempt that loaded, before the database's commit
-        return str(path)

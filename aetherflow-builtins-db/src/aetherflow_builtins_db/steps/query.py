@@ -59,24 +59,31 @@ class QueryInputs(SqlInputs):
 
 def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:
     """The SQL text of a step, from `sql` or `sql_file`; StepInputError if the file cannot be read."""
-    if inputs.sql_file is None:
-        return inputs.sql or ""
-    file = ctx.asset_path(inputs.sql_file)
+    return text_of(inputs.sql, inputs.sql_file, ctx)
+
+
+def text_of(sql: str | None, sql_file: str | None, ctx: RunContext) -> str:
+    """The SQL text, or that of the file; StepInputError if it cannot be read."""
+    if sql_file is None:
+        return sql or ""
+    file = ctx.asset_path(sql_file)
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise StepInputError(f"sql_file {inputs.sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
+        raise StepInputError(f"sql_file {sql_file} cannot be read: {reason}", fix=f"looked at {file}") from error
 
 
-def database_of(resource: str, ctx: RunContext, *, writes: bool = False, undoes: Iterable[str] = ()) -> Database:
+def database_of(
+    resource: str, ctx: RunContext, *, writes: bool = False, makes: bool = False, undoes: Iterable[str] = ()
+) -> Database:
     """The database of a resource; ConnectorError if its class lacks what the step needs, as `lacks_of` says.
 
     A weaker promise is a warning in the log.
     """
     connector = ctx.connectors.db(resource)
     cls = type(connector)
-    for lack in lacks_of(cls, writes=writes, undoes=undoes):
+    for lack in lacks_of(cls, writes=writes, makes=makes, undoes=undoes):
         text = f"resource {resource}: class {cls.__module__}.{cls.__qualname__} {lack.text}"
         if lack.refused:
             raise ConnectorError(text, fix="add it to the class, or leave out what needs it")

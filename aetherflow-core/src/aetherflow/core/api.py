@@ -137,6 +137,7 @@ if TYPE_CHECKING:
         SqlLoader,
         SqlTable,
         TableColumn,
+        TableMaker,
     )
     from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
@@ -189,9 +190,9 @@ __all__ = [
     "SendsCalls", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader",
     "SqlTable", "SqlTransaction", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
     "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn",
-    "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector",
-    "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
-    "register_connector", "register_step", "require", "require_attr",
+    "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether",
+    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
+    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
@@ -227,7 +228,7 @@ contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDiale
 contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource
 contracts.kinds.sql_capabilities: NeedsMemoryError ScriptResult ScriptRunner
 contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob RowsRefusedError SqlLoader SqlTable
-contracts.kinds.sql_loading: TableColumn
+contracts.kinds.sql_loading: TableColumn TableMaker
 contracts.needs_person: Acknowledged NeedsPerson
 contracts.opening: open_file
 contracts.step: Step

@@ -153,6 +153,7 @@ NAMES = [
     "StepSpec",
     "StepTimeoutError",
     "TableColumn",
+    "TableMaker",
     "UndecidedStepError",
     "Unpacked",
     "UsageError",

@@ -6,11 +6,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import (
+    ColumnType,
     ConnectorError,
     ConnectorInit,
     CsvFormat,
     SqlDialect,
     SqlLoader,
+    TableColumn,
     install_command,
 )
 from aetherflow_builtins_db.connectors.common.base import SqlBase, setting_literal
@@ -277,6 +279,13 @@ class DuckDBConnector(SqlBase[Config, Options]):
         from aetherflow_builtins_db.connectors.duckdb.loading import DuckDBServer  # few runs load
 
         return DuckDBServer(Database(self), usual.job)
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        """The column of DuckDB for values of the type."""
+        from aetherflow_builtins_db.connectors.duckdb.loading import column_for  # few runs make tables
+
+        del key
+        return column_for(name, column_type, nullable=nullable)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> DuckDBRows:
         """Open a query in a read-only transaction of its own."""

@@ -7,10 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from aetherflow.core.api import CsvFormat, FieldMap, LoadBatch, LoadFile, Row, RowsRefusedError, SqlTable, TableColumn
+from aetherflow.core.api import (
+    ColumnType,
+    CsvFormat,
+    FieldMap,
+    LoadBatch,
+    LoadFile,
+    Row,
+    RowsRefusedError,
+    SqlTable,
+    TableColumn,
+)
 from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb.errors import refusal
+from aetherflow_builtins_db.connectors.duckdb.making import declared_for
 from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
@@ -55,6 +66,12 @@ class DuckDBServer(Server):
             _column(column, declared, nullable=bool(nullable)) for column, declared, nullable, _default in rows
         )
         return SqlTable(self.quote(database, schema, name), schema, name, columns)
+
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table, in the named database and schema or in the session's own."""
+        ((database, schema),) = self.database.read("SELECT current_database(), current_schema()")[1]
+        name, schema = parts[-1], parts[-2] if len(parts) > 1 else schema
+        return SqlTable(self.quote(parts[0] if len(parts) > 2 else database, schema, name), schema, name, ())
 
     def load_file(
         self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
@@ -138,6 +155,11 @@ class DuckDBServer(Server):
                 raise RowsRefusedError(found.reason, found.line) from error
             raise self.tx.failed(f"loading into {into.sql}", error) from error
         return int(row[0]) if row else 0
+
+
+def column_for(name: str, column_type: ColumnType, *, nullable: bool) -> TableColumn:
+    """The column of DuckDB for values of the type."""
+    return _column(name, declared_for(column_type), nullable=nullable)
 
 
 def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:

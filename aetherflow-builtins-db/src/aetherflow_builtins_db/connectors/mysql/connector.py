@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from aetherflow.core.api import Column, ConnectorInit, CsvFormat, Row, SqlDialect, SqlLoader
+from aetherflow.core.api import Column, ColumnType, ConnectorInit, CsvFormat, Row, SqlDialect, SqlLoader, TableColumn
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
 from aetherflow_builtins_db.connectors.common.server import ServerBase
 from aetherflow_builtins_db.connectors.common.settings import ServerConfig, ServerOptions, Ssl
@@ -249,6 +249,12 @@ class MySQLConnector(ServerBase[Config, Options]):
         from aetherflow_builtins_db.connectors.mysql.loading import MySqlServer  # few runs load
 
         return MySqlServer(Database(self), usual.job)
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        """The column of MySQL or MariaDB for values of the type."""
+        from aetherflow_builtins_db.connectors.mysql.making import column_for  # few runs make tables
+
+        return column_for(name, column_type, nullable=nullable, key=key)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> MySQLRows | CursorRows:
         """Open an unbuffered query in a read-only transaction of its own."""

@@ -1,8 +1,10 @@
 """Loads into MySQL and MariaDB with multi-row INSERTs; mode `replace` swaps tables by RENAME, which is atomic."""
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import cast
 
 from aetherflow.core.api import ConnectorError, LoadBatch, RowsRefusedError, SqlTable, StepError, TableColumn
@@ -10,7 +12,7 @@ from aetherflow_builtins_db.columns import UNKNOWN
 from aetherflow_builtins_db.connectors.mysql.errors import refusal
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
-from aetherflow_builtins_db.loading.server import STAGE, Server
+from aetherflow_builtins_db.loading.server import STAGE, Server, literal, refuse_odd
 from aetherflow_builtins_db.loading.table import beside
 
 _INDEXED_CHARACTERS = 150
@@ -23,6 +25,7 @@ class MySqlServer(Server):
     savepoints = True
     swaps = True
     _made: SqlTable | None = None
+    _comments: Mapping[str, str] = MappingProxyType({})
 
     @property
     def tx(self) -> Transaction:
@@ -45,7 +48,8 @@ class MySqlServer(Server):
     def _drop(self, made: SqlTable) -> None:
         """Drop our new table, unless another process is replacing the table and owns that name now."""
         with self.database.transaction() as tx:
-            ((free,),) = tx.read("SELECT GET_LOCK(:name, 0)", self._lock)[1]
+            # The server may take a moment to see that the failed connection is closed, which had the lock.
+            ((free,),) = tx.read("SELECT GET_LOCK(:name, 2)", self._lock)[1]
             if free:
                 tx.execute(f"DROP TABLE IF EXISTS {made.sql}")
                 tx.read("SELECT RELEASE_LOCK(:name)", self._lock)
@@ -86,10 +90,68 @@ class MySqlServer(Server):
         )
         return SqlTable(sql, schema, name, columns)
 
+    # Making the table
+
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table, in the named database or in that of the connection."""
+        name = parts[-1]
+        schema = parts[-2] if len(parts) > 1 else str(self.database.read("SELECT database()")[1][0][0])
+        return SqlTable(self.quote(schema, name), schema, name, ())
+
+    def create_table(self, table: SqlTable, keys: Sequence[str], comments: Mapping[str, str]) -> SqlTable:
+        """Create the table under another name, as CREATE commits; `publish_table` renames it."""
+        wait_for_merges(self.tx, table, self.job.say)
+        self._wait_for_replacements(table)
+        if self.look_up((str(table.schema), table.name)) is not None:
+            raise StepError(
+                f"another process made {table.sql} at the same time; nothing was loaded", fix="run it again"
+            )
+        made, _ = self._names(table)
+        self._made = made
+        self._comments = comments
+        self.tx.execute(f"DROP TABLE IF EXISTS {made.sql}")
+        # Compared by their characters, as on every other database: otherwise the keys a and A were one.
+        self.tx.execute(self.create_sql(table, made, keys) + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        return made
+
+    def column_sql(self, column: TableColumn) -> str:
+        """A column with its comment. A TIMESTAMP that is not said to be NULL would have a default."""
+        comment = self._comments.get(column.name)
+        null = " NULL" if column.nullable else " NOT NULL"
+        said = "" if comment is None else " COMMENT " + literal(comment.replace("\\", "\\\\"))
+        return f"{self.quote(column.name)} {column.declared}{null}{said}"
+
+    def unpublished(self, table: SqlTable) -> SqlTable | None:
+        """The table that a load filled and committed, before it was killed."""
+        made, _ = self._names(table)
+        return self.look_up((str(made.schema), made.name))
+
+    def publish_table(self, table: SqlTable, made: SqlTable) -> None:
+        """RENAME, which commits the rows before it."""
+        self.tx.execute(f"RENAME TABLE {made.sql} TO {table.sql}")
+        self._made = None
+
+    def alter_table(self, table: SqlTable, added: Sequence[TableColumn], widened: Sequence[TableColumn]) -> None:
+        """ADD COLUMN, and MODIFY of the column as SHOW CREATE TABLE writes it, which keeps all but its type."""
+        super().alter_table(table, added, ())
+        if widened:
+            ((_, text, *_),) = self.tx.read(f"SHOW CREATE TABLE {table.sql}")[1]
+            lines = [line.strip().rstrip(",") for line in str(text).splitlines()]
+            old = {column.name: column.declared for column in self._columns(table)}
+        for column in widened:
+            start = f"{self.quote(column.name)} {old[column.name]}"
+            rest = next(line[len(start) :] for line in lines if line.lower().startswith(start.lower()))
+            self.tx.execute(f"ALTER TABLE {table.sql} MODIFY {self.quote(column.name)} {column.declared}{rest}")
+
+    def _columns(self, table: SqlTable) -> Sequence[TableColumn]:
+        found = self.look_up((str(table.schema), table.name))
+        return found.columns if found else ()
+
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
         import pymysql
 
+        refuse_odd(columns, batch, lambda value: not math.isfinite(value), "the server")
         names = self.list_of(columns).replace("%", "%%")
         marks = ", ".join(["%s"] * len(columns))
         sql = f"INSERT INTO {into.sql.replace('%', '%%')} ({names}) VALUES ({marks})"
@@ -159,15 +221,18 @@ class MySqlServer(Server):
     def prepare_replacement(self, table: SqlTable) -> SqlTable:
         """Create an empty table like the old one. CREATE commits, but nothing has been changed yet."""
         new, old = self._names(table)
-        # Another process may do the same. The lock ends with the connection, which is not used again.
-        waiting = f"waiting for another process that replaces {table.sql}"
-        if not take_lock(self.tx, ":name", self._lock, lambda: self.job.say(waiting)):
-            raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
+        self._wait_for_replacements(table)
         for leftover in (new, old):  # from an attempt that was killed
             self.tx.execute(f"DROP TABLE IF EXISTS {leftover.sql}")
         self._made = new
         self.tx.execute(f"CREATE TABLE {new.sql} LIKE {table.sql}")
         return new
+
+    def _wait_for_replacements(self, table: SqlTable) -> None:
+        # Another process may do the same. The lock ends with the connection, which is not used again.
+        waiting = f"waiting for another process that replaces {table.sql}"
+        if not take_lock(self.tx, ":name", self._lock, lambda: self.job.say(waiting)):
+            raise StepError(f"another process is replacing {table.sql}", fix="run it again when that one has ended")
 
     def swap(self, table: SqlTable, staged: SqlTable) -> None:
         """Exchange the tables with one RENAME, then drop the old one."""

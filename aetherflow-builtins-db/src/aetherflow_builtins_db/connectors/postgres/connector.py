@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aetherflow.core.api import CsvFormat, Row, SqlDialect, SqlLoader
+from aetherflow.core.api import ColumnType, CsvFormat, Row, SqlDialect, SqlLoader, TableColumn
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.rows import CursorRows
@@ -218,6 +218,13 @@ class PostgresConnector(ServerBase[Config, Options]):
         from aetherflow_builtins_db.connectors.postgres.loading import PostgresServer  # few runs load
 
         return PostgresServer(Database(self), usual.job)
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        """The column of PostgreSQL for values of the type."""
+        from aetherflow_builtins_db.connectors.postgres.making import column_for  # few runs make tables
+
+        del key
+        return column_for(name, column_type, nullable=nullable)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> CursorRows:
         """Open a query with a server-side cursor, in its own read-only transaction."""

@@ -44,6 +44,7 @@ _DIALECT = CsvFormat(include_header=False)
 class PostgresServer(Server):
     savepoints = True
     converts = False
+    streams = True
     swaps = True
 
     @property
@@ -74,6 +75,14 @@ class PostgresServer(Server):
             for column, declared, required in rows
         )
         return SqlTable(self.quote(schema, name), schema, name, columns)
+
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table, in the named schema or in that where CREATE TABLE puts it."""
+        name = parts[-1]
+        if len(parts) > 1:
+            return SqlTable(self.quote(parts[-2], name), parts[-2], name, ())
+        ((schema,),) = self.database.read("SELECT current_schema()")[1]
+        return SqlTable(self.quote(schema, name) if schema else self.quote(name), schema, name, ())
 
     # Filling
 

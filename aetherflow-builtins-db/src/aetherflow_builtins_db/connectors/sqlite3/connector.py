@@ -9,7 +9,16 @@ from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
-from aetherflow.core.api import ConnectorConfig, ConnectorInit, ConnectorOptions, Flag, SqlDialect, SqlLoader
+from aetherflow.core.api import (
+    ColumnType,
+    ConnectorConfig,
+    ConnectorInit,
+    ConnectorOptions,
+    Flag,
+    SqlDialect,
+    SqlLoader,
+    TableColumn,
+)
 from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
@@ -278,6 +287,13 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         from aetherflow_builtins_db.connectors.sqlite3.loading import SqliteServer  # few runs load
 
         return SqliteServer(Database(self), usual.job)
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        """The column of SQLite for values of the type."""
+        from aetherflow_builtins_db.connectors.sqlite3.loading import column_for  # few runs make tables
+
+        del key
+        return column_for(name, column_type, nullable=nullable)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
         """Open a query on a new cursor, with `query_only` set while it is executed."""

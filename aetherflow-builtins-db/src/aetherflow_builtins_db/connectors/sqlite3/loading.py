@@ -4,17 +4,28 @@ Other connections see the old rows until the commit, so mode `replace` needs no 
 """
 
 import datetime
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
-from aetherflow.core.api import LoadBatch, RowsRefusedError, SqlTable, TableColumn
+from aetherflow.core.api import (
+    ColumnType,
+    LoadBatch,
+    RowsRefusedError,
+    SqlTable,
+    StepInputError,
+    TableColumn,
+)
 from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.connectors.sqlite3.making import declared_for
+from aetherflow_builtins_db.connectors.sqlite3.rows import declared_type
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.failures import StatementTimeoutError, one_line
 from aetherflow_builtins_db.formats.values import text_value
-from aetherflow_builtins_db.loading.server import Server
+from aetherflow_builtins_db.loading.server import Server, refuse_odd
 
+_BYTES = ColumnType("bytes")
 _PLAIN = (str, int, float, bytes, type(None))
 
 
@@ -45,9 +56,21 @@ class SqliteServer(Server):
         with self.database.stream(f"SELECT * FROM {sql} WHERE 1 = 0") as opened:
             types = {column.name: column.type for column in opened.columns}
         columns = tuple(
-            TableColumn(column, types.get(column, UNKNOWN), declared, not notnull) for column, declared, notnull in rows
+            TableColumn(column, _type(types.get(column, UNKNOWN), declared), declared, not notnull)
+            for column, declared, notnull in rows
         )
         return SqlTable(sql, schema, name, columns)
+
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table, in the named database or in that of the file."""
+        schema, name = parts[-2] if len(parts) > 1 else "main", parts[-1]
+        return SqlTable(self.quote(schema, name), schema, name, ())
+
+    def create_table(self, table: SqlTable, keys: Sequence[str], comments: Mapping[str, str]) -> SqlTable:
+        """CREATE TABLE; StepInputError for comments, which SQLite does not have."""
+        if comments:
+            raise StepInputError("SQLite has no comments on columns", fix="leave out comments")
+        return super().create_table(table, keys, comments)
 
     def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         """DELETE with a join, for which SQLite builds an automatic index."""
@@ -55,6 +78,7 @@ class SqliteServer(Server):
         return f"DELETE FROM {stage.sql} WHERE rowid IN (SELECT s.rowid FROM {join})"
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
+        refuse_odd(columns, batch, math.isnan, "SQLite")
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) VALUES ({marks})"
         rows = (
@@ -67,6 +91,17 @@ class SqliteServer(Server):
         except (sqlite3.Error, StatementTimeoutError) as error:
             raise self.tx.failed(f"inserting into {into.sql}", error) from error
         return len(batch.rows)
+
+
+def column_for(name: str, column_type: ColumnType, *, nullable: bool) -> TableColumn:
+    """The column of SQLite for values of the type."""
+    declared = declared_for(column_type)
+    return TableColumn(name, _type(declared_type(declared), declared), declared, nullable)
+
+
+def _type(found: ColumnType, declared: str) -> ColumnType:
+    """The type of a column for loading: one that is declared for bytes takes them from base64."""
+    return _BYTES if found == UNKNOWN and declared.strip().upper() == "BLOB" else found
 
 
 def _stored(cell: object) -> object:

@@ -16,6 +16,7 @@ _PROBE = "aetherflow_column_types"
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 _RULES: tuple[tuple[str, ColumnType], ...] = (
     (r"BOOL", ColumnType("bool")),
+    (r"TIMESTAMPTZ|WITH TIME ZONE", ColumnType("datetime", zoned=True)),
     (r"DATETIME|TIMESTAMP", ColumnType("datetime")),
     (r"DATE$", ColumnType("date")),
     (r"TIME$", ColumnType("time")),

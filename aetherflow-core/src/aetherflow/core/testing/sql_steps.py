@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import list_steps
+from aetherflow.core.api import TableMaker, list_steps
 from aetherflow.core.testing.connector import ConnectorSuite
 from aetherflow.core.testing.crash_runs import artifacts, files_below
 from aetherflow.core.testing.project import FLOW_ID, FlowProject, Ran
@@ -116,6 +116,20 @@ class SqlSteps(ConnectorSuite):
         assert flows.run(flows.load("a,s\n3,y\n", expect_rows=2)).status == "FAILED"
         assert flows.run(flows.load("a,s\nthree,y\n")).status == "FAILED"
         assert flows.rows() == [[1, "x"], [2, None]]
+
+    def test_a_load_makes_its_table(self, flows: "SqlFlows", peer: Any) -> None:
+        """`TableMaker`: the table has the types of the file; a load that fails makes none."""
+        if not isinstance(peer, TableMaker):
+            return
+        flows.ok(execute("DROP TABLE built_in"))
+        text = f"{flows.name('a')},{flows.name('s')}\n1,007\n2,\n"
+        inputs: dict[str, Any] = {"create": "if_missing", "keys": [flows.name("a")], "load_id": uuid.uuid4().hex}
+        assert flows.run(flows.load(text, expect_rows=3, **inputs)).status == "FAILED"
+        assert flows.run(flows.load(text)).status == "FAILED"
+        for made in (True, False):
+            out = flows.ok(flows.load(text, **inputs))["load"].outputs
+            assert (out["created"], out["already_loaded"]) == (made, not made)
+        assert flows.rows() == [[1, "007"], [2, None]]
 
     def test_the_steps_survive_a_kill(self, flows: "SqlFlows", place: Path, peer: Any) -> None:
         """A run that is killed around the commits of the connector, and run again, leaves the same rows and files."""

@@ -178,7 +178,7 @@ class SqlConnector(ConnectorBase[ConfigT, OptionsT], ABC):
     holds (temporary tables, SET) may be gone with the next call. `probe` asks by `ping`, unless it is overridden.
 
     What the database can do beyond this is told by capabilities: CsvSource, ArrowSource, LeanSource, ScriptRunner,
-    BulkLoader, LateDatabase. A connector has one by having its method.
+    BulkLoader, TableMaker, LateDatabase. A connector has one by having its method.
     """
 
     dialect: SqlDialect

@@ -1,6 +1,6 @@
 """A database's own way of `db_load`: a capability of a connector of kind `db`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +149,32 @@ class SqlLoader:
         """The table of that name, `(table,)` or `(schema, table)`; None if there is none."""
         return self._usual.look_up(parts)
 
+    def new_table(self, parts: tuple[str, ...]) -> SqlTable:
+        """The table of that name as `look_up` will find it once it is made, still without columns."""
+        return self._usual.new_table(parts)
+
+    def create_table(self, table: SqlTable, keys: Sequence[str], comments: Mapping[str, str]) -> SqlTable:
+        """Create the table, empty; return where to fill it. Only called if the connector is a TableMaker.
+
+        It appears under its name with the transaction or, where CREATE commits by itself, with `publish_table`.
+
+        :param keys: its columns that are the primary key
+        :param comments: by column
+        """
+        return self._usual.create_table(table, keys, comments)
+
+    def publish_table(self, table: SqlTable, made: SqlTable) -> None:
+        """Give a filled table its name, as the last of the transaction, if `create_table` has made another one."""
+        self._usual.publish_table(table, made)
+
+    def unpublished(self, table: SqlTable) -> SqlTable | None:
+        """The table that a killed load has made for this one and not published; None if there is none."""
+        return self._usual.unpublished(table)
+
+    def alter_table(self, table: SqlTable, added: Sequence[TableColumn], widened: Sequence[TableColumn]) -> None:
+        """Add columns, and give columns wider types; where ALTER commits by itself, before anything else."""
+        self._usual.alter_table(table, added, widened)
+
     def load_file(
         self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
@@ -219,4 +245,16 @@ class BulkLoader(Protocol):
 
     def loader(self, usual: SqlLoader) -> SqlLoader:
         """The loader of one load, or of the look-ups of one `db_check`; `usual` does all in common SQL."""
+        ...
+
+
+@runtime_checkable
+class TableMaker(Protocol):
+    """A database in which a load makes its table."""
+
+    def column_for(self, name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
+        """The column that keeps every value of the type exactly, as `look_up` describes it once it is made.
+
+        Its `declared` type is what CREATE TABLE gets. `key`: it is part of the primary key.
+        """
         ...

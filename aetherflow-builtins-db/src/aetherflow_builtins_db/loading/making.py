@@ -1,0 +1,245 @@
+"""The table of a load: the one that is there, as it is or changed, or a new one with the types of the file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from aetherflow.core.api import (
+    ColumnType,
+    ConnectorError,
+    SqlTable,
+    StepError,
+    StepInputError,
+    TableColumn,
+    TableMaker,
+)
+from aetherflow_builtins_db.columns import STRING, UNKNOWN
+from aetherflow_builtins_db.loading.batch import RowSource
+from aetherflow_builtins_db.loading.profile import Profile
+from aetherflow_builtins_db.loading.table import find_name
+from aetherflow_builtins_db.loading.target import Target
+from aetherflow_builtins_db.loading.widths import wider_type
+
+OnChange: TypeAlias = Literal["fail", "add_columns", "widen"]
+Columns: TypeAlias = Mapping[str, str] | Sequence[str] | None
+_BATCH_ROWS = 10_000
+_LET_IT = "check the name; create: if_missing makes the table, with the types of what is loaded"
+_FIXED = frozenset({"sqlite"})
+"""Dialects in which a column keeps its type, and takes text and whole numbers of any length."""
+_UNLIMITED = frozenset({"int", "string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a load may make or change, and what is said of the columns that it makes."""
+
+    create: bool = False
+    on_change: OnChange = "fail"
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+    not_null: tuple[str, ...] = ()
+    comments: Mapping[str, str] = field(default_factory=dict)
+
+
+class Making:
+    """The table of a load, and what is to be done to it first. The constructor changes nothing; it may read all rows.
+
+    StepError if the table is missing and not to be made; StepInputError if what is said of its columns does not fit.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        source: RowSource,
+        table: str,
+        shape: Shape,
+        *,
+        columns: Columns,
+        keys: Sequence[str],
+        id_column: str | None,
+    ) -> None:
+        self._target, self._source, self._shape = target, source, shape
+        self.columns = columns
+        """The mapping of fields to columns; for JSON lines with all keys of the file."""
+        self._keys, self._id_column = tuple(keys), id_column
+        self.added: tuple[TableColumn, ...] = ()
+        self.widened: tuple[TableColumn, ...] = ()
+        found = target.look_up(table) if shape.create else target.find(table, _LET_IT)
+        self.is_new = found is None
+        if found is None:
+            self.table = self._new(target.new_table(table))
+        else:
+            self.table = found if shape.on_change == "fail" else self._changed(found)
+
+    # What will be done
+
+    def lines(self, of: str) -> list[str]:
+        """What will be made or changed, for a plan; `of` follows the table's name."""
+        quote, table = self._target.quote, self.table
+        if self.is_new:
+            keys = [f"  primary key ({', '.join(self._keys)})"] if self._keys else []
+            return [f"create table {table.sql}{of}:", *(f"  {_shown(column)}" for column in table.columns), *keys]
+        lines = [f"add column {quote(each.name)} {each.declared} to {table.sql}{of}" for each in self.added]
+        return lines + [
+            f"change column {quote(each.name)} of {table.sql}{of} to {each.declared}" for each in self.widened
+        ]
+
+    def apply(self) -> SqlTable:
+        """In the transaction of the load: make or change the table; return where to fill it."""
+        loader, table = self._target.loader, self.table
+        if self.is_new:
+            try:
+                return loader.create_table(table, self._keys, self._shape.comments)
+            except ConnectorError as error:
+                if self._target.look_up_again(table) is None:
+                    raise
+                raise StepError(
+                    f"another process made {table.sql} at the same time; nothing was loaded", fix="run it again"
+                ) from error
+        if self.added or self.widened:
+            loader.alter_table(table, self.added, self.widened)
+        return table
+
+    # Columns
+
+    def _new(self, table: SqlTable) -> SqlTable:
+        shape, seen = self._shape, self._seen(of_values=False)
+        self._refuse_unknown("types", shape.types, seen)
+        self._refuse_unknown("not_null", shape.not_null, seen)
+        self._refuse_unknown("comments", shape.comments, seen)
+        self._refuse_unknown("keys", self._keys, seen)
+        keys = {find_name(key, list(seen)) for key in self._keys}
+        required = keys | {find_name(name, list(seen)) for name in shape.not_null}
+        made = [
+            self._column(name, kind, nullable=name not in required, key=name in keys)
+            for name, kind in self._types(seen).items()
+        ]
+        if self._id_column is not None:
+            made.append(self._column(self._id_column, STRING))
+        self._keys = tuple(name for name in seen if name in keys)
+        return replace(table, columns=tuple(made))
+
+    def _changed(self, table: SqlTable) -> SqlTable:
+        shape, seen = self._shape, self._seen(of_values=self._shape.on_change == "widen")
+        known = [column.name for column in table.columns]
+        new = {name: profile for name, profile in seen.items() if find_name(name, known) is None}
+        self._refuse_unknown("types", shape.types, seen)
+        self.added = tuple(self._column(name, kind) for name, kind in self._types(new).items())
+        if shape.on_change == "widen":
+            self.widened = tuple(self._widened(table, seen))
+        changed = {column.name: column for column in self.widened}
+        columns = [changed.get(column.name, column) for column in table.columns]
+        return replace(table, columns=(*columns, *self.added))
+
+    def _widened(self, table: SqlTable, seen: "Mapping[str, Profile | ColumnType]") -> list[TableColumn]:
+        fixed, by_name, found = self._target.database.dialect.name in _FIXED, list(seen), []
+        for column in table.columns:
+            profile = seen.get(find_name(column.name, by_name) or "")
+            wider = wider_type(column, profile) if isinstance(profile, Profile) else None
+            if wider is not None and not (fixed and column.type.kind in _UNLIMITED):
+                found.append(self._column(column.name, wider, nullable=column.nullable))
+        if found and fixed:
+            raise StepError(
+                f"this database cannot change the type of a column, and {table.sql} needs "
+                f"{', '.join(map(_shown, found))}; nothing was loaded",
+                fix="make a new table with these types, and move the rows by db_execute",
+            )
+        return found
+
+    def _types(self, seen: Mapping[str, "Profile | ColumnType"]) -> dict[str, ColumnType]:
+        """By column: as `types` says, as the source says, or of all its values."""
+        said = {find_name(name, list(seen)): kind for name, kind in self._shape.types.items()}
+        return {
+            name: said.get(name) or (found if isinstance(found, ColumnType) else found.type)
+            for name, found in seen.items()
+        }
+
+    def _column(self, name: str, kind: ColumnType, *, nullable: bool = True, key: bool = False) -> TableColumn:
+        connector = self._target.database.connector
+        if not isinstance(connector, TableMaker):
+            raise StepError(
+                f"resource {connector.name}: its connector lacks column_for(): no table is made or changed",
+                fix="make the table with a db_execute step before this one",
+            )
+        return connector.column_for(name, kind, nullable=nullable, key=key)
+
+    def _refuse_unknown(
+        self, what: str, names: "Sequence[str] | Mapping[str, object]", seen: Mapping[str, object]
+    ) -> None:
+        for name in names:
+            if find_name(name, list(seen)) is None:
+                raise StepInputError(
+                    f"{what}: {name!r} is no column that is loaded", fix=f"these are: {', '.join(seen)}"
+                )
+
+    # The rows
+
+    def _seen(self, *, of_values: bool) -> dict[str, "Profile | ColumnType"]:
+        """By column of the table: the type that the source tells, else (or `of_values`) the profile of all values."""
+        source, columns = self._source, self.columns
+        names, profiles = _profiles(source, columns, of_values=of_values)
+        if isinstance(columns, Mapping):
+            if names is None:
+                raise StepInputError(
+                    "columns is a map, but the file has no header", fix="give a list of columns, in the file's order"
+                )
+            pairs = []
+            for given, wanted in columns.items():
+                name = find_name(given, names)
+                if name is None:
+                    raise StepInputError(
+                        f"columns: the file has no column {given!r}", fix=f"it has: {', '.join(names)}"
+                    )
+                pairs.append((wanted, profiles[names.index(name)]))
+        elif columns is not None:
+            if len(columns) != len(profiles):
+                raise StepInputError(f"columns lists {len(columns)} columns, but the file has {len(profiles)}")
+            pairs = list(zip(columns, profiles, strict=True))
+        elif names is not None:
+            pairs = list(zip(names, profiles, strict=True))
+            if source.format == "jsonl":
+                self.columns = {name: name for name in names}
+        else:
+            raise StepInputError(
+                "the file has no header, so the columns of a new table have no names",
+                fix="columns: [a, b] names them, in the file's order",
+            )
+        _refuse_names([name for name, _ in pairs])
+        return dict(pairs)
+
+
+def _profiles(
+    source: RowSource, columns: Columns, *, of_values: bool
+) -> "tuple[list[str] | None, Sequence[Profile | ColumnType]]":
+    """The names of the fields; for each the type that the source tells, else (or `of_values`) a profile."""
+    keys = list(columns) if columns is not None else None
+    width = len(columns) if columns is not None else None
+    types = None if of_values else source.types()
+    if types is not None and UNKNOWN not in types.values():
+        return list(types), list(types.values())
+    with source.reader(keys=keys, width=width, every_key=True) as reader:
+        profiles = [Profile(source.texts) for _ in reader.names or ()]
+        for batch in reader.batches(_BATCH_ROWS, lambda _reject: None):
+            profiles = profiles or [Profile(source.texts) for _ in batch.rows[0]]
+            for profile, cells in zip(profiles, zip(*batch.rows, strict=True), strict=True):
+                profile.see(cells)
+        names = reader.names
+    if types is None:
+        return names, profiles
+    return list(types), [
+        profile if kind == UNKNOWN else kind for kind, profile in zip(types.values(), profiles, strict=True)
+    ]
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    """StepInputError for columns without a name, and for two of one name: databases mostly ignore its case."""
+    seen: set[str] = set()
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise StepInputError(f"column {number} of the file has no name", fix="name it in the file, or by columns")
+        if name.lower() in seen:
+            raise StepInputError(f"two columns are named {name!r}", fix="columns: {file column: table column} renames")
+        seen.add(name.lower())
+
+
+def _shown(column: TableColumn) -> str:
+    return f"{column.name} {column.declared}{'' if column.nullable else ' not null'}"

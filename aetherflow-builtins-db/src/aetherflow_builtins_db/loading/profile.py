@@ -1,0 +1,198 @@
+"""The narrowest type that keeps every value of a column exactly. Nothing is taken from a sample."""
+
+import datetime
+import decimal
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeAlias
+
+from aetherflow.core.api import ColumnType
+from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, STRING
+from aetherflow_builtins_db.formats.values import text_value
+
+Texts: TypeAlias = Literal["all", "times", "none"]
+"""What text may stand for: any type, as in CSV; dates and times, as in JSON; itself, as in a database."""
+
+ROOMY_DIGITS = 15
+"""Digits of a decimal that has no more: the next file may have longer ones, and every database keeps 15 exactly."""
+_FLOAT_DIGITS = 15
+"""Digits of which each number has a float of its own, whose shortest text is that number."""
+_FLOAT_POWER = 300
+"""Of ten, up to which there are floats with all their digits."""
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)").fullmatch
+_POINT = re.compile(r"-?(?:0|[1-9][0-9]*)?\.[0-9]+").fullmatch
+_POWER = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}").fullmatch
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_CLOCK = r"\d\d:\d\d(?::\d\d(?:\.\d{1,6}0*)?)?"
+_TIME = re.compile(_CLOCK, re.ASCII).fullmatch
+_MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII).fullmatch
+_BOOLS = frozenset({"true", "false"})
+_ODD = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
+"""Floats that are no number, as files hold them; a column of these alone is text."""
+_MOST_DIGITS = 4000
+
+Kind: TypeAlias = Literal["string", "bool", "int", "float", "decimal", "bytes", "date", "time", "local", "instant"]
+_NUMBERS: frozenset[Kind] = frozenset({"int", "float", "decimal"})
+_TYPES: dict[Kind, ColumnType] = {
+    "string": STRING,
+    "bool": ColumnType("bool"),
+    "bytes": ColumnType("bytes"),
+    "date": ColumnType("date"),
+    "time": ColumnType("time"),
+    "local": ColumnType("datetime"),
+    "instant": ColumnType("datetime", zoned=True),
+}
+
+
+class Profile:
+    """The values of one column. `see` takes all of them, in parts; then `type` is known."""
+
+    def __init__(self, texts: Texts = "none") -> None:
+        self._texts = texts
+        self._kinds: set[Kind] = set()
+        self._odd = False
+        """Whether a text is a float that is no number."""
+        self._exact = True
+        """Whether each number is its nearest float's shortest text."""
+        self.whole = self.scale = 0
+        """Most digits before and behind the point."""
+        self.least = self.most = 0
+        """Of the whole numbers, and zero."""
+        self.length = 0
+        """Characters of the longest text."""
+
+    def see(self, cells: Iterable[Any]) -> None:
+        """Take some of the values; None is none."""
+        values = [cell for cell in cells if cell is not None]
+        texts = [value for value in values if type(value) is str]
+        if len(texts) < len(values):
+            for value in values:
+                if type(value) is not str:
+                    self._see_value(value)
+        if texts:
+            self._see_texts(texts)
+
+    def _see_texts(self, texts: list[str]) -> None:
+        self.length = max(self.length, *map(len, texts))
+        if "string" in self._kinds:
+            return
+        if self._texts == "none":
+            self._kinds.add("string")
+        elif self._texts == "all" and all(map(_WHOLE, texts)):
+            self._see_ints(list(map(_int, texts)))
+        else:
+            for text in dict.fromkeys(texts):
+                self._see_text(text)
+
+    def _see_text(self, text: str) -> None:
+        if self._texts == "all" and len(text) <= _MOST_DIGITS:
+            if _WHOLE(text):
+                return self._see_ints([_int(text)])
+            if _POINT(text):
+                return self._see_decimal(decimal.Decimal(text))
+            if text.lower() in _BOOLS:
+                self._kinds.add("bool")
+                return None
+            if text in _ODD:
+                self._odd = True
+                return None
+            if _POWER(text):
+                return self._see_float(decimal.Decimal(text))
+        self._kinds.add(_kind_of_text(text))
+        return None
+
+    def _see_ints(self, numbers: Sequence[int]) -> None:
+        self._kinds.add("int")
+        least, most = min(numbers), max(numbers)
+        self.least, self.most = min(self.least, least), max(self.most, most)
+        self.whole = max(self.whole, len(str(abs(least))), len(str(abs(most))))
+        if max(-least, most) >= 10**_FLOAT_DIGITS:
+            self._exact = self._exact and all(map(_is_float, numbers))
+
+    def _see_decimal(self, number: decimal.Decimal) -> None:
+        _sign, figures, exponent = number.as_tuple()
+        if not isinstance(exponent, int):
+            self._kinds.add("string")
+            return
+        self._kinds.add("decimal")
+        self.whole = max(self.whole, len(figures) + exponent if any(figures) else 0)
+        self.scale = max(self.scale, -exponent)
+        if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
+            self._exact = self._exact and _is_float(number)
+
+    def _see_float(self, written: decimal.Decimal) -> None:
+        self._kinds.add("float")
+        self._exact = self._exact and _is_float(written)
+
+    def _see_value(self, value: Any) -> None:
+        match value:
+            case bool():
+                self._kinds.add("bool")
+                self.length = max(self.length, 5)
+            case int():
+                self._see_ints([value])
+            case float():
+                self._kinds.add("float")
+            case decimal.Decimal():
+                self._see_decimal(value)
+            case datetime.datetime():
+                self._kinds.add("local" if value.tzinfo is None else "instant")
+            case datetime.date():
+                self._kinds.add("date")
+            case datetime.time() if value.tzinfo is None:
+                self._kinds.add("time")
+            case bytes() | bytearray() | memoryview():
+                self._kinds.add("bytes")
+            case _:
+                self._kinds.add("string")
+                self.length = max(self.length, len(text_value(value)))
+
+    @property
+    def type(self) -> ColumnType:
+        """The type of all values seen; text for none, and for values of different kinds."""
+        kinds = self._kinds
+        if kinds and kinds <= _NUMBERS:
+            return self._number()
+        if kinds == {"date", "local"}:
+            return _TYPES["local"]
+        return _TYPES[next(iter(kinds))] if len(kinds) == 1 and not self._odd else STRING
+
+    def _number(self) -> ColumnType:
+        if self._odd or "float" in self._kinds:
+            return ColumnType("float") if self._exact else STRING
+        if self._kinds == {"int"} and INT_MIN <= self.least <= self.most <= INT_MAX:
+            return ColumnType("int")
+        digits = self.whole + self.scale
+        if digits > MAX_DECIMAL_DIGITS:  # JSON's 1e-300, which is a number there
+            return ColumnType("float") if self._exact and self._kinds == {"decimal"} else STRING
+        return ColumnType("decimal", ROOMY_DIGITS if digits <= ROOMY_DIGITS else MAX_DECIMAL_DIGITS, self.scale)
+
+
+def _is_float(number: "int | decimal.Decimal") -> bool:
+    """Whether the shortest text of its nearest float is the number."""
+    try:
+        return decimal.Decimal(repr(float(number))) == number
+    except OverflowError:
+        return False
+
+
+def _int(text: str) -> int:
+    """The number; one beyond every type for a text of more digits than Python converts."""
+    return int(text) if len(text) <= _MOST_DIGITS else 10**_MOST_DIGITS
+
+
+def _kind_of_text(text: str) -> Kind:
+    kind: Kind = "string"
+    try:
+        if _DATE(text):
+            datetime.date.fromisoformat(text)
+            kind = "date"
+        elif found := _MOMENT(text):
+            datetime.datetime.fromisoformat(text)
+            kind = "instant" if found[1] else "local"
+        elif _TIME(text):
+            datetime.time.fromisoformat(text)
+            kind = "time"
+    except ValueError:  # the 30th of February
+        return "string"
+    return kind

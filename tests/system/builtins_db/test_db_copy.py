@@ -1,0 +1,146 @@
+"""`db_copy` between all databases: every type, every mode, once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from db_loads import load, write
+from db_types import BYTES, DATA, back, write_parquet
+
+from aetherflow_builtins_db.loading.query_rows import _QueryReader
+from db_places import Place, file_place, mysql_place, postgres_place
+
+DRIVERS = ["sqlite3", "duckdb", "postgres", "mysql"]
+CREATE = {"create": "if_missing"}
+VALUES = DATA | BYTES
+
+
+def place_of(driver: str, name: str, request: pytest.FixtureRequest) -> Place:
+    match driver:
+        case "postgres":
+            return postgres_place(request.getfixturevalue("postgres"), name)
+        case "mysql":
+            return mysql_place(request.getfixturevalue("mariadb"))
+    place = file_place(driver)
+    place.resource["config"]["path"] = f"{name}.{driver}"
+    return place
+
+
+@pytest.fixture(params=DRIVERS)
+def place(request: pytest.FixtureRequest) -> Place:
+    return place_of(request.param, "copy_from", request)
+
+
+@pytest.fixture
+def two(anywhere: Any, request: pytest.FixtureRequest) -> Any:
+    """A project with a second database, `there`, of the test's parameter `to`."""
+    to = request.getfixturevalue("to")
+    anywhere.resources["there"] = place_of(to, "copy_to", request).resource
+    return anywhere
+
+
+def copy(**inputs: Any) -> dict[str, Any]:
+    step = {"type": "db_copy", "target": "there", "table": "u"} | inputs
+    return step if "sql" in step else {"from_table": "t"} | step
+
+
+def there(sql: str) -> dict[str, Any]:
+    return {"type": "db_fetch_small", "resource": "there", "sql": sql}
+
+
+@pytest.mark.parametrize("to", DRIVERS)
+def test_every_type_comes_over(two: Any, to: str) -> None:
+    path = Path(write(two, "", "all.parquet"))
+    write_parquet(path, VALUES)
+    ran = two.run(
+        load=load(str(path), **CREATE),
+        copy=copy(**CREATE, keys=["k"]),
+        read=there("SELECT * FROM u ORDER BY k"),
+        again=copy(mode="merge", keys=["k"]),
+        still=there("SELECT * FROM u ORDER BY k"),
+        other=copy(table="v", **CREATE, mode="replace", max_rejects=1),  # rows, where COPY would take all at once
+        rest=there("SELECT * FROM v ORDER BY k"),
+    )
+    assert set(ran.status.values()) == {"SUCCESS"}, ran.error
+    assert (ran.outputs["copy"]["created"], ran.outputs["again"]["updated"]) == (True, 3)
+    for step in ("read", "still", "rest"):
+        assert back(ran.outputs[step]["rows"], VALUES) == VALUES
+
+
+@pytest.fixture
+def filled(anywhere: Any) -> Any:
+    """Three rows in `t`, to be copied within the same database."""
+    anywhere.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, s VARCHAR(20))",
+                 "INSERT INTO t VALUES (1, 'x'), (2, NULL), (3, 'z')")  # fmt: skip
+    return anywhere
+
+
+def within(**inputs: Any) -> dict[str, Any]:
+    return copy(target="wh", **inputs)
+
+
+ROWS = [[1, "x"], [2, None], [3, "z"]]
+
+
+@pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
+def test_every_mode_copies_within_a_database_and_can_be_repeated(filled: Any, mode: str) -> None:
+    keys = {"keys": ["a"]} if mode == "merge" else {}
+    for _ in range(2):
+        filled.one(**within(**CREATE, **keys, mode=mode, load_id="day", expect_rows=3 if mode != "append" else None))
+        assert filled.rows("SELECT a, s FROM u ORDER BY a") == ROWS
+
+
+def test_a_query_has_params_and_its_columns_are_mapped(filled: Any) -> None:
+    query = {"sql": "SELECT a AS k, s FROM t WHERE a > :least", "params": {"least": 1}}
+    out = filled.one(**within(**query, **CREATE, columns={"k": "number"}))
+    assert (out["rows"], filled.rows("SELECT number FROM u ORDER BY number")) == (2, [[2], [3]])
+
+
+def test_other_content_under_the_same_load_is_refused(filled: Any) -> None:
+    step = within(**CREATE, load_id="day", sql="SELECT a FROM t WHERE a = 1")
+    filled.one(**step)
+    assert filled.one(**step)["already_loaded"]
+    error = filled.run(step=step | {"sql": "SELECT a FROM t WHERE a = 2"}).error
+    assert "made from a file with other content" in error.message
+
+
+def test_what_does_not_fit_is_rejected_by_its_row(filled: Any) -> None:
+    filled.sql("CREATE TABLE u (a INTEGER PRIMARY KEY, s VARCHAR(20) NOT NULL)")
+    error = filled.run(step=within()).error
+    assert "nothing was loaded" in error.message
+    out = filled.one(**within(max_rejects=1))
+    assert (out["rows"], out["rejected"]) == (2, 1)
+    assert Path(out["reject_file"]).read_text().splitlines()[0] == "row,column,reason,record"
+
+
+def test_a_copy_that_fails_makes_no_table(filled: Any) -> None:
+    assert filled.run(step=within(**CREATE, expect_rows=4)).status["step"] == "FAILED"
+    assert "does not exist" in filled.run(step=within()).error.message
+
+
+@pytest.mark.parametrize("mode", [{"mode": "merge", "keys": ["a"]}, {"load_id_column": "loaded_by"}])
+def test_only_new_rows_come_over(filled: Any, mode: dict[str, Any]) -> None:
+    mark = {"watermark": {"column": "a", "initial": 0, "name": "mark"}}
+    step = within(sql="SELECT a, s FROM t WHERE a > :watermark", **mark, **CREATE, **mode)
+    first = filled.one(**step)
+    assert (first["rows"], first["watermark_before"], first["watermark"]) == (3, 0, 3)
+    filled.sql("INSERT INTO t VALUES (4, 'new')")
+    # A run that fails after the copy: the next one reads its rows again, and has them once.
+    broken = filled.run(copy=step, fail={"type": "db_execute", "sql": "SELECT nothing FROM nowhere"})
+    assert (broken.status["copy"], broken.status["fail"]) == ("SUCCESS", "FAILED")
+    filled.sql("INSERT INTO t VALUES (5, 'newer')")
+    again = filled.one(**step)
+    assert (again["watermark_before"], again["watermark"]) == (3, 5)
+    assert filled.rows("SELECT a, s FROM u ORDER BY a") == [*ROWS, [4, "new"], [5, "newer"]]
+
+
+@pytest.mark.parametrize("to", ["postgres"])
+def test_rows_go_from_copy_to_copy(two: Any, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.sql("CREATE TABLE t (a INTEGER, s VARCHAR(20))", "INSERT INTO t VALUES (1, 'x,\"y\"'), (2, NULL), (3, '')")
+    two.one(**copy(**CREATE))
+    two.sql("INSERT INTO t VALUES (4, 'z')")
+    if two.place.driver != "sqlite3":
+        monkeypatch.setattr(_QueryReader, "batches", lambda *_: pytest.fail("rows went through Python"))
+    two.one(**copy(mode="truncate"))
+    ran = two.run(read=there("SELECT a, s FROM u ORDER BY a"))
+    assert ran.outputs["read"]["rows"] == [[1, 'x,"y"'], [2, None], [3, ""], [4, "z"]]
