@@ -30,7 +30,7 @@ STEPS
 """
 STEP = (
     '      - {id: s%d, type: external.process, inputs: {shell: true, command: "until test -e $GO; do sleep 0.02; done; '
-    'echo %d {{params.n}} >> $EFFECTS"}}'
+    'echo %d {{params.n}} >> $EFFECTS; sleep SECONDS"}}'
 )
 FIRST = '      - {id: s0, type: external.process, inputs: {shell: true, command: "echo 0 {{params.n}} >> $EFFECTS"}}'
 
@@ -38,7 +38,8 @@ FIRST = '      - {id: s0, type: external.process, inputs: {shell: true, command:
 class Herd:
     """A broker, its workers, and a scheduler's launcher in this process."""
 
-    def __init__(self, folder: Path, url: str, steps: int = 2) -> None:
+    def __init__(self, folder: Path, url: str, steps: int, seconds: float) -> None:
+        """`steps` of a run, of which each but the first takes at least `seconds`."""
         self.folder = folder
         self.effects, self.go = folder / "effects", folder / "go"
         self.state = folder / "state/f.sqlite"
@@ -51,7 +52,7 @@ class Herd:
             "AETHERFLOW_STATE_ROOT": str(folder / "state"), "AETHERFLOW_WORK_ROOT": str(folder / "work"),
         }  # fmt: skip
         lines = [FIRST, *(STEP % (number, number) for number in range(1, steps))]
-        (folder / "flow.yaml").write_text(FLOW.replace("STEPS", "\n".join(lines)))
+        (folder / "flow.yaml").write_text(FLOW.replace("STEPS", "\n".join(lines)).replace("SECONDS", str(seconds)))
 
     def worker(self, *more: str) -> "subprocess.Popen[bytes]":
         argv = [sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "2", *more]
@@ -95,7 +96,8 @@ class Herd:
         """The host of a worker is gone, with all that ran there; returns the ids of these runs."""
         os.kill(worker.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
         runs = self.of(worker)
-        for pid in (worker.pid, *runs.values()):
+        begun = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(int(path.name)) == worker.pid]
+        for pid in (worker.pid, *begun):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         worker.wait(30)
@@ -149,9 +151,11 @@ def _parent(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def herd_on(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, steps: int = 2) -> Iterator[Herd]:
+def herd_on(
+    folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, steps: int = 2, seconds: float = 0
+) -> Iterator[Herd]:
     """A herd whose processes are gone afterwards; this process uses its broker, too."""
-    made = Herd(folder, url, steps)
+    made = Herd(folder, url, steps, seconds)
     for name in (broker.URL, broker.VISIBILITY):
         monkeypatch.setenv(name, made.env[name])
     broker.application.cache_clear()

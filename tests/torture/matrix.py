@@ -80,8 +80,6 @@ SUITES = {
     "S6": "code beside a flow runs in `run` only (tests)",
     "S9": "endless, slow, silent, lying, cut off, nonsense: SFTP, SMB, SMTP, HTTP, PostgreSQL, MySQL, git (tests)",
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
-    "W1": "runs on Celery workers, over RabbitMQ and Redis; workers and their runs killed and frozen at random",
-    "W2": "items of a step side by side; the run around them killed at random, then resumed",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }
 
