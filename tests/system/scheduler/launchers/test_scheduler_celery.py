@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,16 +73,25 @@ def test_a_worker_that_ends_hands_its_run_on_and_a_scheduler_can_stop_it(herd: H
     assert herd.lines() == ["0 a", "1 a"]
 
 
-def test_a_schedule_names_launcher_and_queue(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schedule_names_launcher_and_queue_and_its_stop_reaches_the_worker(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with herd_on(tmp_path, redis_url, monkeypatch) as herd:
-        herd.go.touch()
         item = {"id": "i", "cron": "@daily", "flow": "flow.yaml", "params": {"n": "a"}}
         document = {"timezone": "UTC", "state": "ledger.sqlite", "defaults": {"launcher": "celery", "queue": "q"}}
         (tmp_path / "scheduler.yaml").write_text(json.dumps({**document, "items": [item]}))
         herd.worker("--queue", "q")
-        ran = warm.run(
-            [sys.executable, "-m", "aetherflow.scheduler", "run-item", "scheduler.yaml", "i", "--json"],
-            cwd=tmp_path, env=herd.env, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
+        argv = [sys.executable, "-m", "aetherflow.scheduler", "run-item", "scheduler.yaml", "i"]
+        first = warm.Popen(argv, cwd=tmp_path, env=herd.env, stderr=subprocess.DEVNULL)
+        herd.until(herd.waiting)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 143
+        assert herd.query("SELECT status, generation FROM runs") == [("INTERRUPTED", 1)]
+        herd.go.touch()
+        slot = herd.query("SELECT slot FROM runs")[0][0]
+        again = warm.run(
+            [*argv, "--slot", slot], cwd=tmp_path, env=herd.env, capture_output=True, text=True, check=False
+        )
+        assert again.returncode == 0, again.stderr
+        assert herd.query("SELECT status, generation FROM runs") == [("SUCCESS", 2)]
         assert herd.lines() == ["0 a", "1 a"]
