@@ -31,7 +31,8 @@ need tini command -v tini         # the same: process 1 of the container
 need python3-uno /usr/bin/python3 -c 'import uno' # tests/services/office_insert.py: LibreOffice inserts rows
 need firebird4.0-server-core sh -c 'ls /usr/lib/*/firebird/4.0/plugins/libEngine13.so' # docs/examples/plugins/acme-firebird
 need libfbclient2 sh -c 'ls /usr/lib/*/libfbclient.so.2' # the same
-need redis-server command -v redis-server # docs/examples/plugins/acme-runlog
+need redis-server command -v redis-server # docs/examples/plugins/acme-runlog, tests/system/scheduler/launchers
+need rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server # tests/system/scheduler/launchers
 need libfaketime sh -c 'ls /usr/lib/*/faketime/libfaketime.so.1'
 need 7zip command -v 7z       # reads our archives, and makes some
 need unzip command -v unzip

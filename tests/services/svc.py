@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class Server:
         stop: signal.Signals = signal.SIGTERM,
         user: str | None = None,
         cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         self._stop_signal = stop
@@ -82,6 +83,7 @@ class Server:
                 stderr=out,
                 start_new_session=True,
                 cwd=cwd,
+                env=env,
                 user=uid,
                 group=gid,
                 extra_groups=None if uid is None else [],

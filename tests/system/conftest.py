@@ -5,6 +5,7 @@ import pytest
 FIXTURES = (
     "pytester",
     "services",
+    "brokers",
     "exporting",
     "http_fixtures",
     "mail_server",

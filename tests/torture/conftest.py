@@ -4,6 +4,8 @@ import pytest
 
 FIXTURES = (
     "services",
+    "brokers",
+    "core_project",
     "exporting",
     "http_fixtures",
     "mail_server",

@@ -7,7 +7,8 @@ _LINES = {
         kernel.yaml kernel.resolver kernel.state kernel.locks kernel.sequencing
         host
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.workspace
-        runtime.connectors runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run runtime.subflow
+        runtime.connectors runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
+        runtime.lent_locks runtime.run_apart runtime.subflow
         runtime.phases runtime.run runtime.run_record runtime.resuming runtime.retention runtime.sending
         bundle
         checks.schema checks
@@ -19,6 +20,7 @@ _LINES = {
         errors
         validation
         runner
+        apart
         testing
         cli
         builtins.commands

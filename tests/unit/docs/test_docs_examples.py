@@ -19,6 +19,7 @@ COPIES = [
     ("docs/how-to/repeat-and-retry.md", "flow.yaml", "repeat/flow.yaml"),
     ("docs/how-to/repeat-and-retry.md", "report.sh", "repeat/report.sh"),
     ("docs/how-to/sub-flows.md", "city.yaml", "sub-flows/city.yaml"),
+    ("docs/how-to/sub-flows.md", "parallel.yaml", "sub-flows/parallel.yaml"),
     ("docs/how-to/sub-flows.md", "flow.yaml", "sub-flows/flow.yaml"),
     ("docs/how-to/unpack-deliveries.md", "flow.yaml", "deliveries/flow.yaml"),
     ("docs/how-to/write-a-step.md", "flow.yaml", "word-count/flow.yaml"),

@@ -159,7 +159,7 @@ def _run(
         opened = _open(flow, store, run_id, inputs, options)
         if opened.ended:
             return _nothing_to_do(opened, store)
-        run = Run(opened, store, InnerRuns(prepare_flow, _run_inside), outer, lock_key)
+        run = Run(opened, store, INNER_RUNS, outer, lock_key)
         return run.execute(observers, _facts(opened, trigger, outer), if_busy)
     except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
@@ -197,6 +197,10 @@ def _run_inside(
 ) -> RunSummary:
     """A run that a step of another one asked for."""
     return _run(flow, run_id, inputs, RunOptions(actor=actor()), "fail", observers, "flow", outer)
+
+
+INNER_RUNS = InnerRuns(prepare_flow, _run_inside)
+"""How flows are prepared and run that steps of other runs call."""
 
 
 def plan_flow(

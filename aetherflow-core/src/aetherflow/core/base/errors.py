@@ -36,7 +36,7 @@
         ├── OutputError (ValueError)              outputs that cannot be stored
         ├── ProcessError (RuntimeError)           a child process failed
         │   └── LimitExceededError                    a decoder took more memory or time than it is given
-        ├── ItemsFailedError                      items of a `for_each` with `on_error: continue` failed
+        ├── ItemsFailedError                      items of a `for_each` failed, others did not depend on them
         ├── UndecidedStepError                    a `once` step was interrupted and it is not known whether it was done
         ├── StepCancelledError                    the run, or this attempt, is being ended
         ├── StepTimeoutError (TimeoutError)       the step's own time limit was reached
@@ -304,7 +304,7 @@ class LimitExceededError(ProcessError):
 
 
 class ItemsFailedError(StepError):
-    """Items of a `for_each` with `on_error: continue` failed; its message names them."""
+    """Items of a `for_each` with `on_error: continue` or `max_parallel` failed; its message names them."""
 
     code = "AF5008"
 

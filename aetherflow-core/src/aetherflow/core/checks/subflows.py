@@ -10,7 +10,7 @@ from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import try_snapshot
-from aetherflow.core.checks.view import jobs, steps
+from aetherflow.core.checks.view import Part, jobs, steps
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.step_inputs import inputs_of
 from aetherflow.core.kernel.resolver.params import ParamError, settle_params, take_as_text
@@ -52,11 +52,26 @@ class SubFlows:
         for job in jobs(self._document.data):
             for step in steps(job):
                 for path, cls, inputs in inputs_of(step.data, step.path, self._catalog):
+                    if path == (*step.path, "inputs"):
+                        self._side_by_side(step, runs_flow=cls.flow_input is not None)
                     if cls.flow_input is None:
                         continue
                     if (spec := self._call(path, inputs, cls.flow_input)) is not None:
                         found[path[:-1]] = spec
         return found
+
+    def _side_by_side(self, step: Part, *, runs_flow: bool) -> None:
+        loop, path = step.get("for_each", dict) or {}, (*step.path, "for_each", "max_parallel")
+        if not isinstance(most := loop.get("max_parallel"), int) or most < 2:
+            return
+        at, loc = self._document.source.value(path), format_path(path)
+        if not runs_flow:
+            message = f"{loc}: {step.data['type']} runs no flow; other steps have their items one after the other"
+            fix = "leave it out, or put the step into a flow of its own, and run that with run_flow"
+            self._problems.add(Problem("AF1103", message, at, loc, "semantic:setting", fix))
+        if loop.get("quarantine") is not None:
+            message = f"{loc}: files are set aside only if items run one after the other"
+            self._problems.add(Problem("AF1103", message, at, loc, "semantic:setting", "leave out one of the two"))
 
     def _call(self, path: DocPath, inputs: Mapping[str, Any], key: str) -> FlowSpec | None:
         text = inputs.get(key)

@@ -41,18 +41,55 @@ class QuietObserver:
     def close(self) -> None: ...
 
 
+class _Running:
+    """The steps and items that run, by name."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str, str | None], str] = {}
+        self._side_by_side = set[tuple[str, str]]()
+
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        """Take note of a start or an end."""
+        if event == "step_start":
+            key = _key(fields)
+            if any(each[:2] == key[:2] for each in self._names):
+                self._side_by_side.add(key[:2])
+            self._names[key] = _name(fields)
+        elif event == "step_end":
+            self._names.pop(_key(fields), None)
+
+    def name(self, fields: dict[str, Any]) -> str:
+        """The name of the step or item that says something."""
+        return self._names.get(_key(fields)) or _name(fields)
+
+    def are_several(self, fields: dict[str, Any]) -> bool:
+        """Whether items of that step have run at the same time."""
+        return _key(fields)[:2] in self._side_by_side
+
+    def last(self) -> str | None:
+        """What has begun last of all that runs."""
+        return next(reversed(self._names.values()), None)
+
+
 class LineObserver:
-    """Writes one line per event, and the output of children unchanged; no progress."""
+    """Writes one line per event, and the output of children, of items side by side with their names; no progress."""
 
     any_thread = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._running = _Running()
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
+        self._running(event, fields)
         if event in ("progress", "run_summary"):
             return
-        _write_line(self._stream, fields["text"] if event == "output" else as_text(event, fields))
+        if event == "output":
+            several = self._running.are_several(fields)
+            line = f"{self._running.name(fields)} | {fields['text']}" if several else fields["text"]
+        else:
+            line = as_text(event, fields)
+        _write_line(self._stream, line)
 
     def close(self) -> None:
         """Tell how many lines were dropped, if any."""
@@ -93,6 +130,7 @@ class LiveObserver:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._running = _Running()
         self._step: str | None = None
         self._started = 0.0
         self._progress = ""
@@ -102,6 +140,7 @@ class LiveObserver:
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
         with self._lock:
+            self._running(event, fields)
             if event == "run_start":
                 self._line(f"run {fields['run_id']} of flow {fields['flow_id']}")
             elif event == "step_start":
@@ -112,12 +151,12 @@ class LiveObserver:
 
                 self._progress = amount(fields["done"], fields.get("total"), fields.get("unit"))
             elif event == "output":
-                self._line(f"{self._step or _name(fields)} | {fields['text']}")
+                self._line(f"{self._running.name(fields)} | {fields['text']}")
             elif event == "log":
                 name = f"{_name(fields)}  " if "step_id" in fields else ""
                 self._line(f"{fields['level']:<11} {name}{fields['message']}")
             elif event == "step_end":
-                self._step = None
+                self._step = self._running.last()
                 note = fields.get("error") or fields.get("reason") or ""
                 self._line(f"{fields['status']:<11} {_name(fields)}  {seconds(fields['duration_ms'])}  {note}".rstrip())
             elif line := _remarkable(event, fields):
@@ -180,6 +219,10 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
     if event == "claims_open":
         return f"CLAIMED     {fields['count']} stay open: {fields['note']}"
     return None
+
+
+def _key(fields: dict[str, Any]) -> tuple[str, str, str | None]:
+    return fields["job_id"], fields["step_id"], fields.get("item")
 
 
 def _name(fields: dict[str, Any]) -> str:

@@ -41,7 +41,8 @@ class Step(ABC, Generic[InputsT]):
     """Inputs that hold an expression in the grammar of `when`, which `ctx.holds` evaluates; `validate` checks them."""
     flow_input: ClassVar[str | None] = None
     """Input that names the flow file which `ctx.call_flow` runs, beside this flow; its parameters are in `params`.
-    `validate` checks that flow too."""
+    `validate` checks that flow too. With `for_each.max_parallel` several such steps run at a time: they run no other
+    step (`ctx.call_step`) and commit no claims meanwhile."""
     problem_codes: ClassVar[Mapping[str, str]] = {}
     """Codes of `validate --json` for problems of an input, by its dotted name; `NAME:missing` where it is not given."""
     effect: ClassVar[Literal["repeatable", "once"]] = "repeatable"

@@ -100,6 +100,8 @@ class _DryRun:
             items = render(spec.loop.items, scope)
             if not isinstance(items, list):
                 raise StepError("for_each is not a list")
+            if (most := min(spec.loop.max_parallel, len(items))) > 1:
+                yield f"{len(items)} items, {most} at a time, each in a process of its own"
             for item in items[:MOST_ITEMS]:
                 yield from self._ask(key, spec.type, spec.inputs, {**scope, "item": item})
             if len(items) > MOST_ITEMS:

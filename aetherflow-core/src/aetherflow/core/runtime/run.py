@@ -117,7 +117,7 @@ class Run:
             processes=processes,
             child_env=child_env(flow.env, flow.snapshot),
             lock_env=outer.lock_env if outer is not None else {},
-            flows=FlowCalls(flow, run_id, opened.state, locks, grace, outer, inner),
+            flows=FlowCalls(flow, run_id, opened.state, locks, grace, outer, inner, processes),
         )
         step_state = StepState(run_id, opened.state, locks)
         return RunServices(

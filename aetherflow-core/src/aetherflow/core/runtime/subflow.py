@@ -1,13 +1,20 @@
 """Inner runs (`ctx.call_flow`): they run in the same process, with their own state, log and guard.
 
+Those that a step has side by side (`for_each.max_parallel`) have a process each, see `run_apart`.
+
 Stopping the outer step stops the inner run, which is then INTERRUPTED; a later attempt of the step, in this process or
 another, resumes it under the same id. It shares the locks of the outer run.
 """
 
+import os
+import subprocess
+import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import AetherflowError, SpecError, StepError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import FlowResult
@@ -16,6 +23,7 @@ from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.run_errors import RunError, RunUnknownError
 from aetherflow.core.kernel.sequencing.stopping import Control
+from aetherflow.core.kernel.sequencing.worker import SpawnRequest
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runtime.context.services import FlowCall
@@ -23,6 +31,7 @@ from aetherflow.core.runtime.environment.inner import MAX_DEPTH, TOO_DEEP, TOO_D
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.opening.inputs import RunInputs
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
+from aetherflow.core.runtime.processes.processes import Processes
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.results import RunSummary
@@ -42,7 +51,7 @@ class OuterRun(NamedTuple):
     files: tuple[Path, ...]
     """The flow files that are running around it, outermost first."""
     control: Control
-    locks: RunLocks
+    locks: RunLocks | None
     lock_env: Mapping[str, str]
     """Environment variables for children: the token of the lock that the outer step works under."""
     grace: float
@@ -75,8 +84,12 @@ class FlowCalls:
         grace: float,
         outer: OuterRun | None,
         inner: InnerRuns,
+        processes: Processes,
     ) -> None:
         self._flow = flow
+        self._processes = processes
+        self._prepared: dict[Path, PreparedFlow] = {}
+        self._preparing = threading.Lock()
         self._run = f"{flow.flow_id}/{run_id}"
         self._state = state
         self._locks = locks
@@ -98,14 +111,9 @@ class FlowCalls:
         attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
-        try:
-            snapshot = snapshot_for(file.parent, self._flow.snapshot)
-            flow = self._inner.prepare(
-                wanted.flow, snapshot, self._flow.catalog if snapshot is self._flow.snapshot else None
-            )
-        except SpecError as error:
-            validate = typed_anywhere("validate", str(wanted.flow))
-            raise StepError(str(error), fix=f"see all of it: {validate}") from error
+        if attempt.apart:
+            return self._call_apart(attempt, wanted, file)
+        flow = self._prepare(wanted.flow, file)
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = OuterRun(
             run=self._run,
@@ -117,15 +125,47 @@ class FlowCalls:
             grace=self._grace,
             failures={},
         )
-        inputs = RunInputs(wanted.params, wanted.slot, wanted.data_date)
+        return run_inside(self._inner, flow, wanted, (Relay(partial(attempt.relay, "stderr")),), outer)
+
+    def _prepare(self, named: Path, file: Path) -> PreparedFlow:
         try:
-            self._inner.run(flow, wanted.run_id, inputs, (_Relay(attempt),), outer)
-        except RunError as error:
-            raise _failed(error, outer.failures) from error
-        except AetherflowError as error:
-            name = f"run {wanted.run_id} of flow {flow.flow_id}"
-            raise StepError(f"{name}: {error.code} {error}", fix=error.fix) from error
-        return FlowResult(flow.flow_id, wanted.run_id, _jobs(flow, wanted.run_id))
+            snapshot = snapshot_for(file.parent, self._flow.snapshot)
+            catalog = self._flow.catalog if snapshot is self._flow.snapshot else None
+            return self._inner.prepare(named, snapshot, catalog)
+        except SpecError as error:
+            validate = typed_anywhere("validate", str(named))
+            raise StepError(str(error), fix=f"see all of it: {validate}") from error
+
+    def _call_apart(self, attempt: Attempt, wanted: FlowCall, file: Path) -> FlowResult:
+        from aetherflow.core.runtime.lent_locks import lend  # few steps run flows side by side
+        from aetherflow.core.runtime.run_apart import Order, RunApart, Surroundings
+
+        with self._preparing:  # most items run one and the same flow
+            if (flow := self._prepared.get(file)) is None:
+                flow = self._prepared[file] = self._prepare(wanted.flow, file)
+        around, processes = self._flow.snapshot, self._processes
+        order = Order(
+            around=Surroundings.of(around),
+            flow_id=flow.flow_id,
+            call=wanted,
+            run=self._run,
+            outermost=self._state.outermost.text,
+            files=self._files,
+            lock_env={**self._lock_env, **attempt.leases.environment},
+            locks=lend(self._locks),
+            grace=self._grace,
+        )
+        ambient = os.environ if around.ambient is None else around.ambient
+        env = {**ambient, **processes.of_step(attempt.idem_key)}
+
+        def start() -> ChildProcess:
+            self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
+            return processes.start(RunApart.argv(), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
+
+        # by the thread of the run: it alone writes to the state, and starts no process after a stop
+        run = RunApart(SpawnRequest(attempt.control, start).ask(), processes.end)
+        with attempt.control.around(run):
+            return run.result(order, partial(attempt.relay, "stderr"))
 
     def _refuse_cycle(self, file: Path) -> None:
         if file in self._files:
@@ -135,22 +175,38 @@ class FlowCalls:
             raise StepError(TOO_DEEP, fix=TOO_DEEP_FIX)
 
 
-class _Relay:
-    """Writes the events of an inner run to the output of the step, so that its log contains them."""
+def run_inside(
+    inner: InnerRuns, flow: PreparedFlow, wanted: FlowCall, observers: "tuple[Observer, ...]", outer: OuterRun
+) -> FlowResult:
+    """Run a prepared flow inside another run; StepError if it does not end well."""
+    inputs = RunInputs(wanted.params, wanted.slot, wanted.data_date)
+    try:
+        inner.run(flow, wanted.run_id, inputs, observers, outer)
+    except RunError as error:
+        raise _failed(error, outer.failures) from error
+    except AetherflowError as error:
+        name = f"run {wanted.run_id} of flow {flow.flow_id}"
+        raise StepError(f"{name}: {error.code} {error}", fix=error.fix) from error
+    return FlowResult(flow.flow_id, wanted.run_id, _jobs(flow, wanted.run_id))
+
+
+class Relay:
+    """Tells the events of an inner run as lines, so that the output and the log of the step contain them."""
 
     any_thread = True
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._step = ""
+    def __init__(self, relay: Callable[[bytes], None]) -> None:
+        self._relay = relay
+        self._labels: dict[str, str] = {}
 
     def __call__(self, event: str, fields: dict[str, Any]) -> None:
-        item = f"[{fields.get('label', fields['item'])}]" if "item" in fields else ""
-        name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields) + item
-        if event == "step_start":
-            self._step = name
-        elif event == "output":  # it does not know its item
-            self._tell(f"{self._step or name}: {fields.get('text', '')}")
+        item = fields.get("item", "")
+        if event == "step_start" and item:
+            self._labels[item] = str(fields.get("label", item))
+        named = f"[{self._labels.get(item, item)}]" if item else ""
+        name = ".".join(str(fields[key]) for key in ("job_id", "step_id") if key in fields) + named
+        if event == "output":
+            self._tell(f"{name}: {fields.get('text', '')}")
         elif event == "step_end":
             detail = fields.get("error") or fields.get("reason")
             told = f": {str(detail).partition(chr(10))[0]}" if detail else ""
@@ -159,7 +215,7 @@ class _Relay:
             self._tell(": ".join(filter(None, [name, f"{fields.get('level')} {fields.get('message')}"])))
 
     def _tell(self, line: str) -> None:
-        self._attempt.relay("stderr", f"{line}\n".encode(errors="replace"))
+        self._relay(f"{line}\n".encode(errors="replace"))
 
 
 def _failed(error: RunError, failures: Mapping[tuple[str, str], StepError]) -> StepError:

@@ -41,6 +41,7 @@ class Commands(LazyGroup):
             "skip": "slot_verbs:skip",
             "pause": "pause:pause",
             "resume": "resume:resume",
+            "worker": "worker:worker",
             "export": "export:app",
         }.items()
     }

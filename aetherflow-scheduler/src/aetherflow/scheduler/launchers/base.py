@@ -28,6 +28,8 @@ class RunRequest:
     """File for the run's stderr, whose folder may be missing; stdout goes to that name with the suffix `.json`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables in addition to those of this process."""
+    queue: str | None = None
+    """Name of the queue that the item names, for launchers that have queues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunReque
     if item.command is not None:
         arguments.append("--no-lock" if item.spec.lock is None else f"--lock={item.spec.lock}")
         arguments += ["--", *item.command.words]
-        return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+        return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log, queue=item.spec.queue)
     if item.spec.flow_job is not None:
         arguments += ["--flow-job", item.spec.flow_job]
     for name, value in row.params.items():
         arguments += ["--param", f"{name}={as_text(value)}"]
-    return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log)
+    return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log, queue=item.spec.queue)
 
 
 def _flow_of(item: "Item") -> list[str]:

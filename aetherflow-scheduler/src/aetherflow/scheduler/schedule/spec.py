@@ -89,6 +89,9 @@ class ItemOptions(SchedulerModel):
         None, description="First instant or day whose slots are expected; omitted: when the item is first seen"
     )
     launcher: str = Field("subprocess", description="What starts the run, one of the group aetherflow.launchers")
+    queue: str | None = Field(
+        None, min_length=1, description="Queue of the launcher `celery` that takes the runs; omitted: `aetherflow`"
+    )
     overlap: Overlap = Field(
         "skip",
         description="When the item's run before has not ended: skip the slot, queue it, allow both, or end the old run",

@@ -89,6 +89,11 @@ class RunLocks:
         self._held = [lease for lease in self._held if lease in lease.hold.leases]
         return any(lease.key == key for lease in self._held)
 
+    def lent(self) -> "list[tuple[Path, Lease]]":
+        """The locks that a run inside this one shares, each with the path of its store: also those of runs around."""
+        around = self._around.lent() if self._around is not None else []
+        return [*((self._path, lease) for lease in self._held if lease in lease.hold.leases), *around]
+
     def _holder_around(self, key: str) -> "RunLocks | None":
         outer = self._around
         while outer is not None and not (outer._path == self._path and outer.holds(key)):

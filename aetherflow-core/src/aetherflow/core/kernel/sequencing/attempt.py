@@ -32,6 +32,8 @@ class Attempt:
         """Outputs of the earlier steps of the job."""
         self.log = log
         self.control = control
+        self.apart = False
+        """Whether other attempts of the run are under way, too: a flow that it calls gets a process of its own."""
         self.leases = leases
         self.effects = StepEffects()
         """Artifacts and ledger entries for the transaction that ends the attempt."""

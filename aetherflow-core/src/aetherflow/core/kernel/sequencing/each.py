@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aetherflow.core.base.errors import ItemsFailedError, StateError
+from aetherflow.core.base.errors import ItemsFailedError, LeaseLostError, StateError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import said
 from aetherflow.core.base.typed import typed_anywhere
@@ -17,7 +17,7 @@ from aetherflow.core.kernel.sequencing.steps import StepRunner
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.sequencing.verification import Verification
 from aetherflow.core.kernel.state.reasons import StateReason
-from aetherflow.core.kernel.state.records import StepStart
+from aetherflow.core.kernel.state.records import StepKey, StepStart
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.yaml.flow import StepSpec
 
@@ -46,7 +46,8 @@ class ForEach:
         trace = StepTrace(step, runner.state.latest[work.key], recorded=False, items=len(items))
         job.traces.append(trace)
         try:
-            done = self._end(work, *self._each(work, items))
+            each = self._each if loop_of(work).max_parallel == 1 else self._side_by_side
+            done = self._end(work, *each(work, items))
         except StepFailedError as error:
             status = Status.INTERRUPTED if isinstance(error, StepUnknownError) else Status.FAILED
             trace.items_failed = len(error.items) if status is Status.FAILED else 0
@@ -94,6 +95,32 @@ class ForEach:
             raise _failure(work, failed, len(items), runner.services.run_id)
         return done_items, aside
 
+    def _side_by_side(
+        self, work: Work, items: Sequence[Item]
+    ) -> tuple[list[tuple[Item, Done]], list[tuple[Item, Done]]]:
+        """As `_each`, several at a time; no item is set aside."""
+        from aetherflow.core.kernel.sequencing.fan_out import FanOut, Wanted  # few steps need it
+
+        runner, loop, done, wanted = self._runner, loop_of(work), dict[StepKey, Done](), list[Wanted]()
+        for number, item in enumerate(items, 1):
+            one = runner.work(work.job, work.step, work.path, item_key=item.key.item, item=item.value, label=item.label)
+            # asked before any item begins: `verify` is a step, and the thread of the run waits for it
+            if (found := runner.done_before(item.key) or self._verification.answer(one)) is not None:
+                done[item.key] = found
+            else:
+                wanted.append(Wanted(one, number, item.name))
+        fan_out = FanOut(runner, loop.max_parallel, len(items), len(done), try_all=loop.on_error == "continue")
+        fan_out.run(wanted)
+        failed = [error for _, error in sorted(fan_out.failed, key=lambda each: each[0])]
+        # an open question is one for the whole step, and a lost lock is the cause of whatever failed then
+        for error in failed:
+            if isinstance(error, StepUnknownError) or isinstance(error.cause, LeaseLostError):
+                raise error
+        if failed:
+            raise _failure(work, failed, len(items), runner.services.run_id, fan_out.left)
+        done |= fan_out.done
+        return [(item, done[item.key]) for item in items], []
+
     def _set_aside(self, one: Work, error: StepFailedError) -> Done | None:
         """What was made of a failed item's file; None if it stays failed."""
         folder = loop_of(one).quarantine
@@ -130,10 +157,11 @@ class ForEach:
             raise StepFailedError(error, work.step, getattr(error, "at", ()) or work.path) from error
 
 
-def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str) -> StepFailedError:
-    """The error of a step that has tried all its items; the reasons of a fifth of those named stand below."""
+def _failure(work: Work, failed: list[StepFailedError], total: int, run_id: str, left: int = 0) -> StepFailedError:
+    """The error of a step of which items failed and `left` were not begun; a fifth of the named have their reasons."""
     names = [error.items[0] for error in failed]
-    lines = [f"{len(failed)} of {total} items failed: {listed(names)}"]
+    rest = f"; {left} not begun" if left else ""
+    lines = [f"{len(failed)} of {total} items failed: {listed(names)}{rest}"]
     for error, name in list(zip(failed, names, strict=True))[: SHOWN_NAMES // 5]:
         why = message_of(error.cause).partition("\n")[0]
         lines.append(f"    {name}: {error_code_of(error.cause)} {why}{error.note}")

@@ -26,7 +26,7 @@ class ScopeLocks:
         self._services = services
         self._held: list[Lease] = []
         self._lost: Lease | None = None
-        self._guarded: Control | None = None
+        self._guarded: tuple[Control, ...] = ()
 
     @contextmanager
     def run(self, *, wait: bool, check: Callable[[], None]) -> Iterator[None]:
@@ -62,9 +62,9 @@ class ScopeLocks:
         with self._holding(lease):
             yield lease
 
-    def guard(self, attempt: Control | None) -> None:
-        """From now on the loss of a lock ends this attempt; None: no attempt."""
-        self._guarded = attempt
+    def guard(self, *attempts: Control) -> None:
+        """From now on the loss of a lock ends these attempts, and no others."""
+        self._guarded = attempts
         if self._lost is not None:
             self._on_lost(self._lost)
 
@@ -97,5 +97,5 @@ class ScopeLocks:
 
     def _on_lost(self, lease: "Lease") -> None:
         self._lost = self._lost or lease
-        if (control := self._guarded) is not None:
+        for control in self._guarded:
             control.cancel(LeaseLostError(str(lease.error()), fix=lease.error().fix))

@@ -1,5 +1,6 @@
 """Running one step: attempts are made until one succeeds, the retries are used up, or the run is stopped."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aetherflow.core.base.errors import (
@@ -28,9 +29,9 @@ from aetherflow.core.kernel.sequencing.handover import Started
 from aetherflow.core.kernel.sequencing.retry import RetryBudget, pause
 from aetherflow.core.kernel.sequencing.scope_locks import ScopeLocks
 from aetherflow.core.kernel.sequencing.services import RunServices
-from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
+from aetherflow.core.kernel.sequencing.stopping import Control, RunStoppedError
 from aetherflow.core.kernel.sequencing.turn import StepTurn
-from aetherflow.core.kernel.sequencing.worker import run_turn
+from aetherflow.core.kernel.sequencing.worker import AttemptOutcome, run_turn
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import StepKey, StoredArtifact
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
@@ -110,8 +111,7 @@ class StepRunner:
         """
         budget = RetryBudget(work.step.retry)
         while True:
-            self._require_begin(work, started)
-            number = started.number if started is not None else self.state.start(work.start())
+            number = self.record_start(work, started)
             started = None
             try:
                 return self._attempt(work, number, follow)
@@ -124,7 +124,11 @@ class StepRunner:
                 self.attempts.say(work, "step_retry", delay_seconds=delay, error=str(failed))
                 pause(delay, self.services.stop)
 
-    def _require_begin(self, work: Work, started: Started | None) -> None:
+    def record_start(self, work: Work, started: Started | None = None) -> int:
+        """Record the start of an attempt, unless `started` has it; returns its number.
+
+        Raises RunStoppedError, or StepFailedError if a lock of the run is lost.
+        """
         try:
             self.services.check_stop()
             self._locks.check()
@@ -135,6 +139,7 @@ class StepRunner:
             if lost:
                 raise StepFailedError(error, work.step, work.path) from error
             raise
+        return started.number if started is not None else self.state.start(work.start())
 
     def goes_on(self, error: StepFailedError) -> bool:
         """Whether other items may be run after one that failed so: it asks nobody, and no lock of the run is lost."""
@@ -161,14 +166,22 @@ class StepRunner:
     # Attempts
 
     def _attempt(self, work: Work, number: int, follow: Follow | None) -> Done:
-        services = self.services
+        turn = self.begin(work, number, follow)
+        return self.concluded(turn, lambda: self._execute(turn))
+
+    def begin(self, work: Work, number: int, follow: Follow | None = None) -> StepTurn:
+        """Begin an attempt whose start is recorded; it is to be made ready, executed and concluded."""
         self._artifacts_of = None
         first = self.attempts.prepare(work, number)
         self.attempts.begin(first)
-        turn = StepTurn(self.attempts, first, follow)
+        return StepTurn(self.attempts, first, follow)
+
+    def concluded(self, turn: StepTurn, end: Callable[[], Done]) -> Done:
+        """What `end` gives. An end that is not good, which it raises, is recorded; both are told."""
+        services = self.services
         cause: BaseException | None = None
         try:
-            return self._execute(turn)
+            return end()
         except StepFailedError as failed:
             begun = turn.current
             cause, begun.trace.undecided = failed.cause, isinstance(failed, StepUnknownError)
@@ -195,12 +208,21 @@ class StepRunner:
                 turn.current.work.step.timeout_seconds,
             )
         finally:
-            self._locks.guard(None)
+            self._locks.guard()
+        return self.judged(turn, outcome)
+
+    def guard(self, *attempts: Control) -> None:
+        """From now on the loss of a lock of the run or job ends these attempts, and no others."""
+        self._locks.guard(*attempts)
+
+    def judged(self, turn: StepTurn, outcome: AttemptOutcome) -> Done:
+        """What an outcome means. Raises StepFailedError, StepUnknownError, RunStoppedError."""
         if outcome.result is not None:
             done: Done | StepResult = outcome.result
             done = turn.conclude(done) if isinstance(done, StepResult) else done
             return done._replace(steps=turn.steps)
-        services.connectors.end_attempt()
+        if not turn.current.attempt.apart:
+            self.services.connectors.end_attempt()
         if turn.failure is not None and outcome.error is turn.failure:
             raise turn.failure
         if outcome.stopped == "signal":

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aetherflow.core.base.errors import StepCancelledError
 
@@ -15,6 +15,13 @@ EndedBy = Literal["signal", "timeout", "lost"]
 
 class RunStoppedError(Exception):
     """The run is being stopped; the running job becomes INTERRUPTED."""
+
+
+class Stoppable(Protocol):
+    """A run, as who may stop it sees it."""
+
+    def request(self, number: int) -> None:
+        """Ask the run to stop because of this signal; every later call presses harder."""
 
 
 class Stop:
@@ -49,7 +56,7 @@ class Control:
         self.error: BaseException | None = None
         """The error that the attempt ends with, if it was cancelled (not stopped with the run)."""
         self._ended_by: EndedBy = "signal"
-        self._flows: list[Stop] = []
+        self._flows: list[Stoppable] = []
 
     def close(self) -> bool:
         """The attempt is over. True for the first who says so: the others have no say in how it ended."""
@@ -58,7 +65,7 @@ class Control:
         return first
 
     @contextlib.contextmanager
-    def around(self, flow: Stop) -> Iterator[None]:
+    def around(self, flow: Stoppable) -> Iterator[None]:
         """While the block runs, ending this attempt also stops `flow`, a run that the attempt started."""
         self._flows.append(flow)
         if self.cancelled:

@@ -63,8 +63,9 @@ class StepTurn:
     def conclude(self, result: StepResult) -> Done:
         """Record the end of the attempt that ran. Raises as `Attempts.finish`."""
         attempts, begun = self._attempts, self.current
-        attempts.services.processes.end_all()
-        attempts.services.connectors.end_attempt()
+        if not begun.attempt.apart:
+            attempts.services.processes.end_all()
+            attempts.services.connectors.end_attempt()
         done = attempts.finish(begun.work, begun.attempt, result, self._follow)
         begun.trace.recorded = True
         return done

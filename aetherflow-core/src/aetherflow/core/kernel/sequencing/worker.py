@@ -148,25 +148,34 @@ def run_turn(
         elif what == "idle":
             processes.tend()
         elif what == "due" and ending.deadline is None:
-            fix = "raise timeout_seconds, or look at the log for what it waits for"
-            message = f"still running after {timeout_seconds:g} s, the step's time limit"
-            turn.control.cancel(StepTimeoutError(message, fix=fix), "timeout")  # puts "cancel" into the inbox
+            turn.control.cancel(timed_out(timeout_seconds), "timeout")  # puts "cancel" into the inbox
             limit = None
         elif what == "due" and ending.killed and turn.control.close():
             worker.close()
             outcome = AttemptOutcome()
         else:
             ending.step(what)
-    control = turn.control
-    ended_by = control.ended_by
-    control.close()
+    found = closed(turn.control, outcome)
     if ending.killed:
         processes.end_all(0)
     else:
         processes.end_all()
+    return found
+
+
+def closed(control: Control, outcome: AttemptOutcome) -> AttemptOutcome:
+    """The outcome of an attempt that is over from now on: with what ended it, if it was ended."""
+    ended_by = control.ended_by
+    control.close()
     if control.error is not None and outcome.result is None:
         return AttemptOutcome(error=control.error, stopped=ended_by)
     return AttemptOutcome(outcome.result, outcome.error, ended_by)
+
+
+def timed_out(seconds: float | None) -> StepTimeoutError:
+    """The error of a step that has reached its time limit."""
+    message = f"still running after {seconds:g} s, the step's time limit"
+    return StepTimeoutError(message, fix="raise timeout_seconds, or look at the log for what it waits for")
 
 
 class _Ending:

@@ -120,6 +120,9 @@ class ForEachSpec(SpecModel):
     on_error: Literal["stop", "continue"] = Field(
         "stop", description="continue: after an item that failed the others are tried, and the step fails at the end"
     )
+    max_parallel: int = Field(
+        1, ge=1, description="Runs that a step that runs a flow has at a time, each in a process of its own"
+    )
     quarantine: str | None = Field(
         None, min_length=1, description="Folder into which the file of an item that failed is set aside"
     )

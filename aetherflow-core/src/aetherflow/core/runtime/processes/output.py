@@ -119,5 +119,6 @@ class OutputLog:
             self._file = LimitedLog(self.path, self._limit)
         self._file.write("".join(f"{line}\n" for line in lines).encode(errors="replace"))
         self.tail.extend(lines[-TAIL_LINES:])
+        key, item = self._key, self._key.item or None
         for line in lines:
-            self._events.emit("output", job_id=self._key.job, step_id=self._key.step, stream=stream, text=line)
+            self._events.emit("output", job_id=key.job, step_id=key.step, item=item, stream=stream, text=line)

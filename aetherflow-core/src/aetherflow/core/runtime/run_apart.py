@@ -1,0 +1,144 @@
+"""A run inside another one, in a process of its own: what the process is told, and how the run around waits for it."""
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from aetherflow.core.base.durable import ChildProcess
+from aetherflow.core.base.errors import StepError
+from aetherflow.core.base.typed import typed_anywhere
+from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.runtime.context.services import FlowCall
+from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
+from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
+from aetherflow.core.runtime.lent_locks import LentLock
+
+PROGRAM = "aetherflow.core.apart"
+"""The module that the process runs."""
+
+
+class Surroundings(NamedTuple):
+    """From what the environment of a run can be built again, in a process that was given the same variables."""
+
+    folder: Path
+    config: Path | None
+    overrides: Mapping[str, Any]
+    bundle: BundleLayer | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Surroundings":
+        """Those of a snapshot."""
+        settings, project = snapshot.settings, snapshot.project.document
+        given = [name for name, source in snapshot.setting_sources.items() if source == "override"]
+        return cls(
+            folder=Path(snapshot.env[LOCAL_ROOT_DIR]),
+            config=Path(project.file).absolute() if project is not None else None,
+            overrides={name: getattr(settings, name) for name in given},
+            bundle=snapshot.bundle,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Build it, from `os.environ`."""
+        return build_snapshot(
+            self.folder, config=self.config, overrides=self.overrides, run_hooks=True, bundle=self.bundle
+        )
+
+
+class Order(NamedTuple):
+    """All that the process is told, through its stdin: parameters may be secrets."""
+
+    around: Surroundings
+    flow_id: str
+    call: FlowCall
+    run: str
+    outermost: str
+    files: tuple[Path, ...]
+    lock_env: Mapping[str, str]
+    locks: tuple[LentLock, ...]
+    grace: float
+
+    def write(self, stream: IO[bytes]) -> None:
+        """Send it."""
+        with contextlib.suppress(BrokenPipeError), stream:  # a process that has ended says why
+            pickle.dump(self, stream)
+
+    @staticmethod
+    def read(stream: IO[bytes]) -> "Order":
+        """What `write` has sent."""
+        found = pickle.load(stream)  # noqa: S301 the pipe from the run around, which nobody else can open
+        assert isinstance(found, Order)  # noqa: S101 for the types
+        return found
+
+
+class RunApart:
+    """A run in a process of its own, as the run around sees it."""
+
+    def __init__(self, process: ChildProcess, kill: Callable[[ChildProcess, float], None]) -> None:
+        """`kill` ends a process with all its descendants."""
+        self._process = process
+        self._kill = kill
+        self._asked = 0
+
+    @staticmethod
+    def argv() -> list[str]:
+        """The command of the process."""
+        return [sys.executable or "python3", "-P", "-m", PROGRAM]
+
+    def request(self, number: int) -> None:  # noqa: ARG002 see below
+        """Ask the run to stop; the second time it stops at once, from the third time on it is killed.
+
+        It is asked by SIGTERM whatever `number` is: at its start Python would answer to SIGINT with a traceback.
+        """
+        self._asked += 1
+        if self._asked > 2:
+            self._kill(self._process, 0)
+        elif self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def result(self, order: Order, relay: Callable[[bytes], None]) -> FlowResult:
+        """Send the order, relay the output line by line, wait for the end. Raises StepError for a bad one."""
+        process, told = self._process, list[bytes]()
+        assert process.stdin is not None  # noqa: S101 both pipes were asked for
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        with process.stdout as answer, process.stderr as course:
+            reader = threading.Thread(target=lambda: told.append(answer.read()), daemon=True)
+            reader.start()
+            order.write(process.stdin)
+            for line in course:
+                relay(line)
+            reader.join()
+        code = process.wait()
+        self._kill(process, 0)  # what it has left behind, and its entry with the guard
+        run_id = order.call.run_id
+        found = _read(told[0] if told else b"")
+        if found is None:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            message = f"run {run_id} of flow {order.flow_id}: its process {how} and told no result"
+            raise StepError(message, fix=f"see how far it came: {typed_anywhere('runs', 'show', run_id)}")
+        if "error" in found:
+            raise StepError(found["error"], fix=found["fix"])
+        return FlowResult(order.flow_id, run_id, found["jobs"])
+
+
+def told(result: FlowResult | StepError) -> bytes:
+    """The last words of the process, on its stdout."""
+    if isinstance(result, StepError):
+        return json.dumps({"error": result.message, "fix": result.fix}).encode()
+    return json.dumps({"jobs": result.jobs}).encode()
+
+
+def _read(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,155 @@
+"""What the launcher `celery` and its workers agree upon: the broker, its queues, the order and its answer.
+
+The broker only carries orders. Whether a run is under way, and how it ended, its state decides: an order that is
+delivered twice finds the run's owner, or its result. So orders may be repeated at will, and none is ever lost.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.launchers.base import RunRequest
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Queue
+
+URL = "AETHERFLOW_BROKER_URL"
+VISIBILITY = "AETHERFLOW_BROKER_VISIBILITY_SECONDS"
+TASK = "aetherflow.run"
+DEFAULT_QUEUE = "aetherflow"
+STOP = "aetherflow_stop"
+"""Name of the command that workers get by broadcast."""
+LONGEST_MS = 10 * 24 * 3600 * 1000
+"""RabbitMQ closes the connection of a worker that has not acknowledged for so long; its own default is 30 minutes."""
+VISIBILITY_SECONDS = 300.0
+"""Redis hands an order to another worker after this time without an acknowledgement, whether the first lives or not.
+One that finds the run under way comes back later, so the time need not be longer than the longest run."""
+ANSWERS_KEPT_SECONDS = 24 * 3600.0
+"""How long the broker keeps answers for a scheduler that is gone."""
+
+
+class RunOrder(NamedTuple):
+    """A run that a worker is to execute, as JSON carries it."""
+
+    item: str
+    run_id: str
+    slot: str
+    arguments: tuple[str, ...]
+    folder: str
+    log: str
+    env: Mapping[str, str]
+    answer_to: str
+    """Name of the queue for the answer."""
+    number: str
+    """What the answer names it by; the same for an order that is repeated."""
+
+    @classmethod
+    def of(cls, request: RunRequest, answer_to: str) -> "RunOrder":
+        """The order for a request. A run that has an owner is not waited for: the order comes back later."""
+        arguments = tuple(_without_waiting(request.arguments))
+        number = f"{request.run_id}.{hashlib.sha256(str(request.log).encode()).hexdigest()[:12]}"
+        return cls(
+            request.item,
+            request.run_id,
+            request.slot,
+            arguments,
+            str(request.folder),
+            str(request.log),
+            dict(request.env),
+            answer_to,
+            number,
+        )
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "RunOrder":
+        """The order that a message holds. ValueError for one that is none."""
+        found = cls(**{**data, "arguments": tuple(data["arguments"])})
+        if found.arguments[:1] not in (("run",), ("wrap",)) or not all(
+            isinstance(each, str) for each in found.arguments
+        ):
+            raise ValueError("not the arguments of a run")
+        return found
+
+    def request(self, log: Path) -> RunRequest:
+        """What a launcher of the worker's host needs."""
+        return RunRequest(self.item, self.run_id, self.slot, self.arguments, Path(self.folder), log, self.env)
+
+
+def _without_waiting(arguments: tuple[str, ...]) -> list[str]:
+    own = list(arguments)
+    end = own.index("--") if "--" in own else len(own)
+    if "--if-busy" in own[:end]:
+        own[own.index("--if-busy") + 1] = "fail"
+    return own
+
+
+def queue(name: str | None) -> "Queue":
+    """The queue of orders of that name."""
+    from kombu import Exchange, Queue
+
+    name = name or DEFAULT_QUEUE
+    return Queue(
+        name, Exchange(name, "direct"), routing_key=name, durable=True,
+        queue_arguments={"x-consumer-timeout": LONGEST_MS},
+    )  # fmt: skip
+
+
+def answers(name: str) -> "Queue":
+    """The queue of a scheduler for the answers."""
+    from kombu import Exchange, Queue
+
+    return Queue(name, Exchange(name, "direct"), routing_key=name, durable=True, expires=ANSWERS_KEPT_SECONDS)
+
+
+@cache
+def application() -> "Celery":
+    """The Celery application of this process. Raises UsageError without a broker, or without the library."""
+    if not (url := os.environ.get(URL)):
+        fix = f"set {URL}, as amqp://USER:PASSWORD@HOST:5672//, rediss://:PASSWORD@HOST:6379/0 or the like"
+        raise UsageError(f"{URL} is not set: runs on Celery need a broker", fix=fix)
+    try:
+        from celery import Celery
+    except ImportError:
+        fix = "install the extra celery of aetherflow-scheduler"
+        raise UsageError("runs on Celery need the library celery", fix=fix) from None
+    app = Celery("aetherflow", broker=url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_heartbeat=30,
+        broker_transport_options=_transport(url),
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        task_queues=[queue(None)],
+        task_default_queue=DEFAULT_QUEUE,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=False,
+        worker_soft_shutdown_timeout=0,
+    )
+    return app
+
+
+def _transport(url: str) -> dict[str, Any]:
+    if url.startswith("amqp"):
+        return {"confirm_publish": True}  # an order counts as given when the broker has it
+    try:
+        seconds = float(os.environ.get(VISIBILITY) or VISIBILITY_SECONDS)
+    except ValueError:
+        raise UsageError(f"{VISIBILITY} is not a number", fix="give seconds") from None
+    # by default it looks for orders of dead workers every 100 seconds only
+    return {
+        "visibility_timeout": seconds,
+        "unacked_restore_interval": min(1.0, seconds / 4),
+        "unacked_restore_throttle": 1,
+    }

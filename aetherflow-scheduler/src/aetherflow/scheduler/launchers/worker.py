@@ -1,0 +1,157 @@
+"""The worker of the launcher `celery`: executes orders as processes of this host, and answers how they ended."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetherflow.scheduler.launchers.base import Outcome, Running
+from aetherflow.scheduler.launchers.broker import STOP, TASK, URL, RunOrder, answers, application, queue
+from aetherflow.scheduler.launchers.subprocess import SubprocessLauncher, summary_file
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+BUSY = 3
+"""Exit code of a start that found the run's owner alive, or its lock held."""
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 5, 60
+"""Time after which an order comes back that was delivered while its run was under way: at first, and at most. To find
+that out takes the start of a process."""
+TOLD = ("status", "flow_id", "state_path", "nothing_to_do", "finished_at")
+"""What an answer says of a run's summary."""
+log = logging.getLogger("aetherflow.worker")
+
+
+class Worker:
+    """Executes the orders of some queues, so many at a time."""
+
+    def __init__(self, queues: Sequence[str], at_a_time: int) -> None:
+        self._app = application()
+        os.environ.pop(URL, None)  # runs are not to see the password of the broker
+        self._app.conf.task_queues = [queue(name) for name in queues or (None,)]
+        self._at_a_time = at_a_time
+        self._here = SubprocessLauncher()
+        self._running: dict[str, Running] = {}
+        self._lock = threading.Lock()
+        self._void: set[str] = set()
+        self.ends = threading.Event()
+        """Set when the worker is being stopped: what it executes is stopped, and goes on elsewhere."""
+
+    def run(self) -> int:
+        """Execute orders until a signal ends it; returns the exit code."""
+        _register(self._app, self)
+        logging.captureWarnings(capture=True)  # of Celery, about accounts and settings: lines of the log like others
+        worker = self._app.Worker(
+            hostname=f"aetherflow-{os.getpid()}@{os.uname().nodename}",  # several workers of a host have several names
+            concurrency=self._at_a_time,
+            pool="threads",
+            loglevel="INFO",
+            optimization="fair",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
+
+    def stop_all(self) -> None:
+        """Stop what runs here; each goes on where its order is delivered next."""
+        self.ends.set()
+        with self._lock:
+            for running in self._running.values():
+                running.terminate()
+
+    def stop(self, number: str, *, kill: bool) -> None:
+        """Stop one run, by the number of its order, because its scheduler says so."""
+        with self._lock:
+            if (running := self._running.get(number)) is not None:
+                self._void.add(number)
+                (running.kill if kill else running.terminate)()
+
+    def execute(self, order: RunOrder) -> Outcome | None:
+        """Execute an order to its end; None if its run is under way elsewhere, or goes on elsewhere."""
+        ended = threading.Event()
+        at = _unused(Path(order.log))
+        with self._lock:
+            if self.ends.is_set() or order.number in self._running:  # the broker has delivered it here once more
+                return None
+            running = self._running[order.number] = self._here.start(order.request(at), ended.set)
+        ended.wait()
+        with self._lock:
+            del self._running[order.number]
+            void = order.number in self._void
+            self._void.discard(order.number)
+        outcome = running.poll()
+        assert outcome is not None  # noqa: S101 it has ended
+        stopped = outcome.exit_code in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        return None if outcome.exit_code == BUSY or (self.ends.is_set() and stopped and not void) else outcome
+
+    def answer(self, order: RunOrder, outcome: Outcome) -> None:
+        """Tell the scheduler that gave the order. It asks the state where the answer is lost."""
+        summary = outcome.summary or {}
+        told: dict[str, Any] | None = {name: summary[name] for name in TOLD if name in summary} or None
+        if told is not None and isinstance(error := summary.get("error"), Mapping):
+            told["error"] = {name: error.get(name) for name in ("job", "step", "code", "message")}
+        body = {"number": order.number, "exit_code": outcome.exit_code, "summary": told}
+        to = answers(order.answer_to)
+        with self._app.producer_or_acquire() as producer:
+            producer.publish(
+                json.loads(json.dumps(body)), exchange=to.exchange, routing_key=to.routing_key, serializer="json",
+                declare=[to], retry=True, retry_policy={"max_retries": 3},
+            )  # fmt: skip
+
+
+def _register(app: "Celery", worker: Worker) -> None:
+    """Give Celery its task, and tell it what to call."""
+    from celery import signals
+    from celery.exceptions import Reject
+    from celery.worker.control import control_command
+
+    @app.task(bind=True, name=TASK, max_retries=None)  # type: ignore[untyped-decorator]
+    def execute(task: Any, order: Mapping[str, Any]) -> None:
+        try:
+            found = RunOrder.read(order)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Reject(f"not an order: {error}", requeue=False) from error
+        try:
+            outcome = worker.execute(found)
+        except OSError as error:
+            log.error("%s: cannot be started: %s", found.run_id, error)
+            summary = {"status": None, "error": {"message": f"the worker on {os.uname().nodename}: {error}"}}
+            outcome = Outcome(1, summary)
+        if outcome is not None:
+            worker.answer(found, outcome)
+        else:  # given again before this delivery is acknowledged
+            longest = min(LONGEST_AGAIN_SECONDS, app.conf.broker_transport_options.get("visibility_timeout", 3600) / 2)
+            wait = min(AGAIN_SECONDS << min(task.request.retries, 8), longest)
+            routing = task.request.delivery_info or {}
+            raise task.retry(countdown=0 if worker.ends.is_set() else wait, queue=queue(routing.get("routing_key")))
+
+    @control_command(name=STOP, args=[("number", str), ("kill", bool)])  # type: ignore[untyped-decorator]
+    def stop(_state: Any, number: str, kill: bool) -> None:
+        worker.stop(number, kill=kill)
+
+    def ends(**_: Any) -> None:
+        worker.stop_all()
+
+    def revoked(request: Any = None, **_: Any) -> None:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            worker.answer(RunOrder.read(request.kwargs["order"]), Outcome(128 + signal.SIGTERM))
+
+    signals.worker_shutting_down.connect(ends, weak=False)
+    signals.task_revoked.connect(revoked, weak=False)
+
+
+def _unused(path: Path) -> Path:
+    """The log of a delivery: the one that the ledger names, or for a later one a name beside it."""
+    number, found = 1, path
+    while summary_file(found).exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found

@@ -1,0 +1,66 @@
+"""Message brokers for workers of the launcher `celery`: RabbitMQ and Redis, each started once per session."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services import need
+from svc import Server, free_port, workdir
+
+RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Not the one in PATH, which changes to the account `rabbitmq` and writes below /var."""
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    (program,) = need("redis-server")
+    with workdir("redis") as home:
+        port, log = free_port(), home / "log"
+        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+        server = Server(
+            [*command, "--requirepass", "s3cret", "--dir", home], log, lambda: b"Ready to accept" in log.read_bytes()
+        )
+        try:
+            yield f"redis://:s3cret@127.0.0.1:{port}/0"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit_url() -> Iterator[str]:
+    (epmd,) = need("epmd")
+    if not RABBIT.exists():
+        need("rabbitmq-server")
+    with workdir("rabbit") as home:
+        port, distribution, mapper, log = free_port(), free_port(), free_port(), home / "log"
+        (home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = app\ndefault_pass = s3cret\n"
+            "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 512MiB\n"
+            "log.console = true\nlog.console.level = info\nlog.file = false\n"
+        )
+        (home / "plugins").write_text("[].\n")
+        (home / "env.conf").touch()
+        env = {
+            "PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"t{port}@localhost", "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "env.conf"), "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "logs"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "gen"), "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_DIST_PORT": str(distribution), "ERL_EPMD_PORT": str(mapper), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none "
+            "-kernel inet_dist_use_interface {127,0,0,1}",
+        }  # fmt: skip
+        server = Server([RABBIT], log, lambda: b"Server startup complete" in log.read_bytes(), cwd=home, env=env)
+        try:
+            yield f"amqp://app:s3cret@127.0.0.1:{port}//"
+        finally:
+            server.stop()
+            for _ in range(50):  # it made itself a daemon, and ends when no node is registered any more
+                kill = [epmd, "-port", str(mapper), "-kill"]
+                if "Killed" in subprocess.run(kill, env=env, capture_output=True, text=True, check=False).stdout:
+                    break
+                time.sleep(0.1)

@@ -1,0 +1,139 @@
+"""Orders of the launcher `celery`, and what it makes of answers that come, or do not come; no broker is asked."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.api import UsageError
+from aetherflow.scheduler.launchers import broker, celery
+from aetherflow.scheduler.launchers.base import Outcome, RunRequest
+from aetherflow.scheduler.launchers.broker import RunOrder
+
+ARGUMENTS = ("run", "--flow-yaml", "f.yaml", "--run-id", "r", "--if-busy", "wait", "--json")
+
+
+@pytest.fixture(autouse=True)
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(broker.URL, "memory://")
+    broker.application.cache_clear()
+    yield
+    broker.application.cache_clear()
+
+
+def request(*arguments: str, attempt: int = 1) -> RunRequest:
+    log = Path(f"/ledger.d/r.{attempt}.log")
+    return RunRequest("i", "r", "2026-11-25T01:00:00Z", arguments or ARGUMENTS, Path("/flows"), log, {"A": "b"}, "q")
+
+
+def test_an_order_does_not_wait_for_a_living_owner() -> None:
+    assert RunOrder.of(request(), "me").arguments[-3:] == ("--if-busy", "fail", "--json")
+    wrapped = ("wrap", "--id", "i", "--if-busy", "wait", "--", "sh", "--if-busy", "wait")
+    assert RunOrder.of(request(*wrapped), "me").arguments == (*wrapped[:4], "fail", *wrapped[5:])
+    alone = ("wrap", "--id", "i", "--", "sh", "--if-busy", "wait")
+    assert RunOrder.of(request(*alone), "me").arguments == alone, "what the command gets is its own"
+
+
+def test_an_order_survives_its_way() -> None:
+    order = RunOrder.of(request(), "me")
+    assert RunOrder.read(json.loads(json.dumps(order._asdict()))) == order
+    assert order.request(Path("/log")) == RunRequest(
+        "i", "r", "2026-11-25T01:00:00Z", order.arguments, Path("/flows"), Path("/log"), {"A": "b"}
+    )
+    assert RunOrder.of(request(), "me").number == order.number, "the same order once more"
+    assert RunOrder.of(request(attempt=2), "me").number != order.number
+
+
+@pytest.mark.parametrize("arguments", [[], ["state", "check"], ["run", 3]])
+def test_nothing_but_runs_is_executed(arguments: list[object]) -> None:
+    data = {**RunOrder.of(request(), "me")._asdict(), "arguments": arguments}
+    with pytest.raises(ValueError, match="not the arguments of a run"):
+        RunOrder.read(data)
+
+
+def test_a_broker_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(broker.URL)
+    with pytest.raises(UsageError, match="AETHERFLOW_BROKER_URL is not set") as found:
+        celery.CeleryLauncher()
+    assert "amqp://" in str(found.value.fix)
+
+
+def test_the_visibility_of_redis_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broker.application().conf.broker_transport_options["visibility_timeout"] == 300
+    broker.application.cache_clear()
+    monkeypatch.setenv(broker.VISIBILITY, "soon")
+    with pytest.raises(UsageError, match="is not a number"):
+        broker.application()
+
+
+def test_queues_bear_long_runs() -> None:
+    found = broker.queue("q")
+    assert (found.name, found.durable, found.queue_arguments) == ("q", True, {"x-consumer-timeout": broker.LONGEST_MS})
+    assert broker.queue(None).name == "aetherflow"
+    conf = broker.application().conf
+    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.accept_content) == (True, 1, ["json"])
+
+
+class Given(celery.CeleryLauncher):
+    """A launcher that only counts the orders it gives and withdraws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+        self.withdrawn: list[bool] = []
+
+    def give(self, ordered: "celery.Ordered") -> None:
+        self.given += 1
+
+    def withdraw(self, ordered: "celery.Ordered", *, kill: bool) -> None:
+        self.withdrawn.append(kill)
+
+
+@pytest.fixture
+def launcher(monkeypatch: pytest.MonkeyPatch) -> Given:
+    monkeypatch.setattr(celery.CeleryLauncher, "_read_answers", lambda self: None)
+    return Given()
+
+
+class Message:
+    acked = 0
+
+    def ack(self) -> None:
+        self.acked += 1
+
+
+def test_an_answer_is_the_outcome(launcher: Given) -> None:
+    ended: list[int] = []
+    running = launcher.start(request(), lambda: ended.append(1))
+    number, message = RunOrder.of(request(), "x").number, Message()
+    launcher.take({"number": "another", "exit_code": 1, "summary": None}, message)
+    assert running.poll() is None
+    launcher.take({"number": number, "exit_code": 0, "summary": {"status": "SUCCESS"}}, message)
+    assert running.poll() == Outcome(0, {"status": "SUCCESS"})
+    launcher.take({"number": number, "exit_code": 1, "summary": None}, message)
+    assert (running.poll(), ended, message.acked) == (Outcome(0, {"status": "SUCCESS"}), [1], 3)
+
+
+def test_an_order_without_an_answer_is_given_again_but_not_once_it_is_withdrawn(
+    launcher: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("aetherflow.scheduler.launchers.celery.time.monotonic", lambda: now)
+    running = launcher.start(request(), lambda: None)
+    for later, given in (
+        (celery.REPEAT_SECONDS - 1, 1),
+        (1, 2),
+        (celery.REPEAT_SECONDS, 2),
+        (celery.REPEAT_SECONDS, 3),
+    ):
+        now += later
+        assert running.poll() is None
+        assert launcher.given == given
+    running.terminate()
+    now += 100 * celery.REPEAT_SECONDS
+    assert running.poll() is None
+    running.kill()
+    assert (launcher.given, launcher.withdrawn) == (3, [False, True])
+    now += celery.KILLED_SECONDS
+    assert running.poll() == Outcome(-9), "no worker has it"
