@@ -18,7 +18,7 @@ import sys
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
@@ -54,12 +54,12 @@ def epoch_of(root: Path) -> int:
     return int(done.stdout)
 
 
-def build(root: Path, out: Path, epoch: int, mood: Mapping[str, str], packages: Iterable[str]) -> None:
-    """Build the named distributions of a workspace, or all if none is named."""
+def build(root: Path, out: Path, epoch: int, mood: Mapping[str, str], package: str | None) -> None:
+    """Build the named distribution of a workspace, or all."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
         raise NotReleasableError("uv is missing; the dev group installs it")
-    which = [option for name in packages for option in ("--package", name)] or ["--all-packages"]
+    which = ["--all-packages"] if package is None else ["--package", package]
     fixed = ["--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
     env = {**os.environ, **mood, "SOURCE_DATE_EPOCH": str(epoch)}
     done = subprocess.run(
@@ -70,7 +70,7 @@ def build(root: Path, out: Path, epoch: int, mood: Mapping[str, str], packages: 
     (out / ".gitignore").unlink(missing_ok=True)
 
 
-def build_twice(root: Path, out: Path, epoch: int, *packages: str) -> None:
+def build_twice(root: Path, out: Path, epoch: int, package: str | None = None) -> None:
     """Build into `out`, and once more from a copy elsewhere. NotReleasableError names the files that differ."""
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         copy, again = Path(folder) / "elsewhere", Path(folder) / "dist"
@@ -78,8 +78,8 @@ def build_twice(root: Path, out: Path, epoch: int, *packages: str) -> None:
         for path in copy.rglob("*"):  # as another umask and another checkout leave them
             path.chmod(0o700 if path.is_dir() else 0o600)
             os.utime(path, (epoch - 86400, epoch - 86400))
-        build(root, out, epoch, _MOODS[0], packages)
-        build(copy, again, epoch, _MOODS[1], packages)
+        build(root, out, epoch, _MOODS[0], package)
+        build(copy, again, epoch, _MOODS[1], package)
         first, second = (
             {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made.iterdir()}
             for made in (out, again)

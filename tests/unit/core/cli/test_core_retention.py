@@ -201,6 +201,18 @@ def test_a_run_whose_folder_went_makes_its_files_anew(nightly: "Project") -> Non
     assert dict(attempts) == {"write": 2, "after": 2, "use": 1}
 
 
+def test_a_folder_that_somebody_else_has_made_stays(nightly: "Project") -> None:
+    ran(nightly, "bad", "--slot", "2026-01-01T00:00Z", well=False)
+    ran(nightly, "good", "--slot", "2026-01-01T00:00Z")
+    change(nightly, ago("bad", 8))
+    theirs = nightly.work / "f/other/bad"
+    theirs.mkdir(parents=True)
+    (theirs / "mine.txt").touch()
+    assert ids(pruned(nightly, "--yes")["workspaces"]) == {"bad"}
+    assert (folders(nightly), (theirs / "mine.txt").exists()) == (set(), True)
+    assert pruned(nightly, "--yes")["workspaces"] == []
+
+
 def test_a_workspace_with_a_rendered_root_is_found(project: "Project", tmp_path: Path) -> None:
     root = f"workspace: {{root: '{tmp_path}/{{{{params.country}}}}'}}, params: {{country: {{default: no}}}}"
     project.write(NIGHTLY.replace("{id: f}", f"{{id: f, {root}}}"), "f.yaml")

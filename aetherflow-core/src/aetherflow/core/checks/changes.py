@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 
-class VersionChange(NamedTuple):
+class InstallationChange(NamedTuple):
     """A change for everybody, in whatever documents; what a document meant is in `checks.upgrade`."""
 
     told: str
@@ -16,37 +16,37 @@ class VersionChange(NamedTuple):
 
 
 _TO_1_1 = (
-    VersionChange(
+    InstallationChange(
         "distributions of 1.0 and 1.1 do not work on one state root",
         "end runs and schedulers, and update all distributions together",
     ),
-    VersionChange(
+    InstallationChange(
         "states, lock stores, registry and ledgers are migrated by the first command that writes to them, after a copy",
         "nothing; or migrate state files before the first night: aetherflow state migrate FILE",
     ),
-    VersionChange(
+    InstallationChange(
         "1.0 refuses migrated files (AF4001)",
         "to go back, put the copies F.v2.bak and F.v1.bak into their places",
     ),
-    VersionChange(
+    InstallationChange(
         "status shows what needs a person; what ended badly before the upgrade is one line of it",
         "aetherflow runs ack --before DATE --reason TEXT",
     ),
-    VersionChange(
+    InstallationChange(
         "audits of a schedule fail for failed and missed slots, too",
         "narrow the audits of a monitoring: --from, or --fail-on none",
     ),
-    VersionChange(
+    InstallationChange(
         "reasons are words, which any version may change",
         "read reason_code in programs, no longer reason",
     ),
 )
-CHANGES: dict[str, tuple[VersionChange, ...]] = {
+CHANGES: dict[str, tuple[InstallationChange, ...]] = {
     "1.0": _TO_1_1,
 }
 """Beginning of the version that is left, to what has changed since; nothing of 0.x is carried over but documents."""
 
 
-def changes_since(version: str) -> tuple[VersionChange, ...]:
+def changes_since(version: str) -> tuple[InstallationChange, ...]:
     """What has changed since a version that `known_version` takes."""
     return next((found for begin, found in CHANGES.items() if version.startswith(begin)), ())

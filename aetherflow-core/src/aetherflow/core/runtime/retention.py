@@ -30,7 +30,7 @@ from aetherflow.core.kernel.state.trouble import trouble_of
 from aetherflow.core.runtime.environment.project_file import find_project
 from aetherflow.core.runtime.environment.spec.retention import RetentionSpec
 from aetherflow.core.runtime.environment.spec.span import seconds_of
-from aetherflow.core.runtime.workspace.workspace import remove_job_folder
+from aetherflow.core.runtime.workspace.workspace import Workspace, remove_job_folder
 
 
 class Kept(ReasonCode):
@@ -201,6 +201,7 @@ def _logs_of(run: PastRun) -> tuple[Path, Path]:
 
 
 def _folders_of(run: PastRun, work_root: Path) -> list[Path]:
-    """The job folders of a run; `remove_job_folder` looks whether they are its own."""
+    """The job folders that belong to a run; one of its name that somebody else has made is none."""
     root = Path(circumstances(run).get("work_root") or work_root)
-    return sorted((root / run.flow_id).glob(f"*/{glob.escape(run.run_id)}"))
+    jobs = sorted(path.parent.name for path in (root / run.flow_id).glob(f"*/{glob.escape(run.run_id)}"))
+    return Workspace(root, {}, run.flow_id, run.run_id).removable(jobs)

@@ -92,7 +92,7 @@ def _by_policy(schedule: "Schedule", ledger: "Ledger") -> tuple[int, frozenset[t
     from aetherflow.core.embedding import build_snapshot, seconds_of
     from aetherflow.scheduler.audit.status import status_of
 
-    spec = build_snapshot(schedule.path.parent).project.spec.retention
+    spec = build_snapshot(schedule.path.parent, bare=True).project.spec.retention
     if spec is None or spec.slots is None:
         fix = "name a time, --before 2026-01-01; or write `retention: {slots: 400d}` into the project file"
         raise UsageError("nothing says which slots may be forgotten", fix=fix)
