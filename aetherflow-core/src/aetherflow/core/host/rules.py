@@ -16,6 +16,10 @@ from aetherflow.core.host.names import WORDS, shown
 from aetherflow.core.host.requirements import accepted, accepts, names_only
 
 
+def _refuse_nothing(_group: str, _name: str) -> str | None:
+    return None
+
+
 class Rules(NamedTuple):
     """What holds for the installed plugins of all groups. Without arguments everything may be used."""
 
@@ -28,7 +32,7 @@ class Rules(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
     """`plugins.settings`: distribution to what its hooks are given."""
     locks: Locks = Locks()
-    refused: Callable[[str, str], str | None] = lambda _group, _name: None
+    refused: Callable[[str, str], str | None] = _refuse_nothing
     """Tells for group and name why the administrator's policy refuses it, or None."""
 
     insecure: Callable[[str, str, Location], Problem | None] | None = None
@@ -39,8 +43,8 @@ class Rules(NamedTuple):
     @property
     def choose_nothing(self) -> bool:
         """Whether every compatible plugin may be used."""
-        nobody = Rules._field_defaults["refused"]
-        return not (self.prefer or self.block or self.locks.files) and self.allow is None and self.refused is nobody
+        chosen = self.prefer or self.block or self.locks.files or self.allow is not None
+        return not chosen and self.refused is _refuse_nothing
 
     def require(self, entry: PluginEntry) -> None:
         """Raise why a plugin may not be used: PluginNotAllowedError, PluginVersionError, PluginLockError.
