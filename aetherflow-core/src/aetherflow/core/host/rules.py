@@ -16,7 +16,7 @@ from aetherflow.core.host.names import WORDS, shown
 from aetherflow.core.host.requirements import accepted, accepts, names_only
 
 
-def _refuse_none(_group: str, _name: str) -> str | None:
+def _refuse_nothing(_group: str, _name: str) -> str | None:
     return None
 
 
@@ -32,7 +32,7 @@ class Rules(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
     """`plugins.settings`: distribution to what its hooks are given."""
     locks: Locks = Locks()
-    refused: Callable[[str, str], str | None] = _refuse_none
+    refused: Callable[[str, str], str | None] = _refuse_nothing
     """Tells for group and name why the administrator's policy refuses it, or None."""
 
     insecure: Callable[[str, str, Location], Problem | None] | None = None
@@ -43,8 +43,8 @@ class Rules(NamedTuple):
     @property
     def choose_nothing(self) -> bool:
         """Whether every compatible plugin may be used."""
-        named = self.prefer or self.block or self.locks.files
-        return not named and self.allow is None and self.refused is _refuse_none
+        chosen = self.prefer or self.block or self.locks.files or self.allow is not None
+        return not chosen and self.refused is _refuse_nothing
 
     def require(self, entry: PluginEntry) -> None:
         """Raise why a plugin may not be used: PluginNotAllowedError, PluginVersionError, PluginLockError.

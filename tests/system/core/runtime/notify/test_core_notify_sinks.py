@@ -17,7 +17,7 @@ from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.environment.spec.notify import Shape
 from aetherflow.core.runtime.notify import deliver
-from aetherflow.core.runtime.notify.deliver import Message, NotSentError, due, send
+from aetherflow.core.runtime.notify.deliver import Delivery, Message, NotSentError, due, send
 from aetherflow.core.runtime.notify.rules import document_rules, project_rules
 from http_server import Authority, Running, peer
 from mail_server import PASSWORD, USER, MailServer, Start
@@ -95,7 +95,11 @@ def test_a_mail_arrives_with_its_id_text_page_and_log(sending: Sending, start_ma
 def test_a_recovery_answers_the_mail_of_the_failure(sending: Sending, start_mail_server: Start) -> None:
     server = start_mail_server()
     sending.write(smtp(server), {"to": "post", "recipients": RECIPIENTS})
-    sending.send(notification(1), notification(61, "recovered"))
+    sending.send(broken := notification(1))
+    (rule,) = project_rules(sending.snapshot)
+    told = [broken, notification(61, "recovered")]
+    (recovery,) = due(told, [Delivery(broken, NOW, sent=True)], rule, NOW)
+    send(recovery, sending.snapshot)
     failed, healed = (mail.message for mail in server.box.mails)
     assert healed["In-Reply-To"] == failed["Message-ID"]
     assert healed["Subject"] == "RECOVERED nightly"

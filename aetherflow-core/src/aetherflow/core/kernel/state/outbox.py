@@ -47,7 +47,7 @@ def record_start(unit: Unit, also: Collection[str]) -> None:
         _write(unit, STARTED, _series(unit), {})
 
 
-def tell_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
+def record_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool) -> None:
     """Write down how a run ended: badly, or well after a bad end of one with the same parameters.
 
     An older run that ends well at last heals nothing while a later one has not. Runs that a step started are notified
@@ -85,9 +85,8 @@ def record_gone(unit: Unit) -> str | None:
         run_id, ended, seen = well
         row_id = _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before), min(seen, ended))
         values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
-        named = json.dumps(
-            [unit.flow_id, run_id, ended]
-        )  # of several that are gone the last one moves it behind itself
+        # of several runs that are gone the last one moves the recovery behind itself
+        named = json.dumps([unit.flow_id, run_id, ended])
         insert(unit.db, "outbox", {"id": _hash(named), **values, "at": ended}, otherwise="REPLACE")
         return row_id
 

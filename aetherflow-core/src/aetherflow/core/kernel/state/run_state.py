@@ -19,7 +19,7 @@ from aetherflow.core.kernel.state.claims_end import (
 )
 from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
-from aetherflow.core.kernel.state.outbox import record_start, tell_end
+from aetherflow.core.kernel.state.outbox import record_end, record_start
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
 from aetherflow.core.kernel.state.sql import insert, update
@@ -136,7 +136,7 @@ class RunState:
             values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
-            tell_end(unit, status, self.also_notified, whole=whole)
+            record_end(unit, status, self.also_notified, whole=whole)
             if whole:
                 self._refuse_lost(family)
                 here = [member for member in family if member.state == unit.member.state]
