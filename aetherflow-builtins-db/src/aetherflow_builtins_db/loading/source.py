@@ -84,7 +84,7 @@ class SourceFile:
 
     @contextmanager
     def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
-        """The file itself."""
+        """This file, which is on disk already; nothing is to be streamed."""
         del streams
         yield self
 

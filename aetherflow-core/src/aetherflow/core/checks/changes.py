@@ -8,7 +8,6 @@ class InstallationChange(NamedTuple):
 
     told: str
     write: str
-    """What to do."""
 
     def as_json(self) -> dict[str, Any]:
         """The item of `changes` in `doctor --upgrade-from --json`."""

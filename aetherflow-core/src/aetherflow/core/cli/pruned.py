@@ -37,7 +37,7 @@ def carry_out(
 
 
 def row(run: "PastRun") -> dict[str, Any]:
-    """A run in `--json`."""
+    """The item of `runs` for a run in `--json` of `runs prune`."""
     return {
         "flow_id": run.flow_id,
         "run_id": run.run_id,
