@@ -42,6 +42,7 @@ class Commands(LazyGroup):
             "pause": "pause:pause",
             "resume": "resume:resume",
             "export": "export:app",
+            "import": "import_items:app",
         }.items()
     }
 
