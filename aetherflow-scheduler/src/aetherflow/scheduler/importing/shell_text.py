@@ -151,11 +151,16 @@ def _without_logs(parts: list[Token]) -> tuple[list[Token], tuple[str, ...]]:
         end -= 2
     pairs = [(parts[at].raw, parts[at + 1]) for at in range(end, len(parts), 2)]
     files = [word.value or word.raw for sign, word in pairs if not sign.endswith("&")]
-    merged = any(sign.endswith("&") or sign.startswith("&") for sign, _ in pairs)
     if not files or end == 0 or any("<" in sign for sign, _ in pairs):
         return parts, ()
     if any(sign.endswith("&") and word.raw not in ("1", "2") for sign, word in pairs):
         return parts, ()
-    if not all(_LOGS.fullmatch(file) for file in files) and not (merged and all(file == files[0] for file in files)):
+    if not (all(_LOGS.fullmatch(file) for file in files) or _is_of_both(pairs)):
         return parts, ()
     return parts[:end], tuple(dict.fromkeys(files))
+
+
+def _is_of_both(pairs: list[tuple[str, Token]]) -> bool:
+    """Whether both outputs are appended to one file: that is a log, whatever its name."""
+    signs = [sign for sign, _ in pairs]
+    return signs == ["&>>"] or (signs in (["1>>", "2>&"], [">>", "2>&"]) and pairs[1][1].raw == "1")
