@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 StartFault = Literal["lost", "doubled", "late", "unknown"]
 IN_TIME = dt.timedelta(seconds=60)
 """A start within its minute is in time: cron looks once a minute."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 EARLY = dt.timedelta(seconds=2)
 """A clock that is being set right may write a start so much before its slot."""
 
@@ -162,12 +164,12 @@ def span_of(
 ) -> tuple[dt.datetime, dt.datetime] | None:
     """The span of time of which a log can tell; None if there is none.
 
-    It begins with the minute of the first line, and ends a minute before the last one: what belongs to that minute may
-    not have been written yet.
+    It begins with the first whole minute, and ends a minute before the last line: what belongs to the minutes around it
+    may stand in another log, or nowhere yet.
     """
     if log.first is None or log.last is None:
         return None
-    first = log.first.replace(second=0, microsecond=0)
+    first = -(-(log.first - _EPOCH) // IN_TIME) * IN_TIME + _EPOCH
     begin = first if start is None else max(start, first)
     finish = log.last - IN_TIME + dt.timedelta(microseconds=1)
     finish = finish if end is None else min(end, finish)

@@ -28,7 +28,7 @@ class Table(NamedTuple):
     """A crontab: its text, and whose it is."""
 
     name: str
-    """The name of its file."""
+    """The path of its file, as it was given."""
     text: str
     system: bool
     """Whether its lines name an account."""
@@ -45,7 +45,9 @@ def read_table(path: Path, data: bytes, *, system: bool | None) -> Table:
     user = path.name if folder.name == "crontabs" else None
     passed = folder.name == "cron.d" and re.fullmatch(r"[A-Za-z0-9_-]+", path.name) is None
     text = data.decode("utf-8", "replace")
-    return Table(str(path), text, named if system is None else system, user, not passed)
+    return Table(
+        "stdin" if str(path) == "-" else str(path), text, named if system is None else system, user, not passed
+    )
 
 
 class CrontabImport:
@@ -61,7 +63,7 @@ class CrontabImport:
         """Import one crontab: each of its lines is in the report."""
         reader = _Reader(self, table)
         for number, text in enumerate(table.text.removesuffix("\n").split("\n") if table.text else [], 1):
-            line = Line(Path(table.name).name, number, text.rstrip("\r"))
+            line = Line(table.name, number, text.rstrip("\r"))
             self.found.lines.append(line)
             reader.take(line)
         reader.end()

@@ -82,7 +82,7 @@ def read_unit(path: Path) -> Unit:
     unit, section = Unit(path), ""
     texts = iter(enumerate(_texts(path), 1))
     for number, text in texts:
-        line = Line(path.name, number, text)
+        line = Line(str(path), number, text)
         unit.lines.append(line)
         plain = text.strip()
         if not plain:
@@ -109,7 +109,7 @@ def _continued(unit: Unit, text: str, texts: Iterator[tuple[int, str]]) -> Itera
         found = next(texts, None)
         if found is None:
             return
-        line = Line(unit.name, *found)
+        line = Line(str(unit.path), *found)
         unit.lines.append(line)
         if found[1].strip()[:1] in ("#", ";"):
             line.became = "comment"
