@@ -207,7 +207,7 @@ def test_cron_tz_and_mail() -> None:
         'MAILTO="a@example.com, b@example.com"\nMAILFROM=x\nCRON_TZ=Asia/Tokyo\n0 7 * * * a\nCRON_TZ=Mars\n'
     )
     assert found.drafts[0].keys["timezone"] == "Asia/Tokyo"
-    assert codes(found) == ["mail", "cron_tz", "times"]
+    assert codes(found) == ["mail", "no_mail", "cron_tz", "times"]
     document = written(found)
     assert "#   - {to: mail, recipients: [a@example.com, b@example.com]}" in document
 

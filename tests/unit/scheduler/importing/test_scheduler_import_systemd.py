@@ -102,6 +102,23 @@ def test_a_timer_and_its_service_are_an_item(units: Units) -> None:
     assert "# Backup of the shop" in report["document"]
 
 
+def test_what_a_later_line_takes_the_place_of_is_told(units: Units) -> None:
+    timer = "[Timer]\nOnCalendar=daily\nOnCalendar=\nOnCalendar=weekly\nPersistent=true\nPersistent=false\n"
+    service = simple("Type=forking", "ConditionPathExists=/x", "; why", "what is this")
+    report = units(timer, service)
+    assert [(item.spec.cron, item.spec.misfire) for item in units.items()] == [("0 0 * * 1", "skip")]
+    told = {line["text"]: [each["code"] for each in line["differences"]] for line in report["lines"]}
+    assert {text: codes for text, codes in told.items() if codes} == {
+        "OnCalendar=daily": ["taken_back"],
+        "Persistent=true": ["taken_back"],
+        "Type=oneshot": ["taken_back"],
+        "Type=forking": ["background"],
+        "ConditionPathExists=/x": ["condition"],
+        "what is this": ["no_setting"],
+    }
+    assert "# why" in report["document"]
+
+
 def test_of_an_account_of_its_own(units: Units) -> None:
     units(daily(), simple("User=etl"), "--user", "etl", code=0)
     assert units.items()[0].command.words == ("env", "--chdir=/", "/bin/a")

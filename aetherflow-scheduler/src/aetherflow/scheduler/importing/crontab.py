@@ -147,7 +147,8 @@ class _Reader:
                 self._whole.found.mail_to[each] = None
             line.leave(said(Difference.MAIL, to=value))
         elif name in _OF_MAIL:
-            pass  # about mails that nobody sends
+            if name != "MAILTO":
+                line.reasons.append(said(Difference.NO_MAIL))
         elif name == "CRON_TZ":
             self._cron_tz(line, value)
         elif name in _OF_DELAY:

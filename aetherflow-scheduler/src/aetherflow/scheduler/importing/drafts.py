@@ -33,6 +33,8 @@ class Difference(ReasonCode):
     CHAIN = "commands_in_a_row", "runs its {count} commands one after the other in a shell, up to the first that fails"
     OURS = "starts_an_item", "starts an item of another scheduler document already: keep one of the two"
 
+    NO_MAIL = "no_mail", "says nothing any more: the schedule sends no mail of this form"
+    TAKEN_BACK = "taken_back", "has no effect: a line below it takes its place"
     INPUT = "input", "reads what stands behind the first `%` without a backslash: {text!r}"
 
     # A line was left
@@ -60,6 +62,8 @@ class Difference(ReasonCode):
         "unit_setting",
         "belongs to a unit of systemd: set it for the service of the scheduler, if all items need it",
     )
+    CONDITION = "condition", "write it into the command: `test -e FILE && …`"
+    NO_SETTING = "no_setting", "is no setting of a unit"
     NOTHING_LEFT = "nothing_left", "was the setting of a unit of which no item was made"
 
 

@@ -77,7 +77,7 @@ def _command(service: Unit, commands: list[list[str]]) -> list[str]:
     parts += [_sourced(each) for each in files]
     parts.append("cd" if place == "~" else f"cd {shlex.quote(place)}")
     parts += [as_shell([*before, *words]) for words in commands]
-    return ["env", *env, _SHELL, "-c", " && ".join(parts)]
+    return [*(["env", *env] if env else ()), _SHELL, "-c", " && ".join(parts)]
 
 
 def _sourced(setting: Setting) -> str:

@@ -70,7 +70,10 @@ class SystemdImport:
         crons = self._crons(timer)
         wish = program.item or timer.path.stem
         ids = [self._names.of(wish) for _ in crons]
-        comments = [each.value for each in service.all("Unit", "Description")] or [service.path.stem]
+        description = service.last("Unit", "Description") or timer.last("Unit", "Description")
+        comments = [description.value] if description is not None else []
+        own = [line.text for unit in (timer, service) for line in unit.lines if line.became == "comment"]
+        comments += [text.strip()[1:].strip() for text in own]
         for name, when in zip(ids, crons, strict=True):
             draft = Draft(name, when.cron, program.command, comments=[*comments, f"{timer.name}, {service.name}"])
             if when.zone != self.found.zone:
@@ -133,6 +136,9 @@ class SystemdImport:
                     line.items = list(ids)
             if each.line.became == "left" or not each.value:
                 continue
+            if not unit.counts(each):
+                each.line.tell(said(Difference.TAKEN_BACK))
+                continue
             told = _told(each)
             if not ids and (told is None or not told[1]):
                 told = said(Difference.NOTHING_LEFT), True
@@ -184,6 +190,8 @@ def _told(setting: Setting) -> tuple[Reason, bool] | None:
         return said(Difference.SPREAD, setting=key), False
     if section == "Timer":
         return said(Difference.MONOTONIC) if re.match(r"On\w+Sec\Z", key) else said(Difference.HARDENING), True
+    if key.startswith(("Condition", "Assert")):
+        return said(Difference.CONDITION), True
     return said(_LEFT.get(key, Difference.HARDENING)), True
 
 
@@ -208,6 +216,8 @@ _OF_COMMAND = frozenset(
 
 def _of_carried(setting: Setting) -> tuple[Reason, bool] | None:
     key, value = setting.key, setting.value
+    if (key, value) == ("Type", "forking"):
+        return said(Difference.BACKGROUND), False
     if key == "Persistent" and value.lower() in ("true", "yes", "on", "1"):
         return said(Difference.MISFIRE), False
     if key in ("StandardOutput", "StandardError") and value not in ("journal", "inherit", "null"):

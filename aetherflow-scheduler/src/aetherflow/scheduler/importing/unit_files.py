@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.api import UsageError
-from aetherflow.scheduler.importing.drafts import Line
+from aetherflow.core.embedding import said
+from aetherflow.scheduler.importing.drafts import Difference, Line
 from aetherflow.scheduler.importing.reading import read_file
 
 _KINDS = (".timer", ".service")
+_LISTS = frozenset({"OnCalendar", "ExecStart", "ExecStartPre", "ExecStartPost", "Environment", "EnvironmentFile"})
+"""Keys of which several lines count."""
 
 
 class Setting(NamedTuple):
@@ -44,6 +47,11 @@ class Unit:
             if (each.section, each.key) == (section, key):
                 found = [*found, each] if each.value else []
         return found
+
+    def counts(self, setting: Setting) -> bool:
+        """Whether no later line of the same key takes its place."""
+        own = self.all(setting.section, setting.key)
+        return setting in own if setting.key in _LISTS else own[-1:] == [setting]
 
     def last(self, section: str, key: str) -> Setting | None:
         """The setting that counts where one is all there can be."""
@@ -94,7 +102,11 @@ def read_unit(path: Path) -> Unit:
         else:
             more = list(_continued(unit, plain, texts))
             whole = " ".join(each.text.strip().removesuffix("\\").strip() for each in (line, *more)).strip()
-            key, _, value = whole.partition("=")
+            key, mark, value = whole.partition("=")
+            if not mark or not section:
+                for each in (line, *more):
+                    each.leave(said(Difference.NO_SETTING))
+                continue
             unit.settings.append(Setting(section, key.strip(), value.strip(), line, tuple(more)))
     return unit
 
