@@ -20,7 +20,7 @@ from services import need
 CRONTAB = r"""
 SPACED = "two  words"
 OUT=@OUT@
-* * * * * root pwd > $OUT/folder
+* * * * * root pwd > $OUT/folder@BLANKS@
 * * * * * root env | grep -E '^(PATH|HOME|SPACED|LOGNAME)=' | sort > $OUT/variables
 * * * * * root cat > $OUT/input%one two%  three\%
 * * * * * root echo a\\b 'x\%y' "é" > $OUT/escapes%
@@ -48,7 +48,7 @@ def imported(folder: Path) -> Path:
 
 
 def table(folder: Path) -> str:
-    return CRONTAB.replace("@OUT@", str(folder))
+    return CRONTAB.replace("@OUT@", str(folder)).replace("@BLANKS@", "   ")
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -169,6 +169,19 @@ def test_the_crontab_of_an_account_is_run_by_it() -> None:
     assert imported("@daily a", user="etl", account="other").lines[0].became == "left"
 
 
+def test_a_variable_that_is_set_again_before_it_is_used_is_told() -> None:
+    found = imported("A=1\nA=2\n@daily a\nA=3\n@daily b\n")
+    assert [line.became for line in found.lines] == ["left", "setting", "item", "setting", "item"]
+    assert codes(found) == ["unused_variable"]
+
+
+def test_what_runs_in_the_background_is_told_and_trailing_blanks_are_logged() -> None:
+    found = imported("@daily a & b  \n@daily a && b\n")
+    assert codes(found) == ["background"]
+    assert found.drafts[0].command[-1] == "cd || exit; a & b"
+    assert found.drafts[0].keys["replaces"] == "CMD (a & b  )"
+
+
 def test_another_shell_gets_the_command_as_cron_gives_it() -> None:
     found = draft("SHELL=/usr/bin/fish\n@daily if true; a; end >> x.log\n")
     assert found.command[-5:] == [

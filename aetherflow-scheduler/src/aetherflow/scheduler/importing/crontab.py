@@ -119,9 +119,14 @@ class _Reader:
         """The comments below the last entry stay behind it."""
         own = self._whole.found.tail
         own += self._trimmed()
-        for name, line in self._set.items():
-            if name not in _OF_MAIL and not line.items and line.became == "setting" and name != "CRON_TZ":
-                line.leave(said(Difference.NOTHING_SET, name=name))
+        for name in self._set:
+            self._account_for(name)
+
+    def _account_for(self, name: str) -> None:
+        """Tell of a variable that no item has used, up to the end or up to where it is set again."""
+        line = self._set.get(name)
+        if line is not None and name not in _OF_MAIL and not line.items and line.became == "setting":
+            line.leave(said(Difference.NOTHING_SET, name=name))
 
     def _trimmed(self) -> list[str]:
         comments, self._comments = self._comments, []
@@ -141,6 +146,7 @@ class _Reader:
     def _variable(self, line: Line, found: Variable) -> None:
         name, value = found
         line.became = "setting"
+        self._account_for(name)
         self._set[name] = line
         if name == "MAILTO" and value:
             for each in re.split(r"[,\s]+", value.strip()):
@@ -194,7 +200,7 @@ class _Reader:
         account = [] if own else [_RUNUSER, "-u", user or "", "--"]
         if account:
             line.reasons.append(said(Difference.ACCOUNT, user=user))
-        logged = as_logged(entry.command).strip()
+        logged = as_logged(entry.command)
         draft.keys["replaces"] = f"({user}) CMD ({logged})" if user is not None else f"CMD ({logged})"
         draft.comments.append(f"{line.at}")
         draft.command = [*account, *self._environment(), *self._shell(text, entry.stdin)]
@@ -216,7 +222,7 @@ class _Reader:
                 draft.comments.append(each.comment)
         if files := tuple(dict.fromkeys((*ending.logs, *inner.logs))):
             line.reasons.append(said(Difference.OUTPUT, files=", ".join(files)))
-        if ending.background or inner.background:
+        if ending.background or inner.background or any(part.raw == "&" for part in tokens(text) or ()):
             line.reasons.append(said(Difference.BACKGROUND))
         if found.lock is not None:
             self._lock(draft, line, found.lock)

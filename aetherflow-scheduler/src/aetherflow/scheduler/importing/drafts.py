@@ -47,7 +47,7 @@ class Difference(ReasonCode):
     OTHER_ACCOUNT = "other_account", "runs as {user}: import it with --user {user}, for a scheduler of that account"
     UNREAD = "unread_file", "cron reads no file of this name in /etc/cron.d: rename the file if it is to run"
     MAIL = "mail", "cron mailed output to {to}: name a mail resource in `notify`, as the comment in the document shows"
-    NOTHING_SET = "unused_variable", "{name} was set, and no item below it uses it"
+    NOTHING_SET = "unused_variable", "{name} was set, and no item uses it"
     DELAY = "cron_delay", "{name} has no counterpart: spread the minutes of the items by hand"
     CALENDAR = "on_calendar", "{text!r} cannot be said as a cron expression: {why}"
     MONOTONIC = "monotonic", "counts from a boot or a start, not by the clock: write a `cron`, or keep the timer"
