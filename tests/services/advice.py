@@ -46,6 +46,7 @@ FILES = {
     "pods.yaml": "items: [{id: a, flow: flow.yaml, cron: '0 0 * * *', timezone: UTC}]\n",
     "zone.yaml": "state: zone.sqlite\ntimezone: Europe/Paris\nitems: [{id: a, flow: flow.yaml, cron: '0 0 * * *'}]\n",
     "full/x": "",
+    "log": "2026-11-01T00:00:01Z host cron[1]: STARTUP\n2026-11-02T00:00:01Z host cron[1]: END\n",
 }
 
 
@@ -360,6 +361,11 @@ COMMANDS = [
             f"{S} pause schedule.yaml a --reason x --until 2999-01-01",
             f"{S} pause schedule.yaml a --reason x --until 2h",
         ),
+    ),
+    Advice(
+        f"{S} audit schedule.yaml --against log --to 2026-10-31",
+        "give logs of more time, or other times by --from and --to",
+        (f"{S} audit schedule.yaml --against log --from 2026-11-01T06:00 --to 2026-11-01T07:00",),
     ),
     Advice(
         f"{S} export crontab schedule.yaml --zone Nowhere",

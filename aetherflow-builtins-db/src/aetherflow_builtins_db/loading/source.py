@@ -84,7 +84,7 @@ class SourceFile:
 
     @contextmanager
     def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
-        """This file, which is on disk already; nothing is to be streamed."""
+        """The source itself, which is a file already; nothing is to be streamed."""
         del streams
         yield self
 

@@ -76,6 +76,8 @@ class SlotReason(ReasonCode):
     UNDECIDED = "undecided", "a step has to be decided"
     NOTHING_RUN = "nothing_run", "nothing was run: {state} has its run as SUCCESS{when}"
     """The state file already has the run as SUCCESS."""
+    OBSERVED = "observed", "observed: nothing was started"
+    """By `launcher: observe`."""
     LAUNCHER = "launcher", "{error}"
     """The launcher raised an error; no run is known."""
     CANNOT_START = "cannot_start", "cannot be started: {error}"

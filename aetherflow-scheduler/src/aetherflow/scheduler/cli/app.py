@@ -43,6 +43,7 @@ class Commands(LazyGroup):
             "resume": "resume:resume",
             "worker": "worker:worker",
             "export": "export:app",
+            "import": "import_items:app",
         }.items()
     }
 

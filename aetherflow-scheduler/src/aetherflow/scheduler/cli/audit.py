@@ -1,16 +1,19 @@
 import datetime as dt
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+from aetherflow.scheduler.cli.shown import SHOWN
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.audit.audit import Audit
 
-SHOWN = 50
 KINDS = ("failed", "missed", "late")
+USUAL = ("failed", "missed")
+OF_LOGS = ("lost", "doubled", "late", "unknown")
 
 
 def audit(
@@ -20,13 +23,22 @@ def audit(
     ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, left out; omitted: now.")] = None,
     fail_on: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KINDS",
-            help="What ends with 1 beside gaps: failed, missed, late; or none.",
-            show_default=True,
+            help="What ends with 1 beside gaps: failed, missed, late; or none. Omitted: failed,missed. With --against: "
+            "lost, doubled, late, unknown; omitted: all.",
         ),
-    ] = "failed,missed",
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            metavar="LOG",
+            readable=False,
+            help="Compare the slots with what cron or systemd started: syslog, journalctl -o json; - is stdin.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that every expected slot is accounted for, and how: ran, runs, was skipped or missed, with a reason.
@@ -39,6 +51,9 @@ def audit(
     person has resolved or acknowledged is shown, and does not count. Slots that wait are shown with what they wait for,
     and what persons did to slots: hold, release, skip, ack.
 
+    With --against the slots are compared with a log in place of the ledger, by `replaces` of each item, over the time
+    that the log covers: which slots were lost, doubled or late, and which starts belong to no item. Ends with 1 if any.
+
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
     from aetherflow.core.embedding import iso
@@ -48,10 +63,15 @@ def audit(
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.leader import current_leader
 
-    wanted = _kinds(fail_on)
+    wanted = _kinds(fail_on, against=bool(against))
     schedule = load(file)
     first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
     check_span(first, last)
+    if against:
+        from aetherflow.scheduler.cli.audit_against import audit_against
+
+        audit_against(schedule, against, first, last, wanted, as_json=as_json)
+        return
     with ledger_of(schedule, read_only=True) as ledger:
         is_new = not schedule.state.exists()
         led = current_leader(ledger) is not None
@@ -83,14 +103,17 @@ def audit(
         raise typer.Exit(1)
 
 
-def _kinds(text: str) -> "frozenset[str]":
+def _kinds(text: str | None, *, against: bool) -> "frozenset[str]":
     from aetherflow.core.api import UsageError
 
+    known = OF_LOGS if against else KINDS
+    if text is None:
+        return frozenset(known if against else USUAL)
     given = frozenset(word for each in text.split(",") if (word := each.strip()))
     if given == {"none"}:
         return frozenset()
-    if not given or not given <= set(KINDS):
-        raise UsageError(f"--fail-on {text!r} is not known", fix=f"write a list of {', '.join(KINDS)}; or none")
+    if not given or not given <= set(known):
+        raise UsageError(f"--fail-on {text!r} is not known", fix=f"write a list of {', '.join(known)}; or none")
     return given
 
 

@@ -1,6 +1,9 @@
-"""How the commands print local times."""
+"""How the commands print local times, and how many lines of a list."""
 
 import datetime as dt
+
+SHOWN = 50
+"""Lines of a list that are printed; `--json` has all."""
 
 
 def local_text(local: dt.datetime) -> str:

@@ -93,7 +93,9 @@ def _by_exit_code(outcome: Outcome, stopped: Reason | None, *, drained: bool) ->
 
 
 def _found_ended(summary: Mapping[str, Any] | None) -> Reason | None:
-    """The reason of a start that did nothing because its run already is a SUCCESS; else None."""
+    """The reason of a start that did nothing: its run already is a SUCCESS, or it was to do nothing; else None."""
+    if summary is not None and summary.get("observed") is True:
+        return said(SlotReason.OBSERVED)
     if summary is None or summary.get("nothing_to_do") is not True:
         return None
     at = summary.get("finished_at")

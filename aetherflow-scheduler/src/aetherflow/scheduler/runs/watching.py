@@ -171,9 +171,9 @@ class Watch:
             message += f"; attempt {row.attempts + 1} in {delay:g} s"
         level = {Status.SUCCESS: "INFO", Status.INTERRUPTED: "WARNING"}.get(end.status, "ERROR")
         level = "WARNING" if delay is not None else level
-        if end.status == Status.SUCCESS and end.reason is not None:
+        if end.status == Status.SUCCESS and code_of(end.reason) not in (None, SlotReason.OBSERVED):
             level = "WARNING"
-            message += f"; {ELSEWHERE}" if end.reason.code == SlotReason.NOTHING_RUN else ""
+            message += f"; {ELSEWHERE}" if code_of(end.reason) == SlotReason.NOTHING_RUN else ""
         self._events.tell(level, "ended", message, **fields, status=end.status, reason=end.reason, log=row.log)
 
     def _check_times(self, live: LiveRun) -> None:

@@ -136,6 +136,11 @@ class SchedulerItemSpec(ItemOptions):
     lock: str | None = Field(
         None, min_length=1, description="Lock that a `command` holds while it runs, as with_lock does"
     )
+    replaces: str | None = Field(
+        None,
+        min_length=1,
+        description="What the log says when it is started today, `(root) CMD (/usr/bin/backup)`; for `audit --against`",
+    )
     after: str | list[str] | None = Field(
         None,
         description="Item, or items, whose slots must have ended in SUCCESS; without `cron` their slots are this "
