@@ -65,6 +65,7 @@ SUITES = {
     "L2": "loads and scripts cut off from PostgreSQL and MariaDB, in the middle and at the commit",
     "L3": "kill -9 at every failpoint and around every request: rows from a database to a workbook and back (F7)",
     "L4": "PostgreSQL and MariaDB cut after n bytes or silent, while reading, loading, committing; then repeated",
+    "L5": "kill -9 around every statement of loads and copies that make their table, on four databases",
     "N": "connections cut after n bytes, either way: reset, closed, stalled; then repeated",
     "N1": "kill -9 of runs, schedulers and senders: the end of a run is told by SMTP and HTTP, each cause once",
     "P10": "ids and paths lead nowhere else (tests, each of many examples)",

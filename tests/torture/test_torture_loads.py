@@ -1,4 +1,4 @@
-"""L1, L2, L4: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
+"""L1, L2, L5: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
 
 import functools
 import os
@@ -186,7 +186,7 @@ def points_at_the_database() -> None:
     around(Load, "run")
 
 
-@pytest.mark.parametrize("kind", sample(["create", "create-merge", "copy", "copy-merge"], 4 if full() else 1, "L4"))
+@pytest.mark.parametrize("kind", sample(["create", "create-merge", "copy", "copy-merge"], 4 if full() else 1, "L5"))
 def test_killed_around_every_statement_of_a_table_that_is_made(
     bench: Bench, place: Place, data: Path, kind: str
 ) -> None:
@@ -199,10 +199,10 @@ def test_killed_around_every_statement_of_a_table_that_is_made(
     names = log.read_text().splitlines()
     ours = [number for number, name in enumerate(names, 1) if name.startswith(("before ", "after "))]
     assert any("CREATE TABLE" in name for name in names)
-    chance = random.Random(f"{SEED}-L4-{place.driver}-{kind}")
+    chance = random.Random(f"{SEED}-L5-{place.driver}-{kind}")
     # The last statements are those where rows, their entry and the name of the table become visible.
     chosen = sorted({*chance.sample(ours, sized(1, len(ours))), *ours[-2:]})
-    with suite(f"L4 {place.driver} {kind}", 3, 7) as counted:
+    with suite(f"L5 {place.driver} {kind}", 3, 7) as counted:
         for number in chosen:
             with counted.case(f"kill at {number}, {names[number - 1]}"):
                 trial.again()

@@ -1,5 +1,6 @@
 """`db_copy` between all databases: every type, every mode, once."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ from db_types import BYTES, DATA, back, write_parquet
 
 from aetherflow_builtins_db.loading.query_rows import _QueryReader
 from db_places import Place, file_place, mysql_place, postgres_place
+from torture_tier import full
 
 DRIVERS = ["sqlite3", "duckdb", "postgres", "mysql"]
+RING = [(source, DRIVERS[(index + 1) % len(DRIVERS)]) for index, source in enumerate(DRIVERS)]
+PAIRS = list(itertools.product(DRIVERS, DRIVERS)) if full() else RING
+"""Source and target: in a sample each driver is both once."""
 CREATE = {"create": "if_missing"}
 VALUES = DATA | BYTES
 
@@ -48,7 +53,7 @@ def there(sql: str) -> dict[str, Any]:
     return {"type": "db_fetch_small", "resource": "there", "sql": sql}
 
 
-@pytest.mark.parametrize("to", DRIVERS)
+@pytest.mark.parametrize(("place", "to"), PAIRS, indirect=["place"])
 def test_every_type_comes_over(two: Any, to: str) -> None:
     path = Path(write(two, "", "all.parquet"))
     write_parquet(path, VALUES)

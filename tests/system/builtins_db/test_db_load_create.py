@@ -93,7 +93,7 @@ def test_a_table_has_its_keys_and_takes_no_null_where_none_is_wanted(anywhere: A
 
 
 def test_comments_are_kept_or_refused(anywhere: Any) -> None:
-    ran = anywhere.run(step=load(write(anywhere, "a\n1\n"), **CREATE, comments={"a": "it's \\ of: all"}))
+    ran = anywhere.run(step=load(write(anywhere, "a\n1\n"), **CREATE, comments={"A": "it's \\ of: all"}))
     driver = anywhere.place.driver
     if driver == "sqlite3":
         assert "SQLite has no comments on columns" in ran.error.message

@@ -61,6 +61,7 @@ class Making:
         self.columns = columns
         """The mapping of fields to columns; for JSON lines with all keys of the file."""
         self._keys, self._id_column = tuple(keys), id_column
+        self._comments: Mapping[str, str] = {}
         self.added: tuple[TableColumn, ...] = ()
         self.widened: tuple[TableColumn, ...] = ()
         found = target.look_up(table) if shape.create else target.find(table, _LET_IT)
@@ -88,7 +89,7 @@ class Making:
         loader, table = self._target.loader, self.table
         if self.is_new:
             try:
-                return loader.create_table(table, self._keys, self._shape.comments)
+                return loader.create_table(table, self._keys, self._comments)
             except ConnectorError as error:
                 if self._target.look_up_again(table) is None:
                     raise
@@ -116,6 +117,7 @@ class Making:
         if self._id_column is not None:
             made.append(self._column(self._id_column, STRING))
         self._keys = tuple(name for name in seen if name in keys)
+        self._comments = {find_name(name, list(seen)) or name: text for name, text in shape.comments.items()}
         return replace(table, columns=tuple(made))
 
     def _changed(self, table: SqlTable) -> SqlTable:

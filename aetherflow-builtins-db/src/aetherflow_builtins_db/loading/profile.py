@@ -3,7 +3,7 @@
 import datetime
 import decimal
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from aetherflow.core.api import ColumnType
@@ -20,18 +20,26 @@ _FLOAT_DIGITS = 15
 _FLOAT_POWER = 300
 """Of ten, up to which there are floats with all their digits."""
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)").fullmatch
-_POINT = re.compile(r"-?(?:0|[1-9][0-9]*)?\.[0-9]+").fullmatch
+_PLAIN = re.compile(r"-?(?:(?:0|[1-9][0-9]*)?\.[0-9]+|0|[1-9][0-9]*)").fullmatch
 _POWER = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}").fullmatch
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
 _CLOCK = r"\d\d:\d\d(?::\d\d(?:\.\d{1,6}0*)?)?"
 _TIME = re.compile(_CLOCK, re.ASCII).fullmatch
-_MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII).fullmatch
+_LOCAL = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}", re.ASCII).fullmatch
+_INSTANT = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII).fullmatch
 _BOOLS = frozenset({"true", "false"})
 _ODD = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
 """Floats that are no number, as files hold them; a column of these alone is text."""
 _MOST_DIGITS = 4000
 
 Kind: TypeAlias = Literal["string", "bool", "int", "float", "decimal", "bytes", "date", "time", "local", "instant"]
+_TIMES: dict[Kind, tuple[Callable[[str], object], Callable[[str], object]]] = {
+    "date": (_DATE, datetime.date.fromisoformat),
+    "local": (_LOCAL, datetime.datetime.fromisoformat),
+    "instant": (_INSTANT, datetime.datetime.fromisoformat),
+    "time": (_TIME, datetime.time.fromisoformat),
+}
+"""The form of each kind, and what raises ValueError for a text of that form that is no such value."""
 _NUMBERS: frozenset[Kind] = frozenset({"int", "float", "decimal"})
 _TYPES: dict[Kind, ColumnType] = {
     "string": STRING,
@@ -80,16 +88,35 @@ class Profile:
             self._kinds.add("string")
         elif self._texts == "all" and all(map(_WHOLE, texts)):
             self._see_ints(list(map(_int, texts)))
-        else:
-            for text in dict.fromkeys(texts):
+        elif not self._are_times(texts):
+            rest = dict.fromkeys(texts)
+            if self._texts == "all" and (plain := list(filter(_PLAIN, rest))):
+                self._see_plain(plain)
+                rest = {text: None for text in rest if not _PLAIN(text)} if len(plain) < len(rest) else {}
+            for text in rest:
                 self._see_text(text)
+
+    def _see_plain(self, texts: list[str]) -> None:
+        """Take numbers without exponent, of which not all are whole, at once for speed."""
+        self._kinds.add("decimal")
+        parts = [text.partition(".") for text in texts]
+        self.whole = max(self.whole, *[len(head.lstrip("-0")) for head, _, _ in parts])
+        self.scale = max(self.scale, *[len(tail) for _, _, tail in parts])
+        if self._exact:
+            self._exact = all(map(_is_float, [text for text in texts if len(text) > _FLOAT_DIGITS]))
+
+    def _are_times(self, texts: list[str]) -> bool:
+        """Whether these are dates or times of the one kind seen so far: at once, for speed."""
+        if len(self._kinds) != 1 or (found := _TIMES.get(next(iter(self._kinds)))) is None:
+            return False
+        matches, parse = found
+        try:
+            return all(map(matches, texts)) and all(parse(text) is not None for text in set(texts))
+        except ValueError:
+            return False
 
     def _see_text(self, text: str) -> None:
         if self._texts == "all" and len(text) <= _MOST_DIGITS:
-            if _WHOLE(text):
-                return self._see_ints([_int(text)])
-            if _POINT(text):
-                return self._see_decimal(decimal.Decimal(text))
             if text.lower() in _BOOLS:
                 self._kinds.add("bool")
                 return None
@@ -97,7 +124,7 @@ class Profile:
                 self._odd = True
                 return None
             if _POWER(text):
-                return self._see_float(decimal.Decimal(text))
+                return self._see_float(text)
         self._kinds.add(_kind_of_text(text))
         return None
 
@@ -120,7 +147,7 @@ class Profile:
         if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
             self._exact = self._exact and _is_float(number)
 
-    def _see_float(self, written: decimal.Decimal) -> None:
+    def _see_float(self, written: str) -> None:
         self._kinds.add("float")
         self._exact = self._exact and _is_float(written)
 
@@ -168,10 +195,11 @@ class Profile:
         return ColumnType("decimal", ROOMY_DIGITS if digits <= ROOMY_DIGITS else MAX_DECIMAL_DIGITS, self.scale)
 
 
-def _is_float(number: "int | decimal.Decimal") -> bool:
+def _is_float(number: "int | str | decimal.Decimal") -> bool:
     """Whether the shortest text of its nearest float is the number."""
     try:
-        return decimal.Decimal(repr(float(number))) == number
+        text = repr(float(number))
+        return text == number or decimal.Decimal(text) == decimal.Decimal(number)
     except OverflowError:
         return False
 
@@ -182,17 +210,11 @@ def _int(text: str) -> int:
 
 
 def _kind_of_text(text: str) -> Kind:
-    kind: Kind = "string"
-    try:
-        if _DATE(text):
-            datetime.date.fromisoformat(text)
-            kind = "date"
-        elif found := _MOMENT(text):
-            datetime.datetime.fromisoformat(text)
-            kind = "instant" if found[1] else "local"
-        elif _TIME(text):
-            datetime.time.fromisoformat(text)
-            kind = "time"
-    except ValueError:  # the 30th of February
-        return "string"
-    return kind
+    for kind, (matches, parse) in _TIMES.items():
+        if matches(text):
+            try:
+                parse(text)
+            except ValueError:  # the 30th of February
+                return "string"
+            return kind
+    return "string"

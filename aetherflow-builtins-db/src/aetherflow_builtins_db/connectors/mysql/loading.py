@@ -140,7 +140,12 @@ class MySqlServer(Server):
             old = {column.name: column.declared for column in self._columns(table)}
         for column in widened:
             start = f"{self.quote(column.name)} {old[column.name]}"
-            rest = next(line[len(start) :] for line in lines if line.lower().startswith(start.lower()))
+            rest = next((line[len(start) :] for line in lines if line.lower().startswith(start.lower())), None)
+            if rest is None:
+                raise StepError(
+                    f"column {column.name} of {table.sql} has a form that is not known; nothing was loaded",
+                    fix=f"change it to {column.declared} with a db_execute step before this one",
+                )
             self.tx.execute(f"ALTER TABLE {table.sql} MODIFY {self.quote(column.name)} {column.declared}{rest}")
 
     def _columns(self, table: SqlTable) -> Sequence[TableColumn]:
