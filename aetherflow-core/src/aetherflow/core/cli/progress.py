@@ -222,7 +222,7 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
 
 
 def _key(fields: dict[str, Any]) -> tuple[str, str, str | None]:
-    return fields["job_id"], fields["step_id"], fields.get("item")
+    return fields.get("job_id", ""), fields.get("step_id", ""), fields.get("item")
 
 
 def _name(fields: dict[str, Any]) -> str:
