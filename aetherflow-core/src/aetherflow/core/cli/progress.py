@@ -59,8 +59,10 @@ class _Running:
             self._names.pop(_key(fields), None)
 
     def name(self, fields: dict[str, Any]) -> str:
-        """The name of the step or item that says something."""
-        return self._names.get(_key(fields)) or _name(fields)
+        """The name of the step or item that says something; of the item that began last where none is named."""
+        key = _key(fields)
+        of_step = [name for each, name in self._names.items() if each[:2] == key[:2]]
+        return self._names.get(key) or (of_step[-1] if of_step else _name(fields))
 
     def are_several(self, fields: dict[str, Any]) -> bool:
         """Whether items of that step have run at the same time."""
@@ -222,7 +224,7 @@ def _remarkable(event: str, fields: dict[str, Any]) -> str | None:
 
 
 def _key(fields: dict[str, Any]) -> tuple[str, str, str | None]:
-    return fields["job_id"], fields["step_id"], fields.get("item")
+    return fields.get("job_id", ""), fields.get("step_id", ""), fields.get("item")
 
 
 def _name(fields: dict[str, Any]) -> str:
