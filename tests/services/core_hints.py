@@ -264,7 +264,7 @@ def a_failure_inside(project: Project) -> tuple[Result, dict[str, str]]:
     return _of(found, project.rows("SELECT run_id FROM runs")[0][0])
 
 
-@case("runtime/run_apart", {"aetherflow runs show INNER": (0, "of flow f"), "aetherflow resume r": (1, "signal 9")})
+@case("runtime/child_run", {"aetherflow runs show INNER": (0, "of flow f"), "aetherflow resume r": (1, "signal 9")})
 def a_run_side_by_side_is_killed(project: Project) -> tuple[Result, dict[str, str]]:
     kill = "type: external.process, inputs: {shell: true, command: 'kill -9 $PPID'}"
     project.write(OK.replace("type: check_items, inputs: {items: [1]}", kill))

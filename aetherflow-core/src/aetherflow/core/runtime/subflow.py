@@ -1,6 +1,6 @@
 """Inner runs (`ctx.call_flow`): they run in the same process, with their own state, log and guard.
 
-Those that a step has side by side (`for_each.max_parallel`) have a process each, see `run_apart`.
+Those that a step has side by side (`for_each.max_parallel`) have a process each, see `child_run`.
 
 Stopping the outer step stops the inner run, which is then INTERRUPTED; a later attempt of the step, in this process or
 another, resumes it under the same id. It shares the locks of the outer run.
@@ -111,8 +111,8 @@ class FlowCalls:
         attempt.control.check()
         file = wanted.flow.resolve()
         self._refuse_cycle(file)
-        if attempt.apart:
-            return self._call_apart(attempt, wanted, file)
+        if attempt.side_by_side:
+            return self._call_in_process(attempt, wanted, file)
         flow = self._prepare(wanted.flow, file)
         self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
         outer = OuterRun(
@@ -136,16 +136,16 @@ class FlowCalls:
             validate = typed_anywhere("validate", str(named))
             raise StepError(str(error), fix=f"see all of it: {validate}") from error
 
-    def _call_apart(self, attempt: Attempt, wanted: FlowCall, file: Path) -> FlowResult:
+    def _call_in_process(self, attempt: Attempt, wanted: FlowCall, file: Path) -> FlowResult:
+        from aetherflow.core.runtime.child_run import ChildRun, ChildRunRequest, SnapshotSource
         from aetherflow.core.runtime.lent_locks import lend  # few steps run flows side by side
-        from aetherflow.core.runtime.run_apart import Order, RunApart, Surroundings
 
         with self._preparing:  # most items run one and the same flow
             if (flow := self._prepared.get(file)) is None:
                 flow = self._prepared[file] = self._prepare(wanted.flow, file)
         around, processes = self._flow.snapshot, self._processes
-        order = Order(
-            around=Surroundings.of(around),
+        request = ChildRunRequest(
+            around=SnapshotSource.of(around),
             flow_id=flow.flow_id,
             call=wanted,
             run=self._run,
@@ -160,12 +160,12 @@ class FlowCalls:
 
         def start() -> ChildProcess:
             self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
-            return processes.start(RunApart.argv(), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
+            return processes.start(ChildRun.argv(), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
 
         # by the thread of the run: it alone writes to the state, and starts no process after a stop
-        run = RunApart(SpawnRequest(attempt.control, start).ask(), processes.end)
+        run = ChildRun(SpawnRequest(attempt.control, start).ask(), processes.end)
         with attempt.control.around(run):
-            return run.result(order, partial(attempt.relay, "stderr"))
+            return run.result(request, partial(attempt.relay, "stderr"))
 
     def _refuse_cycle(self, file: Path) -> None:
         if file in self._files:

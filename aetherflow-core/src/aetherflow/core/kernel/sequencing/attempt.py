@@ -32,7 +32,7 @@ class Attempt:
         """Outputs of the earlier steps of the job."""
         self.log = log
         self.control = control
-        self.apart = False
+        self.side_by_side = False
         """Whether other attempts of the run are under way, too: a flow that it calls gets a process of its own."""
         self.leases = leases
         self.effects = StepEffects()

@@ -128,7 +128,7 @@ class FanOut:
             self._fail(one, error)
             return
         one.turn = turn = runner.begin(work, number)
-        turn.current.attempt.apart = True
+        turn.current.attempt.side_by_side = True
         one.stage, one.error, limit = 0, None, work.step.timeout_seconds
         one.due = None if limit is None else time.monotonic() + limit
         self._running[one.control] = one

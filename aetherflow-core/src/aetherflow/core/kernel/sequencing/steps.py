@@ -221,7 +221,7 @@ class StepRunner:
             done: Done | StepResult = outcome.result
             done = turn.conclude(done) if isinstance(done, StepResult) else done
             return done._replace(steps=turn.steps)
-        if not turn.current.attempt.apart:
+        if not turn.current.attempt.side_by_side:
             self.services.connectors.end_attempt()
         if turn.failure is not None and outcome.error is turn.failure:
             raise turn.failure

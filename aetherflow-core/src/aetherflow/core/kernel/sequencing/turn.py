@@ -63,7 +63,7 @@ class StepTurn:
     def conclude(self, result: StepResult) -> Done:
         """Record the end of the attempt that ran. Raises as `Attempts.finish`."""
         attempts, begun = self._attempts, self.current
-        if not begun.attempt.apart:
+        if not begun.attempt.side_by_side:
             attempts.services.processes.end_all()
             attempts.services.connectors.end_attempt()
         done = attempts.finish(begun.work, begun.attempt, result, self._follow)

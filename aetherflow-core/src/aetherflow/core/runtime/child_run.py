@@ -20,11 +20,11 @@ from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
 from aetherflow.core.runtime.lent_locks import LentLock
 
-PROGRAM = "aetherflow.core.apart"
+PROGRAM = "aetherflow.core.child_run"
 """The module that the process runs."""
 
 
-class Surroundings(NamedTuple):
+class SnapshotSource(NamedTuple):
     """From what the environment of a run can be built again, in a process that was given the same variables."""
 
     folder: Path
@@ -33,8 +33,8 @@ class Surroundings(NamedTuple):
     bundle: BundleLayer | None
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> "Surroundings":
-        """Those of a snapshot."""
+    def of(cls, snapshot: Snapshot) -> "SnapshotSource":
+        """Give what the snapshot was built from."""
         settings, project = snapshot.settings, snapshot.project.document
         given = [name for name, source in snapshot.setting_sources.items() if source == "override"]
         return cls(
@@ -45,16 +45,16 @@ class Surroundings(NamedTuple):
         )
 
     def snapshot(self) -> Snapshot:
-        """Build it, from `os.environ`."""
+        """Build the snapshot again, from the variables of this process."""
         return build_snapshot(
             self.folder, config=self.config, overrides=self.overrides, run_hooks=True, bundle=self.bundle
         )
 
 
-class Order(NamedTuple):
+class ChildRunRequest(NamedTuple):
     """All that the process is told, through its stdin: parameters may be secrets."""
 
-    around: Surroundings
+    around: SnapshotSource
     flow_id: str
     call: FlowCall
     run: str
@@ -65,19 +65,19 @@ class Order(NamedTuple):
     grace: float
 
     def write(self, stream: IO[bytes]) -> None:
-        """Send it."""
+        """Send the request, and close the stream; a process that has ended already is no error."""
         with contextlib.suppress(BrokenPipeError), stream:  # a process that has ended says why
             pickle.dump(self, stream)
 
     @staticmethod
-    def read(stream: IO[bytes]) -> "Order":
-        """What `write` has sent."""
+    def read(stream: IO[bytes]) -> "ChildRunRequest":
+        """Read the request that `write` has sent at the other end of the stream."""
         found = pickle.load(stream)  # noqa: S301 the pipe from the run around, which nobody else can open
-        assert isinstance(found, Order)  # noqa: S101 for the types
+        assert isinstance(found, ChildRunRequest)  # noqa: S101 for the types
         return found
 
 
-class RunApart:
+class ChildRun:
     """A run in a process of its own, as the run around sees it."""
 
     def __init__(self, process: ChildProcess, kill: Callable[[ChildProcess, float], None]) -> None:
@@ -103,34 +103,34 @@ class RunApart:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
-    def result(self, order: Order, relay: Callable[[bytes], None]) -> FlowResult:
-        """Send the order, relay the output line by line, wait for the end. Raises StepError for a bad one."""
-        process, told = self._process, list[bytes]()
+    def result(self, request: ChildRunRequest, relay: Callable[[bytes], None]) -> FlowResult:
+        """Send the request, relay the output line by line, wait for the end. Raises StepError for a bad one."""
+        process, answers = self._process, list[bytes]()
         assert process.stdin is not None  # noqa: S101 both pipes were asked for
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         with process.stdout as answer, process.stderr as course:
-            reader = threading.Thread(target=lambda: told.append(answer.read()), daemon=True)
+            reader = threading.Thread(target=lambda: answers.append(answer.read()), daemon=True)
             reader.start()
-            order.write(process.stdin)
+            request.write(process.stdin)
             for line in course:
                 relay(line)
             reader.join()
         code = process.wait()
         self._kill(process, 0)  # what it has left behind, and its entry with the guard
-        run_id = order.call.run_id
-        found = _read(told[0] if told else b"")
+        run_id = request.call.run_id
+        found = _read(answers[0] if answers else b"")
         if found is None:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            message = f"run {run_id} of flow {order.flow_id}: its process {how} and told no result"
+            message = f"run {run_id} of flow {request.flow_id}: its process {how} and gave no result"
             raise StepError(message, fix=f"see how far it came: {typed_anywhere('runs', 'show', run_id)}")
         if "error" in found:
             raise StepError(found["error"], fix=found["fix"])
-        return FlowResult(order.flow_id, run_id, found["jobs"])
+        return FlowResult(request.flow_id, run_id, found["jobs"])
 
 
-def told(result: FlowResult | StepError) -> bytes:
-    """The last words of the process, on its stdout."""
+def answer_of(result: FlowResult | StepError) -> bytes:
+    """The result as the process writes it to its stdout, for `ChildRun.result`."""
     if isinstance(result, StepError):
         return json.dumps({"error": result.message, "fix": result.fix}).encode()
     return json.dumps({"jobs": result.jobs}).encode()

@@ -1,6 +1,6 @@
-"""The program of a run that a step of another run started side by side with others: `python -m aetherflow.core.apart`.
+"""The program of a run that a step started side by side with others: `python -m aetherflow.core.child_run`.
 
-It reads its order from stdin, tells the course of the run on stderr, and its result on stdout.
+It reads its request from stdin, tells the course of the run on stderr, and its result on stdout.
 """
 
 import os
@@ -8,13 +8,13 @@ import sys
 
 
 def main() -> int:
-    """Run the flow of the order; 0 if it ended well."""
+    """Run the flow of the request; 0 if it ended well."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever steps print is no result
 
-    from aetherflow.core.runtime.run_apart import Order, told
+    from aetherflow.core.runtime.child_run import ChildRunRequest, answer_of
 
-    order = Order.read(sys.stdin.buffer)
+    request = ChildRunRequest.read(sys.stdin.buffer)
 
     from aetherflow.core.base.errors import AetherflowError, StepError
     from aetherflow.core.contracts.handles import FlowResult
@@ -30,27 +30,27 @@ def main() -> int:
 
     with answer:
         try:
-            snapshot = snapshot_for(order.call.flow.resolve().parent, order.around.snapshot())
-            flow = INNER_RUNS.prepare(order.call.flow, snapshot, None)
-            if flow.flow_id != order.flow_id:
-                message = f"the flow is {flow.flow_id} by now, and was {order.flow_id} a moment ago"
+            snapshot = snapshot_for(request.call.flow.resolve().parent, request.around.snapshot())
+            flow = INNER_RUNS.prepare(request.call.flow, snapshot, None)
+            if flow.flow_id != request.flow_id:
+                message = f"the flow is {flow.flow_id} by now, and was {request.flow_id} a moment ago"
                 raise StepError(message, fix="run again")
             outer = OuterRun(
-                run=order.run,
-                outermost=order.outermost,
-                files=order.files,
+                run=request.run,
+                outermost=request.outermost,
+                files=request.files,
                 control=Control(Stop()),
-                locks=borrow(order.locks),
-                lock_env=order.lock_env,
-                grace=order.grace,
+                locks=borrow(request.locks),
+                lock_env=request.lock_env,
+                grace=request.grace,
                 failures={},
             )
-            result: FlowResult | StepError = run_inside(INNER_RUNS, flow, order.call, (Relay(tell),), outer)
+            result: FlowResult | StepError = run_inside(INNER_RUNS, flow, request.call, (Relay(tell),), outer)
         except StepError as error:
             result = error
         except AetherflowError as error:
             result = StepError(f"{error.code} {error}", fix=error.fix)
-        answer.write(told(result))
+        answer.write(answer_of(result))
     return int(isinstance(result, StepError))
 
 
