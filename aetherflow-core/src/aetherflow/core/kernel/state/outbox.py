@@ -5,12 +5,10 @@ A row is a fact and addresses nobody: who is told, and when, is decided by whoev
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
@@ -74,7 +72,7 @@ def tell_gone(unit: Unit) -> str | None:
         return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
 
 
-def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
+def open_transitions(db: durable.Database) -> list[OutboxRow]:
     """The rows that nobody has taken, the oldest first; no two are of one instant."""
     found, last = list[OutboxRow](), 0
     for row_id, flow_id, run_id, event, detail, at in db.execute(_OPEN):
@@ -83,14 +81,14 @@ def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
     return found
 
 
-def has_open(db: sqlite3.Connection) -> bool:
+def has_open(db: durable.Database) -> bool:
     return db.execute("SELECT 1 FROM outbox WHERE done_at IS NULL LIMIT 1").fetchone() is not None
 
 
-def mark_taken(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+def mark_taken(db: durable.Database, ids: Iterable[str]) -> None:
     """Note that rows are taken: whoever tells them has them in a file of its own."""
     with durable.transaction(db, "outbox taken"):
-        db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(now_ms(), each) for each in ids])
+        db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(db.now_ms(), each) for each in ids])
 
 
 def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
@@ -105,9 +103,9 @@ def _write(unit: Unit, event: str, series: str, detail: dict[str, Any]) -> str:
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
     named = json.dumps([*unit.member, began, unit.generation, event])
-    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": now_ms()}
+    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": unit.now_ms()}
     row_id = hashlib.sha256(named.encode(errors="backslashreplace")).hexdigest()[:32]
-    insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")
+    insert(unit.db, "outbox", {"id": row_id, **values}, once=True)
     return row_id
 
 
