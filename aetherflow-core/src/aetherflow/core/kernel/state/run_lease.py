@@ -1,8 +1,8 @@
 """Ownership of a run among all hosts that share a server: the kernel lock of this host, and a lease in the server.
 
-The lease ends by itself when its holder does not renew it. The holder knows when by its own monotonic clock, and does
-nothing more to the run from then on; what it had in hand is refused by the generation of the run. A process of the host
-of a holder that was killed need not wait: it has the kernel lock of the same file.
+The lease ends by itself when its holder does not renew it. Before that, by its own monotonic clock, the holder stops
+and does nothing more to the run; what it had in hand all the same is refused by the generation of the run. A process of
+the host of a holder that was killed need not wait: it has the kernel lock of the same file.
 """
 
 import logging
@@ -21,6 +21,8 @@ from aetherflow.core.base.errors import LostOwnershipError, RunBusyError, StateE
 from aetherflow.core.kernel.state.ownership import RunLock
 
 LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 60.0, 10.0, 1.0
+HOLD_SECONDS = 45.0
+"""How long a holder goes on that cannot renew its lease; the rest is for its step to end."""
 _FIND = "SELECT host, pid FROM owners WHERE flow_id=? AND run_id=? AND place<>? AND expires_at>{clock}"
 _TAKE = (
     "INSERT INTO owners (flow_id, run_id, holder, place, host, pid, expires_at) VALUES (?, ?, ?, ?, ?, ?, {clock} + ?) "
@@ -73,7 +75,7 @@ class RunLease(RunLock):
             if other is not None:
                 message = f"run {self._key[1]} is being executed by pid {other[1]} on {other[0]}"
                 raise RunBusyError(message, fix="wait for it, or use another --run-id")
-            self._deadline = time.monotonic() + LEASE_SECONDS
+            self._deadline = time.monotonic() + HOLD_SECONDS
             mine = (*self._key, self._holder, place, hostname(), os.getpid(), _ms(LEASE_SECONDS))
             db.execute(_TAKE.format(clock=db.clock), mine)
 
@@ -135,7 +137,7 @@ class RunLease(RunLock):
                 return False
             if self._beats[0] is not None:
                 self._beats[0](db)
-        self._deadline = began + LEASE_SECONDS
+        self._deadline = began + HOLD_SECONDS
         return kept
 
     def _lose(self) -> None:
