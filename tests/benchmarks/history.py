@@ -8,7 +8,6 @@ of each, which is the one that others disturbed least.
 """
 
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.migration import prepare_schema
 
@@ -40,7 +40,7 @@ def run_row(flow_id: str, number: int, status: str = "SUCCESS") -> tuple[object,
 def make_state(path: Path, flow_id: str, runs: int, steps: int, last: str = "SUCCESS") -> None:
     """A state file with so many runs of so many steps; `last` is how the last one ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    with closing(durable.connect(path, busy_seconds=5)) as db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=OFF")
         prepare_schema(db, path)

@@ -1,9 +1,10 @@
 """What pages take from the state: the tables of its file, the legal transitions."""
 
-import sqlite3
+from contextlib import closing
 from pathlib import Path
 from textwrap import fill
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status
 
@@ -13,14 +14,13 @@ STATE_PAGE, STATE_MARK = DOCS / "02-architecture.md", "<!-- state tables -->"
 
 def state_tables() -> str:
     """The tables of a state file with their columns, one table a line."""
-    with sqlite3.connect(":memory:", isolation_level=None) as state:
+    with closing(durable.memory_database()) as state:
         prepare_schema(state, Path(":memory:"))
         names = [row[0] for row in state.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
         lines = []
         for name in names:
             columns = [row[1] for row in state.execute(f"PRAGMA table_info({name})")]
             lines.append(fill(f"{name}({', '.join(columns)})", 110, subsequent_indent="    "))
-    state.close()
     return "\n".join(lines)
 
 

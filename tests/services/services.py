@@ -7,6 +7,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,6 +191,62 @@ def postgres() -> Iterator[Database]:
 
 @contextmanager
 def running_postgres() -> Iterator[Database]:
+    with mortal_postgres() as server:
+        yield server.database
+
+
+class MortalPostgres:
+    """A PostgreSQL server that can be killed, and brought back with what it had committed."""
+
+    def __init__(self, program: str, pg_isready: str, home: Path, database: Database) -> None:
+        self.database = database
+        settings = {
+            "listen_addresses": database.host,
+            "unix_socket_directories": home,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "logging_collector": "off",
+        }
+        self._argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
+        for key, value in settings.items():
+            self._argv += ["-c", f"{key}={value}"]
+        self._ping = [pg_isready, "-q", "-h", database.host, "-p", str(database.port)]
+        self._home = home
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, and wait until it serves."""
+        self._server = Server(
+            self._argv,
+            self._home / "log",
+            lambda: subprocess.run(self._ping, check=False).returncode == 0,
+            stop=signal.SIGINT,  # "fast": ends open sessions instead of waiting for them
+            user="postgres",
+            cwd=self._home,
+        )
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """Kill -9; the processes of the sessions notice it and end."""
+        self._server.process.kill()
+        self._server.process.wait()
+
+    def start_again(self) -> None:
+        """Start it after a kill: not before the last session has ended, which holds its memory."""
+        for _ in range(100):
+            try:
+                return self.start()
+            except RuntimeError:
+                time.sleep(0.1)
+        return self.start()
+
+
+@contextmanager
+def mortal_postgres() -> Iterator[MortalPostgres]:
     program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
     with workdir("postgres") as home:
         database = Database(free_port(), "app", "s3cret", "postgres")
@@ -208,28 +265,9 @@ def running_postgres() -> Iterator[Database]:
             group=gid,
             extra_groups=None if uid is None else [],
         )
-        settings = {
-            "listen_addresses": database.host,
-            "unix_socket_directories": home,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
-            "logging_collector": "off",
-        }
-        argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
-        for key, value in settings.items():
-            argv += ["-c", f"{key}={value}"]
-        ping = [pg_isready, "-q", "-h", database.host, "-p", str(database.port)]
-        server = Server(
-            argv,
-            home / "log",
-            lambda: subprocess.run(ping, check=False).returncode == 0,
-            stop=signal.SIGINT,  # "fast": ends open sessions instead of waiting for them
-            user="postgres",
-            cwd=home,
-        )
+        server = MortalPostgres(program, pg_isready, home, database)
         try:
-            yield database
+            yield server
         finally:
             server.stop()
 

@@ -35,6 +35,7 @@ _LINES = {
         formats loading
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
         connectors.exasol connectors.sqlalchemy
+        stores
         checking
         steps
     """,

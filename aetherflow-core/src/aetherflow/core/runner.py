@@ -5,13 +5,13 @@ import dataclasses
 import json
 import os
 import shlex
-import sqlite3
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.actor import actor, hostname
 from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.base.location import absolute
@@ -161,7 +161,7 @@ def _run(
             return _nothing_to_do(opened, store)
         run = Run(opened, store, INNER_RUNS, outer, lock_key)
         return run.execute(observers, _facts(opened, trigger, outer), if_busy)
-    except sqlite3.Error as error:  # transitions report their own; this is a read of a damaged file
+    except store.errors as error:  # transitions report their own; this is a read of a damaged file
         raise StateError(f"state file {store.path}: {error}", fix="restore it, or name another one") from error
     finally:
         lock.release()
@@ -227,7 +227,7 @@ def plan_flow(
     flow = _prepare(flow_yaml, env, snapshot)
     options = RunOptions(_jobs(flow_job), from_step, accept_changes, decisions or {}, actor())
 
-    def planned(connection: sqlite3.Connection) -> Plan:
+    def planned(connection: durable.Database) -> Plan:
         store = StateStore(flow.state_path, connection=connection)
         opened = _open(flow, store, run_id, RunInputs(params or {}, slot, data_date), options)
         if effects:
@@ -236,7 +236,7 @@ def plan_flow(
             dry_run(opened)
         return opened.plan
 
-    if flow.state_path.exists():
+    if durable.is_there(flow.state_path):
         return read(flow.state_path, planned)
     with contextlib.closing(empty_state()) as connection:
         return planned(connection)

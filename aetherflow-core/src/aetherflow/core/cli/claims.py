@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.claim_history import PastClaim
 
 CLAIMS_SCHEMA = 1
-_ASIDE = """SELECT json_extract(outputs, '$.claim'), json_extract(outputs, '$.path') FROM step_runs
-    WHERE flow_id=? AND run_id=? AND plugin=? AND status='SUCCESS'"""
+_ASIDE = "SELECT outputs FROM step_runs WHERE flow_id=? AND run_id=? AND plugin=? AND status='SUCCESS'"
 
 
 class ClaimState(StrEnum):
@@ -98,8 +97,9 @@ def claim_json(claim: "PastClaim", config: Path | None, aside: str | None) -> di
 
 def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
     """State file and identity of a claim to the copy of its file in a quarantine; StateError."""
-    import sqlite3
+    import json
 
+    from aetherflow.core.base import durable
     from aetherflow.core.contracts.kinds.names import QUARANTINE_STEP
     from aetherflow.core.kernel.state.reading import read
 
@@ -107,10 +107,10 @@ def set_aside(claims: "list[PastClaim]") -> dict[tuple[str, str], str]:
     runs = dict.fromkeys((each.state_path, each.flow_id, each.run_id) for each in claims if each.state == "final")
     for path, *run in runs:
 
-        def select(db: sqlite3.Connection, run: list[str] = run) -> list[tuple[str, str]]:
-            return db.execute(_ASIDE, (*run, QUARANTINE_STEP)).fetchall()
+        def select(db: durable.Database, run: list[str] = run) -> list[dict[str, str]]:
+            return [json.loads(text or "{}") for (text,) in db.execute(_ASIDE, (*run, QUARANTINE_STEP))]
 
-        found |= {(path, identity): copy for identity, copy in read(Path(path), select)}
+        found |= {(path, made.get("claim", "")): made.get("path", "") for made in read(Path(path), select)}
     return found
 
 

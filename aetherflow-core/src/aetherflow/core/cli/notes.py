@@ -1,10 +1,10 @@
 """What is told of a run beside its status: why it ended badly, what has warned, which lock it waits for."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.cli.causes import cause_of
 from aetherflow.core.cli.how_far import how_far, progress_of
 from aetherflow.core.cli.waiting import Waits, waiting_here, waits_json
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
 
 WARNED_SHOWN = 2
-_WARNED = f"""SELECT job_id, iif(instr(step_id, '.'), substr(step_id, 1, instr(step_id, '.') - 1), step_id)
-    FROM step_runs WHERE flow_id=? AND run_id=? AND reason_code IN ('{StateReason.WARNED}', '{StateReason.QUARANTINED}')
-    GROUP BY 1, 2 ORDER BY min(started_at)"""  # noqa: S608 codes are ours
+_WARNED = f"""SELECT job_id, step_id FROM step_runs WHERE flow_id=? AND run_id=?
+    AND reason_code IN ('{StateReason.WARNED}', '{StateReason.QUARANTINED}')
+    GROUP BY job_id, step_id ORDER BY min(started_at)"""  # noqa: S608 codes are ours
 
 
 class Note(NamedTuple):
@@ -72,10 +72,15 @@ def notes_of(runs: Iterable["PastRun"], config: Path | None) -> Notes:
 def _warned(path: str, runs: "list[PastRun]") -> dict[tuple[str, str], tuple[str, ...]]:
     keys = [(run.flow_id, run.run_id) for run in runs]
 
-    def select(db: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, ...]]:
-        return {key: tuple(f"{job}.{step}" for job, step in db.execute(_WARNED, key)) for key in keys}
+    def select(db: durable.Database) -> dict[tuple[str, str], tuple[str, ...]]:
+        return {key: tuple(dict.fromkeys(_outer(*row) for row in db.execute(_WARNED, key))) for key in keys}
 
     return read(Path(path), select)
+
+
+def _outer(job: str, step: str) -> str:
+    """`JOB.STEP` of a step, or of the one around it."""
+    return f"{job}.{step.partition('.')[0]}"
 
 
 def note_of(run: "PastRun", note: Note) -> str:

@@ -1,8 +1,8 @@
 """Time in which processes worked at a run, from its journal."""
 
-import sqlite3
 from pathlib import Path
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.history import INTERVENTIONS, PastRun
 from aetherflow.core.kernel.state.reading import read
 
@@ -19,7 +19,7 @@ def worked_ms(run: PastRun) -> int | None:
     if run.generation == 1 or run.duration_ms is None:
         return run.duration_ms
 
-    def select(db: sqlite3.Connection) -> list[tuple[int, int | None]]:
+    def select(db: durable.Database) -> list[tuple[int, int | None]]:
         return db.execute(_STARTS, (run.flow_id, run.run_id)).fetchall()
 
     starts = read(Path(run.state_path), select)

@@ -254,7 +254,7 @@ def _healed_in(db: sqlite3.Connection, run_ids: str) -> dict[str, dict[Place | N
 
 def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed) -> bool:
     if trouble is None:  # it was refused, or its state is gone; else it is another run than the one that is meant
-        return place is None or not Path(place.state_path).exists()
+        return place is None or not durable.is_there(Path(place.state_path))
     run = trouble.run
     return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= run.last_seen
 

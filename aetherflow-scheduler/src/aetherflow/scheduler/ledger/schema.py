@@ -13,7 +13,6 @@ Not written yet: `journal.chain`, the hash chain of the journal.
 where the run is recorded, as far as it has told.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,7 +171,7 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 """Schema version to the statements that migrate it to the next one."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *, read_only: bool = False) -> None:
+def prepare_schema(connection: durable.SqliteDatabase, path: Path, living: Living, *, read_only: bool = False) -> None:
     """Create the tables of a new file, or migrate an older one after a backup; raise StateError for any other file.
 
     `living` names the processes that have entered the ledger: an older file is not migrated under them.
@@ -203,12 +202,12 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, living: Living, *
         _add_triggers(connection)
 
 
-def _add_triggers(connection: sqlite3.Connection) -> None:
+def _add_triggers(connection: durable.SqliteDatabase) -> None:
     for trigger in _TRIGGERS:
         connection.execute(f"CREATE TRIGGER IF NOT EXISTS {trigger}")
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
+def _migrate(connection: durable.SqliteDatabase, path: Path, version: int, living: Living) -> None:
     with durable.transaction(connection, "migrate ledger"):
         if _version(connection) != version:
             return  # another process was first, and has made the backup
@@ -223,7 +222,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, living: L
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
 
 
-def _require_idle(connection: sqlite3.Connection, path: Path, version: int, living: Living) -> None:
+def _require_idle(connection: durable.SqliteDatabase, path: Path, version: int, living: Living) -> None:
     """Raise StateError while other processes use the ledger: an older scheduler would go on without reason codes."""
     if names := living():
         known = {name: f"{kind}, pid {pid} on {host}" for name, kind, pid, host in connection.execute(_OWNERS)}
@@ -241,5 +240,5 @@ def _no_ledger(path: Path) -> StateError:
 _OWNERS = "SELECT name, kind, pid, host FROM owners"
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _version(connection: durable.SqliteDatabase) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

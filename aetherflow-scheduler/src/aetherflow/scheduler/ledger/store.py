@@ -55,7 +55,7 @@ class Ledger:
         with self.reported():
             self.db = self._open(read_only)
 
-    def _open(self, read_only: bool) -> sqlite3.Connection:
+    def _open(self, read_only: bool) -> durable.SqliteDatabase:
         if read_only and self.path.exists():
             db = durable.connect_to_read(self.path, immutable=False)
         elif read_only:
@@ -133,7 +133,7 @@ class Ledger:
     def changes(self) -> int:
         """A number that changes when another connection commits a change to the file (`PRAGMA data_version`)."""
         with self.reported():
-            durable.require_files(self.db)
+            self.db.require()
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     # Owners

@@ -88,7 +88,7 @@ def test_without_leases_it_waits_for_the_next_one(renewal: Renewal, told: ToldCo
 def test_what_is_due_is_renewed_without_waiting(told: ToldCondition) -> None:
     asked = threading.Event()
 
-    def unreachable() -> tuple[sqlite3.Connection, LockTable]:
+    def unreachable() -> tuple[durable.Database, LockTable]:
         asked.set()
         raise sqlite3.OperationalError("no such place")
 

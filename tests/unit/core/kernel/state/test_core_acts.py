@@ -1,10 +1,12 @@
 """Acts of persons on a run: which one stands, what ends it, and what the journal says."""
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Verb, acts_of, record_act, standing
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.store import StateStore
@@ -26,9 +28,8 @@ def act(path: Path, verb: Verb, value: str | None = None, **given: Any) -> None:
 
 
 def stands(path: Path, verb: Verb, at: int) -> str | None:
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(durable.connect_to_read(path, immutable=False)) as db:
         found = standing(acts_of(db, "f", "r"), verb, at)
-    db.close()
     return found.reason if found else None
 
 

@@ -173,6 +173,7 @@ def test_what_is_claimed_has_one_name() -> None:
 
 @given(st.text(max_size=3), st.lists(st.text(max_size=5), max_size=20))
 def test_keys_that_start_with_a_text_are_found(prefix: str, keys: list[str]) -> None:
-    low, high = keys_from(prefix)
-    found = [key for key in keys if key >= low and (high == b"" or key < str(high))]
+    condition, (low, *high) = keys_from(prefix)
+    assert condition == ("key>=? AND key<?" if high else "key>=?")
+    found = [key for key in keys if key >= low and all(key < bound for bound in high)]
     assert found == [key for key in keys if key.startswith(prefix)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state import backup as backups
 from aetherflow.core.kernel.state.migration import migrate
@@ -93,7 +94,7 @@ def test_an_old_file_gets_todays_tables_and_keeps_its_rows(project: "Project") -
 
 def test_the_backup_is_the_old_file(project: "Project") -> None:
     old_file(project.state)
-    with contextlib.closing(sqlite3.connect(project.state, isolation_level=None)) as connection:
+    with contextlib.closing(durable.connect(project.state, busy_seconds=1)) as connection:
         backup = migrate(connection, project.state)
         assert backup == project.state.with_name("f.sqlite.v1.bak")
         assert migrate(connection, project.state) is None

@@ -16,18 +16,15 @@ from aetherflow.core.base.durable.base import (
 )
 from aetherflow.core.base.durable.database import (
     ReplacedFileError,
+    SqliteDatabase,
     backup_database,
     connect,
-    connect_again,
     connect_to_read,
-    execute_all,
     keep_before,
     memory_database,
     real_file,
-    require_files,
     restore_database,
     side_folder,
-    transaction,
 )
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.files import (
@@ -57,6 +54,16 @@ from aetherflow.core.base.durable.folders import (
 from aetherflow.core.base.durable.places import FILE_MODE, FOLDER_MODE, open_to_read
 from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_detached, spawn_guard, wait_detached
 from aetherflow.core.base.durable.resumable import Leftovers, ResumableFile
+from aetherflow.core.base.durable.stores import (
+    Database,
+    StoreRows,
+    StoreServer,
+    execute_all,
+    is_there,
+    server_at,
+    transaction,
+    use_server,
+)
 
 __all__ = [
     "FILE_MODE",
@@ -68,18 +75,22 @@ __all__ = [
     "AppendedFile",
     "AtomicFile",
     "ChildProcess",
+    "Database",
     "Leftovers",
     "ReplacedFileError",
     "ResumableFile",
+    "SqliteDatabase",
+    "StoreRows",
+    "StoreServer",
     "backup_database",
     "connect",
-    "connect_again",
     "connect_to_read",
     "execute_all",
     "file_facts",
     "hit",
     "is_locked",
     "is_part",
+    "is_there",
     "keep_before",
     "make_dir",
     "memory_database",
@@ -97,9 +108,9 @@ __all__ = [
     "remove_scratch",
     "remove_tree",
     "rename_file",
-    "require_files",
     "restore_database",
     "restore_dir",
+    "server_at",
     "side_folder",
     "spawn",
     "spawn_detached",
@@ -109,6 +120,7 @@ __all__ = [
     "sync_dir",
     "sync_file",
     "transaction",
+    "use_server",
     "wait_detached",
     "write_bytes",
 ]

@@ -6,10 +6,12 @@ import sqlite3
 import time
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 from aetherflow.core.base.durable.base import make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.places import FILE_MODE
+from aetherflow.core.base.durable.stores import Values, server_at
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import require_own
 
@@ -24,7 +26,61 @@ class ReplacedFileError(StateError):
     """The open file of a state, a lock store or a ledger was removed, or another one stands in its place."""
 
 
-class FileDatabase(sqlite3.Connection):
+class SqliteDatabase(sqlite3.Connection):
+    """A SQLite database; see `stores.Database`."""
+
+    row_lock = ""
+    """One transaction writes at a time: what it has read stays so."""
+    clock = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+    def attempt(self, statement: str, values: Values) -> bool:
+        """Execute an INSERT; False if a unique index refuses the row."""
+        try:
+            self.execute(statement, values)
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def await_turn(self, name: str) -> None:
+        """Nothing: one transaction writes at a time."""
+
+    def begin(self) -> None:
+        """Begin a transaction that will write."""
+        self.require()
+        self.execute("BEGIN IMMEDIATE")
+
+    def committed(self) -> None:
+        """Nothing: a database in memory has no files."""
+
+    def require(self) -> None:
+        """Nothing: a database in memory has no files."""
+
+    def again(self, *, busy_seconds: float) -> Self:  # noqa: ARG002 as a file's
+        """Only a file has a second connection."""
+        raise TypeError("a second connection needs one that `connect` has opened")
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Set how long SQLite tries again while another process has the file locked."""
+        self.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+
+    def now_ms(self) -> int:
+        """The wall clock of this host."""
+        return time.time_ns() // 1_000_000
+
+    def tables(self) -> set[str]:
+        """The names of tables and indexes."""
+        return {row[0] for row in self.execute("SELECT name FROM sqlite_master")}
+
+    def schema_version(self) -> int:
+        """The `user_version` of the file."""
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
+
+    def set_schema_version(self, version: int) -> None:
+        """Set the `user_version` of the file."""
+        self.execute(f"PRAGMA user_version={version}")
+
+
+class FileDatabase(SqliteDatabase):
     """A connection that knows which files it works on, and refuses to go on when their names lead elsewhere.
 
     SQLite keeps working on a file that was removed or replaced: what it commits then is seen by nobody else, and is
@@ -36,18 +92,41 @@ class FileDatabase(sqlite3.Connection):
     beside: dict[str, FileId]
     """The log and the shared memory, by name, once a transaction has made them."""
 
-    def require_files(self) -> None:
+    def require(self) -> None:
         """Raise ReplacedFileError if a file is not the one that was opened."""
         _require(str(self.path), self.identity)
         for name, identity in self.beside.items():
             _require(name, identity)
 
-    def require_committed(self) -> None:
+    def committed(self) -> None:
         """Raise ReplacedFileError if what was committed just now went to a file that nobody else sees."""
         _require(str(self.path), self.identity)
         if not self.beside:
             found = {name: _identity(name) for name in (f"{real_file(self.path)}{ending}" for ending in BESIDE)}
             self.beside = {name: identity for name, identity in found.items() if identity is not None}
+
+    def again(self, *, busy_seconds: float) -> Self:
+        """A second connection to the file; ReplacedFileError if it was removed or replaced."""
+        return type(self).opened(self.path, self.identity, busy_seconds)
+
+    @classmethod
+    def opened(cls, path: Path, identity: FileId | None, busy_seconds: float) -> Self:
+        """A connection to a file that exists, and is the expected one."""
+        # SQLite does not tell which file it opened: it is the expected one if the name leads to it before and after
+        identity = _require(str(path), identity)
+        uri = f"{path.as_uri()}?mode=rw"  # a file that was removed since is not made anew
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False, factory=cls
+        )
+        try:
+            _switch_to_wal(connection, time.monotonic() + busy_seconds)
+            connection.execute("PRAGMA synchronous=FULL")
+            _require(str(path), identity)
+        except BaseException:
+            connection.close()
+            raise
+        connection.path, connection.identity, connection.beside = path, identity, {}
+        return connection
 
 
 def _identity(name: str) -> FileId | None:
@@ -78,6 +157,8 @@ def real_file(path: Path) -> Path:
 
 def side_folder(path: Path) -> Path:
     """The folder beside a database, `F.d`, the same for all names of the file; it holds locks, alive files, logs."""
+    if (server := server_at(path)) is not None:
+        return server.folder
     real = real_file(path)
     return real.with_name(f"{real.name}.d")
 
@@ -93,7 +174,7 @@ def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
         hit(f"create {path.name}")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         sync_dir(real_file(path).parent)
-    connection = _open(path.absolute(), _identity(str(path)), busy_seconds)
+    connection = FileDatabase.opened(path.absolute(), _identity(str(path)), busy_seconds)
     try:
         # the log file that SQLite made just now; it tries that too, and ignores a failure
         sync_dir(real_file(path).parent)
@@ -101,16 +182,6 @@ def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
         connection.close()
         raise
     return connection
-
-
-def connect_again(first: sqlite3.Connection, *, busy_seconds: float) -> FileDatabase:
-    """A second connection to the file that `connect` has opened; it makes no file.
-
-    Raises ReplacedFileError if the file was removed or replaced.
-    """
-    if not isinstance(first, FileDatabase):
-        raise TypeError("a second connection needs one that `connect` has opened")
-    return _open(first.path, first.identity, busy_seconds)
 
 
 def _require_own(path: Path) -> None:
@@ -121,33 +192,9 @@ def _require_own(path: Path) -> None:
             require_own(name, "what stands beside a database,")
 
 
-def _open(path: Path, identity: FileId | None, busy_seconds: float) -> FileDatabase:
-    # SQLite does not tell which file it opened: it is the expected one if the name leads to it before and after
-    identity = _require(str(path), identity)
-    uri = f"{path.as_uri()}?mode=rw"  # a file that was removed since is not made anew
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False, factory=FileDatabase
-    )
-    try:
-        _switch_to_wal(connection, time.monotonic() + busy_seconds)
-        connection.execute("PRAGMA synchronous=FULL")
-        _require(str(path), identity)
-    except BaseException:
-        connection.close()
-        raise
-    connection.path, connection.identity, connection.beside = path, identity, {}
-    return connection
-
-
-def require_files(connection: sqlite3.Connection) -> None:
-    """Raise ReplacedFileError if the file that `connect` has opened was removed or replaced; others are not asked."""
-    if isinstance(connection, FileDatabase):
-        connection.require_files()
-
-
-def memory_database() -> sqlite3.Connection:
+def memory_database() -> SqliteDatabase:
     """An empty database in memory, for readers of a file that does not exist."""
-    return sqlite3.connect(":memory:", isolation_level=None)
+    return sqlite3.connect(":memory:", isolation_level=None, factory=SqliteDatabase)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, deadline: float) -> None:
@@ -165,7 +212,7 @@ def _switch_to_wal(connection: sqlite3.Connection, deadline: float) -> None:
         return
 
 
-def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
+def connect_to_read(path: Path, *, immutable: bool) -> SqliteDatabase:
     """Open an existing SQLite file read-only.
 
     `immutable` promises that nobody writes the file meanwhile; SQLite then creates no files beside it, which a reader
@@ -173,46 +220,8 @@ def connect_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
     """
     _require_own(path)
     mode = "mode=ro&immutable=1" if immutable else "mode=ro"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5.0, isolation_level=None)
-
-
-def execute_all(connection: sqlite3.Connection, statements: str, version: int) -> None:
-    """Execute statements separated by `;` (none may contain one) and set the `user_version` of the file."""
-    for statement in statements.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version={version}")
-
-
-class transaction:  # noqa: N801 a block, like those of `contextlib`; a generator costs three times as much, per step
-    """One transaction that commits at the end, or rolls back on any exception.
-
-    Raises ReplacedFileError if the file of the connection was removed or replaced, before or during the transaction.
-    """
-
-    __slots__ = ("_connection", "_name")
-
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
-        self._connection = connection
-        self._name = name
-
-    def __enter__(self) -> None:
-        hit(f"begin {self._name}")
-        require_files(self._connection)
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        connection = self._connection
-        try:
-            if kind is None:
-                hit(f"commit {self._name}")
-                connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        if kind is None:
-            hit(f"committed {self._name}")
-            if isinstance(connection, FileDatabase):
-                connection.require_committed()
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, factory=SqliteDatabase)
 
 
 def backup_database(connection: sqlite3.Connection, target: Path) -> None:

@@ -1,7 +1,6 @@
 """Renewing leases: one thread renews all leases of a store and notifies the holder of a lease that is lost."""
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,6 +12,7 @@ from aetherflow.core.kernel.locks.records import LostReason
 from aetherflow.core.kernel.locks.table import LockTable
 
 RENEWALS_PER_TTL = 3
+LEAST_WAIT_MS = 100
 log = logging.getLogger("aetherflow")
 
 
@@ -20,7 +20,7 @@ class Renewal:
     """The leases of one store, and the thread that renews them through a connection of its own."""
 
     def __init__(
-        self, store: sqlite3.Connection, open_table: Callable[[], tuple[sqlite3.Connection, LockTable]], clock: Clock
+        self, store: durable.Database, open_table: Callable[[], tuple[durable.Database, LockTable]], clock: Clock
     ) -> None:
         self._store = store
         self._open_table = open_table
@@ -30,7 +30,7 @@ class Renewal:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._writing = threading.RLock()
-        self._db: sqlite3.Connection | None = None
+        self._db: durable.Database | None = None
         self._table: LockTable | None = None
 
     def find(self, key: str, owner: str) -> Hold | None:
@@ -74,7 +74,7 @@ class Renewal:
         """Whether the key was lost; when nobody has renewed it in time (this process stood still), ask now."""
         if hold.lost is None and not self._closed:
             try:
-                durable.require_files(self._store)
+                self._store.require()
                 due = self._clock.mono_ms() >= hold.expires_mono
             except durable.ReplacedFileError:
                 due = True
@@ -105,12 +105,14 @@ class Renewal:
             self._lose(hold, reason)
 
     def _write(self, holds: Sequence[Hold]) -> list[tuple[Hold, Reason]]:
-        durable.require_files(self._store)  # all of them: the second connection would make a lost log anew
+        self._store.require()  # all of them: the second connection would make a lost log anew
         if self._db is None or self._table is None:
             self._db, self._table = self._open_table()
         ended = []
         # wait no longer than this for a busy store, so that the end of a lease is noticed in time
-        self._db.execute(f"PRAGMA busy_timeout={min(hold.ttl_ms for hold in holds) // RENEWALS_PER_TTL}")
+        left = min(hold.expires_mono for hold in holds) - self._clock.mono_ms()
+        wait = min(min(hold.ttl_ms for hold in holds) // RENEWALS_PER_TTL, max(left, LEAST_WAIT_MS))
+        self._db.wait_for_others(wait / 1000)
         with durable.transaction(self._db, "renew locks"):
             renewed = [(hold, self._table.renew(hold.key, hold.token, hold.ttl_ms)) for hold in holds]
             for hold, grant in renewed:

@@ -1,9 +1,10 @@
 """Tables of a lock store. `*_at` are UTC epoch milliseconds; `*_mono` count on the clock of the boot beside them.
 
+`waiters.beat_at` is the last sign of life of a waiter on another host, where the store is in a server; else NULL.
+
 `broken.chain` is reserved for a hash chain of what operators did; it is not written yet.
 """
 
-import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -21,7 +22,7 @@ CREATE TABLE locks (
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE waiters (
     ticket INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, owner TEXT NOT NULL, since INTEGER NOT NULL,
-    boot TEXT NOT NULL, alive TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL
+    boot TEXT NOT NULL, alive TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, beat_at INTEGER
 ) STRICT;
 CREATE INDEX waiters_of_key ON waiters (key, ticket);
 CREATE TABLE tokens (key TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID, STRICT;
@@ -30,16 +31,19 @@ CREATE TABLE broken (
     reason TEXT NOT NULL, host TEXT, chain TEXT, PRIMARY KEY (key, token)
 ) WITHOUT ROWID, STRICT;
 """
-_MIGRATIONS = {1: "ALTER TABLE broken ADD COLUMN host TEXT; ALTER TABLE broken ADD COLUMN chain TEXT"}
+_MIGRATIONS = {
+    1: "ALTER TABLE broken ADD COLUMN host TEXT; ALTER TABLE broken ADD COLUMN chain TEXT;"
+    "ALTER TABLE waiters ADD COLUMN beat_at INTEGER"
+}
 """Schema version to the statements that migrate it to the next one."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> None:
+def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> None:
     """Create the tables in a new file; migrate an older schema after a backup.
 
     Raises StateError for a store of a newer engine, for a database of another program, and for an older store in use.
     """
-    version = _version(connection)
+    version = connection.schema_version()
     if version == SCHEMA_VERSION:
         return
     if version > SCHEMA_VERSION:
@@ -48,7 +52,8 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> 
             fix="update aetherflow-core, or name another file in AETHERFLOW_LOCK_STORE",
         )
     with durable.transaction(connection, "create lock store"):
-        if (version := _version(connection)) == SCHEMA_VERSION:
+        connection.await_turn("schema")
+        if (version := connection.schema_version()) == SCHEMA_VERSION:
             return  # another process was first
         if version:
             _require_idle(connection, path, clock, version)
@@ -56,13 +61,13 @@ def prepare_schema(connection: sqlite3.Connection, path: Path, clock: Clock) -> 
             for old in range(version, SCHEMA_VERSION):
                 durable.execute_all(connection, _MIGRATIONS[old], old + 1)
             return
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if connection.tables():
             fix = "name another file in AETHERFLOW_LOCK_STORE"
             raise StateError(f"{path} is a database that AetherFlow did not create", fix=fix)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
 
 
-def _require_idle(connection: sqlite3.Connection, path: Path, clock: Clock, version: int) -> None:
+def _require_idle(connection: durable.Database, path: Path, clock: Clock, version: int) -> None:
     """Refuse the migration while a process of the older engine has the store open, since it cannot use new tables."""
     living = living_files(durable.side_folder(path))
     rows = connection.execute("SELECT owner, pid, host, alive, boot, expires_at, ttl_ms FROM locks ORDER BY key")
@@ -78,7 +83,3 @@ def _require_idle(connection: sqlite3.Connection, path: Path, clock: Clock, vers
             f"lock store {path} has the older schema {version} and is in use by {shown}: it is not migrated meanwhile",
             fix="wait for it, or stop it; then do the same again",
         )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -26,18 +26,23 @@ BUSY_SECONDS = 30.0
 POLL_SECONDS = 0.02
 """Poll interval of the first in the queue; those behind it poll less often, the last ones ten times slower."""
 MAX_KEY = 512
+BEAT_MS = 1000
+"""How often a waiter tells other hosts that it lives."""
 log = logging.getLogger("aetherflow")
 
 
 class LockStore:
-    """One lock store, created with its folder when it is missing; thread-safe.
+    """One lock store: a file, which is created with its folder when it is missing, or a schema of a server.
 
-    Raises StateError if the file cannot be opened or written, or was made by another program or a newer engine.
+    In the folder beside it the processes of this host tell that they live.
+
+    Thread-safe. Raises StateError if it cannot be opened or written, or was made by another program or a newer engine.
     """
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        """`clock` is used instead of this host's, or that of the server."""
         self.path = path
-        self._clock = clock or Clock()
+        server = self._server = durable.server_at(path)
         self._folder = durable.side_folder(path)
         self._mutex = threading.RLock()
         self._closed = False
@@ -45,10 +50,15 @@ class LockStore:
         """A write failed, so a row of this process may remain: `close` keeps the alive file, from which others see
         that the owner is gone."""
         with self._reported():
-            self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            if server is None:
+                self._db: durable.Database = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            else:
+                self._db = server.database("locks", busy_seconds=BUSY_SECONDS)
+            self._clock = clock or Clock(None if server is None else self._db.now_ms)
             try:
                 prepare_schema(self._db, path, self._clock)
                 with durable.transaction(self._db, "enter lock store"):
+                    self._db.await_turn(f"enter {self._clock.boot}")
                     dead = dead_files(self._folder)
                     forget(self._db, [path.name for path in dead])
                     self._me = AliveFile(self._folder)
@@ -56,7 +66,7 @@ class LockStore:
             except BaseException:
                 self._db.close()
                 raise
-        self._table = LockTable(self._db, self._clock, self._folder, self._me)
+        self._table = self._table_over(self._db)
         self._renewal = Renewal(self._db, self._second_table, self._clock)
 
     def acquire(
@@ -85,6 +95,7 @@ class LockStore:
             raise UsageError("ttl_seconds must be more than 0", fix="leave it out for 600")
         deadline = time.monotonic() + wait_seconds
         ticket: int | None = None
+        told = self._clock.mono_ms()
         try:
             while True:
                 if check is not None:
@@ -96,7 +107,7 @@ class LockStore:
                     raise self._busy_error(key, found, wait_seconds)
                 if ticket is None:
                     ticket = self._enqueue(key, owner)
-                self._me.beat(self._clock.mono_ms())
+                told = self._beat(ticket, told)
                 time.sleep(min(left, POLL_SECONDS * min(found.ahead + 1, 10)))
         finally:
             if ticket is not None:
@@ -139,7 +150,7 @@ class LockStore:
     def _is_gone(self) -> bool:
         """Whether the file is another one by now: a copy may hold rows of this process."""
         try:
-            durable.require_files(self._db)
+            self._db.require()
         except durable.ReplacedFileError:
             return True
         return False
@@ -159,7 +170,7 @@ class LockStore:
                 return Lease(hold, self._renewal.is_lost, self._give_back, on_lost)
             with self._reported():
                 # a look without a write transaction: many may wait for long
-                durable.require_files(self._db)
+                self._db.require()
                 if (found := self._table.busy(key, ticket)) is not None and not self._table.is_foreign(key):
                     return found
             with self._writing("take lock"):
@@ -200,6 +211,16 @@ class LockStore:
         with self._writing("wait for lock"):
             return self._table.enqueue(key, owner)
 
+    def _beat(self, ticket: int, told: int) -> int:
+        """Show that the waiter lives; `told` is when other hosts were told last, the result when they are now."""
+        now = self._clock.mono_ms()
+        self._me.beat(now)
+        if self._server is None or now - told < BEAT_MS:
+            return told
+        with self._writing("wait for lock"):
+            self._table.beat(ticket)
+        return now
+
     def _leave(self, ticket: int) -> None:
         with suppress(StateError), self._writing("leave queue"):
             self._table.leave(ticket)
@@ -210,9 +231,12 @@ class LockStore:
         fix = "wait for it" if wait_seconds else "wait for it, or set wait_seconds"
         return LockBusyError(f"Lock not acquired: {key}{waited}; {holder or found.by}", fix=fix)
 
-    def _second_table(self) -> tuple[sqlite3.Connection, LockTable]:
-        db = durable.connect_again(self._db, busy_seconds=BUSY_SECONDS)
-        return db, LockTable(db, self._clock, self._folder, self._me)
+    def _second_table(self) -> tuple[durable.Database, LockTable]:
+        db = self._db.again(busy_seconds=BUSY_SECONDS)
+        return db, self._table_over(db)
+
+    def _table_over(self, db: durable.Database) -> LockTable:
+        return LockTable(db, self._clock, self._folder, self._me, shared=self._server is not None)
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -228,5 +252,8 @@ class LockStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if self._server is not None:
+                message, fix = f"the locks in {self._server.name}: {error}", "check the server, then try again"
+                raise StateError(message, fix=fix) from error
             fix = "check the disk, and AETHERFLOW_LOCK_STORE"
             raise StateError(f"lock store {self.path}: {error}", fix=fix) from error

@@ -4,11 +4,11 @@ Methods that change rows are called inside a write transaction, which is what ma
 """
 
 import os
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.locks.alive import AliveFile, is_dead, last_beat
@@ -19,7 +19,16 @@ WAITER_STALE_MS = 3000
 """A waiter that has not beaten for this long is passed over. A running one beats several times a second."""
 
 _LOCK = "key, owner, token, acquired_at, renewed_at, expires_at, host, pid, boot, ttl_ms, expires_mono, alive"
-_WAITER = "key, ticket, owner, since, host, pid, boot, alive"
+_NEXT = "INSERT INTO tokens (key, last) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET last=excluded.last"
+_GIVEN = (
+    *("owner", "token", "acquired_at", "renewed_at", "expires_at", "ttl_ms", "boot"),
+    *("expires_mono", "alive", "host", "pid"),
+)
+_TAKE = (
+    f"INSERT INTO locks (key, {', '.join(_GIVEN)}) VALUES (?{', ?' * len(_GIVEN)}) "  # noqa: S608 names are ours
+    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name}=excluded.{name}' for name in _GIVEN)}"
+)
+_WAITER = "key, ticket, owner, since, host, pid, boot, alive, beat_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,14 @@ class Busy:
 
 
 class LockTable:
-    """The rows, read and written through one connection."""
+    """The rows, read and written through one connection.
 
-    def __init__(self, db: sqlite3.Connection, clock: Clock, folder: Path, me: AliveFile) -> None:
+    Of processes of this boot the files in `folder` tell who lives. In a store that is `shared` by several hosts the
+    others are judged by the wall clock, which is the server's; in a file they have ended with their boot.
+    """
+
+    def __init__(self, db: durable.Database, clock: Clock, folder: Path, me: AliveFile, *, shared: bool) -> None:
+        self._shared = shared
         self._db = db
         self._clock = clock
         self._folder = folder
@@ -75,7 +89,9 @@ class LockTable:
         return Busy(holder, 0) if holder is not None and holder.alive else None
 
     def is_foreign(self, key: str) -> bool:
-        """True if the times in the holder's row are of another boot's clock."""
+        """True if the times in the holder's row are of another boot's clock, which nobody renews any more."""
+        if self._shared:
+            return False
         row = self._db.execute("SELECT boot FROM locks WHERE key=?", (key,)).fetchone()
         return row is not None and row[0] != self._clock.boot
 
@@ -91,15 +107,15 @@ class LockTable:
 
     def take(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None) -> Grant | Busy:
         """Take the key under the next token; Busy if it cannot be taken."""
+        self._db.await_turn(f"lock {key}")
         if (found := self.busy(key, ticket)) is not None:
             return found
         row = self._db.execute("SELECT last FROM tokens WHERE key=?", (key,)).fetchone()
         token = row[0] + 1 if row else 1
         now, mono = self._clock.wall_ms(), self._clock.mono_ms()
-        self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (key, token))
+        self._db.execute(_NEXT, (key, token))
         self._db.execute(
-            "INSERT OR REPLACE INTO locks (key, owner, token, acquired_at, renewed_at, expires_at, ttl_ms, boot, "
-            "expires_mono, alive, host, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _TAKE,
             (
                 *(key, str(owner), token, now, now, now + ttl_ms, ttl_ms),
                 *(self._clock.boot, mono + ttl_ms, self._me.name, self._host, self._pid),
@@ -115,7 +131,7 @@ class LockTable:
         The remaining time is at most the time to live, whatever the wall clock says.
         """
         row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
-        if row is None or row[0] == self._clock.boot:
+        if row is None or row[0] == self._clock.boot or self._shared:
             return
         left = max(0, min(row[2], row[1] - self._clock.wall_ms()))
         self._db.execute(
@@ -138,6 +154,7 @@ class LockTable:
 
     def break_lock(self, key: str, actor: str, reason: str) -> Holder | None:
         """Take the key from its holder and keep a record of it; None if nobody holds it."""
+        self._db.await_turn(f"lock {key}")
         holder = next(iter(self.holders(key)), None)
         if holder is not None:
             self.release(key, holder.token)
@@ -149,22 +166,36 @@ class LockTable:
     def enqueue(self, key: str, owner: Owner) -> int:
         """Join the queue; returns the ticket."""
         self._me.beat(self._clock.mono_ms())
+        now = self._clock.wall_ms()
+        row = (key, str(owner), now, self._clock.boot, self._me.name, self._host, self._pid)
         done = self._db.execute(
-            "INSERT INTO waiters (key, owner, since, boot, alive, host, pid) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (key, str(owner), self._clock.wall_ms(), self._clock.boot, self._me.name, self._host, self._pid),
+            "INSERT INTO waiters (key, owner, since, boot, alive, host, pid, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "RETURNING ticket",
+            (*row, now if self._shared else None),
         )
-        return int(done.lastrowid or 0)
+        return int(done.fetchone()[0])
+
+    def beat(self, ticket: int) -> None:
+        """Tell other hosts that the waiter lives."""
+        self._db.execute("UPDATE waiters SET beat_at=? WHERE ticket=?", (self._clock.wall_ms(), ticket))
 
     def leave(self, ticket: int | None) -> None:
         """Leave the queue; None is ignored."""
         self._db.execute("DELETE FROM waiters WHERE ticket=?", (ticket,))
 
     def _drop_dead_waiters(self, key: str) -> None:
-        rows = self._db.execute("SELECT ticket, boot, alive FROM waiters WHERE key=?", (key,)).fetchall()
-        for ticket, boot, name in rows:
-            gone = is_dead(self._folder, name) or not (self._folder / name).exists()
-            if boot != self._clock.boot or gone:  # a stopped process keeps its place
+        rows = self._db.execute("SELECT ticket, boot, alive, beat_at FROM waiters WHERE key=?", (key,)).fetchall()
+        for ticket, boot, name, beat_at in rows:
+            if boot != self._clock.boot:
+                gone = not self._beats(beat_at)
+            else:
+                gone = is_dead(self._folder, name) or not (self._folder / name).exists()
+            if gone:  # a stopped process keeps its place
                 self.leave(ticket)
+
+    def _beats(self, beat_at: int | None) -> bool:
+        """Whether a waiter of another boot lives."""
+        return self._shared and self._clock.wall_ms() - (beat_at or 0) < WAITER_STALE_MS
 
     # Life
 
@@ -179,14 +210,15 @@ class LockTable:
         return Holder(key, Owner.parse(owner), token, acquired, renewed, expires, host, pid, alive)
 
     def _waiter(self, row: tuple[Any, ...]) -> Waiter:
-        key, ticket, owner, since, host, pid, boot, name = row
-        alive = boot == self._clock.boot and not is_dead(self._folder, name)
-        if alive and name != self._me.name:
+        key, ticket, owner, since, host, pid, boot, name, beat_at = row
+        here = boot == self._clock.boot
+        alive = not is_dead(self._folder, name) if here else self._beats(beat_at)
+        if alive and here and name != self._me.name:
             alive = self._clock.mono_ms() - last_beat(self._folder, name) < WAITER_STALE_MS
         return Waiter(key, ticket, Owner.parse(owner), since, host, pid, alive)
 
 
-def forget(db: sqlite3.Connection, names: list[str]) -> None:
+def forget(db: durable.Database, names: list[str]) -> None:
     """Remove the rows of dead processes, by the names of their files; inside a write transaction."""
     for name in names:
         db.execute("DELETE FROM locks WHERE alive=?", (name,))

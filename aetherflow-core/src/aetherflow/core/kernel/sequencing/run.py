@@ -1,6 +1,8 @@
 """One run from its lock to its end: it is recorded in the state, its jobs run in order, its end is recorded."""
 
+import signal
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.said import said
@@ -59,7 +61,7 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                with state.heartbeat(phases.progress):
+                with state.heartbeat(phases.progress, partial(services.stop.request, signal.SIGTERM)):
                     phases.entered()
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun

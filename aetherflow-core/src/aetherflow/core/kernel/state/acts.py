@@ -3,11 +3,10 @@
 An act stands until it is ended: by a later one of the same verb, by `until`, or by the run itself when it goes on.
 """
 
-import sqlite3
 from enum import StrEnum
 from typing import NamedTuple
 
-from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.unit import Unit
 
@@ -52,16 +51,16 @@ def record_act(
     """
     _end(unit, f"verb='{verb}'", actor)
     given = {"verb": verb, "value": value, "actor": actor, "host": host, "reason": reason, "until": until}
-    insert(unit.db, "acts", {**unit.key, **given, "at": now_ms()})
+    insert(unit.db, "acts", {**unit.key, **given, "at": unit.now_ms()})
     unit.journal(str(verb), **{name: given[name] for name in ("value", "actor", "host", "reason", "until")})
 
 
 def end_acts(unit: Unit, actor: str) -> None:
     """The run goes on: what was said of its end counts no more; in a transaction of the caller."""
-    _end(unit, "1", actor)
+    _end(unit, "1=1", actor)
 
 
-def acts_of(db: sqlite3.Connection, flow_id: str, run_id: str) -> list[Act]:
+def acts_of(db: durable.Database, flow_id: str, run_id: str) -> list[Act]:
     """All acts on a run, the first one first."""
     query = f"SELECT {_COLUMNS} FROM acts WHERE flow_id=? AND run_id=? ORDER BY id"  # noqa: S608 names are ours
     return [Act(*row) for row in db.execute(query, (flow_id, run_id))]
@@ -74,4 +73,4 @@ def standing(acts: list[Act], verb: Verb, at: int) -> Act | None:
 
 def _end(unit: Unit, condition: str, actor: str) -> None:
     query = f"UPDATE acts SET ended_at=?, ended_by=? WHERE flow_id=? AND run_id=? AND ended_at IS NULL AND {condition}"  # noqa: S608
-    unit.db.execute(query, (now_ms(), actor, *unit.key.values()))
+    unit.db.execute(query, (unit.now_ms(), actor, *unit.key.values()))

@@ -101,13 +101,10 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
                 raise UsageError(f"the database inside {source} is damaged", fix="take another backup")
             require_schema(copy, source, manifest["schema"])
             kept = _set_aside(path)
-            store = StateStore(path)
-            try:
+            with closing(StateStore(path)), closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
                 _require_idle(path)
-                durable.restore_database(copy, store.connection)
-                prepare_schema(store.connection, path)
-            finally:
-                store.close()
+                durable.restore_database(copy, db)
+                prepare_schema(db, path)
     except tarfile.TarError as error:
         raise UsageError(f"{source} is no backup of a state: {error}", fix="name another file") from error
     except (sqlite3.Error, OSError) as error:

@@ -99,7 +99,7 @@ def state_info(path: Path) -> StateInfo:
     real = durable.real_file(path)
     wal = real.with_name(real.name + "-wal")
 
-    def select(db: sqlite3.Connection) -> StateInfo:
+    def select(db: durable.Database) -> StateInfo:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
         oldest, newest = db.execute("SELECT min(started_at), max(started_at) FROM runs").fetchone()
         return StateInfo(
@@ -151,7 +151,7 @@ def check_schema(path: Path) -> int:
     return version
 
 
-def _statuses(db: sqlite3.Connection) -> Iterator[StateFinding]:
+def _statuses(db: durable.Database) -> Iterator[StateFinding]:
     for table, legal in (("runs", RUN), ("job_runs", JOB), ("step_runs", STEP)):
         known = {str(status) for follow in legal.values() for status in follow}
         marks = ", ".join("?" * len(known))
@@ -161,13 +161,13 @@ def _statuses(db: sqlite3.Connection) -> Iterator[StateFinding]:
             yield StateFinding(what, f"{flow_id}/{run_id}")
 
 
-def _consistency(db: sqlite3.Connection) -> Iterator[StateFinding]:
+def _consistency(db: durable.Database) -> Iterator[StateFinding]:
     for what, query in _RULES.items():
         for flow_id, run_id, name in db.execute(query):
             yield StateFinding(what, f"{flow_id}/{run_id}" + (f": {name}" if name else ""))
 
 
-def _definitions(db: sqlite3.Connection) -> Iterator[StateFinding]:
+def _definitions(db: durable.Database) -> Iterator[StateFinding]:
     query = (  # an inner step, OUTER.ID, is part of the definition of its outer one
         "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs "
         "WHERE def_hash<>'' AND step_id NOT LIKE '%.%' "

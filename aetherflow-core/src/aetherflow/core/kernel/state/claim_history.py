@@ -1,11 +1,11 @@
 """Claims of the past: read-only queries over state files."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.family import Member, is_executed, lives
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.reasons import StateReason
@@ -68,16 +68,17 @@ def list_claims(
     """Claims of a state file, all or those that are `open`, `final` or `lost`, the oldest first. StateError."""
     values = (state, state, flow_id, flow_id, run_id, run_id)
 
-    def select(db: sqlite3.Connection) -> list[Any]:
-        return db.execute(_QUERY, values).fetchall()
+    def select(db: durable.Database) -> tuple[list[Any], int]:
+        return db.execute(_QUERY, values).fetchall(), db.now_ms()
 
     known: dict[tuple[str, str], bool] = {}
     found = []
-    for *columns, taken_by, left, status, code, host, beat, around in read(state_path, select):
+    rows, now = read(state_path, select)
+    for *columns, taken_by, left, status, code, host, beat, around in rows:
         flow, namespace, key, run, value, job, step, item, is_now, identity, artifact, taken_from, at, ended = columns
         if (alive := known.get((flow, run))) is None:
             member = Member.of(state_path, flow, run)
-            alive = is_executed(member, status, host, beat) or (around is not None and lives(Member.read(around)))
+            alive = is_executed(member, status, host, beat, now) or (around is not None and lives(Member.read(around)))
             known[flow, run] = alive
         if status == Status.RUNNING and not alive:
             status = Status.INTERRUPTED

@@ -8,7 +8,6 @@ while it commits; a resume looks for lost claims after it has its lock: so one o
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -20,7 +19,7 @@ from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
 from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
-from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord, now_ms
+from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord
 from aetherflow.core.kernel.state.sql import keys_from
 from aetherflow.core.kernel.state.transitions import DONE_STEP, Status
 from aetherflow.core.kernel.state.unit import Unit
@@ -31,14 +30,14 @@ SHOWN_KEYS = 10
 _OPEN = (
     "SELECT c.key, c.value, c.run_id, c.identity, c.artifact, c.taken_from, c.job_id, c.step_id, c.item_key, "
     "r.status, r.host, r.heartbeat_at, r.outermost FROM claims AS c LEFT JOIN runs AS r USING (flow_id, run_id) "
-    "WHERE c.flow_id=? AND c.namespace=? AND c.state='open' AND c.key>=? AND c.key<? ORDER BY c.key"
+    "WHERE c.flow_id=? AND c.namespace=? AND c.state='open' AND"
 )
 _INSERT = (
     "INSERT INTO claims (flow_id, namespace, key, run_id, value, job_id, step_id, item_key, state, identity, artifact, "
     "taken_from, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?) "
     "ON CONFLICT (flow_id, namespace, key, run_id) DO UPDATE SET value=excluded.value, job_id=excluded.job_id, "
     "step_id=excluded.step_id, item_key=excluded.item_key, state='open', identity=excluded.identity, "
-    "artifact=excluded.artifact, taken_from=coalesce(excluded.taken_from, taken_from), "
+    "artifact=excluded.artifact, taken_from=coalesce(excluded.taken_from, claims.taken_from), "
     "taken_by=NULL, at=excluded.at, ended_at=NULL"
 )
 _LOSE = (
@@ -182,19 +181,17 @@ class Claims:
 
     def store(self, key: StepKey, staged: Iterable[StagedClaim]) -> None:
         """Within a transaction, and `taking`: write claims of a step. ClaimBusyError if another run was first."""
-        unit, at = self._unit, now_ms()
+        unit, at = self._unit, self._unit.now_ms()
         for claim in staged:
             place = (unit.flow_id, claim.namespace, claim.key)
             lose = (unit.run_id, at, *place, claim.taken_from)
             is_left = not claim.taken_from or unit.db.execute(_LOSE, lose).rowcount
-            if not is_left or self._mark(claim.namespace, claim.key) != claim.seen:
-                raise busy(claim.namespace, claim.key, self._holder(claim))
             artifact = to_json(claim.artifact._asdict()) if claim.artifact else None
             made = (claim.identity, artifact, claim.taken_from, at)
-            try:
-                unit.db.execute(_INSERT, (*place, unit.run_id, to_json(claim.value), *(claim.step or key), *made))
-            except sqlite3.IntegrityError as error:  # at most one open claim of a key
-                raise busy(claim.namespace, claim.key, self._holder(claim)) from error
+            row = (*place, unit.run_id, to_json(claim.value), *(claim.step or key), *made)
+            # at most one open claim of a key; once it is this run's, no other one makes the key final
+            if not is_left or not unit.db.attempt(_INSERT, row) or self._mark(*place[1:]) != claim.seen:
+                raise busy(claim.namespace, claim.key, self._holder(claim))
         for told in told_of(staged):
             named = {"job": key.job, "step": key.step, "item": key.item or None}
             unit.journal("claimed", **named, **told)
@@ -221,8 +218,9 @@ class Claims:
     # Helpers
 
     def _open(self, namespace: str, prefix: str) -> list[OpenClaim]:
-        values = (self._unit.flow_id, namespace, *keys_from(prefix))
-        return [OpenClaim(*row) for row in self._unit.db.execute(_OPEN, values)]
+        keys, bounds = keys_from(prefix, "c.key")
+        rows = self._unit.db.execute(f"{_OPEN} {keys} ORDER BY c.key", (self._unit.flow_id, namespace, *bounds))
+        return [OpenClaim(*row) for row in rows]
 
     def _is_done(self, found: OpenClaim) -> bool:
         record = self._steps.get(found.step)
@@ -262,7 +260,7 @@ class _Look:
     def _lives(self, found: OpenClaim) -> bool:
         unit = self._unit
         member = Member.of(unit.store.path, unit.flow_id, found.run_id)
-        if is_executed(member, found.status, found.host, found.heartbeat_at):
+        if is_executed(member, found.status, found.host, found.heartbeat_at, unit.now_ms()):
             return True
         if self._is_related(found):
             return self._is_member(found.run_id)

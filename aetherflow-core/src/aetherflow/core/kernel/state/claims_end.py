@@ -1,7 +1,6 @@
 """How claims end: final with the outermost run, given back by a person, or lost to a run that took them over."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import partial
@@ -11,17 +10,20 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.family import Family, Member, holds_claims
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.records import StepKey, now_ms
+from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 
 _FINAL = (
-    "INSERT OR REPLACE INTO ledger (flow_id, namespace, key, value, run_id, at) "
+    "INSERT INTO ledger (flow_id, namespace, key, value, run_id, at) "
     "SELECT flow_id, namespace, key, value, run_id, ? FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
 )
+_REPLACE = (
+    " ON CONFLICT (flow_id, namespace, key) DO UPDATE SET value=excluded.value, run_id=excluded.run_id, at=excluded.at"
+)
 _END = "UPDATE claims SET state=?, ended_at=? WHERE flow_id=? AND run_id=? AND state='open'"
-_ONE = " AND identity IS coalesce(?, identity)"
+_ONE = " AND identity=?"
 _LOST = (
     "SELECT namespace, key, job_id, step_id, item_key, taken_by FROM claims "
     "WHERE flow_id=? AND run_id=? AND state='lost' ORDER BY namespace, key"
@@ -29,7 +31,7 @@ _LOST = (
 
 
 _BEFORE = """WITH RECURSIVE before (flow_id, run_id) AS (
-    SELECT ?1, taken_from FROM claims WHERE flow_id=?1 AND run_id=?2
+    SELECT flow_id, taken_from FROM claims WHERE flow_id=? AND run_id=?
     UNION SELECT c.flow_id, c.taken_from FROM before b JOIN claims c USING (flow_id, run_id))
     SELECT run_id FROM before JOIN runs r USING (flow_id, run_id) WHERE r.status<>'RUNNING' AND NOT EXISTS
     (SELECT 1 FROM claims c WHERE c.flow_id=r.flow_id AND c.run_id=r.run_id AND c.state='open')"""
@@ -56,7 +58,7 @@ class KeptFolder(NamedTuple):
     path: str
 
 
-def count_open(db: sqlite3.Connection, member: Member) -> int:
+def count_open(db: durable.Database, member: Member) -> int:
     """How many claims of a run are open."""
     query = "SELECT count(*) FROM claims WHERE flow_id=? AND run_id=? AND state='open'"
     return int(db.execute(query, (member.flow_id, member.run_id)).fetchone()[0])
@@ -71,17 +73,18 @@ def any_open(family: Family) -> bool:
     return False
 
 
-def end_claims(db: sqlite3.Connection, members: Iterable[Member], state: str, identity: str | None = None) -> int:
+def end_claims(db: durable.Database, members: Iterable[Member], state: str, identity: str | None = None) -> int:
     """Within a transaction: the open claims of runs of this file, or one of them, become `final`, or `lost`.
 
     What is final stands in the ledger.
     """
-    total, at = 0, now_ms()
+    total, at = 0, db.now_ms()
+    one, named = ("", ()) if identity is None else (_ONE, (identity,))
     for member in members:
-        key = (member.flow_id, member.run_id)
+        key = (member.flow_id, member.run_id, *named)
         if state == "final":
-            db.execute(_FINAL + _ONE, (at, *key, identity))
-        if count := db.execute(_END + _ONE, (state, at, *key, identity)).rowcount:
+            db.execute(_FINAL + one + _REPLACE, (at, *key))
+        if count := db.execute(_END + one, (state, at, *key)).rowcount:
             row = {"flow_id": member.flow_id, "run_id": member.run_id, "at": at, "event": f"claims_{state}"}
             insert(db, "journal", {**row, "detail": to_json({"count": count})})
         total += count
@@ -103,7 +106,7 @@ def end_elsewhere(outermost: Member, family: Family, state: str) -> tuple[int, l
     return total, kept
 
 
-def lost_claims(db: sqlite3.Connection, outermost: Member, family: Family) -> list[LostClaim]:
+def lost_claims(db: durable.Database, outermost: Member, family: Family) -> list[LostClaim]:
     """What the runs of a family have lost to runs outside of it; `db` is the file of the outermost."""
     found: list[LostClaim] = []
     for path in dict.fromkeys(member.state for member in family):
@@ -115,7 +118,7 @@ def lost_claims(db: sqlite3.Connection, outermost: Member, family: Family) -> li
     return found
 
 
-def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[KeptFolder]:
+def release_folders(db: durable.Database, members: Iterable[Member]) -> list[KeptFolder]:
     """Within a transaction, once claims of this file have become final: the folders that may go now, noted as gone.
 
     Those of runs that these were taken from are among them.
@@ -132,23 +135,23 @@ def release_folders(db: sqlite3.Connection, members: Iterable[Member]) -> list[K
     return found
 
 
-def note_gone(db: sqlite3.Connection, run: tuple[str, str], folder: str, by: str) -> None:
+def note_gone(db: durable.Database, run: tuple[str, str], folder: str, by: str) -> None:
     """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what."""
     gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
     db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))
 
 
-def _taken_from(db: sqlite3.Connection, member: Member) -> list[Member]:
+def _taken_from(db: durable.Database, member: Member) -> list[Member]:
     """The runs before it, at any remove, that have ended and have no open claim any more."""
     rows = db.execute(_BEFORE, (member.flow_id, member.run_id))
     return [Member(member.state, member.flow_id, run_id) for (run_id,) in rows]
 
 
-def _counts(members: Iterable[Member], db: sqlite3.Connection) -> list[int]:
+def _counts(members: Iterable[Member], db: durable.Database) -> list[int]:
     return [count_open(db, member) for member in members]
 
 
-def _lost(members: Mapping[Member, StepKey | None], family: Family, db: sqlite3.Connection) -> list[LostClaim]:
+def _lost(members: Mapping[Member, StepKey | None], family: Family, db: durable.Database) -> list[LostClaim]:
     found = []
     for member, step in members.items():
         for namespace, key, job, own, item, taken_by in db.execute(_LOST, (member.flow_id, member.run_id)):

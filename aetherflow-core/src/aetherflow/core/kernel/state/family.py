@@ -14,9 +14,10 @@ from typing import NamedTuple, Self, TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.ownership import RunLock, is_live
-from aetherflow.core.kernel.state.reading import read, read_any, unreadable
+from aetherflow.core.kernel.state.ownership import is_live
+from aetherflow.core.kernel.state.reading import read, read_store, unreadable
 from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.run_lock import run_lock
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 
@@ -49,10 +50,10 @@ class Member(NamedTuple):
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every process from executing the run; RunBusyError if one does. Nothing if its state file is gone."""
-        if not Path(self.state).exists():
+        if not durable.is_there(Path(self.state)):
             yield
             return
-        lock = RunLock(durable.side_folder(Path(self.state)) / "runs" / self.flow_id / f"{self.run_id}.lock")
+        lock = run_lock(Path(self.state), self.flow_id, self.run_id)
         lock.acquire(self.run_id)
         try:
             yield
@@ -71,7 +72,7 @@ def family_of(outermost: Member) -> Family:
     while level:
         following: list[Member] = []
         for state in dict.fromkeys(member.state for member in level):
-            if Path(state).exists():  # else its runs are gone, and what they had claimed with them
+            if durable.is_there(Path(state)):  # else its runs are gone, and what they had claimed with them
                 parents = [member for member in level if member.state == state]
                 for parent, key, member in _read(Path(state), partial(_started, parents)):
                     if member not in found:
@@ -84,10 +85,10 @@ def family_of(outermost: Member) -> Family:
 def holds_claims(state: str) -> bool:
     """Whether there is such a state file, and not one that only older versions have written."""
     path = Path(state)
-    return path.exists() and _read(path, lambda db: db.execute("PRAGMA user_version").fetchone()[0]) >= SCHEMA_VERSION
+    return durable.is_there(path) and _read(path, lambda db: db.schema_version()) >= SCHEMA_VERSION
 
 
-def has_started_runs(db: sqlite3.Connection, member: Member) -> bool:
+def has_started_runs(db: durable.Database, member: Member) -> bool:
     """Whether a step of the run started another one."""
     query = "SELECT 1 FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' LIMIT 1"
     return db.execute(query, (member.flow_id, member.run_id)).fetchone() is not None
@@ -97,29 +98,33 @@ def lives(member: Member) -> bool:
     """Whether a process executes the run; one whose state file cannot be read, is as its lock says."""
     query = "SELECT status, host, heartbeat_at FROM runs WHERE flow_id=? AND run_id=?"
     try:
-        row = read(Path(member.state), lambda db: db.execute(query, (member.flow_id, member.run_id)).fetchone())
+        row, now = read(
+            Path(member.state),
+            lambda db: (db.execute(query, (member.flow_id, member.run_id)).fetchone(), db.now_ms()),
+        )
     except StateError:
-        row = None
-    return is_executed(member, *(row or (None, None, None)))
+        row, now = None, 0
+    status, host, beat = row or (None, None, None)
+    return is_executed(member, status, host, beat, now)
 
 
-def is_executed(member: Member, status: str | None, host: str | None, heartbeat_at: int | None) -> bool:
+def is_executed(member: Member, status: str | None, host: str | None, heartbeat_at: int | None, now: int) -> bool:
     """The same, of a run whose row is known; None for one that has none."""
     beat = heartbeat_at if status == Status.RUNNING else None
-    return is_live(Path(member.state), member.flow_id, member.run_id, host or "", beat)
+    return is_live(Path(member.state), member.flow_id, member.run_id, host or "", beat, now)
 
 
-def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+def _read(path: Path, query: Callable[[durable.Database], T]) -> T:
     """As `read`, of a file of any schema."""
     try:
-        return read_any(path, query)
+        return read_store(path, query)
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
 
 
-def _started(parents: Iterable[Member], db: sqlite3.Connection) -> list[tuple[Member, StepKey, Member]]:
+def _started(parents: Iterable[Member], db: durable.Database) -> list[tuple[Member, StepKey, Member]]:
     found: list[tuple[Member, StepKey, Member]] = []
-    if not db.execute("PRAGMA user_version").fetchone()[0]:
+    if not db.schema_version():
         return found  # whoever was about to create it was killed
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
     for parent in parents:

@@ -1,7 +1,6 @@
 """Read-only queries about past runs; a RUNNING run whose process is gone is shown as INTERRUPTED."""
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -231,9 +230,9 @@ def list_runs(
     where = " AND ".join(conditions)
     query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {where} ORDER BY started_at DESC, run_id"  # noqa: S608
 
-    def select(db: sqlite3.Connection) -> list[PastRun]:
+    def select(db: durable.Database) -> list[PastRun]:
         found = []
-        for run in _runs(db.execute(query, values), state_path):
+        for run in _runs(db, db.execute(query, values), state_path):
             if not statuses or run.status in statuses:
                 found.append(run)
                 if len(found) == limit:
@@ -248,14 +247,14 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
     key = (run.flow_id, run.run_id)
     events = "" if journal else f"AND event IN {INTERVENTIONS}"
 
-    def rows(db: sqlite3.Connection, record: type[Any], table: str, order: str, condition: str = "") -> list[Any]:
+    def rows(db: durable.Database, record: type[Any], table: str, order: str, condition: str = "") -> list[Any]:
         columns = _columns(record)
         query = f"SELECT {columns} FROM {table} WHERE flow_id=? AND run_id=? {condition} ORDER BY {order}"  # noqa: S608
         return [record(*row) for row in db.execute(query, key)]
 
-    flows = "SELECT DISTINCT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
+    flows = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='flow_started' ORDER BY seq"
 
-    def select(db: sqlite3.Connection) -> RunDetails | None:
+    def select(db: durable.Database) -> RunDetails | None:
         found = past_run(db, Path(run.state_path), *key)
         if found is None:
             return None
@@ -266,23 +265,23 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
             [_settled(step, found) for step in rows(db, PastStep, "step_runs", "started_at, job_id, step_id, attempt")],
             rows(db, PastArtifact, "artifacts", "job_id, step_id, path"),
             [replace(entry, detail=json.loads(str(entry.detail))) for entry in entries],
-            [_started(*row) for row in db.execute(flows, key)],
+            [_started(*row) for row in dict.fromkeys(db.execute(flows, key))],
         )
 
     return read(Path(run.state_path), select)
 
 
-def past_run(db: sqlite3.Connection, state_path: Path, flow_id: str, run_id: str) -> PastRun | None:
+def past_run(db: durable.Database, state_path: Path, flow_id: str, run_id: str) -> PastRun | None:
     """One run, as `list_runs` gives it, from a state that is being read."""
     query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
-    return next(_runs(db.execute(query, (flow_id, run_id)), state_path), None)
+    return next(_runs(db, db.execute(query, (flow_id, run_id)), state_path), None)
 
 
 def circumstances(run: PastRun) -> dict[str, Any]:
     """The circumstances that a run's latest process recorded: fingerprints of flow, profiles, bundle; plugins."""
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='run_start' ORDER BY seq DESC LIMIT 1"
 
-    def select(db: sqlite3.Connection) -> dict[str, Any]:
+    def select(db: durable.Database) -> dict[str, Any]:
         row = db.execute(query, (run.flow_id, run.run_id)).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
 
@@ -311,29 +310,30 @@ def open_questions(run: PastRun) -> list[str]:
     return list(dict.fromkeys(step for step, _ in found))
 
 
-def questions(db: sqlite3.Connection, run: PastRun) -> list[tuple[str, str]]:
+def questions(db: durable.Database, run: PastRun) -> list[tuple[str, str]]:
     """The same from a state that is being read, each with its item, by name or number, or an empty text."""
     place = (  # of items, which are begun one after the other
         "(SELECT count(DISTINCT item_key) FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND "
         "o.job_id=s.job_id AND o.step_id=s.step_id AND o.item_key<>'' AND o.started_at<=s.started_at)"
     )
-    name = f"iif(item_key='', '', coalesce(label, 'item ' || {place}))"
+    name = f"CASE item_key WHEN '' THEN '' ELSE coalesce(label, 'item ' || {place}) END"
     query = (
-        f"SELECT job_id, step_id, {name}, status, effect, max(attempt) "  # noqa: S608
-        "FROM step_runs s WHERE flow_id=? AND run_id=? GROUP BY job_id, step_id, item_key"
+        f"SELECT job_id, step_id, {name}, status, effect FROM step_runs s WHERE flow_id=? AND run_id=? AND NOT EXISTS "  # noqa: S608
+        "(SELECT 1 FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND o.job_id=s.job_id "
+        "AND o.step_id=s.step_id AND o.item_key=s.item_key AND o.attempt>s.attempt) ORDER BY job_id, step_id, item_key"
     )
     rows = db.execute(query, (run.flow_id, run.run_id)).fetchall()
     stopped = {Status.INTERRUPTED} if run.status == Status.RUNNING else {Status.INTERRUPTED, Status.RUNNING}
     return [
-        (f"{job}.{step}", item) for job, step, item, status, effect, _ in rows if effect == "once" and status in stopped
+        (f"{job}.{step}", item) for job, step, item, status, effect in rows if effect == "once" and status in stopped
     ]
 
 
-def _runs(rows: sqlite3.Cursor, state_path: Path) -> Iterator[PastRun]:
+def _runs(db: durable.Database, rows: durable.StoreRows, state_path: Path) -> Iterator[PastRun]:
     for row in rows:
         run = PastRun(str(state_path), *row)
         if run.status == Status.RUNNING and not is_live(
-            state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at
+            state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at, db.now_ms()
         ):
             gone = said(StateReason.GONE)
             run = replace(run, status=str(Status.INTERRUPTED), reason=str(gone), reason_code=gone.code)

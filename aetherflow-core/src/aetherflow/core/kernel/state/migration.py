@@ -1,6 +1,5 @@
 """Preparing the schema of a state file when it is opened: it is created, accepted, migrated or refused."""
 
-import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -72,7 +71,7 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 """Version to the statements that migrate it to the next; a migrated and a new file have the same columns."""
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
+def prepare_schema(connection: durable.Database, path: Path, tables: str = TABLES) -> bool:
     """Create the tables in a new file, accept our own version, migrate an older one, refuse any other.
 
     True if it was migrated. Raises StateError for a file of a newer engine, for a database that is not ours, and for an
@@ -84,23 +83,24 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> bool:
     if version:
         return migrate(connection, path) is not None
     with durable.transaction(connection, "create schema"):
+        connection.await_turn("schema")
         if schema_of(connection, path) == SCHEMA_VERSION:
             return False  # another process was first
-        durable.execute_all(connection, TABLES, SCHEMA_VERSION)
+        durable.execute_all(connection, tables, SCHEMA_VERSION)
     return False
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
+def migrate(connection: durable.Database, path: Path) -> Path | None:
     """Migrate an older file after a backup beside it; returns the backup's path, None if nothing was to be done.
 
     Raises StateError for a database of another program, and while a process executes a run of the file.
     """
-    if not 0 < (version := _version(connection)) < SCHEMA_VERSION:
+    if not 0 < (version := connection.schema_version()) < SCHEMA_VERSION:
         return None
     with durable.transaction(connection, "migrate schema"):
-        if _version(connection) != version:
+        if connection.schema_version() != version:
             return None  # another process was first, and has made the backup
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name='step_runs'").fetchone():
+        if "step_runs" not in connection.tables():
             raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
         _require_idle(connection, path, version)
         backup = durable.keep_before(path, version)
@@ -111,7 +111,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
     return backup
 
 
-def _require_idle(connection: sqlite3.Connection, path: Path, version: int) -> None:
+def _require_idle(connection: durable.Database, path: Path, version: int) -> None:
     """Refuse the migration while a process of the older engine has runs in the file, since it cannot use new tables."""
     live = held_runs(path) + (runs_elsewhere(connection) if version > 1 else [])
     if live:
@@ -120,7 +120,3 @@ def _require_idle(connection: sqlite3.Connection, path: Path, version: int) -> N
             f"state file {path} has the older schema {version} and is in use by {shown}: it is not migrated meanwhile",
             fix="wait for it, or stop it; then do the same again",
         )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

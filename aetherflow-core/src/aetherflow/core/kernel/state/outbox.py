@@ -5,12 +5,10 @@ A row is a fact and addresses nobody: who is notified, and when, is decided by w
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
@@ -20,11 +18,11 @@ from aetherflow.core.kernel.state.values import to_json
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
     ORDER BY seq DESC LIMIT 1"""
-_LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=?1 AND o.series=?2 AND
-    r.started_at > (SELECT started_at FROM runs WHERE flow_id=?1 AND run_id=?3) ORDER BY r.started_at DESC LIMIT 1"""
+_LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=? AND o.series=? AND
+    r.started_at > (SELECT started_at FROM runs WHERE flow_id=? AND run_id=?) ORDER BY r.started_at DESC LIMIT 1"""
 _WELL_SINCE = """SELECT s.run_id, s.finished_at, coalesce(r.heartbeat_at, r.started_at) FROM runs r JOIN runs s
     ON s.flow_id=r.flow_id AND s.params=r.params AND s.started_at>r.started_at AND s.status='SUCCESS'
-    AND s.reason_code IS NOT 'partial' WHERE r.flow_id=? AND r.run_id=? ORDER BY s.finished_at LIMIT 1"""
+    AND coalesce(s.reason_code, '')<>'partial' WHERE r.flow_id=? AND r.run_id=? ORDER BY s.finished_at LIMIT 1"""
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
@@ -60,7 +58,7 @@ def record_end(unit: Unit, status: Status, also: Collection[str], *, whole: bool
     if status is not Status.SUCCESS:
         _write(unit, status.lower(), series, _why(unit, last, before))
         return
-    later = unit.db.execute(_LATER, (unit.flow_id, series, unit.run_id)).fetchone() if last != RECOVERED else None
+    later = unit.db.execute(_LATER, (unit.flow_id, series, *_key(unit))).fetchone() if last != RECOVERED else None
     if whole and last != RECOVERED and (later is None or later[0] == Status.SUCCESS):
         _write(unit, RECOVERED, series, {})
     if SUCCEEDED in also:
@@ -87,11 +85,13 @@ def record_gone(unit: Unit) -> str | None:
         values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
         # of several runs that are gone the last one moves the recovery behind itself
         named = json.dumps([unit.flow_id, run_id, ended])
-        insert(unit.db, "outbox", {"id": _hash(named), **values, "at": ended}, otherwise="REPLACE")
+        recovery = _hash(named)
+        unit.db.execute("DELETE FROM outbox WHERE id=?", (recovery,))
+        insert(unit.db, "outbox", {"id": recovery, **values, "at": ended})
         return row_id
 
 
-def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
+def open_transitions(db: durable.Database) -> list[OutboxRow]:
     """The rows that nobody has taken, the oldest first; no two are of one instant."""
     found, last = list[OutboxRow](), 0
     for row_id, flow_id, run_id, event, detail, at in db.execute(_OPEN):
@@ -100,14 +100,14 @@ def open_transitions(db: sqlite3.Connection) -> list[OutboxRow]:
     return found
 
 
-def has_open(db: sqlite3.Connection) -> bool:
+def has_open(db: durable.Database) -> bool:
     return db.execute("SELECT 1 FROM outbox WHERE done_at IS NULL LIMIT 1").fetchone() is not None
 
 
-def mark_taken(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+def mark_taken(db: durable.Database, ids: Iterable[str]) -> None:
     """Note that rows are taken: whoever sends them has them in a file of its own."""
     with durable.transaction(db, "outbox taken"):
-        db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(now_ms(), each) for each in ids])
+        db.executemany("UPDATE outbox SET done_at=? WHERE id=?", [(db.now_ms(), each) for each in ids])
 
 
 def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
@@ -122,9 +122,9 @@ def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int 
     query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
     began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
     named = json.dumps([*unit.member, began, unit.generation, event])
-    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or now_ms()}
+    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or unit.now_ms()}
     row_id = _hash(named)
-    insert(unit.db, "outbox", {"id": row_id, **values}, otherwise="IGNORE")
+    insert(unit.db, "outbox", {"id": row_id, **values}, once=True)
     return row_id
 
 

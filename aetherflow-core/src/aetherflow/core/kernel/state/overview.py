@@ -1,9 +1,9 @@
 """What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
 
-import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act
 from aetherflow.core.kernel.state.refused import Refused, open_refusals
@@ -52,7 +52,7 @@ class Overview(NamedTuple):
     refused: list[tuple[Refused, list[Act]]]
 
 
-def settle_healed(db: sqlite3.Connection) -> None:
+def settle_healed(db: durable.Database) -> None:
     """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller.
 
     A run that asks whether a step was done is not healed by others. A row that says RUNNING may be of a killed process.
@@ -71,11 +71,11 @@ def _may_ask_or_run(run: Registered, healed: int) -> bool:
     try:
         found = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     except StateError:
-        return Path(run.state_path).exists()
+        return durable.is_there(Path(run.state_path))
     return any(each.asks or each.run.status == Status.RUNNING or healed < each.run.last_seen for each in found)
 
 
-def overview(db: sqlite3.Connection) -> Overview:
+def overview(db: durable.Database) -> Overview:
     """All of it, as a query for `registry.look`."""
     return Overview(
         [(Registered(*row[:-1]), row[-1]) for row in db.execute(_OPEN)],
@@ -85,6 +85,6 @@ def overview(db: sqlite3.Connection) -> Overview:
     )
 
 
-def last_successes(db: sqlite3.Connection) -> dict[tuple[str, str], tuple[int, int]]:
+def last_successes(db: durable.Database) -> dict[tuple[str, str], tuple[int, int]]:
     """Flow id and state file to the end of the last run that was a whole SUCCESS, and how long it took, in ms."""
     return {(flow_id, path): (ended, took) for flow_id, path, ended, took in db.execute(_SUCCESSES)}

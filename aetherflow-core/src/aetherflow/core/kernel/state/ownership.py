@@ -2,14 +2,12 @@
 
 import fcntl
 import os
-import sqlite3
 import time
 from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import RunBusyError, StateError
-from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.transitions import Status
 
 PROBES, PROBE_SECONDS = 20, 0.005
@@ -20,17 +18,21 @@ HEARTBEAT_LIMIT_MS = 60_000
 """Time without a heartbeat after which a run of another host counts as dead; its kernel lock is not visible here."""
 
 
-def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None) -> bool:
-    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host."""
+def is_live(state_path: Path, flow_id: str, run_id: str, host: str, heartbeat_at: int | None, now: int) -> bool:
+    """Whether a process executes the run: it holds the kernel lock, or writes heartbeats from another host.
+
+    `now` is the time by the clock of the database that heartbeats are written with.
+    """
     if durable.is_locked(durable.side_folder(state_path) / "runs" / flow_id / f"{run_id}.lock"):
         return True
-    return _beats_elsewhere(host, heartbeat_at)
+    return _beats_elsewhere(host, heartbeat_at, now)
 
 
-def live_runs(db: sqlite3.Connection, state_path: Path) -> list[str]:
+def live_runs(db: durable.Database, state_path: Path) -> list[str]:
     """`flow/run` of each run that a process is executing."""
+    now = db.now_ms()
     rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
-    return [f"{row[0]}/{row[1]}" for row in rows if is_live(state_path, *row)]
+    return [f"{flow}/{run}" for flow, run, host, beat in rows if is_live(state_path, flow, run, host, beat, now)]
 
 
 def held_runs(state_path: Path) -> list[str]:
@@ -39,17 +41,18 @@ def held_runs(state_path: Path) -> list[str]:
     return [f"{lock.parent.name}/{lock.stem}" for lock in locks if durable.is_locked(lock)]
 
 
-def runs_elsewhere(db: sqlite3.Connection) -> list[str]:
+def runs_elsewhere(db: durable.Database) -> list[str]:
     """`flow/run on HOST` of each run of another host with a recent heartbeat."""
+    now = db.now_ms()
     rows = db.execute(_RUNNING, (Status.RUNNING,)).fetchall()
-    return [f"{flow}/{run} on {host}" for flow, run, host, beat in rows if _beats_elsewhere(host, beat)]
+    return [f"{flow}/{run} on {host}" for flow, run, host, beat in rows if _beats_elsewhere(host, beat, now)]
 
 
 _RUNNING = "SELECT flow_id, run_id, host, heartbeat_at FROM runs WHERE status=?"
 
 
-def _beats_elsewhere(host: str, heartbeat_at: int | None) -> bool:
-    return host != hostname() and now_ms() - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
+def _beats_elsewhere(host: str, heartbeat_at: int | None, now: int) -> bool:
+    return host != hostname() and now - (heartbeat_at or 0) < HEARTBEAT_LIMIT_MS
 
 
 class RunLock:
@@ -100,6 +103,13 @@ class RunLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+
+    @property
+    def descriptor(self) -> int:
+        """That of the locked file."""
+        if self._descriptor is None:
+            raise RuntimeError("the lock is not held")
+        return self._descriptor
 
     def _open(self) -> int:
         try:

@@ -15,6 +15,7 @@ from aetherflow.core.kernel.state.claims_end import any_open, count_open
 from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, list_runs
 from aetherflow.core.kernel.state.ownership import RunLock, live_runs
+from aetherflow.core.kernel.state.sql import keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 
@@ -100,6 +101,9 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
             if count_open(db, Member(str(store.path), *key)):
                 return False
             with durable.transaction(db, "delete run"):
+                if store.server is not None:
+                    names, bounds = keys_from(f"{flow_id}/{run_id}/", "name")
+                    freed.rows += db.execute(f"DELETE FROM blobs WHERE {names}", bounds).rowcount  # noqa: S608 ours
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
                     freed.rows += db.execute(query, key).rowcount

@@ -12,26 +12,36 @@ from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
 T = TypeVar("T")
+BUSY_SECONDS = 5.0
 HEADER = b"SQLite format 3\0"
 
 
-def read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+def read(path: Path, query: Callable[[durable.Database], T]) -> T:
     """The result of `query` on a consistent view of a state file of the current schema.
 
     Raises StateError for a file that is missing or damaged, or was made by another program or another version.
     """
 
-    def checked(db: sqlite3.Connection) -> T:
+    def checked(db: durable.Database) -> T:
         require_schema(db, path, SCHEMA_VERSION)
         return query(db)
 
     try:
-        return read_any(path, checked)
+        return read_store(path, checked)
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
 
 
-def read_any(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+def read_store(path: Path, query: Callable[[durable.Database], T]) -> T:
+    """As `read`, for a state of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
+    if (server := durable.server_at(path)) is None:
+        return read_any(path, query)
+    with closing(server.database("state", busy_seconds=BUSY_SECONDS, reading=True)) as db:
+        db.begin()
+        return query(db)
+
+
+def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
     """As `read`, for a SQLite file of any schema. Raises sqlite3.Error, OSError."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -54,14 +64,14 @@ def unreadable(path: Path, error: Exception) -> StateError:
     return StateError(f"state file {path}: {error}", fix=fix)
 
 
-def schema_of(db: sqlite3.Connection, path: Path) -> int:
+def schema_of(db: durable.Database, path: Path) -> int:
     """The schema of a state file, 0 for an empty database.
 
     Raises StateError for a file of a newer engine, of version 0.x, and of another program.
     """
     # tables first: another process may create both between the two looks, and that is no file of 0.x
-    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    tables = db.tables()
+    version = db.schema_version()
     if version > SCHEMA_VERSION:
         message = f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}"
         raise StateError(message, fix="update aetherflow-core, or name another state file")
@@ -73,7 +83,7 @@ def schema_of(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def require_schema(db: sqlite3.Connection, path: Path, wanted: int) -> None:
+def require_schema(db: durable.Database, path: Path, wanted: int) -> None:
     """Raise StateError unless the file has the schema `wanted`."""
     if (version := schema_of(db, path)) == wanted:
         return
@@ -83,7 +93,7 @@ def require_schema(db: sqlite3.Connection, path: Path, wanted: int) -> None:
     raise StateError(message, fix=f"aetherflow state migrate {shlex.quote(str(path))}")
 
 
-def _query(path: Path, query: Callable[[sqlite3.Connection], T], *, immutable: bool) -> T:
+def _query(path: Path, query: Callable[[durable.SqliteDatabase], T], *, immutable: bool) -> T:
     with closing(durable.connect_to_read(path, immutable=immutable)) as db:
         db.execute("BEGIN")
         return query(db)

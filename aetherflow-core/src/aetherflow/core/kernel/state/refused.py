@@ -6,7 +6,6 @@ manifest and its path in the bundle.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -72,7 +71,7 @@ _OPEN = (
 )
 
 
-def open_refusals(db: sqlite3.Connection) -> list[tuple[Refused, list[Act]]]:
+def open_refusals(db: durable.Database) -> list[tuple[Refused, list[Act]]]:
     """Those that nothing has healed, each with the acts on it, the latest last."""
     acts = "SELECT '', verb, value, actor, host, reason, until, at, ended_at, ended_by FROM acts WHERE refused_id=?"
     found = [Refused(*row) for row in db.execute(_OPEN).fetchall()]
@@ -97,13 +96,13 @@ def record_refusal(root: Path, refused: Refused) -> None:
         insert(db, "outbox", {"id": uuid4().hex, "detail": json.dumps(values), "at": refused.at})
 
 
-def open_refusal_rows(db: sqlite3.Connection) -> list[tuple[str, Refused]]:
+def open_refusal_rows(db: durable.Database) -> list[tuple[str, Refused]]:
     """The refused starts that nobody has taken to tell them, with the ids of their rows in the outbox."""
     rows = db.execute("SELECT id, detail FROM outbox ORDER BY at").fetchall()
     return [(row_id, Refused(**json.loads(detail))) for row_id, detail in rows]
 
 
-def healer_of(db: sqlite3.Connection, refused_id: int, at: int) -> tuple[str, str, int] | None:
+def healer_of(db: durable.Database, refused_id: int, at: int) -> tuple[str, str, int] | None:
     """Flow id, run id and end of the run that has healed a start refused first at `at`; None if none has."""
     query = f"SELECT (SELECT json_array(s.flow_id, s.run_id, s.ended_at) {HEALERS} ORDER BY s.ended_at LIMIT 1) "
     row = db.execute(query + "FROM refused r WHERE r.id=? AND r.at=?", (refused_id, at)).fetchone()
@@ -116,7 +115,7 @@ def refusal_rows_taken(root: Path, ids: Iterable[str]) -> None:
         db.executemany("DELETE FROM outbox WHERE id=?", [(each,) for each in ids])
 
 
-def forget_healed(db: sqlite3.Connection) -> None:
+def forget_healed(db: durable.Database) -> None:
     """Remove what is healed, before the runs that healed it are forgotten; in a transaction of the caller."""
     db.execute(f"DELETE FROM refused AS r WHERE {_HEALED}")  # noqa: S608 names are ours
     db.execute("DELETE FROM acts WHERE refused_id NOT IN (SELECT id FROM refused)")

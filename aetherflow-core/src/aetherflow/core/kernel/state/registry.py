@@ -172,7 +172,7 @@ def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: st
     return removed
 
 
-def look(root: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+def look(root: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
     """What `query` finds in a registry that knows how each run stands; writes nothing.
 
     Where the file does not say it (it is missing, damaged, of schema 1, or has rows of before) the state files do.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import HEADER, read_any
+from aetherflow.core.kernel.state.reading import HEADER, read_store
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
 
 NAME = "registry.sqlite"
@@ -125,7 +125,7 @@ def schema_of(path: Path) -> int | None:
     return int.from_bytes(head[60:64]) if head.startswith(HEADER) and len(head) == 64 else None
 
 
-def add_runs(db: sqlite3.Connection, runs: Iterable[Registered]) -> None:
+def add_runs(db: durable.SqliteDatabase, runs: Iterable[Registered]) -> None:
     names = ", ".join(_COLUMNS)
     values = ", ".join(f":{name}" for name in _COLUMNS)
     # what was given at the first start is known to that process alone
@@ -139,7 +139,7 @@ def add_runs(db: sqlite3.Connection, runs: Iterable[Registered]) -> None:
         add_flow(db, KnownFlow(run.flow_id, run.state_path, run.flow_path, run.started_at))
 
 
-def add_flow(db: sqlite3.Connection, flow: KnownFlow) -> None:
+def add_flow(db: durable.SqliteDatabase, flow: KnownFlow) -> None:
     db.execute(
         "INSERT INTO flows (flow_id, state_path, flow_path, last_started_at) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET flow_path=excluded.flow_path, last_started_at=excluded.last_started_at "
@@ -148,10 +148,10 @@ def add_flow(db: sqlite3.Connection, flow: KnownFlow) -> None:
     )
 
 
-def open_registry(path: Path) -> sqlite3.Connection:
+def open_registry(path: Path) -> durable.SqliteDatabase:
     db = durable.connect(path, busy_seconds=BUSY_SECONDS)
     try:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        version = db.schema_version()
         if version > SCHEMA_VERSION:
             raise StateError(f"it has schema {version}, this engine knows up to {SCHEMA_VERSION}")
         if version == 0:
@@ -168,9 +168,9 @@ def open_registry(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+def _migrate(db: durable.SqliteDatabase, path: Path, version: int) -> None:
     with durable.transaction(db, "migrate registry"):
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) == version:  # else another process was first
+        if db.schema_version() == version:  # else another process was first
             durable.keep_before(path, version)
             for statement in (*_ADDED_IN_2, f"PRAGMA user_version={SCHEMA_VERSION}"):
                 db.execute(statement)
@@ -186,15 +186,15 @@ def scan(root: Path) -> Iterator[Registered]:
 
 
 def runs_in(path: Path) -> list[Registered]:
-    def select(db: sqlite3.Connection) -> list[Registered]:
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) != STATE_SCHEMA:
+    def select(db: durable.Database) -> list[Registered]:
+        if db.schema_version() != STATE_SCHEMA:
             rows = db.execute("SELECT flow_id, run_id, ?, flow_path, started_at FROM runs", (str(path),))
             return [Registered(*row) for row in rows]
         upgraded = db.execute("SELECT value FROM meta WHERE name='migrated_at'").fetchone()
         return [_as_stored(path, row, int(upgraded[0]) if upgraded else 0) for row in db.execute(_STORED)]
 
     try:
-        return read_any(path, select)
+        return read_store(path, select)
     except (sqlite3.Error, OSError):
         return []  # damaged, or of somebody else
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
@@ -21,13 +21,16 @@ from aetherflow.core.kernel.state.family import Family, Member, family_of, has_s
 from aetherflow.core.kernel.state.heartbeat import Heartbeat
 from aetherflow.core.kernel.state.outbox import record_end, record_start
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
-from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey, now_ms
+from aetherflow.core.kernel.state.records import Frozen, Intervention, JobRecord, RunFacts, StepKey
 from aetherflow.core.kernel.state.sql import insert, update
 from aetherflow.core.kernel.state.step_state import StepStates
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status, require_legal
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.run_lease import RunLease
 
 
 @dataclass(slots=True)
@@ -62,9 +65,17 @@ class RunState:
         """Number of processes that have owned the run, including this one; 0 before `begin`."""
         return self._unit.generation
 
-    def heartbeat(self, progress: Callable[[], str | None]) -> Heartbeat:
-        """The run's sign of life, from `begin` on; `progress` is told with it."""
-        return Heartbeat(self._unit.db, self._unit.flow_id, self._unit.run_id, self.generation, progress)
+    def heartbeat(self, progress: Callable[[], str | None], lost: Callable[[], None]) -> Heartbeat:
+        """The run's sign of life, from `begin` on; `progress` is told with it.
+
+        `lost` is called, in another thread, if the run may be another process's from now on.
+        """
+        unit = self._unit
+        return Heartbeat(unit.db, unit.flow_id, unit.run_id, self.generation, progress, (self._lease, lost))
+
+    @property
+    def _lease(self) -> "RunLease | None":
+        return self._unit.store.leases.get((self._unit.flow_id, self._unit.run_id))
 
     def load(self) -> None:
         """Read the stored jobs and steps of the run."""
@@ -96,11 +107,14 @@ class RunState:
         unit = self._unit
         unit.remove_unfinished_blobs()
         with unit.transaction("begin run", check=False):
+            unit.db.await_turn(f"run {unit.flow_id} {unit.run_id}")
+            if (lease := self._lease) is not None and not lease.renew(unit.db):
+                raise LostOwnershipError(f"run {unit.run_id} was taken over by another process")
             found = unit.store.find_run(unit.flow_id, unit.run_id)
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1
             unit.known_outermost = None
-            at = now_ms()
+            at = unit.now_ms()
             entered = {"generation": unit.generation, "status": Status.RUNNING, **facts._asdict()}
             entered |= {**frozen._asdict(), "params": to_json(frozen.params), "heartbeat_at": at}
             if found is None:
@@ -114,7 +128,8 @@ class RunState:
 
                 end_acts(unit, facts.actor)
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
-            unit.db.executemany("INSERT OR IGNORE INTO definitions VALUES (?, ?)", definitions.items())
+            kept = "INSERT INTO definitions (hash, text) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            unit.db.executemany(kept, sorted(definitions.items()))
             self.steps.interrupt_all()
             self._intervene(intervention)
             record_start(unit, self.also_notified)
@@ -125,6 +140,7 @@ class RunState:
         With the outermost run, SUCCESS and whole, its claims and those of the runs inside it become final.
         """
         unit, end = self._unit, RunEnd()
+        unit.require_lease()
         whole = status is Status.SUCCESS and reason is None and unit.outermost == unit.member
         family = self.family() if whole else {}
         if len(family) > 1:
@@ -133,7 +149,7 @@ class RunState:
             end.final, end.released = end_elsewhere(unit.member, family, "final")
         with unit.transaction(f"run {status}"):
             require_legal(RUN, f"run {unit.run_id}", Status.RUNNING, status)
-            values = {"status": status, **reason_columns(reason), "error": error, "finished_at": now_ms()}
+            values = {"status": status, **reason_columns(reason), "error": error, "finished_at": unit.now_ms()}
             update(unit.db, "runs", values, unit.key)
             unit.journal("run_end", status=status)
             record_end(unit, status, self.also_notified, whole=whole)
@@ -208,7 +224,7 @@ class RunState:
             "SELECT outputs, blob FROM job_runs WHERE flow_id=? AND run_id=? AND job_id=?",
             (*self._unit.key.values(), job_id),
         ).fetchone()
-        return load_outputs(row[0], row[1], self._unit.blobs.root) if row else {}
+        return load_outputs(row[0], row[1], self._unit.blobs) if row else {}
 
     def start_job(self, job_id: str, def_hash: str) -> None:
         """Record the start of a job whose `when` was true."""
@@ -241,7 +257,7 @@ class RunState:
     def _change_job(self, job_id: str, status: Status, **columns: Any) -> None:
         db, found = self._unit.db, self._jobs.get(job_id)
         require_legal(JOB, f"job {job_id}", found.status if found else None, status)
-        at = now_ms()
+        at = self._unit.now_ms()
         key = {**self._unit.key, "job_id": job_id}
         if found is None:
             insert(db, "job_runs", {**key, "status": status, "started_at": at})

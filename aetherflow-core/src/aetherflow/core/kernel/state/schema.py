@@ -19,8 +19,6 @@ Not written yet:
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 
-import sqlite3
-
 from aetherflow.core.base import durable
 
 SCHEMA_VERSION = 3
@@ -107,8 +105,18 @@ CREATE INDEX runs_by_start ON runs (started_at);
 CREATE INDEX journal_by_run ON journal (flow_id, run_id, seq);
 {ADDED_IN_3}"""
 
+OF_SERVERS = """
+CREATE TABLE blobs (name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE owners (
+    flow_id TEXT NOT NULL, run_id TEXT NOT NULL, holder TEXT NOT NULL, place TEXT NOT NULL, host TEXT NOT NULL,
+    pid INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+    PRIMARY KEY (flow_id, run_id)
+) WITHOUT ROWID, STRICT;
+"""
+"""What is in files beside a state file: large outputs; and the leases of the runs that processes execute."""
 
-def empty_state() -> sqlite3.Connection:
+
+def empty_state() -> durable.Database:
     """An empty state in memory, for a state file that does not exist."""
     connection = durable.memory_database()
     durable.execute_all(connection, TABLES, SCHEMA_VERSION)

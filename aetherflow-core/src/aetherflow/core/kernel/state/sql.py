@@ -1,35 +1,49 @@
 """INSERT and UPDATE from maps. Names of tables and columns must come from code; values are always parameters."""
 
-import sqlite3
 import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from aetherflow.core.base import durable
 
-def insert(db: sqlite3.Connection, table: str, values: Mapping[str, Any], *, otherwise: str = "ABORT") -> None:
-    """Insert one row; `otherwise` is SQLite's conflict clause: ABORT, IGNORE or REPLACE."""
-    db.execute(_insert(table, tuple(values), otherwise), tuple(values.values()))
+_ONCE = " ON CONFLICT DO NOTHING"
 
 
-def update(db: sqlite3.Connection, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
+def insert(db: durable.Database, table: str, values: Mapping[str, Any], *, once: bool = False) -> None:
+    """Insert one row; one with its key is an error, or with `once` stays what it is."""
+    db.execute(_insert(table, tuple(values)) + (_ONCE if once else ""), tuple(values.values()))
+
+
+def put(db: durable.Database, table: str, key: tuple[str, ...], values: Mapping[str, Any]) -> None:
+    """Insert one row, or give these values to the one that has its key: the columns `key`."""
+    db.execute(_put(table, tuple(values), key), tuple(values.values()))
+
+
+def update(db: durable.Database, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
     """Update the rows whose columns equal `where`."""
     db.execute(_update(table, tuple(values), tuple(where)), (*values.values(), *where.values()))
 
 
-def keys_from(prefix: str) -> tuple[str, str | bytes]:
-    """Bounds of the keys that start with `prefix`, for `key>=? AND key<?`, which an index serves."""
+def keys_from(prefix: str, column: str = "key") -> tuple[str, tuple[str, ...]]:
+    """The condition, which an index serves, and its values, for keys that start with `prefix`."""
     cut = prefix.rstrip(chr(sys.maxunicode))
     if not cut:
-        return prefix, b""  # greater than any text
+        return f"{column}>=?", (prefix,)
     following = ord(cut[-1]) + 1
-    return prefix, cut[:-1] + chr(0xE000 if following == 0xD800 else following)
+    return f"{column}>=? AND {column}<?", (prefix, cut[:-1] + chr(0xE000 if following == 0xD800 else following))
 
 
 @cache
-def _insert(table: str, names: tuple[str, ...], otherwise: str) -> str:
+def _insert(table: str, names: tuple[str, ...]) -> str:
     marks = ", ".join("?" * len(names))
-    return f"INSERT OR {otherwise} INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 names are ours
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 names are ours
+
+
+@cache
+def _put(table: str, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    sets = ", ".join(f"{name}=excluded.{name}" for name in names if name not in key)
+    return f"{_insert(table, names)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
 
 
 @cache

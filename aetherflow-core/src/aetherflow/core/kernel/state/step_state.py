@@ -17,10 +17,9 @@ from aetherflow.core.kernel.state.records import (
     StepRecord,
     StepStart,
     StoredArtifact,
-    now_ms,
 )
 from aetherflow.core.kernel.state.schema import DEF_VERSION
-from aetherflow.core.kernel.state.sql import insert, keys_from, update
+from aetherflow.core.kernel.state.sql import insert, keys_from, put, update
 from aetherflow.core.kernel.state.transitions import STEP, Status, require_legal
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.kernel.state.values import to_json
@@ -67,7 +66,7 @@ class StepStates:
             f"SELECT outputs, blob FROM step_runs {_WHERE}",  # noqa: S608 names are ours
             self._at(key),
         ).fetchone()
-        return load_outputs(row[0], row[1], self._unit.blobs.root)
+        return load_outputs(row[0], row[1], self._unit.blobs)
 
     def times_set_aside(self, key: StepKey) -> int:
         """Number of discarded attempts of a step."""
@@ -83,7 +82,7 @@ class StepStates:
         ).fetchone()
         if row is None or row == (None, None):
             return None
-        found: list[Any] = load_outputs(row[0], row[1], self._unit.blobs.root)["items"]
+        found: list[Any] = load_outputs(row[0], row[1], self._unit.blobs)["items"]
         return found
 
     def artifacts(self, job_id: str | None = None) -> list[StoredArtifact]:
@@ -100,11 +99,9 @@ class StepStates:
 
     def entries(self, namespace: str, prefix: str) -> dict[str, tuple[Any, str]]:
         """The same, each with the mark of its writing: another one if it is written again."""
-        rows = self._unit.db.execute(
-            "SELECT key, value, run_id, at FROM ledger WHERE flow_id=? AND namespace=? AND key>=? AND key<? "
-            "ORDER BY key",
-            (self._unit.flow_id, namespace, *keys_from(prefix)),
-        )
+        keys, bounds = keys_from(prefix)
+        query = f"SELECT key, value, run_id, at FROM ledger WHERE flow_id=? AND namespace=? AND {keys} ORDER BY key"  # noqa: S608 names are ours
+        rows = self._unit.db.execute(query, (self._unit.flow_id, namespace, *bounds))
         return {key: (json.loads(value), mark_of(run_id, at)) for key, value, run_id, at in rows}
 
     # Transitions
@@ -153,7 +150,7 @@ class StepStates:
         with self._unit.transaction("steps SKIPPED"):
             for key in keys:
                 self._insert(StepStart(key, "repeatable", "", "", def_hashes[key]), Status.SKIPPED)
-                values = {"outputs": outputs, **reason_columns(reason), "finished_at": now_ms()}
+                values = {"outputs": outputs, **reason_columns(reason), "finished_at": self._unit.now_ms()}
                 update(self._unit.db, "step_runs", values, self._row(key))
                 self._latest[key].reason = reason
                 self._journal_end(key, Status.SKIPPED)
@@ -219,7 +216,7 @@ class StepStates:
     def _insert(self, start: StepStart, status: Status, **columns: Any) -> int:
         key, found = start.key, self._latest.get(start.key)
         require_legal(STEP, f"step {key}", found.status if found else None, status)
-        number, at = (found.attempt + 1 if found else 1), now_ms()
+        number, at = (found.attempt + 1 if found else 1), self._unit.now_ms()
         # a hash that was kept from the previous attempt has that attempt's version
         def_version = found.def_version if found and found.def_hash == start.def_hash else DEF_VERSION
         values = {
@@ -237,7 +234,7 @@ class StepStates:
         self._end(key, status, error=error, reason_code=code)
 
     def _end(self, key: StepKey, status: Status, **columns: Any) -> None:
-        self._change(key, status, finished_at=now_ms(), **columns)
+        self._change(key, status, finished_at=self._unit.now_ms(), **columns)
 
     def _change(self, key: StepKey, status: Status, **columns: Any) -> None:
         record = self._latest[key]
@@ -254,7 +251,8 @@ class StepStates:
     def _store_effects(self, key: StepKey, effects: StepEffects) -> None:
         unit = self._unit
         for artifact in effects.artifacts.values():
-            insert(unit.db, "artifacts", {**self._place(key), **artifact._asdict()}, otherwise="REPLACE")
+            row = {**self._place(key), **artifact._asdict(), "gone_by": None}
+            put(unit.db, "artifacts", ("flow_id", "run_id", "path"), row)
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
         self._store_ledger(effects.ledger)
@@ -263,7 +261,8 @@ class StepStates:
         unit = self._unit
         for (namespace, name), value in entries.items():
             row = {"flow_id": unit.flow_id, "namespace": namespace, "key": name, "value": to_json(value)}
-            insert(unit.db, "ledger", {**row, "run_id": unit.run_id, "at": now_ms()}, otherwise="REPLACE")
+            key = ("flow_id", "namespace", "key")
+            put(unit.db, "ledger", key, {**row, "run_id": unit.run_id, "at": unit.now_ms()})
 
     def _place(self, key: StepKey) -> dict[str, str]:
         return {**self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}

@@ -3,43 +3,64 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import read_reason
+from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.migration import prepare_schema
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.records import Frozen, RunRecord
+from aetherflow.core.kernel.state.run_lock import run_lock
+from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import Status
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.run_lease import RunLease
 
 BUSY_SECONDS = 30.0
 
 
 class StateStore:
-    """One state file; created with its folder if it is missing.
+    """One state: a file, which is created with its folder if it is missing, or a schema of a server.
 
-    Raises StateError if the file cannot be opened, or was made by another program or a newer engine.
+    Raises StateError if it cannot be opened, or was made by another program or a newer engine.
     """
 
-    def __init__(self, path: Path, *, connection: sqlite3.Connection | None = None) -> None:
+    def __init__(self, path: Path, *, connection: durable.Database | None = None) -> None:
         """`connection` is an open connection to the file that is used instead, only for reading."""
         self.path = path
         self.side = durable.side_folder(path)
         """Folder beside the state: run locks, logs, large outputs."""
         self.migrated = False
         """Whether the file was of an older version before."""
+        self.leases: dict[tuple[str, str], RunLease] = {}
+        """Those of runs that this process executes, by flow and run, where the state is in a server."""
+        server = self.server = durable.server_at(path)
+        self.errors: type[Exception] = sqlite3.Error if server is None else server.error
+        """The class of the errors that its connection raises."""
         if connection is not None:
             self.connection = connection
             return
         try:
-            self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            if server is None:
+                self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            else:
+                self.connection = server.database("state", busy_seconds=BUSY_SECONDS)
             try:
-                self.migrated = prepare_schema(self.connection, path)
+                self.migrated = prepare_schema(self.connection, path, TABLES if server is None else TABLES + OF_SERVERS)
             except BaseException:
                 self.connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f"state file {path} cannot be opened: {error}", fix="check flow.state.path") from error
+            fix = "check flow.state.path" if server is None else "check the server, and its resource"
+            raise StateError(f"state file {path} cannot be opened: {error}", fix=fix) from error
+
+    def blobs(self, flow_id: str, run_id: str) -> Blobs:
+        """The large outputs of one of its runs."""
+        run = f"{flow_id}/{run_id}"
+        return FileBlobs(self.side / "blobs", run) if self.server is None else TableBlobs(self.connection, run)
 
     def close(self) -> None:
         """Close the connection; run locks stay held."""
@@ -61,4 +82,7 @@ class StateStore:
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""
-        return RunLock(self.side / "runs" / flow_id / f"{run_id}.lock")
+        lock = run_lock(self.path, flow_id, run_id)
+        if self.server is not None:
+            self.leases[flow_id, run_id] = cast("RunLease", lock)
+        return lock

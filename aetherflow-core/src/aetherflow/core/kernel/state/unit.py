@@ -7,9 +7,7 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError, StateError
-from aetherflow.core.kernel.state.blobs import Blobs
 from aetherflow.core.kernel.state.family import Member
-from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 
@@ -22,7 +20,7 @@ class Unit:
     def __init__(self, store: StateStore, flow_id: str, run_id: str) -> None:
         self.store = store
         self.db = store.connection
-        self.blobs = Blobs(store.side / "blobs", f"{flow_id}/{run_id}")
+        self.blobs = store.blobs(flow_id, run_id)
         self.flow_id = flow_id
         self.run_id = run_id
         self.key = {"flow_id": flow_id, "run_id": run_id}
@@ -49,21 +47,25 @@ class Unit:
     def transaction(self, name: str, *, check: bool = True) -> Iterator[None]:
         """A transaction. Raises LostOwnershipError if another process has taken over the run, StateError on errors."""
         try:
+            self.require_lease()
             with durable.transaction(self.db, name):
                 if check:
                     self._require_ownership()
                 yield
         except (sqlite3.Error, OSError) as error:
-            fix = "check the disk, then run again"
-            raise StateError(f"state file {self.store.path}: {error}", fix=fix) from error
+            what = "the disk" if self.store.server is None else "whether the server can be reached"
+            raise StateError(f"state file {self.store.path}: {error}", fix=f"check {what}, then run again") from error
+
+    def now_ms(self) -> int:
+        """The clock of the database, in UTC epoch milliseconds."""
+        return self.db.now_ms()
 
     def remove_unfinished_blobs(self) -> None:
         """Delete leftovers of unfinished writes of a dead process among the large outputs."""
-        folder = self.blobs.root / self.blobs.run
         try:
-            durable.remove_parts(folder)
+            self.blobs.remove_unfinished()
         except OSError as error:
-            raise StateError(f"{folder}: {error}", fix="check the disk, then run again") from error
+            raise StateError(f"{self.store.path}: {error}", fix="check the disk, then run again") from error
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""
@@ -71,10 +73,15 @@ class Unit:
 
     def journal_of(self, run_id: str, event: str, detail: Mapping[str, Any]) -> None:
         """The same, for another run of the flow that the transition concerns."""
-        self.db.execute(_JOURNAL, (self.flow_id, run_id, now_ms(), event, to_json(detail)))
+        self.db.execute(_JOURNAL, (self.flow_id, run_id, self.now_ms(), event, to_json(detail)))
+
+    def require_lease(self) -> None:
+        """Raise LostOwnershipError once the lease of the run has ended; a state file has none."""
+        if (lease := self.store.leases.get((self.flow_id, self.run_id))) is not None:
+            lease.require()
 
     def _require_ownership(self) -> None:
-        query = "SELECT generation FROM runs WHERE flow_id=? AND run_id=?"
+        query = f"SELECT generation FROM runs WHERE flow_id=? AND run_id=?{self.db.row_lock}"  # noqa: S608 ours
         found = self.db.execute(query, (self.flow_id, self.run_id)).fetchone()
         if found is None or found[0] != self.generation:
             raise LostOwnershipError(f"run {self.run_id} was taken over by another process")

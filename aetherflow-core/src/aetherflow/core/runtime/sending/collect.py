@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.said import ReasonCode, said
 from aetherflow.core.base.times import iso
@@ -93,7 +94,7 @@ def _take_runs(root: Path, path: Path, book: Book, ledgers: Ledgers) -> set[str]
     return waiting
 
 
-def _rows(db: sqlite3.Connection, path: Path) -> list[_RowOfRun]:
+def _rows(db: durable.Database, path: Path) -> list[_RowOfRun]:
     rows = outbox.open_transitions(db)
     runs = {(row.flow_id, row.run_id): past_run(db, path, row.flow_id, row.run_id) for row in rows}
     return [_RowOfRun(row, run) for row in rows if (run := runs[row.flow_id, row.run_id]) is not None]

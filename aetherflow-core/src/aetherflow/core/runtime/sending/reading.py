@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.kernel.state.reading import read, read_any
 from aetherflow.core.kernel.state.registry import known_flows
@@ -19,7 +20,7 @@ def states(root: Path) -> list[Path]:
     return sorted({Path(flow.state_path) for flow in known_flows(root)})
 
 
-def in_state(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
+def in_state(path: Path, query: Callable[[durable.Database], T]) -> T | None:
     """None for a state file that cannot be read, or is of an older version."""
     try:
         return read(path, query)
@@ -27,7 +28,7 @@ def in_state(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
         return None
 
 
-def in_registry(root: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
+def in_registry(root: Path, query: Callable[[durable.SqliteDatabase], T]) -> T | None:
     """None for a registry that cannot be read, or is of 1.0, or is none."""
     try:
         return read_any(root / REGISTRY, query)

@@ -1,0 +1,1 @@
+"""Stores of the engine (state, locks) in a database server."""

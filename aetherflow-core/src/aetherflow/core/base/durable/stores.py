@@ -1,0 +1,192 @@
+"""What a store asks of its database, SQLite's or a server's, and the transaction in which all of it is changed.
+
+Statements are written in the SQL that SQLite and PostgreSQL understand alike, with `?` for values: `INSERT ... ON
+CONFLICT (columns) DO ...`, `RETURNING`, `CASE`; no truth of numbers, no `IS` between values. What the two do
+differently has a method here.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from aetherflow.core.base.durable.failpoint import hit
+from aetherflow.core.base.errors import StateError
+
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+class StoreRows(Protocol):
+    """What a statement has found or changed."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it has changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row, a tuple; None at the end."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Database(Protocol):
+    """A connection to the database of one store. Its errors are sqlite3.Error or OSError."""
+
+    row_lock: str
+    """Ends a SELECT whose row must stay what it is until the transaction ends; empty where one writes at a time."""
+
+    clock: str
+    """The expression for the clock that all who use the database share, in UTC epoch milliseconds."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    def execute(self, statement: str, values: Values = ..., /) -> StoreRows:
+        """Execute one statement; outside of a transaction only what may be done twice: an answer may be lost."""
+        ...
+
+    def executemany(self, statement: str, values: Iterable[Values], /) -> StoreRows:
+        """Execute one statement for each of the values."""
+        ...
+
+    def attempt(self, statement: str, values: Values) -> bool:
+        """Execute an INSERT; False if a unique index refuses the row, and the transaction goes on without it."""
+        ...
+
+    def await_turn(self, name: str) -> None:
+        """In a transaction: wait until no other one that has given this name is open."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction that will write."""
+        ...
+
+    def commit(self) -> None:
+        """Commit; what returns is durable."""
+        ...
+
+    def committed(self) -> None:
+        """Raise if others do not see what was committed just now."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo all that the open transaction has done so far."""
+        ...
+
+    def require(self) -> None:
+        """Raise if this is not the database any more that was opened."""
+        ...
+
+    def again(self, *, busy_seconds: float) -> Self:
+        """Another connection to the same database; it makes none."""
+        ...
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Set how long a statement waits for a lock of others, and for the server."""
+        ...
+
+    def now_ms(self) -> int:
+        """The same clock, as this process knows it without asking: for times that are shown, not for leases."""
+        ...
+
+    def tables(self) -> set[str]:
+        """The names of what is in it; empty in a new one."""
+        ...
+
+    def schema_version(self) -> int:
+        """The version of its tables; 0 in a new one."""
+        ...
+
+    def set_schema_version(self, version: int) -> None:
+        """Note the version of the tables."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is undone."""
+        ...
+
+
+class StoreServer(Protocol):
+    """A database server with a schema for each store: `state`, `locks`."""
+
+    name: str
+    """`//BACKEND:RESOURCE`, the same on every host: what stands where else the path of a file does."""
+    folder: Path
+    """What stands beside a file, for the processes of this host: locks, alive files, logs."""
+    error: type[OSError]
+    """The class of the errors that its connections raise."""
+
+    def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> Database:
+        """A connection to the schema of a store. OSError.
+
+        It creates the schema, unless it is for `reading`: then a transaction is one view of it, and changes nothing.
+        """
+        ...
+
+
+_servers: dict[str, StoreServer] = {}
+
+
+def use_server(server: StoreServer) -> None:
+    """Let paths of this name lead to the server, in this process."""
+    _servers[server.name] = server
+
+
+def server_at(path: Path) -> StoreServer | None:
+    """The server that a path names; None for a file. StateError for one that this process was not told of."""
+    name = str(path)
+    if not name.startswith("//") or ":" not in name or "/" in name[2:]:  # POSIX leaves `//` to the implementation
+        return None
+    if (server := _servers.get(name)) is None:
+        fix = "name the file of a state"
+        raise StateError(f"{name} is a database that nothing here says how to reach", fix=fix)
+    return server
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a store; one in a server is."""
+    return server_at(path) is not None or path.exists()
+
+
+class transaction:  # noqa: N801 a block, like those of `contextlib`; a generator costs three times as much, per step
+    """One transaction that commits at the end, or rolls back on any exception.
+
+    Raises ReplacedFileError if the file of the connection was removed or replaced, before or during the transaction.
+    """
+
+    __slots__ = ("_database", "_name")
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._name = name
+
+    def __enter__(self) -> None:
+        hit(f"begin {self._name}")
+        self._database.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        database = self._database
+        try:
+            if kind is None:
+                hit(f"commit {self._name}")
+                database.commit()
+        finally:
+            if database.in_transaction:
+                database.rollback()
+        if kind is None:
+            hit(f"committed {self._name}")
+            database.committed()
+
+
+def execute_all(database: Database, statements: str, version: int) -> None:
+    """Execute statements separated by `;` (none may contain one) and note the version of the schema."""
+    for statement in statements.split(";"):
+        database.execute(statement)
+    database.set_schema_version(version)

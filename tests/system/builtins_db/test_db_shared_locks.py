@@ -1,0 +1,104 @@
+"""Locks in PostgreSQL that several hosts share: another boot, another monotonic clock, no common files."""
+
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.base.errors import LockBusyError
+from aetherflow.core.kernel.locks.clock import Clock
+from aetherflow.core.kernel.locks.records import Owner
+from aetherflow.core.kernel.locks.store import LockStore
+from aetherflow.core.testing.locks import wait_for
+from db_places import postgres_place
+from server_stores import connected, use_postgres
+from services import Database
+
+A, B, C = Owner("f", "a"), Owner("f", "b"), Owner("f", "c")
+
+
+class HostClock(Clock):
+    """The clock of another host, whose monotonic one began at another time."""
+
+    def __init__(self, name: str, began: int, server: Database) -> None:
+        super().__init__(lambda: _server_ms(server))
+        self.boot = f"boot of {name}"
+        self._began = began
+
+    def mono_ms(self) -> int:
+        return super().mono_ms() + self._began
+
+
+def _server_ms(server: Database) -> int:
+    with connected(server) as connection:
+        ((now,),) = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetchall()
+    assert isinstance(now, int)
+    return now
+
+
+@pytest.fixture
+def server(postgres: Database) -> Database:
+    server = postgres_place(postgres, "shared_locks").server
+    assert server is not None
+    return server
+
+
+def on_host(name: str, began: int, server: Database, folder: Path) -> LockStore:
+    return LockStore(use_postgres(server, folder / name), clock=HostClock(name, began, server))
+
+
+def test_one_host_holds_and_the_other_one_waits(server: Database, tmp_path: Path) -> None:
+    with on_host("one", 0, server, tmp_path) as one, on_host("two", 10**9, server, tmp_path) as two:
+        lease = one.acquire("k", A, ttl_seconds=30)
+        with pytest.raises(LockBusyError, match="held by run a of flow f"):
+            two.acquire("k", B)
+        served: list[str] = []
+
+        def wait(store: LockStore, owner: Owner) -> None:
+            with store.acquire("k", owner, wait_seconds=60):
+                served.append(owner.run_id)
+
+        threads = []
+        for store, owner in ((two, B), (one, C)):
+            threads.append(threading.Thread(target=wait, args=(store, owner)))
+            threads[-1].start()
+            wait_for(lambda: len(one.waiters()) == len(threads))
+        assert [waiter.alive for waiter in one.waiters()] == [True, True]
+        assert [waiter.alive for waiter in two.waiters()] == [True, True]
+        lease.release()
+        for thread in threads:
+            thread.join()
+        assert served == ["b", "c"], "first come, first served, whatever the host"
+        assert two.acquire("k", B).token == 4
+
+
+def test_a_host_that_is_gone_is_waited_for_as_long_as_its_lease(server: Database, tmp_path: Path) -> None:
+    one = on_host("one", 10**9, server, tmp_path)
+    lease = one.acquire("k", A, ttl_seconds=1)
+    for hold in one._renewal.all():
+        one._renewal.remove(hold)
+    with on_host("two", 0, server, tmp_path) as two:
+        began = time.monotonic()
+        taken = two.acquire("k", B, wait_seconds=60)
+        assert time.monotonic() - began > 0.3
+        assert taken.token == lease.token + 1
+        assert lease.lost
+        assert not lease.release()
+        assert [holder.token for holder in two.holders()] == [taken.token]
+    one.close()
+
+
+def test_a_waiter_that_shows_no_life_is_passed_over(server: Database, tmp_path: Path) -> None:
+    with closing(on_host("one", 0, server, tmp_path)) as one, on_host("two", 5, server, tmp_path) as two:
+        lease = two.acquire("k", A)
+        one._enqueue("k", B)  # its host is switched off now
+        lease.release()
+        with pytest.raises(LockBusyError, match="run b of flow f"):
+            two.acquire("k", C)
+        with connected(server) as connection:
+            connection.execute("UPDATE aetherflow_locks.waiters SET beat_at = beat_at - 60000")
+        assert [waiter.alive for waiter in two.waiters()] == [False]
+        two.acquire("k", C)
+        assert two.waiters() == []

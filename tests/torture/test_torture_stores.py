@@ -1,0 +1,235 @@
+"""The state in PostgreSQL, whose connection is cut after any byte: every transition is there, once."""
+
+import itertools
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+
+from aetherflow.core.base.durable import failpoint
+from aetherflow.core.kernel.locks.store import LockStore
+from aetherflow.core.kernel.state.records import (
+    Artifact,
+    Frozen,
+    Intervention,
+    RunFacts,
+    StepEffects,
+    StepEnd,
+    StepKey,
+    StepStart,
+)
+from aetherflow.core.kernel.state.run_lease import LEASE_SECONDS
+from aetherflow.core.kernel.state.run_state import RunState
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.testing import FlowProject
+from cutting import CuttingProxy, Direction
+from db_places import postgres_place
+from server_stores import connected, use_postgres
+from services import Database, mortal_postgres
+from torture_tier import sample, sized
+
+pytestmark = pytest.mark.slow
+
+FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
+FROZEN = Frozen({}, None, "2026-11-28", "2026-11-28")
+OF_FLOWS = {
+    "runs": "run_id, generation, status, reason",
+    "step_runs": "run_id, job_id, step_id, attempt, status, outputs",
+    "claims": "namespace, key, run_id, state",
+    "journal": "run_id, event, detail",
+    "outbox": "run_id, event",
+}
+LAST_BYTES = 1000
+"""Of the leave-taking: without them nothing is missing."""
+TABLES = {
+    "runs": "flow_id, run_id, generation, status, reason",
+    "job_runs": "job_id, status, outputs",
+    "step_runs": "job_id, step_id, attempt, status, outputs, blob",
+    "artifacts": "step_id, path, size, gone_by",
+    "ledger": "namespace, key, value, run_id",
+    "claims": "namespace, key, run_id, state",
+    "journal": "run_id, event, detail",
+    "outbox": "run_id, event",
+    "blobs": "name, data",
+    "definitions": "hash, text",
+}
+
+
+def work(state: Path, flow_id: str = "flow") -> None:
+    """Two runs of three steps, which claim, write into a ledger, keep files and large outputs; one fails."""
+    store = StateStore(state)
+    try:
+        for run_id in ("good", "bad"):
+            run = RunState(store, flow_id, run_id)
+            run.load()
+            run.begin(FACTS, FROZEN, {"hash": "text", "other": "text"}, Intervention())
+            run.start_job("job", "job-hash")
+            for number in range(3):
+                key = StepKey("job", f"step{number}")
+                run.steps.start(StepStart(key, "repeatable", "idem", "core 1.0.0", "hash"))
+                effects = StepEffects()
+                effects.artifacts["a"] = Artifact(f"/out/{number}", 3, "0" * 64)
+                effects.ledger["seen", f"{number}"] = run_id
+                claim = run.steps.claims.stage("files", f"{run_id}{number}", {"n": number}, None, {})
+                effects.claims["files", claim.key] = claim
+                outputs = {"text": "x" * (300_000 if number == 1 else 10)}
+                run.steps.finish(key, StepEnd(Status.SUCCESS, outputs, None, effects, job_outputs=outputs))
+            run.finish_job("job", Status.SUCCESS)
+            run.finish(Status.SUCCESS if run_id == "good" else Status.FAILED)
+    finally:
+        store.close()
+
+
+def rows(server: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """What stands in the state, without times."""
+    with connected(server) as connection:
+        connection.execute("SET search_path = aetherflow_state")
+        return {
+            name: sorted(connection.execute(f"SELECT {columns} FROM {name}").fetchall(), key=repr)
+            for name, columns in TABLES.items()
+        }
+
+
+def rows_of(server: Database, flow_id: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The same of one flow."""
+    with connected(server) as connection:
+        connection.execute("SET search_path = aetherflow_state")
+        return {
+            name: sorted(
+                connection.execute(f"SELECT {columns} FROM {name} WHERE flow_id=%s", (flow_id,)).fetchall(), key=repr
+            )
+            for name, columns in OF_FLOWS.items()
+        }
+
+
+def empty(server: Database) -> None:
+    """Remove all rows, so that the next work begins anew."""
+    with connected(server) as connection:
+        connection.execute("SET search_path = aetherflow_state")
+        for name in TABLES:
+            connection.execute(f"DELETE FROM {name}")
+
+
+@pytest.fixture
+def server(postgres: Database) -> Database:
+    server = postgres_place(postgres, "torture_stores").server
+    assert server is not None
+    return server
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_connection_that_is_cut_changes_nothing(server: Database, tmp_path: Path, direction: Direction) -> None:
+    work(use_postgres(server, tmp_path))
+    expected = rows(server)
+    assert {len(expected["runs"]), len(expected["step_runs"]) // 3, len(expected["blobs"])} == {2}
+    empty(server)
+    with CuttingProxy(server.port, direction, 1 << 40) as proxy:
+        work(use_postgres(server, tmp_path, port=proxy.port))
+        total = proxy.passed[direction]
+    assert rows(server) == expected
+    for limit in sample(range(1, total), sized(25, 500), direction):
+        empty(server)
+        with CuttingProxy(server.port, direction, limit) as proxy:
+            work(use_postgres(server, tmp_path, port=proxy.port))
+            assert proxy.connections > 1 or limit > total - LAST_BYTES, "it was cut"
+        assert rows(server) == expected, f"after {limit} bytes {direction}"
+
+
+FLOW = """\
+version: 1
+flow: {{id: f, state: {{path: "{state}"}}, locks: {{scope: flow}}}}
+jobs:
+  - id: a
+    steps:
+      - {{id: w, type: file_write, inputs: {{path: "out.txt", content: "hello"}}}}
+      - {{id: s, type: assert, inputs: {{condition: "1 == 1"}}}}
+  - id: b
+    depends_on: [a]
+    steps: [{{id: s, type: assert, inputs: {{condition: "1 == 1"}}}}]
+"""
+
+
+def run_killed(project: FlowProject, run_id: str, setting: str) -> int:
+    """Run the flow in a fork with a failpoint; its exit code, or minus the signal that ended it."""
+    if (pid := os.fork()) == 0:
+        code = 70
+        try:
+            failpoint.setting, failpoint._hits = setting, itertools.count(1)
+            code = 0 if project.run(run_id=run_id).summary.status == Status.SUCCESS else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_runner_that_is_killed_is_followed_at_once(server: Database, tmp_path: Path) -> None:
+    """Killed at failpoints, then in the resume too: the third one ends well, each step has one SUCCESS, all is free."""
+    state = use_postgres(server, tmp_path / "here")
+    project = FlowProject(tmp_path / "project")
+    project.env["AETHERFLOW_LOCK_STORE"] = str(state)
+    project.write(FLOW.format(state=state))
+    assert project.run(run_id="whole").summary.status == Status.SUCCESS
+    points = tmp_path / "points.txt"
+    assert run_killed(project, "logged", f"log:{points}") == 0
+    names = points.read_text().splitlines()
+    for number in sample(range(1, len(names) + 1), sized(8, len(names)), "kills"):
+        run_id = f"killed{number}"
+        assert run_killed(project, run_id, f"{number}:kill") == -SIGKILL
+        again = run_killed(project, run_id, f"{max(number // 2, 1)}:kill")
+        began = time.monotonic()
+        assert again in (0, -SIGKILL)
+        assert run_killed(project, run_id, "") == 0, f"killed at {names[number - 1]}"
+        assert time.monotonic() - began < LEASE_SECONDS / 2, "it waited for the lease of a dead process of this host"
+        with connected(server) as connection:
+            connection.execute("SET search_path = aetherflow_state")
+            done = connection.execute(
+                "SELECT job_id, step_id FROM step_runs WHERE run_id=%s AND status='SUCCESS' ORDER BY 1, 2", (run_id,)
+            ).fetchall()
+            assert done == [("a", "s"), ("a", "w"), ("b", "s")], names[number - 1]
+            assert connection.execute("SELECT run_id FROM owners").fetchall() == [], names[number - 1]
+        with LockStore(state) as locks:
+            assert not any(holder.alive for holder in locks.holders()), names[number - 1]
+
+
+def test_the_server_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """In the middle of runs that are executed side by side: each has all of its rows, once."""
+    with mortal_postgres() as server:
+        state = use_postgres(server.database, tmp_path)
+        work(state, "undisturbed")
+        expected = rows_of(server.database, "undisturbed")
+        flows = queue.SimpleQueue[str]()
+        for number in range(sized(12, 50)):
+            flows.put(f"flow{number}")
+        done, failures = list[str](), list[BaseException]()
+
+        def execute() -> None:
+            while True:
+                try:
+                    flow_id = flows.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    work(state, flow_id)
+                    done.append(flow_id)
+                except BaseException as error:  # noqa: BLE001 told below
+                    failures.append(error)
+
+        threads = [threading.Thread(target=execute) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for kill in range(sized(2, 5)):
+            while len(done) <= kill and any(thread.is_alive() for thread in threads):
+                time.sleep(0.01)
+            server.kill()
+            server.start_again()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        for flow_id in done:
+            assert rows_of(server.database, flow_id) == expected, flow_id
+        assert len(done) == sized(12, 50)

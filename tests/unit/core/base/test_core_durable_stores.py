@@ -1,0 +1,29 @@
+"""Stores in a server: which paths name one, and what stands beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
+from file_as_server import use_file
+
+
+@pytest.mark.parametrize("name", ["/a/b", "//a/b", "//a:b/c", "a:b", "/a:b", "//a"])
+def test_most_paths_name_a_file(name: str) -> None:
+    assert durable.server_at(Path(name)) is None
+    assert not durable.is_there(Path(name))
+
+
+def test_a_server_is_known_by_its_name(tmp_path: Path) -> None:
+    path = use_file(tmp_path, "//sqlite:known")
+    server = durable.server_at(path)
+    assert server is not None
+    assert (server.name, durable.side_folder(path)) == (str(path), tmp_path)
+    assert (path.absolute(), durable.real_file(path)) == (path, path), "it is the same wherever it is written"
+    assert durable.is_there(path)
+
+
+def test_a_server_that_nobody_has_named_is_refused() -> None:
+    with pytest.raises(StateError, match="//sqlite:unknown is a database that nothing here says how to reach"):
+        durable.server_at(Path("//sqlite:unknown"))
