@@ -9,7 +9,7 @@ from aetherflow.core.cli import main
 from torture_bench import HANG_SECONDS
 from torture_night import KILLED, Night, killed_here, telling, tells
 from torture_tier import full, sample, sized, suite
-from torture_triggers import ALSO, CELLS, FLOW_OF, IMPOSSIBLE, ITEMS, STARTS, has_ended, prepare
+from torture_triggers import ALSO, CELLS, ENDS_SENDERS, FLOW_OF, IMPOSSIBLE, ITEMS, STARTS, has_ended, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_whoever_starts_it(night: Night, trigger: str) -> None:
                     while trigger in ITEMS and not has_ended(night):
                         assert time.monotonic() < end, f"the slot never ends: {night.slots()}"
                         begin(night, "", "r")
-                    tell(night, event)
+                    tell(night, event, twice=trigger in ENDS_SENDERS)
 
 
 @pytest.mark.parametrize("trigger", STARTS)
@@ -81,8 +81,8 @@ def _events(trigger: str, small: str) -> list[str]:
     return [event for one, event in CELLS if one == trigger and (full() or event == small)]
 
 
-def tell(night: Night, event: str) -> None:
+def tell(night: Night, event: str, *, twice: bool = False) -> None:
     """What the senders have left over is told by whoever comes next; then it was told once."""
     night.settle()
     night.fork(lambda: telling(main, "status", "--notify"))
-    night.check(event, also=ALSO.get(event, frozenset()) | {"INTERRUPTED"})
+    night.check(event, twice=twice, also=ALSO.get(event, frozenset()) | {"INTERRUPTED"})

@@ -59,6 +59,8 @@ class Subject:
     expected: list[str] = dataclasses.field(default_factory=list)
     runs: int = 0
     skipped: bool = False
+    newest: str = ""
+    """The slot that was started last."""
 
     def goes_wrong(self, cause: str) -> None:
         if cause not in self.open:
@@ -133,6 +135,7 @@ class Week:
     def start(self, subject: Subject, slot: dt.datetime, cause: str) -> int:
         night, document = self.night, f"{subject.name}.scheduler.yaml"
         subject.runs += 1
+        subject.newest = f"{slot:%Y-%m-%dT%H:%M:%SZ}"
         if subject.trigger == "run":
             words = ("run", f"{subject.name}.yaml", "--run-id", f"{subject.name}-{subject.runs}", "-q")
             return night.run(f"{self.middle}:kill" if cause == "interrupted" else "", *words)
@@ -157,7 +160,9 @@ class Week:
             told = self.told(subject)[-1]
             if told["next"] is not None:
                 assert self.type(told["next"]) == 0, f"{told['next']}: {self.night.bench.error_text()}"
-                subject.is_well()
+                newest = f"{subject.name}-{subject.runs}" if subject.trigger == "run" else subject.newest
+                if newest in (told["run_id"], told["slot"]):  # an older one heals nothing while the newest is broken
+                    subject.is_well()
         elif cause in ("one", "two", "interrupted"):
             run = self.run_of(subject)
             words = ("ack", run) if way == "ack" else ("resolve", run, "--as", "abandoned")

@@ -96,6 +96,8 @@ ITEMS: dict[str, Start] = {
     "systemd": by_systemd, "run-item": by_run_item, "tick": by_tick, "scheduler": by_scheduler
 }  # fmt: skip
 STARTS = FLOWS | ITEMS
+ENDS_SENDERS = ("CI", "systemd")
+"""These end the sender of a start that is killed, wherever it is: also between the receiver's yes and its record."""
 NO_SLOTS = "a run that no ledger knows of has no time at which it was to start or to end: nobody can miss it"
 IMPOSSIBLE = {
     ("cron", "MISSED"): NO_SLOTS,
