@@ -152,7 +152,7 @@ class Bench:
         self.launcher = FakeLauncher(self.clock, folder / "launched")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.forks_runs = True
-        """Whether the runs that its processes start are forked; else they are true starts."""
+        """Whether the runs that its processes start are forked; where they are killed from outside, true starts."""
 
     # Files
 
