@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from aetherflow.core.base.secret_names import is_secret_name
@@ -161,8 +161,8 @@ class _Forms:
     """The forms of all secrets, and where they stand in a text."""
 
     def __init__(self, forms: set[str], encoded: set[str]) -> None:
-        self._forms = tuple(sorted(forms))
-        self._encoded = tuple(sorted(encoded))
+        self._forms = sorted(forms)
+        self._encoded = sorted(encoded)
         self._by_first: dict[str, list[tuple[str, bool]]] = {}
         for form in forms:
             self._by_first.setdefault(form[0], []).append((form, form in encoded))
@@ -173,15 +173,15 @@ class _Forms:
 
     @cached_property
     def _any(self) -> re.Pattern[str]:
-        return re.compile(_pattern(self._forms))
+        return re.compile(_alternatives(self._forms))
 
     @cached_property
     def _everywhere(self) -> re.Pattern[str]:
-        return re.compile(f"(?=({_pattern(self._forms)}))")
+        return re.compile(f"(?=({_alternatives(self._forms)}))")
 
     @cached_property
     def _lines(self) -> re.Pattern[str]:
-        return re.compile(f"(?=({_pattern(self._encoded)}))")
+        return re.compile(f"(?=({_alternatives(self._encoded)}))")
 
     def within(self, text: str) -> bool:
         """Whether a secret stands in it."""
@@ -202,11 +202,6 @@ class _Forms:
             (len(form) > len(text) and form.startswith(text)) or (broken and form.startswith(_one_line(text)))
             for form, broken in forms
         )
-
-
-@lru_cache(maxsize=4)  # a command makes several redactors of one environment: this is most of what they take
-def _pattern(forms: tuple[str, ...]) -> str:
-    return _alternatives(forms)
 
 
 def _alternatives(forms: Sequence[str]) -> str:
