@@ -1,6 +1,7 @@
 """State files and ledgers that AetherFlow 1.0.0 wrote (`tests/data/1.0.0`), copied to a folder of the test."""
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -76,6 +77,7 @@ class OldData:
         return self.rows(f"{self.states.relative_to(self.folder)}/{flow}.sqlite", sql, *values)
 
 
+@functools.cache
 def expected() -> dict[str, dict[str, Rows]]:
     """Every row of every database as 1.0.0 wrote it: file to table to rows."""
     found: dict[str, dict[str, Rows]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))

@@ -151,6 +151,8 @@ class Bench:
         self.told = StringIO()
         self.launcher = FakeLauncher(self.clock, folder / "launched")
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.forks_runs = True
+        """Whether the runs that its processes start are forked; where they are killed from outside, true starts."""
 
     # Files
 
@@ -228,7 +230,7 @@ class Bench:
     def env(self, **more: str) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
         env |= {"AETHERFLOW_STATE_ROOT": str(self.folder / "state"), "AETHERFLOW_WORK_ROOT": str(self.folder / "work")}
-        return env | more
+        return env | (warm.forking() if self.forks_runs else {}) | more
 
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
         """Start a command of the scheduler; its events go to the file `events`."""

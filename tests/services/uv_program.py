@@ -17,7 +17,8 @@ def uv(*args: str | Path, cwd: Path) -> None:
     if args[:2] == ("pip", "install"):
         # uv caches wheels by path and version, and would not notice that the file has changed
         args = (*args, *(argument for name in OURS for argument in ("--refresh-package", name)))
-    done = subprocess.run([program, *args], check=False, cwd=cwd, capture_output=True, text=True)
+    env = {**os.environ, "UV_LINK_MODE": "symlink"}  # to its cache, where copies of all files take as long as the rest
+    done = subprocess.run([program, *args], check=False, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 import pytest
 
 import warm_shim
-from warm_request import NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
+from warm_request import EXECUTABLE, NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
 
-__all__ = ["NotWarmError", "Popen", "run", "shims", "true_start"]
+__all__ = ["NotWarmError", "Popen", "forking", "run", "shims", "true_start"]
 TESTS = str(Path(__file__).parents[1])
 SERVER = Path(__file__).with_name("warm_server.py")
 READ_AT_START = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONIOENCODING")
@@ -287,7 +287,13 @@ def shims() -> Path:
         folder.mkdir()
         for script in Path(sys.executable).parent.glob("aetherflow*"):
             warm_shim.write(str(folder / script.name), str(server.path), str(script))
+        warm_shim.write(str(server.path.with_name("python")), str(server.path))
     return folder
+
+
+def forking() -> dict[str, str]:
+    """The environment for a command that starts our commands as `sys.executable -m`: these are forked as well."""
+    return {EXECUTABLE: str(shims().with_name("python"))}
 
 
 def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+EXECUTABLE = "AETHERFLOW_TESTS_EXECUTABLE"
+"""Environment variable with what a forked command takes for `sys.executable`, and so starts; its children have none."""
 LENGTH = struct.Struct("=Q")
 DESCRIPTORS = 3
 """Of each request: stdin, stdout, stderr."""

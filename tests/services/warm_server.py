@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import huge_pages
-from warm_request import DESCRIPTORS, NotWarmError, Request, is_open, receive, send
+from warm_request import DESCRIPTORS, EXECUTABLE, NotWarmError, Request, is_open, receive, send
 
 PACKAGES = (
     "aetherflow.core",
@@ -204,6 +204,7 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     _take_descriptors(descriptors, request.closed)
     os.environb.clear()
     os.environb.update(request.env)
+    sys.executable = os.environ.pop(EXECUTABLE, sys.executable)
     _take_signals(request)
     errors = _take_locale()
     time.tzset()

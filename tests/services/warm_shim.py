@@ -1,4 +1,4 @@
-"""A program that a shell starts instead of a console script; the warm interpreter runs that script.
+"""A program that stands in for a console script, or for Python; the warm interpreter runs the script or the module.
 
 It takes a tenth of the time of a true start. Signals are forwarded to the process that does the work, and its end is
 the end of this one; if the script cannot be forked, this process becomes it.
@@ -14,8 +14,8 @@ from warm_request import NotWarmError, Request, ask, inherited_signals, inherite
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def write(file: str, path: str, script: str) -> None:
-    """Write the program `file`; `path` is the socket of the server, `script` the console script."""
+def write(file: str, path: str, script: str = "") -> None:
+    """Write the program `file`; `path` is the socket of the server, `script` the console script, or none for Python."""
     here = os.path.dirname(__file__)  # noqa: PTH120 pathlib takes longer to import than all of this
     code = f"import sys; sys.path[:0] = [{here!r}]; import warm_shim; warm_shim.main({path!r}, {script!r})"
     with open(file, "w", encoding="utf-8") as program:  # noqa: PTH123 likewise
@@ -24,10 +24,16 @@ def write(file: str, path: str, script: str) -> None:
 
 
 def main(path: str, script: str) -> None:
-    """Run the script in the warm interpreter, with the arguments and the environment of this process."""
+    """Run the script in the warm interpreter, with the arguments and the environment of this process.
+
+    Without a script: our module that `-m` names; Python itself runs anything else.
+    """
     handed = inherited_signals()
     handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
-    arguments = [script, *sys.argv[1:]]
+    program, arguments = (script, [script, *sys.argv[1:]]) if script else (sys.executable, sys.argv[1:])
+    started = arguments if script else [program, *arguments]
+    if not script and not (arguments[:1] == ["-m"] and "".join(arguments[1:2]).startswith("aetherflow.")):
+        os.execv(program, started)
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
         session=False, group=-1, tied=True, **handed,
@@ -37,7 +43,7 @@ def main(path: str, script: str) -> None:
         pid, connection = ask(path, request, [0, 1, 2])
     except NotWarmError:
         signal.pthread_sigmask(signal.SIG_SETMASK, handed["blocked"])
-        os.execv(script, arguments)
+        os.execv(program, started)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         try:

@@ -108,7 +108,6 @@ def test_a_refusal_of_the_credentials_is_not_read_without_end(fault: str) -> Non
     assert cost.seconds < TIMEOUT * 20 + GRACE
 
 
-BOMB = gzip.compress(bytes(200 << 20), 9)
 LIES = {
     "more than the length": (b"Content-Length: 10\r\n\r\n", b"x" * 5),
     "a length of 1 TB": (b"Content-Length: 1000000000000\r\n\r\n", b"x"),
@@ -116,7 +115,7 @@ LIES = {
     "two lengths": (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n", b"xxx"),
     "a chunk of 1 EB": (b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n", b"x"),
     "an endless chunk extension": (b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 200_000),
-    "a bomb": (b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB), BOMB),
+    "a bomb": (b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", b""),  # its body is made where it is sent
     "packed nonsense": (b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n", b"abc"),
     "a coding nobody asked for": (b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\n", b"abc"),
 }
@@ -125,6 +124,9 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_about_sizes_is_told(lie: str) -> None:
     head, body = LIES[lie]
+    if lie == "a bomb":
+        body = gzip.compress(bytes(200 << 20), 9)
+        head %= len(body)
 
     def serve(server: Hostile, peer: socket.socket) -> None:
         peer.recv(65_536)

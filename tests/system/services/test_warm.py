@@ -442,6 +442,32 @@ def test_a_shell_sees_no_difference(shell: str, tmp_path: Path) -> None:
     assert seen["forked"] == seen["started"]
 
 
+STARTS = """
+import os, subprocess, sys
+python = ["-c", "import sys; print(sys.flags.isolated, sys.argv)", "a"]
+for words in (["-m", "aetherflow.core", "plugins", "nope"], python):
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    print(done.returncode, done.stdout, done.stderr)
+print([name for name in os.environ if name.startswith("AETHERFLOW_TESTS_EXE")])
+"""
+
+
+def test_what_a_forked_command_starts_can_be_forked_too() -> None:
+    """As the scheduler starts its runs; whatever is no command of ours is a true start."""
+    seen = []
+    for more in ({}, warm.forking()):
+        done = warm.run(
+            [sys.executable, "-c", STARTS], env=environment(None, more), capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        seen.append(done.stdout)
+    assert seen[0] == seen[1]
+    assert ("No such command" in seen[0], "0 ['-c', 'a']" in seen[0]) == (True, True)
+    executable = [sys.executable, "-c", "import sys; print(sys.executable)"]
+    done = warm.run(executable, env=environment(None, warm.forking()), capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == warm.forking()["AETHERFLOW_TESTS_EXECUTABLE"]
+
+
 # True starts: a test says why it makes one
 
 MOST = 60

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import random
 import shutil
 import signal
 from collections.abc import Callable
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core_killed import attempt
 
+from torture_tier import sample, sized
+
 if TYPE_CHECKING:
     from core_project import Project
 
-ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS")) or os.environ.get("AETHERFLOW_TORTURE_TIER") == "T1"
-SAMPLE = 25
-"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1 or in tier T1."""
-SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or "1")
+SAMPLE = sized(25, 10_000)
+"""Points that are tried, of some hundred."""
 
 FLOW = """\
 version: 1
@@ -82,7 +80,7 @@ def test_kill_at_every_point(project: "Project", far: Path) -> None:
     assert expected["steps"]["drop"][1]["missing"] == ["never"]
     forget(project, far)
     points = list(range(1, len(names) + 1))
-    for point in points if ALL else sorted(random.Random(SEED).sample(points, SAMPLE)):
+    for point in sample(points, SAMPLE, "files_crash"):
         where = f"killed at {point}, {names[point - 1]}"
         assert attempt(f"{point}") == -signal.SIGKILL, where
         assert attempt("") == 0, f"{where}: {Path('stderr').read_text()}"
@@ -102,7 +100,7 @@ def test_a_disk_that_fails_at_any_point(project: "Project", far: Path, fault: st
     names = log.read_text().splitlines()
     forget(project, far)
     points = list(range(1, len(names) + 1))
-    for point in points if ALL else sorted(random.Random(f"{SEED}{fault}").sample(points, SAMPLE // 2)):
+    for point in sample(points, SAMPLE // 2, f"files_crash {fault}"):
         where = f"{fault} at {point}, {names[point - 1]}"
         assert attempt(f"{point}:{fault}") in (0, 1, 2, 4), where  # 0: what failed was no more than a hint
         assert attempt("") == 0, f"{where}: {Path('stderr').read_text()}"

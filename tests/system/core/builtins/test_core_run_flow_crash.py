@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -13,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from core_killed import attempt
 
 from aetherflow.core.api import Step, StepResult, register_step
+from torture_tier import sample, sized
 
 if TYPE_CHECKING:
     from core_project import Project
 
-ALL = bool(os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS")) or os.environ.get("AETHERFLOW_TORTURE_TIER") == "T1"
-SAMPLE = 25
-"""Points that are tried, of some hundred; all of them with AETHERFLOW_TEST_ALL_FAILPOINTS=1 or in tier T1."""
-SEED = int(os.environ.get("AETHERFLOW_TORTURE_SEED") or "1")
+SAMPLE = sized(25, 10_000)
+"""Points that are tried, of some hundred."""
 
 
 @register_step("test_line")
@@ -112,7 +109,7 @@ def test_kill_at_every_point(project: "Project") -> None:
     assert [row[1] for row in expected["c"]["runs"]] == ["SUCCESS"]
     forget(project)
     points = list(range(1, len(names) + 1))
-    for point in points if ALL else sorted(random.Random(SEED).sample(points, SAMPLE)):
+    for point in sample(points, SAMPLE, "run_flow_crash"):
         where = f"killed at {point}, {names[point - 1]}"
         assert attempt(f"{point}") == -signal.SIGKILL, where
         finished, lines = done(project), project.lines()

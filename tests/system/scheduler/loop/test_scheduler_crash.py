@@ -163,6 +163,7 @@ def test_killed_twice(prepared: "Bench") -> None:
 
 def test_kill_9_of_a_real_pass_with_real_runs(bench: "Bench") -> None:
     """Its runs outlive it; the next pass finds them, and no effect is there twice."""
+    bench.forks_runs = False
     today = dt.datetime.now(dt.UTC).date()
     item = {"id": "a", "cron": "0 0 * * *", "since": (today - dt.timedelta(days=1)).isoformat(), "misfire": "all"}
     script = f"echo $AETHERFLOW_RUN_ID >> {bench.folder}/effects; sleep 0.3"

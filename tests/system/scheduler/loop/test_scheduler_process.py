@@ -165,6 +165,7 @@ def test_retry_goes_on_where_it_failed(bench: "Bench") -> None:
 
 
 def test_timeout_leaves_nothing_behind(bench: "Bench") -> None:
+    bench.forks_runs = False
     sh(bench, "a", "echo $$ >> $EFFECTS; trap '' TERM; while :; do sleep 1; done")
     bench.schedule_of(past("a", timeout_seconds=2))
     bench.command("tick", "scheduler.yaml", code=1, AETHERFLOW_STOP_GRACE_SECONDS="1")

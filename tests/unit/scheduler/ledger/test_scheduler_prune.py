@@ -10,6 +10,7 @@ from aetherflow.scheduler.ledger.pruning import find_old, prune
 from aetherflow.scheduler.time.clock import from_ms
 
 if TYPE_CHECKING:
+    from aetherflow.scheduler.ledger.store import Ledger
     from scheduler_bench import Bench
 
 HOUR = 3_600_000
@@ -53,3 +54,32 @@ def test_a_time_beyond_what_is_there_forgets_nothing_to_come(known: "Bench") -> 
     with known.ledger() as ledger:
         found = audit(known.load(), ledger, None, from_ms(known.clock.wall), led=False)
     assert (found.gaps, found.counts) == ([], {"MISSED": 1, "SUCCESS": 6})
+
+
+def instructions(ledger: "Ledger", item: str, failed: int) -> int:
+    """How many thousand instructions SQLite takes to prune that many failed slots, each with a row in the outbox."""
+    minute = from_ms(ledger.clock.now_ms()) - dt.timedelta(days=30)
+    slots = [round((minute + dt.timedelta(minutes=number)).timestamp()) * 1000 for number in range(failed + 1)]
+    with ledger.transaction("test"):
+        ledger.db.executemany(
+            "INSERT INTO slots (item, slot, status, run_id, trigger, host, claimed_at, finished_at)"
+            " VALUES (?, ?, 'FAILED', '', '', '', ?, ?)",
+            [(item, slot, slot, slot) for slot in slots],
+        )
+    counted = [0]
+
+    def count() -> None:
+        counted[0] += 1
+
+    ledger.db.set_progress_handler(count, 1000)
+    found = prune(ledger, slots[-1] + 1)
+    ledger.db.set_progress_handler(None, 0)
+    assert {each.item: each.slots for each in found} == {item: failed}
+    assert ledger.read("SELECT count(*) FROM outbox WHERE item=?", [item]) == [(1,)]
+    return counted[0]
+
+
+def test_it_takes_a_time_that_grows_with_the_slots_and_no_more(bench: "Bench") -> None:
+    with bench.ledger() as ledger:
+        few, many = instructions(ledger, "few", 500), instructions(ledger, "many", 4 * 500)
+    assert many < 8 * few

@@ -1,6 +1,5 @@
 """A `for_each` that goes on after bad items is killed at its lasting effects: a resume does each item once."""
 
-import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -11,12 +10,13 @@ from core_killed import KilledFlow, attempt
 
 from aetherflow.core.api import Step, StepError, register_step
 from aetherflow.core.base import durable
+from torture_tier import sized
 
 if TYPE_CHECKING:
     from core_project import Project
 
-STRIDE = 1 if os.environ.get("AETHERFLOW_TEST_ALL_FAILPOINTS") else 9
-"""Every ninth point is tried, and all where a claim is settled or a file set aside; with this variable every one."""
+STRIDE = sized(9, 1)
+"""At T0 every ninth point is tried, and all where a claim is settled or a file set aside."""
 TELLING = ("quarantine", "claims", "bad", "error.txt")
 FILES = {"a.txt": "good a", "b.txt": "bad b", "c.txt": "good c", "d.txt": "bad d"}
 FLOW = """\
