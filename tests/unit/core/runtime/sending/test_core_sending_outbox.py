@@ -242,6 +242,24 @@ def test_a_run_whose_process_is_gone_is_told_once(telling: "Telling") -> None:
     assert not is_needed(telling.requests[-1])
 
 
+def test_a_killed_run_that_is_over_is_noticed_once_though_the_clock_was_set_back(telling: "Telling") -> None:
+    """Noticed again, its recovery would be the latest event, and that of the next failure would not be sent."""
+    telling.succeeds("--run-id", "r1")
+    with closing(StateStore(telling.project.state)) as store:
+        ahead = time.time_ns() // 1_000_000 + 3_600_000
+        query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=?"
+        store.connection.execute(query, (ahead,))
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL")
+    assert telling.send() == ["interrupted its process ended without a word"]
+    telling.succeeds("--run-id", "r2")
+    assert telling.send() == ["recovered it is well again"]
+    telling.fails("no", "--run-id", "r3")
+    assert telling.send() == ["failed no"]
+    telling.succeeds("--run-id", "r3")
+    assert telling.send() == ["recovered it is well again"]
+
+
 def test_runs_that_were_killed_and_have_been_followed_by_a_good_one_are_told_as_over(telling: "Telling") -> None:
     """In one message, with their recovery: a fresh alarm would wake somebody for nothing."""
     for run in ("r1", "r2", "r3"):

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.transitions import Status
@@ -75,6 +76,8 @@ def record_gone(unit: Unit) -> str | None:
         row = unit.db.execute("SELECT status, generation FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()
         if row is None or row[0] != Status.RUNNING or row[1] != unit.generation or unit.outermost != unit.member:
             return None
+        if is_recorded_gone(unit.db, unit.member, _began(unit), unit.generation):
+            return None
         series = _series(unit)
         last, before = unit.db.execute(_LAST, (unit.flow_id, series)).fetchone() or (RECOVERED, "{}")
         well = unit.db.execute(_WELL_SINCE, _key(unit)).fetchone()
@@ -89,6 +92,15 @@ def record_gone(unit: Unit) -> str | None:
         unit.db.execute("DELETE FROM outbox WHERE id=?", (recovery,))
         insert(unit.db, "outbox", {"id": recovery, **values, "at": ended})
         return row_id
+
+
+def is_recorded_gone(db: durable.Database, member: Member, began: int, generation: int) -> bool:
+    """Whether `record_gone` has written its row for this process of the run, which began at `began`.
+
+    The row's time does not tell: clocks are set back.
+    """
+    row_id = _id_of(member, began, generation, Status.INTERRUPTED.lower())
+    return db.execute("SELECT 1 FROM outbox WHERE id=?", (row_id,)).fetchone() is not None
 
 
 def open_transitions(db: durable.Database) -> list[OutboxRow]:
@@ -119,13 +131,20 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
 
 
 def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
-    query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
-    began = unit.db.execute(query, _key(unit)).fetchone()[0]  # a state that was removed may have had the same run
-    named = json.dumps([*unit.member, began, unit.generation, event])
     values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or unit.now_ms()}
-    row_id = _hash(named)
+    row_id = _id_of(unit.member, _began(unit), unit.generation, event)
     insert(unit.db, "outbox", {"id": row_id, **values}, once=True)
     return row_id
+
+
+def _began(unit: Unit) -> int:
+    query = "SELECT started_at FROM runs WHERE flow_id=? AND run_id=?"
+    return int(unit.db.execute(query, _key(unit)).fetchone()[0])
+
+
+def _id_of(member: Member, began: int, generation: int, event: str) -> str:
+    # with its start: a state that was removed may have had the same run
+    return _hash(json.dumps([*member, began, generation, event]))
 
 
 def _hash(named: str) -> str:

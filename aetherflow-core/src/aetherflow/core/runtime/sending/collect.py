@@ -16,6 +16,7 @@ from aetherflow.core.base.said import ReasonCode, said
 from aetherflow.core.base.times import iso
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state import outbox
+from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.history import PastRun, past_run
 from aetherflow.core.kernel.state.outbox import OutboxRow
 from aetherflow.core.kernel.state.reasons import StateReason
@@ -159,9 +160,9 @@ def _gone(root: Path) -> list[PastRun]:
 
 
 def _is_recorded(run: PastRun) -> bool:
-    query = "SELECT 1 FROM outbox WHERE flow_id=? AND run_id=? AND event='interrupted' AND at>=?"
-    values = (run.flow_id, run.run_id, run.heartbeat_at or run.started_at)
-    return bool(in_state(Path(run.state_path), lambda db: db.execute(query, values).fetchone()))
+    path = Path(run.state_path)
+    process = Member.of(path, run.flow_id, run.run_id), run.started_at, run.generation
+    return bool(in_state(path, lambda db: outbox.is_recorded_gone(db, *process)))
 
 
 def _write_down_gone(root: Path, book: Book, ledgers: Ledgers) -> set[str]:
