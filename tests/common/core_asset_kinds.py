@@ -132,6 +132,13 @@ STEPS = {
     "stream": Kind(
         b"select 1 as a", SQL.replace("db_extract", "db_extract_stream"), DB, field=("db_extract_stream sql_file",)
     ),
+    "copy": Kind(
+        b"select 1 as a",
+        "type: db_copy, inputs: {resource: %NAME%, sql_file: %PATH%, target: %NAME%, table: copied, "
+        "create: if_missing, load_id: '{{run.id}}.copy'}",
+        DB,
+        field=("db_copy sql_file",),
+    ),
     "execute": Kind(
         b"create table if not exists t (a int)",
         "type: db_execute, inputs: {resource: %NAME%, sql_file: %PATH%}",

@@ -166,7 +166,7 @@ def results(project: "Project", monkeypatch: "pytest.MonkeyPatch") -> dict[str, 
 def without_run(text: str, run: str) -> str:
     """The text without the names of the run and what is new in each."""
     text = text.replace(f"/{run}/", "/RUN/").replace(f'"{run}.', '"RUN.')
-    return re.sub(r"[\w.%-]+@[\w.-]+>|[\w-]+\.eml|(?<=\.s\.)[0-9a-f]{12}", "ID", text)
+    return re.sub(r"[\w.%-]+@[\w.-]+>|(?<=\"created\":)\w+|[\w-]+\.eml|(?<=\.s\.)[0-9a-f]{12}", "ID", text)
 
 
 def first_of_item(project: "Project") -> Verdict | None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from core_project import project
+
 FIXTURES = (
     "services",
     "brokers",
-    "core_project",
     "exporting",
     "http_fixtures",
     "mail_server",
@@ -16,6 +17,9 @@ FIXTURES = (
     "torture_schedules",
     "aetherflow.core.testing.fixtures",
 )
+
+
+__all__ = ["project"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from aetherflow.scheduler.importing.crontab import CrontabImport, Table
 from aetherflow.scheduler.importing.document import written
 from cron_daemon import clock_before_a_minute, cron_daemon
 from services import need
+from svc import workdir
 
 CRONTAB = r"""
 SPACED = "two  words"
@@ -57,16 +59,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """One for cron and one for the items, in which any account may write."""
+def folders() -> Iterator[tuple[Path, Path]]:
+    """One for cron and one for the items, in which any account may write; pytest's own folders are closed to others."""
     need("runuser")
-    made = tmp_path / "cron", tmp_path / "items"
-    for folder in made:
-        folder.mkdir()
-        for each in (folder, *folder.parents[:3]):
-            each.chmod(each.stat().st_mode | 0o711)
-        folder.chmod(0o777)
-    return made
+    with workdir("import") as home:
+        made = home / "cron", home / "items"
+        for folder in made:
+            folder.mkdir()
+            folder.chmod(0o777)
+        yield made
 
 
 def test_items_do_what_cron_does(folders: tuple[Path, Path]) -> None:

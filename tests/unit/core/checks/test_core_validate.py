@@ -182,7 +182,13 @@ SAMPLE: dict[str, Any] = {
                         "outputs": {},
                     },
                     "outputs": {},
-                    "for_each": {"items": ["x"], "key": "{{item}}", "on_error": "continue", "quarantine": "q"},
+                    "for_each": {
+                        "items": ["x"],
+                        "key": "{{item}}",
+                        "on_error": "continue",
+                        "quarantine": "q",
+                        "max_parallel": 1,
+                    },
                     "retry": {
                         "max_attempts": 2,
                         "backoff_seconds": 1,
