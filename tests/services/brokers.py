@@ -1,6 +1,7 @@
 """Message brokers for workers of the launcher `celery`: RabbitMQ and Redis, each started once per session."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -54,7 +55,14 @@ def rabbit_url() -> Iterator[str]:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none "
             "-kernel inet_dist_use_interface {127,0,0,1}",
         }  # fmt: skip
-        server = Server([RABBIT], log, lambda: b"Server startup complete" in log.read_bytes(), cwd=home, env=env)
+        server = Server(
+            [RABBIT],
+            log,
+            lambda: b"Server startup complete" in log.read_bytes(),
+            cwd=home,
+            env=env,
+            stop=signal.SIGKILL,  # nothing of it is kept; in order it takes ten seconds
+        )
         try:
             yield f"amqp://app:s3cret@127.0.0.1:{port}//"
         finally:

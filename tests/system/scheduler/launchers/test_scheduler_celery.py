@@ -14,6 +14,8 @@ import warm
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
 from celery_workers import Herd, herd_on
 
+pytestmark = pytest.mark.xdist_group("rabbit")  # one worker starts the server
+
 
 @pytest.fixture
 def herd(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Herd]:
@@ -95,3 +97,11 @@ def test_a_schedule_names_launcher_and_queue_and_its_stop_reaches_the_worker(
         assert again.returncode == 0, again.stderr
         assert herd.query("SELECT status, generation FROM runs") == [("SUCCESS", 2)]
         assert herd.lines() == ["0 a", "1 a"]
+
+
+@pytest.mark.parametrize("herd", ["rabbit_url"], indirect=True)
+def test_an_idle_worker_hears_of_its_end(herd: Herd) -> None:
+    worker = herd.worker()
+    herd.until(lambda: " ready." in herd.log(0))
+    worker.terminate()
+    assert worker.wait(7) == 0  # the loop of Celery would have slept for ten seconds

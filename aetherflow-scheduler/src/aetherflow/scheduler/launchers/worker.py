@@ -22,6 +22,8 @@ BUSY = 3
 AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 5, 60
 """Time after which an order comes back that was delivered while its run was under way: at first, and at most. To find
 that out takes the start of a process."""
+LOOKS_SECONDS = 0.5
+"""How often an idle worker looks whether it is to end."""
 TOLD = ("status", "flow_id", "state_path", "nothing_to_do", "finished_at")
 """What an answer says of a run's summary."""
 log = logging.getLogger("aetherflow.worker")
@@ -137,6 +139,11 @@ def _register(app: "Celery", worker: Worker) -> None:
     def stop(_state: Any, number: str, kill: bool) -> None:
         worker.stop(number, kill=kill)
 
+    def ready(sender: Any, **_: Any) -> None:
+        # an idle event loop of Celery sleeps up to ten seconds, and hears of a signal only then
+        if sender.hub is not None:
+            sender.hub.call_repeatedly(LOOKS_SECONDS, lambda: None)
+
     def ends(**_: Any) -> None:
         worker.stop_all()
 
@@ -144,6 +151,7 @@ def _register(app: "Celery", worker: Worker) -> None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             worker.answer(RunOrder.read(request.kwargs["order"]), Outcome(128 + signal.SIGTERM))
 
+    signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(ends, weak=False)
     signals.task_revoked.connect(revoked, weak=False)
 
