@@ -36,9 +36,9 @@ demo: $(READY) ## run the example flow on real data
 test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half
 	@$(PYTEST) tests/unit
 
-# More than cores: three workers leave a fifth of the time of two unused, waiting for servers and clocks.
-test: WORKERS := 4
-test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=4)
+# More than cores: tests wait for servers and clocks; four workers leave a fifth of the time of two cores unused.
+test: WORKERS := 6
+test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=6)
 	@$(PYTEST)
 
 coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low
