@@ -37,8 +37,8 @@ test-unit: $(READY) ## the unit tests: everything that happens in one process, i
 	@$(PYTEST) tests/unit
 
 # More than cores: tests wait for servers and clocks; four workers leave a fifth of the time of two cores unused.
-test: WORKERS := 6
-test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=6)
+test: WORKERS := 4
+test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=4)
 	@$(PYTEST)
 
 coverage: $(READY) ## which share of each distribution the unit and system tests take; fails where it must not be low

@@ -16,7 +16,8 @@ def uv(*args: str | Path, cwd: Path) -> None:
     assert program, "uv is missing; the dev group installs it"
     if args[:2] == ("pip", "install"):
         # uv caches wheels by path and version, and would not notice that the file has changed
-        args = (*args, *(argument for name in OURS for argument in ("--refresh-package", name)))
+        built = [*OURS, *(str(each).partition("[")[0] for each in args if str(each).startswith("acme-"))]
+        args = (*args, *(argument for name in built for argument in ("--refresh-package", name)))
     env = {**os.environ, "UV_LINK_MODE": "symlink"}  # to its cache, where copies of all files take as long as the rest
     done = subprocess.run([program, *args], check=False, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

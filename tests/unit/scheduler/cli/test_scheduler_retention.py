@@ -40,6 +40,7 @@ def fill(bench: "Bench", **special: str) -> None:
 
 @pytest.fixture
 def old(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "Bench":
+    bench.forks_runs = False
     for name, value in bench.env().items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(bench.folder)
