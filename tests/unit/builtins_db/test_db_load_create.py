@@ -157,6 +157,13 @@ def test_what_does_not_fit_together_is_found_by_validate(lite: Any) -> None:
             lite.run(step=load("x.csv", **inputs))
 
 
+def test_a_type_that_yaml_cuts_at_its_comma_is_one_mistake(lite: Any) -> None:
+    cut = {"a": "decimal(10", "2)": None, "b": "int"}  # what YAML reads in {a: decimal(10,2), b: int}
+    with pytest.raises(Exception, match=r'quote the type, \{a: "decimal\(10,2\)"\}') as caught:
+        lite.run(step=load("x.csv", **CREATE, types=cut))
+    assert str(caught.value).count("inputs.types") == 1
+
+
 def test_a_plan_says_what_will_be_made(project: Any, tmp_path: Path) -> None:
     flow = FlowProject(tmp_path / "plan")
     given = flow.folder / "given.csv"

@@ -1,10 +1,14 @@
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer
+from typer.main import get_command
 
 from docs_pages import NOT_RUN, ROOT, blocks, is_run, pages
+from shown_commands import PROGRAMS
 
 LEFT_OUT = [
     (block.label, command)
@@ -37,3 +41,21 @@ def test_commands_that_are_not_run_exist(label: str, command: str) -> None:
 def test_every_reason_for_not_running_is_used() -> None:
     used = {pattern for pattern in NOT_RUN for _, command in LEFT_OUT if re.fullmatch(pattern, command)}
     assert used == set(NOT_RUN)
+
+
+def options(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The options of a command and of all below it, each with the words that are typed before it."""
+    yield from ((path, each) for each in command.params if each.param_type_name == "option")
+    if hasattr(command, "list_commands"):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            yield from options(command.get_command(context, name), f"{path} {name}")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_option_has_one_long_name_and_a_program_one_name_for_its_file(program: str) -> None:
+    found = list(options(get_command(PROGRAMS[program]), program))
+    assert len(found) > 50
+    assert [(path, each.opts) for path, each in found if sum(name.startswith("--") for name in each.opts) > 1] == []
+    files = {name for _, each in found for name in each.opts if name in ("--out", "--output")}
+    assert files == {"--output" if program == "aetherflow" else "--out"}

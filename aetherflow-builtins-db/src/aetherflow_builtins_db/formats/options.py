@@ -1,5 +1,6 @@
 """The options of delimited files as step inputs, at the top level or under `file:`."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -35,11 +36,23 @@ def _linefeed(value: str) -> str:
     return value
 
 
+def _not_cut(value: Any) -> Any:
+    """Refuse what YAML makes of `{a: decimal(12,2)}`: `a: decimal(12`, and a key `2)` without a value."""
+    if isinstance(value, dict):
+        for (name, kind), rest in pairwise(value.items()):
+            if rest[1] is None and isinstance(kind, str) and "(" in kind and ")" not in kind:
+                whole = f'{name}: "{kind},{rest[0]}"'
+                raise ValueError(f"a comma within braces ends a value in YAML: quote the type, {{{whole}}}")
+    return value
+
+
 Character = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_one_character)]
 LineEnd = Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str), AfterValidator(_linefeed)]
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 """The name of a column's type."""
+ColumnTypes = Annotated[dict[str, DtypeName], BeforeValidator(_not_cut, json_schema_input_type=dict[str, DtypeName])]
+"""Column to type."""
 
 
 class FileOptions(StepInputs):

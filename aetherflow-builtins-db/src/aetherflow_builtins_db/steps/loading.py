@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import STEP_SKIPPED, LoadJob, RunContext, StepError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.database import Database
-from aetherflow_builtins_db.formats.options import DtypeName
+from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.loading.batch import RowSource
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.making import OnChange, Shape
@@ -54,7 +54,7 @@ class TableInputs(StepInputs):
         description="If what is loaded does not fit the table: `fail`; `add_columns` adds the columns that the table "
         "lacks; `widen` does that, and gives columns the wider types that the values need.",
     )
-    types: dict[str, DtypeName] = Field(
+    types: ColumnTypes = Field(
         default_factory=dict,
         description="For columns that are made: column to type: bool, int, float, decimal(p,s), string, bytes, date, "
         "datetime, datetime(utc), time. Default: the type that Parquet tells, else that of all values.",

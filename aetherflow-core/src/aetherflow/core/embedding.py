@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aetherflow.core.base.said import code_of as code_of
     from aetherflow.core.base.said import read_reason as read_reason
     from aetherflow.core.base.said import said as said
+    from aetherflow.core.base.secret_names import is_secret_name as is_secret_name
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.base.times import iso as iso
@@ -95,6 +96,7 @@ _HOMES = {
     "base.problems": "Problems Severity",
     "base.redact": "masked_by_name",
     "base.said": "Reason ReasonCode code_of read_reason said",
+    "base.secret_names": "is_secret_name",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
     "checks.kinds": "Environment check_document check_in_memory",

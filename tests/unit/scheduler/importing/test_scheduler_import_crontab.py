@@ -225,6 +225,14 @@ def test_cron_tz_and_mail() -> None:
     assert "#   - {to: mail, recipients: [a@example.com, b@example.com]}" in document
 
 
+def test_a_variable_that_looks_like_a_secret_is_told() -> None:
+    """In a crontab only its owner reads it; a document and the history of runs have other readers."""
+    found = imported("PGPASSWORD=geheim\nAPI_TOKEN=\nLEVEL=9\n0 7 * * * a\n")
+    assert [line.number for line in found.lines if line.reasons] == [1]
+    assert codes(found) == ["secret"]
+    assert "geheim" not in str(found.lines[0].reasons[0])
+
+
 def test_what_is_logged() -> None:
     assert as_logged('a\tb "é" \x7f') == 'a^Ib "\\303\\251" ^?'
 

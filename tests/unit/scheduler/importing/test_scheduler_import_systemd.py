@@ -228,3 +228,9 @@ def test_words_and_spans() -> None:
         None,
         None,
     ]
+
+
+def test_a_variable_that_looks_like_a_secret_is_told(units: Units) -> None:
+    report = units(daily(), simple("Environment=LEVEL=9 DB_PASSWORD=geheim"), code=0)
+    told = [(each["text"], code["code"]) for each in report["lines"] for code in each["differences"]]
+    assert told == [("Environment=LEVEL=9 DB_PASSWORD=geheim", "secret")]

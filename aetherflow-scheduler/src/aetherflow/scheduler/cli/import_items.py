@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 OutputOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", "--output", "-o", metavar="FILE", readable=False, help="New file for the document; omitted: stdout."
-    ),
+    typer.Option("--out", "-o", metavar="FILE", readable=False, help="New file for the document; omitted: stdout."),
 ]
 ZoneOption = Annotated[
     str | None,

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from aetherflow.core.embedding import Reason, said
+from aetherflow.core.embedding import Reason, is_secret_name, said
 from aetherflow.scheduler.importing.crontab_text import Entry, NoEntry, Variable, as_logged, read_line
 from aetherflow.scheduler.importing.drafts import Difference, Draft, Imported, Line, Names
 from aetherflow.scheduler.importing.job_names import name_of
@@ -163,6 +163,8 @@ class _Reader:
             line.leave(said(Difference.NAME, name=name))
         else:
             self._env[name] = value
+            if value and is_secret_name(name):
+                line.reasons.append(said(Difference.SECRET, name=name))
 
     def _cron_tz(self, line: Line, value: str) -> None:
         try:

@@ -30,6 +30,7 @@ class Difference(ReasonCode):
     SPREAD = "random_delay", "starts at its time; {setting} delayed it at random"
     MISFIRE = "persistent", "runs the last of the slots that were missed, as the timer did (misfire: last)"
     ENV_FILE = "env_file", "{file} is read by the shell, where `$` and blanks without quotes have a meaning"
+    SECRET = "secret", "{name} looks like a secret, and stands in the document as plain text: move it to an env file"
     CHAIN = "commands_in_a_row", "runs its {count} commands one after the other in a shell, up to the first that fails"
     OURS = "starts_an_item", "starts an item of another scheduler document already: keep one of the two"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from aetherflow.core.embedding import said
+from aetherflow.core.embedding import is_secret_name, said
 from aetherflow.scheduler.importing.drafts import Difference
 from aetherflow.scheduler.importing.exec_lines import as_shell, has_variables, plain, seconds_of, words_of
 from aetherflow.scheduler.importing.unit_files import Setting, Unit
@@ -95,7 +95,11 @@ def _environment(service: Unit) -> list[str]:
         if words is None or any(not re.match(r"[A-Za-z_]\w*=", word, re.ASCII) for word in words):
             each.line.leave(said(Difference.SPECIFIER, text=each.value))
             continue
-        found |= {name: value for name, _, value in (word.partition("=") for word in words)}
+        given = {name: value for name, _, value in (word.partition("=") for word in words)}
+        each.line.reasons += [
+            said(Difference.SECRET, name=name) for name in given if given[name] and is_secret_name(name)
+        ]
+        found |= given
     return [f"{name}={value}" for name, value in found.items()]
 
 

@@ -48,6 +48,7 @@ class Several(BaseModel):
     nth: list[Annotated[int, Field(ge=1, le=31)] | Literal["last"]] = []
     after: str | list[str] | None = None
     place: Target | str | None = None
+    keys: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,7 @@ class Several(BaseModel):
     [
         ("nth: [1, 99]", "nth[1]: must be 'last', or must be less than or equal to 31", "correct the value"),
         ("after: {a: b}", "after: must be a valid list, or must be a valid string", "correct the value"),
+        ("keys: a", "keys: must be a valid list", "write it as a list, one `- item` per line"),
         ("after: [a, {b: c}]", "after[1]: must be a valid string", "correct the value"),
         ("place: {url: x}", "place.url: must be a URL", "correct the value (Where it is)"),
         ("place: {read_headings: true}", "unknown key 'read_headings' in place", "did you mean 'read_heading'?"),

@@ -122,7 +122,7 @@ def _message(item: Any) -> str:
         return "must be a map of keys and values"
     text: str = item["msg"]
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    text = text.replace("Input should be", "must be").replace("Input is", "is")
+    text = text.replace("Input should be", "must be").replace("Input is", "is").replace("valid tuple", "valid list")
     return text[0].lower() + text[1:]
 
 
@@ -132,7 +132,7 @@ def _value_fix(item: Any, model: type[BaseModel], loc: DocPath) -> str:
         return 'write a value; quote the word null: "null"'
     if kind in ("dict_type", "model_type"):
         return "write it as `key: value` lines"
-    if kind == "list_type":
+    if kind in ("list_type", "tuple_type"):
         return "write it as a list, one `- item` per line"
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices_at(model, loc)]
