@@ -288,7 +288,7 @@ def test_no_file_is_written_over_and_a_bad_one_is_named(tmp_path: Path, capsys: 
     out = tmp_path / "new" / "scheduler.yaml"
     arguments = ["import", "crontab", str(tmp_path / "crontab"), "--zone", "UTC", "--out", str(out)]
     assert main(arguments) == 0
-    assert "1 lines: 1 items of 1" in capsys.readouterr().out
+    assert "lines: 1; items: 1, settings: 0" in capsys.readouterr().out
     before = out.read_text()
     assert main(arguments) == 2
     assert "exists and is left as it is" in capsys.readouterr().err

@@ -160,11 +160,10 @@ def _report(lines: "list[Line]", counts: dict[str, int], items: int) -> str:
         elif line.became == "item" or line.reasons:
             shown.append(f"{line.at}: {', '.join(line.items) or _short(line.text)}")
         shown += [f"  {reason}" for reason in line.reasons]
-    others = [
-        f"{counts[kind]} {name}"
-        for kind, name in (("setting", "settings"), ("comment", "comments"), ("blank", "blank"))
-    ]
-    shown.append(f"{len(lines)} lines: {items} items of {counts['item']}, {', '.join(others)}, {counts['left']} left")
+    became = f"{items}" if items == counts["item"] else f"{items} of {counts['item']} lines"
+    names = (("setting", "settings"), ("comment", "comments"), ("blank", "blank"), ("left", "left"))
+    others = ", ".join(f"{name}: {counts[kind]}" for kind, name in names)
+    shown.append(f"lines: {len(lines)}; items: {became}, {others}")
     return "\n".join(shown)
 
 
