@@ -81,6 +81,14 @@ def test_each_fault_of_a_week_is_found_and_none_invented(bench: "Bench", number:
     assert found.in_time == slots - sum(n for (kind, _), n in faults.items() if kind in ("lost", "late"))
 
 
+def test_a_second_start_at_the_beginning_is_not_that_of_a_slot_before_it(bench: "Bench") -> None:
+    shadow(bench)
+    line = next(str(item.spec.replaces) for item in bench.load().items if item.id == "minute")
+    log = StartLog([Start(BEGIN + SECOND * at, line) for at in (1, 9)], BEGIN, BEGIN + 60 * SECOND)
+    found = compare(bench.load(), log, BEGIN, BEGIN + 60 * SECOND)
+    assert ("doubled", "minute") in [(each.kind, each.item) for each in found.findings]
+
+
 def test_a_shadow_starts_nothing_and_accounts_for_all(bench: "Bench", capsys: pytest.CaptureFixture[str]) -> None:
     shadow(bench)
     bench.write(bench.file.read_text().replace("* * * * *", "50 * * * *"))

@@ -120,9 +120,14 @@ class _Group:
             self._judge(place)
 
     def _take(self, at: dt.datetime, most: dt.timedelta) -> bool:
-        """Let a start stand for the latest slot before it that has none, if that is not too long ago."""
-        for place in reversed(self._before(at)):
-            if at - place.at >= most:
+        """Let a start stand for the latest slot before it that has none, if that is not too long ago.
+
+        Behind a slot of the span it is of the span, too: of those before, the log does not tell whether they have one.
+        """
+        before = self._before(at)
+        inside = bool(before) and self._is_inside(before[-1].at)
+        for place in reversed(before):
+            if at - place.at >= most or (inside and not self._is_inside(place.at)):
                 return False
             if place.start is None:
                 place.start = at
