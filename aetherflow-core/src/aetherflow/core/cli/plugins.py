@@ -66,17 +66,19 @@ def list_plugins(
     locks = catalog.rules.locks
     rows: list[dict[str, Any]] = [
         {
-            "kind": entry.kind,
-            "name": entry.shown_name,
-            "distribution": entry.distribution,
+            "kind": kind,
+            "name": name,
+            "distribution": distribution,
             "version": entry.version,
             "target": entry.target,
             "status": "legacy"
-            if entry.kind == "legacy"
+            if kind == "legacy"
             else (commands if entry.group == COMMANDS else catalog).status(entry),
             "locked": locks.holds(entry) if locks.files else None,
         }
-        for entry in sorted(found, key=lambda entry: (entry.kind, entry.shown_name, entry.distribution))
+        for kind, name, distribution, entry in sorted(
+            (entry.kind, entry.shown_name, entry.distribution, entry) for entry in found
+        )
     ]
     kinds = sorted({row["kind"] for row in rows})
     if kind is not None:
