@@ -245,9 +245,9 @@ class Night:
 
 
 def _commands() -> Iterator[bytes]:
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):  # below it a glob asks for processes that are gone by now
         with contextlib.suppress(OSError):
-            yield process.read_bytes()
+            yield (process / "cmdline").read_bytes()
 
 
 def telling(program: Callable[[list[str]], int], *words: str) -> int:
