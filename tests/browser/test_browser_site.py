@@ -40,7 +40,7 @@ SEARCHED = {
     "host key": "how-to/check-the-host-key",
     "Excel template": "how-to/excel",
     "Kubernetes": "how-to/run-on-kubernetes",
-    "crontab": "how-to/run-under-cron",
+    "crontab": "how-to/move-from-cron",
     "Slack": "how-to/get-told",
     "Prometheus": "how-to/monitor",
     "sign bundle": "how-to/sign-bundles",
