@@ -239,7 +239,7 @@ def release(root: Path, out: Path, key: Path | None) -> None:
 
 
 def main() -> int:
-    """The command."""
+    """Make a release of the checkout; returns the exit code, 1 if it is not releasable."""
     parser = argparse.ArgumentParser(description="Build a release into dist/.")
     parser.add_argument("--key", type=Path, help="sign it with this SSH key")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")

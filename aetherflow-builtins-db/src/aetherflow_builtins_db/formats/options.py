@@ -52,7 +52,7 @@ Encoding = Annotated[str, AfterValidator(_known_encoding)]
 DtypeName = Annotated[str, AfterValidator(lambda name: str(parse_type(name)))]
 """The name of a column's type."""
 ColumnTypes = Annotated[dict[str, DtypeName], BeforeValidator(_not_cut, json_schema_input_type=dict[str, DtypeName])]
-"""Column to type."""
+"""Name of a column to the name of its type, with precision and scale; what YAML has cut at a comma is refused."""
 
 
 class FileOptions(StepInputs):

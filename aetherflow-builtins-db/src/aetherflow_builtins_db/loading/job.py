@@ -177,7 +177,7 @@ class Load:
         return None
 
     def _run_mode(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
-        loader, target, table, mode = self._loader, self._target, self._into, self._request.mode
+        loader, table, mode = self._loader, self._into, self._request.mode
         if mode == "merge":
             loader.wait_for_merges(table)
             if loader.stages:
@@ -186,20 +186,26 @@ class Load:
                 merged = Upsert(loader, table, self._columns, self._keys, result.add)
                 result.loaded = self._fill(table, on_rows, merged)
             return
-        into = table
-        if self.making.is_new:
-            pass  # there is nothing to replace
-        elif mode == "replace" and loader.swaps:
-            loader.check_replaceable(table)
-            into = self._staged = loader.prepare_replacement(table)
-            result.deleted = target.count(table)  # not earlier: on MariaDB it would block a replacement in progress
-        elif mode in {"replace", "truncate"}:
-            result.deleted = loader.empty(table)
-        elif self._id_column is not None:
-            result.deleted = target.delete_load(table, self._id_column, self._request.load_id)
+        into = table if self.making.is_new else self._without_old_rows(table, result)
         result.loaded = result.inserted = self._fill(into, on_rows)
         if mode != "append":
             self._check_count(into, result.loaded)
+
+    def _without_old_rows(self, table: SqlTable, result: LoadResult) -> SqlTable:
+        """Delete what the load replaces, and count it; returns the table to fill, which may take its place later."""
+        loader, mode = self._loader, self._request.mode
+        if mode == "replace" and loader.swaps:
+            loader.check_replaceable(table)
+            self._staged = loader.prepare_replacement(table)
+            result.deleted = self._target.count(
+                table
+            )  # not earlier: on MariaDB it would block a replacement in progress
+            return self._staged
+        if mode in {"replace", "truncate"}:
+            result.deleted = loader.empty(table)
+        elif self._id_column is not None:
+            result.deleted = self._target.delete_load(table, self._id_column, self._request.load_id)
+        return table
 
     def _merge(self, result: LoadResult, on_rows: Callable[[int], None]) -> None:
         loader, table = self._loader, self._into

@@ -43,6 +43,6 @@ class LoadResult:
     """The earlier load with the same id and content, if there is one; nothing was loaded now."""
 
     def add(self, updated: int, inserted: int) -> None:
-        """Count merged rows."""
+        """Add the rows of one merge: those that were there before, and those that were not."""
         self.updated += updated
         self.inserted += inserted

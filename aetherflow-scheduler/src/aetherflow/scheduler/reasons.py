@@ -77,7 +77,7 @@ class SlotReason(ReasonCode):
     NOTHING_RUN = "nothing_run", "nothing was run: {state} has its run as SUCCESS{when}"
     """The state file already has the run as SUCCESS."""
     OBSERVED = "observed", "observed: nothing was started"
-    """By `launcher: observe`."""
+    """The item has `launcher: observe`: something else starts it."""
     LAUNCHER = "launcher", "{error}"
     """The launcher raised an error; no run is known."""
     CANNOT_START = "cannot_start", "cannot be started: {error}"

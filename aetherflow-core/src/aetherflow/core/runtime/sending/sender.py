@@ -125,9 +125,8 @@ class _Sender:
         for document in {source.document for source in self._book.ledgers().values()}:
             given = document == self._request.document
             if given or (project is not None and document.exists() and project_above(document.parent) == project):
-                with suppress(
-                    AetherflowError, OSError
-                ):  # it is gone, or wrong for now: others are notified all the same
+                # a document that is gone or wrong for now keeps nobody else from being notified
+                with suppress(AetherflowError, OSError):
                     found[f"document {document}"] = document_rules(document, self._snapshot)
         return found
 
