@@ -40,6 +40,39 @@ jobs:
       - {id: n, type: check_items, inputs: {items: [1, 2, "{{params.n}}"]}, outputs: {rows: "{{result.count}}"}}
 """
 
+SIDE_BY_SIDE = """\
+version: 1
+flow: {id: f}
+jobs:
+  - id: a
+    steps:
+      - id: sub
+        type: run_flow
+        for_each: {items: ITEMS, key: "{{item}}", max_parallel: MOST}
+        inputs: {flow: child.yaml, params: {n: "{{item}}"}}
+        outputs: {all: "{{result.items}}"}
+"""
+ITEM = """\
+version: 1
+flow: {id: c, params: {n: {type: string}}}
+jobs:
+  - id: load
+    steps:
+      - id: first
+        type: external.process
+        inputs: {shell: true, command: "echo first {{params.n}} >> $EFFECTS"}
+      - id: second
+        type: external.process
+        inputs: {shell: true, command: "SECOND"}
+        outputs: {said: "{{params.n}}"}
+"""
+
+
+def lay_side_by_side(project: "Project", items: str, most: int, second: str, parent: str = SIDE_BY_SIDE) -> None:
+    """A flow that runs `child.yaml` for each item, so many at a time; `second` is the second command of an item."""
+    project.write(parent.replace("ITEMS", items).replace("MOST", str(most)))
+    project.write(ITEM.replace("SECOND", second), "child.yaml")
+
 
 def lay(project: "Project", second: str = "echo two >> $EFFECTS", parent: str = PARENT) -> None:
     project.write(parent)

@@ -229,8 +229,16 @@ class Bench:
 
     def env(self, **more: str) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
-        env |= {"AETHERFLOW_STATE_ROOT": str(self.folder / "state"), "AETHERFLOW_WORK_ROOT": str(self.folder / "work")}
-        return env | (warm.forking() if self.forks_runs else {}) | more
+        return env | self._roots() | (warm.forking() if self.forks_runs else {}) | more
+
+    def _roots(self) -> dict[str, str]:
+        return {"AETHERFLOW_STATE_ROOT": str(self.folder / "state"), "AETHERFLOW_WORK_ROOT": str(self.folder / "work")}
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Go on in the folder, for commands that are called in this process."""
+        for name, value in self._roots().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(self.folder)
 
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
         """Start a command of the scheduler; its events go to the file `events`."""

@@ -16,7 +16,7 @@ from aetherflow.core.cli import main
 from aetherflow.core.runtime.sending.sender import send_all
 from torture_bench import HANG_SECONDS
 from torture_image import mounted, require_mounts, run
-from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night, killed_here, telling, tells
+from torture_night import ASKS, FAILS, KILLED, WELL, WELL_ALONE, WRONG, Night, killed_here, telling
 from torture_tier import full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -24,23 +24,11 @@ pytestmark = pytest.mark.slow
 
 def test_the_sender_is_killed_at_every_point(night: Night) -> None:
     """Whichever transition it is, however far its sender gets: the next one tells the rest."""
-    bench = night.bench
     with suite("N1 sender", 15) as counted:
         for event, make in (("FAILED", fail), ("REFUSED", refuse), ("INTERRUPTED", kill_run), ("UNKNOWN", ask)):
             make(night)
-            kept = bench.folder / "kept"
-            shutil.copytree(bench.states, kept)
-            names = night.points(night.send)
-            numbers = [number for number, name in enumerate(names, 1) if full() or tells(name)]
-            for number in sample(numbers, sized(2, len(numbers)), f"N1-{event}"):
-                with counted.case(f"{event}: sender killed at {number}, {names[number - 1]}"):
-                    shutil.rmtree(bench.states)
-                    shutil.copytree(kept, bench.states)
-                    night.hear()
-                    assert night.send(f"{number}:kill") == KILLED
-                    night.send()
-                    night.check(event, twice=killed_here(names[number - 1]), also=EARLIER.get(event, frozenset()))
-            shutil.rmtree(kept)
+            also = EARLIER.get(event, frozenset())
+            night.kill_senders(counted, event, f"N1-{event}", also=also, everywhere=full())
             night.forget()
 
 

@@ -1,13 +1,12 @@
 """N1: whoever starts a run, whatever comes of it, and wherever the starter or a sender is killed: it is told once."""
 
-import shutil
 import time
 
 import pytest
 
 from aetherflow.core.cli import main
 from torture_bench import HANG_SECONDS
-from torture_night import KILLED, Night, killed_here, telling, tells
+from torture_night import Night, telling
 from torture_tier import full, sample, sized, suite
 from torture_triggers import ALSO, CELLS, ENDS_SENDERS, FLOW_OF, IMPOSSIBLE, ITEMS, STARTS, has_ended, prepare
 
@@ -56,25 +55,12 @@ def test_whoever_starts_it(night: Night, trigger: str) -> None:
 @pytest.mark.parametrize("trigger", STARTS)
 def test_the_sender_of_whoever_started_it_is_killed(night: Night, trigger: str) -> None:
     """At each of its failpoints: the next sender tells what is left, and nothing else."""
-    bench = night.bench
-    kept = bench.folder / "kept"
     with suite(f"N1 sender of {trigger}", 15) as counted:
         for event in _events(trigger, SMALL[trigger][1]):
             prepare(night, trigger, event)
             with night.hush():
                 STARTS[trigger](night, "", "r")
-            shutil.copytree(bench.states, kept)
-            names = night.points(night.send)
-            numbers = [number for number, name in enumerate(names, 1) if tells(name)]
-            for number in sample(numbers, sized(2, len(numbers)), f"N1-sender-{trigger}-{event}"):
-                with counted.case(f"{event}: sender killed at {number}, {names[number - 1]}"):
-                    shutil.rmtree(bench.states)
-                    shutil.copytree(kept, bench.states)
-                    night.hear()
-                    assert night.send(f"{number}:kill") == KILLED
-                    night.send()
-                    night.check(event, twice=killed_here(names[number - 1]), also=ALSO.get(event, frozenset()))
-            shutil.rmtree(kept)
+            night.kill_senders(counted, event, f"N1-sender-{trigger}-{event}", also=ALSO.get(event, frozenset()))
 
 
 def _events(trigger: str, small: str) -> list[str]:

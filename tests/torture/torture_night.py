@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -31,6 +32,7 @@ from aetherflow.scheduler.time.clock import Clock
 from http_server import Running, running
 from mail_server import MailServer, Start
 from torture_bench import HANG_SECONDS, Bench, warm_up
+from torture_tier import Suite, sample, sized
 
 KILLED = -signal.SIGKILL
 PROJECT = """\
@@ -205,6 +207,28 @@ class Night:
             assert events.keys() - also <= {expected}, f"more than that was told: {got}"
             assert max(events.values()) <= max(most, 1), f"one cause was told twice: {got}"
             assert max(got.values()) <= (2 if twice else 1), f"one message came {max(got.values())} times: {got}"
+
+    def kill_senders(
+        self, counted: Suite, event: str, name: str, *, also: frozenset[str] = frozenset(), everywhere: bool = False
+    ) -> None:
+        """Kill a sender of what waits now at its points, each time anew; the next one sends what is left, once.
+
+        :param name: of the sample that T0 takes
+        :param everywhere: also where the sender changes nothing
+        """
+        kept = self.bench.folder / "kept"
+        shutil.copytree(self.bench.states, kept)
+        names = self.points(self.send)
+        numbers = [number for number, point in enumerate(names, 1) if everywhere or tells(point)]
+        for number in sample(numbers, sized(2, len(numbers)), name):
+            with counted.case(f"{event}: sender killed at {number}, {names[number - 1]}"):
+                shutil.rmtree(self.bench.states)
+                shutil.copytree(kept, self.bench.states)
+                self.hear()
+                assert self.send(f"{number}:kill") == KILLED
+                self.send()
+                self.check(event, twice=killed_here(names[number - 1]), also=also)
+        shutil.rmtree(kept)
 
     def slots(self, since: int = 0) -> list[str]:
         """The states of the slots of the ledger."""

@@ -28,10 +28,7 @@ def checked(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str
 
 @pytest.fixture
 def here(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "Bench":
-    bench.forks_runs = False
-    for name, value in bench.env().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(bench.folder)
+    bench.enter(monkeypatch)
     bench.flow(["true"])
     bench.schedule_of(MINUTELY)
     return bench

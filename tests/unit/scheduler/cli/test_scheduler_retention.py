@@ -40,10 +40,7 @@ def fill(bench: "Bench", **special: str) -> None:
 
 @pytest.fixture
 def old(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> "Bench":
-    bench.forks_runs = False
-    for name, value in bench.env().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(bench.folder)
+    bench.enter(monkeypatch)
     bench.flow(["true"])
     bench.schedule_of({"id": "a", "cron": "0 12 * * *"})
     bench.write("{version: 1, retention: {slots: 400d}}", "aetherflow.yaml")

@@ -8,37 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core_run_flow import SIDE_BY_SIDE, lay_side_by_side
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core_project import Project
 
-PARENT = """\
-version: 1
-flow: {id: f}
-jobs:
-  - id: a
-    steps:
-      - id: sub
-        type: run_flow
-        for_each: {items: ITEMS, key: "{{item}}", max_parallel: MOST}
-        inputs: {flow: child.yaml, params: {n: "{{item}}"}}
-        outputs: {all: "{{result.items}}"}
-"""
-CHILD = """\
-version: 1
-flow: {id: c, params: {n: {type: string}}}
-jobs:
-  - id: load
-    steps:
-      - id: first
-        type: external.process
-        inputs: {shell: true, command: "echo first {{params.n}} >> $EFFECTS"}
-      - id: second
-        type: external.process
-        inputs: {shell: true, command: "SECOND"}
-        outputs: {said: "{{params.n}}"}
-"""
 MEET = (
     "echo $$ > $EFFECTS.pid.{{params.n}}; until test -e $EFFECTS.go; do sleep 0.02; done; "
     "echo second {{params.n}} >> $EFFECTS"
@@ -46,9 +22,10 @@ MEET = (
 """A step that waits until the test lets it go on."""
 
 
-def lay(project: "Project", items: str = "[x, y, z]", most: int = 3, second: str = MEET, parent: str = PARENT) -> None:
-    project.write(parent.replace("ITEMS", items).replace("MOST", str(most)))
-    project.write(CHILD.replace("SECOND", second), "child.yaml")
+def lay(
+    project: "Project", items: str = "[x, y, z]", most: int = 3, second: str = MEET, parent: str = SIDE_BY_SIDE
+) -> None:
+    lay_side_by_side(project, items, most, second, parent)
 
 
 def waiting(project: "Project") -> dict[str, int]:
@@ -179,7 +156,7 @@ def _parent(pid: int) -> int:
         return 0
 
 
-LOCKED = PARENT.replace("    steps:", "    lock: {key: k}\n    steps:", 1)
+LOCKED = SIDE_BY_SIDE.replace("    steps:", "    lock: {key: k}\n    steps:", 1)
 UNDER_LOCK = """\
 version: 1
 flow: {id: c, params: {n: {type: string}}}
