@@ -278,6 +278,20 @@ def test_runs_that_were_killed_and_have_been_followed_by_a_good_one_are_told_as_
     assert telling.send() == ["failed no"], "a new incident"
 
 
+def test_a_killed_run_that_is_noticed_after_a_later_failure_does_not_end_it(telling: "Telling") -> None:
+    for run in ("r1", "r2"):
+        telling.succeeds("--run-id", run)
+    with closing(StateStore(telling.project.state)) as store:
+        query = "UPDATE runs SET status='RUNNING', finished_at=NULL, heartbeat_at=started_at+1 WHERE run_id='r1'"
+        store.connection.execute(query)
+    with closing(durable.connect(telling.project.states / "registry.sqlite", busy_seconds=1)) as db:
+        db.execute("UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id='r1'")
+    telling.fails("no", "--run-id", "r3")
+    assert sorted(telling.send()) == ["failed no", "interrupted its process ended without a word"]
+    telling.succeeds("--run-id", "r4")
+    assert telling.send() == ["recovered it is well again"]
+
+
 def test_a_run_that_went_on_meanwhile_is_not_gone(telling: "Telling") -> None:
     telling.succeeds("--run-id", "r1")
     with closing(StateStore(telling.project.state)) as store:

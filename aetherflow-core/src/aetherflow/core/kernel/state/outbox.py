@@ -70,7 +70,7 @@ def record_gone(unit: Unit) -> str | None:
     """Write down, once, that the process of a run has ended without a word; returns the row's id.
 
     If a later run has ended well since, that it has recovered, too, each with its own time: nobody is alarmed by what
-    is over. None if the run went on meanwhile.
+    is over. Not while one after that has failed: its failure is not over. None if the run went on meanwhile.
     """
     with unit.transaction("run gone", check=False):
         row = unit.db.execute("SELECT status, generation FROM runs WHERE flow_id=? AND run_id=?", _key(unit)).fetchone()
@@ -85,6 +85,8 @@ def record_gone(unit: Unit) -> str | None:
             return _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before))
         run_id, ended, seen = well
         row_id = _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before), min(seen, ended))
+        if last != RECOVERED:
+            return row_id
         values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
         # of several runs that are gone the last one moves the recovery behind itself
         named = json.dumps([unit.flow_id, run_id, ended])
