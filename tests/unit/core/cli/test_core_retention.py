@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.cli import retaining
 from aetherflow.core.kernel.state.registry import adopt
+from aetherflow.core.runtime.retention import Expiry, judge
 from claiming import flow as claiming_flow
 from claiming import run as claiming_run
 from claiming import running
@@ -187,6 +189,65 @@ def test_runs_of_other_projects_stay(nightly: "Project") -> None:
     )
     found = pruned(nightly, "--yes")
     assert (ids(found["runs"]), found["kept"]) == ({"old"}, [])
+
+
+def test_a_part_of_a_run_of_another_flow_stays(nightly: "Project") -> None:
+    """Though only its own flow is asked for, and the run between both belongs to another project."""
+    nightly.write(NIGHTLY.replace("id: f}", "id: g}"), "g.yaml")
+    for run_id in ("part", "last"):
+        assert nightly.cli("run", "g.yaml", "--run-id", run_id, "-q").code == 0
+    ran(nightly, "open", "--slot", "2026-01-01T00:00Z", well=False)
+    ran(nightly, "between")
+    ran(nightly, "end")
+    (nightly.folder / "theirs").mkdir()
+    theirs = nightly.write("{version: 1}", "theirs/aetherflow.yaml")
+    between = f"UPDATE runs SET parent='f/open', trigger='flow', config='{theirs}' WHERE run_id='between'"
+    change(nightly, between, ago("open", 102), ago("between", 101))
+    with contextlib.closing(sqlite3.connect(nightly.states / "g.sqlite")) as db, db:
+        db.execute("UPDATE runs SET parent='f/between', trigger='flow' WHERE run_id='part'")
+        db.execute(ago("part", 100))
+    for options in (("--flow", "g"), ()):
+        found = pruned(nightly, "--yes", *options)
+        assert (found["runs"], why(found).get("part")) == ([], "part"), options
+
+
+def test_what_cannot_be_deleted_keeps_its_run_and_no_other(nightly: "Project") -> None:
+    nightly.write(NIGHTLY.replace("id: f}", "id: g}"), "g.yaml")
+    for run_id in ("one", "gone", "last"):
+        assert nightly.cli("run", "g.yaml", "--run-id", run_id, "-q").code == 0
+    ran(nightly, "bad", "--slot", "2026-01-01T00:00Z", well=False)
+    ran(nightly, "good", "--slot", "2026-01-01T00:00Z")
+    change(
+        nightly,
+        ago("bad", 100),
+        "CREATE TRIGGER full BEFORE UPDATE ON artifacts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    )
+    with contextlib.closing(sqlite3.connect(nightly.states / "g.sqlite")) as db, db:
+        db.execute(ago("gone", 100))
+    result = nightly.cli("runs", "prune", "--json", "--yes")
+    assert result.code == 4, result
+    assert (f"{nightly.state}: the disk is full" in result.err, "Traceback" in result.err) == (True, False)
+    found = json.loads(result.out)
+    assert (ids(found["runs"]), found["workspaces"], folders(nightly)) == ({"gone"}, [], {"bad"})
+    change(nightly, "DROP TRIGGER full")
+    found = pruned(nightly, "--yes")
+    assert (ids(found["runs"]), ids(found["workspaces"])) == ({"bad"}, {"bad"})
+
+
+def test_a_run_that_was_resumed_since_it_was_judged_stays(nightly: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    ran(nightly, "bad", "--slot", "2026-01-01T00:00Z", well=False)
+    ran(nightly, "good", "--slot", "2026-01-01T00:00Z")
+    change(nightly, ago("bad", 100))
+
+    def judged(*given: Any) -> Expiry:
+        found = judge(*given)
+        assert nightly.cli("resume", "bad", "-q").code == 0
+        return found
+
+    monkeypatch.setattr(retaining, "judge", judged)
+    found = pruned(nightly, "--yes")
+    assert (found["runs"], found["workspaces"], found["busy"]) == ([], [], ["f/bad"])
+    assert ("bad",) in nightly.rows("SELECT run_id FROM runs")
 
 
 def test_a_run_whose_folder_went_makes_its_files_anew(nightly: "Project") -> None:

@@ -52,5 +52,5 @@ def text_of(total: Freed) -> str:
     count = len(total.runs)
     freed = f"{total.rows:,} rows, {total.files:,} files, {size_text(total.bytes)} freed"
     lines = [f"deleted {count} run{'s' * (count != 1)}: {freed}"]
-    lines += [f"kept {run.run_id} of flow {run.flow_id}: a process executes it" for run in total.busy]
+    lines += [f"kept {run.run_id} of flow {run.flow_id}: a process has resumed it" for run in total.busy]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aetherflow.core.base.errors import StateError, UsageError
+from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.history_text import runs_text
 from aetherflow.core.cli.lookup import flows_of
@@ -44,7 +44,7 @@ def prune_by_policy(
         raise UsageError("nothing says which runs may go", fix=fix)
     root, now = state_root(snapshot.settings, snapshot.env), now_ms()
     flows = flows_of(root, flow)
-    found = judge(root, flows, spec, Path(document.file), work_root(None, snapshot.settings, snapshot.env), now)
+    found = judge(root, flow, spec, Path(document.file), work_root(None, snapshot.settings, snapshot.env), now)
     count = len(found.runs) + len(found.logs) + len(found.workspaces)
     asks = count and not yes and sys.stdin.isatty()
     if not as_json and found.runs and (dry_run or asks):
@@ -63,16 +63,14 @@ def prune_by_policy(
 
 
 def _carry_out(root: Path, flows: "list[KnownFlow]", found: Expiry) -> tuple[Freed, Freed, Freed]:
-    try:
-        folders, logs = remove_workspaces(found.workspaces), remove_logs(found.logs)
-    except OSError as error:
-        message = f"{error.filename or root}: {error.strerror or error}"
-        raise StateError(message, fix="check the disk and the permissions, then prune again") from error
+    folders, logs = remove_workspaces(found.workspaces, found.errors), remove_logs(found.logs, found.errors)
+    # a run goes after its folders: nobody would find them any more
+    stay = {run for run, _ in found.workspaces}.difference(folders.runs, folders.busy)
     ids: dict[str, list[str]] = {}
     for each in flows:
         if Path(each.state_path).exists():
             ids.setdefault(each.state_path, []).append(each.flow_id)
-    doomed = {path: [run for run in found.runs if run.state_path == path] for path in ids}
+    doomed = {path: [run for run in found.runs if run.state_path == path and run not in stay] for path in ids}
     doomed = {path: runs for path, runs in doomed.items() if runs}
     return carry_out(root, {path: ids[path] for path in doomed}, doomed, found.errors), logs, folders
 

@@ -7,6 +7,7 @@ a run.
 
 import contextlib
 import glob
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from aetherflow.core.kernel.state.history import PastRun, circumstances, list_ru
 from aetherflow.core.kernel.state.overview import overview
 from aetherflow.core.kernel.state.pruning import Freed, remove
 from aetherflow.core.kernel.state.records import RETENTION
-from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import trouble_of
@@ -71,10 +72,8 @@ class _Limits(NamedTuple):
         return cls(*(0 if span is None else now - seconds_of(span) * 1000 for span in spans))
 
 
-def judge(
-    root: Path, flows: Iterable[KnownFlow], spec: RetentionSpec, project: Path, work_root: Path, now: int
-) -> Expiry:
-    """Judge the runs of these flows that belong to the project file; `work_root` is that of flows that name none.
+def judge(root: Path, flow_id: str | None, spec: RetentionSpec, project: Path, work_root: Path, now: int) -> Expiry:
+    """Judge the runs that belong to the project file, of all flows or of one; `work_root` is that of flows without one.
 
     Changes nothing.
     """
@@ -82,7 +81,7 @@ def judge(
     old: list[tuple[PastRun, bool]] = []
     whys: dict[Member, Kept] = {}
     needs = set(_in_need(root))
-    for flow in flows:
+    for flow in registry.known_flows(root):  # all of them: a run of one may be a part of a run of another
         path = Path(flow.state_path)
         if not path.exists():
             continue
@@ -90,12 +89,14 @@ def judge(
             runs = list_runs(path, flow_id=flow.flow_id)
             for number, run in enumerate(reversed(runs), 1):
                 whys |= {_member(run): why for why in [_why(run, needs, max(limits))] if why is not None}
-                if run.started_at < max(limits) and _is_of(run, project):
+                if run.started_at < max(limits):
                     old.append((run, number == len(runs)))
         except StateError as error:
             expiry.errors.append(error)
-    _keep_parts([run for run, _ in old], whys)
+    _keep_parts([run for run, _ in old], {*whys, *needs}, whys)
     for run, last in old:
+        if flow_id not in (None, run.flow_id) or not _is_of(run, project):
+            continue
         why = whys.get(_member(run))
         if why is not None:
             expiry.kept.append((run, why))
@@ -104,33 +105,58 @@ def judge(
     return expiry
 
 
-def remove_logs(runs: Iterable[PastRun]) -> Freed:
-    """Delete the logs of runs and of their attempts; the history of the runs stays. OSError."""
+def remove_logs(runs: Iterable[PastRun], errors: list[StateError]) -> Freed:
+    """Delete the logs of runs and of their attempts; the history of the runs stays. What fails is added to `errors`."""
     freed = Freed()
     for run in runs:
-        with contextlib.suppress(RunBusyError), _member(run).held():
+        with _reported(run, errors), contextlib.suppress(RunBusyError), _member(run).held():
             for path in _logs_of(run):
                 remove(path, freed)
             freed.runs.append(run)
     return freed
 
 
-def remove_workspaces(found: Iterable[tuple[PastRun, list[Path]]]) -> Freed:
-    """Delete job folders, after it is noted that their artifacts are gone. OSError, StateError."""
+def remove_workspaces(found: Iterable[tuple[PastRun, list[Path]]], errors: list[StateError]) -> Freed:
+    """Delete job folders, after it is noted that their artifacts are gone. What fails is added to `errors`.
+
+    Those of a run that a process has resumed since it was judged stay: it may have ended well.
+    """
     freed = Freed()
     for run, folders in found:
-        with contextlib.suppress(RunBusyError), _member(run).held():
-            key = (run.flow_id, run.run_id)
-            with closing(StateStore(Path(run.state_path))) as store, durable.transaction(store.connection, "retention"):
-                for folder in folders:
-                    note_gone(store.connection, key, str(folder), RETENTION)
-            for folder in folders:
-                sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
-                if remove_job_folder(folder, *key):
-                    freed.files += len(sizes)
-                    freed.bytes += sum(sizes)
-            freed.runs.append(run)
+        with _reported(run, errors):
+            try:
+                with _member(run).held():
+                    (freed.runs if _remove_folders(run, folders, freed) else freed.busy).append(run)
+            except RunBusyError:
+                freed.busy.append(run)
     return freed
+
+
+def _remove_folders(run: PastRun, folders: list[Path], freed: Freed) -> bool:
+    key = (run.flow_id, run.run_id)
+    with closing(StateStore(Path(run.state_path))) as store, durable.transaction(store.connection, "retention"):
+        known = store.find_run(*key)
+        if known is None or known.generation != run.generation:
+            return False
+        for folder in folders:
+            note_gone(store.connection, key, str(folder), RETENTION)
+    for folder in folders:
+        sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
+        if remove_job_folder(folder, *key):
+            freed.files += len(sizes)
+            freed.bytes += sum(sizes)
+    return True
+
+
+@contextlib.contextmanager
+def _reported(run: PastRun, errors: list[StateError]) -> Iterator[None]:
+    try:
+        yield
+    except StateError as error:
+        errors.append(error)
+    except (sqlite3.Error, OSError) as error:
+        message = f"{getattr(error, 'filename', None) or run.state_path}: {getattr(error, 'strerror', None) or error}"
+        errors.append(StateError(message, fix="check the disk and the permissions, then prune again"))
 
 
 def _member(run: PastRun) -> Member:
@@ -167,9 +193,9 @@ def _why(run: PastRun, needs: set[Member], limit: int) -> Kept | None:
     return Kept.NEEDS_PERSON if member in needs else None
 
 
-def _keep_parts(runs: list[PastRun], whys: dict[Member, Kept]) -> None:
+def _keep_parts(runs: list[PastRun], needed: set[Member], whys: dict[Member, Kept]) -> None:
     """A run that a step of another one started is needed when that one is resumed."""
-    stays = {f"{member.flow_id}/{member.run_id}" for member in whys}
+    stays = {f"{member.flow_id}/{member.run_id}" for member in needed}
     for run in sorted(runs, key=lambda each: each.started_at):  # the outer ones first
         if run.parent in stays and _member(run) not in whys:
             whys[_member(run)] = Kept.PART

@@ -33,7 +33,7 @@ class Freed:
     files: int = 0
     bytes: int = 0
     busy: list[PastRun] = field(default_factory=list)
-    """Runs that a process has resumed meanwhile; they are kept."""
+    """Runs that a process has resumed meanwhile, whether it goes on or has ended; they are kept."""
 
 
 def doomed_runs(
@@ -69,14 +69,14 @@ def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], do
     store = StateStore(state_path)
     try:
         for run in runs:
-            if _remove_run(store, run.flow_id, run.run_id, freed, require_row=True):
+            if _remove_run(store, run.flow_id, run.run_id, freed, run.generation):
                 freed.runs.append(run)
                 done(run)
             else:
                 freed.busy.append(run)
         for flow_id in flow_ids:
             for run_id in _left_over(store, flow_id):
-                _remove_run(store, flow_id, run_id, freed, require_row=False)
+                _remove_run(store, flow_id, run_id, freed)
         _remove_definitions(store, freed)
     except (sqlite3.Error, OSError) as error:
         raise StateError(f"state file {state_path}: {error}", fix="check the disk, then prune again") from error
@@ -85,8 +85,11 @@ def prune(state_path: Path, flow_ids: Sequence[str], runs: Sequence[PastRun], do
     return freed
 
 
-def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, require_row: bool) -> bool:
-    """Delete a run while holding its lock; False if a process executes it, or has removed or created its row."""
+def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, generation: int | None = None) -> bool:
+    """Delete a run, or without `generation` what is left of one, while holding its lock.
+
+    False if a process executes it, or has resumed, removed or created it meanwhile.
+    """
     lock: RunLock = store.run_lock(flow_id, run_id)
     try:
         lock.acquire(run_id)
@@ -95,9 +98,10 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, *, r
     gone = False
     try:
         db, key = store.connection, (flow_id, run_id)
-        if (store.find_run(*key) is not None) is not require_row:
+        found = store.find_run(*key)
+        if (found.generation if found is not None else None) != generation:
             return False
-        if require_row:
+        if found is not None:
             if count_open(db, Member(str(store.path), *key)):
                 return False
             with durable.transaction(db, "delete run"):
