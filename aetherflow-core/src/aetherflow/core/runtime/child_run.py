@@ -105,21 +105,32 @@ class ChildRun:
 
     def result(self, request: ChildRunRequest, relay: Callable[[bytes], None]) -> FlowResult:
         """Send the request, relay the output line by line, wait for the end. Raises StepError for a bad one."""
-        process, answers = self._process, list[bytes]()
+        process, broken = self._process, list[Exception]()
         assert process.stdin is not None  # noqa: S101 both pipes were asked for
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        with process.stdout as answer, process.stderr as course:
-            reader = threading.Thread(target=lambda: answers.append(answer.read()), daemon=True)
-            reader.start()
+        answer, course = process.stdout, process.stderr
+
+        def pass_on() -> None:
+            try:
+                for line in course:
+                    relay(line)
+            except Exception as error:  # noqa: BLE001 raised again below, by the thread of the attempt
+                broken.append(error)
+                self._kill(process, 0)  # it would wait for its output to be read
+
+        with answer, course:
+            relaying = threading.Thread(target=pass_on, daemon=True)
+            relaying.start()
             request.write(process.stdin)
-            for line in course:
-                relay(line)
-            reader.join()
-        code = process.wait()
-        self._kill(process, 0)  # what it has left behind, and its entry with the guard
+            text = answer.read()  # to its end, which is that of the process; others may have its stderr for longer
+            code = process.wait()
+            self._kill(process, 0)  # what it has left behind, and its entry with the guard
+            relaying.join()
+        if broken:
+            raise broken[0]
         run_id = request.call.run_id
-        found = _read(answers[0] if answers else b"")
+        found = _read(text)
         if found is None:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             message = f"run {run_id} of flow {request.flow_id}: its process {how} and gave no result"
