@@ -22,6 +22,15 @@ RULES = "version: 1\nnotify:\n  - command: [receiver]\n"
 FAILS = 'jobs: [{{id: a, steps: [{{id: s, type: fail, inputs: {{message: "{}"}}}}]}}]\n'
 WELL = "jobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
 
+LEDGER = """
+PRAGMA user_version=3;
+CREATE TABLE slots (item TEXT, slot INTEGER, run_id TEXT, status TEXT, not_before INTEGER, reason_code TEXT);
+CREATE TABLE outbox (seq INTEGER PRIMARY KEY, id TEXT, item TEXT, slot INTEGER, run_id TEXT, event TEXT, detail TEXT,
+    at INTEGER, done_at INTEGER);
+INSERT INTO slots VALUES ('f', 0, 'r1', 'RUNNING', NULL, NULL);
+"""
+"""That of a scheduler, as far as a sender reads it: a slot that runs."""
+
 
 @dataclass
 class Telling:

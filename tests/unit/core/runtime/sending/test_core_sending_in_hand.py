@@ -11,7 +11,7 @@ import pytest
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.notify import start
 from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource
-from telling import RULES
+from telling import LEDGER, RULES
 
 if TYPE_CHECKING:
     from telling import Telling
@@ -97,10 +97,31 @@ def test_a_missed_slot_may_need_nobody(reminding: "Telling") -> None:
             "('night', 3000, 'ack', 4000, NULL)"
         )
     ledgers = Ledgers({ledger: LedgerSource(document, "")})
-    assert ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:01Z")
-    assert not ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:02Z"), "held"
-    assert not ledgers.is_acknowledged(document, "night", "1970-01-01T00:00:03Z"), "its time is over"
-    assert not ledgers.is_acknowledged(document.with_name("other.yaml"), "night", "1970-01-01T00:00:01Z")
+    assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:01Z") == [None]
+    assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:02Z") == [], "held"
+    assert ledgers.acknowledged(document, "night", "1970-01-01T00:00:03Z") == [], "its time is over"
+    assert ledgers.acknowledged(document.with_name("other.yaml"), "night", "1970-01-01T00:00:01Z") == []
+
+
+def test_a_slot_is_told_again_when_the_time_of_its_acknowledgement_is_over(reminding: "Telling") -> None:
+    reminding.fails("no", "--run-id", "r1")
+    reminding.send()
+    reminding.succeeds("--run-id", "r1")
+    reminding.send()
+    ledger, now = reminding.project.folder / "ledger.sqlite", time.time_ns() // 1_000_000
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.executescript(LEDGER)
+        db.execute("CREATE TABLE acts (item TEXT, slot INTEGER, verb TEXT, until INTEGER, ended_at INTEGER)")
+        db.execute(
+            "INSERT INTO outbox VALUES (1, 's', 'g', 0, 'r2', 'missed', '{\"message\": \"late\"}', ?, NULL)", (now,)
+        )
+    document = reminding.project.folder / "scheduler.yaml"
+    reminding.requests[-1] = reminding.requests[-1]._replace(document=document, ledger=ledger, again="{item} {slot}")
+    assert reminding.send() == ["missed late"]
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("INSERT INTO acts VALUES ('g', 0, 'ack', ?, NULL)", (now + 3 * HOUR_MS,))
+    assert reminded(reminding) == []
+    assert look_at(reminding) == now + 3 * HOUR_MS, "nothing else may start a sender then"
 
 
 def test_a_reminder_that_quiet_hours_hold_back_is_looked_for_at_their_end(reminding: "Telling") -> None:

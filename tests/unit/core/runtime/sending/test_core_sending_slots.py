@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aetherflow.core.runtime.sending import collect
+from telling import LEDGER
 
 if TYPE_CHECKING:
     from telling import Telling
 
-TABLES = """
-PRAGMA user_version=3;
-CREATE TABLE slots (item TEXT, slot INTEGER, run_id TEXT, status TEXT, not_before INTEGER, reason_code TEXT);
-CREATE TABLE outbox (seq INTEGER PRIMARY KEY, id TEXT, item TEXT, slot INTEGER, run_id TEXT, event TEXT, detail TEXT,
-    at INTEGER, done_at INTEGER);
-INSERT INTO slots VALUES ('f', 0, 'r1', 'RUNNING', NULL, NULL);
-"""
 ENDED = """
 UPDATE slots SET status='FAILED';
 INSERT INTO outbox (id, item, slot, run_id, event, detail, at)
@@ -34,7 +28,7 @@ class Night:
     def __init__(self, telling: "Telling", monkeypatch: pytest.MonkeyPatch) -> None:
         self._telling, self._patch = telling, monkeypatch
         self._ledger = telling.project.folder / "ledger.sqlite"
-        self.write(TABLES)
+        self.write(LEDGER)
 
     def write(self, script: str) -> None:
         with closing(sqlite3.connect(self._ledger)) as db:

@@ -26,8 +26,9 @@ class InHand(NamedTuple):
 def in_hand(notification: Notification, root: Path, book: Book, ledgers: Ledgers) -> InHand | None:
     """What persons have said of the run, the slot or the refused start; None if nothing of it counts now."""
     document = book.document_of(notification.id)
-    if document is not None and ledgers.is_acknowledged(Path(document), notification.item, notification.slot):
-        return InHand(None)
+    if document is not None:
+        for until in ledgers.acknowledged(Path(document), notification.item, notification.slot):
+            return InHand(until)
     with suppress(AetherflowError, sqlite3.Error, OSError):  # what cannot be read now says nothing
         return _by_acts(
             _of_refused(notification, root, book) if notification.event == "refused" else _of_run(notification, root)

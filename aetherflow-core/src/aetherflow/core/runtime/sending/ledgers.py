@@ -21,7 +21,9 @@ HOLD_MS = 15 * 60_000
 _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
-_ACKNOWLEDGED = "SELECT slot FROM acts WHERE item=?1 AND verb='ack' AND ended_at IS NULL AND coalesce(until, ?2) >= ?2"
+_ACKNOWLEDGED = (
+    "SELECT slot, until FROM acts WHERE item=?1 AND verb='ack' AND ended_at IS NULL AND coalesce(until, ?2) >= ?2"
+)
 _LATER = """SELECT status FROM slots WHERE item=? AND slot>? AND status IN
     ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1"""
 _SLOT = "SELECT item, slot, status, not_before, reason_code FROM slots WHERE run_id=? ORDER BY slot DESC LIMIT 1"
@@ -118,14 +120,14 @@ class Ledgers:
                     return Slot(source, *found)
         return None
 
-    def is_acknowledged(self, document: Path, item: str | None, slot: str | None) -> bool:
-        """Whether a person has said of a slot, a time in ISO format, that it needs nobody."""
-        found = set[str]()
+    def acknowledged(self, document: Path, item: str | None, slot: str | None) -> list[int | None]:
+        """Until when persons have said of a slot, a time in ISO format, that it needs nobody; None for good."""
+        found = list[int | None]()
         for ledger in (each for each, source in self._sources.items() if source.document == document):
             with suppress(sqlite3.Error, OSError):
                 rows = read_any(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms())).fetchall())
-                found |= {iso(each) for (each,) in rows}
-        return slot in found
+                found += [until for at, until in rows if iso(at) == slot]
+        return found
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:
         """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""
