@@ -69,6 +69,17 @@ def test_another_host_waits_for_the_lease(store: StateStore, monkeypatch: pytest
     lock.release()
 
 
+def test_a_forked_copy_does_not_end_the_lease(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = store.run_lock(FLOW, RUN_ID)
+    lock.acquire(RUN_ID)
+    with monkeypatch.context() as forked:
+        forked.setattr(lock, "_process", 0)
+        lock.release()
+    assert store.connection.execute("SELECT count(*) FROM owners").fetchone() == (1,)
+    lock.release()
+    assert store.connection.execute("SELECT count(*) FROM owners").fetchone() == (0,)
+
+
 def test_nothing_is_written_after_the_time_to_stop(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = store.run_lock(FLOW, RUN_ID)
     lock.acquire(RUN_ID)

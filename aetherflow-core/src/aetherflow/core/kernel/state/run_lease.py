@@ -108,7 +108,7 @@ class RunLease(RunLock):
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._db is not None:
+        if self._db is not None and os.getpid() == self._process:  # a forked copy must not use its connection
             with suppress(sqlite3.Error, OSError):  # else it ends by itself
                 self._db.execute(_DROP, (*self._key, self._holder))
             self._db.close()
