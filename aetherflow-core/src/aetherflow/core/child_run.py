@@ -1,6 +1,6 @@
 """The program of a run that a step started side by side with others: `python -m aetherflow.core.child_run`.
 
-It reads its request from stdin, tells the course of the run on stderr, and its result on stdout.
+It reads its request from stdin, writes the events of the run to stderr, and its result to stdout.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 def main() -> int:
     """Run the flow of the request; 0 if it ended well."""
     answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever steps print is no result
+    os.dup2(2, 1)  # what steps print goes to the log, and not into the result
 
     from aetherflow.core.runtime.child_run import ChildRunRequest, answer_of
 

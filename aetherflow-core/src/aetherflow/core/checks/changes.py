@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 class InstallationChange(NamedTuple):
     """A change for everybody, in whatever documents; what a document meant is in `checks.upgrade`."""
 
-    told: str
+    now: str
+    """What holds from now on."""
     write: str
+    """What the administrator does about it."""
 
     def as_json(self) -> dict[str, Any]:
         """The item of `changes` in `doctor --upgrade-from --json`."""
-        return {"now": self.told, "write": self.write}
+        return {"now": self.now, "write": self.write}
 
 
 _TO_1_1 = (

@@ -55,7 +55,7 @@ def prune_by_policy(
     if as_json:
         typer.echo(json.dumps(_document(found, spec, freed), ensure_ascii=False, indent=2))
     else:
-        lines = [f"would be deleted: {_going(found)}"] if freed is None else _told(*freed)
+        lines = [f"would be deleted: {_going(found)}"] if freed is None else _deleted(*freed)
         typer.echo("\n".join([*lines, *_kept(found)]))
     for each in found.errors:
         typer.echo(f"{each.code} {each}\n  fix: {each.fix}", err=True)
@@ -84,7 +84,7 @@ def _going(found: Expiry) -> str:
     return f"{_runs(len(found.runs))}, the logs of {_runs(logs)}, the job folders of {_runs(folders)} that ended badly"
 
 
-def _told(runs: Freed, logs: Freed, folders: Freed) -> list[str]:
+def _deleted(runs: Freed, logs: Freed, folders: Freed) -> list[str]:
     lines = [text_of(runs)]
     if logs.runs:
         lines.append(f"deleted the logs of {_runs(len(logs.runs))}: {logs.files:,} files, {size_text(logs.bytes)}")

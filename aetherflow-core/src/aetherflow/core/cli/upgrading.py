@@ -46,7 +46,7 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
         counted = f"{len(compared)} document{'s' * (len(compared) != 1)}"
         typer.echo(f"{count or 'no'} difference{'s' * (count != 1)} from {version} in {counted}")
         for change in changes_since(version):
-            typer.echo(f"for all: {change.told}\n  do: {change.write}")
+            typer.echo(f"for all: {change.now}\n  do: {change.write}")
     return 2 if broken else 1 if count else 0
 
 

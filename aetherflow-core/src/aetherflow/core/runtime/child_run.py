@@ -1,4 +1,4 @@
-"""A run inside another one, in a process of its own: what the process is told, and how the run around waits for it."""
+"""A run inside another one, in a process of its own: what the process is given, and how the run around waits for it."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ class SnapshotSource(NamedTuple):
 
 
 class ChildRunRequest(NamedTuple):
-    """All that the process is told, through its stdin: parameters may be secrets."""
+    """All that the process is given, through its stdin: parameters may be secrets."""
 
     around: SnapshotSource
     flow_id: str

@@ -95,7 +95,7 @@ class LockStore:
             raise UsageError("ttl_seconds must be more than 0", fix="leave it out for 600")
         deadline = time.monotonic() + wait_seconds
         ticket: int | None = None
-        told = self._clock.mono_ms()
+        beat_ms = self._clock.mono_ms()
         try:
             while True:
                 if check is not None:
@@ -107,7 +107,7 @@ class LockStore:
                     raise self._busy_error(key, found, wait_seconds)
                 if ticket is None:
                     ticket = self._enqueue(key, owner)
-                told = self._beat(ticket, told)
+                beat_ms = self._beat(ticket, beat_ms)
                 time.sleep(min(left, POLL_SECONDS * min(found.ahead + 1, 10)))
         finally:
             if ticket is not None:
@@ -211,12 +211,12 @@ class LockStore:
         with self._writing("wait for lock"):
             return self._table.enqueue(key, owner)
 
-    def _beat(self, ticket: int, told: int) -> int:
-        """Show that the waiter lives; `told` is when other hosts were told last, the result when they are now."""
+    def _beat(self, ticket: int, last: int) -> int:
+        """Show that the waiter lives; `last` and the result are when it was written last, by the monotonic clock."""
         now = self._clock.mono_ms()
         self._me.beat(now)
-        if self._server is None or now - told < BEAT_MS:
-            return told
+        if self._server is None or now - last < BEAT_MS:
+            return last
         with self._writing("wait for lock"):
             self._table.beat(ticket)
         return now
