@@ -137,13 +137,16 @@ class Profile:
             self._exact = self._exact and all(map(_is_float, numbers))
 
     def _see_decimal(self, number: decimal.Decimal) -> None:
-        _sign, figures, exponent = number.as_tuple()
+        sign, figures, exponent = number.as_tuple()
         if not isinstance(exponent, int):
             self._kinds.add("string")
             return
         self._kinds.add("decimal")
         self.whole = max(self.whole, len(figures) + exponent if any(figures) else 0)
         self.scale = max(self.scale, -exponent)
+        # Counted, not written: 1e999999999 would be a text of a gigabyte.
+        written = sign + max(len(figures) + exponent, 1) + (1 - exponent if exponent < 0 else 0)
+        self.length = max(self.length, written)
         if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
             self._exact = self._exact and _is_float(number)
 
@@ -158,8 +161,10 @@ class Profile:
                 self.length = max(self.length, 5)
             case int():
                 self._see_ints([value])
+                self._see_length(value)
             case float():
                 self._kinds.add("float")
+                self._see_length(value)
             case decimal.Decimal():
                 self._see_decimal(value)
             case datetime.datetime():
@@ -172,7 +177,10 @@ class Profile:
                 self._kinds.add("bytes")
             case _:
                 self._kinds.add("string")
-                self.length = max(self.length, len(text_value(value)))
+                self._see_length(value)
+
+    def _see_length(self, value: Any) -> None:
+        self.length = max(self.length, len(text_value(value)))
 
     @property
     def type(self) -> ColumnType:
