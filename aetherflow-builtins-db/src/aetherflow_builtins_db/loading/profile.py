@@ -137,16 +137,13 @@ class Profile:
             self._exact = self._exact and all(map(_is_float, numbers))
 
     def _see_decimal(self, number: decimal.Decimal) -> None:
-        sign, figures, exponent = number.as_tuple()
+        _sign, figures, exponent = number.as_tuple()
         if not isinstance(exponent, int):
             self._kinds.add("string")
             return
         self._kinds.add("decimal")
         self.whole = max(self.whole, len(figures) + exponent if any(figures) else 0)
         self.scale = max(self.scale, -exponent)
-        # Counted, not written: 1e999999999 would be a text of a gigabyte.
-        written = sign + max(len(figures) + exponent, 1) + (1 - exponent if exponent < 0 else 0)
-        self.length = max(self.length, written)
         if len(figures) > _FLOAT_DIGITS or abs(number.adjusted()) > _FLOAT_POWER:
             self._exact = self._exact and _is_float(number)
 
@@ -167,6 +164,7 @@ class Profile:
                 self._see_length(value)
             case decimal.Decimal():
                 self._see_decimal(value)
+                self._see_length(value)
             case datetime.datetime():
                 self._kinds.add("local" if value.tzinfo is None else "instant")
             case datetime.date():
