@@ -27,14 +27,14 @@ _NAMES: dict[str, ColumnType] = {
 
 
 def parse_type(name: str) -> ColumnType:
-    """The type that a user names under `dtypes`; StepInputError if the name is unknown."""
+    """The type of that name, as users write it; StepInputError if the name is unknown."""
     text = name.strip().lower()
     if found := _DECIMAL.fullmatch(text):
         return decimal_type(int(found.group(1)), int(found.group(2) or 0))
     if text in _NAMES:
         return _NAMES[text]
     raise StepInputError(
-        f"dtype {name!r} is not known; use bool, int, float, decimal(p,s), string, bytes, date, datetime, "
+        f"type {name!r} is not known; use bool, int, float, decimal(p,s), string, bytes, date, datetime, "
         "datetime(utc) or time"
     )
 

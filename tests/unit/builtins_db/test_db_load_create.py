@@ -1,5 +1,6 @@
 """`db_load` with `create: if_missing`: the types of a file, and what is said before and refused."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,13 @@ def test_a_column_is_widened_only_within_its_kind(declared: str, cells: list[str
     assert (wider and str(wider)) == found
 
 
+def test_numbers_of_json_are_as_long_as_their_text() -> None:
+    text = TableColumn("c", ColumnType("unknown"), "varchar(4)")
+    for value, wider in ((1234, None), (12345, "string"), (Decimal("-0.1"), None), (Decimal("-0.12"), "string")):
+        found = wider_type(text, profile([value], "times"))
+        assert (found and str(found)) == wider
+
+
 def test_the_last_row_decides_too(project: Any) -> None:
     path = write(project, "a,b\n" + "1,2024-01-01\n" * 10_001 + "x1,2024-01-01\n")
     project.one(**load(path, **CREATE))
@@ -132,12 +140,28 @@ def test_rows_that_do_not_fit_are_rejected_by_the_types_that_are_said(project: A
         ("a,b\n1,2\n", {"not_null": ["c"]}, "not_null: 'c' is no column that is loaded"),
         ("a,b\n1,2\n", {"columns": {"c": "a"}}, "columns: the file has no column 'c'"),
         ("a,b\n1,2\n", {"columns": ["a"]}, "columns lists 1 columns, but the file has 2"),
+        (
+            "amount,b\n1,2\n",
+            {"types": {"amuont": "int"}},
+            "types: 'amuont' is no column that is loaded; did you mean 'amount'?",
+        ),
+        ("amount,b\n1,2\n", {"columns": {"amuont": "a"}}, "has no column 'amuont'; did you mean 'amount'?"),
+        ("a,b\n1,2\n", {"comments": {"c": "x"}}, "comments: 'c' is no column that is loaded"),
+        ("a,b\n1,2\n", {"load_id_column": "B"}, "two columns are named 'B'"),
+        ("1,2,3\n", {"include_header": False, "columns": ["a", "b"]}, "line 1: has 3 fields, not 2"),
+        ("{}\n", {"format": "jsonl"}, "a new table would have no columns"),
     ],
 )
 def test_what_cannot_be_made_is_refused(lite: Any, text: str, inputs: dict[str, Any], said: str) -> None:
     error = lite.run(step=load(write(lite, text), **CREATE, **inputs)).error
     assert said in error.message
     assert "does not exist" in lite.run(step=load(write(lite, "a\n1\n"))).error.message
+
+
+def test_a_file_without_header_and_rows_makes_the_named_columns(project: Any) -> None:
+    path = write(project, "")
+    project.one(**load(path, **CREATE, include_header=False, columns=["a", "b"], on_empty="ok"))
+    assert project.rows("SELECT a, b FROM t") == []
 
 
 def test_columns_name_and_pick_the_fields(project: Any) -> None:
@@ -149,9 +173,9 @@ def test_columns_name_and_pick_the_fields(project: Any) -> None:
 
 def test_what_does_not_fit_together_is_found_by_validate(lite: Any) -> None:
     for inputs, said in (
-        ({"types": {"a": "int"}}, "types are for columns that are made"),
-        ({"not_null": ["a"]}, "not_null and comments are for a table that is made"),
-        ({**CREATE, "types": {"a": "money"}}, "dtype 'money' is not known"),
+        ({"types": {"a": "int"}}, "add create: if_missing or on_schema_change: widen"),
+        ({"not_null": ["a"]}, "add create: if_missing"),
+        ({**CREATE, "types": {"a": "money"}}, "type 'money' is not known"),
     ):
         with pytest.raises(Exception, match=said):
             lite.run(step=load("x.csv", **inputs))

@@ -98,6 +98,15 @@ def test_a_key_that_comes_too_late_is_rejected(ready: Any) -> None:
     assert "no line of the first 1000 has it" in reject["reason"]
 
 
+@pytest.mark.parametrize("number", ["1e5000", "-1.5e-5000", "0e5000", "1e99999999999999999999"])
+def test_a_json_number_that_is_long_when_written_out_is_rejected(ready: Any, number: str) -> None:
+    path = write(ready, f'{{"a": 1, "s": {number}}}\n{{"a": 2, "s": 1e300}}\n', "in.jsonl")
+    out = ready.one(**load(path, max_rejects=1, columns={"a": "a"}))
+    assert (out["rows"], out["rejected"]) == (1, 1)
+    (reject,) = csv.DictReader(Path(out["reject_file"]).read_text().splitlines())
+    assert f"the number '{number}' has more than 4300 digits" in reject["reason"]
+
+
 def test_lines_of_json_in_batches(ready: Any) -> None:
     lines = [json.dumps({"a": number, "s": "x"}) for number in range(6)]
     assert ready.one(**load(write(ready, "\n".join(lines), "in.jsonl"), batch_rows=3))["rows"] == 6

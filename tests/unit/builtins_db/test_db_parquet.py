@@ -159,7 +159,7 @@ def test_dtypes_set_by_the_user(project: Any) -> None:
         ({"dtypes": {"a": "int"}, "dtypes_json": '{"a": "float"}'}, "dtypes and dtypes_json are both given and differ"),
         ({"dtypes_json": "[1]"}, "dtypes_json must be a map"),
         ({"dtypes_json": "{"}, "dtypes_json is no JSON"),
-        ({"dtypes_json": '{"a": "money"}'}, "dtype 'money' is not known"),
+        ({"dtypes_json": '{"a": "money"}'}, "type 'money' is not known"),
     ],
 )
 def test_dtypes_that_cannot_be(lite: Any, inputs: dict[str, Any], message: str) -> None:

@@ -53,7 +53,7 @@ class Load:
         self._id_column = self._load_id_column()
         self._fields = self._map()
         columns = self._fields.columns
-        self._keys = pick_key_columns(self.table, columns, request.keys)
+        self._keys = pick_key_columns(columns, request.keys)
         extra = self._id_column is not None
         self._columns: tuple[TableColumn, ...] = (*columns, self._id_column) if self._id_column else columns
         self._extra: Row = (request.load_id,) if extra else ()

@@ -16,7 +16,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.columns import STRING, UNKNOWN
 from aetherflow_builtins_db.loading.batch import RowSource
 from aetherflow_builtins_db.loading.profile import Profile
-from aetherflow_builtins_db.loading.table import find_name
+from aetherflow_builtins_db.loading.table import find_name, loaded_name, position
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.loading.widths import wider_type
 
@@ -104,28 +104,30 @@ class Making:
 
     def _new(self, table: SqlTable) -> SqlTable:
         shape, seen = self._shape, self._seen(of_values=False)
-        self._refuse_unknown("types", shape.types, seen)
-        self._refuse_unknown("not_null", shape.not_null, seen)
-        self._refuse_unknown("comments", shape.comments, seen)
-        self._refuse_unknown("keys", self._keys, seen)
-        keys = {find_name(key, list(seen)) for key in self._keys}
-        required = keys | {find_name(name, list(seen)) for name in shape.not_null}
+        loaded = list(seen)
+        if not loaded:
+            raise StepInputError(
+                "nothing that is loaded has a name: a new table would have no columns",
+                fix="make the table with a db_execute step before this one, or load a file with rows",
+            )
+        keys = {loaded_name("keys", key, loaded) for key in self._keys}
+        required = keys | {loaded_name("not_null", name, loaded) for name in shape.not_null}
         made = [
             self._column(name, kind, nullable=name not in required, key=name in keys)
             for name, kind in self._types(seen).items()
         ]
         if self._id_column is not None:
+            _refuse_names([*loaded, self._id_column])
             made.append(self._column(self._id_column, STRING))
         self._keys = tuple(name for name in seen if name in keys)
-        self._comments = {find_name(name, list(seen)) or name: text for name, text in shape.comments.items()}
+        self._comments = {loaded_name("comments", name, loaded): text for name, text in shape.comments.items()}
         return replace(table, columns=tuple(made))
 
     def _changed(self, table: SqlTable) -> SqlTable:
         shape, seen = self._shape, self._seen(of_values=self._shape.on_change == "widen")
         known = [column.name for column in table.columns]
-        new = {name: profile for name, profile in seen.items() if find_name(name, known) is None}
-        self._refuse_unknown("types", shape.types, seen)
-        self.added = tuple(self._column(name, kind) for name, kind in self._types(new).items())
+        new = {name for name in seen if find_name(name, known) is None}
+        self.added = tuple(self._column(name, kind) for name, kind in self._types(seen).items() if name in new)
         if shape.on_change == "widen":
             self.widened = tuple(self._widened(table, seen))
         changed = {column.name: column for column in self.widened}
@@ -149,7 +151,7 @@ class Making:
 
     def _types(self, seen: Mapping[str, "Profile | ColumnType"]) -> dict[str, ColumnType]:
         """By column: as `types` says, as the source says, or of all its values."""
-        said = {find_name(name, list(seen)): kind for name, kind in self._shape.types.items()}
+        said = {loaded_name("types", name, list(seen)): kind for name, kind in self._shape.types.items()}
         return {
             name: said.get(name) or (found if isinstance(found, ColumnType) else found.type)
             for name, found in seen.items()
@@ -164,15 +166,6 @@ class Making:
             )
         return connector.column_for(name, kind, nullable=nullable, key=key)
 
-    def _refuse_unknown(
-        self, what: str, names: "Sequence[str] | Mapping[str, object]", seen: Mapping[str, object]
-    ) -> None:
-        for name in names:
-            if find_name(name, list(seen)) is None:
-                raise StepInputError(
-                    f"{what}: {name!r} is no column that is loaded", fix=f"these are: {', '.join(seen)}"
-                )
-
     # The rows
 
     def _seen(self, *, of_values: bool) -> dict[str, "Profile | ColumnType"]:
@@ -184,14 +177,7 @@ class Making:
                 raise StepInputError(
                     "columns is a map, but the file has no header", fix="give a list of columns, in the file's order"
                 )
-            pairs = []
-            for given, wanted in columns.items():
-                name = find_name(given, names)
-                if name is None:
-                    raise StepInputError(
-                        f"columns: the file has no column {given!r}", fix=f"it has: {', '.join(names)}"
-                    )
-                pairs.append((wanted, profiles[names.index(name)]))
+            pairs = [(wanted, profiles[position(given, names)]) for given, wanted in columns.items()]
         elif columns is not None:
             if len(columns) != len(profiles):
                 raise StepInputError(f"columns lists {len(columns)} columns, but the file has {len(profiles)}")
@@ -219,7 +205,7 @@ def _profiles(
     if types is not None and UNKNOWN not in types.values():
         return list(types), list(types.values())
     with source.reader(keys=keys, width=width, every_key=True) as reader:
-        profiles = [Profile(source.texts) for _ in reader.names or ()]
+        profiles = [Profile(source.texts) for _ in reader.names or columns or ()]
         for batch in reader.batches(_BATCH_ROWS, lambda _reject: None):
             profiles = profiles or [Profile(source.texts) for _ in batch.rows[0]]
             for profile, cells in zip(profiles, zip(*batch.rows, strict=True), strict=True):

@@ -158,10 +158,13 @@ class Profile:
                 self.length = max(self.length, 5)
             case int():
                 self._see_ints([value])
+                self._see_length(value)
             case float():
                 self._kinds.add("float")
+                self._see_length(value)
             case decimal.Decimal():
                 self._see_decimal(value)
+                self._see_length(value)
             case datetime.datetime():
                 self._kinds.add("local" if value.tzinfo is None else "instant")
             case datetime.date():
@@ -172,7 +175,10 @@ class Profile:
                 self._kinds.add("bytes")
             case _:
                 self._kinds.add("string")
-                self.length = max(self.length, len(text_value(value)))
+                self._see_length(value)
+
+    def _see_length(self, value: Any) -> None:
+        self.length = max(self.length, len(text_value(value)))
 
     @property
     def type(self) -> ColumnType:

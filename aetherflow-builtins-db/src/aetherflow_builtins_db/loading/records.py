@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any
 
 from aetherflow.core.api import ColumnType, LoadBatch, StepError
 from aetherflow_builtins_db.columns import MAX_DECIMAL_DIGITS, STRING, UNKNOWN
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
+from aetherflow_builtins_db.formats.values import short_value
 from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import OnReject, Reject
 
 _LOOK_AHEAD = 1000
 """Lines that are examined for column names: a key may be missing where its value is null. Fewer if they are long."""
+_MOST_DIGITS = 4300
+"""Of a number that is written out; Python reads no whole number of more."""
 
 
 class JsonLinesReader:
@@ -77,12 +80,23 @@ def every_key_of(lines: Iterable[str], meter: limits.Meter) -> list[str]:
 def _object(line: str) -> dict[str, Any] | str:
     """The object of a line, or a text that says what is wrong with the line."""
     try:
-        parsed = json.loads(line.strip("\ufeff"), parse_float=Decimal)
+        parsed = json.loads(line.strip("\ufeff"), parse_float=_decimal)
     except ValueError as error:
         return f"no JSON: {error}"
     except RecursionError:
         return "no JSON: it is nested too deeply"
     return parsed if isinstance(parsed, dict) else "no JSON object"
+
+
+def _decimal(text: str) -> Decimal:
+    """The number; ValueError if it has too many digits: 1e999999999 as text would take a gigabyte."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = None
+    if number is None or abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"the number {short_value(text)} has more than {_MOST_DIGITS} digits")
+    return number
 
 
 class ParquetReader:

@@ -52,7 +52,7 @@ def map_fields(
             raise StepInputError(
                 "columns is a map, but the file has no header", fix="give a list of table columns, in the file's order"
             )
-        pairs = [(_position(source, names), target) for source, target in wanted.items()]
+        pairs = [(position(source, names), target) for source, target in wanted.items()]
     elif wanted is not None:
         if names is not None and len(names) != len(wanted):
             raise StepInputError(f"columns lists {len(wanted)} columns, but the file has {len(names)}")
@@ -70,13 +70,25 @@ def map_fields(
     return FieldMap(tuple(columns), tuple(index for index, _ in pairs), width, tuple(names) if names else None)
 
 
-def _position(source: str, names: Sequence[str]) -> int:
+def position(source: str, names: Sequence[str]) -> int:
+    """The place among the fields of one that `columns` names; StepInputError if there is none."""
     found = find_name(source, names)
     if found is None:
         raise StepInputError(
             f"columns: the file has no column {source!r}{_near(source, names)}", fix=f"it has: {', '.join(names)}"
         )
     return names.index(found)
+
+
+def loaded_name(what: str, wanted: str, loaded: Sequence[str]) -> str:
+    """The loaded column that the input `what` names; StepInputError if there is none."""
+    found = find_name(wanted, loaded)
+    if found is None:
+        raise StepInputError(
+            f"{what}: {wanted!r} is no column that is loaded{_near(wanted, loaded)}",
+            fix=f"these are: {', '.join(loaded)}",
+        )
+    return found
 
 
 def _column(target: str, table: SqlTable) -> str:

@@ -11,13 +11,12 @@ from aetherflow.core.api import (
     SqlLoader,
     SqlTable,
     StepError,
-    StepInputError,
     TableColumn,
 )
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.generic import GenericServer
 from aetherflow_builtins_db.loading.server import Server
-from aetherflow_builtins_db.loading.table import find_name, split_name
+from aetherflow_builtins_db.loading.table import loaded_name, split_name
 
 _MAKE_IT = "check the name, or create it with a db_execute step before this one"
 
@@ -137,15 +136,7 @@ def refuse_twice(what: str, first: str) -> None:
     )
 
 
-def pick_key_columns(table: SqlTable, columns: Sequence[TableColumn], names: Sequence[str]) -> list[TableColumn]:
+def pick_key_columns(columns: Sequence[TableColumn], names: Sequence[str]) -> list[TableColumn]:
     """The columns that `names` lists; StepInputError for a name that is not among the loaded `columns`."""
     known = [column.name for column in columns]
-    keys = []
-    for name in names:
-        found = find_name(name, known)
-        if found is None:
-            raise StepInputError(
-                f"keys: {name!r} is no column that is loaded into {table.sql}", fix=f"these are: {', '.join(known)}"
-            )
-        keys.append(columns[known.index(found)])
-    return keys
+    return [columns[known.index(loaded_name("keys", name, known))] for name in names]

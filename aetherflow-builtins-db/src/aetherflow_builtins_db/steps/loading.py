@@ -103,9 +103,9 @@ class TableInputs(StepInputs):
         if self.load_id_column is not None and self.mode != "append":
             raise ValueError("load_id_column is for mode append; the other modes can be repeated anyway")
         if self.types and not makes and self.on_schema_change == "fail":
-            raise ValueError("types are for columns that are made: create: if_missing, or on_schema_change")
+            raise ValueError("types are for columns that are made: add create: if_missing or on_schema_change: widen")
         if (self.not_null or self.comments) and not makes:
-            raise ValueError("not_null and comments are for a table that is made: create: if_missing")
+            raise ValueError("not_null and comments are for a table that is made: add create: if_missing")
         return self
 
     @property
