@@ -11,7 +11,8 @@ PROPERTIES := $(addprefix tests/unit/core/,kernel/resolver/test_core_template.py
   kernel/resolver/test_core_when.py kernel/yaml/test_core_loader.py base/test_core_redact.py checks/test_core_typos.py builtins/test_core_globbing.py) \
   tests/system/e2e/test_e2e_streams.py $(addprefix tests/system/core/builtins/test_core_,files_crash.py run_flow_crash.py) \
   $(addprefix tests/system/core/kernel/sequencing/test_core_,claims_crash.py failpoints.py items_crash.py) \
-  $(addprefix tests/unit/scheduler/,time/test_scheduler_cron.py document/test_scheduler_document.py)
+  $(addprefix tests/unit/scheduler/,time/test_scheduler_cron.py document/test_scheduler_document.py \
+  $(addprefix importing/test_scheduler_import_,corpus.py crontab.py round_trip.py) audit/test_scheduler_against.py)
 PEERS := $(addprefix tests/system/,builtins_db/test_db_hostile.py builtins_rest/test_rest_hostile.py \
   $(addprefix builtins_transfer/test_transfer_hostile_,sftp.py smb.py smtp.py) core/bundle/test_core_bundle_hostile_git.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES) $(PEERS)
