@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aetherflow.scheduler.loop.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -61,6 +63,32 @@ def test_what_a_run_starts_does_not_speak_for_the_scheduler(bench: "Bench", unti
         until(seen.exists)
         assert bench.stop(process) == 0
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & {line.partition("=")[0] for line in seen.read_text().splitlines()}
+
+
+def test_a_ledger_that_cannot_be_written_is_shown_and_what_was_due_meanwhile_is_entered(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *", "misfire": "all"})
+    with manager(str(bench.folder / "notify")) as made:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(bench.folder / "notify"))
+        scheduler = bench.scheduler()
+        slots: list[int] = []
+
+        def refuse(number: int) -> None:
+            scheduler._ledger.db.execute(f"PRAGMA query_only={number}")
+            slots.append(len(bench.slots("a")))
+
+        bench.clock.at(dt.timedelta(seconds=90), lambda: refuse(1))
+        bench.clock.at(dt.timedelta(seconds=270), lambda: refuse(0))
+        bench.clock.until, bench.clock.at_end = bench.clock.mono + 300, scheduler.stop.stop
+        assert scheduler.run() == 0
+        told = [line for line in heard(made) if line.startswith("STATUS=")]
+    shown = [line.endswith("; the ledger cannot be written") for line in told]
+    assert (shown.count(True) >= 1, shown[0], shown[-1]) == (True, False, False)
+    assert slots[0] == slots[1], "nothing was entered meanwhile"
+    assert len(bench.slots("a")) >= slots[1] + 3
+    said = bench.told.getvalue()
+    assert (said.count("trying again"), said.count("the ledger can be written again")) == (1, 1)
 
 
 def test_a_socket_without_a_name_in_the_file_system() -> None:
