@@ -40,14 +40,14 @@ class MetadataFolder:
 
     def _read(self, filename: str, until: bytes) -> bytes | None:
         """A file, or what of it holds `until`, by the system's own calls: a file object takes thrice the time, for each
-        of hundreds of distributions.
+        of hundreds of distributions. A piece that is not full is the last one of a file.
         """
         try:
             number = os.open(f"{self.path}/{filename}", _FLAGS)
             try:
-                data = os.read(number, _PIECE)
-                while not (until and until in data) and (more := os.read(number, _PIECE)):
-                    data += more
+                data = more = os.read(number, _PIECE)
+                while len(more) == _PIECE and not (until and until in data):
+                    data += (more := os.read(number, _PIECE))
             finally:
                 os.close(number)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
