@@ -202,6 +202,7 @@ def test_another_shell_gets_the_command_as_cron_gives_it() -> None:
         ("5-50/70 1 * * *", "5 1 * * *", "step"),
         ("-*/5 * * * *", "*/5 * * * *", "step"),
         ("5/15 * * * *", "5/15 * * * *", "not_debian"),
+        ("0 9 13 * 5", "0 9 13 * 5", "either_day"),
         ("@reboot", None, "reboot"),
         ("0 0 31 2 *", None, "times"),
         ("0 0 * * 8", None, "times"),

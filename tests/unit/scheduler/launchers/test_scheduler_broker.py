@@ -16,7 +16,7 @@ ARGUMENTS = ("run", "--flow-yaml", "f.yaml", "--run-id", "r", "--if-busy", "wait
 
 @pytest.fixture(autouse=True)
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(broker.URL, "memory://")
+    monkeypatch.setenv(broker.URL, "amqp://guest@127.0.0.1:1//")
     broker.application.cache_clear()
     yield
     broker.application.cache_clear()
@@ -56,10 +56,28 @@ def test_a_broker_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(broker.URL)
     with pytest.raises(UsageError, match="AETHERFLOW_BROKER_URL is not set") as found:
         celery.CeleryLauncher()
-    assert "amqp://" in str(found.value.fix)
+    assert "amqps://" in str(found.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("broker.example", "begins with ''"),
+        ("https://hidden@broker.example", "begins with 'https'"),
+        ("rediss://:hidden@broker.example:port/0", "is not an address: Port"),
+        ("amqp://hidden@[::1", "is not an address: Invalid IPv6 URL"),
+    ],
+)
+def test_the_address_of_a_broker_is_checked(address: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(broker.URL, address)
+    with pytest.raises(UsageError, match=message) as found:
+        broker.application()
+    assert "amqps://" in (found.value.fix or "")
+    assert "hidden" not in f"{found.value}{found.value.fix}"
 
 
 def test_the_visibility_of_redis_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(broker.URL, "redis://127.0.0.1:1/0")
     assert broker.application().conf.broker_transport_options["visibility_timeout"] == 300
     broker.application.cache_clear()
     monkeypatch.setenv(broker.VISIBILITY, "soon")

@@ -162,7 +162,11 @@ class Freezer:
             self.found.add(error.code, f"{format_path(path)}: {error.message}", path, "cron", error.fix)
             return None
         for remark in found.remarks:
-            fix = "make two items of it if that is meant" if remark == EITHER_DAY else f'write "{found.normal}"'
+            fix = (
+                "write `*` for one of the two if that is not meant"
+                if remark == EITHER_DAY
+                else f'write "{found.normal}"'
+            )
             self.found.add("AF8009", f"{format_path(path)}: {remark}", path, "cron_remark", fix, severity="warning")
         if days.nth and found.normal.split()[2::2] != ["*", "*"]:
             message = f"{format_path(path)}: `nth` of the calendar chooses the days, and {found.text!r} names days too"

@@ -25,6 +25,7 @@ class Difference(ReasonCode):
     ACCOUNT = "account", "changes to the account {user} by runuser: the scheduler has to run as root"
     STEP = "step", "{given!r} is written {normal!r}, which is how cron reads it"
     ANY_CRON = "not_debian", "{remark}"
+    EITHER_DAY = "either_day", "{remark}, as under cron"
     CRON_TZ = "cron_tz", "is started by the clock of {zone}, as cronie does; Debian's cron ignores CRON_TZ"
     SEVERAL = "several_times", "is one of {count} items: one expression cannot say all these times"
     SPREAD = "random_delay", "starts at its time; {setting} delayed it at random"

@@ -30,7 +30,9 @@ def cron_of_entry(text: str) -> tuple[str | None, list[Reason]]:
         cron = Cron.parse(written)
     except CronError as error:
         return None, [said(Difference.TIMES, error=error.message, fix=error.fix)]
-    told += [said(Difference.ANY_CRON, remark=each) for each in cron.remarks if each != EITHER_DAY]
+    told += [
+        said(Difference.EITHER_DAY if each == EITHER_DAY else Difference.ANY_CRON, remark=each) for each in cron.remarks
+    ]
     return written, told
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from aetherflow.core.api import UsageError
 from aetherflow.scheduler.launchers.base import RunRequest
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 URL = "AETHERFLOW_BROKER_URL"
 VISIBILITY = "AETHERFLOW_BROKER_VISIBILITY_SECONDS"
+_SCHEMES = frozenset({"amqp", "amqps", "redis", "rediss"})
+_FORMS = "amqps://USER:PASSWORD@HOST:5671// (RabbitMQ) or rediss://:PASSWORD@HOST:6379/0 (Redis)"
 TASK = "aetherflow.run"
 DEFAULT_QUEUE = "aetherflow"
 STOP = "aetherflow_stop"
@@ -110,13 +113,13 @@ def answers(name: str) -> "Queue":
 def application() -> "Celery":
     """The Celery application of this process. Raises UsageError without a broker, or without the library."""
     if not (url := os.environ.get(URL)):
-        fix = f"set {URL}, as amqp://USER:PASSWORD@HOST:5672//, rediss://:PASSWORD@HOST:6379/0 or the like"
-        raise UsageError(f"{URL} is not set: runs on Celery need a broker", fix=fix)
+        raise UsageError(f"{URL} is not set: runs on Celery need a broker", fix=f"set {URL} to {_FORMS}")
     try:
         from celery import Celery
     except ImportError:
         fix = "install the extra celery of aetherflow-scheduler"
         raise UsageError("runs on Celery need the library celery", fix=fix) from None
+    _require_broker(url)
     app = Celery("aetherflow", broker=url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -138,6 +141,18 @@ def application() -> "Celery":
         worker_soft_shutdown_timeout=0,
     )
     return app
+
+
+def _require_broker(url: str) -> None:
+    """UsageError unless an address names a kind of broker that is tried. It may hold a password: it is not shown."""
+    fix = f"write {URL} as {_FORMS}"
+    try:
+        scheme = urlsplit(url).scheme
+        urlsplit(url).port  # noqa: B018 reading it checks it
+    except ValueError as error:
+        raise UsageError(f"{URL} is not an address: {error}", fix=fix) from None
+    if scheme not in _SCHEMES:
+        raise UsageError(f"{URL} begins with {scheme!r}, which no broker does", fix=fix)
 
 
 def _transport(url: str) -> dict[str, Any]:
