@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
-from aetherflow.core.kernel.state.records import RunFacts, now_ms
+from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, now_ms
 from aetherflow.core.kernel.state.registry import register
 from aetherflow.core.kernel.state.registry_file import Registered, subject_of
 from aetherflow.core.kernel.state.store import StateStore
@@ -131,7 +131,7 @@ class Phases:
         jobs = [job for job in jobs if job not in kept]
         doomed = self._artifacts_in(self._workspace.removable(jobs))
         if doomed:
-            self._opened.state.mark_removed([item.path for item in doomed], f"cleanup {policy}")
+            self._opened.state.mark_removed([item.path for item in doomed], f"{CLEANUP}{policy}")
         self._workspace.cleanup(jobs)
         for item in doomed:
             item.removed = policy

@@ -23,7 +23,7 @@ from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, circumstances, list_runs
 from aetherflow.core.kernel.state.overview import overview
 from aetherflow.core.kernel.state.pruning import Freed, remove
-from aetherflow.core.kernel.state.records import RETENTION
+from aetherflow.core.kernel.state.records import CLEANUP
 from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
@@ -139,7 +139,7 @@ def _remove_folders(run: PastRun, folders: list[Path], freed: Freed) -> bool:
         if known is None or known.generation != run.generation:
             return False
         for folder in folders:
-            note_gone(store.connection, key, str(folder), RETENTION)
+            note_gone(store.connection, key, str(folder), f"{CLEANUP}retention")
     for folder in folders:
         sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
         if remove_job_folder(folder, *key):

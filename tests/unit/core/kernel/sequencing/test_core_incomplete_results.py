@@ -69,3 +69,24 @@ def test_a_file_that_is_gone_is_made_again_for_who_names_it(project: "Project", 
     assert "a.two needs x.txt, which is gone" in told.out
     assert project.cli(*RUN).code == 0
     assert [line.split()[0] for line in project.lines()] == ["one", "two"] * 2
+
+
+def test_a_file_that_the_cleanup_took_is_made_again_for_who_names_it(project: "Project") -> None:
+    flow = project.flow(
+        """\
+        jobs:
+          - id: a
+            steps:
+              - {id: zero, type: hard_note, inputs: {file: y.txt}}
+              - {id: one, type: hard_note, inputs: {file: x.txt}}
+              - {id: two, type: hard_note, inputs: {v: "{{steps.one.file}}"}}
+        """
+    )
+    flow.write_text(flow.read_text().replace("{id: f}", "{id: f, workspace: {cleanup_policy: always}}"))
+    fail = project.effects.with_name("fail_two")
+    fail.touch()
+    assert project.cli(*RUN).code == 1
+    assert not (project.artifacts("a", "r") / "x.txt").exists()
+    fail.unlink()
+    assert project.cli(*RUN).code == 0
+    assert [line.split()[0] for line in project.lines()] == ["zero", "one", "two", "one", "two"]

@@ -6,7 +6,7 @@ from typing import Any
 from aetherflow.core.base.said import Reason, said
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.plan import PlanReason
-from aetherflow.core.kernel.state.records import RETENTION, StepKey
+from aetherflow.core.kernel.state.records import CLEANUP, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.transitions import DONE_STEP
 
@@ -76,7 +76,8 @@ class IncompleteResults:
         if self._gone is None:
             self._gone = {}
             for artifact in self._state.steps.artifacts():
-                if artifact.gone_by in (None, RETENTION) and not self._exists(artifact.path):
+                # what a step has moved or deleted is where it is wanted
+                if (artifact.gone_by or CLEANUP).startswith(CLEANUP) and not self._exists(artifact.path):
                     outer = artifact.key.step.partition(".")[0]  # an inner step runs again with the one around it
                     names = self._gone.setdefault(StepKey(artifact.key.job, outer), {})
                     names.update(dict.fromkeys(_names(artifact.path)))

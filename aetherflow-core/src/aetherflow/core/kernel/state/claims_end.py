@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.family import Family, Member, holds_claims
 from aetherflow.core.kernel.state.reading import read
-from aetherflow.core.kernel.state.records import StepKey
+from aetherflow.core.kernel.state.records import CLEANUP, StepKey
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
@@ -130,7 +130,7 @@ def release_folders(db: durable.Database, members: Iterable[Member]) -> list[Kep
         for (text,) in db.execute(query, key).fetchall():
             kept = json.loads(text)
             for folder in kept["folders"]:
-                note_gone(db, key, folder, f"cleanup {kept['policy']}")
+                note_gone(db, key, folder, f"{CLEANUP}{kept['policy']}")
                 found.append(KeptFolder(*member, folder))
     return found
 

@@ -9,8 +9,10 @@ from aetherflow.core.base.said import Reason, code_of
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.transitions import Status
 
-RETENTION = "cleanup retention"
-"""What `gone_by` says of files that the retention of the project took, from a run that may still be resumed."""
+CLEANUP = "cleanup "
+"""How `gone_by` begins for files that a cleanup took, of the flow's policy or of the project's retention: the run may
+still be resumed.
+"""
 
 
 class Frozen(NamedTuple):
@@ -108,7 +110,7 @@ class StoredArtifact(NamedTuple):
     @property
     def removed(self) -> str | None:
         """What removed the file, for summaries: the cleanup policy or a step; None if it was not removed."""
-        return self.gone_by.removeprefix("cleanup ") if self.gone_by else None
+        return self.gone_by.removeprefix(CLEANUP) if self.gone_by else None
 
 
 @dataclass(slots=True, eq=False, repr=False)
