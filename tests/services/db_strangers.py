@@ -15,6 +15,7 @@ from aetherflow.core.api import (
     ConnectorInit,
     ConnectorOptions,
     CsvSource,
+    JsonSource,
     LateDatabase,
     LeanSource,
     Row,
@@ -26,7 +27,7 @@ from aetherflow.core.api import (
     TableMaker,
 )
 
-CAPABILITIES = (ArrowSource, BulkLoader, CsvSource, LateDatabase, LeanSource, ScriptRunner, TableMaker)
+CAPABILITIES = (ArrowSource, BulkLoader, CsvSource, JsonSource, LateDatabase, LeanSource, ScriptRunner, TableMaker)
 METHODS = {
     name for capability in CAPABILITIES for name in vars(capability) if not name.startswith("_")
 }  # fmt: skip

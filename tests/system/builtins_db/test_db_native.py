@@ -232,3 +232,73 @@ def test_what_is_left_early_leaves_no_session(db: Any) -> None:
 def test_what_stands_behind_a_query(db: Any, tail: str) -> None:
     sql = "SELECT 1 AS a, 'x;' AS b" + tail
     assert written(db, sql, native=True) == written(db, sql, native=False) == b"a,b\n1,x;\n"
+
+
+JSON_OF = {"i": "int8", "n": "numeric", "d": "date", "t": "time", "s": "timestamp", "z": "timestamptz", "f": "float8"}
+HARD = [
+    {
+        "i": -(2**63),
+        "n": "-0.010",
+        "d": "0001-01-01",
+        "t": "24:00:00",
+        "s": "0001-01-01",
+        "z": "0001-01-01 00:00:00+00",
+    },
+    {"n": "NaN", "d": "infinity", "t": "00:00:00", "s": "infinity", "z": "-infinity", "f": "NaN"},
+    {"n": "12345678901234567890.5", "d": "0044-03-15 BC", "t": "23:59:59.999999", "s": "0044-03-15 BC", "z": "0044-03-15 BC"},
+    {"d": "10000-01-01", "s": "9999-12-31 23:59:59.999999", "z": "9999-12-31 23:59:59.999999+00", "f": "-Infinity"},
+    {"t": "01:02:03.5", "s": "2013-01-01 05:00:00.000001", "z": "2013-07-01 05:00:00.12+02", "f": "1e16"},
+    {"z": "10000-01-01 03:00:00+00", "s": "10000-01-01", "f": "-0"},
+    {"z": "0001-01-01 03:00:00+00", "f": "0.1"},
+    {"z": "9999-12-31 22:00:00+00", "f": "1"},
+]
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/New_York"])
+def there(request: pytest.FixtureRequest, postgres: Database) -> Iterator[PostgresConnector]:
+    """PostgreSQL, whose sessions are in a zone."""
+    settings = {"init_sql": f"SET TimeZone = '{request.param}'"}
+    with PostgresConnector(ConnectorInit("wh", "db", "postgres", place_of(postgres), settings)) as made:
+        made.execute("DROP TABLE IF EXISTS n")
+        yield made
+        made.execute("DROP TABLE IF EXISTS n")
+
+
+def lines(db: Any, sql: str, **changes: Any) -> tuple[list[str], list[str]]:
+    """The JSON lines of a query, by the server and by Python."""
+    fast, slow = (written(db, sql, native=native, format="jsonl", **changes) for native in (True, False))
+    return fast.decode().split("\n"), slow.decode().split("\n")
+
+
+def test_json_of_all_types_is_byte_equal(there: PostgresConnector) -> None:
+    fast, slow = lines(there, TYPED["postgres"])
+    assert fast == slow
+    there.execute(f"CREATE TABLE n ({', '.join(f'{name} {kind}' for name, kind in JSON_OF.items())})")
+    for row in HARD:
+        values = ", ".join(f"'{value}'" for value in row.values())
+        there.execute(f"INSERT INTO n ({', '.join(row)}) VALUES ({values})")
+    fast, slow = lines(there, "SELECT * FROM n")
+    assert fast == slow
+    assert len(fast) == len(HARD) + 1
+
+
+def test_json_of_texts_and_doubles_is_byte_equal(there: PostgresConnector) -> None:
+    there.execute("CREATE TABLE n (i int, s text, f float8, b bytea, c char(6))")
+    texts = [*NASTY, *map(chr, range(1, 300)), "\u2028", "'; --", "%s", "%(a)s", ":x"]
+    rows = [
+        {"i": index, "s": text, "f": double, "b": text.encode() * 40, "c": text[:5]}
+        for index, (text, double) in enumerate(zip(texts, doubles(len(texts)), strict=False))
+    ]
+    there.executemany("INSERT INTO n VALUES (:i, :s, :f, :b, :c)", rows)
+    sql = """SELECT i, s AS "a ""b"" \\ 'c' %", f AS "%s", b AS "é", c AS ":x" FROM n WHERE i >= :least ORDER BY i"""
+    fast, slow = lines(there, sql, params={"least": 0})
+    assert fast == slow
+    fast, slow = lines(there, sql.replace(":least", "0"))
+    assert fast == slow
+    assert len(fast) == len(rows) + 1
+
+
+def test_json_of_one_column_and_of_lists(there: PostgresConnector) -> None:
+    assert lines(there, r"SELECT '\.' AS a") == ([r'{"a":"\\."}', ""],) * 2
+    assert there.stream_json("SELECT ARRAY[1, 2] AS a") is None
+    assert there.stream_json("SHOW TimeZone") is None

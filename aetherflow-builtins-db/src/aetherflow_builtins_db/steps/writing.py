@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from aetherflow.core.api import ArrowSource, Column, ColumnType, CsvBlocks, CsvFormat, CsvSource, Row
+from aetherflow.core.api import ArrowSource, Column, ColumnType, CsvBlocks, CsvFormat, CsvSource, JsonSource, Row
 from aetherflow_builtins_db.columns import refuse_duplicates
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter, write_delimited
@@ -71,15 +71,17 @@ class Writing:
             return None  # types that the database does not tell are derived from the rows
         if spec.format in {"csv", "tsv"} and isinstance(connector, CsvSource):
             blocks = connector.stream_csv(*self.query, dialect=spec.dialect)
-            if blocks is not None:
-                return self._copy(blocks, sink)
-        return None
+        elif spec.format == "jsonl" and isinstance(connector, JsonSource):
+            blocks = connector.stream_json(*self.query)
+        else:
+            return None
+        return None if blocks is None else self._copy(blocks, sink)
 
     def _copy(self, blocks: CsvBlocks, sink: HashingSink) -> list[Column]:
         spec = self._spec
         with blocks, packed(sink, spec.packing) as out:
             refuse_duplicates(blocks.columns)
-            if spec.dialect.include_header:
+            if spec.format != "jsonl" and spec.dialect.include_header:
                 DelimitedWriter(out, [column.name for column in blocks.columns], spec.dialect).write_header()
             for block in blocks.blocks():
                 out.write(block)

@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         CsvFormat,
         CsvQuoting,
         CsvSource,
+        JsonSource,
         LateDatabase,
         LeanSource,
         NeedsMemoryError,
@@ -179,13 +180,13 @@ __all__ = [
     "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
     "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "FindsMails",
     "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HookBase", "HttpCall",
-    "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "Lack", "LateDatabase", "LeanSource", "LeaseLostError",
-    "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope",
-    "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson",
-    "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep",
-    "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError",
-    "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef",
-    "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
+    "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "JsonSource", "Lack", "LateDatabase", "LeanSource",
+    "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo",
+    "LockScope", "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError",
+    "NeedsPerson", "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob",
+    "PlannedStep", "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry",
+    "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError",
+    "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
     "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner",
     "SendsCalls", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader",
     "SqlTable", "SqlTransaction", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
@@ -225,8 +226,8 @@ contracts.kinds.mail: Envelope FindsMails MailConnector MailError MailReceipt Ma
 contracts.kinds.local: WritesLocally
 contracts.kinds.names: DbResource
 contracts.kinds.sql: Column ColumnKind ColumnType Row Rows SqlConnector SqlDialect SqlTransaction
-contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource LateDatabase LeanSource
-contracts.kinds.sql_capabilities: NeedsMemoryError ScriptResult ScriptRunner
+contracts.kinds.sql_capabilities: ArrowRows ArrowSource CsvBlocks CsvFormat CsvQuoting CsvSource JsonSource LateDatabase
+contracts.kinds.sql_capabilities: LeanSource NeedsMemoryError ScriptResult ScriptRunner
 contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob RowsRefusedError SqlLoader SqlTable
 contracts.kinds.sql_loading: TableColumn TableMaker
 contracts.needs_person: Acknowledged NeedsPerson

@@ -55,6 +55,7 @@ NAMES = [
     "CsvFormat",
     "CsvQuoting",
     "CsvSource",
+    "JsonSource",
     "DbResource",
     "Difference",
     "DocumentKind",

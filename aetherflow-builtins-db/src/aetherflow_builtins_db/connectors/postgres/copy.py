@@ -25,7 +25,7 @@ _SHORTER = (
     r"LATERAL (SELECT regexp_replace(v::text, '\.?0+$', '') || 'e' || split_part({0}::text, 'e', 2)) AS c(t) "
     r"WHERE abs(v) < 10 AND t::float8 = {0} ORDER BY n LIMIT 1)"
 )
-_FLOAT = (
+FLOAT = (
     "CASE WHEN {0} = trunc({0}) AND abs({0}) < 1e15 THEN {0}::text || '.0' WHEN abs({0}) < 1e15 THEN {0}::text "
     "WHEN abs({0}) < 1e16 THEN {0}::text::numeric::text || CASE WHEN {0} = trunc({0}) THEN '.0' ELSE '' END "
     "WHEN {0} = 'NaN' THEN 'nan' WHEN {0} = 'Infinity' THEN 'inf' WHEN {0} = '-Infinity' THEN '-inf' "
@@ -57,9 +57,9 @@ def _expression(name: str, oid: int, *, utc: bool) -> str:
         case 16:  # bool
             return f"{name}::text"
         case 700:  # real: the double that Python reads from its text
-            return _FLOAT.format(f"({name}::text::float8)")
+            return FLOAT.format(f"({name}::text::float8)")
         case 701:  # double
-            return _FLOAT.format(name)
+            return FLOAT.format(name)
         case 17:  # bytea
             return rf"replace(encode({name}, 'base64'), E'\n', '')"
         case 1184 if not utc:  # timestamptz

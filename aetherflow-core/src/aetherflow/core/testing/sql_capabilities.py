@@ -10,6 +10,7 @@ from aetherflow.core.api import (
     ConnectorError,
     CsvFormat,
     CsvSource,
+    JsonSource,
     LateDatabase,
     LeanSource,
     ScriptRunner,
@@ -32,6 +33,15 @@ class SqlCapabilities(ConnectorSuite):
         if blocks is not None:
             with blocks as opened:
                 assert b"".join(bytes(block) for block in opened.blocks()) == b"1,x\n2,\n"
+                assert opened.rows in {None, 2}
+                assert len(opened.columns) == 2
+
+    def test_json_of_the_database(self, db: Any) -> None:
+        """`JsonSource`: the bytes are those of the rows; or None."""
+        blocks = db.stream_json(QUERY) if isinstance(db, JsonSource) else None
+        if blocks is not None:
+            with blocks as opened:
+                assert b"".join(bytes(block) for block in opened.blocks()) == b'{"a":1,"s":"x"}\n{"a":2,"s":null}\n'
                 assert opened.rows in {None, 2}
                 assert len(opened.columns) == 2
 

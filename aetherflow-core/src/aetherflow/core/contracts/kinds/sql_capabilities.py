@@ -69,6 +69,18 @@ class CsvSource(Protocol):
         ...
 
 
+@runtime_checkable
+class JsonSource(Protocol):
+    """A database that writes JSON lines: `db_extract` writes its bytes to the file."""
+
+    def stream_json(self, sql: str, params: Any = None) -> CsvBlocks | None:
+        """Open a query as JSON lines, byte for byte what `db_extract` makes of the rows of `stream`.
+
+        None if the bytes would differ, or could.
+        """
+        ...
+
+
 class ArrowRows(Protocol):
     """The open result of one query as Arrow record batches."""
 
