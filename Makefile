@@ -172,7 +172,7 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	echo "installing the workspace into .venv ..."; \
 	$$uv pip install -q --python $(BIN)/python -c constraints.txt -b constraints.txt --compile-bytecode --group dev -e . \
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
-	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
+	  -e './aetherflow-builtins-db[duckdb,exasol,isal,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
 	  -e './aetherflow-builtins-reports[isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \

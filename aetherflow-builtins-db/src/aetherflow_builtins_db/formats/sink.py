@@ -65,9 +65,20 @@ class HashingSink:
         return str(self._file.sha256)  # type: ignore[attr-defined]  # see __init__
 
 
+def _gzip(sink: HashingSink) -> gzip.GzipFile:
+    """By isal, where it is installed: a tenth more bytes of CSV than zlib's level 6, in a sixth of that time."""
+    try:
+        from isal.igzip import IGzipFile
+    except ImportError:
+        return gzip.GzipFile(filename="", fileobj=sink, mode="wb", compresslevel=6, mtime=0)
+    return IGzipFile(  # type: ignore[no-untyped-call]
+        filename="", fileobj=sink, mode="wb", compresslevel=3, mtime=0
+    )
+
+
 @contextmanager
 def packed(sink: HashingSink, packing: Packing) -> Iterator[Sink]:
-    """A sink that compresses before it writes to `sink`. The same bytes always give the same file.
+    """A sink that compresses before it writes to `sink`. The same bytes always give the same file, by the same library.
 
     After an error in the block no footer is written. zstd needs pyarrow.
     """
@@ -76,7 +87,7 @@ def packed(sink: HashingSink, packing: Packing) -> Iterator[Sink]:
         return
     stream: gzip.GzipFile
     if packing == "gzip":
-        stream = gzip.GzipFile(filename="", fileobj=sink, mode="wb", compresslevel=6, mtime=0)
+        stream = _gzip(sink)
     else:
         import pyarrow
 

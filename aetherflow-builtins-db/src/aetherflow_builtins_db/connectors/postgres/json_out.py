@@ -23,7 +23,7 @@ def json_query(connection: "psycopg.Connection[Any]", sql: str, described: Seque
         return None
     utc = connection.info.parameter_status("TimeZone") == "UTC"
     names = [f"c{index}" for index in range(len(described))]
-    parts = []
+    parts: list[str] = []
     for name, column in zip(names, described, strict=True):
         start = "," if parts else "{"
         parts += [f"{_literal(start + _key(column.name))}, COALESCE({_value(name, column.type_code, utc=utc)}, 'null')"]
