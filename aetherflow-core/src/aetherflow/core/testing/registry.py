@@ -185,7 +185,7 @@ class RegistrySuite(StateBase):
             "actor": "ada",
             "host": "night",
             "trigger": "cli",
-            "command": "aetherflow run flow.yaml",
+            "command": FACTS.command,
             "runbook": None,
         }
         return Refused(**{"flow_path": "/flow.yaml", **why, **who, **place})
