@@ -1,5 +1,8 @@
 """The database of one store in PostgreSQL: statements, transactions that survive a lost connection, its clock.
 
+Each message to the server costs more than what it asks for. Statements of a transaction that only change rows wait for
+the next one that finds some, or for the commit, and go with it: a step of a run takes two messages.
+
 A transaction is kept as the list of its statements and what each has found. If the connection is lost in the middle, it
 is done again over another one, and goes on if every statement finds the same; otherwise it ends with an error, undone.
 
@@ -8,6 +11,7 @@ number there. A new connection of the session first takes that row (`link`), so 
 hand can commit no more.
 """
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +23,7 @@ from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of
 from aetherflow_builtins_db.failures import Failure, one_line
-from aetherflow_builtins_db.stores.sending import Act, Found, FoundRows, last, send
+from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, last, send
 from aetherflow_builtins_db.stores.values import Values, adapt, plain
 
 if TYPE_CHECKING:
@@ -43,15 +47,13 @@ CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {schema}.sessions (name TEXT PRIMARY KEY, link BIGINT, number BIGINT, seen BIGINT);
 CREATE TABLE IF NOT EXISTS {schema}.schema_version (version BIGINT)
 """
-_ENTER = f"""
-SET search_path = {{schema}}; SET synchronous_commit = on; SET idle_in_transaction_session_timeout = 15000;
-SELECT {_NOW}
-"""
+_ENTER = "SET search_path = {schema}; SET synchronous_commit = on; SET idle_in_transaction_session_timeout = 15000"
+_LOOK = f"SELECT count(*), 0, {_NOW} FROM schema_version"  # noqa: S608 names are ours
 _LINK = f"""INSERT INTO sessions (name, link, number, seen) VALUES (%s, 1, 0, {_NOW})
-    ON CONFLICT (name) DO UPDATE SET link=sessions.link + 1, seen=excluded.seen RETURNING link, number"""  # noqa: S608
+    ON CONFLICT (name) DO UPDATE SET link=sessions.link + 1, seen=excluded.seen RETURNING link, number, {_NOW}"""  # noqa: S608
 _FORGET = f"DELETE FROM sessions WHERE name=%s OR seen < {_NOW} - {_KEEP_SESSIONS_MS}"  # noqa: S608 names are ours
-_COMMIT = f"""WITH mine AS (UPDATE sessions SET number=%s, seen={_NOW} WHERE name=%s AND link=%s RETURNING 1)
-    SELECT 1 / count(*), {_NOW} FROM mine; COMMIT"""  # noqa: S608 names are ours
+_MARK = f"""WITH mine AS (UPDATE sessions SET number=?, seen={_NOW} WHERE name=? AND link=? RETURNING 1)
+    SELECT 1 / count(*), {_NOW} FROM mine"""  # noqa: S608 names are ours
 """A division by zero, and no commit, if the session has another connection by now."""
 _DIVISION_BY_ZERO = "22012"
 _IDLE_TOO_LONG = "25P03"
@@ -60,6 +62,10 @@ _IDLE_TOO_LONG = "25P03"
 
 class StoreError(OSError):
     """What the server says against a statement, or that it cannot be reached."""
+
+
+class NoStoreError(StoreError, FileNotFoundError):
+    """There is no such store yet."""
 
 
 class PostgresDatabase:
@@ -75,6 +81,7 @@ class PostgresDatabase:
         """
         self._reading = reading
         self._connect, self._schema, self._patience = connect, schema, busy_seconds
+        self._process = os.getpid()
         self._session = secrets.token_hex(16)
         self._raw: psycopg.Connection[Any] | None = None
         self._link = self._number = self._stored = 0
@@ -82,17 +89,19 @@ class PostgresDatabase:
         self._offset_ms = 0.0
         self._open = self._begun = False
         self._acts: list[tuple[Act, Found]] = []
+        self._waiting: list[Act] = []
+        """What comes after `_acts`, and has not been sent."""
         self._until(lambda: None)
 
     # Statements
 
     def execute(self, statement: str, values: Values = (), /) -> FoundRows:
         """Execute one statement; over a new connection, after what came before it, if this one is lost."""
-        return FoundRows(self._act(Act("one", statement, plain(values))))
+        return self._act(Act("one", statement, plain(values)))
 
     def executemany(self, statement: str, values: Iterable[Values], /) -> FoundRows:
         """Execute one statement for each of the values."""
-        return FoundRows(self._act(Act("many", statement, [plain(each) for each in values])))
+        return self._act(Act("many", statement, [plain(each) for each in values]))
 
     def attempt(self, statement: str, values: Values) -> bool:
         """Execute an INSERT in a transaction; False if a unique index refuses the row."""
@@ -115,7 +124,7 @@ class PostgresDatabase:
 
     def commit(self) -> None:
         """Commit. If the answer is lost, it is found out whether the commit has happened."""
-        if self._acts:
+        if self._acts or self._waiting:
             self._number += 1  # also of one whose end stays unknown
             self._until(lambda: self._commit(self._number))
         self._end()
@@ -127,11 +136,13 @@ class PostgresDatabase:
                 self._connection.execute("COMMIT")
                 return
             sent = time.monotonic()
-            rows = self._connection.execute(_COMMIT, (number, self._session, self._link)).fetchall()
-            self._set_clock(rows[0][1], sent)
+            mark = Act("one", _MARK, (number, self._session, self._link))
+            *found, marked, _ = self._send([*self._waiting, mark, Act("one", "COMMIT", ())])
+            self._acts += zip(self._waiting, found, strict=True)
+            self._set_clock(marked.rows[0][1], sent)
 
     def _end(self, *, opens: bool = False) -> None:
-        self._open, self._begun, self._acts = opens, False, []
+        self._open, self._begun, self._acts, self._waiting = opens, False, [], []
 
     def committed(self) -> None:
         """Nothing: what the server has committed is seen by all."""
@@ -154,7 +165,11 @@ class PostgresDatabase:
         """Set how long a statement waits for a lock of others, and for the server."""
         if seconds != self._patience:
             self._patience = seconds
-            self._until(lambda: self._limit(self._connection))
+            self._until(lambda: self._connection.execute(self._limit_of(self._connection)))
+
+    def relax(self) -> None:
+        """Do not wait for the server's disk at commits; a new connection does again."""
+        self.execute("SET synchronous_commit = off")
 
     def now_ms(self) -> int:
         """The server's clock: this host's monotonic one, as both were compared at the last commit."""
@@ -175,9 +190,15 @@ class PostgresDatabase:
         self.execute("DELETE FROM schema_version")
         self.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
 
+    def size(self) -> int:
+        """How many bytes the tables of the schema take, with their indexes."""
+        tables = "SELECT oid FROM pg_class WHERE relkind='r' AND relnamespace=?::regnamespace"
+        query = f"SELECT sum(pg_total_relation_size(oid)) FROM ({tables}) AS tables"  # noqa: S608 names are ours
+        return int(self.execute(query, (self._schema,)).fetchone()[0])
+
     def close(self) -> None:
-        """Close the connection; what is not committed is undone."""
-        if self._raw is not None:
+        """Close the connection; what is not committed is undone. In a fork the copy is left to the process before."""
+        if self._raw is not None and self._process == os.getpid():
             with suppress(Exception):  # rows that stay are forgotten after a week
                 if not self._reading:
                     self._raw.execute(_FORGET, (self._session,))
@@ -185,18 +206,31 @@ class PostgresDatabase:
 
     # Doing it, and again
 
-    def _act(self, act: Act) -> Found:
+    def _act(self, act: Act) -> FoundRows:
         if not act.statement.strip():
-            return Found(0, [])
+            return FoundRows(lambda: Found(0, []))
+        if not self._open:
+            (found,) = self._until(lambda: self._send([act]))
+            return FoundRows(lambda: found)
+        acts, place = self._acts, len(self._acts) + len(self._waiting)
+        self._waiting.append(act)
+        if not act.can_wait or len(self._waiting) >= AT_ONCE:
+            self._send_waiting()
 
-        def do() -> Found:
+        def found_there() -> Found:
+            if acts is self._acts and place >= len(acts):
+                self._send_waiting()
+            return acts[place][1] if place < len(acts) else Found(0, [])  # it was undone
+
+        return FoundRows(found_there)
+
+    def _send_waiting(self) -> None:
+        def do() -> list[Found]:
             self._replay()
-            return self._send(act)
+            return self._send(self._waiting)
 
-        found = self._until(do)
-        if self._open:
-            self._acts.append((act, found))
-        return found
+        self._acts += zip(self._waiting, self._until(do), strict=True)
+        self._waiting = []
 
     def _until(self, do: Callable[[], T]) -> T:
         """The result of `do`, which is called again after failures that pass."""
@@ -233,37 +267,45 @@ class PostgresDatabase:
     def _replay(self) -> None:
         """Do again what the open transaction has done so far, if the server has nothing of it any more."""
         if self._open and not self._begun:
-            for act, before in self._acts:
-                if self._send(act) != before:  # the rows themselves may be nobody's business
+            again = self._send([act for act, _ in self._acts]) if self._acts else []
+            for (act, before), now in zip(self._acts, again, strict=True):
+                if now != before:  # the rows themselves may be nobody's business
                     what = one_line(act.statement)[:80]
                     raise StoreError(f"the connection was lost in a transaction, and the rows are others since: {what}")
 
     def _entered(self) -> "psycopg.Connection[Any]":
         """A new connection that has taken the row of the session."""
+        import psycopg
+
         raw: psycopg.Connection[Any] = self._connect()
         try:
             adapt(raw)
-            known = raw.execute("SELECT to_regclass(%s)", (f"{self._schema}.schema_version",)).fetchall()
-            if known == [(None,)] and self._reading:
-                raise StoreError(f"there is no schema {self._schema} in it")
-            if known == [(None,)]:
+            try:
+                self._enter(raw)
+            except psycopg.errors.UndefinedTable as error:
+                if self._reading:
+                    raise NoStoreError(f"there is no schema {self._schema} in it") from error
                 raw.execute(_NEW.format(schema=self._schema))
-            sent = time.monotonic()
-            self._set_clock(last(raw.execute(_ENTER.format(schema=self._schema))).rows[0][0], sent)
-            self._limit(raw)
-            if not self._reading:
-                ((self._link, self._stored),) = raw.execute(_LINK, (self._session,)).fetchall()
+                self._enter(raw)
         except BaseException:
             raw.close()
             raise
         return raw
 
+    def _enter(self, raw: "psycopg.Connection[Any]") -> None:
+        text, values = (_LOOK, None) if self._reading else (_LINK, (self._session,))
+        text = f"{_ENTER.format(schema=self._schema)}; {self._limit_of(raw)}; {text}"
+        sent = time.monotonic()
+        ((self._link, self._stored, now_ms),) = last(raw.execute(text, values))
+        self._set_clock(now_ms, sent)
+
     def _set_clock(self, now_ms: int, sent: float) -> None:
         self._offset_ms = now_ms - (sent + time.monotonic()) * 500
 
-    def _limit(self, raw: "psycopg.Connection[Any]") -> None:
-        raw.execute(f"SET lock_timeout = {max(round(self._patience * 1000), 1)}")
+    def _limit_of(self, raw: "psycopg.Connection[Any]") -> str:
+        """The statement that limits how long the server waits; how long it is waited for is limited here."""
         setattr(raw, "silence_limit", self._patience + 1)  # noqa: B010 of `connectors.postgres.wait`
+        return f"SET lock_timeout = {max(round(self._patience * 1000), 1)}"
 
     def _drop(self) -> None:
         if self._raw is not None:
@@ -277,11 +319,11 @@ class PostgresDatabase:
             raise StoreError("the database is closed")
         return self._raw
 
-    def _send(self, act: Act) -> Found:
+    def _send(self, acts: list[Act]) -> list[Found]:
         begin = self._open and not self._begun
         if begin:
             self._begun = True
-        return send(self._connection, act, (_READ if self._reading else "BEGIN") if begin else None)
+        return send(self._connection, acts, (_READ if self._reading else "BEGIN") if begin else None)
 
 
 class PostgresStores:

@@ -1,15 +1,15 @@
-"""One statement of the engine over one connection of psycopg, and what it has found."""
+"""Statements of the engine over one connection of psycopg, many in one message, and what each has found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow_builtins_db.stores.dialect import postgres
-from aetherflow_builtins_db.stores.values import Values
 
 if TYPE_CHECKING:
     import psycopg
 
-_AT_ONCE = 100
+AT_ONCE = 100
+"""So many statements go in one message."""
 
 
 class Found(NamedTuple):
@@ -20,22 +20,29 @@ class Found(NamedTuple):
 
 
 class FoundRows:
-    """The rows of an answer, one after the other."""
+    """The rows of an answer, one after the other; who asks for them, or for their number, waits for the answer."""
 
-    def __init__(self, found: Found) -> None:
-        self.rowcount = found.rowcount
-        self._rows = iter(found.rows)
+    def __init__(self, found: Callable[[], Found]) -> None:
+        self._found = found
+        self._left: Iterator[tuple[Any, ...]] | None = None
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement has changed."""
+        return self._found().rowcount
 
     def fetchone(self) -> Any:
         """The next row; None at the end."""
-        return next(self._rows, None)
+        return next(iter(self), None)
 
     def fetchall(self) -> list[Any]:
         """All rows that are left."""
-        return list(self._rows)
+        return list(self)
 
     def __iter__(self) -> Iterator[Any]:
-        return self._rows
+        if self._left is None:
+            self._left = iter(self._found().rows)
+        return self._left
 
 
 class Act(NamedTuple):
@@ -45,42 +52,56 @@ class Act(NamedTuple):
     statement: str
     values: Any
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether it only changes rows, so that it can go in one message with what comes after it."""
+        changes = self.statement.startswith(("INSERT ", "UPDATE ", "DELETE "))
+        return self.kind != "attempt" and changes and " RETURNING " not in self.statement
 
-def send(raw: "psycopg.Connection[Any]", act: Act, begin: str | None) -> Found:
-    """Execute a statement, after `begin` if that is given. Raises psycopg's errors."""
+
+def send(raw: "psycopg.Connection[Any]", acts: Sequence[Act], begin: str | None) -> list[Found]:
+    """Execute statements, after `begin` if that is given; what each has found. Raises psycopg's errors.
+
+    An `attempt` that a unique index refuses is undone; any other error undoes all.
+    """
     import psycopg
 
-    statement = postgres(act.statement)
-    if act.kind == "one":
-        return last(raw.execute(f"{begin}; {statement}" if begin else statement, act.values))
-    if begin:
-        raw.execute(begin)
-    if act.kind == "many":
-        return Found(sum(_many(raw, statement, act.values)), [])
-    raw.execute("SAVEPOINT attempt")
-    try:
-        raw.execute(statement, act.values)
-    except psycopg.errors.UniqueViolation:
-        raw.execute("ROLLBACK TO SAVEPOINT attempt")
-        return Found(0, [])
-    raw.execute("RELEASE SAVEPOINT attempt")
-    return Found(1, [])
+    counts, rows = [0] * len(acts), [list[tuple[Any, ...]]() for _ in acts]
+    message: list[tuple[int | None, str]] = [(None, begin)] if begin else []
+
+    def go() -> None:
+        if message:
+            sent = message.copy()
+            message.clear()
+            cursor = raw.execute("; ".join(text for _, text in sent))
+            for place, _ in sent:
+                if place is not None:
+                    counts[place] += max(cursor.rowcount, 0)
+                    rows[place] = cursor.fetchall() if cursor.description else []
+                cursor.nextset()
+
+    with psycopg.ClientCursor(raw) as texts:
+        for place, act in enumerate(acts):
+            statement = postgres(act.statement)
+            if act.kind == "attempt":
+                message.append((None, "SAVEPOINT attempt"))
+                go()
+                message += (place, texts.mogrify(statement, act.values)), (None, "RELEASE SAVEPOINT attempt")
+                try:
+                    go()
+                except psycopg.errors.UniqueViolation:
+                    raw.execute("ROLLBACK TO SAVEPOINT attempt")
+                continue
+            for values in act.values if act.kind == "many" else (act.values,):
+                message.append((place, texts.mogrify(statement, values)))
+                if len(message) >= AT_ONCE:
+                    go()
+        go()
+    return [Found(*each) for each in zip(counts, rows, strict=True)]
 
 
-def _many(raw: "psycopg.Connection[Any]", statement: str, values: list[Values]) -> Iterator[int]:
-    """How many rows the statement has changed with each of the values, several of which go in one message."""
-    import psycopg
-
-    with psycopg.ClientCursor(raw) as cursor:
-        for part in (values[at : at + _AT_ONCE] for at in range(0, len(values), _AT_ONCE)):
-            cursor.execute("; ".join(cursor.mogrify(statement, each) for each in part))
-            yield max(cursor.rowcount, 0)
-            while cursor.nextset():
-                yield max(cursor.rowcount, 0)
-
-
-def last(cursor: "psycopg.Cursor[Any]") -> Found:
-    """What the last of the statements has found."""
+def last(cursor: "psycopg.Cursor[Any]") -> list[tuple[Any, ...]]:
+    """The rows of the last of some statements."""
     while cursor.nextset():
         pass
-    return Found(max(cursor.rowcount, 0), cursor.fetchall() if cursor.description else [])
+    return cursor.fetchall()

@@ -32,11 +32,11 @@ def read(path: Path, query: Callable[[durable.Database], T]) -> T:
         raise unreadable(path, error) from error
 
 
-def read_store(path: Path, query: Callable[[durable.Database], T]) -> T:
-    """As `read`, for a state of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
+def read_store(path: Path, query: Callable[[durable.Database], T], store: str = "state") -> T:
+    """As `read`, for a store of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
     if (server := durable.server_at(path)) is None:
         return read_any(path, query)
-    with closing(server.database("state", busy_seconds=BUSY_SECONDS, reading=True)) as db:
+    with closing(server.database(store, busy_seconds=BUSY_SECONDS, reading=True)) as db:
         db.begin()
         return query(db)
 
