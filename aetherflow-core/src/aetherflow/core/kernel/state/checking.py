@@ -17,6 +17,7 @@ from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 
 _TABLES = re.findall(r"CREATE TABLE (\w+)", TABLES + OF_SERVERS)
+DAMAGED = "the database is damaged"
 _BLOBS = (
     "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "
     "SELECT flow_id, run_id, blob, 'outputs of ' || job_id || '.' || step_id FROM step_runs WHERE blob IS NOT NULL "
@@ -153,7 +154,7 @@ def _damage(path: Path) -> list[StateFinding]:
         found = read_any(path, lambda db: db.execute("PRAGMA integrity_check(20)").fetchall())
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
-    return [StateFinding("the database is damaged", str(row[0])) for row in found if row != ("ok",)]
+    return [StateFinding(DAMAGED, str(row[0])) for row in found if row != ("ok",)]
 
 
 def check_schema(path: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
+from aetherflow.core.kernel.state.chain import hold, seal
 from aetherflow.core.kernel.state.claims_end import any_open, count_open
 from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, list_runs
@@ -105,6 +106,8 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, gene
             if count_open(db, Member(str(store.path), *key)):
                 return False
             with durable.transaction(db, "delete run"):
+                hold(db, *key)
+                seal(db, *key, "pruned")
                 if store.server is not None:
                     names, bounds = keys_from(f"{flow_id}/{run_id}/", "name")
                     freed.rows += db.execute(f"DELETE FROM blobs WHERE {names}", bounds).rowcount  # noqa: S608 ours
