@@ -22,8 +22,8 @@ from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.tabular.comparing import (
-    RowDifference,
     OnTableRows,
+    RowDifference,
     Sides,
     by_key,
     in_any_order,
