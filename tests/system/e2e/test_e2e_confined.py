@@ -183,6 +183,9 @@ def files(site: Site, base: str) -> list[Step]:
         ("unzip", {"archives": "a.zip", "dest_dir": f"{out}/unpacked"}),
         ("excel_write", {"output": "a.xlsx", "tables": [{"name": "A", "source_path": given}]}),
         ("excel_read", {"source_path": "a.xlsx", "sheet": "A", "output": "read.csv"}),
+        ("file_convert", {"path": given, "output": f"{out}/rows.xlsx"}),
+        ("file_compare", {"path": given, "other": f"{out}/rows.xlsx"}),
+        ("file_split", {"path": given, "dest_dir": "parts", "by": "id"}),
         ("excel_validate_template", {"template_path": "t.xlsx", "required_names": ["id"]}),
         ("excel_fill_small", {"template_path": "t.xlsx", "output": "s.xlsx", "targets": [{**cell, **rows}]}),
         (

@@ -78,6 +78,11 @@ class FileOptions(StepInputs):
     )
     linefeed: LineEnd | None = Field(None, description=r"End of a line: `\n` (default), `\r\n` or `\r`.")
 
+    def dialect(self, format_name: str) -> CsvFormat:
+        """The options with the defaults of a format; ValueError if they contradict each other."""
+        given = {key: getattr(self, key) for key in FileOptions.model_fields}
+        return _dialect(format_name, {key: value for key, value in given.items() if value is not None})
+
 
 class DelimitedInputs(FileOptions):
     """The options of FileOptions at the top level, and the block `file` that may hold them instead."""
@@ -98,9 +103,13 @@ class DelimitedInputs(FileOptions):
                 raise ValueError(f"{key} and file.{key} are both given and differ")
             if (value := there if here is None else here) is not None:
                 options[key] = value
-        dialect = CsvFormat(**{"delimiter": "\t" if format_name == "tsv" else ",", **options})
-        _check(dialect)
-        return dialect
+        return _dialect(format_name, options)
+
+
+def _dialect(format_name: str, options: dict[str, Any]) -> CsvFormat:
+    dialect = CsvFormat(**{"delimiter": "\t" if format_name == "tsv" else ",", **options})
+    _check(dialect)
+    return dialect
 
 
 def _check(dialect: CsvFormat) -> None:

@@ -102,7 +102,7 @@ class ParquetWriter:
         self._pending_bytes += batch.nbytes
         self._row_count += batch.num_rows
         if self._pending_rows >= _GROUP_ROWS or self._pending_bytes >= _GROUP_BYTES:
-            self._end_group()
+            self.end_group()
 
     def cast_batch(self, batch: Any) -> Any:
         """A record batch with the same columns, cast to the schema's types; StepError for a value that does not fit."""
@@ -146,12 +146,13 @@ class ParquetWriter:
     ) -> None:
         """Write the pending rows and the footer; after an error close pyarrow's writer without writing anything."""
         if error is None:
-            self._end_group()
+            self.end_group()
         else:
             self._sink.abandon()
         self._writer.close()
 
-    def _end_group(self) -> None:
+    def end_group(self) -> None:
+        """Write what is pending as a row group."""
         if self._pending:
             self._writer.write_table(self._pa.Table.from_batches(self._pending, self.schema), _GROUP_ROWS)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0

@@ -36,6 +36,10 @@ class DelimitedReader:
     """
 
     unit = "line"
+    texts: list[str] | None = None
+    """If a list: gets the text of each record of a batch, with its line end."""
+    header = ""
+    """The text of the header."""
 
     def __init__(
         self, lines: Iterable[str], dialect: CsvFormat, *, width: int | None = None, meter: limits.Meter | None = None
@@ -68,6 +72,7 @@ class DelimitedReader:
             raise StepError(
                 f"line 1: the header cannot be read: {error}", fix="check delimiter and quotechar"
             ) from None
+        self.header = "".join(self._lines.record).removeprefix("\ufeff")
         return [name.strip("\ufeff") if index == 0 else name for index, name in enumerate(names)]
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
@@ -96,6 +101,8 @@ class DelimitedReader:
                 continue
             batch.rows.append(tuple(self._with_nulls(fields) if null in fields else fields))
             batch.numbers.append(first)
+            if self.texts is not None:
+                self.texts.append("".join(lines.record))
             if len(batch.rows) >= size or meter.count > most:
                 yield batch
                 batch, most = LoadBatch(), meter.count + limits.MOST_BYTES

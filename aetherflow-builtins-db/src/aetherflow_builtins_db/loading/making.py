@@ -171,7 +171,7 @@ class Making:
     def _seen(self, *, of_values: bool) -> dict[str, "Profile | ColumnType"]:
         """By column of the table: the type that the source tells, else (or `of_values`) the profile of all values."""
         source, columns = self._source, self.columns
-        names, profiles = _profiles(source, columns, of_values=of_values)
+        names, profiles = profiles_of(source, columns, of_values=of_values)
         if isinstance(columns, Mapping):
             if names is None:
                 raise StepInputError(
@@ -195,10 +195,13 @@ class Making:
         return dict(pairs)
 
 
-def _profiles(
+def profiles_of(
     source: RowSource, columns: Columns, *, of_values: bool
 ) -> "tuple[list[str] | None, Sequence[Profile | ColumnType]]":
-    """The names of the fields; for each the type that the source tells, else (or `of_values`) a profile."""
+    """The names of the fields, None if there are none; of each the type that the source tells, else a profile.
+
+    With `of_values` each has a profile. Records that cannot be read are left out.
+    """
     keys = list(columns) if columns is not None else None
     width = len(columns) if columns is not None else None
     types = None if of_values else source.types()

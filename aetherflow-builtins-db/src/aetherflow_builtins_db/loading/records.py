@@ -23,6 +23,9 @@ class JsonLinesReader:
     """Reads one JSON object per line. A missing key is null; a key that the first 1,000 lines lack rejects the row."""
 
     unit = "line"
+    texts: list[str] | None = None
+    """If a list: gets the text of each record of a batch, with its line end."""
+    header = ""
 
     def __init__(self, lines: Iterable[str], keys: list[str] | None = None, meter: limits.Meter | None = None) -> None:
         self._meter = meter = meter or limits.Meter()
@@ -60,6 +63,8 @@ class JsonLinesReader:
                 continue
             batch.rows.append(tuple(map(parsed.get, names)))
             batch.numbers.append(number)
+            if self.texts is not None:
+                self.texts.append(line.removeprefix("\ufeff"))
             if len(batch.rows) >= size or meter.count > most:
                 yield batch
                 batch, most = LoadBatch(), meter.count + limits.MOST_BYTES
@@ -137,9 +142,29 @@ class ParquetReader:
         del on_reject
         number = 1
         for record_batch in self.record_batches(size):
-            rows = list(zip(*(column.to_pylist() for column in record_batch.columns), strict=True))
+            cells = [
+                _cells(name, column, number) for name, column in zip(self.names, record_batch.columns, strict=True)
+            ]
+            rows = list(zip(*cells, strict=True))
             yield LoadBatch(rows, list(range(number, number + len(rows))))
             number += len(rows)
+
+
+def _cells(name: str, column: Any, number: int) -> list[Any]:
+    """The values of an Arrow column whose first row is `number`; StepError for a time that Python has none for."""
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        for row, value in enumerate(column, number):
+            try:
+                value.as_py()
+            except (ValueError, OverflowError) as error:
+                raise StepError(
+                    f"row {row}, column {name!r}: the value has nanoseconds, or a year that is not one of 1 to 9999",
+                    fix="cut the times to microseconds where the file is made",
+                ) from error
+        raise
+    return cells
 
 
 def read_through(path: str, size: int | None) -> None:

@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import BinaryIO, Literal, TypeAlias, cast
 
@@ -16,11 +16,13 @@ from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.batch import Reader
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
+from aetherflow_builtins_db.loading.fixed import FixedReader
 from aetherflow_builtins_db.loading.meter import Meter
 from aetherflow_builtins_db.loading.profile import Texts
 from aetherflow_builtins_db.loading.records import JsonLinesReader, ParquetReader, every_key_of
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
+SourceFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "fixed"]
 
 BLOCK = 2**18
 """Bytes read at a time."""
@@ -60,11 +62,15 @@ class SourceFile:
     """A local file of rows."""
 
     path: Path
-    format: LoadFormat
+    format: SourceFormat
     packing: Packing
     dialect: CsvFormat
     on_bytes: Callable[[int], None] = lambda _: None
     """Called with the number of bytes read so far, counted before decompression."""
+    widths: Mapping[str, int] = field(default_factory=dict)
+    """Of fixed width: each column's characters."""
+    told: Mapping[str, ColumnType] | None = None
+    """The types of a text file's columns, as far as somebody else knows them."""
 
     @property
     def size(self) -> int:
@@ -76,9 +82,9 @@ class SourceFile:
         return {"jsonl": "times", "parquet": "none"}.get(self.format, "all")  # type: ignore[return-value]
 
     def types(self) -> Mapping[str, ColumnType] | None:
-        """The types of a Parquet file; None for other formats."""
+        """The types of a Parquet file; for other formats those that are told."""
         if self.format != "parquet":
-            return None
+            return self.told
         with self.reader(keys=None, width=None) as reader:
             return cast(ParquetReader, reader).types
 
@@ -86,7 +92,7 @@ class SourceFile:
     def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
         """The source itself, which is a file already; nothing is to be streamed."""
         del streams
-        yield self
+        yield cast(LoadFile, self)  # no loader gets one of fixed width
 
     def sha256(self) -> str:
         """SHA-256 of the file on disk, in hexadecimal; StepError if it cannot be read."""
@@ -123,8 +129,18 @@ class SourceFile:
         with self._text() as (text, meter):
             if self.format == "jsonl":
                 yield JsonLinesReader(text, keys, meter)
+            elif self.format == "fixed":
+                yield FixedReader(text, self.widths, meter)
             else:
                 yield DelimitedReader(text, self.dialect, width=width, meter=meter)
+
+    @contextmanager
+    def records(self, *, keys: list[str] | None) -> Iterator["TextReader"]:
+        """As `reader`, of a text file whose reader is to keep the text of each record."""
+        with self.reader(keys=keys, width=None) as reader:
+            kept = cast(TextReader, reader)
+            kept.texts = []
+            yield kept
 
     @contextmanager
     def _text(self) -> Iterator[tuple[io.TextIOWrapper, Meter]]:
@@ -149,6 +165,9 @@ class SourceFile:
             raise StepError(
                 f"{self.path} cannot be read: {error.strerror}", fix="check path; relative is under the job's artifacts"
             ) from error
+
+
+TextReader: TypeAlias = DelimitedReader | FixedReader | JsonLinesReader
 
 
 class _Counted(io.RawIOBase):

@@ -1,6 +1,5 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.formats.options import DelimitedInputs
 from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
+from aetherflow_builtins_db.loading.decodable import decodable
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import BATCH_ROWS
@@ -44,12 +44,6 @@ class Inputs(DelimitedInputs, TableInputs):
     @property
     def file_format(self) -> LoadFormat:
         return self.format or format_of(self.path)
-
-
-BASE_MEMORY, MEMORY_FACTOR = 224 << 20, 16
-"""Bytes of memory for any Parquet file, and for each byte of its size. Usual files take 60 MiB and 2 for each byte."""
-BASE_SECONDS, SECONDS_PER_MIB = 5, 2
-"""CPU time for any Parquet file, and for each MiB of its size."""
 
 
 class DbLoad(Step[Inputs]):
@@ -105,20 +99,7 @@ class DbLoad(Step[Inputs]):
     @contextmanager
     def _loading(self, rejects: Rejects, *, look_at: int | None = None, is_late: bool = False) -> Iterator[Load]:
         """The load; a Parquet file is read by a limited child before, all of it in batches of `look_at` rows."""
-        source = self._source()
-        if self.args.file_format != "parquet":
-            yield self._load(source, rejects, is_late=is_late)
-            return
-        with self.ctx.steady_file(source.path) as path:
-            subject, source = str(source.path), replace(source, path=path)
-            self.ctx.call_limited(
-                "aetherflow_builtins_db.loading.records:read_through",
-                {"path": str(path), "size": look_at},
-                subject=subject,
-                memory_bytes=BASE_MEMORY + MEMORY_FACTOR * source.size,
-                cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (source.size >> 20),
-                fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
-            )
+        with decodable(self._source(), self.ctx, look_at=look_at) as source:
             yield self._load(source, rejects, is_late=is_late)
 
     def _load(self, source: SourceFile, rejects: Rejects, *, is_late: bool) -> Load:

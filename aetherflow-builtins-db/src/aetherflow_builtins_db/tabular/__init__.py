@@ -1,0 +1,1 @@
+"""Files of rows as the file steps see them: how each is written down, its columns with their types, its rows."""
