@@ -139,6 +139,13 @@ STEPS = {
         DB,
         field=("db_copy sql_file",),
     ),
+    "reconcile": Kind(
+        b"select 1 as a",
+        "type: db_reconcile, inputs: {resource: %NAME%, sql_file: %PATH%, target: %NAME%, target_sql: select 1 as a, "
+        "keys: [a]}",
+        DB,
+        field=("db_reconcile sql_file",),
+    ),
     "execute": Kind(
         b"create table if not exists t (a int)",
         "type: db_execute, inputs: {resource: %NAME%, sql_file: %PATH%}",

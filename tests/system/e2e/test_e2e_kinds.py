@@ -164,6 +164,7 @@ def over_a_database(bench: Bench, cell: Cell) -> dict[str, Any]:
         "db_extract_stream": query | {"output": "t.jsonl"},
         "db_fetch_small": query,
         "db_load": {"table": "t", "path": bench.put(bench.given, "t.csv")},
+        "db_reconcile": {"from_table": "t", "target": "peer", "table": "t", "keys": ["a"]},
     }
     return inputs[cell.step]
 

@@ -36,7 +36,7 @@ _LINES = {
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb
         connectors.exasol connectors.sqlalchemy
         stores
-        checking tabular
+        checking reconciling tabular
         steps
     """,
     "aetherflow_builtins_reports": """

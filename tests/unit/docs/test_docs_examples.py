@@ -10,6 +10,7 @@ COPIES = [
     ("docs/how-to/file-chores.md", "flow.yaml", "chores/flow.yaml"),
     ("docs/how-to/deliver-a-file.md", "flow.yaml", "deliver/flow.yaml"),
     ("docs/how-to/load-a-file-into-a-new-table.md", "flow.yaml", "new-table/flow.yaml"),
+    ("docs/how-to/prove-that-a-load-arrived.md", "flow.yaml", "reconcile/flow.yaml"),
     ("docs/how-to/load-a-file-into-a-new-table.md", "orders.csv", "new-table/orders.csv"),
     ("docs/how-to/locks.md", "flow.yaml", "locks/flow.yaml"),
     ("docs/how-to/mail-a-report.md", "flow.yaml", "mail-report/flow.yaml"),
