@@ -174,6 +174,6 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
-	  -e './aetherflow-builtins-reports[isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-reports[html,isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@
