@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from aetherflow_builtins_reports.pages import texts
-from aetherflow_builtins_reports.pages.layout import Box, layout
+from aetherflow_builtins_reports.pages.layout import ACROSS, Box, layout
 
 LETTER, LINE, PAD = 7.2, 17, 12
 LONGEST = 52
@@ -19,7 +19,8 @@ rect { fill: #f6f7f9; stroke: #505a68; } .bg { fill: #fff; stroke: none; } .off 
 .a { fill: none; stroke: #505a68; stroke-width: 1.4; } .w { stroke-dasharray: 5 4; } .h { fill: #505a68; stroke: none; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e8ecf1; } .l, .e { fill: #a9b4c2; } .e { stroke: #12161c; }
-rect { fill: #1b2129; stroke: #a9b4c2; } .bg { fill: #12161c; stroke: none; } .a { stroke: #a9b4c2; } .h { fill: #a9b4c2; }
+rect { fill: #1b2129; stroke: #a9b4c2; } .bg { fill: #12161c; stroke: none; }
+.a { stroke: #a9b4c2; } .h { fill: #a9b4c2; }
 }
 </style>""")
 
@@ -29,7 +30,8 @@ def graph_svg(document: Mapping[str, Any]) -> bytes:
     nodes = {node["id"]: _texts(node) for node in document["nodes"]}
     sizes = {name: _size(lines) for name, lines in nodes.items()}
     edges = [(edge["before"], edge["after"]) for edge in document["edges"]]
-    placed = layout(sizes, edges)
+    longest = max((len(texts.cut(edge["label"], 24)) for edge in document["edges"]), default=0)
+    placed = layout(sizes, edges, ACROSS + longest * 6)
     width, height = round(max(placed.width, 120)), round(max(placed.height, 60))
     head = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img" '

@@ -6,8 +6,9 @@ that lay out graphs in Python bring numpy for a picture of some dozen boxes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-ACROSS, DOWN, MARGIN = 70, 22, 16
+ACROSS, DOWN, MARGIN = 64, 22, 16
 SWEEPS = 12
 _THIN = 10
 """Height of the place at which a line passes through a column."""
@@ -42,8 +43,13 @@ class Layout:
     height: float
 
 
-def layout(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]]) -> Layout:
-    """Places for the nodes, in the order of `sizes`; edges go from what comes first to what waits, without a circle."""
+def layout(
+    sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]], across: float = ACROSS
+) -> Layout:
+    """Places for the nodes, in the order of `sizes`; edges go from what comes first to what waits, without a circle.
+
+    `across` is the space between columns.
+    """
     boxes = {name: Box(name, *size) for name, size in sizes.items()}
     for before, after in edges:
         boxes[before].after.append(boxes[after])
@@ -60,7 +66,7 @@ def layout(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, 
             _ordered(column, [box.before for box in column])
         for column in reversed(columns[:-1]):
             _ordered(column, [box.after for box in column])
-    _places(columns)
+    _places(columns, across)
     return Layout(
         boxes,
         lines,
@@ -88,7 +94,7 @@ def _line(start: Box, end: Box, columns: list[list[Box]]) -> list[Box]:
     for box in through:
         columns[box.column].append(box)
     line = [start, *through, end]
-    for one, other in zip(line, line[1:], strict=False):
+    for one, other in pairwise(line):
         one.after.append(other)
         other.before.append(one)
     return line
@@ -106,7 +112,7 @@ def _ordered(column: list[Box], beside: list[list[Box]]) -> None:
         box.y = number
 
 
-def _places(columns: list[list[Box]]) -> None:
+def _places(columns: list[list[Box]], across: float) -> None:
     x = float(MARGIN)
     high = max(sum(box.height + DOWN for box in column) for column in columns)
     for column in columns:
@@ -116,4 +122,4 @@ def _places(columns: list[list[Box]]) -> None:
             box.x, box.y = x, y
             box.width = box.width or width  # a line passes straight through the column
             y += box.height + DOWN
-        x += width + ACROSS
+        x += width + across

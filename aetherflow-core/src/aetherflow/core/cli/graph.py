@@ -41,7 +41,9 @@ def graph(
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.console.pages import rendered, write_file
 
-    found = graph_of(flow_paths([document] if document else None, flow_yaml)[0], Environment(config, run_hooks=run_hooks))
+    found = graph_of(
+        flow_paths([document] if document else None, flow_yaml)[0], Environment(config, run_hooks=run_hooks)
+    )
     if form == GraphFormat.svg:
         data = rendered("graph", _as_json(found), config)
     else:
