@@ -34,7 +34,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PlacedGraph:
     """The boxes by node, the boxes along each line from its begin to its end, and the size of all."""
 
     boxes: dict[str, Box]
@@ -45,7 +45,7 @@ class Layout:
 
 def layout(
     sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]], across: float = ACROSS
-) -> Layout:
+) -> PlacedGraph:
     """Places for the nodes, in the order of `sizes`; edges go from what comes first to what waits, without a circle.
 
     `across` is the space between columns.
@@ -67,7 +67,7 @@ def layout(
         for column in reversed(columns[:-1]):
             _ordered(column, [box.after for box in column])
     _places(columns, across)
-    return Layout(
+    return PlacedGraph(
         boxes,
         lines,
         width=max((box.x + box.width for box in boxes.values()), default=0) + MARGIN,

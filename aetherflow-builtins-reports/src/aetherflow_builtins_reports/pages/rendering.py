@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 
 from aetherflow_builtins_reports.pages import texts
 
+MOST_PAGE = 300_000
+"""Bytes of a page: what a mail or a ticket takes without a second thought."""
 TEMPLATES = Path(__file__).with_name("templates")
 SHAPES = {
     "ok": ("SUCCESS", "ok"),
@@ -30,36 +32,48 @@ class Budget:
     """How many bytes of a page its long parts may still take, counted as they are written."""
 
     def __init__(self, most: int) -> None:
-        self.left = most
+        self.most = self.left = most
 
-    def lines(self, found: Iterable[str], most: int, width: int) -> tuple[list[str], int]:
+    def lines(self, found: Sequence[str], most: int, width: int) -> tuple[list[str], int]:
         """The last lines that fit, each at most `width` characters long, and how many were left out before them."""
-        every = list(found)
         kept: list[str] = []
-        for line in reversed(every[-most:]):
+        for line in reversed(found[-most:]):
             text = texts.cut(texts.visible(line[: 2 * width]), width)
             if not self.takes(text):
                 break
             kept.append(text)
-        return kept[::-1], len(every) - len(kept)
+        return kept[::-1], len(found) - len(kept)
 
-    def rows(self, found: Iterable[Any], most: int, size: int = 0) -> tuple[list[Any], int]:
-        """The first rows that fit, and how many were left out; `size` is that of their markup."""
-        every = list(found)
+    def rows(
+        self, found: Sequence[Any], most: int, size: int = 0, make: Callable[[Any], Any] = lambda row: row
+    ) -> tuple[list[Any], int]:
+        """The first rows that fit, as `make` makes them, and how many were left out; `size` is that of the markup."""
         kept: list[Any] = []
-        for row in every[:most]:
-            if not self.takes(texts.as_text(row), size):
+        for row in found[:most]:
+            made = make(row)
+            if not self.takes(texts.as_text(made), size):
                 break
-            kept.append(row)
-        return kept, len(every) - len(kept)
+            kept.append(made)
+        return kept, len(found) - len(kept)
 
     def takes(self, text: str, more: int = 8) -> bool:
         """Whether a text still fits; then it is counted, with `more` bytes of markup."""
+        if len(text) + more > self.left:
+            return False
         needed = len(str(escape(texts.visible(text))).encode()) + more
         if needed > self.left:
             return False
         self.left -= needed
         return True
+
+
+def bounded(page: Callable[[Budget], bytes], most: int) -> bytes:
+    """A page of at most `MOST_PAGE` bytes: its long parts get `most` bytes, and less where the rest is long, too."""
+    data = page(Budget(most))
+    while len(data) > MOST_PAGE and most > 1_000:
+        most = most * 2 // 3
+        data = page(Budget(most))
+    return data
 
 
 def status_class(status: str | None) -> str:

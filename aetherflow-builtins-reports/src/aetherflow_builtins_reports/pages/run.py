@@ -3,36 +3,45 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aetherflow_builtins_reports.pages import texts
-from aetherflow_builtins_reports.pages.rendering import Budget, render
+from aetherflow_builtins_reports.pages.rendering import Budget, bounded, render
 from aetherflow_builtins_reports.pages.timeline import timeline
 
-MOST_BYTES = 200_000
+MOST_BYTES = 190_000
 """Of what may be long; with all the rest a page stays below 300 kB."""
 BAD = ("FAILED", "UNKNOWN", "INTERRUPTED")
+MOST_VALUES, MOST_COMMAND = 2_000, 100_000
 _ROW = 260
 """Bytes of the markup of a row, at most."""
 
 
 def run_page(document: Mapping[str, Any]) -> bytes:
     """The page: what failed, where, on which data, what next; then all that is known."""
-    budget = Budget(MOST_BYTES)
+    return bounded(partial(_page, document), MOST_BYTES)
+
+
+def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
     steps = [step | {"job_status": job["status"]} for job in document["jobs"] for step in job["steps"]]
     steps.sort(key=lambda step: step["started_at"])
     important = sorted(range(len(steps)), key=lambda at: steps[at]["status"] not in BAD)
     kept, steps_left = budget.rows(important, 150, 2 * _ROW)
     shown = [_short(steps[at]) for at in sorted(kept)]
-    failures, failures_left = budget.rows([_failure(each) for each in document["failures"]], 10, _ROW)
+    failures, failures_left = budget.rows(document["failures"], 10, _ROW, _failure)
     logs = [_log(each, budget, 160 if number < 3 else 40) for number, each in enumerate(document["logs"])]
-    outputs, outputs_left = budget.rows([_output(each) for each in document["outputs"]], 60, _ROW)
-    artifacts, artifacts_left = budget.rows(document["artifacts"], 120, _ROW)
-    every = [*_given(document), *map(_value, document["values"])]
+    outputs, outputs_left = budget.rows(document["outputs"], 60, _ROW, _output)
+    artifacts, artifacts_left = budget.rows(document["artifacts"], 120, _ROW, _short)
+    every = [*_given(document), *map(_value, document["values"][:MOST_VALUES])]
     every.sort(key=lambda value: not value["own"])
     values, values_left = budget.rows(every, 150, _ROW)
-    journal, journal_left = budget.rows([_entry(each) for each in document["journal"][::-1]], 150, _ROW)
+    values_left += max(0, len(document["values"]) - MOST_VALUES)
+    journal, journal_left = budget.rows(document["journal"][::-1], 150, _ROW, _entry)
+    quiet, quiet_left = budget.rows([job for job in document["jobs"] if not job["steps"]], 100, _ROW, _short)
+    notes, _ = budget.rows(document["notes"], 30, 8, lambda line: texts.cut(line, 500))
     left = {
+        "jobs": quiet_left,
         "steps": steps_left,
         "failures": failures_left,
         "outputs": outputs_left,
@@ -44,7 +53,8 @@ def run_page(document: Mapping[str, Any]) -> bytes:
         "run.html",
         document,
         steps=shown,
-        jobs=[_short(job) for job in document["jobs"][:200]],
+        quiet=quiet,
+        notes=notes,
         chart=timeline(shown, document["started_at"], document["finished_at"] or document["made_at"]),
         failures=failures,
         first=failures[0] if failures else None,
@@ -62,7 +72,8 @@ def run_page(document: Mapping[str, Any]) -> bytes:
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     """A job or step with texts of a length that a table bears."""
-    return {name: texts.cut(value, 600) if isinstance(value, str) else value for name, value in row.items()}
+    short = {name: texts.cut(value, 600) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: value for name, value in short.items() if name != "steps"}
 
 
 def _failure(failure: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,9 +105,10 @@ def _log(log: Mapping[str, Any], budget: Budget, most: int) -> dict[str, Any]:
 
 def _given(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parameters that the run had, as they were recorded."""
+    command = document["command"][:MOST_COMMAND]
     found = []
     for name, value in document["params"].items():
-        given = re.search(rf"--param[ =]'?{re.escape(name)}=", document["command"]) is not None
+        given = re.search(rf"--param[ =]'?{re.escape(name)}=", command) is not None
         source = "given on the command line" if given else "its default, or given by what started the run"
         shown = texts.cut(texts.as_text(value), 300)
         found.append({"path": f"params.{name}", "value": shown, "from": source, "own": True})
@@ -105,8 +117,8 @@ def _given(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _value(value: Mapping[str, Any]) -> dict[str, Any]:
     def link(each: Mapping[str, Any]) -> str:
-        place = f" {each['file']}:{each['line']}:{each['col']}" if each["file"] else ""
-        return f"{each['what']}{place}"
+        place = f" {texts.cut(each['file'], 300)}:{each['line']}:{each['col']}" if each["file"] else ""
+        return f"{texts.cut(each['what'], 300)}{place}"
 
     chain = " ← ".join(dict.fromkeys([link(value), *(link(each) for each in reversed(value["chain"]))]))
     shown = texts.cut(texts.as_text(value["value"]), 300)
@@ -115,7 +127,9 @@ def _value(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    told = ", ".join(f"{name} {texts.as_text(value)}" for name, value in entry["detail"].items() if value is not None)
+    told = ", ".join(
+        f"{name} {texts.cut(texts.as_text(value), 300)}" for name, value in entry["detail"].items() if value is not None
+    )
     return {"at": entry["at"], "event": entry["event"], "detail": texts.cut(told, 300)}
 
 

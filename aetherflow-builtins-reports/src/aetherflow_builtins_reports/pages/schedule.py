@@ -3,26 +3,28 @@
 import calendar
 import datetime as dt
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aetherflow_builtins_reports.pages import texts
 from aetherflow_builtins_reports.pages.night import night_chart
-from aetherflow_builtins_reports.pages.rendering import Budget, render
+from aetherflow_builtins_reports.pages.rendering import Budget, bounded, render
 
 MOST_BYTES = 160_000
 MOST_ITEMS = 120
 MOST_CALENDARS = 3
-MOST_MARKS = 900
-"""Slots that the chart draws; each takes some hundred bytes."""
 _ROW = 320
 
 
 def schedule_page(document: Mapping[str, Any]) -> bytes:
     """The page; in the night, items of which something went wrong come first."""
-    budget = Budget(MOST_BYTES)
-    needs, needs_left = budget.rows([_need(each) for each in document["needs_person"]], 60, _ROW)
-    items, items_left = budget.rows([_item(each) for each in document["items"]], MOST_ITEMS, _ROW)
-    charted = _charted(document["night"]["items"])
+    return bounded(partial(_page, document), MOST_BYTES)
+
+
+def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
+    needs, needs_left = budget.rows(document["needs_person"], 60, _ROW, _need)
+    items, items_left = budget.rows(document["items"], MOST_ITEMS, _ROW, _item)
+    charted = _charted(document["night"]["items"], budget.most // 180)
     told = [row for item in charted for row in _told(item)]
     told.sort(key=lambda row: (row["status"] in ("SUCCESS", None), row["at"]))
     slots, slots_left = budget.rows(told, 150, _ROW)
@@ -75,7 +77,7 @@ def _item(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _charted(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _charted(items: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     """The items of which the night has a slot, as many as a page bears; those of which something went wrong first."""
     bad = ("FAILED", "MISSED", "UNKNOWN", "INTERRUPTED", "WAITING")
     ordered = sorted(
@@ -86,7 +88,7 @@ def _charted(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     marks = 0
     for item in ordered:
         marks += len(item["slots"])
-        if kept and (marks > MOST_MARKS or len(kept) == MOST_ITEMS):
+        if kept and (marks > most or len(kept) == MOST_ITEMS):
             break
         kept.append(item)
     return kept

@@ -1,28 +1,33 @@
 """The page of the status: what needs a person first, then every flow with its last runs."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aetherflow_builtins_reports.pages import texts
-from aetherflow_builtins_reports.pages.rendering import Budget, render, status_class
+from aetherflow_builtins_reports.pages.rendering import Budget, bounded, render, status_class
 from aetherflow_builtins_reports.pages.strips import spark, strip
 
 MOST_BYTES = 235_000
 MOST_FLOWS = 400
-_ROW = 420
+_ROW = 400
 _ORDER = {"bad": 0, "stop": 1, "run": 2, "wait": 3, "none": 5}
 
 
 def status_page(document: Mapping[str, Any]) -> bytes:
     """The page; flows that do not stand well come first."""
-    budget = Budget(MOST_BYTES)
-    needs, needs_left = budget.rows([_need(each) for each in document["needs_person"]], 60, _ROW)
-    in_hand, in_hand_left = budget.rows([_need(each) for each in document["in_hand"]], 30, _ROW)
+    return bounded(partial(_page, document), MOST_BYTES)
+
+
+def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
+    needs, needs_left = budget.rows(document["needs_person"], 60, _ROW, _need)
+    in_hand, in_hand_left = budget.rows(document["in_hand"], 30, _ROW, _need)
     flows = sorted(document["flows"], key=lambda flow: (_ORDER.get(status_class(flow["status"]), 4), flow["flow_id"]))
     shown = []
     for flow in flows[:MOST_FLOWS]:
         row = _flow(flow)
-        if not budget.takes("".join(map(str, row.values())), _ROW):
+        pictures = sum(len(row[name]) for name in ("strip", "took", "rows"))
+        if not budget.takes(row["flow_id"] + row["reason"], _ROW + pictures):
             break
         shown.append(row)
     return render(

@@ -12,21 +12,23 @@ from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.reading import read
 
 LAST = 30
-Key = tuple[str, str]
+FlowPlace = tuple[str, str]
 """Flow id and state file."""
+Runs = list[dict[str, Any]]
+"""Run id, status, started_at, duration_ms and rows of each."""
 _RUNS = """SELECT flow_id, state_path, run_id, status, started_at, ended_at FROM (
     SELECT *, row_number() OVER (PARTITION BY flow_id, state_path ORDER BY started_at DESC, run_id) AS place FROM runs)
     WHERE place<=? ORDER BY started_at, run_id"""
 
 
-def last_runs(root: Path, flows: Collection[Key], running: Collection[Key]) -> dict[Key, list[dict[str, Any]]]:
+def last_runs(root: Path, flows: Collection[FlowPlace], running: Collection[FlowPlace]) -> dict[FlowPlace, Runs]:
     """The last runs of these flows, the oldest first.
 
     `running` are flow id and run id of those that a process executes: of the others, one that the registry calls
     RUNNING was interrupted.
     """
     rows = registry.look(root, lambda db: db.execute(_RUNS, (LAST,)).fetchall())
-    found: dict[Key, list[dict[str, Any]]] = {}
+    found: dict[FlowPlace, Runs] = {}
     for flow_id, state_path, run_id, status, started_at, ended_at in rows:
         if (flow_id, state_path) not in flows:
             continue
