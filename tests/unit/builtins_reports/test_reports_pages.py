@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from page_documents import (
     HOSTILE,
@@ -67,6 +67,7 @@ def test_hostile_texts_are_texts(text: str) -> None:
     assert HIDDEN.search("".join(tree.itertext())) is None
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=40))
 def test_any_text_is_a_text(text: str) -> None:
     read_page(run_page(hostile_run(text)))

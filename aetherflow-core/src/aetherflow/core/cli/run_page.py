@@ -99,7 +99,9 @@ def _step_logs(found: "RunDetails", command: str) -> Iterator[dict[str, Any]]:
     """What steps have printed: of those that did not end well first, then of the last ones."""
     shown = names_in(found)
     folder = found.run.log_path.with_name(found.run.run_id)
-    ordered = sorted(found.steps, key=lambda step: (step.status not in _BAD, -step.started_at))
+    written_to = {path.relative_to(folder).as_posix() for path in folder.glob("*/*.log")}  # most steps print nothing
+    printing = (step for step in found.steps if f"{step.job_id}/{_log_name(step)}" in written_to)
+    ordered = sorted(printing, key=lambda step: (step.status not in _BAD, -step.started_at))
     written = 0
     for step in ordered:
         if written == MOST_LOGS:
