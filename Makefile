@@ -69,6 +69,7 @@ bench: $(READY) ## measure starts, steps, programs, resume, and the history of a
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/process.py
 	@$(BIN)/python tests/benchmarks/history.py
+	@$(BIN)/python tests/benchmarks/pages.py
 
 bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed
 	@$(COMPILE)
@@ -174,6 +175,6 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,isal,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
-	  -e './aetherflow-builtins-reports[isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-reports[html,isal,parquet,zstandard]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

@@ -99,6 +99,7 @@ COMMANDS = [
     # what is missing, twice or too much
     Advice("aetherflow run", "give the path of a flow file: flow.yaml", ("aetherflow run flow.yaml",)),
     Advice("aetherflow run flow.yaml --flow-yaml flow.yaml", "name it once", ("aetherflow run flow.yaml",)),
+    Advice("aetherflow status --html full", "name a file: --html page.html", ("aetherflow status --html page.html",)),
     Advice(
         "aetherflow run flow.yaml --allow-stale-bundle",
         "name its manifest with --bundle-manifest",

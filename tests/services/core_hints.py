@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from core_bundle_signing import make_key
+from page_reading import page_commands
 
 from aetherflow.core.api import Step, StepResult, register_step
 from aetherflow.core.base import owners
@@ -101,6 +102,30 @@ def a_message_that_was_not_sent(project: Project) -> Result:
         book.enter("project of_somebody_else", "rule", {"id": "1" * 32}, [], 1)
         book.failed(book.unsent()[0], "nobody there", 1)
     return project.cli("status")
+
+
+@case(
+    "cli/run_page",
+    {
+        "aetherflow runs show r": (0, "run r of flow f: SUCCESS"),
+        "aetherflow runs logs r": (0, "run_start"),
+        "aetherflow runs show r --journal": (0, "run_end"),
+    },
+)
+def a_page_that_cannot_have_all(project: Project) -> Result:
+    items = f"[{', '.join(map(str, range(170)))}]"
+    started(project, OK.replace("{id: s,", f"{{id: s, for_each: {items},").replace("items: [1]", "items: ['{{item}}']"))
+    assert project.cli("runs", "show", "r", "--html", str(project.folder / "page.html")).code == 0
+    return Result(0, "\n".join(f"fix: {each}" for each in page_commands(project.folder / "page.html")), "")
+
+
+@case("cli/status", {"aetherflow status --all": (0, "SUCCESS")})
+def a_page_of_some_of_the_flows(project: Project) -> Result:
+    started(project, OK)
+    registry(project, "UPDATE runs SET started_at=1700000000000, ended_at=1700000000500")
+    page = project.folder / "page.html"
+    assert project.cli("status", "--since", "1h", "--html", str(page)).code == 0
+    return Result(0, "\n".join(f"fix: {each}" for each in page_commands(page)), "")
 
 
 @case("cli/run_logs", {"aetherflow runs show r": (0, "run r of flow f: SUCCESS")})

@@ -58,6 +58,7 @@ CORE_EXTRAS = {
     "zstd": ("aetherflow-builtins-transfer[zstd]", "zstandard"),
     "reports": ("aetherflow-builtins-reports", "openpyxl"),
     "excel": ("aetherflow-builtins-reports", "openpyxl"),
+    "html": ("aetherflow-builtins-reports[html]", "jinja2"),
     "rest": ("aetherflow-builtins-rest", "httpx"),
     "otel": ("aetherflow-builtins-rest[otel]", "opentelemetry-sdk"),
 }

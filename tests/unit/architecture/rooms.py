@@ -41,6 +41,7 @@ _LINES = {
     """,
     "aetherflow_builtins_reports": """
         errors package cells sources tables reading shift fill steps
+        pages
     """,
     "aetherflow_builtins_rest": """
         jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items

@@ -141,7 +141,9 @@ def test_hints_name_every_plugin_of_ours_and_the_extra_of_its_distribution() -> 
         for name in project["entry-points"].get(group, ())
         if distribution != "aetherflow-core"
     }
-    wanted["formats.prometheus"] = "aetherflow-builtins-rest"  # a hook knows it, which has no name of its own
+    # a hook knows them, which has no name of its own
+    wanted["formats.prometheus"] = "aetherflow-builtins-rest"
+    wanted |= {f"pages.{name}": "aetherflow-builtins-reports" for name in ("graph", "run", "schedule", "status")}
     assert hints.keys() == wanted.keys()
     packages = {package: name for name, package in core()["entry-points"][first_party.FIRST_PARTY].items()}
     for key, distribution in wanted.items():

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         StepOutputs,
         parse_bool,
     )
+    from aetherflow.core.contracts.graph import DocumentGraph, GraphEdge, GraphNode
     from aetherflow.core.contracts.handles import (
         STEP_SKIPPED,
         STEP_SUCCESS,
@@ -178,22 +179,23 @@ __all__ = [
     "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy",
     "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
     "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
-    "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap", "FileConnector", "FindsMails",
-    "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "HashesFiles", "HeldLock", "HookBase", "HttpCall",
-    "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec", "JsonSource", "Lack", "LateDatabase", "LeanSource",
-    "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch", "LoadFile", "LoadJob", "LockBusyError", "LockInfo",
-    "LockScope", "LocksSpec", "MailConnector", "MailError", "MailReceipt", "MailUnknownError", "NeedsMemoryError",
-    "NeedsPerson", "Outcome", "OutputError", "Packing", "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob",
-    "PlannedStep", "PluginSettings", "PreparedFile", "Problem", "ProcessError", "ProgramTools", "RemoteEntry",
-    "RemoteFileError", "RemoteFileMeta", "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError",
-    "ResourceRef", "ResourceSpec", "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext",
-    "RunFailedError", "RunInfo", "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner",
-    "SendsCalls", "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader",
-    "SqlTable", "SqlTransaction", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
-    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn",
-    "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether",
-    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
-    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+    "DocumentGraph", "DocumentKind", "EntryKind", "Envelope", "ExtractLimits", "ExtractRules", "FieldMap",
+    "FileConnector", "FindsMails", "Flag", "FlowMetaSpec", "FlowResult", "FlowSpec", "GraphEdge", "GraphNode",
+    "HashesFiles", "HeldLock", "HookBase", "HttpCall", "HttpConnector", "InsecureWhen", "JobInfo", "JobSpec",
+    "JsonSource", "Lack", "LateDatabase", "LeanSource", "LeaseLostError", "Ledger", "LimitExceededError", "LoadBatch",
+    "LoadFile", "LoadJob", "LockBusyError", "LockInfo", "LockScope", "LocksSpec", "MailConnector", "MailError",
+    "MailReceipt", "MailUnknownError", "NeedsMemoryError", "NeedsPerson", "Outcome", "OutputError", "Packing",
+    "ParquetSupportMissing", "PathError", "PlanInfo", "PlannedJob", "PlannedStep", "PluginSettings", "PreparedFile",
+    "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError", "RemoteFileMeta",
+    "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec",
+    "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo",
+    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "SetsMode",
+    "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction",
+    "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs",
+    "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn", "TableMaker", "UndecidedStepError",
+    "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector", "get_step",
+    "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
+    "register_connector", "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
@@ -213,6 +215,7 @@ contracts.document_kind: DocumentKind
 contracts.events: JobInfo LockInfo Outcome PlanInfo PlannedJob PlannedStep RunInfo StepInfo
 contracts.fields: AssetFile AssetPath ConnectorConfig ConnectorOptions Flag InsecureWhen ResourceRef SameAs
 contracts.fields: StepInputs StepOutputs parse_bool
+contracts.graph: DocumentGraph GraphEdge GraphNode
 contracts.handles: Claim FlowResult HeldLock Ledger ResumableWriter STEP_SKIPPED STEP_SUCCESS StepResult
 contracts.hook_base: HookBase PluginSettings
 contracts.hookspecs: hookimpl

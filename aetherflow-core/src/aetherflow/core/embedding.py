@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from aetherflow.core.console.findings import verdict as verdict
     from aetherflow.core.console.outcome import exit_code as exit_code
     from aetherflow.core.console.outcome import show_error as show_error
+    from aetherflow.core.console.pages import made_here as made_here
+    from aetherflow.core.console.pages import require_pages as require_pages
+    from aetherflow.core.console.pages import write_page as write_page
     from aetherflow.core.console.since import is_span as is_span
     from aetherflow.core.console.since import span_ms as span_ms
     from aetherflow.core.console.streams import dropped_lines as dropped_lines
@@ -106,6 +109,7 @@ _HOMES = {
     "console.commands": "LazyGroup",
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
+    "console.pages": "made_here require_pages write_page",
     "console.streams": "dropped_lines recorded unhindered",
     "console.table": "table",
     "host.importing": "import_target",

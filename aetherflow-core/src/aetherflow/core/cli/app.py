@@ -35,6 +35,7 @@ class Commands(LazyGroup):
             "validate": "validate:validate",
             "doctor": "doctor:doctor",
             "explain": "explain:explain",
+            "graph": "graph:graph",
             "schema": "schema:schema",
             "init": "init:init",
             "bundle": "bundle:app",

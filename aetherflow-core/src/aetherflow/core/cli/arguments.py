@@ -35,6 +35,10 @@ RunIdArgument = Annotated[
     typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", readable=False, help="Write it as a page: one file, which needs no server."),
+]
 SummaryJsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")]
 

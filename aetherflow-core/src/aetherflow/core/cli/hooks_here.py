@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aetherflow.core.base.errors import AetherflowError, HookFailedError
+from aetherflow.core.console.pages import loaded_hooks, may_answer
 from aetherflow.core.contracts.needs_person import NeedsPerson
-from aetherflow.core.host.hook_objects import hook_of, report_to
-from aetherflow.core.host.metadata import installed_hooks, installed_in
-from aetherflow.core.host.names import STATUS
+from aetherflow.core.host.hook_objects import report_to
 
 if TYPE_CHECKING:
     from aetherflow.core.host.hooks import Hooks
@@ -30,7 +29,7 @@ class HooksHere:
 
         Raises what `build_snapshot` raises.
         """
-        if not _may_answer(NEEDS):
+        if not may_answer(NEEDS):
             return
         from aetherflow.core.kernel.state.records import now_ms
 
@@ -45,7 +44,7 @@ class HooksHere:
 
     def notes(self, root: Path, run_id: str) -> list[str]:
         """Lines about a run; of a hook that fails, that it did. Raises what `build_snapshot` raises."""
-        if not _may_answer(NOTES):
+        if not may_answer(NOTES):
             return []
         found = [each for hooks in self._loaded for each in _answers(hooks, NOTES, str, state_root=root, run_id=run_id)]
         return [line for _, told in found for line in ([str(told)] if isinstance(told, AetherflowError) else told)]
@@ -55,7 +54,7 @@ class HooksHere:
 
         Raises HookFailedError, and what `build_snapshot` raises.
         """
-        if not _may_answer(FORMAT):
+        if not may_answer(FORMAT):
             return None
         for hooks in self._loaded:
             for hook, text in hooks.decide(FORMAT, name=name, status=status):
@@ -67,15 +66,7 @@ class HooksHere:
 
     @cached_property
     def _loaded(self) -> "list[Hooks]":
-        from aetherflow.core.runtime.environment.allowed import hooks_of_group
-        from aetherflow.core.runtime.environment.snapshot import build_snapshot
-
-        snapshot = build_snapshot(Path.cwd(), config=self._config, run_hooks=True)
-        return [hooks for hooks in (snapshot.hooks, hooks_of_group(STATUS, snapshot.rules)) if hooks is not None]
-
-
-def _may_answer(hook: str) -> bool:
-    return any(hook_of(entry) in (None, hook) for entry in (*installed_hooks(), *installed_in(STATUS)))
+        return loaded_hooks(self._config)
 
 
 def _answers(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, HtmlOption, JsonOption, RunIdArgument
 from aetherflow.core.console.commands import LazyGroup
 
 if TYPE_CHECKING:
@@ -105,8 +105,11 @@ def show(
     journal: Annotated[bool, typer.Option("--journal", help="Also every transition, in order.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    html: HtmlOption = None,
 ) -> None:
     """Show all that is recorded about a run: jobs, steps, attempts, times, reasons, artifacts, who started it.
+
+    With --html also outputs, the ends of the logs, and where each value comes from, as a page to pass on.
 
     Example: aetherflow runs show nightly-2026-11-24 --journal
     """
@@ -121,9 +124,14 @@ def show(
     from aetherflow.core.cli.summary import following
     from aetherflow.core.kernel.state.claim_history import list_claims
     from aetherflow.core.kernel.state.history import run_details
-    from aetherflow.core.runtime.resuming import Resumes, stands_in_no_file
+    from aetherflow.core.runtime.resuming import Resumes, named, stands_in_no_file
 
+    if html is not None:
+        from aetherflow.core.console.pages import require_pages
+
+        require_pages("run", html, json=as_json)
     root = state_root_here(config)
+    journal = journal or html is not None
     found = run_details(find_run(root, run_id, flow, "runs show"), journal=journal)
     if found is None:
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix=typed_here("runs", "list"))
@@ -133,12 +141,20 @@ def show(
     resumes, hooks = Resumes(root, config), HooksHere(config)
     told = hooks.notes(root, found.run.run_id)
     again = _by_its_scheduler(hooks, root, found.run) if goes_on and stands_in_no_file(found.run) else None
-    if as_json:
+    commands = () if not goes_on else (again,) if again else resumes.commands(found.run)
+    if as_json or html is not None:
         command = (again or resumes.command(found.run)) if goes_on else None
         document = {"schema": RUNS_SCHEMA, **details_json(found, note, claims, journal), "notes": told, "next": command}
+        if html is not None:
+            from aetherflow.core.cli.run_page import page_document
+            from aetherflow.core.console.pages import write_page
+
+            page = page_document(document, found, commands, resumes, named(root, found.run.flow_id, run_id))
+            typer.echo(write_page(html, "run", page, config))
+            return
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        lines = following((again,) if again else resumes.commands(found.run)) if goes_on else []
+        lines = following(commands)
         if found.run.partial:
             lines.append(f"for the other jobs: {resumes.rest(found.run)}")
         typer.echo("\n".join([details_text(found, note, claims, journal), *told, *lines]))

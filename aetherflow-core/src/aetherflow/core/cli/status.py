@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.base.errors import UsageError
-from aetherflow.core.cli.arguments import ConfigOption, JsonOption
+from aetherflow.core.cli.arguments import ConfigOption, HtmlOption, JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.hooks_here import HooksHere
@@ -39,6 +39,7 @@ def status(
         str | None,
         typer.Option("--format", metavar="NAME", help="Print it in another format: prometheus; exits with 0."),
     ] = None,
+    html: HtmlOption = None,
 ) -> None:
     """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.
 
@@ -47,7 +48,7 @@ def status(
     UNFINISHED (later runs have left alone what it took), GONE (state files). Each stays until a run of the same flow,
     slot and parameters is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`; UNKNOWN
     stays until you have decided about that run. Messages that could not be sent are counted below. Exit code 1 if there
-    is one of all these that nobody has in hand.
+    is one of all these that nobody has in hand; with --html 0, as the page says it.
 
     Example, at any hour: aetherflow status
     """
@@ -64,6 +65,12 @@ def status(
 
     if as_json and as_format is not None:
         raise UsageError("--json and --format exclude each other", fix="give one of them")
+    if html is not None:
+        from aetherflow.core.console.pages import require_pages
+
+        if as_format is not None:
+            raise UsageError("--format and --html exclude each other", fix="give one of them")
+        require_pages("status", html, json=as_json)
     root = state_root_here(config)
     if notify:
         send_here(root, config)
@@ -78,11 +85,14 @@ def status(
         found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
     _add_waiting(found, config)
     count, unsent = len(found.needs), not_sent(root)
-    if as_json or as_format is not None:
+    if as_json or as_format is not None or html is not None:
         document = {"schema": STATUS_SCHEMA, "ok": not count and not unsent, "state_root": str(root), "at": now}
         flows_json = _with_successes(root, shown)
         document |= _json(found) | {"counts": _counts(shown), "flows": flows_json, "left_out": len(flows) - len(shown)}
         document["not_sent"] = unsent_json(unsent)
+        if html is not None:
+            typer.echo(_page(html, root, document, config))
+            return  # who opens it reads in it what is wrong
         if as_format is not None:
             typer.echo(_formatted(hooks, as_format, document), nl=False)
             return  # who collects it reads in it what is wrong
@@ -107,6 +117,18 @@ def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, A
         flow | dict(zip(names, known.get((flow["flow_id"], flow["state_path"]), (None, None)), strict=True))
         for flow in flows
     ]
+
+
+def _page(html: Path, root: Path, document: dict[str, Any], config: Path | None) -> str:
+    from aetherflow.core.base.typed import typed_here
+    from aetherflow.core.cli.flow_history import last_runs
+    from aetherflow.core.console.pages import made_here, write_page
+
+    running = {(run["flow_id"], run["run_id"]) for run in document["running"]}
+    runs = last_runs(root, {(each["flow_id"], each["state_path"]) for each in document["flows"]}, running)
+    flows = [each | {"runs": runs.get((each["flow_id"], each["state_path"]), [])} for each in document["flows"]]
+    page = document | made_here() | {"flows": flows, "all_command": typed_here("status", "--all")}
+    return write_page(html, "status", page, config)
 
 
 def _formatted(hooks: "HooksHere", name: str, document: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from aetherflow.core.base.problems import Problem
 
 if TYPE_CHECKING:
+    from aetherflow.core.contracts.graph import DocumentGraph
     from aetherflow.core.contracts.upgrade import Difference
 
 
@@ -39,6 +40,11 @@ class DocumentKind(ABC):
         """What a parsed document meant otherwise in AetherFlow `version`, as `Step.differences`; must not raise."""
         del data, version
         return ()
+
+    def graph(self, path: Path) -> "DocumentGraph | None":
+        """What a file without errors starts, and what waits for what; None for a kind that has no graph."""
+        del path
+        return None
 
     @abstractmethod
     def model(self) -> type[BaseModel]:

@@ -88,6 +88,15 @@ def aetherflow_status_format(name: str, status: Mapping[str, Any]) -> str | None
     """
 
 
+@hookspec(firstresult=True)
+def aetherflow_render_page(name: str, document: Mapping[str, Any]) -> bytes | None:
+    """The file that shows a document to people; None for a name that is another plugin's.
+
+    `name` is `run`, `status` or `schedule` for a page in HTML, `graph` for a picture in SVG. `document` is that of the
+    command's `--json`, with what a page shows besides: read what you know, keys may be added.
+    """
+
+
 # Around
 
 

@@ -13,6 +13,10 @@ ItemsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ITEM", help="Ids of items; omitted: all.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", readable=False, help="Write it as a page: one file, which needs no server."),
+]
 TakeOverOption = Annotated[
     bool,
     typer.Option("--take-over", help="This document takes the place of another one on the same ledger."),

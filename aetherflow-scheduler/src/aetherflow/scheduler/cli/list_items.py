@@ -8,8 +8,6 @@ import typer
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aetherflow.scheduler.schedule.schedule import Item
 
 LONGEST = 60
@@ -53,20 +51,10 @@ def _short(words: list[str]) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _masked(words: "Iterable[str]") -> list[str]:
-    """Words of a command without the values of assignments and options with secret names: `--password=`."""
-    from aetherflow.core.embedding import masked_by_name
-
-    found = []
-    for word in words:
-        name, sign, value = word.partition("=")
-        found.append(name + sign + str(masked_by_name({name.lstrip("-"): value})[name.lstrip("-")]))
-    return found
-
-
 def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
     from aetherflow.core.embedding import iso, masked_by_name
     from aetherflow.scheduler.cli.shown import local_text
+    from aetherflow.scheduler.document.commands import masked_words
     from aetherflow.scheduler.schedule.slots import next_slot
     from aetherflow.scheduler.time.clock import to_ms
 
@@ -80,7 +68,7 @@ def _described(item: "Item", now: dt.datetime) -> dict[str, Any]:
         "enabled": item.spec.enabled,
         "pool": item.spec.pool,
         "flow": str(item.flow) if item.flow else item.bundle_flow,
-        "command": _masked(item.command.words) if item.command else [],
+        "command": masked_words(item.command.words) if item.command else [],
         "flow_job": item.spec.flow_job,
         "bundle_manifest": str(item.manifest) if item.manifest else None,
         "params": masked_by_name(item.params),

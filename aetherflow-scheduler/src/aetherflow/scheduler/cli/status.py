@@ -3,11 +3,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+from aetherflow.scheduler.cli.arguments import HtmlOption, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.audit.needs import Need
     from aetherflow.scheduler.audit.status import ItemStatus, ScheduleStatus
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 
 def status(
@@ -16,6 +17,7 @@ def status(
         bool, typer.Option("--check", help="Only say whether the scheduler works; ends with 1 if it does not.")
     ] = False,
     as_json: JsonOption = False,
+    html: HtmlOption = None,
 ) -> None:
     """Show the state of a schedule: the leader, and each item's last run, next slot, waiting, held and late slots.
 
@@ -25,14 +27,20 @@ def status(
     With --check, for probes: a scheduler leads, and no slot is due for two minutes that the ledger does not have.
     Runs that fail are no reason to start a scheduler anew, so they do not count.
 
+    With --html it is a page that also shows the last night over time, and a year of days on which slots do not run; it
+    ends with 0, as the page says what is wrong.
+
     Example: aetherflow-scheduler status scheduler.yaml
     """
     from aetherflow.scheduler.audit.status import status_of
-    from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.pruning import PRUNED_AHEAD, pruned_ahead_fix
 
+    if html is not None:
+        from aetherflow.core.embedding import require_pages
+
+        require_pages("schedule", html, json=as_json or check)
     schedule = load(file)
     if check:
         from aetherflow.scheduler.cli.health import show_health
@@ -40,22 +48,14 @@ def status(
         raise typer.Exit(show_health(schedule, as_json=as_json))
     with ledger_of(schedule, read_only=True) as ledger:
         found = status_of(schedule, ledger)
+        if html is not None:
+            from aetherflow.scheduler.cli.status_page import write_status_page
+
+            typer.echo(write_status_page(html, _report(schedule, found), schedule, ledger))
+            return
     open_needs = [need for need in found.needs if need.acknowledged is None]
     if as_json:
-        leader = found.leader
-        report = {
-            "schema": SCHEMA,
-            "path": str(schedule.path),
-            "state": str(schedule.state),
-            "leader": {"host": leader.host, "pid": leader.pid} if leader is not None else None,
-            "running": found.running,
-            "waiting": found.waiting,
-            "interrupted": [row.as_json() for row in found.interrupted],
-            "ok": not open_needs,
-            "needs_person": [_need(each) for each in found.needs],
-            "items": [_described(each) for each in found.items],
-        }
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_report(schedule, found), ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(found))
     if any(each.held_until is not None for each in found.items):
@@ -63,6 +63,24 @@ def status(
         typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {fix}", err=True)
     if open_needs:
         raise typer.Exit(1)
+
+
+def _report(schedule: "Schedule", found: "ScheduleStatus") -> dict[str, Any]:
+    from aetherflow.scheduler.cli.app import SCHEMA
+
+    leader = found.leader
+    return {
+        "schema": SCHEMA,
+        "path": str(schedule.path),
+        "state": str(schedule.state),
+        "leader": {"host": leader.host, "pid": leader.pid} if leader is not None else None,
+        "running": found.running,
+        "waiting": found.waiting,
+        "interrupted": [row.as_json() for row in found.interrupted],
+        "ok": all(need.acknowledged is not None for need in found.needs),
+        "needs_person": [_need(each) for each in found.needs],
+        "items": [_described(each) for each in found.items],
+    }
 
 
 def _need(need: "Need") -> dict[str, Any]:

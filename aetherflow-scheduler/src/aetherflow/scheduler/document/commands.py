@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aetherflow.scheduler.schedule.schedule import ItemCommand
@@ -44,6 +44,17 @@ def as_flow(name: str, command: ItemCommand) -> dict[str, Any]:
     inputs = {"command": [RawString(word) for word in command.words], "cwd": RawString(str(command.folder))}
     step = {"id": "command", "type": "external.process", "inputs": inputs}
     return {"version": 1, "flow": {"id": name}, "jobs": [{"id": "wrap", "steps": [step]}]}
+
+
+def masked_words(words: Iterable[str]) -> list[str]:
+    """Words of a command without the values of assignments and options with secret names: `--password=`."""
+    from aetherflow.core.embedding import masked_by_name
+
+    found = []
+    for word in words:
+        name, sign, value = word.partition("=")
+        found.append(name + sign + str(masked_by_name({name.lstrip("-"): value})[name.lstrip("-")]))
+    return found
 
 
 def _as_list(text: str) -> str:

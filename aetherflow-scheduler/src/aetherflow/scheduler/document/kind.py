@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from aetherflow.core.api import DocumentKind, Problem
 
 if TYPE_CHECKING:
-    from aetherflow.core.api import Difference
+    from aetherflow.core.api import Difference, DocumentGraph
 
 
 class SchedulerDocument(DocumentKind):
@@ -34,6 +34,13 @@ class SchedulerDocument(DocumentKind):
         from aetherflow.scheduler.document.upgrade import differences_of
 
         return differences_of(data) if version.startswith("0") else ()
+
+    def graph(self, path: Path) -> "DocumentGraph | None":
+        """The items, and what each follows."""
+        from aetherflow.scheduler.document.graph import graph_of
+        from aetherflow.scheduler.document.reading import load_schedule
+
+        return graph_of(load_schedule(path))
 
     def model(self) -> type[BaseModel]:
         """The pydantic model of the whole document."""
