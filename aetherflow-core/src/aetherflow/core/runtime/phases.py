@@ -19,7 +19,7 @@ from aetherflow.core.runtime.workspace.places import state_root
 from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
 
 if TYPE_CHECKING:
-    from aetherflow.core.runtime.workspace.copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
 
 
 class Phases:

@@ -18,7 +18,7 @@ from aetherflow.core.runtime.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.attempt import Attempt
-    from aetherflow.core.runtime.workspace.copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
 
 
 class FlowCall(NamedTuple):

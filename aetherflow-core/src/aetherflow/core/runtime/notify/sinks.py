@@ -11,12 +11,12 @@ from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.base.redact import Redactor
 from aetherflow.core.contracts.kinds import names as kinds
 from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsCalls
-from aetherflow.core.runtime.connectors.of_project import ProjectConnector
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.mails import send_mail
 from aetherflow.core.runtime.notify.shapes import Request, request_of
 from aetherflow.core.runtime.notify.text import compose, shown_by
+from aetherflow.core.runtime.opening.project_connector import ProjectConnector
 
 SECRET_PATH = 16
 """Paths of webhooks of at least this length are secrets."""

@@ -28,7 +28,7 @@ from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
 
 if TYPE_CHECKING:
-    from aetherflow.core.runtime.workspace.copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
 
 
 class Opened(NamedTuple):
@@ -194,8 +194,8 @@ def _copies(flow: PreparedFlow, run_id: str, places: Places, redactor: Redactor)
     """The copies of the run's artifacts, if the project has any. Raises ConnectorError, SpecError."""
     if (spec := flow.snapshot.project.spec.artifacts) is None:
         return None
-    from aetherflow.core.runtime.connectors.of_project import ProjectConnector  # most projects have one host
-    from aetherflow.core.runtime.workspace.copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.project_connector import ProjectConnector  # most projects have one host
 
     connector = ProjectConnector(spec.resource, flow.snapshot, redactor)
     return ArtifactCopies(connector, spec.path, places.work_root, flow.flow_id, run_id)

@@ -93,7 +93,7 @@ def test_what_cannot_be_reached_is_said_before_anything_runs(project: Project) -
     assert found.code == 1
     error = json.loads(found.out)["error"]
     assert error["code"] == "AF5201"
-    assert error["message"].startswith("listing the copies of artifacts: resource lake (sftp:paramiko): ")
+    assert error["message"].startswith("listing the copies of artifacts: resource lake: ")
     assert attempts(project) == []
     assert not project.work.exists()
 
@@ -122,7 +122,7 @@ def test_a_step_whose_artifact_is_not_copied_has_failed(project: Project, lake: 
     found = project.command("run", "flow.yaml", "--run-id", "r")
     assert found.code == 1
     assert "AF5201" in found.err
-    assert "rows.csv: resource lake (sftp:local): " in found.err
+    assert "rows.csv: resource lake: " in found.err
     lake.unlink()
     (project.folder / "go").touch()
     assert project.command("resume", "r").code == 0

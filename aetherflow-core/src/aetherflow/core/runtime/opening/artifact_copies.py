@@ -16,13 +16,13 @@ from aetherflow.core.base.errors import AetherflowError, ConnectorError
 from aetherflow.core.contracts.kinds.files import FileConnector, RemoteFileError
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.state.records import Artifact, StoredArtifact
-from aetherflow.core.runtime.connectors.of_project import ProjectConnector
+from aetherflow.core.runtime.opening.project_connector import ProjectConnector
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
-Check = Callable[[], object]
+CheckStop = Callable[[], object]
 """Raises once the work is to end."""
 Result = TypeVar("Result")
-Files = FileConnector[Any, Any]
+AnyFiles = FileConnector[Any, Any]
 PAUSE_SECONDS = 0.2
 LOST = (ConnectionError, TimeoutError, EOFError)
 
@@ -45,12 +45,12 @@ class ArtifactCopies:
         parts = path.relative_to(self._work).parts if path.is_relative_to(self._work) else ()
         return parts[0] if len(parts) > 2 and parts[1] == self._run_id else None
 
-    def keep(self, artifact: Artifact, source: Path, check: Check) -> None:
+    def keep(self, artifact: Artifact, source: Path, check: CheckStop) -> None:
         """Copy an artifact of the run, whose bytes are in `source`, unless it was copied before."""
         if self.job_of(Path(artifact.path)) is None:
             return
 
-        def write(files: Files) -> None:
+        def write(files: AnyFiles) -> None:
             check()
             at = files.join(self._folder(files), artifact.sha256)
             if _size(files, at) == artifact.size:
@@ -67,7 +67,7 @@ class ArtifactCopies:
 
                 files.write(at, read)
             if digest.hexdigest() != artifact.sha256:
-                raise ConnectorError("the file has changed meanwhile")
+                raise OSError("the file has changed meanwhile")
 
         self._try(f"copying {artifact.path}", write, check)
 
@@ -89,7 +89,7 @@ class ArtifactCopies:
 
         return exists
 
-    def fetch(self, workspace: Workspace, check: Check) -> int:
+    def fetch(self, workspace: Workspace, check: CheckStop) -> int:
         """Make all files again that were found missing; returns their number."""
         for artifact in self._wanted.values():
             job = self.job_of(Path(artifact.path))
@@ -104,11 +104,11 @@ class ArtifactCopies:
         size = self._held.get(artifact.sha256, -1)
         return size is None or size == artifact.size
 
-    def _fetch(self, artifact: StoredArtifact, check: Check) -> None:
+    def _fetch(self, artifact: StoredArtifact, check: CheckStop) -> None:
         """Make the file of an artifact again from its copy, as it was recorded, or not at all."""
         final = Path(artifact.path)
 
-        def read(files: Files) -> None:
+        def read(files: AnyFiles) -> None:
             with durable.AtomicFile(final) as file:
 
                 def take(data: bytes) -> None:
@@ -117,7 +117,7 @@ class ArtifactCopies:
 
                 files.read(files.join(self._folder(files), artifact.sha256), take)
                 if file.sha256 != artifact.sha256:
-                    raise ConnectorError(f"the copy has other content than was recorded: sha256 {file.sha256}")
+                    raise OSError(f"the copy has other content than was recorded: sha256 {file.sha256}")
 
         durable.make_dir(final.parent)
         self._try(f"fetching {final}", read, check)
@@ -125,7 +125,7 @@ class ArtifactCopies:
     def remove(self) -> None:
         """Remove all copies of the run."""
 
-        def clear(files: Files) -> None:
+        def clear(files: AnyFiles) -> None:
             for name in self._list(files):
                 files.remove(files.join(self._folder(files), name))
             if self._made or self._held:
@@ -138,13 +138,13 @@ class ArtifactCopies:
         """Let go of the connection; the next use makes another one."""
         self._connector.close()
 
-    def _folder(self, files: Files) -> str:
+    def _folder(self, files: AnyFiles) -> str:
         path = "/" if self._rooted else ""
         for level in self._levels:
             path = files.join(path, level)
         return path
 
-    def _make(self, files: Files) -> None:
+    def _make(self, files: AnyFiles) -> None:
         if self._made:
             return
         path = "/" if self._rooted else ""
@@ -157,7 +157,7 @@ class ArtifactCopies:
                     raise
         self._made = True
 
-    def _list(self, files: Files) -> dict[str, int | None]:
+    def _list(self, files: AnyFiles) -> dict[str, int | None]:
         try:
             return {each.name: each.size for each in files.entries(self._folder(files)) if each.kind == "file"}
         except Exception as error:
@@ -165,7 +165,7 @@ class ArtifactCopies:
                 return {}
             raise
 
-    def _try(self, doing: str, work: Callable[[Files], Result], check: Check = lambda: None) -> Result:
+    def _try(self, doing: str, work: Callable[[AnyFiles], Result], check: CheckStop = lambda: None) -> Result:
         name = self._connector.name
         for failures in itertools.count(1):
             retry = None
@@ -184,9 +184,12 @@ class ArtifactCopies:
                 wait = retry.wait_after(failures) if retry is not None and _is(error, "lost", *LOST) else None
                 if wait is None:
                     fix = getattr(error, "fix", "") or f"check the resource {name} of the project file, then resume"
-                    message = " ".join(str(error).split()) or type(error).__name__
-                    named = "" if message.startswith(f"resource {name}") else f"resource {name}: "
-                    raise ConnectorError(f"{doing}: {named}{message}", fix=fix) from error
+                    text = error.reason if isinstance(error, RemoteFileError) else str(error)
+                    named = isinstance(error, ConnectorError) and not isinstance(error, RemoteFileError)
+                    message = " ".join(text.split()) or type(error).__name__
+                    raise ConnectorError(
+                        f"{doing}: {'' if named else f'resource {name}: '}{message}", fix=fix
+                    ) from error
             until = time.monotonic() + wait
             while (left := until - time.monotonic()) > 0:
                 check()
@@ -194,7 +197,7 @@ class ArtifactCopies:
         raise AssertionError  # the loop has no end
 
 
-def _size(files: Files, path: str) -> int | None:
+def _size(files: AnyFiles, path: str) -> int | None:
     try:
         return files.stat(path).size
     except Exception as error:
