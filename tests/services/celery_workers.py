@@ -64,7 +64,15 @@ class Herd:
     def log(self, number: int) -> str:
         return (self.folder / f"worker-{number}.log").read_text()
 
-    def order(self, launcher: CeleryLauncher, name: str, *, attempt: int = 1, queue: str | None = None) -> Running:
+    def order(
+        self,
+        launcher: CeleryLauncher,
+        name: str,
+        *,
+        attempt: int = 1,
+        queue: str | None = None,
+        fan_out_queue: str | None = None,
+    ) -> Running:
         """Give the order for a run, as the scheduler does."""
         arguments = (
             "run",
@@ -78,19 +86,19 @@ class Herd:
         )
         request = RunRequest(
             "i", name, "2026-11-25T01:00:00Z", (*arguments, "--param", f"n={name}"), self.folder,
-            self.folder / f"ledger.d/{name}.{attempt}.log", queue=queue,
+            self.folder / f"ledger.d/{name}.{attempt}.log", queue=queue, fan_out_queue=fan_out_queue,
         )  # fmt: skip
         self.runs[name] = found = launcher.start(request, self.ended.set)
         return found
 
-    def owners(self) -> dict[str, int]:
+    def owners(self, flow: str = "f") -> dict[str, int]:
         """Run to the process that executes it, or did so last."""
-        files = (self.folder / "state/f.sqlite.d/runs/f").glob("*.lock")
+        files = (self.folder / f"state/{flow}.sqlite.d/runs/{flow}").glob("*.lock")
         return {path.stem: int(text.split()[1]) for path in files if (text := path.read_text())}
 
-    def of(self, worker: "subprocess.Popen[bytes]") -> dict[str, int]:
+    def of(self, worker: "subprocess.Popen[bytes]", flow: str = "f") -> dict[str, int]:
         """The runs that a worker executes, with their processes."""
-        return {name: pid for name, pid in self.owners().items() if _parent(pid) == worker.pid}
+        return {name: pid for name, pid in self.owners(flow).items() if _parent(pid) == worker.pid}
 
     def lose(self, worker: "subprocess.Popen[bytes]") -> set[str]:
         """The host of a worker is gone, with all that ran there; returns the ids of these runs."""
@@ -103,9 +111,10 @@ class Herd:
         worker.wait(30)
         return set(runs)
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, flow: str = "f") -> list[tuple[Any, ...]]:
+        state = self.state.with_name(f"{flow}.sqlite")
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{self.state}?mode=ro", uri=True, timeout=30)) as db:
+            with contextlib.closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=30)) as db:
                 return db.execute(sql).fetchall()
         except sqlite3.OperationalError:  # not there yet
             return []

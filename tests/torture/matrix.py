@@ -81,6 +81,7 @@ SUITES = {
     "S6": "code beside a flow runs in `run` only (tests)",
     "S9": "endless, slow, silent, lying, cut off, nonsense: SFTP, SMB, SMTP, HTTP, PostgreSQL, MySQL, git (tests)",
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
+    "W1": "runs on Celery workers that are killed and frozen at random, over RabbitMQ and Redis; runs side by side",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }
 

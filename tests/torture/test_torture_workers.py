@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 RUNS, STEPS, WORKERS = sized(3, 200), sized(2, 10), sized(2, 4)
-EVENTS = sized(1, 40)
-"""Kills and freezes, while runs are under way."""
+CUT = sized(1, 40)
+"""Runs that are cut off at least, by kills of their workers."""
 KILLS = sized(1, 25)
 
 
@@ -41,17 +41,22 @@ def test_workers_are_killed_and_frozen(
         suite(f"W1 {broker.partition('_')[0]}", 1, 4, 5) as counted,
         herd_on(tmp_path, url, monkeypatch, STEPS, sized(0, 1) * 0.2) as herd,
     ):
-        herd.go.touch()
+        if full():  # else the first kill comes before the end of any run
+            herd.go.touch()
         launcher = CeleryLauncher()
         for number in range(RUNS):
             herd.order(launcher, f"r{number}")
         for _ in range(WORKERS):
             herd.worker()
         herd.until(herd.owners)
-        for _ in range(EVENTS):
-            time.sleep(chance.uniform(0, sized(1, 4)))
-            _disturb(herd, chance)
-        codes = herd.until_all_have_ended(sized(240, 3600))
+        cut: list[str] = []
+        while len(cut) < CUT or full():
+            time.sleep(chance.uniform(0, sized(1, 3)))
+            if all(run.poll() is not None for run in herd.runs.values()):
+                break
+            cut += _disturb(herd, chance)
+        herd.go.touch()
+        codes = herd.until_all_have_ended(sized(240, 600))
         attempts = {
             (run, step): number
             for run, step, number in herd.query("SELECT run_id, step_id, count(*) FROM step_runs GROUP BY 1, 2")
@@ -69,20 +74,26 @@ def test_workers_are_killed_and_frozen(
                     assert done[key] == 1, f"{key}: ended well more than once"
                     assert 1 <= effects[str(number), run] <= attempts[key], f"{key}: ran without a record"
         with counted.case("cut"):
-            assert max(attempts.values()) > 1 or not full(), "no run was cut off: nothing was tried"
+            assert len(cut) >= CUT, "too few runs were cut off"
+            assert max(attempts.values()) > 1 or not full(), "no step was cut off"
         with counted.case("locks"):
             argv = [sys.executable, "-m", "aetherflow.core", "locks", "list", "--json"]
             assert b'"key"' not in warm.run(argv, env=herd.env, capture_output=True, check=True).stdout
 
 
-def _disturb(herd: Herd, chance: random.Random) -> None:
-    """Kill a worker with its runs, as if its host were gone, and start another; or freeze one for a while."""
-    living = [worker for worker in herd.workers if worker.poll() is None]
-    worker = chance.choice(living)
+def _disturb(herd: Herd, chance: random.Random) -> set[str]:
+    """Kill a worker with its runs, as if its host were gone, and start another; or freeze one for a while.
+
+    Returns the runs that were cut off.
+    """
+    busy = [worker for worker in herd.workers if worker.poll() is None and herd.of(worker)]
+    if not busy:
+        return set()
+    worker = chance.choice(busy)
     if not full() or chance.random() < 0.5:
-        herd.lose(worker)
+        lost = herd.lose(worker)
         herd.worker()
-        return
+        return lost
     frozen = [worker.pid, *(herd.of(worker).values() if chance.random() < 0.5 else ())]
     for number in (signal.SIGSTOP, signal.SIGCONT):
         for pid in frozen:
@@ -90,6 +101,7 @@ def _disturb(herd: Herd, chance: random.Random) -> None:
                 os.kill(pid, number)
         if number == signal.SIGSTOP:
             time.sleep(chance.uniform(0.2, 8))
+    return set()
 
 
 def test_the_run_around_runs_side_by_side_is_killed(project: "Project") -> None:

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from aetherflow.core.kernel.yaml.binder import bind as bind
     from aetherflow.core.kernel.yaml.loader import Document as Document
     from aetherflow.core.kernel.yaml.loader import RawString as RawString
+    from aetherflow.core.runtime.child_elsewhere import CHILD_RUNS as CHILD_RUNS
+    from aetherflow.core.runtime.child_elsewhere import piece as piece
     from aetherflow.core.runtime.environment.administrator import administrator as administrator
     from aetherflow.core.runtime.environment.allowed import usable_in as usable_in
     from aetherflow.core.runtime.environment.documents import load_document as load_document
@@ -123,6 +125,7 @@ _HOMES = {
     "kernel.state.trouble": "Trouble",
     "kernel.yaml.binder": "bind",
     "kernel.yaml.loader": "Document RawString",
+    "runtime.child_elsewhere": "CHILD_RUNS piece",
     "runtime.environment.administrator": "administrator",
     "runtime.environment.allowed": "usable_in",
     "runtime.environment.documents": "load_document",

@@ -26,6 +26,8 @@ def waited(folder: Path, script: str, relay: Callable[[bytes], None]) -> Any:
         flow_id="c",
         call=FlowCall(folder / "c.yaml", "r", {}, None, None),
         run="f/r",
+        state=folder / "f.sqlite",
+        generation=1,
         outermost="",
         files=(),
         lock_env={},

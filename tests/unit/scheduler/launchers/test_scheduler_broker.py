@@ -38,7 +38,7 @@ def test_an_order_does_not_wait_for_a_living_owner() -> None:
 def test_an_order_survives_its_way() -> None:
     order = RunOrder.of(request(), "me")
     assert RunOrder.read(json.loads(json.dumps(order._asdict()))) == order
-    assert order.request(Path("/log")) == RunRequest(
+    assert order.for_launcher(Path("/log"), {}) == RunRequest(
         "i", "r", "2026-11-25T01:00:00Z", order.arguments, Path("/flows"), Path("/log"), {"A": "b"}
     )
     assert RunOrder.of(request(), "me").number == order.number, "the same order once more"

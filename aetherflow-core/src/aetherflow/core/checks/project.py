@@ -5,6 +5,7 @@ from pathlib import Path
 from aetherflow.core.base.errors import AetherflowError, SpecError
 from aetherflow.core.base.location import Location
 from aetherflow.core.base.problems import Problems
+from aetherflow.core.checks.artifacts import check_artifacts
 from aetherflow.core.checks.assets import AssetChecks
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.decode import check_decode
@@ -38,7 +39,7 @@ def check_project(path: Path, *, run_hooks: bool = False) -> Checked:
     assert document is not None  # noqa: S101 it was named
     _check_env_files(project, document, problems)
     checked = Checked(str(path), document, None, problems, kind="project")
-    sends = bool(project.spec.resources or project.spec.notify)
+    sends = bool(project.spec.resources or project.spec.notify or project.spec.artifacts)
     if not sends and not project.spec.plugins.settings:
         return checked
     snapshot, broken = try_snapshot(path.absolute().parent, config=path, run_hooks=run_hooks)
@@ -78,6 +79,8 @@ def _check_sending(checked: Checked, project: Project, snapshot: Snapshot) -> Ch
     check_decode(merged, snapshot, problems)
     check_templates(merged, catalog, snapshot, problems, {})
     check_notify(document, project.spec.notify, snapshot, problems)
+    if project.spec.artifacts is not None:
+        check_artifacts(document, project.spec, catalog, problems)
     flow = FlowMetaSpec.model_construct(id="project")
     spec = FlowSpec.model_construct(flow=flow, resources=project.spec.resources, jobs=[])
     whole = checked._replace(document=document, spec=spec, profiles=profiles, merged=merged, catalog=catalog)

@@ -15,6 +15,8 @@ from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import StepError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import FlowResult
+from aetherflow.core.kernel.state.store import StateStore
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.context.services import FlowCall
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.snapshot import LOCAL_ROOT_DIR, Snapshot, build_snapshot
@@ -58,6 +60,9 @@ class ChildRunRequest(NamedTuple):
     flow_id: str
     call: FlowCall
     run: str
+    state: Path
+    """The state of the run around, and how many processes have owned that run, this one included."""
+    generation: int
     outermost: str
     files: tuple[Path, ...]
     lock_env: Mapping[str, str]
@@ -69,10 +74,21 @@ class ChildRunRequest(NamedTuple):
         with contextlib.suppress(BrokenPipeError), stream:  # a process that has ended says why
             pickle.dump(self, stream)
 
+    def require_wanted(self) -> None:
+        """Raise StepError if nobody waits for this run: that around it has ended, or goes on in another process."""
+        flow_id, _, run_id = self.run.partition("/")
+        store = StateStore(self.state)
+        try:
+            found = store.find_run(flow_id, run_id)
+        finally:
+            store.close()
+        if found is None or found.status is not Status.RUNNING or found.generation != self.generation:
+            raise StepError(f"run {run_id} of flow {flow_id} does not wait for this one any more")
+
     @staticmethod
     def read(stream: IO[bytes]) -> "ChildRunRequest":
         """Read the request that `write` has sent at the other end of the stream."""
-        found = pickle.load(stream)  # noqa: S301 the pipe from the run around, which nobody else can open
+        found = pickle.load(stream)  # noqa: S301 from the run around; who else sends orders may start any program
         assert isinstance(found, ChildRunRequest)  # noqa: S101 for the types
         return found
 
@@ -87,9 +103,9 @@ class ChildRun:
         self._asked = 0
 
     @staticmethod
-    def argv() -> list[str]:
+    def argv(run_id: str) -> list[str]:
         """The command of the process."""
-        return [sys.executable or "python3", "-P", "-m", PROGRAM]
+        return [sys.executable or "python3", "-P", "-m", PROGRAM, run_id]
 
     def request(self, number: int) -> None:  # noqa: ARG002 see below
         """Ask the run to stop; the second time it stops at once, from the third time on it is killed.

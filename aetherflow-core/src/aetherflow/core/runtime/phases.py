@@ -1,8 +1,10 @@
 """What this machine does between the phases of a run: registry, first events, folders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
 from aetherflow.core.kernel.state.records import CLEANUP, RunFacts, now_ms
@@ -18,6 +20,9 @@ from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.places import state_root
 from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
 
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
+
 
 class Phases:
     """Implements `RunPhases`: registers the run, emits its first events, cleans up its folders."""
@@ -31,7 +36,9 @@ class Phases:
         events: Events,
         run: KernelRun,
         latest: LatestProgress,
+        check: Callable[[], None],
     ) -> None:
+        """`check` raises once the run is being stopped."""
         self._opened = opened
         self._store = store
         self._facts = facts
@@ -39,11 +46,15 @@ class Phases:
         self._events = events
         self._run = run
         self._latest = latest
+        self._check = check
         self._warning: str | None = None
+        self._fetched = 0
         self._started_at = 0
 
     def entering(self) -> None:
-        """Before the first row is written: whatever is recorded can be found."""
+        """Before the first row is written: artifacts of another host are here, whatever is recorded can be found."""
+        if (copies := self._opened.copies) is not None:
+            self._fetched = copies.fetch(self._workspace, self._check)
         found = self._opened.found
         self._started_at = found.started_at if found else now_ms()
         if rules := self._opened.flow.snapshot.project.spec.notify:
@@ -101,6 +112,8 @@ class Phases:
         emit("run_start", flow_id=opened.flow.flow_id, run_id=opened.run_id, yaml=str(opened.flow.document.file))
         if (note := opened.part_note) is not None:
             emit("log", level="INFO", logger="aetherflow", message=note)
+        if self._fetched:
+            emit("log", level="INFO", logger="aetherflow", message=f"{self._fetched} artifacts were fetched")
         for plugin, before, now in opened.plan.plugins:
             emit("plugin_changed", plugin=plugin, before=before, now=now)
         for change in opened.plan.changes:
@@ -145,6 +158,14 @@ class Phases:
         self._workspace.cleanup(jobs)
         for item in doomed:
             item.removed = policy
+        if self._opened.copies is not None and not kept:
+            self._remove_copies(self._opened.copies)
+
+    def _remove_copies(self, copies: "ArtifactCopies") -> None:
+        try:
+            copies.remove()
+        except ConnectorError as error:
+            self._events.emit("log", level="WARNING", logger="aetherflow", message=f"{error.code} {error}")
 
     def released(self, folders: Sequence[tuple[str, str, str, str]]) -> None:
         """Remove what was kept for claims that are final now."""

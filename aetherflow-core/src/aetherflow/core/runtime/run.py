@@ -117,6 +117,7 @@ class Run:
             processes=processes,
             child_env=child_env(flow.env, flow.snapshot),
             lock_env=outer.lock_env if outer is not None else {},
+            copies=opened.copies,
             flows=FlowCalls(flow, run_id, opened.state, locks, grace, outer, inner, processes),
         )
         step_state = StepState(run_id, opened.state, locks)
@@ -167,7 +168,9 @@ class Run:
             circumstances["work_root"] = root
         latest = LatestProgress()
         self._events.add(latest)
-        phases = Phases(opened, self._store, facts, self._workspace, self._events, self._run, latest)
+        phases = Phases(
+            opened, self._store, facts, self._workspace, self._events, self._run, latest, self._services.check_stop
+        )
         try:
             with self._alive():
                 status = self._run.execute(facts, opened.frozen, circumstances, phases, wait=if_busy == "wait")
@@ -179,6 +182,8 @@ class Run:
             status, note = Status.SKIPPED, f"nothing done: {error}"
         finally:
             self._services.close()
+            if opened.copies is not None:
+                opened.copies.close()
             summary = dataclasses.replace(
                 summary,
                 status=status,

@@ -149,6 +149,8 @@ class FlowCalls:
             flow_id=flow.flow_id,
             call=wanted,
             run=self._run,
+            state=self._flow.state_path,
+            generation=self._state.generation,
             outermost=self._state.outermost.text,
             files=self._files,
             lock_env={**self._lock_env, **attempt.leases.environment},
@@ -160,7 +162,7 @@ class FlowCalls:
 
         def start() -> ChildProcess:
             self._state.flow_started(attempt.key, flow.flow_id, wanted.run_id, str(flow.state_path))
-            return processes.start(ChildRun.argv(), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
+            return processes.start(ChildRun.argv(wanted.run_id), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
 
         # by the thread of the run: it alone writes to the state, and starts no process after a stop
         run = ChildRun(SpawnRequest(attempt.control, start).ask(), processes.end)

@@ -26,6 +26,7 @@ from aetherflow.scheduler.document.freezing import ItemTarget
 from aetherflow.scheduler.document.paths import exists
 from aetherflow.scheduler.document.reading import ReadDocument, read_schedule
 from aetherflow.scheduler.launchers import check_launcher, launcher_names
+from aetherflow.scheduler.launchers.broker import DEFAULT_QUEUE
 from aetherflow.scheduler.schedule.schedule import ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
 
@@ -72,9 +73,20 @@ class _Flows:
                     f"{path} has the flow id {each.spec.id!r} too: the command and the flow would have one history"
                 )
                 self.found.add("AF8005", message, ("items", each.number, "id"), "duplicate_id", "rename the item")
+        self._queues()
         if self.read.schedule is not None and self.read.schedule.spec.notify:
             snapshot, _ = self.environment.of(Path(self.found.document.file))
             check_notify(self.found.document, self.read.schedule.spec.notify, snapshot, self.read.problems)
+
+    def _queues(self) -> None:
+        """No worker that takes runs of items takes the runs inside of them: those would wait for it to be free."""
+        taken = {each.spec.queue or DEFAULT_QUEUE: each.spec.id for each in self.read.named}
+        for each in self.read.named:
+            if (other := taken.get(each.spec.fan_out_queue or "")) is not None:
+                name = each.spec.fan_out_queue
+                message = f"`fan_out_queue: {name}` is also the queue of item {other!r}: runs would wait for each other"
+                at = self._at(("items", each.number), "fan_out_queue")
+                self.found.add("AF8010", message, at, "fan_out_queue", "name a queue, and workers, of its own")
 
     def _item(self, at: DocPath, item: ItemTarget) -> None:
         self._launcher(item.spec.launcher, self._at(at, "launcher"))

@@ -30,6 +30,8 @@ class RunRequest:
     """Environment variables in addition to those of this process."""
     queue: str | None = None
     """Name of the queue that the item names, for launchers that have queues."""
+    fan_out_queue: str | None = None
+    """Likewise that for the runs that a step of the run has side by side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The broker only carries orders. Whether a run is under way, and how it ended, it
 delivered twice finds the run's owner, or its result. So orders may be repeated at will, and none is ever lost.
 """
 
+import base64
 import hashlib
 import os
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ _SCHEMES = frozenset({"amqp", "amqps", "redis", "rediss"})
 _FORMS = "amqps://USER:PASSWORD@HOST:5671// (RabbitMQ) or rediss://:PASSWORD@HOST:6379/0 (Redis)"
 TASK = "aetherflow.run"
 DEFAULT_QUEUE = "aetherflow"
+INSIDE = "inside"
+"""First argument of an order for a run that a step of another one has side by side with others."""
 STOP = "aetherflow_stop"
 """Name of the command that workers get by broadcast."""
 LONGEST_MS = 10 * 24 * 3600 * 1000
@@ -50,6 +53,10 @@ class RunOrder(NamedTuple):
     """Name of the queue for the answer."""
     number: str
     """What the answer names it by; the same for an order that is repeated."""
+    fan_out_queue: str | None = None
+    """Queue for the runs that a step of the run has side by side; None: they are processes beside it."""
+    request: str = ""
+    """Of such a run: all that its process reads, in base64."""
 
     @classmethod
     def of(cls, request: RunRequest, answer_to: str) -> "RunOrder":
@@ -66,21 +73,36 @@ class RunOrder(NamedTuple):
             dict(request.env),
             answer_to,
             number,
+            request.fan_out_queue,
+        )
+
+    def inside(self, run_id: str, folder: str, request: bytes) -> "RunOrder":
+        """The order for a run that a step of this one has side by side with others."""
+        log = str(Path(self.log).with_suffix("")) + f".{run_id}.log"
+        return self._replace(
+            run_id=run_id,
+            arguments=(INSIDE, run_id),
+            folder=folder,
+            log=log,
+            number=f"{self.number}.{run_id}",
+            fan_out_queue=None,
+            request=base64.b64encode(request).decode(),
         )
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "RunOrder":
         """The order that a message holds. ValueError for one that is none."""
         found = cls(**{**data, "arguments": tuple(data["arguments"])})
-        if found.arguments[:1] not in (("run",), ("wrap",)) or not all(
+        if found.arguments[:1] not in (("run",), ("wrap",), (INSIDE,)) or not all(
             isinstance(each, str) for each in found.arguments
         ):
             raise ValueError("not the arguments of a run")
         return found
 
-    def request(self, log: Path) -> RunRequest:
-        """What a launcher of the worker's host needs."""
-        return RunRequest(self.item, self.run_id, self.slot, self.arguments, Path(self.folder), log, self.env)
+    def for_launcher(self, log: Path, env: Mapping[str, str]) -> RunRequest:
+        """What a launcher of the worker's host needs; `env` comes on top."""
+        variables = {**self.env, **env}
+        return RunRequest(self.item, self.run_id, self.slot, self.arguments, Path(self.folder), log, variables)
 
 
 def _without_waiting(arguments: tuple[str, ...]) -> list[str]:

@@ -32,8 +32,12 @@ class CeleryLauncher(Launcher):
         self._thread: threading.Thread | None = None
 
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        order = RunOrder.of(request, self._name)
-        ordered = Ordered(self, order, request.queue, ended)
+        return self.order(RunOrder.of(request, self._name), request.queue, ended)
+
+    def order(self, order: RunOrder, name: str | None, ended: Callable[[], None]) -> Running:
+        """Give an order to the queue of that name; otherwise as `start`."""
+        ordered = Ordered(self, order._replace(answer_to=self._name), name, ended)
+        order = ordered.order
         with self._lock:
             self._orders[order.number] = ordered
             if self._thread is None:

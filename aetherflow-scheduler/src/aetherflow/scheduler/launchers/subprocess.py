@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from aetherflow.core.embedding import durable
@@ -26,7 +27,12 @@ class SubprocessLauncher(Launcher):
     """
 
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        argv = [sys.executable or "python3", "-m", "aetherflow.core", *request.arguments]
+        return self.spawn([sys.executable or "python3", "-m", "aetherflow.core", *request.arguments], request, ended)
+
+    def spawn(
+        self, argv: Sequence[str], request: RunRequest, ended: Callable[[], None], given: bytes | None = None
+    ) -> Running:
+        """Start this command in place of that of the request; it reads `given` from stdin."""
         with (
             durable.open_log(summary_file(request.log)) as stdout,
             durable.open_log(request.log) as stderr,
@@ -34,8 +40,17 @@ class SubprocessLauncher(Launcher):
             with contextlib.suppress(OSError):
                 fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
             env = {**os.environ, **request.env}
-            process = durable.spawn(argv, cwd=request.folder, env=env, stdout=stdout, stderr=stderr)
+            stdin = DEVNULL if given is None else PIPE
+            process = durable.spawn(argv, cwd=request.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        if given is not None:
+            threading.Thread(target=_feed, args=(process, given), daemon=True).start()
         return _Child(process, request, ended)
+
+
+def _feed(process: durable.ChildProcess, given: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 it is a pipe
+    with contextlib.suppress(BrokenPipeError), process.stdin as stream:  # it has ended already, and says why
+        stream.write(given)
 
 
 class _Child(Running):

@@ -1,17 +1,21 @@
 """The worker of the launcher `celery`: executes orders as processes of this host, and answers how they ended."""
 
+import base64
 import contextlib
 import json
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.scheduler.launchers.base import Outcome, Running
 from aetherflow.scheduler.launchers.broker import STOP, TASK, URL, RunOrder, answers, application, queue
+from aetherflow.scheduler.launchers.celery import CeleryLauncher
+from aetherflow.scheduler.launchers.fan_out import FanOut
 from aetherflow.scheduler.launchers.subprocess import SubprocessLauncher, summary_file
 
 if TYPE_CHECKING:
@@ -24,9 +28,16 @@ AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 5, 60
 that out takes the start of a process."""
 LOOKS_SECONDS = 0.5
 """How often an idle worker looks whether it is to end."""
+LONGEST_OUTPUT = 64 << 10
+"""Bytes of the output of a run inside another one that go with the answer; all of it stands in its log."""
+CHILD_PROGRAM = "aetherflow.core.child_run"
 TOLD = ("status", "flow_id", "state_path", "nothing_to_do", "finished_at")
 """What an answer says of a run's summary."""
 log = logging.getLogger("aetherflow.worker")
+
+
+class CoveredError(Exception):
+    """An order need not come back: another delivery of it does."""
 
 
 class Worker:
@@ -41,6 +52,10 @@ class Worker:
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
         self._void: set[str] = set()
+        self._repeated: set[str] = set()
+        """Orders that were delivered here once more while they were executed, and that therefore come back."""
+        self._gives: CeleryLauncher | None = None
+        """Gives the orders for runs inside of those that are executed here."""
         self.ends = threading.Event()
         """Set when the worker is being stopped: what it executes is stopped, and goes on elsewhere."""
 
@@ -77,28 +92,56 @@ class Worker:
                 (running.kill if kill else running.terminate)()
 
     def execute(self, order: RunOrder) -> Outcome | None:
-        """Execute an order to its end; None if its run is under way elsewhere, or goes on elsewhere."""
+        """Execute an order to its end; None if its run is under way elsewhere, or goes on elsewhere.
+
+        Raises CoveredError if that order is on its way once more already.
+        """
         ended = threading.Event()
         at = _unused(Path(order.log))
-        with self._lock:
-            if self.ends.is_set() or order.number in self._running:  # the broker has delivered it here once more
-                return None
-            running = self._running[order.number] = self._here.start(order.request(at), ended.set)
-        ended.wait()
+        with contextlib.ExitStack() as stack:
+            with self._lock:
+                if self.ends.is_set() or order.number in self._running:  # the broker has delivered it here once more
+                    self._repeated.add(order.number)
+                    return None
+                running = self._running[order.number] = self._start(order, at, stack, ended.set)
+            ended.wait()
         with self._lock:
             del self._running[order.number]
-            void = order.number in self._void
+            void, repeated = order.number in self._void, order.number in self._repeated
             self._void.discard(order.number)
+            self._repeated.discard(order.number)
         outcome = running.poll()
         assert outcome is not None  # noqa: S101 it has ended
+        if order.request:
+            outcome = _with_output(outcome, at)
+        if outcome.exit_code == BUSY and repeated:  # else one order becomes two, and two four
+            raise CoveredError
         stopped = outcome.exit_code in (-signal.SIGTERM, 128 + signal.SIGTERM)
         return None if outcome.exit_code == BUSY or (self.ends.is_set() and stopped and not void) else outcome
+
+    def _start(self, order: RunOrder, at: Path, stack: contextlib.ExitStack, ended: Callable[[], None]) -> Running:
+        if order.request:
+            argv = [sys.executable or "python3", "-P", "-m", CHILD_PROGRAM, order.run_id, "--here"]
+            return self._here.spawn(argv, order.for_launcher(at, {}), ended, base64.b64decode(order.request))
+        env: dict[str, str] = {}
+        if order.fan_out_queue is not None:
+            fan_out = FanOut(order, order.fan_out_queue, self._giver().order)
+            stack.callback(fan_out.close)
+            env = fan_out.env
+        return self._here.start(order.for_launcher(at, env), ended)
+
+    def _giver(self) -> CeleryLauncher:
+        if self._gives is None:
+            self._gives = CeleryLauncher()
+        return self._gives
 
     def answer(self, order: RunOrder, outcome: Outcome) -> None:
         """Tell the scheduler that gave the order. It asks the state where the answer is lost."""
         summary = outcome.summary or {}
         told: dict[str, Any] | None = {name: summary[name] for name in TOLD if name in summary} or None
-        if told is not None and isinstance(error := summary.get("error"), Mapping):
+        if order.request:
+            told = dict(summary) or None
+        elif told is not None and isinstance(error := summary.get("error"), Mapping):
             told["error"] = {name: error.get(name) for name in ("job", "step", "code", "message")}
         body = {"number": order.number, "exit_code": outcome.exit_code, "summary": told}
         to = answers(order.answer_to)
@@ -123,6 +166,8 @@ def _register(app: "Celery", worker: Worker) -> None:
             raise Reject(f"not an order: {error}", requeue=False) from error
         try:
             outcome = worker.execute(found)
+        except CoveredError:
+            return
         except OSError as error:
             log.error("%s: cannot be started: %s", found.run_id, error)
             summary = {"status": None, "error": {"message": f"the worker on {os.uname().nodename}: {error}"}}
@@ -154,6 +199,17 @@ def _register(app: "Celery", worker: Worker) -> None:
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(ends, weak=False)
     signals.task_revoked.connect(revoked, weak=False)
+
+
+def _with_output(outcome: Outcome, log: Path) -> Outcome:
+    """The result of a run inside another one, with the last of what it told, for the log of the step around."""
+    if outcome.summary is None:
+        return outcome
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LONGEST_OUTPUT))
+        text = file.read(LONGEST_OUTPUT).decode(errors="replace")
+    return Outcome(outcome.exit_code, {**outcome.summary, "output": text})
 
 
 def _unused(path: Path) -> Path:

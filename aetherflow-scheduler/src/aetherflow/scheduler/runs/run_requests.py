@@ -27,7 +27,10 @@ def request_for(item: "Item", row: SlotRow, folder: Path, log: Path) -> RunReque
         arguments += ["--flow-job", item.spec.flow_job]
     for name, value in row.params.items():
         arguments += ["--param", f"{name}={as_text(value)}"]
-    return RunRequest(row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log, queue=item.spec.queue)
+    return RunRequest(
+        row.item, row.run_id, iso(row.slot), tuple(arguments), folder, log,
+        queue=item.spec.queue, fan_out_queue=item.spec.fan_out_queue,
+    )  # fmt: skip
 
 
 def _flow_of(item: "Item") -> list[str]:

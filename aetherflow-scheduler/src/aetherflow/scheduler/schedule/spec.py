@@ -92,6 +92,12 @@ class ItemOptions(SchedulerModel):
     queue: str | None = Field(
         None, min_length=1, description="Queue of the launcher `celery` that takes the runs; omitted: `aetherflow`"
     )
+    fan_out_queue: str | None = Field(
+        None,
+        min_length=1,
+        description="Queue of the launcher `celery` for the runs that a step of the run has side by side "
+        "(`for_each.max_parallel`); omitted: they are processes beside the run",
+    )
     overlap: Overlap = Field(
         "skip",
         description="When the item's run before has not ended: skip the slot, queue it, allow both, or end the old run",

@@ -1,5 +1,6 @@
 """Each connector keeps the contract, and the built-in steps work over it."""
 
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,30 @@ def test_a_wrong_password_is_said_but_not_shown(
     assert ran.error is not None
     assert "Authentication failed" in ran.error.message
     assert "not-the-password" not in ran.error.message
+
+
+def test_a_run_goes_on_elsewhere_with_artifacts_in_s3(flow_project: FlowProject, s3: str) -> None:
+    """As if at another host: the work root is another folder there."""
+    key = {"access_key_id": "test", "secret_access_key": "test"}
+    lake = {
+        "kind": "acme_remote",
+        "driver": "s3",
+        "config": {"bucket": "lake", "endpoint_url": s3, "region": "us-east-1"} | key,
+    }
+    project = {"version": 1, "resources": {"lake": lake}, "artifacts": {"resource": "lake", "path": "runs"}}
+    (flow_project.folder / "aetherflow.yaml").write_text(yaml.safe_dump(project))
+    made = {"id": "made", "type": "file_write", "inputs": {"path": "rows.csv", "content": "rows"}}
+    used = {"id": "used", "type": "file_hash", "inputs": {"path": "rows.csv"}}
+    wanted = {"id": "wanted", "type": "file_hash", "inputs": {"path": str(flow_project.folder / "later.csv")}}
+    flow_project.flow(made, wanted, used)
+    first = flow_project.run(run_id="r")
+    assert first.error is not None
+    shutil.rmtree(flow_project.work)
+    (flow_project.folder / "later.csv").touch()
+    second = flow_project.run(run_id="r")
+    assert second.error is None, second.error
+    assert second["used"].status == "SUCCESS"
+    assert flow_project.rows("SELECT step_id FROM step_runs WHERE attempt > 1") == [("wanted",)]
 
 
 def test_the_flow_takes_new_files_from_one_to_the_other(

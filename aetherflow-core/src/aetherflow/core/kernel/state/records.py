@@ -63,6 +63,8 @@ class RunRecord(NamedTuple):
     frozen: Frozen
     part: tuple[str, ...]
     """The jobs that were asked for so far; empty for all."""
+    host: str
+    """Where the latest process of the run was."""
 
     @property
     def partial(self) -> bool:

@@ -67,15 +67,15 @@ class StateStore:
         """The record of a run; None if it is not known."""
         row = self.connection.execute(
             "SELECT run_id, status, reason_code, reason, generation, started_at, finished_at, params, slot, run_date, "
-            "data_date, part FROM runs WHERE flow_id=? AND run_id=?",
+            "data_date, part, host FROM runs WHERE flow_id=? AND run_id=?",
             (flow_id, run_id),
         ).fetchone()
         if row is None:
             return None
-        run_id, status, code, reason, generation, started, finished, params, *dates, part = row
+        run_id, status, code, reason, generation, started, finished, params, *dates, part, host = row
         frozen = Frozen(json.loads(params), *dates)
         why, jobs = read_reason(code, reason), tuple(json.loads(part or "[]"))
-        return RunRecord(run_id, Status(status), why, generation, started, finished, frozen, jobs)
+        return RunRecord(run_id, Status(status), why, generation, started, finished, frozen, jobs, host)
 
     def run_lock(self, flow_id: str, run_id: str) -> RunLock:
         """The lock that one process holds while it executes the run."""

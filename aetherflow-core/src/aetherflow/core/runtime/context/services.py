@@ -18,6 +18,7 @@ from aetherflow.core.runtime.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.attempt import Attempt
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
 
 
 class FlowCall(NamedTuple):
@@ -60,4 +61,6 @@ class ContextServices(NamedTuple):
     child_env: Mapping[str, str]
     lock_env: Mapping[str, str]
     """Environment variables for children: the token of a lock that the outer run holds."""
+    copies: "ArtifactCopies | None"
+    """Of the run's artifacts, for other hosts; None if the project has none."""
     flows: FlowCaller

@@ -137,7 +137,7 @@ class AttemptFiles:
         durable.sync_file(old)
         facts = durable.file_facts(old)
         self._clear_parts(new)
-        self._record(new, *facts)
+        self._record(new, *facts, source=old)
         if before is not None:
             before(new)
         durable.move_file(old, new)
@@ -187,5 +187,8 @@ class AttemptFiles:
     def consume(self, path: str | Path) -> None:
         self._attempt.effects.consumed.add(str(self.write_path(str(path))))
 
-    def _record(self, path: Path, size: int, sha256: str) -> None:
-        self._attempt.effects.artifacts[str(path)] = Artifact(str(path), size, sha256)
+    def _record(self, path: Path, size: int, sha256: str, source: Path | None = None) -> None:
+        artifact = Artifact(str(path), size, sha256)
+        if (copies := self._services.copies) is not None:
+            copies.keep(artifact, source or path, self._attempt.control.check_open)
+        self._attempt.effects.artifacts[str(path)] = artifact

@@ -43,7 +43,7 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
 
 
 def _model_of(data: object) -> type[ProjectSpec]:
-    if not isinstance(data, dict) or not {"notify", "retention"} & data.keys():
+    if not isinstance(data, dict) or not {"artifacts", "notify", "retention"} & data.keys():
         return ProjectSpec
     from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec  # few files have these keys
 

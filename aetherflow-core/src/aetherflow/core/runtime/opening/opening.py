@@ -1,10 +1,11 @@
 """Opening a run: everything that is decided before it starts or resumes (inputs, resources, definitions, plan)."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aetherflow.core.base.actor import hostname
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_secrets
 from aetherflow.core.base.typed import typed_here
@@ -25,6 +26,9 @@ from aetherflow.core.runtime.opening.circumstances import plugin_changes
 from aetherflow.core.runtime.opening.flow_facts import flow_facts
 from aetherflow.core.runtime.opening.inputs import RunInputs, freeze_inputs, run_root
 from aetherflow.core.runtime.opening.prepare import Places, PreparedFlow, render_places
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
 
 
 class Opened(NamedTuple):
@@ -48,6 +52,8 @@ class Opened(NamedTuple):
     state: RunState
     definitions: StepDefinitions
     plan: Plan
+    copies: "ArtifactCopies | None"
+    """Those of its artifacts for other hosts; None if the project has none."""
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Render and decode the resources; every secret in them is registered for masking."""
@@ -121,10 +127,14 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
     redactor.add(text for text in written if "{{" not in text)
     redactor.add(_referenced(written, constants))
     state = RunState(store, flow.flow_id, run_id)
+    copies = _copies(flow, run_id, places, redactor)
     definitions = define(flow_facts(flow, merged, frozen.params), redactor)
     if found is not None and (found.status is not Status.SUCCESS or found.partial or options.from_step):
         state.load()
-        plan = make_plan(flow.spec, state, definitions, options, _exists)
+        exists: Callable[[str], bool] = _exists
+        if copies is not None:
+            exists = copies.looking_at(state.steps.artifacts(), elsewhere=found.host != hostname())
+        plan = make_plan(flow.spec, state, definitions, options, exists)
         refuse_lost_claims(state, plan, run_id)
         plan = plan._replace(plugins=plugin_changes(state.circumstances(), flow))
     elif found is not None:  # it has succeeded: a changed flow makes no difference
@@ -147,6 +157,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         state=state,
         definitions=definitions,
         plan=plan,
+        copies=copies,
     )
 
 
@@ -177,6 +188,17 @@ def _part(found: RunRecord | None, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _exists(path: str) -> bool:
     return Path(path).exists()
+
+
+def _copies(flow: PreparedFlow, run_id: str, places: Places, redactor: Redactor) -> "ArtifactCopies | None":
+    """The copies of the run's artifacts, if the project has any. Raises ConnectorError, SpecError."""
+    if (spec := flow.snapshot.project.spec.artifacts) is None:
+        return None
+    from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
+    from aetherflow.core.runtime.opening.project_connector import ProjectConnector  # most projects have one host
+
+    connector = ProjectConnector(spec.resource, flow.snapshot, redactor)
+    return ArtifactCopies(connector, spec.path, places.work_root, flow.flow_id, run_id)
 
 
 def _written_secrets(flow: PreparedFlow, merged: Resources) -> Iterator[str]:

@@ -151,6 +151,7 @@ class ProjectSpec(SpecModel):
     paths: PathsSpec = Field(default_factory=PathsSpec.model_construct, description="Further folders for steps")
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
     timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
-    resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` sends through, by name")
+    resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` and `artifacts` use, by name")
     notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most project files have none to check")
+    artifacts: Any = Field(None, description="Where artifacts are copied to, see ProjectFileSpec")
     retention: Any = Field(None, description="How long runs are kept, see ProjectFileSpec")
