@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_edits_are_found(project: Project) -> None:
     """Any value of any row, rows and ends cut off, runs that change places, logs: each alone."""
     nights = Nights(project, f"{SEED}-edited")
-    for _ in range(sized(6, 12)):
+    for _ in range(sized(4, 12)):
         nights.night()
     for flow in ("one", "two"):
         nights.run(flow, well=True)
@@ -29,8 +29,8 @@ def test_edits_are_found(project: Project) -> None:
                 break
             shutil.rmtree(project.states)
             shutil.copytree(saved, project.states)
-            if edit():
-                with counted.case(label):
+            if done := edit():
+                with counted.case(f"{label}: {done}"):
                     assert any(findings(project.states, nights.state(flow)) for flow in ("one", "two"))
 
 
@@ -38,7 +38,7 @@ def test_honest_nights_are_not(project: Project) -> None:
     """Runs, resumes, take-overs, acts, prunings, backups, restores and copies: nothing is found."""
     with suite("P1 nights", 16) as counted:
         nights = Nights(project, f"{SEED}-honest")
-        for _ in range(sized(5, 50)):
+        for _ in range(sized(4, 50)):
             told = nights.night()
             with counted.case(told):
                 for flow in ("one", "two"):

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -17,16 +16,13 @@ from core_project import Project
 
 FLOW = """
 version: 1
-flow: {id: NAME, owner: night@example.com}
-params: {ok: {type: str, default: "1"}}
+flow: {id: NAME, owner: night@example.com, params: {ok: {type: string, default: "1"}}}
 jobs:
   - id: take
     steps:
-      - {id: claim, type: chain.claim, inputs: {keys: [NAME-a, NAME-b]}, outputs: [taken]}
-      - {id: made, type: chain.made, inputs: {mark: "{{run.id}}"}, outputs: [path]}
-      - id: each
-        for_each: [one, two]
-        step: {type: chain.made, inputs: {mark: "{{item}}"}}
+      - {id: claim, type: chain.claim, inputs: {keys: [NAME-a, NAME-b]}, outputs: {taken: taken}}
+      - {id: made, type: chain.made, inputs: {mark: "{{run.id}}"}, outputs: {path: path}}
+      - {id: each, type: chain.made, for_each: [one, two], inputs: {mark: "{{item}}"}}
   - id: end
     depends_on: [take]
     steps:
@@ -57,8 +53,8 @@ class Made(Step[Any]):
 """
 ENTRIES = """
 [aetherflow.steps]
-"chain.claim" = "chain_steps:Claim"
-"chain.made" = "chain_steps:Made"
+chain.claim = chain_steps:Claim
+chain.made = chain_steps:Made
 """
 EDITABLE = {table: columns.split(", ") for table, (columns, _) in FACTS.items()} | {
     "journal": ["flow_id", "run_id", "at", "event", "detail", "chain"],
@@ -90,7 +86,8 @@ class Nights:
     def run(self, flow: str, *, well: bool) -> str:
         self.count += 1
         run_id = f"r{self.count:03}"
-        self.cli("run", f"{flow}.yaml", "-q", "--run-id", run_id, "--param", f"ok={int(well)}", codes=(0 if well else 1,))
+        given = ("--run-id", run_id, "--param", f"ok={int(well)}")
+        self.cli("run", f"{flow}.yaml", "-q", *given, codes=(0 if well else 1,))
         return run_id
 
     def night(self) -> str:
@@ -149,17 +146,13 @@ class Nights:
         self.cli("resume", self.run(flow, well=True), "--from", "end.judge", "-q")
 
 
-def findings(root: Path, state: Path, *, read_data: bool = True) -> list[StateFinding]:
-    """As `state check` finds them."""
-    return [
-        *check_state(state, read_data=read_data),
-        *check_chain(state),
-        *check_against_registry(root, state, read_data=read_data),
-    ]
+def findings(root: Path, state: Path) -> list[StateFinding]:
+    """As `state check` finds them, the logs read as well; what became of artifacts is none of the chain."""
+    return [*check_state(state), *check_chain(state), *check_against_registry(root, state, read_data=True)]
 
 
-def edits(root: Path, rng: random.Random) -> Iterator[tuple[str, Callable[[], bool]]]:
-    """Endless edits of a state root: what each is, and what does it; that says False where there is nothing to edit."""
+def edits(root: Path, rng: random.Random) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Endless edits of a state root: what each is, and what does it; that says what it did, if anything."""
     kinds = (_value, _value, _value, _value, _deleted, _doubled, _tail, _swapped, _registry, _log, _state_cut)
     while True:
         kind = rng.choice(kinds)
@@ -182,7 +175,7 @@ def _other(value: Any, rng: random.Random) -> Any:
     return f"{value[:at]}{'b' if value[at : at + 1] == 'a' else 'a'}{value[at + 1 :]}"
 
 
-def _changed(state: Path, rng: random.Random, tables: dict[str, list[str]]) -> bool:
+def _changed(state: Path, rng: random.Random, tables: dict[str, list[str]]) -> str:
     table = rng.choice(sorted(tables))
     column = rng.choice(tables[table])
     with contextlib.closing(sqlite3.connect(state)) as db:
@@ -190,7 +183,7 @@ def _changed(state: Path, rng: random.Random, tables: dict[str, list[str]]) -> b
         keys = [name for _, name, *_, key in db.execute(f"PRAGMA table_info({table})") if key]
         rows = db.execute(f"SELECT {column}, {', '.join(keys)} FROM {table}").fetchall()
         if not rows:
-            return False
+            return ""
         value, *at = rng.choice(rows)
         other = _other(value, rng)
         if value is None and columns[column] == "INTEGER":
@@ -199,16 +192,16 @@ def _changed(state: Path, rng: random.Random, tables: dict[str, list[str]]) -> b
         try:
             db.execute(f"UPDATE {table} SET {column}=? WHERE {where}", (other, *at))
         except sqlite3.IntegrityError:
-            return False
+            return ""
         db.commit()
-    return True
+    return f"{table}.{column} of {at}: {value!r} -> {other!r}"
 
 
-def _value(_root: Path, state: Path, rng: random.Random) -> bool:
+def _value(_root: Path, state: Path, rng: random.Random) -> str:
     return _changed(state, rng, EDITABLE)
 
 
-def _registry(root: Path, _state: Path, rng: random.Random) -> bool:
+def _registry(root: Path, _state: Path, rng: random.Random) -> str:
     names = ["event", "state_path", "flow_id", "run_id", "head", "log_size", "logs", "at", "chain"]
     return _changed(root / "registry.sqlite", rng, {"heads": names})
 
@@ -220,31 +213,31 @@ def _row(state: Path, rng: random.Random, table: str) -> tuple[list[str], list[A
     return (keys, list(rng.choice(rows))) if rows else None
 
 
-def _deleted(_root: Path, state: Path, rng: random.Random) -> bool:
+def _deleted(_root: Path, state: Path, rng: random.Random) -> str:
     table = rng.choice(sorted(EDITABLE))
     if (found := _row(state, rng, table)) is None:
-        return False
+        return ""
     where = " AND ".join(f"{key}=?" for key in found[0])
     with contextlib.closing(sqlite3.connect(state)) as db:
         db.execute(f"DELETE FROM {table} WHERE {where}", found[1])
         db.commit()
-    return True
+    return f"{table} {found[1]}"
 
 
-def _doubled(_root: Path, state: Path, rng: random.Random) -> bool:
+def _doubled(_root: Path, state: Path, rng: random.Random) -> str:
     """An entry of the journal, an act, a row of heads, once more."""
     table = rng.choice(("journal", "acts", "heads"))
     if (found := _row(state, rng, table)) is None:
-        return False
+        return ""
     with contextlib.closing(sqlite3.connect(state)) as db:
         names = [name for _, name, *_, key in db.execute(f"PRAGMA table_info({table})") if not key]
         columns = ", ".join(names)
         db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE {found[0][0]}=?", found[1])
         db.commit()
-    return True
+    return f"{table} {found[1]}"
 
 
-def _tail(_root: Path, state: Path, rng: random.Random) -> bool:
+def _tail(_root: Path, state: Path, rng: random.Random) -> str:
     """The last entries of a run's journal are cut off, or the last rows of heads."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         if rng.random() < 0.5:
@@ -257,38 +250,38 @@ def _tail(_root: Path, state: Path, rng: random.Random) -> bool:
             seqs = db.execute(query, (*run, rng.randint(1, 6))).fetchall()
             db.executemany("DELETE FROM journal WHERE seq=?", seqs)
         db.commit()
-    return True
+    return "done"
 
 
-def _swapped(_root: Path, state: Path, rng: random.Random) -> bool:
+def _swapped(_root: Path, state: Path, rng: random.Random) -> str:
     """Two nights change places: in all tables, the journal and heads included."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         runs = db.execute("SELECT flow_id, run_id FROM runs").fetchall()
         if len(runs) < 2:
-            return False
+            return ""
         (_, one), (_, two) = rng.sample(runs, 2)
         tables = [*EDITABLE] if rng.random() < 0.5 else [rng.choice(("runs", "step_runs", "journal"))]
         for table in tables:
             for before, after in ((one, "~"), (two, one), ("~", two)):
                 db.execute(f"UPDATE OR IGNORE {table} SET run_id=? WHERE run_id=?", (after, before))
         db.commit()
-    return True
+    return "done"
 
 
-def _state_cut(_root: Path, state: Path, _rng: random.Random) -> bool:
+def _state_cut(_root: Path, state: Path, _rng: random.Random) -> str:
     """The last run, and all that names it."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         row = db.execute("SELECT run_id, seq FROM heads WHERE event='ended' ORDER BY seq DESC LIMIT 1").fetchone()
         if row is None or db.execute("SELECT count(*) FROM heads WHERE event='ended'").fetchone()[0] < 2:
-            return False
+            return ""
         db.execute("DELETE FROM heads WHERE seq>=?", (row[1],))
         for table in ("runs", "job_runs", "step_runs", "artifacts", "claims", "acts", "outbox", "journal", "ledger"):
             db.execute(f"DELETE FROM {table} WHERE run_id=?", row[:1])
         db.commit()
-    return True
+    return "done"
 
 
-def _log(root: Path, state: Path, rng: random.Random) -> bool:
+def _log(root: Path, state: Path, rng: random.Random) -> str:
     """A byte of a log that the registry knows, or a log less."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         runs = {row[0] for row in db.execute("SELECT run_id FROM runs WHERE status<>'RUNNING'")}
@@ -300,7 +293,7 @@ def _log(root: Path, state: Path, rng: random.Random) -> bool:
     logs = state.with_name(f"{state.name}.d") / "logs"
     files = [path for path in logs.rglob("*") if path.is_file() and runs & {path.stem, *path.parts}]
     if not files:
-        return False
+        return ""
     path = rng.choice(sorted(files))
     data = bytearray(path.read_bytes())
     if not data or rng.random() < 0.2:
@@ -308,10 +301,4 @@ def _log(root: Path, state: Path, rng: random.Random) -> bool:
     else:
         data[rng.randrange(len(data) // 2 + 1) if len(data) > 1 else 0] ^= 1
         path.write_bytes(data)
-    return True
-
-
-def copy_of(root: Path, target: Path) -> Path:
-    """A state root in another place that is edited, and put back where it was made."""
-    shutil.copytree(root, target)
-    return target
+    return "done"

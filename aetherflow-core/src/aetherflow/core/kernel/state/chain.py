@@ -9,7 +9,7 @@ entry of the journal could hold one.
   `facts` the hash of its rows (`facts_of`). Its `chain` is that of previous, event, flow_id, run_id, generation,
   head, facts, at; `previous` is the chain of the row before, whatever run that was of.
 - A value that a step writes into a ledger stands in an entry `ledger_written` by its `ledger_mark`; one that was
-  claimed in the rows of its run.
+  claimed in the rows of its run. Of a pruned run the entries `ledger_kept` stay, for what stands in ledgers from it.
 - Events of `heads`: `ended`; `amended`, with claims that became final or were lost, acts of persons, files removed
   later; `pruned`, the last of a run whose rows are gone; `migrated`, the first of a state of before, with its schema as
   generation and its last entry of the journal as head: what stands up to there has no chain.
@@ -60,6 +60,15 @@ def ledger_mark(value: str, at: int) -> str:
     return digest_of((at, value))[:32]
 
 
+def ledger_marks(db: durable.Database, flow_id: str, run_id: str) -> dict[str, dict[str, str]]:
+    """What stands in the ledgers from a run: by ledger, the marks of its keys."""
+    found: dict[str, dict[str, str]] = {}
+    query = f"SELECT namespace, key, value, at FROM ledger WHERE {_RUN} ORDER BY namespace, key"  # noqa: S608 ours
+    for namespace, key, value, at in db.execute(query, (flow_id, run_id)):
+        found.setdefault(namespace, {})[key] = ledger_mark(value, at)
+    return found
+
+
 def facts_of(db: durable.Database, flow_id: str, run_id: str) -> str:
     """The sha256 of all rows of a run, each a line: the JSON list of its table and its columns, as in `FACTS`."""
     found = hashlib.sha256()
@@ -104,10 +113,9 @@ def amend(db: durable.Database, flow_id: str, run_id: str) -> None:
 
 def seal(db: durable.Database, flow_id: str, run_id: str, event: str) -> str:
     """Within a transaction: chain the head of a run, whose rows stay as they are; returns the chain of the row."""
-    facts = "" if event == "pruned" else facts_of(db, flow_id, run_id)
     query = f"SELECT generation FROM runs WHERE {_RUN}"  # noqa: S608 names are ours
     generation = db.execute(query, (flow_id, run_id)).fetchone()[0]
-    return add_head(db, event, flow_id, run_id, generation, tail_of(db, flow_id, run_id), facts)
+    return add_head(db, event, flow_id, run_id, generation, tail_of(db, flow_id, run_id), facts_of(db, flow_id, run_id))
 
 
 def add_head(

@@ -94,7 +94,7 @@ def _check(db: durable.Database) -> Iterator[StateFinding]:
     found = _Found()
     yield from _journal(db, int(started.head) if started else 0, last, found)
     yield from _runs(db, last, found)
-    yield from _ledger(db, last, found)
+    yield from _ledger(db, found)
 
 
 def _journal(db: durable.Database, old: int, last: dict[RunKey, Head], found: _Found) -> Iterator[StateFinding]:
@@ -122,7 +122,7 @@ def _journal(db: durable.Database, old: int, last: dict[RunKey, Head], found: _F
             run.last = event
             if event == "run_start":
                 run.generation = json.loads(detail).get("generation")
-        elif event == "ledger_written":
+        elif event in ("ledger_written", "ledger_kept"):
             entry = json.loads(detail)
             for name, mark in entry["keys"].items():
                 found.note((flow_id, entry["ledger"], name), seq, run_id, mark)
@@ -133,11 +133,12 @@ def _journal(db: durable.Database, old: int, last: dict[RunKey, Head], found: _F
 def _runs(db: durable.Database, last: dict[RunKey, Head], found: _Found) -> Iterator[StateFinding]:
     rows = db.execute("SELECT flow_id, run_id, generation, status FROM runs").fetchall()
     known = {(row[0], row[1]): row[2:] for row in rows}
-    for key, head in last.items():
-        if key not in known and head.event != "pruned":
-            yield StateFinding(f"the run has ended, as row {head.seq} of heads says, and is not there", "/".join(key))
-    for key in sorted(found.runs.keys() - known.keys()):
-        yield StateFinding("the journal has entries of a run that is not there", "/".join(key))
+    for key in sorted((last.keys() | found.runs.keys()) - known.keys()):
+        head, tail = last.get(key), found.runs.get(key, _Run()).tail
+        if head is None or head.event != "pruned":
+            yield StateFinding("the run is not there, and nothing says that it was pruned", "/".join(key))
+        elif head.head != tail:
+            yield StateFinding(f"what the journal keeps of the pruned run {_NOT_AS_WRITTEN}", "/".join(key))
     for key, (generation, status) in sorted(known.items()):
         run, ended = found.runs.get(key), last.get(key)
         if (what := _problem(db, key, run, ended, generation, status)) is not None:
@@ -166,7 +167,7 @@ def _problem(
     return None
 
 
-def _ledger(db: durable.Database, last: dict[RunKey, Head], found: _Found) -> Iterator[StateFinding]:
+def _ledger(db: durable.Database, found: _Found) -> Iterator[StateFinding]:
     claims = "SELECT flow_id, namespace, key, run_id, value, ended_at FROM claims WHERE state='final'"
     for flow_id, namespace, key, run_id, value, ended_at in db.execute(claims):
         seq = found.final.get((flow_id, run_id, ended_at), 0)
@@ -177,9 +178,8 @@ def _ledger(db: durable.Database, last: dict[RunKey, Head], found: _Found) -> It
     ):
         place, run = (flow_id, namespace, key), found.runs.get((flow_id, run_id))
         present.add(place)
-        pruned = (flow_id, run_id) in last and last[flow_id, run_id].event == "pruned"
         as_noted = found.ledger.get(place, ())[1:] == (run_id, ledger_mark(value, at))
-        if not as_noted and not pruned and not (run is not None and run.old):
+        if not as_noted and not (run is not None and run.old):
             yield StateFinding(f"{key!r} of ledger {namespace} {_NOT_AS_WRITTEN}", f"{flow_id}/{run_id}")
     for flow_id, namespace, key in sorted(found.ledger.keys() - present):
         yield StateFinding(f"{key!r} of ledger {namespace} was taken out", flow_id)
