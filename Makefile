@@ -24,12 +24,12 @@ UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-scheduler \
+.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-peers-crash bench-peers-data bench-scheduler \
   bench-slots bench-transfer size bounds torture mutation bandit fuzz build release constraints clean
 
 help: ## show this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do printf '  make %-17s %s\n' "$$name" "$$text"; done
 
 demo: $(READY) ## run the example flow on real data
 	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
@@ -95,6 +95,14 @@ bench-slots: $(READY) ## measure how fast the scheduler finds the slots of 1,000
 bench-peers: $(READY) ## measure the same 1,000 steps in other workflow tools
 	@$(COMPILE)
 	@$(BIN)/python tests/benchmarks/peers.py
+
+bench-peers-data: $(READY) ## measure files and databases against sling, dlt, ConnectorX, rclone and others (ROWS=..., ONLY=postgres)
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/peers_data.py
+
+bench-peers-crash: $(READY) ## kill loads and uploads of ours and of peers, and count lost and doubled rows and files (KILLS=30)
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/peers_crash.py
 
 bench-http: $(READY) ## measure HTTP against bare httpx and curl
 	@$(COMPILE)

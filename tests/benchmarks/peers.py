@@ -8,17 +8,14 @@ medians. A peer that cannot be installed or that fails is a row with the reason,
 """
 
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import peer_tools
 from bench_tools import disk_folder
+from peer_tools import PeerError, python_of, run_peer
 
-HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parents[1] / ".bench"
 STEPS, ROUNDS = 1_000, 3
 FEWER = {"dagster": 100}
 """Peers for which 1,000 steps take minutes: they do fewer, and their time is scaled."""
@@ -39,44 +36,6 @@ SETTINGS = {
     # its server starts before the clock does; on a busy machine the default of 20 s does not suffice
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
 }
-LIMIT = 3600
-"""Seconds for an installation or a run: more means that the peer hangs."""
-
-
-class PeerError(Exception):
-    """Why a peer has no figure, in one line."""
-
-
-def _run(command: list[str | Path], **options: Any) -> str:
-    """What the command prints; its whole stderr is shown if it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT, **options)
-    except subprocess.TimeoutExpired:
-        raise PeerError(f"no end after {LIMIT:,} s") from None
-    if done.returncode != 0:
-        print(done.stderr, file=sys.stderr)
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise PeerError(f"exit code {done.returncode}: {lines[-1] if lines else 'nothing on stderr'}")
-    stdout: str = done.stdout
-    return stdout
-
-
-def python_of(name: str) -> str:
-    """The interpreter of a peer, after its environment was made or brought to the pinned version."""
-    pins = dict(line.split("==") for line in (HERE / "peers.txt").read_text().split())
-    if name not in pins:
-        return sys.executable
-    folder, wanted = ENVIRONMENTS / name, f"{name}=={pins[name]}"
-    stamp, python = folder / ".installed", str(folder / "bin" / "python")
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing {wanted} ...", file=sys.stderr)
-        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        if uv is None:
-            raise SystemExit("uv is missing; `make .venv/.installed` brings it")
-        _run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder])
-        _run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", python, wanted])
-        stamp.write_text(wanted)
-    return python
 
 
 def seconds_of(name: str, python: str, folder: Path) -> float:
@@ -84,8 +43,8 @@ def seconds_of(name: str, python: str, folder: Path) -> float:
     folder.mkdir()
     environment = {**os.environ, **SETTINGS, "PREFECT_HOME": str(folder), "DAGSTER_HOME": str(folder)}
     steps = FEWER.get(name, STEPS)
-    program = HERE / "peer_programs" / f"steps_{name}.py"
-    printed = _run([python, program, folder, str(steps)], env=environment, cwd=folder)
+    program = peer_tools.HERE / "peer_programs" / f"steps_{name}.py"
+    printed = run_peer([python, program, folder, str(steps)], env=environment, cwd=folder)
     return float(printed.split()[-1]) * STEPS / steps
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import peer_tools
 import peers
 
 
@@ -12,8 +13,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of peers of our own, and an empty place for their environments."""
     folder = tmp_path / "peer_programs"
     folder.mkdir()
-    monkeypatch.setattr(peers, "HERE", tmp_path)
-    monkeypatch.setattr(peers, "ENVIRONMENTS", tmp_path / ".bench")
+    monkeypatch.setattr(peer_tools, "HERE", tmp_path)
+    monkeypatch.setattr(peer_tools, "ENVIRONMENTS", tmp_path / ".bench")
     monkeypatch.setattr(peers, "ROUNDS", 2)
     monkeypatch.setenv("UV_NO_INDEX", "1")
     (tmp_path / "peers.txt").write_text("gone==1.0\n")
@@ -63,6 +64,6 @@ def test_a_peer_that_hangs_ends(
 ) -> None:
     (programs / "steps_broken.py").write_text("import threading; threading.Event().wait()")
     monkeypatch.setattr(peers, "PROGRAMS", {"broken": "-"})
-    monkeypatch.setattr(peers, "LIMIT", 1)
+    monkeypatch.setattr(peer_tools, "LIMIT", 1)
     assert peers.main() == 1
     assert "no end after 1 s" in capsys.readouterr().out

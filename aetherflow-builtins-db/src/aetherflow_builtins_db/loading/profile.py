@@ -31,6 +31,8 @@ _BOOLS = frozenset({"true", "false"})
 _ODD = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
 """Floats that are no number, as files hold them; a column of these alone is text."""
 _MOST_DIGITS = 4000
+_HASHED: frozenset[type] = frozenset({bool, datetime.date, datetime.datetime, datetime.time})
+"""Types of which equal values are the same: 1.5 and 1.50 are not the same decimal, nor 0.0 and -0.0 the same float."""
 
 Kind: TypeAlias = Literal["string", "bool", "int", "float", "decimal", "bytes", "date", "time", "local", "instant"]
 _TIMES: dict[Kind, tuple[Callable[[str], object], Callable[[str], object]]] = {
@@ -74,11 +76,19 @@ class Profile:
         values = [cell for cell in cells if cell is not None]
         texts = [value for value in values if type(value) is str]
         if len(texts) < len(values):
-            for value in values:
-                if type(value) is not str:
-                    self._see_value(value)
+            self._see_values([value for value in values if type(value) is not str] if texts else values)
         if texts:
             self._see_texts(texts)
+
+    def _see_values(self, values: list[Any]) -> None:
+        kinds = set(map(type, values))
+        if kinds == {int}:  # at once, for speed
+            self._see_ints(values)
+            self.length = max(self.length, len(str(min(values))), len(str(max(values))))
+            return
+        # equal values of one type are one value; 1, 1.0 and True are not
+        for value in set(values) if len(kinds) == 1 and kinds <= _HASHED else values:
+            self._see_value(value)
 
     def _see_texts(self, texts: list[str]) -> None:
         self.length = max(self.length, *map(len, texts))
