@@ -53,8 +53,9 @@ docs: $(READY) ## build the site of the docs into .site/html; a link that leads 
 	@$(BIN)/python tests/docs/docs_site.py
 	@echo "to read it: python3 -m http.server --directory .site/html"
 
-docs-check: docs ## open every page of that site in headless Chromium, search, and take pictures into .site/pictures
+docs-check: docs ## open every page of that site, and pages of runs, in headless Chromium, and take pictures into .site/pictures
 	@$(UV) pip install -q --python $(BIN)/python -c constraints.txt playwright
+	@npm install --silent --no-save --no-audit --prefix .site/npm axe-core@4.14.1
 	@$(BIN)/python -m pytest -q tests/browser
 
 check: $(READY) ## lint, formatting, types

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import http.server
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,13 +11,13 @@ from typing import Literal
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error
 
+from browser_heard import Heard
 from docs_pages import name_of
 from docs_site import DOCS, SITE, menu, pages_of
 
 HTML, PICTURES = SITE / "html", SITE / "pictures"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = ["404.html", *sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("index.html"))]
 OPEN = (
     "const attach = Element.prototype.attachShadow; "
@@ -68,33 +67,6 @@ def address() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "no Chromium is installed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        # without its sandbox, which root may not use: it shows nothing but these pages
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Heard:
-    """What a page says on the console, and what it asks for from elsewhere."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.wrong: list[str] = []
-        page.on("console", lambda said: self._add(said.type in ("error", "warning"), f"{said.type}: {said.text}"))
-        page.on("pageerror", lambda error: self._add(True, str(error)))
-        page.on(
-            "request", lambda request: self._add(not request.url.startswith((address, "data:", "blob:")), request.url)
-        )
-        page.on("response", lambda response: self._add(response.status >= 400, f"{response.status} {response.url}"))
-
-    def _add(self, wrong: bool, text: str) -> None:
-        if wrong:
-            self.wrong.append(text)
 
 
 def test_every_page_and_every_example_that_one_links_is_built() -> None:
