@@ -104,6 +104,9 @@ class Classes:
 class Nothing:
     """Empty implementations of the services for child processes, connectors, folders and locks."""
 
+    def keep_until(self, deadline: float) -> None:
+        """Nothing."""
+
     def tend(self) -> None:
         """Nothing."""
 

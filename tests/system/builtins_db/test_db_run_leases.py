@@ -125,7 +125,7 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
         lock = store.run_lock("flow", "run")
         lock.acquire("run")
         run = begin(store)
-        with run.heartbeat(lambda: None, lose), host("two", server, tmp_path, monkeypatch) as other:
+        with run.heartbeat(lambda: None, lose, lambda _: None), host("two", server, tmp_path, monkeypatch) as other:
             theirs = other.run_lock("flow", "run")
             proxy.close()
             with connected(server) as admin:  # what is open breaks, and nothing new gets through

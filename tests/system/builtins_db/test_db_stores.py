@@ -18,6 +18,7 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.testing import FlowProject, LockSuite, RegistrySuite, StateBackendSuite
 from aetherflow.core.testing.state_base import FACTS, FLOW, FROZEN, RUN_ID, end, start
 from aetherflow_builtins_db.stores.postgres import PostgresDatabase, PostgresStores
+from book_cases import BookCases
 from db_places import postgres_place
 from server_stores import connected, use_postgres
 from services import Database
@@ -37,7 +38,7 @@ def server(own_database: Database) -> Iterator[Database]:
     """A database whose stores have no rows."""
     yield own_database
     with connected(own_database) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS aetherflow_registry, aetherflow_numbers CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS aetherflow_registry, aetherflow_notify, aetherflow_numbers CASCADE")
         for schema, name in connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = ANY(%s) "
             "AND table_name <> 'schema_version'",
@@ -68,6 +69,15 @@ class TestPostgresRegistry(RegistrySuite):
 
     def open_store(self, place: Path) -> StateStore:
         return StateStore(use_postgres(self.server, place))
+
+
+class TestPostgresBook(BookCases):
+    @pytest.fixture(autouse=True)
+    def _server(self, server: Database) -> None:
+        self.server = server
+
+    def root(self, place: Path) -> Path:
+        return use_postgres(self.server, place)
 
 
 class TestPostgresLocks(LockSuite):

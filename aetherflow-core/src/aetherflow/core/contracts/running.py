@@ -54,6 +54,9 @@ class ChildProcesses(Protocol):
     def tend(self) -> None:
         """Do periodic work; called repeatedly while the run waits for a step."""
 
+    def keep_until(self, deadline: float) -> None:
+        """Let the guard end all children at this monotonic time, unless a later one is told before. Any thread."""
+
     def signal_all(self, number: int) -> None:
         """Send a signal to all running children."""
 

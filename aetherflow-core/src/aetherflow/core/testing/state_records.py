@@ -60,7 +60,7 @@ class StateRecordsSuite(StateBase):
         """It carries how far the run is; of one that was taken over it changes nothing."""
         store, other = open(), open()
         run = self.begin(store)
-        beat = run.heartbeat(lambda: '{"done": 7}', lambda: None)
+        beat = run.heartbeat(lambda: '{"done": 7}', lambda: None, lambda _: None)
         other.connection.execute("UPDATE runs SET heartbeat_at=NULL")
         assert beat.beat(store.connection)
         (found,) = list_runs(store.path)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -162,3 +163,39 @@ def test_the_twin_acts_where_the_first_one_was_killed(start: Start, group: Group
 
 def test_a_runner_that_dies_before_it_says_anything(start: Start) -> None:
     assert start().close() == 0
+
+
+def test_at_the_time_that_was_told_all_are_ended_though_the_runner_lives(
+    start: Start, group: Group, mark: str, wait_for: Wait, lives: Callable[[int], bool]
+) -> None:
+    guard = start()
+    kept, foreign = group(f"{mark}.1"), group(f"x{mark}.1")
+    guard.tell(f"mark {mark}", f"until {time.monotonic() + 0.5}", f"add {kept.pid}")
+    guard.tell(f"until {time.monotonic() + 3600}")
+    time.sleep(1)
+    assert kept.poll() is None, "the later time counts"
+    until = time.monotonic() + 0.5
+    guard.tell(f"until {until}")
+    assert kept.wait(60) == -signal.SIGTERM
+    assert time.monotonic() >= until
+    late = group(f"{mark}.2")
+    guard.tell(f"add {late.pid}")
+    assert late.wait(60) == -signal.SIGTERM, "what was started afterwards ends, too"
+    guard.tell(f"until {time.monotonic() + 3600}")
+    wait_for(guard.has_read)
+    again = group(f"{mark}.3")
+    guard.tell(f"add {again.pid}")
+    time.sleep(guard_program.TWIN_LATE_SECONDS + 1)
+    assert (again.poll(), foreign.poll()) == (None, None), "the runner has got its run back"
+    assert guard.close() == 0
+    assert again.wait(60) == -signal.SIGTERM
+    wait_for(lambda: not lives(guard.twin))
+
+
+def test_the_twin_keeps_the_time_of_a_guard_that_was_killed(start: Start, group: Group, mark: str) -> None:
+    guard = start()
+    kept = group(f"{mark}.1")
+    guard.tell(f"mark {mark}", f"until {time.monotonic() + 1}", f"add {kept.pid}")
+    os.kill(guard.pid, signal.SIGKILL)
+    assert kept.wait(60) == -signal.SIGTERM
+    assert guard.close() == -signal.SIGKILL

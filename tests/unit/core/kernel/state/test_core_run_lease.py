@@ -96,7 +96,7 @@ def test_nothing_is_written_after_the_time_to_stop(store: StateStore, monkeypatc
     run = begun(store)
     changes: list[Callable[[], object]] = [lambda: run.start_job("job", ""), lambda: run.finish(Status.SUCCESS)]
     with monkeypatch.context() as later:
-        later.setattr(lock, "_deadline", 0.0)
+        later.setattr(lock, "_renewed", -run_lease.HOLD_SECONDS)
         for change in changes:
             with pytest.raises(LostOwnershipError, match="the lease of run run in //sqlite:here has ended"):
                 change()

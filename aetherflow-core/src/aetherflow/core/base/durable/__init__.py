@@ -26,6 +26,7 @@ from aetherflow.core.base.durable.database import (
     real_file,
     restore_database,
     side_folder,
+    store_beside,
 )
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.files import (
@@ -118,6 +119,7 @@ __all__ = [
     "spawn",
     "spawn_detached",
     "spawn_guard",
+    "store_beside",
     "store_under",
     "swap_dir",
     "swap_link",

@@ -172,6 +172,11 @@ def side_folder(path: Path) -> Path:
     return real.with_name(f"{real.name}.d")
 
 
+def store_beside(path: Path, name: str) -> Path:
+    """The file of this name in the folder beside a database; a server keeps what stands there itself."""
+    return side_folder(path) / name if server_at(path) is None else path
+
+
 def open_store(path: Path, store: str, *, busy_seconds: float) -> Database:
     """Open, or create, a store of this name in the server that a path names, else in the file, as `connect` does."""
     if (server := server_at(path)) is None:

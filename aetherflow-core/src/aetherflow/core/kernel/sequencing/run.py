@@ -61,7 +61,8 @@ class KernelRun:
             with self._locks.run(wait=wait, check=services.check_stop):
                 phases.entering()
                 state.begin(facts, frozen, flow.definitions.in_use(), flow.plan.intervention, circumstances)
-                with state.heartbeat(phases.progress, partial(services.stop.request, signal.SIGTERM)):
+                lost = partial(services.stop.request, signal.SIGTERM)
+                with state.heartbeat(phases.progress, lost, services.processes.keep_until):
                     phases.entered()
                     return self._jobs(phases)
         except RunStoppedError:  # while it waited for the lock: nothing was begun

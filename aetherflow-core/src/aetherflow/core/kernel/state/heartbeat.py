@@ -24,13 +24,17 @@ class Heartbeat:
         run_id: str,
         generation: int,
         progress: Callable[[], str | None] = lambda: None,
-        leased: "tuple[RunLease | None, Callable[[], None]]" = (None, lambda: None),
+        leased: "tuple[RunLease | None, Callable[[], None], Callable[[float], None]]" = (
+            None,
+            lambda: None,
+            lambda _: None,
+        ),
     ) -> None:
         """`progress` gives what is written with it: how far the run is, as a JSON object.
 
-        `leased` is the lease with whose renewal it is written, and what is called when that is lost.
+        `leased` is the lease with whose renewal it is written, and what `RunLease.beats_with` wants to know.
         """
-        self._lease, self._lost = leased
+        self._lease, self._lost, self._kept = leased
         self._state = state
         self._progress = progress
         self._values = (flow_id, run_id, generation)
@@ -63,7 +67,7 @@ class Heartbeat:
         if self._lease is None:
             self._thread.start()
         else:
-            self._lease.beats_with(self.write, self._lost)
+            self._lease.beats_with(self.write, self._lost, self._kept)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,4 +75,4 @@ class Heartbeat:
         if self._lease is None:
             self._thread.join()
         else:
-            self._lease.beats_with(None, None)
+            self._lease.beats_with(None, None, None)

@@ -23,6 +23,8 @@ from aetherflow.core.kernel.state.ownership import RunLock
 LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 60.0, 10.0, 1.0
 HOLD_SECONDS = 45.0
 """How long a holder goes on that cannot renew its lease; the rest is for its step to end."""
+CHILDREN_SECONDS = 54.0
+"""How long the children of a holder live that cannot renew its lease, even if it is stopped itself."""
 _FIND = "SELECT host, pid FROM owners WHERE flow_id=? AND run_id=? AND place<>? AND expires_at>{clock}"
 _TAKE = (
     "INSERT INTO owners (flow_id, run_id, holder, place, host, pid, expires_at) VALUES (?, ?, ?, ?, ?, ?, {clock} + ?) "
@@ -31,6 +33,7 @@ _TAKE = (
 )
 _RENEW = "UPDATE owners SET expires_at={clock} + ? WHERE flow_id=? AND run_id=? AND holder=?"
 _DROP = "DELETE FROM owners WHERE flow_id=? AND run_id=? AND holder=?"
+_Beats = tuple[Callable[[durable.Database], object] | None, Callable[[], None] | None, Callable[[float], None] | None]
 log = logging.getLogger("aetherflow")
 
 
@@ -43,11 +46,11 @@ class RunLease(RunLock):
         self._key = (flow_id, run_id)
         self._holder = secrets.token_hex(8)
         self._db: durable.Database | None = None
-        self._deadline = 0.0
+        self._renewed = -HOLD_SECONDS
         self._lost = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._beats: tuple[Callable[[durable.Database], object] | None, Callable[[], None] | None] = (None, None)
+        self._beats: _Beats = None, None, None
         self._writing = threading.Lock()
 
     def acquire(self, run_id: str) -> None:
@@ -75,7 +78,7 @@ class RunLease(RunLock):
             if other is not None:
                 message = f"run {self._key[1]} is being executed by pid {other[1]} on {other[0]}"
                 raise RunBusyError(message, fix="wait for it, or use another --run-id")
-            self._deadline = time.monotonic() + HOLD_SECONDS
+            self._renewed = time.monotonic()
             mine = (*self._key, self._holder, place, hostname(), os.getpid(), _ms(LEASE_SECONDS))
             db.execute(_TAKE.format(clock=db.clock), mine)
 
@@ -83,6 +86,10 @@ class RunLease(RunLock):
         """The file of the kernel lock, and no other one that has the same path, as in another container."""
         found = os.fstat(self.descriptor)
         return f"{boot_id()} {found.st_dev}:{found.st_ino}"
+
+    @property
+    def _deadline(self) -> float:
+        return self._renewed + HOLD_SECONDS
 
     def require(self) -> None:
         """Raise LostOwnershipError once another process may own the run."""
@@ -95,10 +102,17 @@ class RunLease(RunLock):
         mine = (_ms(LEASE_SECONDS), *self._key, self._holder)
         return db.execute(_RENEW.format(clock=db.clock), mine).rowcount == 1
 
-    def beats_with(self, beat: Callable[[durable.Database], object] | None, lost: Callable[[], None] | None) -> None:
-        """What is written with each renewal, and called when the lease is lost."""
+    def beats_with(
+        self,
+        beat: Callable[[durable.Database], object] | None,
+        lost: Callable[[], None] | None,
+        kept: Callable[[float], None] | None,
+    ) -> None:
+        """What is written with each renewal, called when the lease is lost, and told by when children must end."""
         with self._writing:
-            self._beats = beat, lost
+            self._beats = beat, lost, kept
+        if kept is not None:
+            kept(self._renewed + CHILDREN_SECONDS)
         if lost is not None and self._lost:
             lost()
 
@@ -137,7 +151,9 @@ class RunLease(RunLock):
                 return False
             if self._beats[0] is not None:
                 self._beats[0](db)
-        self._deadline = began + HOLD_SECONDS
+        self._renewed = began
+        if (told := self._beats[2]) is not None:
+            told(began + CHILDREN_SECONDS)
         return kept
 
     def _lose(self) -> None:

@@ -68,13 +68,16 @@ class RunState:
         """Number of processes that have owned the run, including this one; 0 before `begin`."""
         return self._unit.generation
 
-    def heartbeat(self, progress: Callable[[], str | None], lost: Callable[[], None]) -> Heartbeat:
+    def heartbeat(
+        self, progress: Callable[[], str | None], lost: Callable[[], None], kept: Callable[[float], None]
+    ) -> Heartbeat:
         """The run's sign of life, from `begin` on; `progress` is told with it.
 
-        `lost` is called, in another thread, if the run may be another process's from now on.
+        In another thread `lost` is called if the run may be another process's from now on, and `kept` with the
+        monotonic time by which its children must have ended, a later one with each renewal of its lease.
         """
         unit = self._unit
-        return Heartbeat(unit.db, unit.flow_id, unit.run_id, self.generation, progress, (self._lease, lost))
+        return Heartbeat(unit.db, unit.flow_id, unit.run_id, self.generation, progress, (self._lease, lost, kept))
 
     @property
     def _lease(self) -> "RunLease | None":

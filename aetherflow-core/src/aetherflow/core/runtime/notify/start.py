@@ -58,8 +58,8 @@ LOG_BYTES = 1 << 20
 
 
 def book_of(root: Path) -> Path:
-    """The file in which senders keep what they took, and what became of it."""
-    return root / "notify.sqlite"
+    """Where senders keep what they took, and what became of it: a file, or the server that the state root names."""
+    return durable.store_under(root, "notify.sqlite")
 
 
 def may_have_rules(project: Path | None) -> bool:

@@ -31,6 +31,7 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: list[IO[bytes]] = []
         self._started = 0.0
+        self._until: float | None = None
         self._lock = threading.Lock()
         _guards.add(self)
 
@@ -57,6 +58,12 @@ class Guard:
         with self._lock:
             if self._groups.pop(group, None) is not None:
                 self._tell(f"del {group}")
+
+    def keep_until(self, deadline: float) -> None:
+        """The children must not live longer than to this monotonic time, unless a later one is told before."""
+        with self._lock:
+            self._until = deadline
+            self._tell(f"until {deadline}")
 
     def close(self) -> None:
         """End the guard, at the end of a run that has left no process."""
@@ -88,6 +95,8 @@ class Guard:
         for pipe in self._pipes:
             os.set_blocking(pipe.fileno(), False)  # a stopped guard must not block the run
         self._tell(f"mark {self._mark}")
+        if self._until is not None:
+            self._tell(f"until {self._until}")
         for group, birth in self._groups.items():
             self._tell(f"add {group} {birth}")
         self._dismiss(*old)  # only now: until here the old guard's twin was watching

@@ -11,10 +11,14 @@ reads lines:
     mark MARK          the mark in the environment of every child
     add GROUP [BIRTH]  a process group of the run, and the start time of its leader
     del GROUP          the group has ended
+    until TIME         by this monotonic time the processes must have been ended, unless a later one is told before
     end                the run has ended; nothing is left
 
 The end of the pipe without `end` means that the runner is dead. It comes only after every child that is being started
 has executed its program, since a child holds the pipe until then. So no child is missed, registered or not.
+
+With `until` the processes of a runner that lives are ended, too, also of one that was stopped: another one may own its
+run by then.
 
 The guard forks a twin at its start. The twin reads its own pipe, descriptor FD, with the same lines, and acts after the
 first guard has finished or died: killing one of the two has no effect.
@@ -34,6 +38,8 @@ GRACE_SECONDS = 0.5
 """Seconds between SIGTERM and SIGKILL for processes whose runner is dead."""
 TWIN_WAIT_SECONDS = 5.0
 """How long the twin waits for the first guard to do the work."""
+TWIN_LATE_SECONDS = 3.0
+"""How much later than the first guard the twin ends the processes of a runner that lives."""
 READ_SECONDS = 2
 """Seconds between two reads of the pipe, whose buffer holds the lines of 2,000 children."""
 IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
@@ -202,18 +208,26 @@ def _group_of(pid: int) -> int:
 # The program
 
 
-def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
-    """Read the pipe to its end; returns the mark and the groups, or None if the run has ended properly."""
+def listen(pipe: int, lag: float) -> "tuple[str, dict[int, str]] | None":
+    """Read the pipe to its end; returns the mark and the groups, or None if the run has ended properly.
+
+    Meanwhile end what is there `lag` seconds after the time that was told.
+    """
     mark, rest = "", b""
     groups: dict[int, str] = {}
+    until = ended = float("inf")
     os.set_blocking(pipe, False)
     hangup = select.poll()
     hangup.register(pipe, 0)  # only the end of the pipe wakes it: waking for the line of every child costs too much
     while True:
-        hangup.poll(READ_SECONDS * 1000)
+        left = until + lag - time.monotonic() if until != ended or groups else READ_SECONDS
+        hangup.poll(round(min(max(left, 0.0), READ_SECONDS) * 1000))
         try:
             data = os.read(pipe, 1 << 20)
         except BlockingIOError:
+            if time.monotonic() >= until + lag and (until != ended or groups):
+                end(groups, Search(mark), GRACE_SECONDS)
+                groups, ended = {}, until
             continue
         if not data:
             return mark, groups
@@ -224,6 +238,8 @@ def listen(pipe: int) -> "tuple[str, dict[int, str]] | None":
                 return None
             if word == "mark":
                 mark = values[0]
+            elif word == "until":
+                until = float(values[0])
             elif word == "add":
                 groups[int(values[0])] = values[1] if len(values) > 1 else ""
             else:
@@ -239,7 +255,7 @@ def main() -> None:
     twin = os.fork()
     pipe, other = (0, second) if twin else (second, 0)
     os.close(other)
-    left = listen(pipe)
+    left = listen(pipe, 0.0 if twin else TWIN_LATE_SECONDS)
     if left is None:
         if twin:
             os.waitpid(twin, 0)  # else a zombie remains in a container whose first process reaps none

@@ -101,6 +101,10 @@ class Processes:
                 self._live.pop(pid, None)
                 self._guard.remove(pid)
 
+    def keep_until(self, deadline: float) -> None:
+        """Let the guard end all children at this monotonic time, unless a later one is told before."""
+        self._guard.keep_until(deadline)
+
     def tend(self) -> None:
         """Replace a killed guard; called repeatedly while the run waits."""
         self._guard.tend()

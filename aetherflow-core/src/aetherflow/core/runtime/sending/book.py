@@ -1,5 +1,7 @@
 """The book of the sender, `<state root>/notify.sqlite`: what was taken from outboxes, and what became of each message.
 
+Where the state root names a server it is a schema there.
+
 Only senders write it, one at a time. A message is entered before it is sent, and its receipt after the receiver's yes;
 so none is lost, and one is sent twice only if the sender is killed in between, then under the same id.
 """
@@ -15,8 +17,9 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.kernel.state.outbox import RECOVERED, STARTED, SUCCEEDED
-from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.sql import insert, put
 from aetherflow.core.runtime.notify.deliver import Delivery
 from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.ledgers import LedgerSource
@@ -84,12 +87,12 @@ class Unsent(NamedTuple):
 
 
 class Book:
-    """The open file; created if it is missing. Raises StateError if it cannot be used, or is of a newer version."""
+    """The open book; created if it is missing. Raises StateError if it cannot be used, or is of a newer version."""
 
     def __init__(self, root: Path) -> None:
         path = book_of(root)
         try:
-            self._db = durable.connect(path, busy_seconds=BUSY_SECONDS)
+            self._db = durable.open_store(path, "notify", busy_seconds=BUSY_SECONDS)
             try:
                 self._prepare(path)
             except BaseException:
@@ -99,12 +102,13 @@ class Book:
             raise StateError(f"the book of notifications {path}: {error}", fix="check the disk") from error
 
     def _prepare(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        version = self._db.schema_version()
         if version > SCHEMA_VERSION:
             raise StateError(f"{path} has schema {version}, not {SCHEMA_VERSION}", fix="update aetherflow-core")
         if version == 0:
             with durable.transaction(self._db, "create book"):
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                self._db.await_turn("schema")
+                if self._db.schema_version() == 0:
                     durable.execute_all(self._db, _TABLES, SCHEMA_VERSION)
 
     def close(self) -> None:
@@ -121,8 +125,8 @@ class Book:
         """Remember where a scheduler has its outbox."""
         if self.ledgers().get(ledger) != source:
             with durable.transaction(self._db, "note ledger"):
-                row = (str(ledger), str(source.document), source.again, source.look)
-                self._db.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?, ?)", row)
+                row = {"ledger": str(ledger), "document": str(source.document)}
+                put(self._db, "ledgers", ("ledger",), {**row, "again": source.again, "look": source.look})
 
     def take(self, found: Iterable[Taken]) -> None:
         """Enter notifications; those that are known stay as they are."""
@@ -132,8 +136,8 @@ class Book:
             if each.event not in _SIGNALS or to_ms(each.at) > now_ms() - KEEP_SIGNAL_MS  # else it was forgotten
         ]
         query = (
-            "INSERT OR IGNORE INTO notifications (id, at, event, run_id, project, document, body, refused) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO notifications (id, at, event, run_id, project, document, body, refused) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
         if rows:
             with durable.transaction(self._db, "take notifications"):
@@ -235,12 +239,12 @@ class Book:
 
     def enter(self, scope: str, rule: str, body: Mapping[str, Any], notifications: Iterable[str], now: int) -> None:
         """Write a message down, before it is sent for the first time; one that is known stays as it is."""
-        row = (body["id"], scope, rule, json.dumps(body), now)
+        row = {"id": body["id"], "scope": scope, "rule": rule, "body": json.dumps(body), "made_at": now}
         with durable.transaction(self._db, "enter message"):
-            query = "INSERT OR IGNORE INTO messages (id, scope, rule, body, made_at) VALUES (?, ?, ?, ?, ?)"
-            self._db.execute(query, row)
+            insert(self._db, "messages", row, once=True)
             rows = [(body["id"], each) for each in notifications]
-            self._db.executemany("INSERT OR IGNORE INTO deliveries VALUES (?, ?)", rows)
+            query = "INSERT INTO deliveries (message, notification) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            self._db.executemany(query, rows)
 
     def unsent(self, scopes: Iterable[str] | None = None) -> list[Unsent]:
         """Messages without a receipt, the oldest first; of all scopes by default."""
@@ -281,13 +285,13 @@ class Book:
 def not_sent(root: Path) -> list[Unsent]:
     """The messages of a state root that no receiver has taken so far, the oldest first. Writes nothing."""
     try:
-        found = read_any(book_of(root), _unsent)
+        found = read_store(book_of(root), _unsent, "notify")
     except (sqlite3.Error, OSError):
         return []  # there is no book: nothing was ever sent
     return [each for each in found if each.tries]
 
 
-def _unsent(db: sqlite3.Connection) -> list[Unsent]:
+def _unsent(db: durable.Database) -> list[Unsent]:
     query = (
         "SELECT body, id, scope, rule, made_at, tries, not_before, error FROM messages WHERE sent_at IS NULL "
         "ORDER BY seq"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.outbox import RECOVERED, mark_taken
-from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.reading import read_store
 from aetherflow.core.kernel.state.records import now_ms
 
 SCHEMA = 3
@@ -22,7 +22,7 @@ _OPEN = "SELECT id, item, slot, run_id, event, detail, at FROM outbox WHERE done
 GOES_ON = frozenset({"drained", "left"})
 """Reason codes of slots that were interrupted with their scheduler: the next one goes on with them."""
 _ACKNOWLEDGED = (
-    "SELECT slot, until FROM acts WHERE item=?1 AND verb='ack' AND ended_at IS NULL AND coalesce(until, ?2) >= ?2"
+    "SELECT slot, until FROM acts WHERE item=? AND verb='ack' AND ended_at IS NULL AND (until IS NULL OR until>=?)"
 )
 _LATER = """SELECT status FROM slots WHERE item=? AND slot>? AND status IN
     ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1"""
@@ -105,7 +105,7 @@ class Ledgers:
         found = {}
         for ledger in self._sources:
             with suppress(sqlite3.Error, OSError):
-                found[ledger] = read_any(ledger, _open_rows)
+                found[ledger] = read_store(ledger, _open_rows, "ledger")
         return found
 
     def has_open(self) -> bool:
@@ -116,7 +116,7 @@ class Ledgers:
         """The slot of a run; None for a run that is not one of a scheduler."""
         for ledger, source in self._sources.items():
             with suppress(sqlite3.Error, OSError):
-                if (found := read_any(ledger, lambda db: _slot(db, run_id))) is not None:
+                if (found := read_store(ledger, lambda db: _slot(db, run_id), "ledger")) is not None:
                     return Slot(source, *found)
         return None
 
@@ -125,23 +125,23 @@ class Ledgers:
         found = list[int | None]()
         for ledger in (each for each, source in self._sources.items() if source.document == document):
             with suppress(sqlite3.Error, OSError):
-                rows = read_any(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms())).fetchall())
-                found += [until for at, until in rows if iso(at) == slot]
+                acts = read_store(ledger, lambda db: db.execute(_ACKNOWLEDGED, (item, now_ms())).fetchall(), "ledger")
+                found += [until for at, until in acts if iso(at) == slot]
         return found
 
     def taken(self, ledger: Path, ids: Iterable[str]) -> None:
         """Note in a ledger that rows were taken. Raises sqlite3.Error, OSError."""
-        with closing(durable.connect(ledger, busy_seconds=BUSY_SECONDS)) as db:
+        with closing(durable.open_store(ledger, "ledger", busy_seconds=BUSY_SECONDS)) as db:
             mark_taken(db, ids)
 
 
-def _slot(db: sqlite3.Connection, run_id: str) -> tuple[Any, ...] | None:
+def _slot(db: durable.Database, run_id: str) -> tuple[Any, ...] | None:
     row = db.execute(_SLOT, (run_id,)).fetchone()
     return (*row, (db.execute(_LATER, row[:2]).fetchone() or (None,))[0]) if row is not None else None
 
 
-def _open_rows(db: sqlite3.Connection) -> list[SlotTransition]:
-    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+def _open_rows(db: durable.Database) -> list[SlotTransition]:
+    if db.schema_version() != SCHEMA:
         return []  # its scheduler migrates it
     found = db.execute(_OPEN).fetchall()
     return [

@@ -54,13 +54,14 @@ def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -
     from aetherflow.core.kernel.locks.records import Owner
     from aetherflow.core.kernel.locks.store import LockStore
 
-    side = durable.side_folder(book_of(request.root))
-    with LockStore(side / "locks.sqlite") as locks:
+    with LockStore(durable.store_beside(book_of(request.root), "locks.sqlite")) as locks:
         if stay and any(each.alive for each in locks.waiters()):
             return
         owner = Owner("notify", f"sender-{os.getpid()}")
         try:
-            lease = locks.acquire(KEY, owner, ttl_seconds=LEASE_SECONDS, wait_seconds=stay or HARD_SECONDS)
+            lease = locks.acquire(
+                _key(request.root), owner, ttl_seconds=LEASE_SECONDS, wait_seconds=stay or HARD_SECONDS
+            )
         except LockBusyError:
             return
         with _reported(request.root), lease, closing(Book(request.root)) as book:
@@ -75,11 +76,17 @@ def send_all(request: SendRequest, env: Mapping[str, str], *, stay: float = 0) -
                     return
 
 
+def _key(root: Path) -> str:
+    """In a server the locks of flows have names, too."""
+    return KEY if durable.server_at(root) is None else f"notifications {KEY}"
+
+
 @contextmanager
 def _reported(root: Path) -> Iterator[None]:
+    errors: type[Exception] = sqlite3.Error if (server := durable.server_at(root)) is None else server.error
     try:
         yield
-    except sqlite3.Error as error:
+    except errors as error:
         message = f"the book of notifications {book_of(root)}: {error}"
         raise StateError(message, fix="check the disk; no notification is lost") from error
 
@@ -241,7 +248,7 @@ def main(text: str) -> int:
 def is_needed(request: SendRequest) -> bool:
     """Whether there may be anything to send; asked before the environment is built, which takes longer."""
     given = _given(request)
-    if not book_of(request.root).exists():
+    if not durable.is_there(book_of(request.root)):
         return has_open(request.root, Ledgers(given))
     project = request.config.resolve() if request.config is not None else project_above(request.folder)
     with closing(Book(request.root)) as book:
