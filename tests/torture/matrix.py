@@ -33,6 +33,7 @@ PROMISES = (
     "What a run claims is taken for good only by a good run: a new run instead of a resume loses and doubles nothing.",
     "A server that misbehaves is given up within limits of time, memory and disk.",
     "What a person has to know of a run or slot is told once per cause, whoever started it and whatever was killed.",
+    "What was recorded is not changed, cut off or moved unseen; what the engine and people do is no finding.",
 )
 SUITES = {
     "A1": "kill -9 at every failpoint",
@@ -73,6 +74,7 @@ SUITES = {
     "P13": "slots against Debian cron's main loop, cronsim and the program itself: weeks with a change, months",
     "P12": "changes, syncs, crashes, damaged blobs; flows and syncs of one store at the same time",
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
+    "P1": "random edits of states, registry and logs, cut ends, nights that change places; and honest nights",
     "P5": "typed values through state and resume (values, not runs)",
     "R1": "kill -9 of SFTP and SMB flows at every failpoint and around every request to the server (F9, F10)",
     "R2": "SFTP and SMB cut after n bytes, either way: reset, closed, stalled; then repeated: whole files, each once",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import warm
+from chained import chain_again
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -57,6 +58,7 @@ def three(project: "Project") -> "Project":
     with contextlib.closing(sqlite3.connect(project.state)) as db:
         db.execute("UPDATE runs SET started_at = started_at - 86400000 * (3 - CAST(run_id AS INTEGER))")
         db.commit()
+    chain_again(project.state)
     assert len(blobs(project)) >= 3
     return project
 

@@ -61,12 +61,12 @@ def check(
     which: Which = None,
     flow: FlowIdOption = None,
     read_data: Annotated[
-        bool, typer.Option("--read-data", help="Also read every stored output and artifact, and compare its hash.")
+        bool, typer.Option("--read-data", help="Also read every stored output, artifact and log, and compare its hash.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a state file: the database, its rows among each other, stored outputs; --read-data: artifacts too.
+    """Check a state file: the database, its rows, their chain, stored outputs; --read-data: artifacts and logs too.
 
     Exit code 1 with findings.
 
@@ -75,11 +75,17 @@ def check(
     import dataclasses
     import json
 
+    from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.state_files import state_file
-    from aetherflow.core.kernel.state.checking import check_state
+    from aetherflow.core.kernel.state.checking import DAMAGED, check_state
+    from aetherflow.core.runtime.proof.chains import check_chain
+    from aetherflow.core.runtime.proof.roots import check_against_registry
 
     path = state_file(which, flow, config)
     findings = check_state(path, read_data=read_data)
+    if all(finding.what != DAMAGED for finding in findings):
+        findings += check_chain(path)
+        findings += check_against_registry(state_root_here(config), path, read_data=read_data)
     if as_json:
         document = {"schema": STATE_SCHEMA, "ok": not findings, "state_path": str(path)}
         shown = [dataclasses.asdict(finding) for finding in findings]

@@ -7,11 +7,13 @@ from aetherflow.core.kernel.sequencing.results import ArtifactSummary
 from aetherflow.core.kernel.sequencing.run import KernelRun
 from aetherflow.core.kernel.state.records import RunFacts, now_ms
 from aetherflow.core.kernel.state.registry import register
+from aetherflow.core.kernel.state.registry_chain import Sealed
 from aetherflow.core.kernel.state.registry_file import Registered, subject_of
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
+from aetherflow.core.runtime.logs.log_hash import log_hash
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.places import state_root
 from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
@@ -53,7 +55,14 @@ class Phases:
     def ended(self, status: Status) -> None:
         """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
         state = self._opened.state
-        self._register(status, *state.ended(), claiming=state.steps.claims.holders())
+        self._register(status, *state.ended(), claiming=state.steps.claims.holders(), sealed=self._sealed())
+
+    def _sealed(self) -> Sealed:
+        folder = self._store.side / "logs" / self._opened.flow.flow_id
+        try:
+            return Sealed(self._opened.state.head, *log_hash(folder, self._opened.run_id))
+        except OSError:  # a log that is gone meanwhile is no reason not to say how the run ended
+            return Sealed(self._opened.state.head)
 
     def _register(
         self,
@@ -61,6 +70,7 @@ class Phases:
         ended_at: int | None = None,
         reason_code: str | None = None,
         claiming: Sequence[str] | None = None,
+        sealed: Sealed | None = None,
     ) -> str | None:
         opened = self._opened
         flow, frozen, given = opened.flow, opened.frozen, opened.inputs
@@ -79,7 +89,7 @@ class Phases:
             None,
             self._facts.manifest,
         )
-        return register(state_root(flow.snapshot.settings, flow.env), run, claiming)
+        return register(state_root(flow.snapshot.settings, flow.env), run, claiming, sealed)
 
     def progress(self) -> str | None:
         """What is written with the heartbeat."""

@@ -18,6 +18,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
 from aetherflow.core.base.said import ReasonCode
 from aetherflow.core.kernel.state import registry
+from aetherflow.core.kernel.state.chain import amend
 from aetherflow.core.kernel.state.claims_end import any_open, note_gone
 from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, circumstances, list_runs
@@ -140,6 +141,7 @@ def _remove_folders(run: PastRun, folders: list[Path], freed: Freed) -> bool:
             return False
         for folder in folders:
             note_gone(store.connection, key, str(folder), RETENTION)
+        amend(store.connection, *key)
     for folder in folders:
         sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
         if remove_job_folder(folder, *key):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.unit import Unit
 
@@ -49,10 +50,12 @@ def record_act(
 
     The caller holds the run's lock, or has seen that the run has ended: `unit.transaction(..., check=False)`.
     """
+    hold(unit.db, unit.flow_id, unit.run_id)
     _end(unit, f"verb='{verb}'", actor)
     given = {"verb": verb, "value": value, "actor": actor, "host": host, "reason": reason, "until": until}
     insert(unit.db, "acts", {**unit.key, **given, "at": unit.now_ms()})
     unit.journal(str(verb), **{name: given[name] for name in ("value", "actor", "host", "reason", "until")})
+    amend(unit.db, unit.flow_id, unit.run_id)
 
 
 def end_acts(unit: Unit, actor: str) -> None:

@@ -13,6 +13,7 @@ from aetherflow.core.kernel.state.ownership import live_runs
 from aetherflow.core.kernel.state.reading import read, read_any, schema_of, unreadable
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 
+DAMAGED = "the database is damaged"
 _BLOBS = (
     "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "
     "SELECT flow_id, run_id, blob, 'outputs of ' || job_id || '.' || step_id FROM step_runs WHERE blob IS NOT NULL "
@@ -130,7 +131,7 @@ def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
     if damage != [("ok",)]:
-        return [StateFinding("the database is damaged", str(row[0])) for row in damage]
+        return [StateFinding(DAMAGED, str(row[0])) for row in damage]
     found = read(path, lambda db: [*_statuses(db), *_consistency(db), *_definitions(db)])
     blobs = read(path, lambda db: db.execute(_BLOBS).fetchall())
     found += list(_blobs(side_of(path) / "blobs", blobs, read_data))

@@ -8,7 +8,7 @@ while it commits; a resume looks for lost claims after it has its lock: so one o
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from aetherflow.core.base.claim_errors import ClaimBusyError
 from aetherflow.core.base.errors import RunBusyError
 from aetherflow.core.base.typed import typed_anywhere
 from aetherflow.core.contracts.handles import Claim
+from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.claims_end import end_claims
 from aetherflow.core.kernel.state.family import Family, Member, family_of, is_executed, lives
 from aetherflow.core.kernel.state.records import Artifact, StagedClaim, StepEffects, StepKey, StepRecord
@@ -179,9 +180,11 @@ class Claims:
                     raise ClaimBusyError(str(error), run_id=member.run_id, fix=fix) from error
             yield
 
-    def store(self, key: StepKey, staged: Iterable[StagedClaim]) -> None:
+    def store(self, key: StepKey, staged: Sequence[StagedClaim]) -> None:
         """Within a transaction, and `taking`: write claims of a step. ClaimBusyError if another run was first."""
-        unit, at = self._unit, self._unit.now_ms()
+        unit, at, befores = self._unit, self._unit.now_ms(), sorted({each.taken_from or "" for each in staged} - {""})
+        for before in befores:
+            hold(unit.db, unit.flow_id, before)
         for claim in staged:
             place = (unit.flow_id, claim.namespace, claim.key)
             lose = (unit.run_id, at, *place, claim.taken_from)
@@ -198,6 +201,8 @@ class Claims:
             if (before := told["taken_over_from"]) is not None:
                 lost = {"taken_over_by": unit.run_id, **{name: told[name] for name in ("ledger", "count", "keys")}}
                 unit.journal_of(before, "claims_lost", lost)
+        for before in befores:
+            amend(unit.db, unit.flow_id, before)
 
     def is_own(self, identity: str) -> bool:
         """Whether this run has claimed what has this identity, and still has it, or has it for good."""
@@ -208,6 +213,7 @@ class Claims:
         """Within a transaction: open claims of this run become final, whatever becomes of it."""
         for identity in sorted(identities):
             end_claims(self._unit.db, [self._unit.member], "final", identity)
+            self._unit.tail = None
 
     def forget_lost(self, key: StepKey) -> None:
         """Within the transaction that sets a step's result aside: what it had claimed in vain is no matter any more."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.chain import amend, append, hold
 from aetherflow.core.kernel.state.family import Family, Member, holds_claims
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.records import StepKey
-from aetherflow.core.kernel.state.sql import insert
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 
@@ -81,12 +81,13 @@ def end_claims(db: durable.Database, members: Iterable[Member], state: str, iden
     total, at = 0, db.now_ms()
     one, named = ("", ()) if identity is None else (_ONE, (identity,))
     for member in members:
-        key = (member.flow_id, member.run_id, *named)
+        key = (member.flow_id, member.run_id)
+        hold(db, *key)
         if state == "final":
-            db.execute(_FINAL + one + _REPLACE, (at, *key))
-        if count := db.execute(_END + one, (state, at, *key)).rowcount:
-            row = {"flow_id": member.flow_id, "run_id": member.run_id, "at": at, "event": f"claims_{state}"}
-            insert(db, "journal", {**row, "detail": to_json({"count": count})})
+            db.execute(_FINAL + one + _REPLACE, (at, *key, *named))
+        if count := db.execute(_END + one, (state, at, *key, *named)).rowcount:
+            append(db, *key, at, f"claims_{state}", to_json({"count": count}))
+            amend(db, *key)
         total += count
     return total
 
@@ -127,16 +128,23 @@ def release_folders(db: durable.Database, members: Iterable[Member]) -> list[Kep
     found = []
     for member in dict.fromkeys(each for last in members for each in (last, *_taken_from(db, last))):
         key = (member.flow_id, member.run_id)
-        for (text,) in db.execute(query, key).fetchall():
+        texts = db.execute(query, key).fetchall()
+        for (text,) in texts:
             kept = json.loads(text)
             for folder in kept["folders"]:
                 note_gone(db, key, folder, f"cleanup {kept['policy']}")
                 found.append(KeptFolder(*member, folder))
+        if texts:
+            amend(db, *key)
     return found
 
 
 def note_gone(db: durable.Database, run: tuple[str, str], folder: str, by: str) -> None:
-    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what."""
+    """Within a transaction, before a folder is removed: the artifacts of a run in it are gone, and by what.
+
+    The caller chains what the run is then.
+    """
+    hold(db, *run)
     gone = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND gone_by IS NULL AND substr(path, 1, ?)=?"
     db.execute(gone, (by, *run, len(folder) + 1, f"{folder}/"))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.chain import add_head, digest_of
 from aetherflow.core.kernel.state.ownership import held_runs, runs_elsewhere
 from aetherflow.core.kernel.state.reading import schema_of
 from aetherflow.core.kernel.state.records import now_ms
@@ -54,7 +55,6 @@ ALTER TABLE runs ADD COLUMN working_dir TEXT;
 ALTER TABLE runs ADD COLUMN owner TEXT;
 ALTER TABLE runs ADD COLUMN runbook TEXT;
 ALTER TABLE runs ADD COLUMN progress TEXT;
-ALTER TABLE runs ADD COLUMN chain TEXT;
 ALTER TABLE runs ADD COLUMN outermost TEXT;
 ALTER TABLE runs ADD COLUMN part TEXT;
 ALTER TABLE job_runs ADD COLUMN reason_code TEXT;
@@ -108,6 +108,8 @@ def migrate(connection: durable.Database, path: Path) -> Path | None:
             durable.execute_all(connection, _MIGRATIONS[old], old + 1)
         facts = [("migrated_from", str(version)), ("migrated_at", str(now_ms()))]
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
+        last = connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0]
+        add_head(connection, "migrated", "", "", version, str(last), digest_of(sum(facts, ())))
     return backup
 
 

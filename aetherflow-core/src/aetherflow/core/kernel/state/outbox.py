@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.state.chain import amend, hold
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.registry_file import subject_of
 from aetherflow.core.kernel.state.sql import insert
@@ -87,12 +88,14 @@ def record_gone(unit: Unit) -> str | None:
         row_id = _write(unit, Status.INTERRUPTED.lower(), series, _why(unit, last, before), min(seen, ended))
         if last != RECOVERED:
             return row_id
+        hold(unit.db, unit.flow_id, run_id)
         values = {"flow_id": unit.flow_id, "run_id": run_id, "event": RECOVERED, "series": series, "detail": "{}"}
         # of several runs that are gone the last one moves the recovery behind itself
         named = json.dumps([unit.flow_id, run_id, ended])
         recovery = _hash(named)
         unit.db.execute("DELETE FROM outbox WHERE id=?", (recovery,))
         insert(unit.db, "outbox", {"id": recovery, **values, "at": ended})
+        amend(unit.db, unit.flow_id, run_id)
         return row_id
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import RunBusyError, StateError
+from aetherflow.core.kernel.state.chain import add_head, append, hold, ledger_marks
 from aetherflow.core.kernel.state.claims_end import any_open, count_open
 from aetherflow.core.kernel.state.family import Member, family_of
 from aetherflow.core.kernel.state.history import PastRun, list_runs
@@ -18,10 +19,11 @@ from aetherflow.core.kernel.state.ownership import RunLock, live_runs
 from aetherflow.core.kernel.state.sql import keys_from
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.kernel.state.values import to_json
 
 FINISHED = frozenset({Status.SUCCESS, Status.FAILED})
 """Runs that ended by themselves; the others wait for somebody to go on with them."""
-TABLES = ("journal", "artifacts", "claims", "outbox", "step_runs", "job_runs", "runs")
+TABLES = ("journal", "artifacts", "claims", "acts", "outbox", "step_runs", "job_runs", "runs")
 
 
 @dataclass(slots=True)
@@ -105,12 +107,18 @@ def _remove_run(store: StateStore, flow_id: str, run_id: str, freed: Freed, gene
             if count_open(db, Member(str(store.path), *key)):
                 return False
             with durable.transaction(db, "delete run"):
+                hold(db, *key)
+                head, marks = "", ledger_marks(db, *key)
                 if store.server is not None:
                     names, bounds = keys_from(f"{flow_id}/{run_id}/", "name")
                     freed.rows += db.execute(f"DELETE FROM blobs WHERE {names}", bounds).rowcount  # noqa: S608 ours
                 for table in TABLES:
                     query = f"DELETE FROM {table} WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
                     freed.rows += db.execute(query, key).rowcount
+                for namespace, keys in marks.items():
+                    detail = to_json({"ledger": namespace, "keys": keys})
+                    head = append(db, *key, db.now_ms(), "ledger_kept", detail, tail=head)
+                add_head(db, "pruned", *key, found.generation, head, "")
         gone = True
         for path in _files_of(store, flow_id, run_id):
             remove(path, freed)

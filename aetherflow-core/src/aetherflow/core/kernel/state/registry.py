@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.reading import read_any
+from aetherflow.core.kernel.state.reading import read_any, read_store
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
     TABLES,
@@ -32,6 +33,7 @@ from aetherflow.core.kernel.state.registry_file import (
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
 T = TypeVar("T")
+_LAST_HEAD = "SELECT chain FROM heads ORDER BY seq DESC LIMIT 1"
 
 _NO_DAMAGE = frozenset(
     {
@@ -48,21 +50,24 @@ _NO_DAMAGE = frozenset(
 """SQLite error codes that do not mean damage: busy, no space, no permission."""
 
 
-def register(root: Path, run: Registered, claiming: Sequence[str] | None = None) -> str | None:
+def register(
+    root: Path, run: Registered, claiming: Sequence[str] | None = None, sealed: Sealed | None = None
+) -> str | None:
     """Enter a run, or how it stands; returns a warning where that failed. Never an error: no run depends on it.
 
-    `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends.
+    `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends, as
+    is `sealed`.
     """
     path = root / NAME
     try:
         try:
-            _enter(path, run, claiming)
+            _enter(path, run, claiming, sealed)
         except sqlite3.Error as error:
             if error.sqlite_errorcode & 0xFF in _NO_DAMAGE:
                 raise
             aside = path.with_name(f"{NAME}.damaged")
             _move_aside(path, aside)
-            _enter(path, run, claiming)
+            _enter(path, run, claiming, sealed)
             _add_known_before(path, aside)
             return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
     except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
@@ -119,6 +124,8 @@ def adopt(root: Path, state_path: Path) -> None:
     with closing(open_registry(root / NAME)) as db, durable.transaction(db, "register runs"):
         db.execute("DELETE FROM runs WHERE state_path=?", (str(state_path),))
         add_runs(db, runs_in(state_path))
+        found = read_store(state_path, lambda state: state.execute(_LAST_HEAD).fetchone())
+        add_root_head(db, "adopted", str(state_path), Sealed(found[0] if found else ""))
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
@@ -216,7 +223,7 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
     return sorted(found.values())
 
 
-def _enter(path: Path, run: Registered, claiming: Sequence[str] | None) -> None:
+def _enter(path: Path, run: Registered, claiming: Sequence[str] | None, sealed: Sealed | None) -> None:
     unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
     with closing(open_registry(path)) as db:
         if run.ended_at is not None:  # that is in its state, too; only the begin of a run must not be lost
@@ -226,6 +233,8 @@ def _enter(path: Path, run: Registered, claiming: Sequence[str] | None) -> None:
             if db.execute(unknown, here).fetchone():  # entered by 1.0: from now on the file need not be asked
                 add_runs(db, runs_in(Path(run.state_path)))
             add_runs(db, [run])
+            if sealed is not None:
+                add_root_head(db, "ended", run.state_path, sealed, run.flow_id, run.run_id)
             if claiming is not None:
                 db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims", here)
                 mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"

@@ -33,6 +33,11 @@ _ADDED_IN_2 = (
         host TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT""",
     # of refused starts, until they are taken to be told
     """CREATE TABLE outbox (id TEXT PRIMARY KEY, detail TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID, STRICT""",
+    # when runs ended, and what their states and logs were then: registry_chain.py
+    """CREATE TABLE heads (
+        seq INTEGER PRIMARY KEY, event TEXT NOT NULL, state_path TEXT NOT NULL, flow_id TEXT NOT NULL,
+        run_id TEXT NOT NULL, head TEXT NOT NULL, log_size INTEGER NOT NULL, logs TEXT NOT NULL, at INTEGER NOT NULL,
+        chain TEXT NOT NULL) STRICT""",
     *(
         f"ALTER TABLE runs ADD COLUMN {column}"
         for column in (

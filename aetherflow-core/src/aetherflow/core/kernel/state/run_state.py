@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.base.errors import LostOwnershipError
 from aetherflow.core.base.said import Reason, code_of, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.chain import seal
 from aetherflow.core.kernel.state.claims_end import (
     KeptFolder,
     LostClaim,
@@ -54,6 +55,8 @@ class RunState:
         self.steps = StepStates(self._unit)
         self.also_notified: frozenset[str] = frozenset()
         """Which of `started` and `succeeded` are written into the outbox, too."""
+        self.head = ""
+        """The chain of the state's heads with the end of the run; "" before it has ended."""
 
     @property
     def outermost(self) -> Member:
@@ -160,6 +163,7 @@ class RunState:
                 end.released += release_folders(unit.db, here)
             else:
                 end.open = count_open(unit.db, unit.member)
+            self.head = seal(unit.db, unit.flow_id, unit.run_id, "ended")
         return end
 
     def _refuse_lost(self, family: Family) -> None:

@@ -12,10 +12,10 @@ Schema 3 holds what 1.1 and the versions after it need, so that a state is migra
 - `runs.progress`: what the step that runs has reported last, as JSON; written with the heartbeat.
 - `outbox`: what is to be told of a run, written with the transition; `series` is equal for the runs of a flow with the
   same parameters; `done_at` is when it was taken to be told.
+- `journal.chain` and `heads`: the hash chain of a run's journal, and that of the ends of all runs (`chain.py`).
 
 Not written yet:
 
-- `chain` of journal and runs, and `heads`: the hash chain of a run's journal, and that of the runs' last entries.
 - `error_code` of runs and attempts: the code of the error beside its words.
 """
 
@@ -52,9 +52,10 @@ CREATE TABLE outbox (
 CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
 CREATE INDEX outbox_of_series ON outbox (flow_id, series, seq);
 CREATE TABLE heads (
-    seq INTEGER PRIMARY KEY, flow_id TEXT NOT NULL, run_id TEXT NOT NULL, generation INTEGER NOT NULL,
-    head TEXT NOT NULL, chain TEXT NOT NULL, at INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, flow_id TEXT NOT NULL, run_id TEXT NOT NULL,
+    generation INTEGER NOT NULL, head TEXT NOT NULL, facts TEXT NOT NULL, chain TEXT NOT NULL, at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX heads_of_run ON heads (flow_id, run_id, generation);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
 """
 TABLES = f"""
@@ -66,7 +67,7 @@ CREATE TABLE runs (
     started_at INTEGER NOT NULL, finished_at INTEGER, error TEXT,
     parent TEXT, heartbeat_at INTEGER,
     reason_code TEXT, error_code TEXT, config TEXT, manifest TEXT, working_dir TEXT, owner TEXT, runbook TEXT,
-    progress TEXT, chain TEXT, outermost TEXT, part TEXT,
+    progress TEXT, outermost TEXT, part TEXT,
     PRIMARY KEY (flow_id, run_id)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE job_runs (

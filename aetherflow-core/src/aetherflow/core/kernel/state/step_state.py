@@ -8,6 +8,7 @@ from typing import Any
 
 from aetherflow.core.base.said import Reason, read_reason, said
 from aetherflow.core.kernel.state.blobs import dump_outputs, load_outputs
+from aetherflow.core.kernel.state.chain import ledger_mark
 from aetherflow.core.kernel.state.claims import Claims, mark_of
 from aetherflow.core.kernel.state.reasons import StateReason, reason_columns
 from aetherflow.core.kernel.state.records import (
@@ -258,11 +259,13 @@ class StepStates:
         self._store_ledger(effects.ledger)
 
     def _store_ledger(self, entries: Mapping[tuple[str, str], Any]) -> None:
-        unit = self._unit
+        unit, at, written = self._unit, self._unit.now_ms(), dict[str, dict[str, str]]()
         for (namespace, name), value in entries.items():
             row = {"flow_id": unit.flow_id, "namespace": namespace, "key": name, "value": to_json(value)}
-            key = ("flow_id", "namespace", "key")
-            put(unit.db, "ledger", key, {**row, "run_id": unit.run_id, "at": unit.now_ms()})
+            put(unit.db, "ledger", ("flow_id", "namespace", "key"), {**row, "run_id": unit.run_id, "at": at})
+            written.setdefault(namespace, {})[name] = ledger_mark(row["value"], at)
+        for namespace, keys in written.items():
+            unit.journal("ledger_written", ledger=namespace, keys=keys)
 
     def _place(self, key: StepKey) -> dict[str, str]:
         return {**self._unit.key, "job_id": key.job, "step_id": key.step, "item_key": key.item}

@@ -7,11 +7,10 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LostOwnershipError, StateError
+from aetherflow.core.kernel.state.chain import append
 from aetherflow.core.kernel.state.family import Member
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
-
-_JOURNAL = "INSERT INTO journal (flow_id, run_id, at, event, detail) VALUES (?, ?, ?, ?, ?)"
 
 
 class Unit:
@@ -28,6 +27,8 @@ class Unit:
         self.generation = 0
         self.known_outermost: Member | None = None
         """What `outermost` has read of the run's row."""
+        self.tail: str | None = None
+        """The chain of the journal's last entry; None: to be read. Nobody else writes one while the run goes on."""
 
     @property
     def member(self) -> Member:
@@ -52,7 +53,10 @@ class Unit:
                 if check:
                     self._require_ownership()
                 yield
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:
+            self.tail = None
+            if not isinstance(error, sqlite3.Error | OSError):
+                raise
             what = "the disk" if self.store.server is None else "whether the server can be reached"
             raise StateError(f"state file {self.store.path}: {error}", fix=f"check {what}, then run again") from error
 
@@ -69,11 +73,12 @@ class Unit:
 
     def journal(self, event: str, **detail: Any) -> None:
         """Write down a transition, in the transaction that makes it."""
-        self.journal_of(self.run_id, event, detail)
+        entry = (self.now_ms(), event, to_json(detail))
+        self.tail = append(self.db, self.flow_id, self.run_id, *entry, tail=self.tail)
 
     def journal_of(self, run_id: str, event: str, detail: Mapping[str, Any]) -> None:
-        """The same, for another run of the flow that the transition concerns."""
-        self.db.execute(_JOURNAL, (self.flow_id, run_id, self.now_ms(), event, to_json(detail)))
+        """The same, for another run of the flow that the transition concerns, and that is held."""
+        append(self.db, self.flow_id, run_id, self.now_ms(), event, to_json(detail))
 
     def require_lease(self) -> None:
         """Raise LostOwnershipError once the lease of the run has ended; a state file has none."""

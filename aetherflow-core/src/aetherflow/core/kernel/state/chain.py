@@ -1,0 +1,133 @@
+"""The hash chain of a state: what was recorded is not changed, taken out or moved unseen.
+
+Every hash is a sha256 in hexadecimal, of lines in UTF-8 that are joined by a line feed; none but the last value of an
+entry of the journal could hold one.
+
+- `journal.chain` of an entry: of previous, flow_id, run_id, at, event, detail; `previous` is the chain of the run's
+  entry before, "" for its first one. Runs do not wait for each other.
+- `heads` has a row for each end of a run, and for what happened to it since: `head` is the chain of its last entry,
+  `facts` the hash of its rows (`facts_of`). Its `chain` is that of previous, event, flow_id, run_id, generation,
+  head, facts, at; `previous` is the chain of the row before, whatever run that was of.
+- A value that a step writes into a ledger stands in an entry `ledger_written` by its `ledger_mark`; one that was
+  claimed in the rows of its run. Of a pruned run the entries `ledger_kept` stay, for what stands in ledgers from it.
+- Events of `heads`: `ended`; `amended`, with claims that became final or were lost, acts of persons, files removed
+  later; `pruned`, the last of a run whose rows are gone; `migrated`, the first of a state of before, with its schema as
+  generation and its last entry of the journal as head: what stands up to there has no chain.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from aetherflow.core.base import durable
+from aetherflow.core.base.json_text import text_encoder
+from aetherflow.core.kernel.state.sql import insert
+
+_FACTS = """
+runs generation status reason engine_version flow_path fingerprint params slot run_date data_date actor host pid trigger
+    command started_at finished_at error parent reason_code error_code config manifest working_dir owner runbook
+    outermost part
+job_runs job_id status when_result outputs blob skip_reason blocked_by error started_at finished_at def_hash reason_code
+    error_code
+step_runs job_id step_id item_key attempt status effect idem_key outputs blob plugin reason error started_at finished_at
+    def_hash items items_blob secret_keys reason_code error_code label def_version
+artifacts path job_id step_id item_key size sha256 gone_by
+claims namespace key value job_id step_id item_key state identity artifact taken_from taken_by at ended_at
+acts verb value actor host reason until at ended_at ended_by
+outbox id event series detail at
+"""
+_ORDER = {"acts": "id", "outbox": "seq", "step_runs": "job_id, step_id, item_key, attempt", "claims": "namespace, key"}
+FACTS = {
+    table: (", ".join(columns), _ORDER.get(table, columns[0]))
+    for table, *columns in map(str.split, _FACTS.replace("\n    ", " ").strip().splitlines())
+}
+"""Tables to the columns that `facts_of` reads, and the order of the rows.
+
+Left out is what tells how far a run is, and whether a message was taken: `heartbeat_at`, `progress`, `done_at`.
+"""
+_encode = text_encoder(separators=(",", ":"))
+_ENTRY = "INSERT INTO journal (flow_id, run_id, at, event, detail, chain) VALUES (?, ?, ?, ?, ?, ?)"
+_TAIL = "SELECT chain FROM journal WHERE flow_id=? AND run_id=? ORDER BY seq DESC LIMIT 1"
+_RUN = "flow_id=? AND run_id=?"
+
+
+def digest_of(lines: Iterable[str | int]) -> str:
+    """The sha256 of lines, in hexadecimal."""
+    return hashlib.sha256("\n".join(map(str, lines)).encode()).hexdigest()
+
+
+def ledger_mark(value: str, at: int) -> str:
+    """What the journal says of a value in a ledger, which a later run may replace."""
+    return digest_of((at, value))[:32]
+
+
+def ledger_marks(db: durable.Database, flow_id: str, run_id: str) -> dict[str, dict[str, str]]:
+    """What stands in the ledgers from a run: by ledger, the marks of its keys."""
+    found: dict[str, dict[str, str]] = {}
+    query = f"SELECT namespace, key, value, at FROM ledger WHERE {_RUN} ORDER BY namespace, key"  # noqa: S608 ours
+    for namespace, key, value, at in db.execute(query, (flow_id, run_id)):
+        found.setdefault(namespace, {})[key] = ledger_mark(value, at)
+    return found
+
+
+def facts_of(db: durable.Database, flow_id: str, run_id: str) -> str:
+    """The sha256 of all rows of a run, each a line: the JSON list of its table and its columns, as in `FACTS`."""
+    found = hashlib.sha256()
+    for table, (columns, order) in FACTS.items():
+        query = f"SELECT {columns} FROM {table} WHERE {_RUN} ORDER BY {order}"  # noqa: S608 names are ours
+        for row in db.execute(query, (flow_id, run_id)):
+            found.update(f"{_encode([table, *row])}\n".encode())
+    return found.hexdigest()
+
+
+def append(
+    db: durable.Database, flow_id: str, run_id: str, at: int, event: str, detail: str, *, tail: str | None = None
+) -> str:
+    """Within a transaction: write an entry of a run's journal; returns its chain.
+
+    `tail` is the chain of the entry before, where it is known.
+    """
+    previous = tail_of(db, flow_id, run_id) if tail is None else tail
+    chain = hashlib.sha256(f"{previous}\n{flow_id}\n{run_id}\n{at}\n{event}\n{detail}".encode()).hexdigest()
+    db.execute(_ENTRY, (flow_id, run_id, at, event, detail, chain))
+    return chain
+
+
+def tail_of(db: durable.Database, flow_id: str, run_id: str) -> str:
+    """The chain of the last entry of a run; "" if there is none, or it was written before there were chains."""
+    row = db.execute(_TAIL, (flow_id, run_id)).fetchone()
+    return row[0] or "" if row else ""
+
+
+def hold(db: durable.Database, flow_id: str, run_id: str) -> None:
+    """Within a transaction, before it changes a run that another process may own: no other one does it meanwhile."""
+    db.await_turn("heads")
+    db.execute(f"SELECT generation FROM runs WHERE {_RUN}{db.row_lock}", (flow_id, run_id))  # noqa: S608 names are ours
+
+
+def amend(db: durable.Database, flow_id: str, run_id: str) -> None:
+    """Within a transaction, after `hold`: what a run that had ended is now is chained; nothing for one that goes on."""
+    query = "SELECT 1 FROM heads JOIN runs USING (flow_id, run_id, generation) WHERE flow_id=? AND run_id=? LIMIT 1"
+    if db.execute(query, (flow_id, run_id)).fetchone() is not None:
+        seal(db, flow_id, run_id, "amended")
+
+
+def seal(db: durable.Database, flow_id: str, run_id: str, event: str) -> str:
+    """Within a transaction: chain the head of a run, whose rows stay as they are; returns the chain of the row."""
+    query = f"SELECT generation FROM runs WHERE {_RUN}"  # noqa: S608 names are ours
+    generation = db.execute(query, (flow_id, run_id)).fetchone()[0]
+    return add_head(db, event, flow_id, run_id, generation, tail_of(db, flow_id, run_id), facts_of(db, flow_id, run_id))
+
+
+def add_head(
+    db: durable.Database, event: str, flow_id: str, run_id: str, generation: int, head: str, facts: str
+) -> str:
+    """Within a transaction: write a row of `heads`; returns its chain."""
+    db.await_turn("heads")  # as late as can be: other runs that end wait for it
+    values: dict[str, str | int] = {
+        "event": event, "flow_id": flow_id, "run_id": run_id, "generation": generation,
+        "head": head, "facts": facts, "at": db.now_ms(),
+    }  # fmt: skip
+    last = db.execute("SELECT chain FROM heads ORDER BY seq DESC LIMIT 1").fetchone()
+    chain = digest_of((last[0] if last else "", *values.values()))
+    insert(db, "heads", {**values, "chain": chain})
+    return chain
