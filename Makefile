@@ -24,7 +24,7 @@ UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-http bench-peers bench-peers-crash bench-peers-data bench-scheduler \
+.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-forecast bench-http bench-peers bench-peers-crash bench-peers-data bench-scheduler \
   bench-slots bench-transfer size bounds torture mutation bandit fuzz build release constraints clean
 
 help: ## show this list
@@ -88,6 +88,10 @@ bench-db: $(READY) ## measure extraction and loading against the databases' own 
 bench-scheduler: $(READY) ## measure the scheduler with 1,000 items: idle, over months, at a slot (SECONDS=...)
 	@$(COMPILE)
 	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/benchmarks/scheduler.py
+
+bench-forecast: $(READY) ## measure how long a forecast of 1,000 items takes
+	@$(COMPILE)
+	@$(BIN)/python tests/benchmarks/forecast.py
 
 bench-slots: $(READY) ## measure how fast the scheduler finds the slots of 1,000 items
 	@$(COMPILE)

@@ -74,7 +74,7 @@ class FakeRun(Running):
     """A run whose duration and exit code the launcher determines."""
 
     def __init__(self, clock: Clock, until: float, code: int, request: RunRequest, done: Callable[[str], None]) -> None:
-        self._clock, self._until, self._code = clock, until, code
+        self._clock, self.until, self._code = clock, until, code
         self.request = request
         self.signals: list[str] = []
         self._done = done
@@ -84,7 +84,7 @@ class FakeRun(Running):
             return Outcome(-9)
         if "TERM" in self.signals:
             return Outcome(143)
-        if self._clock.monotonic() < self._until:
+        if self._clock.monotonic() < self.until:
             return None
         if self._code == 0:
             self._done(self.request.run_id)

@@ -27,7 +27,8 @@ _LINES = {
         __main__
     """,
     "aetherflow.scheduler": """
-        errors reasons time schedule ledger audit hooks launchers document runs loop export importing cli __main__
+        errors reasons time schedule ledger forecast audit hooks launchers document runs loop export importing
+        cli __main__
     """,
     "aetherflow_builtins_db": """
         columns params row_range failures contract statements files rules database minimal

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
 from aetherflow.scheduler.audit.needs import Need, needs_of
+from aetherflow.scheduler.forecast.estimating import Estimates, UsualTime
 from aetherflow.scheduler.ledger.acts import Acts, SlotAct
 from aetherflow.scheduler.ledger.epochs import Epochs, Pauses
 from aetherflow.scheduler.ledger.leader import current_leader
@@ -14,7 +15,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import Truth, truth_of
 from aetherflow.scheduler.schedule.policy import Status
-from aetherflow.scheduler.schedule.slots import next_slot
+from aetherflow.scheduler.schedule.slots import Slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ItemStatus:
     """Instant until which nothing starts, because a clock that was ahead pruned slots up to it; None: no such hold."""
     acts: list[SlotAct]
     """Holds and skips of its slots that stand, ordered by slot."""
+    usual: UsualTime | None
+    """How long the run that goes on, or the next one, usually takes; None while too few runs are known."""
 
     @property
     def state(self) -> str:
@@ -86,7 +89,7 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
     for row in truth.told(slots.active()):
         if row.active:
             active.setdefault(row.item, []).append(row)
-    acts = Acts(ledger).open()
+    acts, estimates = Acts(ledger).open(), Estimates(schedule, ledger)
     items = []
     for item in schedule.items:
         after = max(cursors.get(item.id, now), now - 86_400_000)  # a due slot that is not recorded yet is shown as next
@@ -102,10 +105,17 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
                 item.id in seen,
                 held.get(item.id),
                 [act for act in acts if act.item == item.id],
+                estimates.usual(item, _slot_of_interest(active.get(item.id, []), following, now)),
             )
         )
     interrupted = [row for row in truth.told(slots.interrupted()) if row.status == Status.INTERRUPTED]
     return ScheduleStatus(current_leader(ledger), items, interrupted, needs_of(ledger, truth, schedule.path))
+
+
+def _slot_of_interest(active: list[SlotRow], following: Slot | None, now: int) -> int:
+    if active:
+        return active[0].slot
+    return to_ms(following.at) if following is not None else now
 
 
 def _as_told(truth: Truth, row: SlotRow | None) -> SlotRow | None:

@@ -30,6 +30,7 @@ class Commands(LazyGroup):
             "validate": "validate:validate",
             "list": "list_items:list_items",
             "next": "next_slots:next_slots",
+            "forecast": "forecast:forecast",
             "diff": "diff:diff",
             "status": "status:status",
             "audit": "audit:audit",

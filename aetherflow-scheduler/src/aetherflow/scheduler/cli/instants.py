@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from aetherflow.core.api import UsageError
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from aetherflow.scheduler.ledger.store import Ledger
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
@@ -17,22 +19,29 @@ def instant(schedule: "Schedule", text: str | None, option: str, item: "Item | N
 
     Text without an offset is in the item's zone, or without `item` in the document's zone.
     """
-    from aetherflow.scheduler.time.parsing import read_begin, read_zone
+    from aetherflow.scheduler.time.parsing import read_begin
 
     if text is None:
         return None
-    spec = schedule.spec
-    zone = item.zone if item is not None else read_zone(spec.timezone or spec.defaults.timezone or "UTC")
     try:
-        return read_begin(text, zone)
+        return read_begin(text, zone_of(schedule, item))
     except ValueError as error:
         raise UsageError(f"{option} {error.args[0]}", fix=error.args[1]) from None
 
 
-def until_ms(schedule: "Schedule", text: str | None, item: "Item") -> int | None:
-    """Epoch milliseconds of `--until`: a span from now, a time of day in the item's zone (its next one), or an instant.
+def zone_of(schedule: "Schedule", item: "Item | None" = None) -> "ZoneInfo":
+    """The zone of an item, or without one that of the document."""
+    from aetherflow.scheduler.time.parsing import read_zone
 
-    None if the option was omitted. Raises UsageError for invalid text, and for a time that has passed.
+    spec = schedule.spec
+    return item.zone if item is not None else read_zone(spec.timezone or spec.defaults.timezone or "UTC")
+
+
+def until_ms(schedule: "Schedule", text: str | None, item: "Item | None" = None) -> int | None:
+    """Epoch milliseconds of `--until`: a span from now, a time of day (its next one), or an instant.
+
+    Times are in the item's zone, or without `item` in the document's zone. None if the option was omitted. Raises
+    UsageError for invalid text, and for a time that has passed.
     """
     from aetherflow.core.embedding import is_span, span_ms
     from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
@@ -44,7 +53,7 @@ def until_ms(schedule: "Schedule", text: str | None, item: "Item") -> int | None
     if is_span(text):
         return now + span_ms(text, "--until")
     try:
-        at = read_time(text).after(from_ms(now), item.zone)
+        at = read_time(text).after(from_ms(now), zone_of(schedule, item))
     except ValueError:
         at = instant(schedule, text, "--until", item)
     if at is None or to_ms(at) <= now:

@@ -124,6 +124,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
         "last_slot": each.latest.as_json() if each.latest is not None else None,
         "active": [row.as_json() for row in each.active],
         "acts": [act.as_json() for act in each.acts],
+        "usual": each.usual.as_json() if each.usual is not None else None,
     }
 
 
@@ -179,6 +180,8 @@ def _row(each: "ItemStatus") -> list[str]:
     if each.pause is not None:
         until = f" until {iso(each.pause.until)}" if each.pause.until is not None else ""
         notes.append(f"{each.pause.why}{until}")
+    if each.usual is not None:
+        notes.append(str(each.usual))
     notes += [f"{iso(act.slot)} {act.why}" for act in each.acts[:3]]
     if len(each.acts) > 3:
         notes.append(f"and {len(each.acts) - 3} more holds and skips")

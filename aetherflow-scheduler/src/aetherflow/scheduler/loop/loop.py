@@ -21,6 +21,7 @@ from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
+from aetherflow.scheduler.runs.forewarning import Forewarning
 from aetherflow.scheduler.runs.notifying import Notifier
 from aetherflow.scheduler.runs.watching import kill_after_seconds
 from aetherflow.scheduler.time.clock import Clock
@@ -33,6 +34,7 @@ NAP_SECONDS = 1.0
 ADOPT_SECONDS = 5.0
 """Interval of the checks for slots whose process has died."""
 PRUNE_SECONDS = 86400.0
+FOREWARN_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 DEPOSED = "another scheduler has taken the lead; this one stands by"
 
@@ -59,6 +61,7 @@ class Scheduler:
         self._take_over = take_over
         self._ledger = Ledger(schedule.state, self.clock)
         self._notifier = Notifier(self._ledger)
+        self._forewarning = Forewarning(self._ledger)
         self._supervisor = Supervisor()
         self._leadership: Leadership | None = None
         self._planner: Planner | None = None
@@ -151,9 +154,14 @@ class Scheduler:
         self._dispatcher.step()
         if self._is_time("late", NAP_SECONDS):
             self._dispatcher.check_late()
+            self._forewarn()
             self._notifier.look(self._schedule)
         if self._is_time("prune", PRUNE_SECONDS):
             prune_logs(self._ledger.side)
+
+    def _forewarn(self) -> None:
+        if self._is_time("forewarn", FOREWARN_SECONDS):
+            self._forewarning.look(self._schedule, self._events)
 
     def _nap(self) -> float:
         if self._planner is None:

@@ -16,8 +16,7 @@ from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.session import Session, session
 from aetherflow.scheduler.reasons import SlotReason, columns
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
-from aetherflow.scheduler.runs.start_decisions import BY_HAND
-from aetherflow.scheduler.schedule.policy import Status, Verdict, current_slot
+from aetherflow.scheduler.schedule.policy import BY_HAND, Status, Verdict, current_slot
 from aetherflow.scheduler.schedule.slots import Slot, excluded, last_slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 

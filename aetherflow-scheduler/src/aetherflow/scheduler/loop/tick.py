@@ -9,6 +9,7 @@ from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.session import session
 from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
+from aetherflow.scheduler.runs.forewarning import Forewarning
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def tick(
         planner.plan()
         names, fence = {item.id for item in chosen}, here.ledger.fence()
         here.dispatcher.wake(names)
+        Forewarning(here.ledger).look(schedule, here.events)
 
         def goes_on() -> bool:
             rows = here.slots.active()

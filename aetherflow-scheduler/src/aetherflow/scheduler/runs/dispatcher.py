@@ -15,9 +15,9 @@ from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.healing import reread
 from aetherflow.scheduler.runs.run_requests import log_of, request_for
-from aetherflow.scheduler.runs.start_decisions import BY_HAND, StartDecision, StartDecisions, by_item
+from aetherflow.scheduler.runs.start_decisions import StartDecision, StartDecisions, by_item
 from aetherflow.scheduler.runs.watching import LiveRun, Watch, fault_end
-from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.schedule.policy import BY_HAND, Status
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule

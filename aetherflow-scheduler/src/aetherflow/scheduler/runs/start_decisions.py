@@ -13,6 +13,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, said
 from aetherflow.scheduler.schedule.policy import (
+    BY_HAND,
     AfterDecision,
     Capacity,
     OtherSlot,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 _NO_SLOT = "no slot of it yet"
-BY_HAND = ("manual", "backfill")
-"""Triggers by users; pauses and `after` do not apply to them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from aetherflow.scheduler.reasons import Reason, SlotReason, code_of, columns, o
 from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.outcomes import End, decide_end, retries
-from aetherflow.scheduler.runs.start_decisions import BY_HAND
-from aetherflow.scheduler.schedule.policy import Status
+from aetherflow.scheduler.schedule.policy import BY_HAND, Status
 from aetherflow.scheduler.schedule.slots import late_at
 
 if TYPE_CHECKING:

@@ -29,6 +29,8 @@ class Status(StrEnum):
 
 
 ACTIVE = (Status.WAITING, Status.RUNNING)
+BY_HAND = ("manual", "backfill")
+"""Triggers by users; pauses and `after` do not apply to them."""
 
 
 @dataclass(frozen=True, slots=True)

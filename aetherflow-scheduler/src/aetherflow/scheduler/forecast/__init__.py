@@ -1,0 +1,1 @@
+"""Forecasts how slots will go, from how long their items took before."""
