@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, empty_state
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
@@ -36,8 +36,14 @@ def read_store(path: Path, query: Callable[[durable.Database], T]) -> T:
     """As `read`, for a state of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
     if (server := durable.server_at(path)) is None:
         return read_any(path, query)
-    with closing(server.database("state", busy_seconds=BUSY_SECONDS, reading=True)) as db:
+    try:
+        opened = server.database("state", busy_seconds=BUSY_SECONDS, reading=True)
+    except FileNotFoundError:  # nobody has used it yet
+        opened = empty_state()
+    with closing(opened) as db:
         db.begin()
+        if not db.tables():  # somebody makes them just now
+            return query(empty_state())
         return query(db)
 
 
@@ -60,6 +66,8 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
 
 def unreadable(path: Path, error: Exception) -> StateError:
     """The StateError for a file that cannot be read."""
+    if durable.server_at(path) is not None:
+        return StateError(f"the state in {path} cannot be read: {error}", fix="check the server, and its resource")
     fix = "check the path" if isinstance(error, FileNotFoundError) else "restore it: aetherflow state restore --help"
     return StateError(f"state file {path}: {error}", fix=fix)
 

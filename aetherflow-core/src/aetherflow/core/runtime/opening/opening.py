@@ -59,7 +59,7 @@ class Opened(NamedTuple):
             self.redactor.add(secrets)
         if self.flow.profiles.document is None:
             return found
-        from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles  # most flows have none
+        from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles  # most flows have none
 
         return with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
 
