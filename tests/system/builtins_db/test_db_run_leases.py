@@ -12,9 +12,10 @@ import pytest
 from aetherflow.core.base.errors import LostOwnershipError, RunBusyError, UsageError
 from aetherflow.core.kernel.state import run_lease
 from aetherflow.core.kernel.state.claim_history import list_claims
-from aetherflow.core.kernel.state.history import latest_run, list_runs, open_questions, run_details
+from aetherflow.core.kernel.state.history import latest_run, list_runs, run_details
 from aetherflow.core.kernel.state.ownership import RunLock
 from aetherflow.core.kernel.state.pruning import doomed_runs, prune
+from aetherflow.core.kernel.state.questions import open_questions
 from aetherflow.core.kernel.state.records import Frozen, Intervention, RunFacts
 from aetherflow.core.kernel.state.resolving import resolve
 from aetherflow.core.kernel.state.run_state import RunState

@@ -12,7 +12,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.testing import LockSuite, StateBackendSuite
+from aetherflow.core.testing import LockSuite, RegistrySuite, StateBackendSuite
 from aetherflow_builtins_db.stores.postgres import PostgresStores
 from db_places import postgres_place
 from server_stores import connected, use_postgres
@@ -33,6 +33,7 @@ def server(own_database: Database) -> Iterator[Database]:
     """A database whose stores have no rows."""
     yield own_database
     with connected(own_database) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS aetherflow_registry CASCADE")
         for schema, name in connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = ANY(%s) "
             "AND table_name <> 'schema_version'",
@@ -51,6 +52,18 @@ class TestPostgresState(StateBackendSuite):
 
     def open_run(self, store: StateStore, flow_id: str, run_id: str) -> RunState:
         return RunState(store, flow_id, run_id)
+
+
+class TestPostgresRegistry(RegistrySuite):
+    @pytest.fixture(autouse=True)
+    def _server(self, server: Database) -> None:
+        self.server = server
+
+    def root(self, place: Path) -> Path:
+        return use_postgres(self.server, place)
+
+    def open_store(self, place: Path) -> StateStore:
+        return StateStore(use_postgres(self.server, place))
 
 
 class TestPostgresLocks(LockSuite):

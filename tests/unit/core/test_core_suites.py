@@ -20,7 +20,15 @@ from aetherflow.core.builtins.run_flow import RunFlow
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
-from aetherflow.core.testing import BundleSourceSuite, FlowProject, LockSuite, StateBackendSuite, StepSuite, sql
+from aetherflow.core.testing import (
+    BundleSourceSuite,
+    FlowProject,
+    LockSuite,
+    RegistrySuite,
+    StateBackendSuite,
+    StepSuite,
+    sql,
+)
 
 
 class TestSqliteState(StateBackendSuite):
@@ -29,6 +37,14 @@ class TestSqliteState(StateBackendSuite):
 
     def open_run(self, store: StateStore, flow_id: str, run_id: str) -> RunState:
         return RunState(store, flow_id, run_id)
+
+
+class TestSqliteRegistry(RegistrySuite):
+    def root(self, place: Path) -> Path:
+        return place / "state"
+
+    def open_store(self, place: Path) -> StateStore:
+        return StateStore(place / "state" / "flow.sqlite")
 
 
 class TestSqliteLocks(LockSuite):

@@ -8,6 +8,7 @@ number there. A new connection of the session first takes that row (`link`), so 
 hand can commit no more.
 """
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -65,6 +66,10 @@ class StoreError(OSError):
     """What the server says against a statement, or that it cannot be reached."""
 
 
+class NoStoreError(StoreError, FileNotFoundError):
+    """There is no such store yet."""
+
+
 class PostgresDatabase:
     """One connection to the schema of a store; made anew when it is lost."""
 
@@ -79,6 +84,7 @@ class PostgresDatabase:
         """
         self._reading = reading
         self._connect, self._schema, self._patience = connect, schema, busy_seconds
+        self._process = os.getpid()
         self._session = secrets.token_hex(16)
         self._raw: psycopg.Connection[Any] | None = None
         self._link = self._number = self._stored = 0
@@ -160,6 +166,10 @@ class PostgresDatabase:
             self._patience = seconds
             self._until(lambda: self._limit(self._connection))
 
+    def relax(self) -> None:
+        """Do not wait for the server's disk at commits; a new connection does again."""
+        self.execute("SET synchronous_commit = off")
+
     def now_ms(self) -> int:
         """The server's clock: this host's monotonic one, as both were compared at the last commit."""
         return round(time.monotonic() * 1000 + self._offset_ms)
@@ -179,9 +189,15 @@ class PostgresDatabase:
         self.execute("DELETE FROM schema_version")
         self.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
 
+    def size(self) -> int:
+        """How many bytes the tables of the schema take, with their indexes."""
+        tables = "SELECT oid FROM pg_class WHERE relkind='r' AND relnamespace=?::regnamespace"
+        query = f"SELECT sum(pg_total_relation_size(oid)) FROM ({tables}) AS tables"  # noqa: S608 names are ours
+        return int(self.execute(query, (self._schema,)).fetchone()[0])
+
     def close(self) -> None:
-        """Close the connection; what is not committed is undone."""
-        if self._raw is not None:
+        """Close the connection; what is not committed is undone. In a fork the copy is left to the process before."""
+        if self._raw is not None and self._process == os.getpid():
             with suppress(Exception):  # rows that stay are forgotten after a week
                 if not self._reading:
                     self._raw.execute(_FORGET, (self._session,))
@@ -249,7 +265,7 @@ class PostgresDatabase:
             adapt(raw)
             known = raw.execute("SELECT to_regclass(%s)", (f"{self._schema}.schema_version",)).fetchall()
             if known == [(None,)] and self._reading:
-                raise FileNotFoundError(f"there is no schema {self._schema} in it")
+                raise NoStoreError(f"there is no schema {self._schema} in it")
             if known == [(None,)]:
                 raw.execute(_NEW.format(schema=self._schema))
             sent = time.monotonic()

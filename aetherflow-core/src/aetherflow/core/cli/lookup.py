@@ -61,15 +61,14 @@ def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:
     import sqlite3
 
     from aetherflow.core.base.times import iso
-    from aetherflow.core.kernel.state.reading import read_any
-    from aetherflow.core.kernel.state.registry_file import NAME
+    from aetherflow.core.kernel.state.registry_file import read_registry
 
     query = (
         "SELECT flow_id, coalesce(status, 'of an unknown end'), actor, host, at, reason FROM forgotten "
         "WHERE run_id=? AND flow_id=coalesce(?, flow_id) ORDER BY at DESC LIMIT 1"
     )
     try:
-        found = read_any(root / NAME, lambda db: db.execute(query, (run_id, flow_id)).fetchone())
+        found = read_registry(root, lambda db: db.execute(query, (run_id, flow_id)).fetchone())
     except (sqlite3.Error, OSError):  # no registry, or one of 1.0
         return ""
     if found is None:

@@ -1,37 +1,36 @@
 """What became of runs, by their ids: what a program goes by that has started them, before any exit code."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.history import PastRun
 from aetherflow.core.kernel.state.overview import OF_ITS_SUBJECT, WHOLE
-from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.refused import HEALERS, open_refusals
-from aetherflow.core.kernel.state.registry_file import NAME
+from aetherflow.core.kernel.state.refused import HEALS, open_refusals
+from aetherflow.core.kernel.state.registry_file import NAME, read_registry
+from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
 
 SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
 _Facts = tuple[tuple[int, int, int] | None, ...]
-_GOOD = "SELECT json_array(s.ended_at, s.run_id)"
+_GOOD = "SELECT s.ended_at || ' ' || s.run_id FROM runs s"
 _LAST = "ORDER BY s.ended_at DESC LIMIT 1"
 _OF_RUNS = f"""SELECT r.run_id, r.flow_id, r.state_path, r.settled, coalesce(r.ended_at, r.started_at),
-    ({_GOOD} FROM runs s WHERE {OF_ITS_SUBJECT} AND {WHOLE} {_LAST}),
+    ({_GOOD} WHERE {OF_ITS_SUBJECT} AND {WHOLE} {_LAST}),
     (SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT} AND s.settled<>'before' AND s.run_id<>r.run_id)
-    FROM json_each(?) w CROSS JOIN runs r ON r.run_id=w.value WHERE r.status IS NOT 'SUCCESS'"""  # noqa: S608 names are ours
-_OF_REFUSALS = f"""SELECT r.run_id, ({_GOOD} {HEALERS} {_LAST}) FROM json_each(?) w CROSS JOIN refused r
-    ON r.run_id=w.value WHERE NOT EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id
-    AND (k.flow_id=r.flow_id OR k.flow_path=r.flow_path OR k.manifest=r.manifest))"""  # noqa: S608 names are ours
+    FROM runs r WHERE coalesce(r.status, '')<>'SUCCESS' AND r.run_id """  # noqa: S608 names are ours
+_OF_REFUSALS = f"""SELECT r.run_id, ({_GOOD} WHERE {HEALS} {_LAST}) FROM refused r
+    WHERE NOT EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id
+    AND (k.flow_id=r.flow_id OR k.flow_path=r.flow_path OR k.manifest=r.manifest)) AND r.run_id """  # noqa: S608 names are ours
 
 
 class Place(NamedTuple):
@@ -93,7 +92,7 @@ class RunRecords:
 
     def __init__(self, root: Path) -> None:
         """`root` is the state root."""
-        self._registry = root / NAME
+        self._root, self._registry = root, durable.store_under(root, NAME)
         self._registered: _Facts = ()
         self._known: dict[str, list[_Known]] = {}
         self._files: dict[str, tuple[_Facts, dict[tuple[str, str], Trouble | None]]] = {}
@@ -131,7 +130,7 @@ class RunRecords:
     def refused(self) -> dict[str, tuple[Act, ...]]:
         """Run id to what persons did, of starts that were refused before the state was opened."""
         with suppress(sqlite3.Error, OSError):
-            found = read_any(self._registry, open_refusals)
+            found = read_registry(self._root, open_refusals)
             return {refused.run_id: tuple(acts) for refused, acts in found if refused.run_id is not None}
         return {}
 
@@ -157,14 +156,10 @@ class RunRecords:
         facts = _facts(self._registry)
         if not facts or facts != self._healed_at:
             self._healed, self._healed_at = {}, facts
-        missing = json.dumps([run_id for run_id in run_ids if run_id not in self._healed])
-
-        def select(db: sqlite3.Connection) -> dict[str, dict[Place | None, Healed]]:
-            return _healed_in(db, missing)
-
+        missing = [run_id for run_id in run_ids if run_id not in self._healed]
         with suppress(sqlite3.Error, OSError):
-            found = read_any(self._registry, select) if missing != "[]" else {}
-            self._healed |= {run_id: found.get(run_id, {}) for run_id in json.loads(missing)}
+            found = read_registry(self._root, lambda db: _healed_in(db, missing)) if missing else {}
+            self._healed |= {run_id: found.get(run_id, {}) for run_id in missing}
 
     def _named(self, wanted: list[WantedRun]) -> list[WantedRun]:
         """With the flow that the refused start of a run has named, where nothing else is known of it."""
@@ -172,7 +167,7 @@ class RunRecords:
         named: dict[str, list[tuple[str, str | None]]] = {}
         if any(each[1:4] == (None, None, None) for each in wanted):
             with suppress(sqlite3.Error, OSError):
-                for run_id, *flow in read_any(self._registry, lambda db: db.execute(query).fetchall()):
+                for run_id, *flow in read_registry(self._root, lambda db: db.execute(query).fetchall()):
                     named.setdefault(run_id, []).append((flow[0], flow[1]))
         return [
             each._replace(flow_path=flows[0][0], manifest=flows[0][1])
@@ -186,16 +181,17 @@ class RunRecords:
         if not facts or facts != self._registered:
             self._known, self._registered = {}, facts
         missing = [run_id for run_id in run_ids if run_id not in self._known]
-        query = "SELECT flow_id, state_path, flow_path, status FROM runs WHERE run_id=? ORDER BY started_at"
+        query = "SELECT run_id, flow_id, state_path, flow_path, status FROM runs WHERE run_id"
 
-        def select(db: sqlite3.Connection) -> dict[str, list[_Known]]:
-            return {
-                run_id: [_Known(Place(*row[:2]), *row[2:]) for row in db.execute(query, (run_id,))]
-                for run_id in missing
-            }
+        def select(db: durable.Database) -> dict[str, list[_Known]]:
+            known: dict[str, list[_Known]] = {run_id: [] for run_id in missing}
+            for wanted, some in among(missing):
+                for run_id, *place, flow_path, status in db.execute(f"{query} {wanted} ORDER BY started_at", some):
+                    known[run_id].append(_Known(Place(*place), flow_path, status))
+            return known
 
         with suppress(sqlite3.Error, OSError):  # without an index there is still what the runs have told
-            self._known |= read_any(self._registry, select) if missing else {}
+            self._known |= read_registry(self._root, select) if missing else {}
 
     def _place(self, wanted: WantedRun) -> Place | None:
         """Where to ask for a run; None where that is not known, or where it would say nothing new."""
@@ -204,7 +200,7 @@ class RunRecords:
                 return None
             if (path := Path(each.place.state_path)) not in self._asked:
                 self._asked[path] = _facts(path)
-            if path.exists():
+            if durable.is_there(path):
                 return each.place
         return None
 
@@ -232,11 +228,15 @@ class RunRecords:
         return asked
 
 
-def _healed_in(db: sqlite3.Connection, run_ids: str) -> dict[str, dict[Place | None, Healed]]:
-    """Run id and place, which is None for a start that was refused, to what has healed it; `run_ids` is a JSON list."""
+def _healed_in(db: durable.Database, run_ids: Iterable[str]) -> dict[str, dict[Place | None, Healed]]:
+    """Run id and place, which is None for a start that was refused, to what has healed it."""
     found: dict[str, dict[Place | None, Healed]] = {}
-    for run_id, flow_id, path, settled, ended, good, acted in db.execute(_OF_RUNS, (run_ids,)):
-        at, by = json.loads(good) if good else (0, None)
+    runs, refused = list[Any](), list[tuple[str, str | None]]()
+    for wanted, some in among(run_ids):
+        runs += db.execute(_OF_RUNS + wanted, some).fetchall()
+        refused += db.execute(_OF_REFUSALS + wanted, some).fetchall()
+    for run_id, flow_id, path, settled, ended, good, acted in runs:
+        at, by = _good_run(good) if good else (0, None)
         if settled == "healed":  # by a run that was forgotten since
             at, by = max(at, ended), by if at >= ended else None
         if at >= ended:
@@ -244,12 +244,17 @@ def _healed_in(db: sqlite3.Connection, run_ids: str) -> dict[str, dict[Place | N
         elif acted is not None and acted >= ended:
             found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(acted, None, good=False)
     refusals: dict[str, list[str | None]] = {}
-    for run_id, good in db.execute(_OF_REFUSALS, (run_ids,)):
+    for run_id, good in refused:
         refusals.setdefault(run_id, []).append(good)
     for run_id, all_good in refusals.items():
         if None not in all_good:
-            found[run_id] = {None: Healed(*max(json.loads(good or "") for good in all_good))}
+            found[run_id] = {None: Healed(*max(_good_run(good or "") for good in all_good))}
     return found
+
+
+def _good_run(found: str) -> tuple[int, str | None]:
+    ended_at, _, run_id = found.partition(" ")
+    return int(ended_at), run_id
 
 
 def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed) -> bool:
@@ -265,7 +270,9 @@ def _is_meant(wanted: WantedRun, run: PastRun) -> bool:
 
 
 def _facts(path: Path) -> _Facts:
-    """What changes when the file is written; empty where it may change without showing it."""
+    """What changes when the file is written; empty where it may change without showing it, as in a server."""
+    if durable.server_at(path) is not None:
+        return ()
     path = durable.real_file(path)
     found: list[tuple[int, int, int] | None] = []
     for each in (path, path.with_name(f"{path.name}-wal")):

@@ -26,6 +26,7 @@ from aetherflow.core.testing.http import HttpSuite  # noqa: E402
 from aetherflow.core.testing.locks import LockSuite  # noqa: E402
 from aetherflow.core.testing.mail import Delivered, MailSuite  # noqa: E402
 from aetherflow.core.testing.project import CommandResult, FlowProject, Ran, RanStep  # noqa: E402
+from aetherflow.core.testing.registry import RegistrySuite  # noqa: E402
 from aetherflow.core.testing.sql import SqlSuite  # noqa: E402
 from aetherflow.core.testing.state import StateBackendSuite  # noqa: E402
 from aetherflow.core.testing.step import StepSuite  # noqa: E402
@@ -46,6 +47,7 @@ __all__ = [
     "MailSuite",
     "Ran",
     "RanStep",
+    "RegistrySuite",
     "SqlSuite",
     "StateBackendSuite",
     "StepSuite",

@@ -11,10 +11,11 @@ from aetherflow.core.base.said import code_of
 from aetherflow.core.kernel.state.records import Intervention, StepKey
 from aetherflow.core.kernel.state.transitions import JOB, RUN, Status
 from aetherflow.core.testing.state_base import FLOW, FROZEN, KEY, RUN_ID, WHY, end, start
+from aetherflow.core.testing.state_records import StateRecordsSuite
 from aetherflow.core.testing.state_steps import StepStateSuite
 
 
-class StateBackendSuite(StepStateSuite):
+class StateBackendSuite(StepStateSuite, StateRecordsSuite):
     """Tests the contract of a state backend: a store, and runs in it. Override `open_store` and `open_run`.
 
     **Provisional**: no other backend can be plugged in yet, and what is tested may change with any minor version.

@@ -14,7 +14,7 @@ from aetherflow.core.kernel.state.records import Intervention
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.testing import StateBackendSuite
+from aetherflow.core.testing import RegistrySuite, StateBackendSuite
 from aetherflow.core.testing.state_base import FACTS, FLOW, FROZEN, RUN_ID
 from file_as_server import use_file
 
@@ -27,6 +27,16 @@ class TestStateInAServer(StateBackendSuite):
 
     def open_run(self, store: StateStore, flow_id: str, run_id: str) -> RunState:
         return RunState(store, flow_id, run_id)
+
+
+class TestRegistryInAServer(RegistrySuite):
+    """The same for the registry."""
+
+    def root(self, place: Path) -> Path:
+        return use_file(place)
+
+    def open_store(self, place: Path) -> StateStore:
+        return StateStore(use_file(place))
 
 
 @pytest.fixture

@@ -73,8 +73,9 @@ def test_another_process_may_create_the_state_at_any_instant(
     """Two starts at once: before each statement by which one looks at the new file, the other has created all of it."""
     path, seen = tmp_path / "f.sqlite", list[str]()
 
-    def open_late(file: Path, *, busy_seconds: float) -> sqlite3.Connection:
-        db = connect(file, busy_seconds=busy_seconds)
+    def open_late(file: Path, store: str, *, busy_seconds: float) -> durable.SqliteDatabase:
+        db = opened(file, store, busy_seconds=busy_seconds)
+        assert isinstance(db, durable.SqliteDatabase)
 
         def look(text: str) -> None:
             seen.append(text)
@@ -85,8 +86,8 @@ def test_another_process_may_create_the_state_at_any_instant(
         db.set_trace_callback(look)
         return db
 
-    connect = durable.connect
-    monkeypatch.setattr(durable, "connect", open_late)
+    opened = durable.open_store
+    monkeypatch.setattr(durable, "open_store", open_late)
     store = StateStore(path)
     assert len(seen) > statement
     assert store.find_run("f", "r") is None

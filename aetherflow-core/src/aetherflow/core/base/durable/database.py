@@ -11,7 +11,7 @@ from typing import Self
 from aetherflow.core.base.durable.base import make_dir, part_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.places import FILE_MODE
-from aetherflow.core.base.durable.stores import Values, server_at
+from aetherflow.core.base.durable.stores import Database, Values, server_at
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.owners import require_own
 
@@ -63,6 +63,10 @@ class SqliteDatabase(sqlite3.Connection):
         """Set how long SQLite tries again while another process has the file locked."""
         self.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
 
+    def relax(self) -> None:
+        """Leave it to checkpoints to sync the log."""
+        self.execute("PRAGMA synchronous=NORMAL")
+
     def now_ms(self) -> int:
         """The wall clock of this host."""
         return time.time_ns() // 1_000_000
@@ -78,6 +82,11 @@ class SqliteDatabase(sqlite3.Connection):
     def set_schema_version(self, version: int) -> None:
         """Set the `user_version` of the file."""
         self.execute(f"PRAGMA user_version={version}")
+
+    def size(self) -> int:
+        """That of the file, without its log."""
+        pages, size = self.execute("SELECT * FROM pragma_page_count, pragma_page_size").fetchone()
+        return int(pages * size)
 
 
 class FileDatabase(SqliteDatabase):
@@ -161,6 +170,13 @@ def side_folder(path: Path) -> Path:
         return server.folder
     real = real_file(path)
     return real.with_name(f"{real.name}.d")
+
+
+def open_store(path: Path, store: str, *, busy_seconds: float) -> Database:
+    """Open, or create, a store of this name in the server that a path names, else in the file, as `connect` does."""
+    if (server := server_at(path)) is None:
+        return connect(path, busy_seconds=busy_seconds)
+    return server.database(store, busy_seconds=busy_seconds)
 
 
 def connect(path: Path, *, busy_seconds: float) -> FileDatabase:

@@ -92,6 +92,10 @@ class Database(Protocol):
         """Set how long a statement waits for a lock of others, and for the server."""
         ...
 
+    def relax(self) -> None:
+        """Let what is committed from now on survive this process, but not always a power cut."""
+        ...
+
     def now_ms(self) -> int:
         """The same clock, as this process knows it without asking: for times that are shown, not for leases."""
         ...
@@ -108,23 +112,27 @@ class Database(Protocol):
         """Note the version of the tables."""
         ...
 
+    def size(self) -> int:
+        """How many bytes its tables and indexes take."""
+        ...
+
     def close(self) -> None:
         """Close the connection; what is not committed is undone."""
         ...
 
 
 class StoreServer(Protocol):
-    """A database server with a schema for each store: `state`, `locks`."""
+    """A database server with a schema for each store: `state`, `locks`, `registry`."""
 
     name: str
-    """`//BACKEND:RESOURCE`, the same on every host: what stands where else the path of a file does."""
+    """`//BACKEND:RESOURCE`, the same on every host: what stands where else the path of a file or a state root does."""
     folder: Path
     """What stands beside a file, for the processes of this host: locks, alive files, logs."""
     error: type[OSError]
     """The class of the errors that its connections raise."""
 
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> Database:
-        """A connection to the schema of a store. OSError.
+        """A connection to the schema of a store. OSError; FileNotFoundError if there is none, for `reading`.
 
         It creates the schema, unless it is for `reading`: then a transaction is one view of it, and changes nothing;
         FileNotFoundError where there is none.
@@ -149,6 +157,11 @@ def server_at(path: Path) -> StoreServer | None:
         fix = "call the command with the project file that has the resource"
         raise StateError(f"{name} is a database that nothing here says how to reach", fix=fix)
     return server
+
+
+def store_under(root: Path, name: str) -> Path:
+    """The file of this name under a state root; a server that is named as the root keeps all of its stores itself."""
+    return root / name if server_at(root) is None else root
 
 
 def is_there(path: Path) -> bool:

@@ -50,10 +50,7 @@ class LockStore:
         """A write failed, so a row of this process may remain: `close` keeps the alive file, from which others see
         that the owner is gone."""
         with self._reported():
-            if server is None:
-                self._db: durable.Database = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            else:
-                self._db = server.database("locks", busy_seconds=BUSY_SECONDS)
+            self._db = durable.open_store(path, "locks", busy_seconds=BUSY_SECONDS)
             self._clock = clock or Clock(None if server is None else self._db.now_ms)
             try:
                 prepare_schema(self._db, path, self._clock)

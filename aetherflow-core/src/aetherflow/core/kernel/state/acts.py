@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.sql import among, insert
 from aetherflow.core.kernel.state.unit import Unit
 
 
@@ -60,10 +60,11 @@ def end_acts(unit: Unit, actor: str) -> None:
     _end(unit, "1=1", actor)
 
 
-def acts_of(db: durable.Database, flow_id: str, run_id: str) -> list[Act]:
-    """All acts on a run, the first one first."""
-    query = f"SELECT {_COLUMNS} FROM acts WHERE flow_id=? AND run_id=? ORDER BY id"  # noqa: S608 names are ours
-    return [Act(*row) for row in db.execute(query, (flow_id, run_id))]
+def acts_of(db: durable.Database, flow_id: str, *run_ids: str) -> list[Act]:
+    """All acts on runs of a flow, of each the first one first."""
+    query = f"SELECT {_COLUMNS} FROM acts WHERE flow_id=? AND run_id"  # noqa: S608 names are ours
+    found = (db.execute(f"{query} {these} ORDER BY id", values) for these, values in among(run_ids, flow_id))
+    return [Act(*row) for rows in found for row in rows]
 
 
 def standing(acts: list[Act], verb: Verb, at: int) -> Act | None:

@@ -27,6 +27,10 @@ class Blobs(Protocol):
         """Store an output durably, unless it is there. OSError."""
         ...
 
+    def has(self, name: str) -> bool:
+        """Whether an output is stored. OSError."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The bytes of a stored output; OSError if they cannot be had."""
         ...
@@ -49,8 +53,12 @@ class FileBlobs(NamedTuple):
 
     def keep(self, name: str, data: bytes) -> None:
         """Write a file with its folder, whole or not at all."""
-        if not (self.root / name).exists():
+        if not self.has(name):
             durable.write_bytes(self.root / name, data)
+
+    def has(self, name: str) -> bool:
+        """Whether there is the file."""
+        return (self.root / name).is_file()
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
@@ -75,6 +83,10 @@ class TableBlobs(NamedTuple):
         """Write a row in a transaction of its own."""
         with durable.transaction(self.db, "output"):
             self.db.execute("INSERT INTO blobs (name, data) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, data))
+
+    def has(self, name: str) -> bool:
+        """Whether there is the row."""
+        return self.db.execute("SELECT 1 FROM blobs WHERE name=?", (name,)).fetchone() is not None
 
     def read(self, name: str) -> bytes:
         """The content of a row."""

@@ -1,6 +1,7 @@
-"""Checking a state file: the database, the consistency of its rows and, with `read_data`, stored outputs and files."""
+"""Checking a state: the database, the consistency of its rows and, with `read_data`, stored outputs and files."""
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +9,14 @@ from pathlib import Path
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.kernel.state.blobs import Blobs, FileBlobs, TableBlobs
 from aetherflow.core.kernel.state.history import side_of
 from aetherflow.core.kernel.state.ownership import live_runs
-from aetherflow.core.kernel.state.reading import read, read_any, schema_of, unreadable
+from aetherflow.core.kernel.state.reading import read, read_any, read_store, schema_of, unreadable
+from aetherflow.core.kernel.state.schema import OF_SERVERS, TABLES
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP
 
+_TABLES = re.findall(r"CREATE TABLE (\w+)", TABLES + OF_SERVERS)
 _BLOBS = (
     "SELECT flow_id, run_id, blob, 'outputs of job ' || job_id FROM job_runs WHERE blob IS NOT NULL UNION ALL "
     "SELECT flow_id, run_id, blob, 'outputs of ' || job_id || '.' || step_id FROM step_runs WHERE blob IS NOT NULL "
@@ -93,24 +97,28 @@ class StateInfo:
 
 
 def state_info(path: Path) -> StateInfo:
-    """The facts about a state file of the current schema. Raises StateError."""
-    side = side_of(path)
-    blobs, logs = _sizes(side / "blobs"), _sizes(side / "logs")
+    """The facts about a state of the current schema; of one in a server the logs are this host's. StateError."""
+    side, server = side_of(path), durable.server_at(path)
+    logs = _sizes(side / "logs")
     real = durable.real_file(path)
     wal = real.with_name(real.name + "-wal")
 
     def select(db: durable.Database) -> StateInfo:
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
+        if server is None:
+            blobs = _sizes(side / "blobs")
+        else:
+            blobs = [row[0] for row in db.execute("SELECT length(data) FROM blobs")]
+        known = db.tables()
         oldest, newest = db.execute("SELECT min(started_at), max(started_at) FROM runs").fetchone()
         return StateInfo(
             path=str(path),
-            schema=int(db.execute("PRAGMA user_version").fetchone()[0]),
-            size=path.stat().st_size,
+            schema=db.schema_version(),
+            size=path.stat().st_size if server is None else db.size(),
             wal_size=wal.stat().st_size if wal.exists() else 0,
             blobs=len(blobs),
             blobs_size=sum(blobs),
             logs_size=sum(logs),
-            rows={name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables},  # noqa: S608
+            rows={name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _TABLES if name in known},  # noqa: S608
             flows=dict(db.execute("SELECT flow_id, count(*) FROM runs GROUP BY flow_id")),
             oldest=oldest,
             newest=newest,
@@ -125,25 +133,33 @@ def check_state(path: Path, *, read_data: bool = False) -> list[StateFinding]:
 
     Raises StateError for a file that cannot be read, or has another schema.
     """
-    try:
-        damage = read_any(path, lambda db: db.execute("PRAGMA integrity_check(20)").fetchall())
-    except (sqlite3.Error, OSError) as error:
-        raise unreadable(path, error) from error
-    if damage != [("ok",)]:
-        return [StateFinding("the database is damaged", str(row[0])) for row in damage]
+    in_file = durable.server_at(path) is None
+    if in_file and (damage := _damage(path)):
+        return damage
     found = read(path, lambda db: [*_statuses(db), *_consistency(db), *_definitions(db)])
     blobs = read(path, lambda db: db.execute(_BLOBS).fetchall())
-    found += list(_blobs(side_of(path) / "blobs", blobs, read_data))
+    if in_file:
+        found += _blobs(FileBlobs(side_of(path) / "blobs", ""), blobs, read_data)
+    else:
+        found += read(path, lambda db: list(_blobs(TableBlobs(db, ""), blobs, read_data)))
     if read_data:
         query = "SELECT flow_id || '/' || run_id, path, size, sha256 FROM artifacts WHERE gone_by IS NULL"
         found += list(_artifacts(read(path, lambda db: db.execute(query).fetchall())))
     return found
 
 
+def _damage(path: Path) -> list[StateFinding]:
+    try:
+        found = read_any(path, lambda db: db.execute("PRAGMA integrity_check(20)").fetchall())
+    except (sqlite3.Error, OSError) as error:
+        raise unreadable(path, error) from error
+    return [StateFinding("the database is damaged", str(row[0])) for row in found if row != ("ok",)]
+
+
 def check_schema(path: Path) -> int:
     """The schema of a state file. Raises StateError for any other file."""
     try:
-        version = read_any(path, lambda db: schema_of(db, path))
+        version = read_store(path, lambda db: schema_of(db, path))
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
     if version == 0:
@@ -169,33 +185,32 @@ def _consistency(db: durable.Database) -> Iterator[StateFinding]:
 
 def _definitions(db: durable.Database) -> Iterator[StateFinding]:
     query = (  # an inner step, OUTER.ID, is part of the definition of its outer one
-        "SELECT flow_id, run_id, job_id || '.' || step_id, def_hash FROM step_runs "
+        "SELECT min(flow_id || '/' || run_id || ': ' || job_id || '.' || step_id) FROM step_runs "
         "WHERE def_hash<>'' AND step_id NOT LIKE '%.%' "
         "AND def_hash NOT IN (SELECT hash FROM definitions) GROUP BY def_hash"
     )
-    for flow_id, run_id, name, _ in db.execute(query):
-        what = "the definition of a step is not stored, so a change of it cannot be shown"
-        yield StateFinding(what, f"{flow_id}/{run_id}: {name}")
+    for (where,) in db.execute(query):
+        yield StateFinding("the definition of a step is not stored, so a change of it cannot be shown", where)
 
 
-def _blobs(folder: Path, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[StateFinding]:
-    checked: dict[Path, str] = {}
+def _blobs(blobs: Blobs, rows: list[tuple[str, str, str, str]], read_data: bool) -> Iterator[StateFinding]:
+    checked: dict[str, str] = {}
     for flow_id, run_id, name, what in rows:
-        path = folder / name
-        if path not in checked:
-            checked[path] = _blob_problem(path, read_data)
-        if checked[path]:
-            yield StateFinding(checked[path], f"{flow_id}/{run_id}: {what}")
+        if name not in checked:
+            checked[name] = _blob_problem(blobs, name, read_data)
+        if checked[name]:
+            yield StateFinding(checked[name], f"{flow_id}/{run_id}: {what}")
 
 
-def _blob_problem(path: Path, read_data: bool) -> str:
+def _blob_problem(blobs: Blobs, name: str, read_data: bool) -> str:
+    where = blobs.place(name)
     try:
-        if not path.is_file():
-            return f"the stored output {path} is missing"
-        if read_data and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
-            return f"the stored output {path} is damaged"
+        if not blobs.has(name):
+            return f"the stored output {where} is missing"
+        if read_data and hashlib.sha256(blobs.read(name)).hexdigest() != Path(name).name:
+            return f"the stored output {where} is damaged"
     except OSError as error:
-        return f"the stored output {path} cannot be read: {error}"
+        return f"the stored output {where} cannot be read: {error}"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Read-only queries about past runs; a RUNNING run whose process is gone is shown as INTERRUPTED."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from aetherflow.core.kernel.state.ownership import is_live
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.reasons import StateReason
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.sql import among
 from aetherflow.core.kernel.state.transitions import Status
 
 INTERVENTIONS = ("decided", "change_accepted", "discarded", "ack", "resolve")
@@ -231,13 +232,13 @@ def list_runs(
     query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {where} ORDER BY started_at DESC, run_id"  # noqa: S608
 
     def select(db: durable.Database) -> list[PastRun]:
-        found = []
-        for run in _runs(db, db.execute(query, values), state_path):
-            if not statuses or run.status in statuses:
-                found.append(run)
-                if len(found) == limit:
-                    break
-        return found
+        asked = limit
+        while True:  # a server gives all rows at once, so it is not asked for more than it takes to find enough
+            rows = db.execute(query if asked is None else f"{query} LIMIT {asked}", values).fetchall()
+            found = [run for run in _runs(db, rows, state_path) if not statuses or run.status in statuses]
+            if asked is None or limit is None or len(found) >= limit or len(rows) < asked:
+                return found[:limit]
+            asked *= 10
 
     return read(state_path, select)
 
@@ -273,8 +274,14 @@ def run_details(run: PastRun, *, journal: bool = False) -> RunDetails | None:
 
 def past_run(db: durable.Database, state_path: Path, flow_id: str, run_id: str) -> PastRun | None:
     """One run, as `list_runs` gives it, from a state that is being read."""
-    query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id=?"  # noqa: S608 names are ours
-    return next(_runs(db, db.execute(query, (flow_id, run_id)), state_path), None)
+    return next(iter(past_runs(db, state_path, flow_id, [run_id])), None)
+
+
+def past_runs(db: durable.Database, state_path: Path, flow_id: str, run_ids: Iterable[str]) -> list[PastRun]:
+    """The same for many of a flow, without those that are not recorded."""
+    query = f"SELECT {_RUN} FROM runs WHERE flow_id=? AND run_id"  # noqa: S608 names are ours
+    found = (db.execute(f"{query} {these}", values).fetchall() for these, values in among(run_ids, flow_id))
+    return [run for rows in found for run in _runs(db, rows, state_path)]
 
 
 def circumstances(run: PastRun) -> dict[str, Any]:
@@ -304,32 +311,7 @@ def _started(detail: str) -> StartedFlow:
     return StartedFlow(found["job"], found["step"], found.get("item") or "", flow_id, run_id, path, status)
 
 
-def open_questions(run: PastRun) -> list[str]:
-    """`JOB.STEP` of interrupted `once` steps, about which a person has to decide; also those in which it was killed."""
-    found = read(Path(run.state_path), lambda db: questions(db, run))
-    return list(dict.fromkeys(step for step, _ in found))
-
-
-def questions(db: durable.Database, run: PastRun) -> list[tuple[str, str]]:
-    """The same from a state that is being read, each with its item, by name or number, or an empty text."""
-    place = (  # of items, which are begun one after the other
-        "(SELECT count(DISTINCT item_key) FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND "
-        "o.job_id=s.job_id AND o.step_id=s.step_id AND o.item_key<>'' AND o.started_at<=s.started_at)"
-    )
-    name = f"CASE item_key WHEN '' THEN '' ELSE coalesce(label, 'item ' || {place}) END"
-    query = (
-        f"SELECT job_id, step_id, {name}, status, effect FROM step_runs s WHERE flow_id=? AND run_id=? AND NOT EXISTS "  # noqa: S608
-        "(SELECT 1 FROM step_runs o WHERE o.flow_id=s.flow_id AND o.run_id=s.run_id AND o.job_id=s.job_id "
-        "AND o.step_id=s.step_id AND o.item_key=s.item_key AND o.attempt>s.attempt) ORDER BY job_id, step_id, item_key"
-    )
-    rows = db.execute(query, (run.flow_id, run.run_id)).fetchall()
-    stopped = {Status.INTERRUPTED} if run.status == Status.RUNNING else {Status.INTERRUPTED, Status.RUNNING}
-    return [
-        (f"{job}.{step}", item) for job, step, item, status, effect in rows if effect == "once" and status in stopped
-    ]
-
-
-def _runs(db: durable.Database, rows: durable.StoreRows, state_path: Path) -> Iterator[PastRun]:
+def _runs(db: durable.Database, rows: Iterable[Any], state_path: Path) -> Iterator[PastRun]:
     for row in rows:
         run = PastRun(str(state_path), *row)
         if run.status == Status.RUNNING and not is_live(

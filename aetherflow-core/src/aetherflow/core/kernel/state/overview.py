@@ -16,26 +16,28 @@ _COLUMNS = (
 )
 OF_ITS_SUBJECT = "s.flow_id=r.flow_id AND s.subject=r.subject"
 """Of a run `s`: it is of the same slot and parameters as `r`."""
-WHOLE = "s.status='SUCCESS' AND s.reason_code IS NOT 'partial'"
-_HEALED = f"""coalesce((SELECT s.ended_at FROM runs s WHERE {OF_ITS_SUBJECT}
-    AND ({WHOLE} OR s.settled<>'before') ORDER BY s.ended_at DESC LIMIT 1), 0)"""  # noqa: S608 names are ours
+WHOLE = "s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial'"
+_HEALED = f"""coalesce((SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT}
+    AND ({WHOLE} OR s.settled<>'before')), 0)"""  # noqa: S608 names are ours
 _RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
 _FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
 _OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL
-    UNION {_RUNS} WHERE r.open_claims AND (r.settled IS NULL OR r.settled='healed'))
-    SELECT * FROM found WHERE status IN ('RUNNING', 'INTERRUPTED', 'UNKNOWN') OR open_claims
+    UNION {_RUNS} WHERE r.open_claims=1 AND (r.settled IS NULL OR r.settled='healed'))
+    SELECT * FROM found WHERE status IN ('RUNNING', 'INTERRUPTED', 'UNKNOWN') OR open_claims=1
     OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
     SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
-_LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r ON r.flow_id=f.flow_id AND r.state_path=f.state_path
+_LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r WHERE r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
     ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
 _SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING') AND r.settled IS NULL)
     SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
 
 
-_SUCCESSES = f"""SELECT s.flow_id, s.state_path, max(s.ended_at), s.ended_at - s.started_at FROM runs s
-    WHERE {WHOLE} GROUP BY s.flow_id, s.state_path"""  # noqa: S608
+_SUCCESSES = f"""SELECT flow_id, state_path, ended_at, ended_at - started_at FROM
+    (SELECT s.flow_id, s.state_path, s.ended_at, s.started_at, row_number() OVER
+    (PARTITION BY s.flow_id, s.state_path ORDER BY s.ended_at DESC) AS place FROM runs s WHERE {WHOLE}) AS found
+    WHERE place=1"""  # noqa: S608
 
 
 class Overview(NamedTuple):
@@ -61,7 +63,7 @@ def settle_healed(db: durable.Database) -> None:
         run = Registered(*known)
         if run.status == Status.FAILED or not _may_ask_or_run(run, healed):
             key = (run.flow_id, run.run_id, run.state_path)
-            over = "settled='healed', status=iif(status='RUNNING', 'INTERRUPTED', status)"
+            over = "settled='healed', status=CASE status WHEN 'RUNNING' THEN 'INTERRUPTED' ELSE status END"
             db.execute(f"UPDATE runs SET {over} WHERE flow_id=? AND run_id=? AND state_path=?", key)  # noqa: S608 ours
 
 

@@ -29,21 +29,20 @@ def read(path: Path, query: Callable[[durable.Database], T]) -> T:
     try:
         return read_store(path, checked)
     except (sqlite3.Error, OSError) as error:
+        if isinstance(error, FileNotFoundError) and durable.server_at(path) is not None:  # nobody has used it yet
+            with closing(empty_state()) as db:
+                return query(db)
         raise unreadable(path, error) from error
 
 
-def read_store(path: Path, query: Callable[[durable.Database], T]) -> T:
-    """As `read`, for a state of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
+def read_store(path: Path, query: Callable[[durable.Database], T], store: str = "state") -> T:
+    """As `read`, for a store of any schema, in a file or a server. Raises sqlite3.Error, OSError."""
     if (server := durable.server_at(path)) is None:
         return read_any(path, query)
-    try:
-        opened = server.database("state", busy_seconds=BUSY_SECONDS, reading=True)
-    except FileNotFoundError:  # nobody has used it yet
-        opened = empty_state()
-    with closing(opened) as db:
+    with closing(server.database(store, busy_seconds=BUSY_SECONDS, reading=True)) as db:
         db.begin()
         if not db.tables():  # somebody makes them just now
-            return query(empty_state())
+            raise FileNotFoundError(f"there is no {store} in {path}")
         return query(db)
 
 

@@ -7,7 +7,6 @@ manifest and its path in the bundle.
 
 import json
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -15,8 +14,8 @@ from uuid import uuid4
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_file import NAME, open_registry
-from aetherflow.core.kernel.state.sql import insert, update
+from aetherflow.core.kernel.state.registry_file import changing
+from aetherflow.core.kernel.state.sql import insert, insert_numbered, update
 
 
 class Refused(NamedTuple):
@@ -58,13 +57,13 @@ class Refused(NamedTuple):
 
 _STORED = tuple(name for name in Refused._fields if name not in ("id", "known"))
 _COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
-HEALERS = """FROM runs s
-    WHERE s.status='SUCCESS' AND s.reason_code IS NOT 'partial' AND s.ended_at >= r.last_at
+HEALS = """s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial' AND s.ended_at >= r.last_at
     AND (s.flow_id = r.flow_id OR s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=r.flow_path)
-    OR s.manifest = r.manifest AND r.flow_path IN (r.manifest, substr(s.flow_path, -length(r.flow_path))))
+    OR s.manifest = r.manifest
+    AND r.flow_path IN (r.manifest, substr(s.flow_path, length(s.flow_path) - length(r.flow_path) + 1)))
     AND (s.subject = r.subject OR s.given = r.subject OR s.run_id = r.run_id)"""
-"""The runs that have healed a refused start `r`."""
-_HEALED = f"EXISTS (SELECT 1 {HEALERS})"
+"""Of a run `s`: it has healed a refused start `r`."""
+_HEALED = f"EXISTS (SELECT 1 FROM runs s WHERE {HEALS})"  # noqa: S608 names are ours
 _OPEN = (
     f"SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id) FROM refused r "  # noqa: S608 names are ours
     f"WHERE NOT {_HEALED} ORDER BY r.last_at, r.id"
@@ -80,7 +79,7 @@ def open_refusals(db: durable.Database) -> list[tuple[Refused, list[Act]]]:
 
 def record_refusal(root: Path, refused: Refused) -> None:
     """Write it down; one that is open already for the same reason is counted on. Raises sqlite3.Error, OSError."""
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "refused start"):
+    with changing(root, "refused start") as db:
         same = ("flow_path", "subject", "run_id", "reason_code", "error_code", "host")
         for known, acts in open_refusals(db):
             acted = standing(acts, Verb.RESOLVE, now_ms())
@@ -91,8 +90,7 @@ def record_refusal(root: Path, refused: Refused) -> None:
                 update(db, "refused", values, {"id": known.id})
                 return
         values = {name: getattr(refused, name) for name in _STORED}
-        insert(db, "refused", values)
-        values["id"] = db.execute("SELECT last_insert_rowid()").fetchone()[0]
+        values["id"] = insert_numbered(db, "refused", values)
         insert(db, "outbox", {"id": uuid4().hex, "detail": json.dumps(values), "at": refused.at})
 
 
@@ -104,14 +102,14 @@ def open_refusal_rows(db: durable.Database) -> list[tuple[str, Refused]]:
 
 def healer_of(db: durable.Database, refused_id: int, at: int) -> tuple[str, str, int] | None:
     """Flow id, run id and end of the run that has healed a start refused first at `at`; None if none has."""
-    query = f"SELECT (SELECT json_array(s.flow_id, s.run_id, s.ended_at) {HEALERS} ORDER BY s.ended_at LIMIT 1) "
-    row = db.execute(query + "FROM refused r WHERE r.id=? AND r.at=?", (refused_id, at)).fetchone()
-    return tuple(json.loads(row[0])) if row is not None and row[0] is not None else None
+    query = f"SELECT s.flow_id, s.run_id, s.ended_at FROM refused r CROSS JOIN runs s WHERE {HEALS}"  # noqa: S608 ours
+    row = db.execute(f"{query} AND r.id=? AND r.at=? ORDER BY s.ended_at LIMIT 1", (refused_id, at)).fetchone()
+    return tuple(row) if row is not None else None
 
 
 def refusal_rows_taken(root: Path, ids: Iterable[str]) -> None:
     """Remove rows of the outbox: whoever tells them has them in a file of its own. Raises sqlite3.Error, OSError."""
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "outbox taken"):
+    with changing(root, "outbox taken") as db:
         db.executemany("DELETE FROM outbox WHERE id=?", [(each,) for each in ids])
 
 
@@ -123,7 +121,7 @@ def forget_healed(db: durable.Database) -> None:
 
 def act_on_refusal(root: Path, refused_id: int, act: Act) -> None:
     """Write down what a person did about it."""
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "act"):
+    with changing(root, "act") as db:
         ended = "UPDATE acts SET ended_at=?, ended_by=? WHERE refused_id=? AND verb=? AND ended_at IS NULL"
         db.execute(ended, (act.at, act.actor, refused_id, act.verb))
         given = {"value": act.value, "actor": act.actor, "host": act.host, "reason": act.reason, "until": act.until}

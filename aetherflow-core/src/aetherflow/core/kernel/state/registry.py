@@ -1,4 +1,6 @@
-"""Which flows and runs there are, in which state files, and how each run stood last: `<state root>/registry.sqlite`.
+"""Which flows and runs there are, in which states, and how each run stood last: `<state root>/registry.sqlite`.
+
+Where the state root names a server it is a schema there; one that cannot be reached is a StateError.
 
 An index of runs, not a record: what it says of them is also in the state files. A run registers itself before its
 first row is written, and again when it has ended; a registry that is missing or damaged is built anew from the state
@@ -12,19 +14,21 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
-    TABLES,
     KnownFlow,
     Registered,
     add_flow,
     add_runs,
+    changing,
+    empty_registry,
     open_registry,
+    read_registry,
     runs_in,
     scan,
     schema_of,
@@ -53,17 +57,17 @@ def register(root: Path, run: Registered, claiming: Sequence[str] | None = None)
 
     `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends.
     """
-    path = root / NAME
+    path = durable.store_under(root, NAME)
     try:
         try:
-            _enter(path, run, claiming)
+            _enter(root, run, claiming)
         except sqlite3.Error as error:
             if error.sqlite_errorcode & 0xFF in _NO_DAMAGE:
                 raise
             aside = path.with_name(f"{NAME}.damaged")
             _move_aside(path, aside)
-            _enter(path, run, claiming)
-            _add_known_before(path, aside)
+            _enter(root, run, claiming)
+            _add_known_before(root, aside)
             return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
     except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
         return f"the registry of runs {path} cannot be written: {error}; `status` and `runs` may not see this run"
@@ -74,7 +78,7 @@ def known_flows(root: Path) -> list[KnownFlow]:
     """All known flows, sorted; without a usable registry those of the state files under `root`. Writes nothing."""
     query = "SELECT flow_id, state_path, flow_path, last_started_at FROM flows"
     try:
-        rows = read_any(root / NAME, lambda db: db.execute(query).fetchall())
+        rows = read_registry(root, lambda db: db.execute(query).fetchall())
         return _flows_once(KnownFlow(*row) for row in rows)
     except (sqlite3.Error, OSError):
         latest: dict[tuple[str, str], KnownFlow] = {}
@@ -88,7 +92,7 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
     """All runs with an id, one per flow and state file, as `known_flows` finds them. Writes nothing."""
     query = "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE run_id=?"
     try:
-        rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
+        rows = read_registry(root, lambda db: db.execute(query, (run_id,)).fetchall())
         return _runs_once(Registered(*row) for row in rows)
     except (sqlite3.Error, OSError):
         return _runs_once(run for run in scan(root) if run.run_id == run_id)
@@ -98,7 +102,7 @@ def flow_ids_of(root: Path, run_id: str) -> set[str]:
     """Which flows have a run of an id. Writes nothing."""
     query = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?"
     try:
-        rows = read_any(root / NAME, lambda db: db.execute(query, (run_id,)).fetchall())
+        rows = read_registry(root, lambda db: db.execute(query, (run_id,)).fetchall())
     except (sqlite3.Error, OSError):
         return {run.flow_id for run in find_runs(root, run_id)}
     return {flow_id for (flow_id,) in rows}
@@ -110,13 +114,13 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
         "SELECT flow_id, run_id, state_path, flow_path, started_at FROM runs WHERE substr(run_id, 1, ?)=? "
         "ORDER BY started_at DESC LIMIT ?"
     )
-    rows = read_any(root / NAME, lambda db: db.execute(query, (len(prefix), prefix, limit)).fetchall())
+    rows = read_registry(root, lambda db: db.execute(query, (len(prefix), prefix, limit)).fetchall())
     return [Registered(*row) for row in rows]
 
 
 def adopt(root: Path, state_path: Path) -> None:
     """Let the registry say of a state file what that file says."""
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "register runs"):
+    with changing(root, "register runs") as db:
         db.execute("DELETE FROM runs WHERE state_path=?", (str(state_path),))
         add_runs(db, runs_in(state_path))
 
@@ -129,9 +133,9 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
     from aetherflow.core.kernel.state.overview import settle_healed
     from aetherflow.core.kernel.state.refused import forget_healed
 
-    if not (root / NAME).exists():
+    if not durable.is_there(durable.store_under(root, NAME)):
         return
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget runs"):
+    with changing(root, "forget runs") as db:
         settle_healed(db)
         forget_healed(db)
         db.executemany(
@@ -146,7 +150,7 @@ def settle(root: Path, flow_id: str, run_id: str, verb: str | None, last_seen: i
     `last_seen` is the last sign of life in UTC epoch milliseconds: the end of a run whose process recorded none. What
     failed since then is not settled with it.
     """
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "settle run"):
+    with changing(root, "settle run") as db:
         ended = last_seen if verb is not None else None
         query = "UPDATE runs SET settled=?, ended_at=coalesce(ended_at, ?) WHERE flow_id=? AND run_id=?"
         db.execute(query, (verb, ended, flow_id, run_id))
@@ -158,13 +162,13 @@ def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: st
     Of those that did not end well it is noted who did it, and why.
     """
     removed = 0
-    if not (root / NAME).exists():
+    if not durable.is_there(durable.store_under(root, NAME)):
         return removed
     note = (
         "INSERT INTO forgotten SELECT flow_id, run_id, state_path, status, ?, ?, ?, ? FROM runs "
-        "WHERE state_path=? AND status IS NOT 'SUCCESS'"
+        "WHERE state_path=? AND coalesce(status, '')<>'SUCCESS'"
     )
-    with closing(open_registry(root / NAME)) as db, durable.transaction(db, "forget state files"):
+    with changing(root, "forget state files") as db:
         for path in state_paths:
             db.execute(note, (actor, host, reason, now_ms(), path))
             removed += db.execute("DELETE FROM runs WHERE state_path=?", (path,)).rowcount
@@ -172,24 +176,26 @@ def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: st
     return removed
 
 
-def look(root: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
+def look(root: Path, query: Callable[[durable.Database], T]) -> T:
     """What `query` finds in a registry that knows how each run stands; writes nothing.
 
     Where the file does not say it (it is missing, damaged, of schema 1, or has rows of before) the state files do.
     """
-    path = root / NAME
     unknown = "SELECT DISTINCT state_path FROM runs WHERE status IS NULL"
-    memory = durable.memory_database()
+    memory = empty_registry()
+
+    def select(db: durable.Database) -> list[T]:
+        behind = [name for (name,) in db.execute(unknown).fetchall() if _is_ours(Path(name))]
+        if not behind:
+            return [query(db)]
+        cast("durable.SqliteDatabase", db).backup(memory)  # rows of before stand in files only
+        add_runs(memory, (run for name in behind for run in runs_in(Path(name))))
+        return []
+
     with closing(memory):
-        for statement in TABLES:
-            memory.execute(statement)
         try:
-            names = read_any(path, lambda db: db.execute(unknown).fetchall())
-            behind = [name for (name,) in names if _is_ours(Path(name))]
-            if not behind:
-                return read_any(path, query)
-            read_any(path, lambda db: db.backup(memory))
-            add_runs(memory, (run for name in behind for run in runs_in(Path(name))))
+            if found := read_registry(root, select):
+                return found[0]
         except (sqlite3.Error, OSError):
             for flow in known_flows(root):
                 add_runs(memory, runs_in(Path(flow.state_path)))
@@ -216,30 +222,31 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
     return sorted(found.values())
 
 
-def _enter(path: Path, run: Registered, claiming: Sequence[str] | None) -> None:
+def _enter(root: Path, run: Registered, claiming: Sequence[str] | None) -> None:
     unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
-    with closing(open_registry(path)) as db:
+    with closing(open_registry(root)) as db:
         if run.ended_at is not None:  # that is in its state, too; only the begin of a run must not be lost
-            db.execute("PRAGMA synchronous=NORMAL")
+            db.relax()
         with durable.transaction(db, "register run"):
+            db.await_turn("registry")
             here = (run.flow_id, run.state_path)
             if db.execute(unknown, here).fetchone():  # entered by 1.0: from now on the file need not be asked
                 add_runs(db, runs_in(Path(run.state_path)))
             add_runs(db, [run])
             if claiming is not None:
-                db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims", here)
+                db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims=1", here)
                 mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"
                 db.executemany(mark, [(*here, run_id) for run_id in claiming])
 
 
-def _add_known_before(path: Path, damaged: Path) -> None:
+def _add_known_before(root: Path, damaged: Path) -> None:
     """Register the runs of state files that a damaged registry still names, since they may be outside of the root."""
     query = "SELECT DISTINCT state_path FROM flows"
     try:
         named = read_any(damaged, lambda db: db.execute(query).fetchall())
     except (sqlite3.Error, OSError):
         return
-    with closing(open_registry(path)) as db, durable.transaction(db, "register runs"):
+    with changing(root, "register runs") as db:
         add_runs(db, (run for (state_path,) in named for run in runs_in(Path(state_path))))
 
 

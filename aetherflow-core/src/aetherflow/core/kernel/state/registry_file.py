@@ -1,18 +1,20 @@
-"""The file of the registry: its tables, its rows, and what a state file says for them."""
+"""The registry of a state root, a file or a schema of its server: tables, rows, and what a state says for them."""
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.reading import HEADER, read_store
+from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
 
+T = TypeVar("T")
 NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
 SCHEMA_VERSION = 2
@@ -50,8 +52,9 @@ _ADDED_IN_2 = (
     "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
     "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
     "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
+    "CREATE INDEX unknown_runs ON runs (flow_id, state_path) WHERE status IS NULL",
     "CREATE INDEX runs_before ON runs (flow_id) WHERE settled='before'",
-    "CREATE INDEX claiming_runs ON runs (flow_id) WHERE open_claims",
+    "CREATE INDEX claiming_runs ON runs (flow_id) WHERE open_claims=1",
     "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
 )
 TABLES = (
@@ -62,7 +65,6 @@ TABLES = (
         run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
         started_at INTEGER NOT NULL, PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
     *_ADDED_IN_2,
-    f"PRAGMA user_version={SCHEMA_VERSION}",
 )
 
 
@@ -125,41 +127,55 @@ def schema_of(path: Path) -> int | None:
     return int.from_bytes(head[60:64]) if head.startswith(HEADER) and len(head) == 64 else None
 
 
-def add_runs(db: durable.SqliteDatabase, runs: Iterable[Registered]) -> None:
+def add_runs(db: durable.Database, runs: Iterable[Registered]) -> None:
     names = ", ".join(_COLUMNS)
     values = ", ".join(f":{name}" for name in _COLUMNS)
     # what was given at the first start is known to that process alone
     changes = ", ".join(f"{name}=excluded.{name}" for name in _COLUMNS if name != "given")
     enter = (
         f"INSERT INTO runs ({names}) VALUES ({values}) "  # noqa: S608 names are ours
-        f"ON CONFLICT DO UPDATE SET {changes}, given=coalesce(excluded.given, given)"
+        f"ON CONFLICT (run_id, flow_id, state_path) DO UPDATE SET {changes}, given=coalesce(excluded.given, runs.given)"
     )
     for run in runs:
         db.execute(enter, run._asdict())
         add_flow(db, KnownFlow(run.flow_id, run.state_path, run.flow_path, run.started_at))
 
 
-def add_flow(db: durable.SqliteDatabase, flow: KnownFlow) -> None:
+def add_flow(db: durable.Database, flow: KnownFlow) -> None:
     db.execute(
         "INSERT INTO flows (flow_id, state_path, flow_path, last_started_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET flow_path=excluded.flow_path, last_started_at=excluded.last_started_at "
-        "WHERE excluded.last_started_at >= last_started_at",
+        "ON CONFLICT (flow_id, state_path) DO UPDATE SET flow_path=excluded.flow_path, "
+        "last_started_at=excluded.last_started_at WHERE excluded.last_started_at >= flows.last_started_at",
         (flow.flow_id, flow.state_path, flow.flow_path, flow.last_started_at),
     )
 
 
-def open_registry(path: Path) -> durable.SqliteDatabase:
-    db = durable.connect(path, busy_seconds=BUSY_SECONDS)
+@contextmanager
+def changing(root: Path, name: str) -> Iterator[durable.Database]:
+    """The registry of a state root in one transaction, while nobody else changes it. Raises sqlite3.Error, OSError."""
+    with closing(open_registry(root)) as db, durable.transaction(db, name):
+        db.await_turn("registry")
+        yield db
+
+
+def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
+    """What `query` finds in the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if none."""
+    return read_store(durable.store_under(root, NAME), query, "registry")
+
+
+def open_registry(root: Path) -> durable.Database:
+    path = durable.store_under(root, NAME)
+    db = durable.open_store(path, "registry", busy_seconds=BUSY_SECONDS)
     try:
         version = db.schema_version()
         if version > SCHEMA_VERSION:
             raise StateError(f"it has schema {version}, this engine knows up to {SCHEMA_VERSION}")
         if version == 0:
             with durable.transaction(db, "create registry"):
-                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    for statement in TABLES:
-                        db.execute(statement)
-                    add_runs(db, scan(path.parent))
+                db.await_turn("registry")
+                if not db.tables():
+                    _define(db, TABLES)
+                    add_runs(db, scan(root))
         elif version < SCHEMA_VERSION:
             _migrate(db, path, version)
     except BaseException:
@@ -168,16 +184,30 @@ def open_registry(path: Path) -> durable.SqliteDatabase:
     return db
 
 
-def _migrate(db: durable.SqliteDatabase, path: Path, version: int) -> None:
+def _migrate(db: durable.Database, path: Path, version: int) -> None:
     with durable.transaction(db, "migrate registry"):
         if db.schema_version() == version:  # else another process was first
             durable.keep_before(path, version)
-            for statement in (*_ADDED_IN_2, f"PRAGMA user_version={SCHEMA_VERSION}"):
-                db.execute(statement)
+            _define(db, _ADDED_IN_2)
+
+
+def _define(db: durable.Database, tables: Iterable[str]) -> None:
+    for statement in tables:
+        db.execute(statement)
+    db.set_schema_version(SCHEMA_VERSION)
+
+
+def empty_registry() -> durable.SqliteDatabase:
+    """One in memory."""
+    memory = durable.memory_database()
+    _define(memory, TABLES)
+    return memory
 
 
 def scan(root: Path) -> Iterator[Registered]:
-    """The runs of all state files under a folder."""
+    """The runs of all state files under a folder, or of the state in a server."""
+    if durable.server_at(root) is not None:
+        yield from runs_in(root)
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.endswith(".d"))  # logs and blobs beside a state
         for name in sorted(files):
@@ -186,6 +216,8 @@ def scan(root: Path) -> Iterator[Registered]:
 
 
 def runs_in(path: Path) -> list[Registered]:
+    """The runs of a state; StateError for a server that cannot be reached."""
+
     def select(db: durable.Database) -> list[Registered]:
         if db.schema_version() != STATE_SCHEMA:
             rows = db.execute("SELECT flow_id, run_id, ?, flow_path, started_at FROM runs", (str(path),))
@@ -195,7 +227,9 @@ def runs_in(path: Path) -> list[Registered]:
 
     try:
         return read_store(path, select)
-    except (sqlite3.Error, OSError):
+    except (sqlite3.Error, OSError) as error:
+        if durable.server_at(path) is not None and not isinstance(error, FileNotFoundError):
+            raise unreadable(path, error) from error
         return []  # damaged, or of somebody else
 
 

@@ -1,18 +1,25 @@
 """INSERT and UPDATE from maps. Names of tables and columns must come from code; values are always parameters."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from aetherflow.core.base import durable
 
+_AT_ONCE = 500
 _ONCE = " ON CONFLICT DO NOTHING"
 
 
 def insert(db: durable.Database, table: str, values: Mapping[str, Any], *, once: bool = False) -> None:
     """Insert one row; one with its key is an error, or with `once` stays what it is."""
     db.execute(_insert(table, tuple(values)) + (_ONCE if once else ""), tuple(values.values()))
+
+
+def insert_numbered(db: durable.Database, table: str, values: Mapping[str, Any]) -> int:
+    """Insert one row; returns the number that it got, its `id`."""
+    ((number,),) = db.execute(f"{_insert(table, tuple(values))} RETURNING id", tuple(values.values())).fetchall()
+    return int(number)
 
 
 def put(db: durable.Database, table: str, key: tuple[str, ...], values: Mapping[str, Any]) -> None:
@@ -23,6 +30,13 @@ def put(db: durable.Database, table: str, key: tuple[str, ...], values: Mapping[
 def update(db: durable.Database, table: str, values: Mapping[str, Any], where: Mapping[str, Any]) -> None:
     """Update the rows whose columns equal `where`."""
     db.execute(_update(table, tuple(values), tuple(where)), (*values.values(), *where.values()))
+
+
+def among(values: Iterable[Any], *before: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """`IN (...)` and its values after those `before`, for as many of them as fit into one statement."""
+    every = tuple(values)
+    for part in (every[at : at + _AT_ONCE] for at in range(0, len(every), _AT_ONCE)):
+        yield f"IN ({', '.join('?' * len(part))})", (*before, *part)
 
 
 def keys_from(prefix: str, column: str = "key") -> tuple[str, tuple[str, ...]]:

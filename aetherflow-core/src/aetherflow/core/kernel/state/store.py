@@ -44,10 +44,7 @@ class StateStore:
             self.connection = connection
             return
         try:
-            if server is None:
-                self.connection = durable.connect(path, busy_seconds=BUSY_SECONDS)
-            else:
-                self.connection = server.database("state", busy_seconds=BUSY_SECONDS)
+            self.connection = durable.open_store(path, "state", busy_seconds=BUSY_SECONDS)
             try:
                 self.migrated = prepare_schema(self.connection, path, TABLES if server is None else TABLES + OF_SERVERS)
             except BaseException:

@@ -7,17 +7,20 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError
-from aetherflow.core.kernel.state.reading import read, read_any
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.registry import known_flows
-from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
+from aetherflow.core.kernel.state.registry_file import read_registry
 from aetherflow.core.runtime.environment.project_file import find_project
 
 T = TypeVar("T")
 
 
 def states(root: Path) -> list[Path]:
-    """The state files that the registry knows."""
-    return sorted({Path(flow.state_path) for flow in known_flows(root)})
+    """The states that the registry knows."""
+    try:
+        return sorted({Path(flow.state_path) for flow in known_flows(root)})
+    except AetherflowError:  # of a server
+        return []
 
 
 def in_state(path: Path, query: Callable[[durable.Database], T]) -> T | None:
@@ -28,10 +31,10 @@ def in_state(path: Path, query: Callable[[durable.Database], T]) -> T | None:
         return None
 
 
-def in_registry(root: Path, query: Callable[[durable.SqliteDatabase], T]) -> T | None:
+def in_registry(root: Path, query: Callable[[durable.Database], T]) -> T | None:
     """None for a registry that cannot be read, or is of 1.0, or is none."""
     try:
-        return read_any(root / REGISTRY, query)
+        return read_registry(root, query)
     except (sqlite3.Error, OSError):
         return None
 
