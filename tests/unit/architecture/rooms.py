@@ -6,8 +6,8 @@ _LINES = {
         contracts
         kernel.yaml kernel.resolver kernel.state kernel.locks kernel.sequencing
         host
-        runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.workspace
-        runtime.connectors runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
+        runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.connectors
+        runtime.workspace runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
         runtime.lent_locks runtime.child_elsewhere runtime.child_run runtime.subflow
         runtime.phases runtime.run runtime.run_record runtime.resuming runtime.retention runtime.proof runtime.sending
         bundle

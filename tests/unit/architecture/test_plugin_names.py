@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aetherflow.core.host import first_party
-from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STEPS
+from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STATE_BACKENDS, STEPS
 from import_graph import ROOT, SOURCES, nodes, tree
 
 pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
@@ -137,7 +137,7 @@ def test_hints_name_every_plugin_of_ours_and_the_extra_of_its_distribution() -> 
     wanted = {
         f"{group.removeprefix('aetherflow.')}.{name}": distribution
         for distribution, project in projects().items()
-        for group in (STEPS, CONNECTORS, BUNDLE_SOURCES, DOCUMENTS)
+        for group in (STEPS, CONNECTORS, BUNDLE_SOURCES, DOCUMENTS, STATE_BACKENDS)
         for name in project["entry-points"].get(group, ())
         if distribution != "aetherflow-core"
     }

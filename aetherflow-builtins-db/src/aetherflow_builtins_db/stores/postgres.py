@@ -15,10 +15,10 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from pathlib import Path
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aetherflow.core.api import ServerFacts, StateBackend
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of
@@ -55,6 +55,9 @@ _FORGET = f"DELETE FROM sessions WHERE name=%s OR seen < {_NOW} - {_KEEP_SESSION
 _MARK = f"""WITH mine AS (UPDATE sessions SET number=?, seen={_NOW} WHERE name=? AND link=? RETURNING 1)
     SELECT 1 / count(*), {_NOW} FROM mine"""  # noqa: S608 names are ours
 """A division by zero, and no commit, if the session has another connection by now."""
+_FACTS = """SELECT current_setting('server_version'), has_database_privilege(current_database(), 'CREATE')
+    OR (SELECT count(*) = 0 FROM (VALUES ('aetherflow_state'), ('aetherflow_locks')) AS wanted (name)
+        WHERE to_regnamespace(name) IS NULL OR NOT has_schema_privilege(to_regnamespace(name), 'CREATE'))"""
 _DIVISION_BY_ZERO = "22012"
 _IDLE_TOO_LONG = "25P03"
 """A process that was stopped in a transaction: the server has undone it, so that others need not wait."""
@@ -77,7 +80,8 @@ class PostgresDatabase:
     def __init__(self, connect: Callable[[], Any], schema: str, *, busy_seconds: float, reading: bool = False) -> None:
         """`connect` gives a psycopg connection in autocommit mode; `busy_seconds` is how long others are waited for.
 
-        Raises StoreError if the server cannot be reached meanwhile, and if there is no such schema for `reading`.
+        Raises StoreError if the server cannot be reached meanwhile, FileNotFoundError if there is no such schema for
+        `reading`.
         """
         self._reading = reading
         self._connect, self._schema, self._patience = connect, schema, busy_seconds
@@ -326,16 +330,44 @@ class PostgresDatabase:
         return send(self._connection, acts, (_READ if self._reading else "BEGIN") if begin else None)
 
 
-class PostgresStores:
-    """The stores of the engine in one database: each has a schema, `aetherflow_state`, `aetherflow_locks`."""
+class PostgresStores(StateBackend):
+    """State, locks and ledger in a database of PostgreSQL: each has a schema, `aetherflow_state`, `aetherflow_locks`.
 
-    def __init__(self, connector: PostgresConnector, name: str, folder: Path) -> None:
-        """`name`: `//postgres:RESOURCE`; `folder`: for what the processes of this host tell each other."""
-        self._connector = connector
-        self.name, self.folder = name, folder
-        self.error: type[OSError] = StoreError
+    The account needs the right to create schemas: GRANT CREATE ON DATABASE ops TO etl.
+
+        state: {resource: ops_db}
+        resources:
+          ops_db:
+            kind: db
+            driver: postgres
+            config: {host: db.example.com, database: ops, user: etl, password: "{{env.OPS_PASSWORD}}", ssl: true}
+    """
+
+    error: type[OSError] = StoreError
+    connector: PostgresConnector
 
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> PostgresDatabase:
         """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
         schema = f"aetherflow_{store}"
-        return PostgresDatabase(self._connector.open, schema, busy_seconds=busy_seconds, reading=reading)
+        return PostgresDatabase(self.connector.open, schema, busy_seconds=busy_seconds, reading=reading)
+
+    def facts(self) -> ServerFacts:
+        """Version, rights, clock, and how long a question takes: the shortest of three. StoreError."""
+        import psycopg
+
+        try:
+            with closing(self.connector.open()) as raw:
+                ((version, may_create),) = raw.execute(_FACTS).fetchall()
+                asked = [_ask_time(raw) for _ in range(3)]
+        except psycopg.Error as error:
+            raise StoreError(one_line(str(error))) from error
+        round_trip_ms, offset_ms = min(asked)
+        return ServerFacts(f"PostgreSQL {version}", may_create, round(offset_ms), round_trip_ms)
+
+
+def _ask_time(raw: "psycopg.Connection[Any]") -> tuple[float, float]:
+    """How long the answer took, and the server's clock less that of this host, both in milliseconds."""
+    sent, began = time.time(), time.perf_counter()
+    ((now_ms,),) = raw.execute(f"SELECT {_NOW}").fetchall()
+    took = time.perf_counter() - began
+    return took * 1000, now_ms - (sent + took / 2) * 1000

@@ -144,6 +144,7 @@ if TYPE_CHECKING:
     from aetherflow.core.contracts.lacks import Lack
     from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson
     from aetherflow.core.contracts.opening import open_file
+    from aetherflow.core.contracts.state_backend import ServerFacts, StateBackend
     from aetherflow.core.contracts.step import Step
     from aetherflow.core.contracts.upgrade import Difference
     from aetherflow.core.host.catalog import (
@@ -189,13 +190,13 @@ __all__ = [
     "Problem", "ProcessError", "ProgramTools", "RemoteEntry", "RemoteFileError", "RemoteFileMeta",
     "ReportTooLargeError", "ResolverMissingKeyError", "ResolverSyntaxError", "ResourceRef", "ResourceSpec",
     "ResumableWriter", "Row", "Rows", "RowsRefusedError", "RunBusyError", "RunContext", "RunFailedError", "RunInfo",
-    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "SetsMode",
-    "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable", "SqlTransaction",
-    "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo", "StepInputError", "StepInputs",
-    "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn", "TableMaker", "UndecidedStepError",
-    "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether", "get_connector", "get_step",
-    "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id", "open_file", "parse_bool",
-    "register_connector", "register_step", "require", "require_attr",
+    "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "ServerFacts",
+    "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable",
+    "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
+    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn",
+    "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether",
+    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
+    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
@@ -235,6 +236,7 @@ contracts.kinds.sql_loading: BulkLoader FieldMap LoadBatch LoadFile LoadJob Rows
 contracts.kinds.sql_loading: TableColumn TableMaker
 contracts.needs_person: Acknowledged NeedsPerson
 contracts.opening: open_file
+contracts.state_backend: ServerFacts StateBackend
 contracts.step: Step
 contracts.upgrade: Difference
 host.catalog: get_connector get_step list_connectors list_steps register_connector register_step

@@ -82,7 +82,10 @@ def test_plugins_of_one_kind(project: "Project") -> None:
     result = project.cli("plugins", "list", "--kind", "connectors")
     assert (result.code, result.out) == (2, "")
     assert "there is no plugin of kind 'connectors'" in result.err
-    assert "kinds here: bundle source, command, connector, hook, kind of document, launcher, step" in result.err
+    assert (
+        "kinds here: bundle source, command, connector, hook, kind of document, launcher, state backend, step"
+        in result.err
+    )
 
 
 def test_an_internal_error_is_one_line(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:

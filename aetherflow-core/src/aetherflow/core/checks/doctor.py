@@ -4,11 +4,13 @@ Nothing is created. Drivers are imported only if resources are probed.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base.errors import ResolverError
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.checked import Checked
@@ -28,7 +30,7 @@ from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.project_file import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
-from aetherflow.core.runtime.workspace.places import lock_store
+from aetherflow.core.runtime.workspace.store_places import lock_store
 
 DOCTOR_SCHEMA = 1
 CRON_KEYS = ("HOME", "LOGNAME", "SHELL")
@@ -249,8 +251,10 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
         where = source.value(("flow", "workspace", "root")) if source else at
         yield from check_place(work, "workspace root", where)
         yield from untrusted_place(work, "workspace root", where, shared=True)
-    yield from untrusted_place(lock_store(snapshot.settings, snapshot.env), "lock store", at)
-    if state is not None:
+    with suppress(SpecError):  # which `validate` has told
+        if durable.server_at(locks := lock_store(snapshot)) is None:
+            yield from untrusted_place(locks, "lock store", at)
+    if state is not None and durable.server_at(state) is None:
         yield from untrusted_place(state, "state file", source.value(("flow", "state", "path")) if source else at)
         yield from check_state_file(state, source.value(("flow", "state", "path")) if source else at)
         yield from check_clock(state, at)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.redact import MIN_LENGTH
@@ -13,6 +14,7 @@ from aetherflow.core.base.secret_names import is_secret_name
 from aetherflow.core.checks.checked import Checked
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.explained import Explained, ExplainedResource, Value
+from aetherflow.core.checks.places import places_of
 from aetherflow.core.checks.report import check_flow, skipped_text
 from aetherflow.core.checks.values import MIN_DECLARED, Shower, leaves, tokens_of
 from aetherflow.core.checks.view import jobs, resources, steps
@@ -26,7 +28,8 @@ from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
 from aetherflow.core.runtime.environment.origin import Link, links_of
 from aetherflow.core.runtime.environment.settings import PREFIX, PROJECT_KEYS
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
-from aetherflow.core.runtime.workspace.places import state_path, work_root
+from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.store_places import STATE_RESOURCE
 
 EXPLAIN_SCHEMA = 1
 _TEXT_SETTINGS = ("env_files_json", "profiles_json")
@@ -218,10 +221,22 @@ class Explainer:
                 self.value(("flow", "workspace", "root"), str(work_root(None, settings, env)), chain),
             )
         if not _holds(given, ("state", "path")):
-            flow_id = str(self.shower.rendered(given.get("id")))
-            chain = [self._setting_link("state_root", "default: the platform's state folder")]
-            where = str(state_path(None, flow_id, settings, env))
-            yield ("flow", "state", "path"), self.value(("flow", "state", "path"), where, chain)
+            yield from self._state()
+
+    def _state(self) -> Iterator[tuple[DocPath, Value]]:
+        path: DocPath = ("flow", "state", "path")
+        if (where := places_of(self.document, self.snapshot).state_path) is None:
+            return
+        chain, project = (
+            [self._setting_link("state_root", "default: the platform's state folder")],
+            self.snapshot.project,
+        )
+        if durable.server_at(where) is not None and project.document is not None:
+            own: DocPath = ("flow", "state", "resource")
+            written = isinstance(value_at(self.document.data, own, None), str)
+            source = self.document.source if written else project.document.source
+            chain = [Link(self.word if written else "project file", source.value(own if written else STATE_RESOURCE))]
+        yield path, self.value(path, str(where), chain)
 
     def _setting_link(self, name: str, default: str) -> Link:
         source = self.snapshot.setting_sources[name]

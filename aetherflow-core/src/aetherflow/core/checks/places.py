@@ -4,19 +4,20 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aetherflow.core.base.errors import PluginError, ResolverError
-from aetherflow.core.base.location import format_path
+from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
+from aetherflow.core.base.location import Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.view import resources
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.kernel.resolver.template import render
 from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.places import state_path, work_root
+from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.store_places import state_in, state_path
 
 
 class FlowPlaces(NamedTuple):
-    """Id of a flow, work root and state file; None where they depend on more than the environment."""
+    """Id of a flow, work root, and state (a file, or in a server); None where they need more than the environment."""
 
     flow_id: str | None
     work_root: Path | None
@@ -27,16 +28,26 @@ def places_of(document: Document | None, snapshot: Snapshot) -> FlowPlaces:
     """The places of a flow that may be invalid elsewhere."""
     data = document.data.get("flow") if document is not None and isinstance(document.data, dict) else None
     flow = data if isinstance(data, dict) else {}
-    work, state = _part(flow, "workspace", "root"), _part(flow, "state", "path")
+    work = _part(flow, "workspace", "root")
     flow_id = rendered(flow.get("id"), snapshot)
     root = rendered(work, snapshot)
-    file = rendered(state, snapshot)
     settings, env = snapshot.settings, snapshot.env
     return FlowPlaces(
         flow_id,
         work_root(root, settings, env) if root is not None or work is None else None,
-        state_path(file, flow_id or "flow", settings, env) if file is not None or state is None else None,
+        _state(flow, flow_id or "flow", snapshot),
     )
+
+
+def _state(flow: dict[str, Any], flow_id: str, snapshot: Snapshot) -> Path | None:
+    state, resource = _part(flow, "state", "path"), _part(flow, "state", "resource")
+    file = rendered(state, snapshot)
+    try:
+        if resource is not None:
+            return state_in(snapshot, str(resource), Location(""))
+        return state_path(file, flow_id, snapshot) if file is not None or state is None else None
+    except SpecError:  # told where the resource is named
+        return None
 
 
 def _part(flow: dict[str, Any], section: str, key: str) -> Any:

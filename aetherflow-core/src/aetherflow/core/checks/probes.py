@@ -31,8 +31,8 @@ from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.protecting import require_protected
 from aetherflow.core.runtime.environment.resources import Resources, merge_resources, refuse_short, resolve_resources
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles
 from aetherflow.core.runtime.workspace.assets import Assets
+from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles
 
 
 @dataclass(slots=True)

@@ -39,7 +39,8 @@ def check_project(path: Path, *, run_hooks: bool = False) -> Checked:
     assert document is not None  # noqa: S101 it was named
     _check_env_files(project, document, problems)
     checked = Checked(str(path), document, None, problems, kind="project")
-    sends = bool(project.spec.resources or project.spec.notify or project.spec.artifacts)
+    spec = project.spec
+    sends = bool(spec.resources or spec.notify or spec.artifacts or spec.state)
     if not sends and not project.spec.plugins.settings:
         return checked
     snapshot, broken = try_snapshot(path.absolute().parent, config=path, run_hooks=run_hooks)
@@ -81,6 +82,10 @@ def _check_sending(checked: Checked, project: Project, snapshot: Snapshot) -> Ch
     check_notify(document, project.spec.notify, snapshot, problems)
     if project.spec.artifacts is not None:
         check_artifacts(document, project.spec, catalog, problems)
+    if project.spec.state is not None:
+        from aetherflow.core.checks.state_servers import check_project_state  # most projects keep states in files
+
+        check_project_state(snapshot, catalog, problems)
     flow = FlowMetaSpec.model_construct(id="project")
     spec = FlowSpec.model_construct(flow=flow, resources=project.spec.resources, jobs=[])
     whole = checked._replace(document=document, spec=spec, profiles=profiles, merged=merged, catalog=catalog)

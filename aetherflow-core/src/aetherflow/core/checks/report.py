@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LegacyPluginError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
@@ -114,6 +115,10 @@ def check_flow_document(
     assets = AssetChecks(merged, catalog, snapshot, problems)
     check_flow_settings(document, problems, assets)
     check_plugins(merged, catalog, snapshot, problems)
+    if snapshot.project.spec.state is not None or _names_backend(document.data):
+        from aetherflow.core.checks.state_servers import check_flow_state  # most flows have their states in files
+
+        check_flow_state(document, catalog, snapshot, problems)
     if resources(merged.data):
         from aetherflow.core.checks.places import check_databases  # many flows have none
 
@@ -130,13 +135,19 @@ def check_flow_document(
     return Checked(document.file, document, spec, problems, profiles, merged, catalog=catalog)
 
 
+def _names_backend(data: Any) -> bool:
+    flow = data.get("flow") if isinstance(data, dict) else None
+    state = flow.get("state") if isinstance(flow, dict) else None
+    return isinstance(state, dict) and bool(state.keys() & {"backend", "resource"})
+
+
 def _placed(document: Document, snapshot: Snapshot, policy: Administrator) -> Iterator[Problem]:
     """The findings for work root and state file, if they are outside of the policy's folders."""
     from aetherflow.core.checks.places import places_of  # few machines have a policy
 
     _, work, state = places_of(document, snapshot)
     for section, key, path in (("workspace", "root", work), ("state", "path", state)):
-        if path is not None:
+        if path is not None and durable.server_at(path) is None:
             where, root = document.source.value(("flow", section, key)), "work" if section == "workspace" else "state"
             yield from place_findings(policy, ("roots", root), path, f"flow.{section}.{key}", where)
 

@@ -1,4 +1,4 @@
-"""The check of ids, dependencies of jobs, layout and state backend."""
+"""The check of ids, dependencies of jobs and layout."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
 
 def check_structure(document: Document, problems: Problems) -> None:
-    """Check that ids are valid and unique, dependencies are earlier jobs, and layout and backend are supported."""
+    """Check that ids are valid and unique, dependencies are earlier jobs, and the layout is supported."""
     _Structure(document, problems).check()
 
 
@@ -36,7 +36,6 @@ class _Structure:
         self._dependencies(found)
         for resource in resources(data):
             self._id("resource", resource.name or "", resource.path, key=True)
-        self._backend(data)
         self._params(data)
 
     def _flow_id(self, data: Any) -> None:
@@ -107,14 +106,6 @@ class _Structure:
         params = flow.get("params") if isinstance(flow, dict) else None
         for name in params if isinstance(params, dict) else ():
             self._id("parameter", name, ("flow", "params", name), key=True)
-
-    def _backend(self, data: Any) -> None:
-        flow = data.get("flow") if isinstance(data, dict) else None
-        state = flow.get("state") if isinstance(flow, dict) else None
-        value = state.get("backend") if isinstance(state, dict) else None
-        if isinstance(value, str) and value != "sqlite":
-            path: DocPath = ("flow", "state", "backend")
-            self._add("AF1104", f"{format_path(path)}: {value!r} is not supported", path, fix="write 'sqlite'")
 
     def _add(
         self,

@@ -115,11 +115,11 @@ def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str, ...]:
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.kernel.state.history import list_runs
     from aetherflow.core.runtime.resuming import Resumes
-    from aetherflow.core.runtime.workspace.places import state_root
+    from aetherflow.core.runtime.workspace.store_places import state_root
 
     if noting.snapshot is None:
         return ()
-    root = state_root(noting.snapshot.settings, noting.snapshot.env)
+    root = state_root(noting.snapshot)
     try:
         runs = list_runs(Path(summary.state_path), flow_id=summary.flow_id, run_id=summary.run_id)
         return Resumes(root, noting.config, noting.here).commands(runs[0]) if runs else ()

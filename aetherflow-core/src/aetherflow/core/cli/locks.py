@@ -39,13 +39,14 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
     import dataclasses
     import json
 
+    from aetherflow.core.base import durable
     from aetherflow.core.cli.lookup import lock_store_here
     from aetherflow.core.kernel.locks.store import LockStore
 
     path = lock_store_here(config)
     holders: list[Holder] = []
     waiters: list[Waiter] = []
-    if path.exists():
+    if durable.is_there(path):
         with LockStore(path) as store:
             holders, waiters = store.holders(), store.waiters()
     if as_json:
@@ -73,6 +74,7 @@ def release(
     """
     import json
 
+    from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
     from aetherflow.core.base.typed import typed_here
@@ -80,7 +82,7 @@ def release(
     from aetherflow.core.kernel.locks.store import LockStore
 
     path = lock_store_here(config)
-    if not path.exists():
+    if not durable.is_there(path):
         message = f"nobody holds {key!r}: there is no lock store {path}"
         raise UsageError(message, fix=typed_here("locks", "list"))
     with LockStore(path) as store:

@@ -118,7 +118,6 @@ def plain(path: str | Path) -> str:
 def lock_store_here(config: Path | None) -> Path:
     """The lock store for flows in the working directory."""
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.workspace.places import lock_store
+    from aetherflow.core.runtime.workspace.store_places import lock_store
 
-    snapshot = build_snapshot(Path.cwd(), config=config)
-    return lock_store(snapshot.settings, snapshot.env)
+    return lock_store(build_snapshot(Path.cwd(), config=config))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
@@ -145,6 +146,9 @@ def _files(picture: Picture) -> None:
     """Which state files cannot be asked; thousands are looked at without opening them as databases."""
     for path in dict.fromkeys(flow.state_path for flow in picture.flows):
         try:
+            if durable.server_at(Path(path)) is not None:
+                trouble_of(Path(path), [])
+                continue
             if schema_of(Path(path)) == SCHEMA_VERSION:
                 continue
             if check_schema(Path(plain(path))) < SCHEMA_VERSION:  # the head may be behind the log: SQLite knows

@@ -72,7 +72,15 @@ def show_plugin(
 def _described(name: str, catalog: "Catalog", commands: "Catalog") -> "Description":
     from aetherflow.core.host.describe import describe, described
     from aetherflow.core.host.metadata import installed_commands
-    from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, LAUNCHERS, STEPS
+    from aetherflow.core.host.names import (
+        BUNDLE_SOURCES,
+        COMMANDS,
+        CONNECTORS,
+        DOCUMENTS,
+        LAUNCHERS,
+        STATE_BACKENDS,
+        STEPS,
+    )
 
     dotted = name.replace(":", ".", 1)
     places = [(CONNECTORS, dotted)] if ":" in name else [(STEPS, name), (CONNECTORS, dotted), (BUNDLE_SOURCES, name)]
@@ -81,7 +89,7 @@ def _described(name: str, catalog: "Catalog", commands: "Catalog") -> "Descripti
         return describe(catalog.find(*place), catalog.get(*place))
     if any(entry.name == name for entry in installed_commands()):
         return described(commands.find(COMMANDS, name), commands)
-    for group in (LAUNCHERS, DOCUMENTS):
+    for group in (LAUNCHERS, DOCUMENTS, STATE_BACKENDS):
         if name in catalog.names(group):
             return described(catalog.find(group, name), catalog)
     if hooks := list(_hooks(name, catalog)):

@@ -40,6 +40,7 @@ def prune(
     import json
     import sys
 
+    from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import runs_text
@@ -62,10 +63,9 @@ def prune(
     claiming: list[PastRun] = []
     errors: list[StateError] = []
     for known in flows_of(root, flow):
-        path = Path(known.state_path)
-        if not path.exists():
-            continue
         try:
+            if not durable.is_there(path := Path(known.state_path)):
+                continue
             found, held = doomed_runs(
                 path,
                 known.flow_id,

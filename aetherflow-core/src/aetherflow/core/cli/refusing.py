@@ -188,11 +188,12 @@ def _slot(given: Any) -> str | None:
 
 
 def _root(start: "NotedStart") -> Path:
-    from aetherflow.core.runtime.workspace.places import default_state_root, state_root
+    from aetherflow.core.runtime.workspace.places import default_state_root
     from aetherflow.core.runtime.workspace.state_root import find_state_root
+    from aetherflow.core.runtime.workspace.store_places import state_root
 
     if start.snapshot is not None:
-        return state_root(start.snapshot.settings, start.snapshot.env)
+        return state_root(start.snapshot)
     for bare in (False, True):
         with suppress(AetherflowError):  # that is why it was refused
             return find_state_root(Path.cwd(), os.environ, start.config, bare=bare)

@@ -144,6 +144,7 @@ def _by_id(
 
 
 def _by_file(path: Path, config: Path | None) -> _Found | None:
+    from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.flow_source import FlowSource
     from aetherflow.core.console.since import both
@@ -151,10 +152,11 @@ def _by_file(path: Path, config: Path | None) -> _Found | None:
 
     flow = _prepared(path, config)
     _bring_up_to_date(flow.state_path)
-    run = latest_unfinished(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
+    known = durable.is_there(flow.state_path)
+    run = latest_unfinished(flow.state_path, flow.flow_id) if known else None
     if run is not None:
         return _Found(run.run_id, FlowSource(path), config)
-    last = latest_run(flow.state_path, flow.flow_id) if flow.state_path.exists() else None
+    last = latest_run(flow.state_path, flow.flow_id) if known else None
     if last is None:
         message = f"no run of flow {flow.flow_id} is recorded in {flow.state_path}"
         raise UsageError(message, fix=typed_here("run", str(path)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.history_text import runs_text
@@ -20,7 +21,8 @@ from aetherflow.core.kernel.state.pruning import Freed
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.runtime.retention import Expiry, Kept, judge, remove_logs, remove_workspaces
-from aetherflow.core.runtime.workspace.places import state_root, work_root
+from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.store_places import state_root
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.registry_file import KnownFlow
@@ -42,7 +44,7 @@ def prune_by_policy(
     if document is None or spec is None or not (spec.runs or spec.logs or spec.failed_workspaces):
         fix = "give --keep-last N, --older-than 30d, or both; or write `retention: {runs: 90d}` into the project file"
         raise UsageError("nothing says which runs may go", fix=fix)
-    root, now = state_root(snapshot.settings, snapshot.env), now_ms()
+    root, now = state_root(snapshot), now_ms()
     flows = flows_of(root, flow)
     found = judge(root, flow, spec, Path(document.file), work_root(None, snapshot.settings, snapshot.env), now)
     count = len(found.runs) + len(found.logs) + len(found.workspaces)
@@ -68,7 +70,7 @@ def _carry_out(root: Path, flows: "list[KnownFlow]", found: Expiry) -> tuple[Fre
     stay = {run for run, _ in found.workspaces}.difference(folders.runs, folders.busy)
     ids: dict[str, list[str]] = {}
     for each in flows:
-        if Path(each.state_path).exists():
+        if durable.is_there(Path(each.state_path)):
             ids.setdefault(each.state_path, []).append(each.flow_id)
     doomed = {path: [run for run in found.runs if run.state_path == path and run not in stay] for path in ids}
     doomed = {path: runs for path, runs in doomed.items() if runs}

@@ -191,10 +191,11 @@ def migrate(
     if as_json:
         document = {"schema": STATE_SCHEMA, "state_path": str(path), "from": before, "to": after}
         typer.echo(json.dumps({**document, "backup": str(copy) if copy else None}, indent=2))
-    elif copy is None:
+    elif before == after:
         typer.echo(f"nothing to do: {path} has schema {after}")
     else:
-        typer.echo(f"migrated {path} from schema {before} to {after}\nbackup: {copy}")
+        kept = f"\nbackup: {copy}" if copy is not None else ""
+        typer.echo(f"migrated {path} from schema {before} to {after}{kept}")
         for line in taken_in_vain(path):
             typer.echo(line)
 
@@ -209,6 +210,8 @@ def forget(
 ) -> None:
     """Forget the runs of state files that are there no more, so that `status` speaks of them no longer.
 
+    Of servers, those that no resource of the project file leads to.
+
     Only the registry changes. Of runs that had not ended well it keeps your name and the reason; `runs show` of one
     tells them. A file that comes back is known again after the next run of its flow. Where a disk is not mounted, mount
     it instead.
@@ -221,11 +224,12 @@ def forget(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.next_steps import not_well
+    from aetherflow.core.cli.state_files import is_lost
     from aetherflow.core.kernel.state.overview import overview
     from aetherflow.core.kernel.state.registry import forget_files, look
 
     root = state_root_here(config)
-    lost = [flow for flow in flows_of(root, None) if not Path(flow.state_path).exists()]
+    lost = [flow for flow in flows_of(root, None) if is_lost(Path(flow.state_path))]
     gone = sorted({flow.state_path for flow in lost})
     bad = not_well(lost, look(root, overview).latest)
     if bad and not dry_run and not reason.strip():

@@ -4,7 +4,8 @@ import shlex
 from contextlib import closing
 from pathlib import Path
 
-from aetherflow.core.base.errors import SpecError, UsageError
+from aetherflow.core.base import durable
+from aetherflow.core.base.errors import SpecError, StateError, UsageError
 from aetherflow.core.base.location import absolute
 from aetherflow.core.base.typed import typed_here
 
@@ -19,12 +20,24 @@ def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, 
         return _of_known_flow(flow_id or "", config)
     if which.suffix in (".yaml", ".yml"):
         found = _of_flow_file(which, config)
-        if not found.exists() and not may_be_missing:
+        if not durable.is_there(found) and not may_be_missing:
             raise UsageError(f"the flow {which} has no state file {found}", fix=typed_here("run", str(which)))
         return found
-    if not which.is_file() and not may_be_missing:
+    if str(which).startswith("//"):
+        from aetherflow.core.cli.lookup import state_root_here
+
+        state_root_here(config)  # from then on it is known how servers are reached
+    if not durable.is_there(which) and not may_be_missing:
         raise UsageError(f"there is no file {which}", fix="give a flow file, a state file, or --flow ID")
     return which.absolute()
+
+
+def is_lost(path: Path) -> bool:
+    """Whether there is no such file, or nothing here says how to reach the server."""
+    try:
+        return not durable.is_there(path)
+    except StateError:
+        return True
 
 
 def require_option(value: Path | None, option: str) -> Path:
@@ -35,16 +48,19 @@ def require_option(value: Path | None, option: str) -> Path:
 
 
 def migrate_file(path: Path) -> tuple[int, int, Path | None]:
-    """Migrate a file; returns the schema before and after, and the backup (None if nothing was done). StateError."""
+    """Migrate a file; returns the schema before and after, and the backup.
+
+    None for that if nothing was done, and of a server, whose own tool makes backups. StateError.
+    """
     import sqlite3
 
-    from aetherflow.core.base import durable
-    from aetherflow.core.base.errors import StateError
     from aetherflow.core.kernel.state.checking import check_schema
     from aetherflow.core.kernel.state.migration import migrate, prepare_schema
     from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
     from aetherflow.core.kernel.state.store import BUSY_SECONDS
 
+    if durable.server_at(path) is not None:
+        return _migrate_in_server(path)
     before = check_schema(path)
     if before == SCHEMA_VERSION:
         return before, before, None
@@ -56,6 +72,19 @@ def migrate_file(path: Path) -> tuple[int, int, Path | None]:
         fix = "check the file, its permissions and the disk; nothing was changed"
         raise StateError(f"state file {path} cannot be migrated: {error}", fix=fix) from error
     return before, SCHEMA_VERSION, copy
+
+
+def _migrate_in_server(path: Path) -> tuple[int, int, Path | None]:
+    from aetherflow.core.kernel.state.reading import read_store, unreadable
+    from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+    from aetherflow.core.kernel.state.store import StateStore
+
+    try:
+        before = read_store(path, lambda db: db.schema_version())
+    except OSError as error:
+        raise unreadable(path, error) from error
+    StateStore(path).close()
+    return before, SCHEMA_VERSION, None
 
 
 def _of_known_flow(flow_id: str, config: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
 from aetherflow.core.cli.lookup import lock_store_here
 
@@ -36,7 +37,7 @@ def waiting_here(config: Path | None) -> dict[RunName, Waits]:
     from aetherflow.core.kernel.locks.store import LockStore
 
     path = lock_store_here(config)
-    if not path.exists():
+    if not durable.is_there(path):
         return {}
     with LockStore(path) as store:
         waiters = [each for each in store.waiters() if each.alive]

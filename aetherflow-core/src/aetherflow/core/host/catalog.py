@@ -202,7 +202,7 @@ class Catalog:
 
     def get(self, group: str, name: str) -> Any:
         """The class of that name; raises what `find` raises, and PluginLoadError."""
-        if (registered := _registered[group].get(name)) is not None:
+        if (registered := _registered.get(group, {}).get(name)) is not None:
             self.rules.require_name(group, name)
             return registered
         if (group, name) not in self._loaded:

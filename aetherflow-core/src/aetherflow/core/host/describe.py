@@ -19,7 +19,16 @@ from aetherflow.core.host.docstrings import docstring_of, split_example
 from aetherflow.core.host.hook_objects import hook_of
 from aetherflow.core.host.importing import import_target
 from aetherflow.core.host.metadata import PluginEntry
-from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, KINDS, MANY, STEPS
+from aetherflow.core.host.names import (
+    BUNDLE_SOURCES,
+    COMMANDS,
+    CONNECTORS,
+    DOCUMENTS,
+    KINDS,
+    MANY,
+    STATE_BACKENDS,
+    STEPS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,9 @@ def described(entry: PluginEntry, catalog: Catalog) -> Description:
     catalog.rules.require(entry)
     if entry.group == COMMANDS:
         return describe(entry, load_command(entry))
-    return describe(entry, catalog.load(entry) if entry.group in (*KINDS, DOCUMENTS) else import_target(entry))
+    return describe(
+        entry, catalog.load(entry) if entry.group in (*KINDS, DOCUMENTS, STATE_BACKENDS) else import_target(entry)
+    )
 
 
 def describe(entry: PluginEntry, cls: Any) -> Description:

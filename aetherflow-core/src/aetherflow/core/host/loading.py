@@ -7,7 +7,7 @@ from aetherflow.core.base.errors import PluginFileError, PluginLoadError
 from aetherflow.core.contracts.step import Step
 from aetherflow.core.host.importing import find_target, import_target, label_of
 from aetherflow.core.host.metadata import PluginEntry
-from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STEPS
+from aetherflow.core.host.names import BUNDLE_SOURCES, CONNECTORS, DOCUMENTS, STATE_BACKENDS, STEPS
 from aetherflow.core.host.registering import Collector, Registration, collecting
 
 _BASES = {
@@ -15,6 +15,7 @@ _BASES = {
     CONNECTORS: "connector:ConnectorBase",
     BUNDLE_SOURCES: "bundle_source:BundleSource",
     DOCUMENTS: "document_kind:DocumentKind",
+    STATE_BACKENDS: "state_backend:StateBackend",
 }
 """Module and name in the contracts; a group that a flow does not use is not imported."""
 

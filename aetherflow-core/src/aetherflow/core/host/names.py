@@ -11,6 +11,8 @@ OTEL = "aetherflow.hooks.otel"
 COMMANDS = "aetherflow.commands"
 DOCUMENTS = "aetherflow.documents"
 """Kinds of documents of other programs; loaded for a file that is of none of the core's own kinds."""
+STATE_BACKENDS = "aetherflow.state_backends"
+"""What keeps state, locks and ledger in a database server; loaded where a project names a resource for that."""
 LAUNCHERS = "aetherflow.launchers"
 """What starts the run of a slot; loaded by the scheduler alone."""
 LEGACY = "aetherflow.plugins"
@@ -25,6 +27,7 @@ WORDS = {
     COMMANDS: "command",
     DOCUMENTS: "kind of document",
     LAUNCHERS: "launcher",
+    STATE_BACKENDS: "state backend",
 }
 """Entry-point group to its word, for every group."""
 MANY = frozenset({HOOKS, STATUS, OTEL})

@@ -17,7 +17,7 @@ from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
 from aetherflow.core.runtime.logs.log_hash import log_hash
 from aetherflow.core.runtime.opening.opening import Opened
-from aetherflow.core.runtime.workspace.places import state_root
+from aetherflow.core.runtime.workspace.store_places import state_root
 from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Phases:
             None,
             self._facts.manifest,
         )
-        return register(state_root(flow.snapshot.settings, flow.env), run, claiming, sealed)
+        return register(state_root(flow.snapshot), run, claiming, sealed)
 
     def progress(self) -> str | None:
         """What is written with the heartbeat."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, StateError
 from aetherflow.core.base.redact import MASK
 from aetherflow.core.base.typed import CONFIG_VARIABLE, command_line, option_in
@@ -219,6 +220,6 @@ def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None
             try:
                 found += list_runs(Path(path), flow_id=flow, run_id=run_id)
             except StateError:
-                if Path(path).exists():
+                if durable.is_there(Path(path)):
                     raise
     return found

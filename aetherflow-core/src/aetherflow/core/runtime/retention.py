@@ -83,10 +83,9 @@ def judge(root: Path, flow_id: str | None, spec: RetentionSpec, project: Path, w
     whys: dict[Member, Kept] = {}
     needs = set(_in_need(root))
     for flow in registry.known_flows(root):  # all of them: a run of one may be a part of a run of another
-        path = Path(flow.state_path)
-        if not path.exists():
-            continue
         try:
+            if not durable.is_there(path := Path(flow.state_path)):
+                continue
             runs = list_runs(path, flow_id=flow.flow_id)
             for number, run in enumerate(reversed(runs), 1):
                 whys |= {_member(run): why for why in [_why(run, needs, max(limits))] if why is not None}

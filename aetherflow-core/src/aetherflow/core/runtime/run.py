@@ -38,8 +38,8 @@ from aetherflow.core.runtime.processes.output import OutputLog
 from aetherflow.core.runtime.processes.processes import Processes
 from aetherflow.core.runtime.processes.signals import stopped_by_signals
 from aetherflow.core.runtime.subflow import FlowCalls, InnerRuns, OuterRun
-from aetherflow.core.runtime.workspace.places import lock_store
 from aetherflow.core.runtime.workspace.sandbox import Sandbox, child_env
+from aetherflow.core.runtime.workspace.store_places import lock_store
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Run:
         resources = opened.resources()
         owner = (flow.flow_id, run_id, opened.generation)
         locks_around = outer.locks if outer is not None else None
-        locks = RunLocks(lock_store(settings, flow.env, resources), owner, self._events, locks_around)
+        locks = RunLocks(lock_store(flow.snapshot, resources), owner, self._events, locks_around)
         grace = settings.stop_grace_seconds
         grace = grace if outer is None else outer.grace_inside(grace)
         rooted = settings.rooted(self._workspace.root)

@@ -266,8 +266,11 @@ def keep_before(path: Path, version: int) -> Path:
     """Copy the committed content of a SQLite file beside it before a migration from `version`; returns the copy's path.
 
     Call it inside the migrating transaction, so that nobody writes after the copy. An existing copy is never replaced:
-    the new one gets a number.
+    the new one gets a number. A store in a server has none: the migration is one transaction, and the server's own tool
+    makes backups; then the path itself is returned.
     """
+    if server_at(path) is not None:
+        return path
     again = (f"-{number}" if number > 1 else "" for number in count(1))
     real = real_file(path)
     names = (real.with_name(f"{real.name}.v{version}{each}.bak") for each in again)

@@ -134,7 +134,8 @@ class StoreServer(Protocol):
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> Database:
         """A connection to the schema of a store. OSError; FileNotFoundError if there is none, for `reading`.
 
-        It creates the schema, unless it is for `reading`: then a transaction is one view of it, and changes nothing.
+        It creates the schema, unless it is for `reading`: then a transaction is one view of it, and changes nothing;
+        FileNotFoundError where there is none.
         """
         ...
 
@@ -153,7 +154,7 @@ def server_at(path: Path) -> StoreServer | None:
     if not name.startswith("//") or ":" not in name or "/" in name[2:]:  # POSIX leaves `//` to the implementation
         return None
     if (server := _servers.get(name)) is None:
-        fix = "name the file of a state"
+        fix = "call the command with the project file that has the resource"
         raise StateError(f"{name} is a database that nothing here says how to reach", fix=fix)
     return server
 

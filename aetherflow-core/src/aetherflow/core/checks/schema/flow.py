@@ -8,6 +8,7 @@ from aetherflow.core.checks.schema.resource import RULES, add_connectors
 from aetherflow.core.checks.schema.step import add_steps, as_step
 from aetherflow.core.checks.schema.texts import TEMPLATE, TEXT, ref
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.host.names import STATE_BACKENDS
 from aetherflow.core.kernel.yaml.flow import DEFAULT_LAYOUT, FlowSpec
 
 ID = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"}
@@ -30,8 +31,8 @@ def flow_schema(catalog: Catalog, definitions: SchemaDefinitions) -> dict[str, A
         items["anyOf"] = [ref("template") if "string" in each.get("type", ()) else each for each in items["anyOf"]]
     _of(models, "FlowMetaSpec", "params")["propertyNames"] = ID
     found["properties"]["resources"]["propertyNames"] = ID
-    # checked outside of the models: see checks/structure.py
-    _of(models, "StateSpec", "backend")["enum"] = ["sqlite"]
+    # checked outside of the models: see checks/state_servers.py
+    _of(models, "StateSpec", "backend")["enum"] = ["sqlite", *catalog.names(STATE_BACKENDS)]
     folders = {name: {"default": folder, **_or_template(FOLDER)} for name, folder in DEFAULT_LAYOUT.items()}
     _of(models, "WorkspaceSpec", "layout").update(properties=folders, additionalProperties=False)
     for name, each in models.items():

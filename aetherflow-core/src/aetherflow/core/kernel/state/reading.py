@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
+from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, empty_state
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
@@ -29,6 +29,9 @@ def read(path: Path, query: Callable[[durable.Database], T]) -> T:
     try:
         return read_store(path, checked)
     except (sqlite3.Error, OSError) as error:
+        if isinstance(error, FileNotFoundError) and durable.server_at(path) is not None:  # nobody has used it yet
+            with closing(empty_state()) as db:
+                return query(db)
         raise unreadable(path, error) from error
 
 
@@ -38,6 +41,8 @@ def read_store(path: Path, query: Callable[[durable.Database], T], store: str = 
         return read_any(path, query)
     with closing(server.database(store, busy_seconds=BUSY_SECONDS, reading=True)) as db:
         db.begin()
+        if not db.tables():  # somebody makes them just now
+            raise FileNotFoundError(f"there is no {store} in {path}")
         return query(db)
 
 
@@ -60,6 +65,8 @@ def read_any(path: Path, query: Callable[[durable.SqliteDatabase], T]) -> T:
 
 def unreadable(path: Path, error: Exception) -> StateError:
     """The StateError for a file that cannot be read."""
+    if durable.server_at(path) is not None:
+        return StateError(f"the state in {path} cannot be read: {error}", fix="check the server, and its resource")
     fix = "check the path" if isinstance(error, FileNotFoundError) else "restore it: aetherflow state restore --help"
     return StateError(f"state file {path}: {error}", fix=fix)
 

@@ -51,8 +51,10 @@ class StateStore:
                 self.connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            fix = "check flow.state.path" if server is None else "check the server, and its resource"
-            raise StateError(f"state file {path} cannot be opened: {error}", fix=fix) from error
+            what, fix = f"state file {path}", "check flow.state.path"
+            if server is not None:
+                what, fix = f"the state in {path}", "check the server, and its resource"
+            raise StateError(f"{what} cannot be opened: {error}", fix=fix) from error
 
     def blobs(self, flow_id: str, run_id: str) -> Blobs:
         """The large outputs of one of its runs."""

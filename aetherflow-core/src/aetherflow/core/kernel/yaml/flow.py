@@ -32,6 +32,7 @@ class StateSpec(SpecModel):
 
     backend: str = Field("sqlite", description="Kind of store")
     path: str | None = Field(None, description="File of the store; omitted: <state root>/<flow id>.sqlite")
+    resource: str | None = Field(None, description="Database of the project file that keeps it, for another backend")
 
 
 ParamType = Literal["string", "integer", "number", "boolean", "date", "datetime", "list"]

@@ -16,7 +16,7 @@ from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.mails import send_mail
 from aetherflow.core.runtime.notify.shapes import Request, request_of
 from aetherflow.core.runtime.notify.text import compose, shown_by
-from aetherflow.core.runtime.opening.project_connector import ProjectConnector
+from aetherflow.core.runtime.workspace.project_connector import ProjectConnector
 
 SECRET_PATH = 16
 """Paths of webhooks of at least this length are secrets."""

@@ -74,10 +74,10 @@ def start_for(snapshot: "Snapshot", since: int) -> None:
     """Start a sender for the rules of a project, which were read at `since`; nothing without rules."""
     if not snapshot.project.spec.notify or snapshot.project.document is None:
         return
-    from aetherflow.core.runtime.workspace.places import state_root
+    from aetherflow.core.runtime.workspace.store_places import state_root
 
     project = absolute(Path(snapshot.project.document.file))
-    root = state_root(snapshot.settings, snapshot.env)
+    root = state_root(snapshot)
     start_sender(SendRequest(root, project.parent, project, since), _env_of(snapshot))
 
 

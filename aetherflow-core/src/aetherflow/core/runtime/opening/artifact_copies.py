@@ -16,7 +16,7 @@ from aetherflow.core.base.errors import AetherflowError, ConnectorError
 from aetherflow.core.contracts.kinds.files import FileConnector, RemoteFileError
 from aetherflow.core.kernel.sequencing.stopping import RunStoppedError
 from aetherflow.core.kernel.state.records import Artifact, StoredArtifact
-from aetherflow.core.runtime.opening.project_connector import ProjectConnector
+from aetherflow.core.runtime.workspace.project_connector import ProjectConnector
 from aetherflow.core.runtime.workspace.workspace import Workspace
 
 CheckStop = Callable[[], object]

@@ -65,7 +65,7 @@ class Opened(NamedTuple):
             self.redactor.add(secrets)
         if self.flow.profiles.document is None:
             return found
-        from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles  # most flows have none
+        from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles  # most flows have none
 
         return with_files_of_profiles(found, self.merged.source, self.flow.catalog, self.flow.assets)
 
@@ -195,7 +195,7 @@ def _copies(flow: PreparedFlow, run_id: str, places: Places, redactor: Redactor)
     if (spec := flow.snapshot.project.spec.artifacts) is None:
         return None
     from aetherflow.core.runtime.opening.artifact_copies import ArtifactCopies
-    from aetherflow.core.runtime.opening.project_connector import ProjectConnector  # most projects have one host
+    from aetherflow.core.runtime.workspace.project_connector import ProjectConnector  # most projects have one host
 
     connector = ProjectConnector(spec.resource, flow.snapshot, redactor)
     return ArtifactCopies(connector, spec.path, places.work_root, flow.flow_id, run_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem
@@ -18,7 +19,8 @@ from aetherflow.core.runtime.environment.profiles import Profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.assets import Assets
 from aetherflow.core.runtime.workspace.paths import is_folder_name
-from aetherflow.core.runtime.workspace.places import state_path, work_root
+from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.store_places import state_in, state_path
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 
@@ -67,8 +69,12 @@ def prepare(
     flow_id, given = found["id"], found["state"]["path"]
     if not ID.match(flow_id):
         raise SpecError([_problem(document, ("flow", "id"), "AF1206", f"{flow_id!r} is not an id once rendered")])
-    state = state_path(given, flow_id, snapshot.settings, env)
-    _require_place(document, snapshot, ("state", "path"), ("roots", "state"), state)
+    if (resource := spec.flow.state.resource) is not None:
+        state = state_in(snapshot, resource, document.source.value(("flow", "state", "resource")))
+    else:
+        state = state_path(given, flow_id, snapshot)
+    if durable.server_at(state) is None:
+        _require_place(document, snapshot, ("state", "path"), ("roots", "state"), state)
     return PreparedFlow(
         document=document,
         spec=spec,

@@ -28,7 +28,6 @@ def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = 
     if plain and find_project(folder) is None and administrator() is None:
         return default_state_root(env.get("AETHERFLOW_STATE_ROOT"), env)
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
-    from aetherflow.core.runtime.workspace.places import state_root
+    from aetherflow.core.runtime.workspace.store_places import state_root
 
-    snapshot = build_snapshot(folder, ambient=env, config=config, bare=bare)
-    return state_root(snapshot.settings, snapshot.env)
+    return state_root(build_snapshot(folder, ambient=env, config=config, bare=bare))

@@ -37,6 +37,12 @@ class RootsSpec(SpecModel):
     state: str | None = Field(None, description="Folder of state files; AETHERFLOW_STATE_ROOT")
 
 
+class ProjectStateSpec(SpecModel):
+    """Where state, locks and ledger of all flows and schedules are kept, instead of in files."""
+
+    resource: str = Field(description="Database of `resources` that keeps them; it may use env only")
+
+
 class LogSpec(SpecModel):
     """What a run writes to stderr."""
 
@@ -142,6 +148,7 @@ class ProjectSpec(SpecModel):
 
     version: Literal[1] = Field(1, description="Version of the document format")
     roots: RootsSpec = Field(default_factory=RootsSpec.model_construct, description="Folders of runs and state")
+    state: ProjectStateSpec | None = Field(None, description="State, locks and ledger in a database server")
     log: LogSpec = Field(default_factory=LogSpec.model_construct, description="What a run writes to stderr")
     env_files: list[EnvFile] = Field([], description="Env files, later ones win")
     profiles_file: str | None = Field(None, description="YAML file of profiles; AETHERFLOW_PROFILES_FILE")
@@ -151,7 +158,9 @@ class ProjectSpec(SpecModel):
     paths: PathsSpec = Field(default_factory=PathsSpec.model_construct, description="Further folders for steps")
     secrets: SecretsSpec = Field(default_factory=SecretsSpec.model_construct, description="The secrets hook, masking")
     timezone: Zone | None = Field(None, description="IANA name of the zone of times in `notify`; omitted: UTC")
-    resources: dict[str, ResourceSpec] = Field({}, description="Connectors that `notify` and `artifacts` use, by name")
+    resources: dict[str, ResourceSpec] = Field(
+        {}, description="Connectors by name: `notify` sends through them; `state` and `artifacts` name one"
+    )
     notify: list[Any] = Field([], description="Rules, see ProjectFileSpec: most project files have none to check")
     artifacts: Any = Field(None, description="Where artifacts are copied to, see ProjectFileSpec")
     retention: Any = Field(None, description="How long runs are kept, see ProjectFileSpec")

@@ -91,7 +91,7 @@ class _Folders:
 
 
 def _located(found: dict[str, dict[str, Any]], merged: Resources, snapshot: Snapshot, catalog: Any) -> dict[str, Any]:
-    from aetherflow.core.runtime.opening.profile_files import with_files_of_profiles
+    from aetherflow.core.runtime.workspace.profile_files import with_files_of_profiles
 
     assets = Assets.of(snapshot, snapshot.project.folder or Path.cwd())
     return with_files_of_profiles(found, merged.source, catalog, assets)

@@ -1,0 +1,79 @@
+"""A project whose states are in a throw-away PostgreSQL, and a second host of it."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from core_project import Project
+from db_places import postgres_place, settings
+from server_stores import connected
+from services import Database
+
+HEAD = "version: 1\nflow: {id: f}\n"
+TLS_OFF = "ssl: false"  # the throw-away servers have no certificate
+
+
+def keep_states_in(project: Project, server: Database, more: str = "") -> None:
+    """Write the project file that keeps states in a database, and the variable with its password."""
+    given = settings(server)
+    project.env["OPS_PASSWORD"] = given["password"]
+    project.write(
+        f"""\
+state: {{resource: ops_db}}
+resources:
+  ops_db:
+    kind: db
+    driver: postgres
+    config:
+      {{host: {server.host}, port: {server.port}, database: {server.name}, user: {server.user},
+       password: "{{{{env.OPS_PASSWORD}}}}", {TLS_OFF}}}
+    options: {{connect_timeout: 5}}
+{more}""",
+        "aetherflow.yaml",
+    )
+
+
+def new_database(server: Database, name: str) -> Database:
+    """A new database on the server."""
+    found = postgres_place(server, name).server
+    assert found is not None
+    return found
+
+
+def end_leases(server: Database) -> None:
+    """What a minute does to the leases of runs whose host is gone."""
+    with connected(server) as connection:
+        connection.execute("UPDATE aetherflow_state.owners SET expires_at = 0")
+
+
+class OtherHost:
+    """Another host of a project: the same flows and project file, folders and a name of its own."""
+
+    def __init__(self, project: Project, name: str = "two") -> None:
+        if os.geteuid() != 0 or shutil.which("unshare") is None:
+            pytest.skip("only root gives a process another host name")
+        self._project, self._name = project, name
+        folder = project.folder / f"host-{name}"
+        folder.mkdir()
+        self.boot = folder / "boot_id"
+        self.boot.write_text(f"{name:0>8}-0000-4000-8000-000000000000\n")
+        self.env = {"AETHERFLOW_WORK_ROOT": str(folder / "work"), "AETHERFLOW_STATE_ROOT": str(folder / "state")}
+        self.states = Path(self.env["AETHERFLOW_STATE_ROOT"])
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What starts a process there."""
+        boot = 'mount --bind "$1" /proc/sys/kernel/random/boot_id'
+        script = f'hostname {self._name} && {boot} && shift && exec "$@"'
+        return ("unshare", "--uts", "--mount", "sh", "-c", script, "sh", str(self.boot))
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The arguments that start a command there."""
+        return [*self.prefix, *self._project.argv(*arguments)]
+
+    def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables of a process there."""
+        return {**self._project.env, **self.env, **(env or {})}

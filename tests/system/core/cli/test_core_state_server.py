@@ -1,0 +1,222 @@
+"""A team that has outgrown one machine: its states are in PostgreSQL, and no flow and no command is another one."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+import warm
+from server_project import OtherHost, end_leases, keep_states_in, new_database
+from services import Database, mortal_postgres
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+HEAD = "version: 1\nflow: {id: f}\n"
+FAILS_ONCE = f"""\
+{HEAD}jobs:
+  - id: a
+    steps:
+      - {{id: done, type: external.process, effect: once, inputs: {{command: [sh, -c, "echo done >> $EFFECTS"]}}}}
+      - {{id: mark, type: external.process, inputs: {{command: [test, -e, "{{{{env.MARK}}}}"]}}}}
+      - {{id: end, type: external.process, inputs: {{command: [sh, -c, "echo end >> $EFFECTS"]}}}}
+"""
+WAITS = f"""\
+{HEAD}jobs:
+  - id: a
+    steps:
+      - {{id: first, type: external.process, inputs: {{command: [sh, -c, "echo first >> $EFFECTS"]}}}}
+      - id: wait
+        type: external.process
+        inputs: {{command: [sh, -c, "echo begun >> $EFFECTS; while [ ! -e $MARK ]; do sleep 0.1; done"]}}
+      - {{id: last, type: external.process, inputs: {{command: [sh, -c, "echo last >> $EFFECTS"]}}}}
+"""
+START = warm.true_start("another host name is given to a process that starts")
+
+
+@pytest.fixture
+def server(postgres: Database, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
+    found = new_database(postgres, "ops")
+    keep_states_in(project, found)
+    for name, value in (("OPS_PASSWORD", project.env["OPS_PASSWORD"]), ("MARK", str(project.folder / "mark"))):
+        project.env[name] = value
+        monkeypatch.setenv(name, value)
+    return found
+
+
+def until(found: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def statuses(project: "Project") -> dict[str, str]:
+    listed = json.loads(project.command("runs", "list", "--json").out)["runs"]
+    return {run["run_id"]: run["status"] for run in listed}
+
+
+def test_what_failed_is_shown_and_goes_on(project: "Project", server: Database) -> None:
+    project.write(FAILS_ONCE)
+    assert project.command("validate", "flow.yaml").code == 0
+    planned = project.command("plan", "flow.yaml")
+    assert (planned.code, planned.out.count("not run yet")) == (0, 3)
+    assert project.command("runs", "list").out == f"no such run under {project.states}\n"
+
+    failed = project.command("run", "flow.yaml", "--run-id", "r1")
+    assert (failed.code, "state  //postgres:ops_db" in failed.out) == (1, True)
+    shown = project.command("status")
+    assert (shown.code, "aetherflow resume r1" in shown.out) == (1, True)
+    assert "verdict" in project.command("plan", "flow.yaml", "--run-id", "r1").out
+    (project.folder / "mark").touch()
+    resumed = project.command("resume", "r1")
+    assert (resumed.code, resumed.err.count("step_start")) == (0, 2)
+    assert project.lines() == ["done", "end"]
+
+    assert project.command("status").code == 0
+    assert statuses(project) == {"r1": "SUCCESS"}
+    details = json.loads(project.command("runs", "show", "r1", "--json").out)
+    assert details["state_path"] == "//postgres:ops_db"
+    assert [each["status"] for each in details["jobs"][0]["steps"]] == ["SUCCESS", "FAILED", "SUCCESS", "SUCCESS"]
+    assert project.command("runs", "logs", "r1").out.count("run_start") == 2
+    again = project.command("resume", "flow.yaml")
+    assert (again.code, "nothing to resume" in again.err) == (0, True)
+    assert not (project.states / "f.sqlite").exists()
+    assert not (project.states / "locks.sqlite").exists()
+
+    pruned = project.command("runs", "prune", "--keep-last", "0", "--yes")
+    assert (pruned.code, "deleted 1 run" in pruned.out) == (0, True)
+    assert statuses(project) == {}
+    nothing = project.command("resume", "flow.yaml")
+    assert (nothing.code, "no run of flow f is recorded in //postgres:ops_db" in nothing.err) == (2, True)
+
+
+def test_a_flow_alone_may_keep_its_state_there(project: "Project", server: Database) -> None:
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace("state: {resource: ops_db}\n", ""), "aetherflow.yaml")
+    project.write(FAILS_ONCE)
+    project.write(FAILS_ONCE.replace("{id: f}", "{id: g, state: {backend: postgres, resource: ops_db}}"), "server.yaml")
+    (project.folder / "mark").touch()
+    assert [project.command("run", name, "--run-id", name[0]).code for name in ("flow.yaml", "server.yaml")] == [0, 0]
+    listed = json.loads(project.command("runs", "list", "--json").out)["runs"]
+    assert {run["flow_id"]: run["state_path"] for run in listed} == {
+        "f": str(project.state),
+        "g": "//postgres:ops_db",
+    }
+    assert project.state.exists()
+
+
+def test_locks_are_shared_and_listed(project: "Project", server: Database) -> None:
+    project.write(WAITS.replace("{id: f}", "{id: f, locks: {scope: flow}}"))
+    run = project.start("run", "flow.yaml", "--run-id", "r1")
+    until(lambda: "begun" in project.lines())
+    (lock,) = json.loads(project.command("locks", "list", "--json").out)["locks"]
+    assert (lock["key"], lock["alive"]) == ("flow/f", True)
+    other = OtherHost(project)
+    busy = project.command("run", "flow.yaml", "--run-id", "r2", env=other.env, prefix=other.prefix, by=START)
+    assert (busy.code, "Lock not acquired: flow/f" in busy.err) == (3, True)
+    freed = project.command("locks", "release", "flow/f", "--reason", "test", "--yes")
+    assert (freed.code, freed.out.startswith("released flow/f")) == (0, True), freed.err
+    (project.folder / "mark").touch()
+    run.communicate(timeout=60)
+
+
+def test_a_run_is_executed_by_one_host_and_goes_on_at_another(project: "Project", server: Database) -> None:
+    project.write(WAITS)
+    other = OtherHost(project)
+    argv = [*project.argv("run", "flow.yaml", "--run-id", "r1")]
+    run = START.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: "begun" in project.lines())
+
+    def there(*arguments: str) -> tuple[int, str]:
+        done = project.command(*arguments, env=other.env, prefix=other.prefix, by=START)
+        return done.code, done.out + done.err
+
+    code, text = there("run", "flow.yaml", "--run-id", "r1")
+    assert (code, "run r1 is being executed by pid" in text) == (3, True)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    code, text = there("resume", "flow.yaml")
+    assert (code, "run r1 is being executed by pid" in text) == (3, True)  # for the rest of its lease
+    end_leases(server)
+    (project.folder / "mark").touch()
+    code, text = there("resume", "flow.yaml")
+    assert code == 0, text
+    assert project.lines() == ["first", "begun", "begun", "last"]
+    assert statuses(project) == {"r1": "SUCCESS"}
+
+
+def test_a_step_that_may_have_been_done_asks_on_the_other_host(project: "Project", server: Database) -> None:
+    project.write(WAITS.replace("id: wait\n", "id: wait\n        effect: once\n"))
+    other = OtherHost(project)
+    argv = [*project.argv("run", "flow.yaml", "--run-id", "r1")]
+    run = START.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: "begun" in project.lines())
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    end_leases(server)
+    asked = project.command("resume", "flow.yaml", env=other.env, prefix=other.prefix, by=START)
+    assert (asked.code, "--decide a.wait=done" in asked.out + asked.err) == (1, True)
+    told = project.command(
+        "resume", "flow.yaml", "--decide", "a.wait=done", env=other.env, prefix=other.prefix, by=START
+    )
+    assert (told.code, project.lines()) == (0, ["first", "begun", "last"])
+
+
+@pytest.fixture
+def mortal(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    with mortal_postgres() as server:
+        keep_states_in(project, new_database(server.database, "ops"))
+        for name, value in (("OPS_PASSWORD", project.env["OPS_PASSWORD"]), ("MARK", str(project.folder / "mark"))):
+            project.env[name] = value
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def test_the_server_dies_in_the_middle_of_runs_and_comes_back(project: "Project", mortal: "object") -> None:
+    project.write(WAITS.replace("{id: f}", "{id: f, params: {n: {}}}").replace("begun >>", "{{params.n}} >>"))
+    runs = [project.start("run", "flow.yaml", "--run-id", f"r{n}", "--param", f"n={n}") for n in range(4)]
+    until(lambda: {"0", "1", "2", "3"} <= set(project.lines()))
+    mortal.kill()  # type: ignore[attr-defined]
+    (project.folder / "mark").touch()
+    time.sleep(2)
+    mortal.start_again()  # type: ignore[attr-defined]
+    ended = [(run.communicate(timeout=120), run.returncode) for run in runs]
+    assert [code for _, code in ended] == [0, 0, 0, 0], ended
+    assert statuses(project) == dict.fromkeys(("r0", "r1", "r2", "r3"), "SUCCESS")
+    assert sorted(project.lines()) == sorted([*"0123", *["first"] * 4, *["last"] * 4])
+
+
+def test_a_server_that_is_down_is_one_clear_error(project: "Project", mortal: "object") -> None:
+    project.write(FAILS_ONCE)
+    project.command("run", "flow.yaml", "--run-id", "r1")
+    mortal.kill()  # type: ignore[attr-defined]
+    commands = {
+        "run flow.yaml": 4, "resume r1": 4, "resume flow.yaml": 4, "status": 1, "runs list": 4, "runs show r1": 4,
+        "runs logs r1": 4, "plan flow.yaml": 4, "locks list": 4, "claims list": 4, "state info flow.yaml": 4,
+        "runs prune --keep-last 1": 4, "state migrate flow.yaml": 4,
+    }  # fmt: skip
+    started = {line: project.start(*line.split()) for line in commands}
+    for line, run in started.items():
+        out, err = run.communicate(timeout=120)
+        assert run.returncode == commands[line], (line, out, err)
+        assert "Traceback" not in out + err, line
+        assert "AF4001" in out + err, line
+        assert "Connection refused" in out + err, line
+
+
+def test_what_is_not_installed_is_told_with_the_command(project: "Project", server: Database) -> None:
+    project.write(FAILS_ONCE)
+    project.site.mkdir()
+    (project.site / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'psycopg' else find(name, *more)\n"
+    )
+    done = project.command("run", "flow.yaml", by=warm.true_start("it looks whether a driver is installed"))
+    assert done.code == 2
+    assert "AF2105 resource ops_db: the driver of db:postgres is not installed (psycopg)" in done.err
+    assert 'pip install "aetherflow-core[postgres]==' in done.err
