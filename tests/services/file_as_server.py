@@ -18,6 +18,8 @@ class FileAsServer:
         path = self.folder / f"{store}.sqlite"
         if reading and not path.exists():
             raise FileNotFoundError(f"there is no store {store}")
+        if reading:
+            return durable.connect_to_read(path, immutable=False)
         return durable.connect(path, busy_seconds=busy_seconds)
 
 

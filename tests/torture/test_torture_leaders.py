@@ -1,4 +1,7 @@
-"""K3: three schedulers on one ledger, their leader killed again and again while slots are being caught up."""
+"""K3: three schedulers on one ledger, their leader killed again and again while slots are being caught up.
+
+The ledger is a file, or stands in PostgreSQL: then each scheduler is a process that was told of the server.
+"""
 
 import contextlib
 import datetime as dt
@@ -13,10 +16,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 import warm
+from db_places import postgres_place
+from server_stores import NAME, connected
+from services import Database
 from torture_tier import SEED, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -29,7 +37,7 @@ ITEMS = ("a", "b")
 DOCUMENT = """\
 version: 1
 timezone: UTC
-state: ledger.sqlite
+state: "{ledger}"
 lease_seconds: {lease}
 max_running: 3
 defaults: {{since: "{since}", misfire: all, max_catch_up: 1000, overlap: queue, flow_job: j}}
@@ -47,11 +55,26 @@ jobs:
 """
 
 
+PROGRAM = """\
+import sys
+from pathlib import Path
+sys.path[:0] = {paths}
+from server_stores import use_postgres
+from services import Database
+from aetherflow.scheduler.cli import main
+use_postgres({server}, Path({folder!r}))
+sys.exit(main(sys.argv[1:]))
+"""
+PATHS = [str(Path(__file__).parents[1] / name) for name in ("services", "system")]
+TOLD = warm.true_start("a scheduler that is told of a server before it begins")
+
+
 class Herd:
     """Schedulers on one ledger."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Database | None = None) -> None:
         self.folder = folder
+        self._server = server
         self.ledger = folder / "ledger.sqlite"
         self.processes: list[subprocess.Popen[bytes]] = []
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
@@ -59,15 +82,33 @@ class Herd:
 
     def start(self) -> None:
         with (self.folder / "events").open("ab") as events:
-            argv = [sys.executable, "-m", "aetherflow.scheduler", "run", "scheduler.yaml"]
-            process = warm.Popen(argv, cwd=self.folder, env=self._env, stdout=events, stderr=events)
+            start = warm.Popen if self._server is None else TOLD.Popen
+            argv = [*self._program(), "run", "scheduler.yaml"]
+            process = start(argv, cwd=self.folder, env=self._env, stdout=events, stderr=events)
         self.processes.append(process)
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        argv = [sys.executable, "-m", "aetherflow.scheduler", *arguments]
-        return warm.run(argv, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False)
+        run = warm.run if self._server is None else TOLD.run
+        argv = [*self._program(), *arguments]
+        return run(argv, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False)
 
-    def query(self, sql: str) -> list[tuple[int | str, ...]]:
+    def _program(self) -> list[str]:
+        if self._server is None:
+            return [sys.executable, "-m", "aetherflow.scheduler"]
+        return [
+            sys.executable,
+            "-c",
+            PROGRAM.format(paths=PATHS, server=self._server, folder=str(self.folder / "here")),
+        ]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        if self._server is not None:
+            try:
+                with connected(self._server) as connection:
+                    connection.execute("SET search_path = aetherflow_ledger")
+                    return connection.execute(sql).fetchall()
+            except psycopg.errors.UndefinedTable:  # not there yet
+                return []
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=30)) as db:
                 return db.execute(sql).fetchall()
@@ -107,11 +148,16 @@ class Herd:
         return codes
 
 
-@pytest.fixture
-def herd(tmp_path: Path) -> Iterator[Herd]:
-    made = Herd(tmp_path)
+@pytest.fixture(params=["file", "postgres"])
+def herd(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Herd]:
+    server = None
+    if request.param == "postgres":
+        server = postgres_place(request.getfixturevalue("postgres"), "leaders").server
+    made = Herd(tmp_path, server)
     since = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=PAST)
-    text = DOCUMENT.format(since=f"{since:%Y-%m-%dT%H:%M:%SZ}", lease=LEASE_SECONDS)
+    text = DOCUMENT.format(
+        since=f"{since:%Y-%m-%dT%H:%M:%SZ}", lease=LEASE_SECONDS, ledger="ledger.sqlite" if server is None else NAME
+    )
     (tmp_path / "scheduler.yaml").write_text(text)
     (tmp_path / "flow.yaml").write_text(FLOW.format(effects=tmp_path / "effects"))
     yield made

@@ -12,7 +12,7 @@ _TYPES = {
 }
 _HINT = re.compile(r"\s(INDEXED BY \w+|NOT INDEXED)\b")
 _DEFINES = re.compile(r"\s*(CREATE TABLE|ALTER TABLE)\b")
-_NAMED = re.compile(r"(?<![:\w]):([a-z_]+)")
+_NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
 
 @cache

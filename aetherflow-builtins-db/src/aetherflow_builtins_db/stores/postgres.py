@@ -194,6 +194,16 @@ class PostgresDatabase:
         self.execute("DELETE FROM schema_version")
         self.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
 
+    @property
+    def total_changes(self) -> int:
+        """How many transactions of this connection have written."""
+        return self._number
+
+    def changes(self) -> object:
+        """What the rows of the other sessions say: each transaction that writes has its number there."""
+        query = "SELECT count(*), sum(number), max(seen) FROM sessions WHERE name<>?"
+        return self.execute(query, (self._session,)).fetchone()
+
     def size(self) -> int:
         """How many bytes the tables of the schema take, with their indexes."""
         tables = "SELECT oid FROM pg_class WHERE relkind='r' AND relnamespace=?::regnamespace"
@@ -218,7 +228,7 @@ class PostgresDatabase:
             return FoundRows(lambda: found)
         acts, place = self._acts, len(self._acts) + len(self._waiting)
         self._waiting.append(act)
-        if not act.can_wait or len(self._waiting) >= AT_ONCE:
+        if self._reading or not act.can_wait or len(self._waiting) >= AT_ONCE:
             self._send_waiting()
 
         def found_there() -> Found:

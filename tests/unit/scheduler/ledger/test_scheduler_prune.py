@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.embedding import durable
 from aetherflow.scheduler.audit.audit import audit
 from aetherflow.scheduler.ledger.pruning import find_old, prune
 from aetherflow.scheduler.time.clock import from_ms
@@ -66,11 +67,16 @@ def instructions(ledger: "Ledger", item: str, failed: int) -> int:
             " VALUES (?, ?, 'FAILED', '', '', '', ?, ?)",
             [(item, slot, slot, slot) for slot in slots],
         )
+        ledger.db.executemany(
+            "INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES (?, ?, ?, '', 'failed', '{}', ?)",
+            [(f"{item}{slot}", item, slot, slot) for slot in slots],
+        )
     counted = [0]
 
     def count() -> None:
         counted[0] += 1
 
+    assert isinstance(ledger.db, durable.SqliteDatabase)
     ledger.db.set_progress_handler(count, 1000)
     found = prune(ledger, slots[-1] + 1)
     ledger.db.set_progress_handler(None, 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aetherflow.core.embedding import durable
 from aetherflow.core.runtime import run_record
 from aetherflow.scheduler.ledger.records import insert
 from aetherflow.scheduler.ledger.store import Ledger
@@ -41,6 +42,7 @@ class Looks:
     def look(self) -> int:
         """How often one call looks for them."""
         said: list[str] = []
+        assert isinstance(self.ledger.db, durable.SqliteDatabase)
         self.ledger.db.set_trace_callback(said.append)
         reread(self.ledger, self.truth, self._followers, Events("CRITICAL"), quick=True)
         self.ledger.db.set_trace_callback(None)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from aetherflow.core.embedding import actor, iso
-from aetherflow.scheduler.ledger.records import SlotRow, insert
+from aetherflow.scheduler.ledger.records import LATEST, SlotRow, insert
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, one_line, said
 from aetherflow.scheduler.schedule.policy import DueSlot
@@ -119,12 +119,14 @@ class Acts:
 
         Left out are those of slots that have ended, or that are accounted for without having been entered.
         """
+        place = "WHERE slots.item=acts.item AND slots.slot=acts.slot"
+        ahead = "slot > coalesce((SELECT cursor FROM items WHERE items.item=acts.item), -1)"
         query = (
-            "coalesce((SELECT status='WAITING' FROM slots WHERE slots.item=acts.item AND slots.slot=acts.slot), "
-            "slot > coalesce((SELECT cursor FROM items WHERE items.item=acts.item), -1))"
+            f"(EXISTS (SELECT 1 FROM slots {place} AND status='WAITING') "  # noqa: S608 names are ours
+            f"OR {ahead} AND NOT EXISTS (SELECT 1 FROM slots {place}))"
         )
         now = self.ledger.clock.now_ms()
-        found = self._select(f"ended_at IS NULL AND coalesce(until, 1 << 62)>? AND {_KEPT_VERBS} AND {query}", now)
+        found = self._select(f"ended_at IS NULL AND coalesce(until, {LATEST})>? AND {_KEPT_VERBS} AND {query}", now)
         return sorted(found, key=lambda act: (act.slot, act.item))
 
     def _select(self, where: str, *values: Any) -> list[SlotAct]:
@@ -166,5 +168,5 @@ def acknowledge(ledger: Ledger, rows: Iterable[SlotRow], reason: str, until: int
 
 def acknowledged_slots(ledger: Ledger) -> frozenset[tuple[str, int]]:
     """Item and slot of all that were missed and need nobody, for now."""
-    query = "SELECT item, slot FROM acts WHERE verb=? AND ended_at IS NULL AND coalesce(until, 1 << 62)>?"
+    query = f"SELECT item, slot FROM acts WHERE verb=? AND ended_at IS NULL AND coalesce(until, {LATEST})>?"  # noqa: S608
     return frozenset(ledger.read(query, (SlotVerb.ACK, ledger.clock.now_ms())))

@@ -9,6 +9,8 @@ from aetherflow.scheduler.ledger.records import Epoch, Pause, insert
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.schedule.calendars import cron_of
 
+_NOT_BEFORE = "CASE WHEN since > ? THEN since ELSE ? END"
+
 
 class Epochs:
     """The definitions of items over time, and their cursors: all slots up to the cursor are in the ledger."""
@@ -79,7 +81,7 @@ class Epochs:
 
     def move(self, item: str, since: int, now: int) -> None:
         """Correct epochs after a clock was ahead: the current one begins at `since`, the others end by `now`."""
-        self.db.execute("UPDATE epochs SET until=max(since, ?) WHERE item=? AND until>?", (now, item, now))
+        self.db.execute(f"UPDATE epochs SET until={_NOT_BEFORE} WHERE item=? AND until>?", (now, now, item, now))  # noqa: S608 ours
         self.db.execute("UPDATE epochs SET since=? WHERE item=? AND until IS NULL", (since, item))
 
     def end_by(self, now: int) -> int:
@@ -93,7 +95,7 @@ class Epochs:
         """End the current epoch of an item: no slots are expected from `until` on."""
         # includes epochs whose later end was set by a clock that was ahead
         where = "item=? AND (until IS NULL OR until>?)"
-        self.db.execute(f"UPDATE epochs SET until=max(since, ?) WHERE {where}", (until, item, until))  # noqa: S608 ours
+        self.db.execute(f"UPDATE epochs SET until={_NOT_BEFORE} WHERE {where}", (until, until, item, until))  # noqa: S608 ours
 
 
 class Pauses:
@@ -124,7 +126,5 @@ class Pauses:
 
     def end(self, item: str, now: int) -> int:
         """End the pauses of an item that have not ended by `now`; returns their number."""
-        done = self.db.execute(
-            "UPDATE pauses SET until=max(since, ?) WHERE item=? AND (until IS NULL OR until>?)", (now, item, now)
-        )
-        return done.rowcount
+        query = f"UPDATE pauses SET until={_NOT_BEFORE} WHERE item=? AND (until IS NULL OR until>?)"  # noqa: S608 ours
+        return self.db.execute(query, (now, now, item, now)).rowcount

@@ -46,7 +46,7 @@ class Leadership:
         self._tries += 1
         owner = LockOwner("scheduler", f"{self._ledger.host}-{os.getpid()}", self._tries)
         try:
-            lease = self._store.acquire(KEY, owner, ttl_seconds=self._seconds, on_lost=self._wake)
+            lease = self._store.acquire(_key(self._ledger), owner, ttl_seconds=self._seconds, on_lost=self._wake)
         except LockBusyError:
             return False
         try:
@@ -66,12 +66,8 @@ class Leadership:
             # a lock store that was deleted counts from 1 again
             token = max(lease.token, ledger.fence() + 1)
             values = {"id": 1, "token": token, "owner": ledger.me or "", "host": ledger.host}
-            insert(
-                ledger.db,
-                "fence",
-                {**values, "pid": os.getpid(), "since": ledger.clock.now_ms()},
-                otherwise="REPLACE",
-            )
+            ledger.db.execute("DELETE FROM fence")
+            insert(ledger.db, "fence", {**values, "pid": os.getpid(), "since": ledger.clock.now_ms()})
             ledger.journal("leader", token=token, host=ledger.host, pid=os.getpid())
         return token
 
@@ -93,15 +89,20 @@ class Leadership:
 
 
 def store_path(ledger: Ledger) -> Path:
-    """The path of the lock store in the side folder of a ledger."""
+    """The lock store of a ledger's leader: a file in its side folder, or that of its server."""
     durable.make_dir(ledger.side)
-    return ledger.side / "leader.sqlite"
+    return durable.store_beside(ledger.path, "leader.sqlite")
+
+
+def _key(ledger: Ledger) -> str:
+    """In a server the locks of flows have names, too."""
+    return KEY if durable.server_at(ledger.path) is None else f"scheduler {KEY}"
 
 
 def current_leader(ledger: Ledger) -> Holder | None:
     """The process that currently holds the lease; None if there is no leader."""
-    path = ledger.side / "leader.sqlite"
-    if not path.exists():
+    path = durable.store_beside(ledger.path, "leader.sqlite")
+    if not durable.is_there(path):
         return None
     with LockStore(path) as store:
-        return next((each for each in store.holders() if each.key == KEY and each.alive), None)
+        return next((each for each in store.holders() if each.key == _key(ledger) and each.alive), None)

@@ -1,8 +1,7 @@
 """Deletes old slots. The ledger records up to which instant, so that an audit does not report them as gaps."""
 
-import json
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ SECOND_MS = 1000
 """Granularity of slots, so that the recorded instant has no fraction and can be given as `--from`."""
 PRUNED_AHEAD = "slots up to there were pruned by a clock that was ahead, or the present one is behind"
 _OLD = """item=:item AND slot<:before AND status NOT IN ('WAITING', 'RUNNING', 'INTERRUPTED') AND finished_at<:ended
-AND slot NOT IN (SELECT value FROM json_each(:kept)) AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
+AND slot NOT IN ({kept}) AND slot<>(SELECT max(slot) FROM slots WHERE item=:item)
 AND slot<>coalesce((SELECT max(slot) FROM slots WHERE item=:item AND started_at IS NOT NULL), -1)"""
 
 
@@ -55,8 +54,9 @@ def find_old(ledger: Ledger, before: int, kept: Collection[tuple[str, int]] = ()
     found = []
     # includes items that were only run by hand and have no expected slots yet
     for (item,) in ledger.read("SELECT DISTINCT item FROM slots ORDER BY item"):
-        query = f"SELECT count(*), min(slot), max(slot) FROM slots WHERE {_OLD}"  # noqa: S608 ours
-        ((number, oldest, newest),) = ledger.db.execute(query, _values(ledger, item, before, kept)).fetchall()
+        where, values = _old(ledger, item, before, kept)
+        query = f"SELECT count(*), min(slot), max(slot) FROM slots WHERE {where}"  # noqa: S608 ours
+        ((number, oldest, newest),) = ledger.db.execute(query, values).fetchall()
         if number:
             found.append(Pruned(item, number, oldest, newest))
     return found
@@ -82,31 +82,40 @@ def prune(ledger: Ledger, before: int, kept: Collection[tuple[str, int]] = ()) -
             mark = each.newest + SECOND_MS
             ledger.db.execute(
                 "INSERT INTO items (item, cursor, pruned) VALUES (?, ?, ?) "
-                "ON CONFLICT (item) DO UPDATE SET pruned=max(coalesce(pruned, 0), excluded.pruned)",
+                "ON CONFLICT (item) DO UPDATE SET pruned="
+                "CASE WHEN items.pruned > excluded.pruned THEN items.pruned ELSE excluded.pruned END",
                 (each.item, mark - 1, mark),
             )
         ledger.journal("prune", before=iso(before), slots=sum(each.slots for each in found))
     for each in found:
-        _delete(ledger, _values(ledger, each.item, each.newest + 1, kept))
+        _delete(ledger, *_old(ledger, each.item, each.newest + 1, kept))
     with ledger.transaction("prune ends"):
         ledger.db.execute("DELETE FROM journal WHERE at<?", (before,))
         ledger.db.execute("DELETE FROM pauses WHERE until<?", (before,))
     return found
 
 
-def _values(ledger: Ledger, item: str, before: int, kept: Collection[tuple[str, int]]) -> dict[str, Any]:
-    slots = json.dumps([slot for name, slot in kept if name == item])
-    return {"item": item, "before": before, "ended": ledger.clock.now_ms() - LEAST_MS, "kept": slots}
+def _old(ledger: Ledger, item: str, before: int, kept: Collection[tuple[str, int]]) -> tuple[str, dict[str, Any]]:
+    marks, slots = _marked([-1, *(slot for name, slot in kept if name == item)])  # no list is empty in SQL
+    values = {"item": item, "before": before, "ended": ledger.clock.now_ms() - LEAST_MS}
+    return _OLD.format(kept=marks), values | slots
 
 
-def _delete(ledger: Ledger, values: dict[str, Any]) -> None:
+def _marked(slots: Sequence[int]) -> tuple[str, dict[str, int]]:
+    """A list of slots for a statement, and their values."""
+    names = [f"slot{number}" for number in range(len(slots))]
+    return ", ".join(f":{name}" for name in names), dict(zip(names, slots, strict=True))
+
+
+def _delete(ledger: Ledger, old: str, values: dict[str, Any]) -> None:
     number = BATCH
     while number == BATCH:
         with ledger.transaction("prune"):
-            rows = ledger.db.execute(f"SELECT slot FROM slots WHERE {_OLD} LIMIT {BATCH}", values).fetchall()  # noqa: S608
-            batch = {"item": values["item"], "slots": json.dumps([slot for (slot,) in rows])}
+            rows = ledger.db.execute(f"SELECT slot FROM slots WHERE {old} LIMIT {BATCH}", values).fetchall()  # noqa: S608
+            marks, slots = _marked([slot for (slot,) in rows])
             # at once: the outbox has no index by slot, so each statement goes through all that the item has there
             for table in ("attempts", "outbox", "acts", "slots"):
-                where = "item=:item AND slot IN (SELECT value FROM json_each(:slots))"
-                ledger.db.execute(f"DELETE FROM {table} WHERE {where}", batch)  # noqa: S608 names are ours
+                if rows:
+                    query = f"DELETE FROM {table} WHERE item=:item AND slot IN ({marks})"  # noqa: S608 names are ours
+                    ledger.db.execute(query, {"item": values["item"], **slots})
         number = len(rows)

@@ -1,10 +1,10 @@
 """Records for the rows of the ledger. All times are UTC epoch milliseconds."""
 
 import json
-import sqlite3
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from aetherflow.core.embedding import durable
 from aetherflow.scheduler.reasons import Reason, SlotReason, read_reason, said
 from aetherflow.scheduler.schedule.policy import ACTIVE, Status
 
@@ -177,10 +177,12 @@ class Attempt:
 ATTEMPT_COLUMNS = ", ".join(field.name for field in fields(Attempt))
 
 
-def insert(db: sqlite3.Connection, table: str, values: dict[str, Any], *, otherwise: str = "ABORT") -> None:
+LATEST = (1 << 62) - 1
+"""Later than every instant."""
+
+
+def insert(db: durable.Database, table: str, values: dict[str, Any]) -> None:
     """Insert one row. `table` and the column names must be constants, as they become part of the statement."""
     marks = ", ".join("?" * len(values))
-    db.execute(
-        f"INSERT OR {otherwise} INTO {table} ({', '.join(values)}) VALUES ({marks})",  # noqa: S608 names are ours
-        tuple(values.values()),
-    )
+    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 names are ours
+    db.execute(query, tuple(values.values()))

@@ -2,8 +2,8 @@
 
 Schema 3 holds what 1.1 and the versions after it need, so that a ledger is migrated once.
 
-- `outbox`: transitions of slots to notify of; `done_at` is when one was taken. Triggers write it, so that each
-  change of a slot, wherever it is made, is written in its transaction.
+- `outbox`: transitions of slots to notify of, each written in the transaction that makes it; `done_at` is when one was
+  taken.
 
 - `acts`: what persons did to a slot, with name, host, reason and end.
 
@@ -37,29 +37,6 @@ CREATE INDEX open_outbox ON outbox (seq) WHERE done_at IS NULL;
 CREATE INDEX outbox_of_item ON outbox (item, seq);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
 """
-_BEFORE = "(SELECT {} FROM outbox WHERE item=NEW.item ORDER BY seq DESC LIMIT 1)"
-_FAILURES = f"""1 + coalesce({_BEFORE.format("json_extract(detail, '$.failures')")}, 0)"""
-_ID = "(SELECT printf('%08x', coalesce(max(seq), 0)) FROM outbox) || lower(hex(randomblob(12)))"
-"""In the order in which rows were written: many may be of one instant."""
-_INSERT = f"""BEGIN INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item,
-    NEW.slot, NEW.run_id, lower(NEW.status), json_object('code', NEW.reason_code, 'message', NEW.reason,
-    'log', NEW.log, 'failures', {_FAILURES}, 'started_at', (SELECT max(started_at) FROM attempts WHERE item=NEW.item
-    AND slot=NEW.slot)), coalesce(NEW.finished_at, NEW.claimed_at)); END"""  # noqa: S608 ours
-_BAD = """(NEW.status IN ('FAILED', 'UNKNOWN')
-    OR NEW.status='INTERRUPTED' AND NEW.reason_code IS NOT 'drained' AND NEW.reason_code IS NOT 'left'
-    OR NEW.status='MISSED' AND coalesce(NEW.reason_code, '') NOT IN ('coalesced', 'removed', 'redefined'))"""
-_LATER = """(SELECT status FROM slots WHERE item=NEW.item AND slot>NEW.slot AND status IN
-    ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1)"""
-"""How the newest of the later slots has ended: an item is well again only with that one."""
-_TRIGGERS = (
-    f"outbox_new AFTER INSERT ON slots WHEN {_BAD} {_INSERT}",
-    f"outbox_bad AFTER UPDATE OF status ON slots WHEN NEW.status<>OLD.status AND {_BAD} {_INSERT}",
-    f"""outbox_well AFTER UPDATE OF status ON slots WHEN NEW.status='SUCCESS' AND OLD.status<>'SUCCESS' AND
-    {_BEFORE.format("event")} <> 'recovered' AND coalesce({_LATER}, 'SUCCESS')='SUCCESS' BEGIN
-    INSERT INTO outbox (id, item, slot, run_id, event, detail, at) VALUES ({_ID}, NEW.item, NEW.slot, NEW.run_id,
-    'recovered', '{{"failures": 0}}', coalesce(NEW.finished_at, NEW.claimed_at)); END""",  # noqa: S608 ours
-)
-"""The codes are those of `reasons.GOES_ON` and `reasons.MEANT`; a test compares them."""
 _INDEXES_OF_3 = """
 CREATE INDEX unwell_slots ON slots (slot) WHERE status IN ('FAILED', 'UNKNOWN', 'MISSED');
 CREATE INDEX held_slots ON slots (slot) WHERE reason_code='after_healed';
@@ -171,13 +148,13 @@ ALTER TABLE journal ADD COLUMN chain TEXT;
 """Schema version to the statements that migrate it to the next one."""
 
 
-def prepare_schema(connection: durable.SqliteDatabase, path: Path, living: Living, *, read_only: bool = False) -> None:
+def prepare_schema(connection: durable.Database, path: Path, living: Living, *, read_only: bool = False) -> None:
     """Create the tables of a new file, or migrate an older one after a backup; raise StateError for any other file.
 
     `living` names the processes that have entered the ledger: an older file is not migrated under them.
     `read_only`: an older file also raises StateError, as it may not be migrated.
     """
-    version = _version(connection)
+    version = connection.schema_version()
     if version == SCHEMA_VERSION:
         return
     if version > SCHEMA_VERSION:
@@ -194,35 +171,29 @@ def prepare_schema(connection: durable.SqliteDatabase, path: Path, living: Livin
         _migrate(connection, path, version, living)
         return
     with durable.transaction(connection, "create ledger"):
-        if _version(connection) == SCHEMA_VERSION:
+        connection.await_turn("ledger")
+        if connection.schema_version() == SCHEMA_VERSION:
             return  # another process was first
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if connection.tables():
             raise _no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
-        _add_triggers(connection)
 
 
-def _add_triggers(connection: durable.SqliteDatabase) -> None:
-    for trigger in _TRIGGERS:
-        connection.execute(f"CREATE TRIGGER IF NOT EXISTS {trigger}")
-
-
-def _migrate(connection: durable.SqliteDatabase, path: Path, version: int, living: Living) -> None:
+def _migrate(connection: durable.Database, path: Path, version: int, living: Living) -> None:
     with durable.transaction(connection, "migrate ledger"):
-        if _version(connection) != version:
+        if connection.schema_version() != version:
             return  # another process was first, and has made the backup
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name='slots'").fetchone():
+        if "slots" not in connection.tables():
             raise _no_ledger(path)
         _require_idle(connection, path, version, living)
         durable.keep_before(path, version)
         for old in range(version, SCHEMA_VERSION):
             durable.execute_all(connection, _MIGRATIONS[old], old + 1)
-        _add_triggers(connection)
         facts = [("migrated_from", str(version)), ("migrated_at", str(time.time_ns() // 1_000_000))]
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", facts)
 
 
-def _require_idle(connection: durable.SqliteDatabase, path: Path, version: int, living: Living) -> None:
+def _require_idle(connection: durable.Database, path: Path, version: int, living: Living) -> None:
     """Raise StateError while other processes use the ledger: an older scheduler would go on without reason codes."""
     if names := living():
         known = {name: f"{kind}, pid {pid} on {host}" for name, kind, pid, host in connection.execute(_OWNERS)}
@@ -238,7 +209,3 @@ def _no_ledger(path: Path) -> StateError:
 
 
 _OWNERS = "SELECT name, kind, pid, host FROM owners"
-
-
-def _version(connection: durable.SqliteDatabase) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

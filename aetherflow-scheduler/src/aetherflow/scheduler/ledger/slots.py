@@ -1,21 +1,32 @@
 """Reads and writes slots in the ledger. Methods that write must be called inside a transaction."""
 
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from aetherflow.core.api import StateError
 from aetherflow.core.embedding import iso
-from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, Attempt, SlotRow, insert
+from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, LATEST, Attempt, SlotRow, insert
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import Fate
-from aetherflow.scheduler.reasons import Reason, columns
+from aetherflow.scheduler.reasons import GOES_ON, MEANT, Reason, code_of, columns
 from aetherflow.scheduler.schedule.policy import Capacity, Status, Verdict
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
 _UNWELL = "status IN ('FAILED', 'UNKNOWN', 'MISSED')"  # likewise
+
+_LATER = """SELECT status FROM slots WHERE item=? AND slot>? AND status IN
+    ('SUCCESS', 'FAILED', 'UNKNOWN', 'INTERRUPTED') ORDER BY slot DESC LIMIT 1"""
+"""How the newest of the later slots has ended: an item is well again only with that one."""
+
+
+def is_bad(status: str, reason_code: str | None) -> bool:
+    """Whether somebody has to know that a slot has become that."""
+    if status == Status.INTERRUPTED:
+        return reason_code not in GOES_ON
+    return status in (Status.FAILED, Status.UNKNOWN) or (status == Status.MISSED and reason_code not in MEANT)
 
 
 class Slots:
@@ -62,9 +73,9 @@ class Slots:
         """Slots of an item that wait, or were skipped, for one of another item in [first, last]."""
         where = (
             "item=? AND slot>=? AND reason_code='after' "
-            "AND slot < coalesce((SELECT min(slot) FROM slots WHERE item=? AND slot>?), 1 << 62) ORDER BY slot"
+            "AND slot < coalesce((SELECT min(slot) FROM slots WHERE item=? AND slot>?), ?) ORDER BY slot"
         )
-        return self._select(where, (item, first, other, last))
+        return self._select(where, (item, first, other, last, LATEST))
 
     def between(self, item: str, start: int, end: int) -> dict[int, SlotRow]:
         """Instant to row, for the slots of an item in [start, end], ordered by time."""
@@ -73,7 +84,7 @@ class Slots:
 
     def latest(self, item: str, before: int | None = None) -> SlotRow | None:
         """The latest slot of an item, or the latest one at or before an instant; None if there is none."""
-        limit = (1 << 62) if before is None else before
+        limit = LATEST if before is None else before
         return next(iter(self._select("item=? AND slot<=? ORDER BY slot DESC LIMIT 1", (item, limit))), None)
 
     def last_run(self, item: str) -> SlotRow | None:
@@ -155,7 +166,11 @@ class Slots:
                 "pool": pool,
                 "params": json.dumps(dict(params or {}), ensure_ascii=False, default=str),
             }
-            insert(self.db, "slots", values, otherwise="REPLACE")
+            if known is not None:
+                self.db.execute("DELETE FROM slots WHERE item=? AND slot=?", (item, verdict.slot))
+            insert(self.db, "slots", values)
+            if is_bad(verdict.status, code_of(verdict.reason)):
+                self._tell(item, verdict.slot)
             new.append(verdict)
         return new
 
@@ -163,10 +178,48 @@ class Slots:
         """Change a slot if its status, owner and attempt number still match `row`; returns False if not."""
         sets = ", ".join(f"{name}=?" for name in values)
         done = self.db.execute(
-            f"UPDATE slots SET {sets} WHERE item=? AND slot=? AND status=? AND owner IS ? AND attempts=?",  # noqa: S608
-            (*values.values(), row.item, row.slot, row.status, row.owner, row.attempts),
+            f"UPDATE slots SET {sets} WHERE item=? AND slot=? AND status=? AND coalesce(owner, '')=? AND attempts=?",  # noqa: S608
+            (*values.values(), row.item, row.slot, row.status, row.owner or "", row.attempts),
         )
-        return bool(done.rowcount)
+        if not done.rowcount:
+            return False
+        if (status := values.get("status", row.status)) != row.status:
+            if is_bad(status, values.get("reason_code")):
+                self._tell(row.item, row.slot)
+            elif status == Status.SUCCESS:
+                self._tell_recovery(row)
+        return True
+
+    def _tell(self, item: str, slot: int) -> None:
+        """Write a slot into the outbox, in the transaction that makes it what it is: its end is bad."""
+        query = """SELECT status, reason_code, reason, log, run_id, coalesce(finished_at, claimed_at),
+            (SELECT max(started_at) FROM attempts a WHERE a.item=s.item AND a.slot=s.slot) FROM slots s
+            WHERE item=? AND slot=?"""
+        status, code, message, log, run_id, at, started = self.db.execute(query, (item, slot)).fetchone()
+        last = self._last_told(item)
+        detail = {"code": code, "message": message, "log": log, "failures": 1 + (last[1] if last else 0)}
+        self._enter(item, slot, run_id, status.lower(), {**detail, "started_at": started}, at)
+
+    def _tell_recovery(self, row: SlotRow) -> None:
+        """The same, if it is well after a bad end of its item, and the newest of the later ones is well, too."""
+        last = self._last_told(row.item)
+        later = self.db.execute(_LATER, (row.item, row.slot)).fetchone()
+        if last is not None and last[0] != "recovered" and later in (None, (Status.SUCCESS,)):
+            query = "SELECT coalesce(finished_at, claimed_at) FROM slots WHERE item=? AND slot=?"
+            at = self.db.execute(query, (row.item, row.slot)).fetchone()[0]
+            self._enter(row.item, row.slot, row.run_id, "recovered", {"failures": 0}, at)
+
+    def _last_told(self, item: str) -> tuple[str, int] | None:
+        """The event and the failures of the latest row of an item in the outbox."""
+        query = "SELECT event, detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1"
+        row = self.db.execute(query, (item,)).fetchone()
+        return (row[0], json.loads(row[1]).get("failures") or 0) if row is not None else None
+
+    def _enter(self, item: str, slot: int, run_id: str, event: str, detail: Mapping[str, Any], at: int) -> None:
+        # ids are in the order in which rows were written: many may be of one instant
+        ((seq,),) = self.db.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchall()
+        values = {"id": f"{seq:08x}{secrets.token_hex(12)}", "item": item, "slot": slot, "run_id": run_id}
+        insert(self.db, "outbox", {**values, "event": event, "detail": json.dumps(detail), "at": at})
 
     def begin(self, row: SlotRow, trigger: str, log: str) -> SlotRow | None:
         """Mark a waiting slot as RUNNING in this process and add an attempt; None if it no longer matches `row`."""
@@ -200,18 +253,12 @@ class Slots:
         self.db.execute("UPDATE attempts SET pid=? WHERE item=? AND slot=? AND attempt=?", key)
 
     def note_late(self, row: SlotRow, message: str) -> bool:
-        """Record that a slot is late, and write it into the outbox: how a slot ends is written there by triggers of the
-        table. False if it no longer matches `row`.
-        """
+        """Record that a slot is late, and write it into the outbox. False if it no longer matches `row`."""
         if not self.update(row, late=1):
             return False
-        last = self.db.execute(
-            "SELECT detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1", (row.item,)
-        ).fetchone()
-        failures = json.loads(last[0])["failures"] if last else 0
-        detail = json.dumps({"code": "late", "message": message, "log": row.log, "failures": failures})
-        values = {"id": uuid4().hex, "item": row.item, "slot": row.slot, "run_id": row.run_id, "event": "late"}
-        insert(self.db, "outbox", {**values, "detail": detail, "at": self.ledger.clock.now_ms()})
+        last = self._last_told(row.item)
+        detail = {"code": "late", "message": message, "log": row.log, "failures": last[1] if last else 0}
+        self._enter(row.item, row.slot, row.run_id, "late", detail, self.ledger.clock.now_ms())
         return True
 
     def end(

@@ -1,4 +1,4 @@
-"""The file of a ledger: opening it, fenced transactions, and the owners of slots."""
+"""A ledger, in a file or a server: opening it, fenced transactions, and the owners of slots."""
 
 import contextlib
 import json
@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.api import StateError
-from aetherflow.core.embedding import AliveFile, LostOwnershipError, actor, durable, hostname, is_dead, living_files
+from aetherflow.core.embedding import (
+    AliveFile,
+    LockStore,
+    LostOwnershipError,
+    actor,
+    durable,
+    hostname,
+    is_dead,
+    living_files,
+)
+from aetherflow.core.embedding import Owner as LockOwner
 from aetherflow.scheduler.ledger.records import Owner, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
 from aetherflow.scheduler.time.clock import Clock
 
 BUSY_SECONDS = 10.0
+OWNER_SECONDS = 60.0
+"""In a server: how long an owner on another host, of which nothing is heard, counts as living."""
 FIX = "check the disk and the permissions, or name another file in `state:`"
 
 
@@ -33,9 +45,9 @@ class DeposedError(LostOwnershipError):
 
 
 class Ledger:
-    """One ledger file. It is created with its folder if it is missing, unless `read_only`.
+    """One ledger: a file, which is created with its folder if it is missing, unless `read_only`, or a server's schema.
 
-    Raises StateError if the file cannot be opened or written, is not a ledger, or has a newer schema.
+    Raises StateError if it cannot be opened or written, is not a ledger, or has a newer schema.
     """
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
@@ -52,30 +64,41 @@ class Ledger:
         None if this process does not lead.
         """
         self._alive: AliveFile | None = None
+        self._server = durable.server_at(path)
+        self._locks: LockStore | None = None
         with self.reported():
             self.db = self._open(read_only)
 
-    def _open(self, read_only: bool) -> durable.SqliteDatabase:
-        if read_only and self.path.exists():
-            db = durable.connect_to_read(self.path, immutable=False)
-        elif read_only:
-            db = durable.memory_database()
-        else:
-            db = durable.connect(self.path, busy_seconds=BUSY_SECONDS)
+    def _open(self, read_only: bool) -> durable.Database:
+        db = self._to_read() if read_only else None
+        known = db is not None
+        if db is None:
+            opened = durable.memory_database() if read_only else None
+            db = opened or durable.open_store(self.path, "ledger", busy_seconds=BUSY_SECONDS)
         try:
-            prepare_schema(
-                db, self.path, lambda: living_files(self._owners), read_only=read_only and self.path.exists()
-            )
+            prepare_schema(db, self.path, lambda: living_files(self._owners), read_only=known)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _to_read(self) -> durable.Database | None:
+        """What there is; None if there is nothing."""
+        if self._server is None:
+            return durable.connect_to_read(self.path, immutable=False) if self.path.exists() else None
+        try:
+            return self._server.database("ledger", busy_seconds=BUSY_SECONDS, reading=True)
+        except FileNotFoundError:
+            return None
 
     def enter(self, kind: str) -> None:
         """Register this process as an owner of slots; other processes notice its end at once, even if it is killed."""
         with self.transaction("enter"):
             self._alive = AliveFile(self._owners)
             self.me = self._alive.name
+            if self._server is not None:
+                locks = self._locks = LockStore(self.path)
+                locks.acquire(_of_owner(self.me), LockOwner("scheduler", self.me), ttl_seconds=OWNER_SECONDS)
             now = self.clock.now_ms()
             values = {"name": self.me, "kind": kind, "host": self.host, "pid": os.getpid(), "since": now}
             insert(self.db, "owners", values)
@@ -90,11 +113,18 @@ class Ledger:
                 self.db.execute("UPDATE slots SET owner=NULL WHERE owner=? AND status='WAITING'", (self.me,))
                 self.db.execute("DELETE FROM owners WHERE name=?", (self.me,))
         finally:
+            self._release()
             self._alive.close()
             self._alive = None
 
+    def _release(self) -> None:
+        if self._locks is not None:
+            self._locks.close()
+            self._locks = None
+
     def close(self) -> None:
-        """Close the file and release the alive file of this process."""
+        """Close the ledger and release the alive file of this process."""
+        self._release()
         if self._alive is not None:
             self._alive.drop()
         self.db.close()
@@ -106,6 +136,7 @@ class Ledger:
         Raises DeposedError if another scheduler leads, StateError if the file fails.
         """
         with self.reported(), durable.transaction(self.db, name):
+            self.db.await_turn("ledger")
             if fenced and self.token is not None and self.fence() != self.token:
                 raise DeposedError("another scheduler has taken the lead", fix="nothing; this one stands by")
             yield
@@ -126,15 +157,15 @@ class Ledger:
         values = {"at": self.clock.now_ms(), "event": event, "item": item, "slot": slot, "actor": actor()}
         insert(self.db, "journal", {**values, "detail": text})
 
-    def seen(self) -> tuple[int, int]:
-        """What changes with every change to the file, by this connection too."""
+    def seen(self) -> tuple[object, int]:
+        """What changes with every change to the ledger, by this connection too."""
         return self.changes(), self.db.total_changes
 
-    def changes(self) -> int:
-        """A number that changes when another connection commits a change to the file (`PRAGMA data_version`)."""
+    def changes(self) -> object:
+        """What is another one when another connection has committed a change to the ledger."""
         with self.reported():
             self.db.require()
-            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+            return self.db.changes()
 
     # Owners
 
@@ -151,7 +182,19 @@ class Ledger:
         """Whether the owner process of this name has ended; True for None."""
         if name is None:
             return True
-        return name != self.me and (not (self._owners / name).exists() or is_dead(self._owners, name))
+        if name == self.me:
+            return False
+        if self._server is not None:
+            return _of_owner(name) not in self._living()
+        return not (self._owners / name).exists() or is_dead(self._owners, name)
+
+    def _living(self) -> set[str]:
+        """The locks of the owners on all hosts that live, as far as this one knows."""
+        with self.reported():
+            if self._locks is not None:
+                return {holder.key for holder in self._locks.holders() if holder.alive}
+            with LockStore(self.path) as locks:
+                return {holder.key for holder in locks.holders() if holder.alive}
 
     def _bury(self) -> None:
         """Remove dead owners. Their slots still count as those of a dead process, as the alive file is missing."""
@@ -170,3 +213,8 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StateError(f"ledger {self.path}: {error}", fix=FIX) from error
+
+
+def _of_owner(name: str) -> str:
+    """The lock by which the owner of this name is seen to live, from all hosts that share a server."""
+    return f"scheduler {name}"

@@ -50,7 +50,7 @@ class Dispatcher:
         self.started: dict[tuple[str, int], None] | None = None
         """The slots that this process has started; None: not recorded."""
         self._changed = True
-        self._seen = -1
+        self._seen: object = None
         self._look_at = 0.0
         self._again: int | None = None
         self._waiting = False

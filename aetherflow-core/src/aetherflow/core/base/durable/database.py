@@ -83,6 +83,10 @@ class SqliteDatabase(sqlite3.Connection):
         """Set the `user_version` of the file."""
         self.execute(f"PRAGMA user_version={version}")
 
+    def changes(self) -> object:
+        """The `data_version` of the file."""
+        return self.execute("PRAGMA data_version").fetchone()[0]
+
     def size(self) -> int:
         """That of the file, without its log."""
         pages, size = self.execute("SELECT * FROM pragma_page_count, pragma_page_size").fetchone()

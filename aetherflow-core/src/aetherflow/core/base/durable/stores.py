@@ -112,6 +112,15 @@ class Database(Protocol):
         """Note the version of the tables."""
         ...
 
+    @property
+    def total_changes(self) -> int:
+        """What is more after each change by this connection."""
+        ...
+
+    def changes(self) -> object:
+        """What is another one after each commit of others."""
+        ...
+
     def size(self) -> int:
         """How many bytes its tables and indexes take."""
         ...
