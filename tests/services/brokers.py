@@ -70,6 +70,7 @@ def rabbit_url() -> Iterator[str]:
             cwd=home,
             env=env,
             stop=signal.SIGKILL,  # nothing of it is kept; in order it takes ten seconds
+            timeout=180,  # on cores that others keep busy
         )
         try:
             yield f"amqp://app:s3cret@127.0.0.1:{port}//"
