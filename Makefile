@@ -24,7 +24,7 @@ UV = PATH="$(CURDIR)/$(BIN):$$PATH" uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-forecast bench-http bench-peers bench-peers-crash bench-peers-data bench-scheduler \
+.PHONY: help demo test test-unit coverage check docs docs-check bench bench-archives bench-bundle bench-db bench-excel bench-forecast bench-http bench-peers bench-peers-crash bench-peers-data bench-scale bench-scheduler \
   bench-slots bench-transfer size bounds torture mutation bandit fuzz build release constraints clean
 
 help: ## show this list
@@ -84,6 +84,10 @@ bench-db: $(READY) ## measure extraction and loading against the databases' own 
 	@$(COMPILE)
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_extract.py
 	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/db_load.py
+
+bench-scale: $(READY) ## measure runs on Celery workers against commands and run_flow, and two workers against one (RUNS, SLEEPS)
+	@$(COMPILE)
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/scale.py
 
 bench-scheduler: $(READY) ## measure the scheduler with 1,000 items: idle, over months, at a slot (SECONDS=...)
 	@$(COMPILE)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
+    with redis_running() as url:
+        yield url
+
+
+@contextmanager
+def redis_running() -> Iterator[str]:
+    """A Redis server; its address."""
     (program,) = need("redis-server")
     with workdir("redis") as home:
         port, log = free_port(), home / "log"
@@ -62,6 +70,7 @@ def rabbit_url() -> Iterator[str]:
             cwd=home,
             env=env,
             stop=signal.SIGKILL,  # nothing of it is kept; in order it takes ten seconds
+            timeout=180,  # on cores that others keep busy
         )
         try:
             yield f"amqp://app:s3cret@127.0.0.1:{port}//"

@@ -57,7 +57,7 @@ class FanOut:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
+        with contextlib.suppress(OSError, KeyError, ValueError), connection, connection.makefile("rb") as stream:
             head = json.loads(stream.readline())
             order = self._order.inside(head["run"], head["folder"], stream.read(head["bytes"]))
             ended = threading.Event()
@@ -77,6 +77,7 @@ class FanOut:
                 how = f"its worker says {outcome.exit_code}, and gave no result"
                 connection.sendall(_result({"error": f"run {order.run_id}: {how}", "fix": "resume"}))
             ended.set()
+            connection.shutdown(socket.SHUT_RDWR)  # the other thread reads from it, and it cannot be closed meanwhile
 
 
 def _result(found: dict[str, Any]) -> bytes:

@@ -79,6 +79,7 @@ def test_a_run_goes_on_at_a_host_with_another_work_root(project: Project, lake: 
     assert attempts(project) == [("use", 2, "SUCCESS")]
     assert not list(lake.rglob("*.*")), "they are removed with the folders of the run"
     assert copies(lake) == {}
+    assert not (lake / "etl/runs/f/r").exists()
 
 
 @pytest.mark.usefixtures("lake")

@@ -126,12 +126,11 @@ class ArtifactCopies:
         """Remove all copies of the run."""
 
         def clear(files: AnyFiles) -> None:
-            for name in self._list(files):
-                files.remove(files.join(self._folder(files), name))
-            if self._made or self._held:
+            if names := self._list(files):
+                for name in names:
+                    files.remove(files.join(self._folder(files), name))
                 files.remove_folder(self._folder(files))
 
-        self._held = None
         self._try("removing the copies of artifacts", clear)
 
     def close(self) -> None:

@@ -135,6 +135,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         if copies is not None:
             exists = copies.looking_at(state.steps.artifacts(), elsewhere=found.host != hostname())
         plan = make_plan(flow.spec, state, definitions, options, exists)
+        if copies is not None:
+            copies.close()  # nobody may go on with the plan
         refuse_lost_claims(state, plan, run_id)
         plan = plan._replace(plugins=plugin_changes(state.circumstances(), flow))
     elif found is not None:  # it has succeeded: a changed flow makes no difference

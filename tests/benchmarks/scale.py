@@ -1,0 +1,138 @@
+"""What a run costs that a Celery worker executes, and how many more two workers execute than one.
+
+The same flow is run by a worker, by commands in a row, and by the function `run_flow` in a loop, on one state file: CPU
+time of all processes per run. Then runs that only sleep are executed by one and by two workers, one at a time each.
+
+    make bench-scale (RUNS=40 SLEEPS=40; all of it: SLEEPS=2000)
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aetherflow.scheduler.launchers import broker
+from aetherflow.scheduler.launchers.base import RunRequest
+from aetherflow.scheduler.launchers.celery import CeleryLauncher
+from bench_tools import disk_folder
+from brokers import redis_running
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.launchers.base import Running
+
+RUNS, SLEEPS = int(os.environ.get("RUNS", "40")), int(os.environ.get("SLEEPS", "40"))
+STEPS = 10
+SPEED_UP = 1.7
+"""At least, from one worker to two, where a run sleeps for half a second."""
+SECONDS = 0.5
+FLOW = "version: 1\nflow: {id: f}\njobs:\n  - id: j\n    steps:\n"
+STEP = "      - {id: s%d, type: check_items, inputs: {items: [a, b]}}\n"
+SLEEP = (
+    f"version: 1\nflow: {{id: s}}\njobs: [{{id: j, steps: [{{id: s, type: sleep, inputs: {{seconds: {SECONDS}}}}}]}}]\n"
+)
+LOOP = (
+    "import sys; from aetherflow.core.runner import run_flow\n"
+    "for number in range(int(sys.argv[2])): run_flow(sys.argv[1], run_id=f'l{number}')"
+)
+
+
+def cpu_of_children() -> float:
+    """Seconds of CPU of all processes that have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU of the processes that the work starts."""
+    before = cpu_of_children()
+    work()
+    return cpu_of_children() - before
+
+
+class Bench:
+    """A folder with flows, and a broker."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        os.environ |= {
+            broker.URL: url,
+            "AETHERFLOW_STATE_ROOT": str(folder / "state"),
+            "AETHERFLOW_WORK_ROOT": str(folder / "work"),
+            "AETHERFLOW_LOG_LEVEL": "WARNING",
+        }
+        (folder / "f.yaml").write_text(FLOW + "".join(STEP % number for number in range(STEPS)))
+        (folder / "s.yaml").write_text(SLEEP)
+
+    def command(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        subprocess.run([sys.executable, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def by_workers(self, flow: str, runs: int, workers: int, prefix: str) -> float:
+        """Have so many runs executed; the seconds from the moment when all workers are ready."""
+        started = [self._worker(number) for number in range(workers)]
+        launcher, ended = CeleryLauncher(), threading.Event()
+        before = time.monotonic()
+        left: list[Running] = []
+        for number in range(runs):
+            name = f"{prefix}{number}"
+            arguments = ("run", "--flow-yaml", f"{flow}.yaml", "--run-id", name, "--if-busy", "wait", "--json")
+            log = self.folder / f"logs/{name}.log"
+            left.append(launcher.start(RunRequest("i", name, "", arguments, self.folder, log), ended.set))
+        for each in left:
+            while (outcome := each.poll()) is None:
+                ended.wait(0.05)
+                ended.clear()
+            if outcome.exit_code:
+                raise SystemExit(f"a run has failed: {outcome}")
+        seconds = time.monotonic() - before
+        for worker in started:
+            worker.terminate()
+        for worker in started:
+            worker.wait()
+        return seconds
+
+    def _worker(self, number: int) -> "subprocess.Popen[bytes]":
+        log = self.folder / f"worker-{number}.log"
+        argv = [sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "1"]
+        with log.open("wb") as file:
+            worker = subprocess.Popen(argv, cwd=self.folder, stdout=file, stderr=file)
+        while b" ready." not in log.read_bytes():
+            if worker.poll() is not None:
+                raise SystemExit(log.read_text())
+            time.sleep(0.05)
+        return worker
+
+
+def main() -> int:
+    """Print what was measured; 1 if two workers are not as much faster as they should be."""
+    with redis_running() as url, disk_folder() as folder:
+        bench = Bench(folder, url)
+        idle = cpu(lambda: bench.by_workers("f", 0, 1, "n"))
+        celery = cpu(lambda: bench.by_workers("f", RUNS, 1, "w")) - idle
+
+        def commands() -> None:
+            for number in range(RUNS):
+                bench.command("-m", "aetherflow.core", "run", "f.yaml", "--run-id", f"c{number}", "--json")
+
+        alone = cpu(commands)
+        loop = cpu(lambda: bench.command("-c", LOOP, "f.yaml", str(RUNS)))
+        one, two = (bench.by_workers("s", SLEEPS, workers, f"t{workers}-") for workers in (1, 2))
+    each = [1000 * seconds / RUNS for seconds in (celery, alone, loop)]
+    print(f"CPU per run of {STEPS} steps, {RUNS} runs, in ms")
+    ratios = f"{each[0] / each[1]:.2f} x a command, {each[0] / each[2]:.1f} x run_flow"
+    print(f"  by a worker              {each[0]:8.0f}   {ratios}")
+    print(f"  by a command             {each[1]:8.0f}")
+    print(f"  by run_flow in a loop    {each[2]:8.0f}")
+    print(f"  a worker that is started and ended, without runs: {1000 * idle:.0f}")
+    gain = f"{one / two:.2f} x (limit {SPEED_UP})"
+    print(f"{SLEEPS} runs that sleep {SECONDS} s: one worker {one:.1f} s, two {two:.1f} s, {gain}")
+    return int(one / two < SPEED_UP)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
