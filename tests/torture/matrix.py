@@ -75,6 +75,7 @@ SUITES = {
     "P12": "changes, syncs, crashes, damaged blobs; flows and syncs of one store at the same time",
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
     "P1": "random edits of states, registry and logs, cut ends, nights that change places; and honest nights",
+    "P16": "random edits of states, ledger and signed statements, cut tails, swapped nights; and honest days",
     "P5": "typed values through state and resume (values, not runs)",
     "R1": "kill -9 of SFTP and SMB flows at every failpoint and around every request to the server (F9, F10)",
     "R2": "SFTP and SMB cut after n bytes, either way: reset, closed, stalled; then repeated: whole files, each once",

@@ -166,7 +166,8 @@ def edits(root: Path, rng: random.Random) -> Iterator[tuple[str, Callable[[], st
         )
 
 
-def _other(value: Any, rng: random.Random) -> Any:
+def other_value(value: Any, rng: random.Random) -> Any:
+    """A value of the same type that is another one; text for none."""
     if value is None:
         return "x"
     if isinstance(value, int):
@@ -185,7 +186,7 @@ def _changed(state: Path, rng: random.Random, tables: dict[str, list[str]]) -> s
         if not rows:
             return ""
         value, *at = rng.choice(rows)
-        other = _other(value, rng)
+        other = other_value(value, rng)
         if value is None and columns[column] == "INTEGER":
             other = 1
         where = " AND ".join(f"{key}=?" for key in keys)

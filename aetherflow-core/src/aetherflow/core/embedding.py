@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from aetherflow.core.base.suggest import did_you_mean as did_you_mean
     from aetherflow.core.base.suggest import nearest as nearest
     from aetherflow.core.base.times import iso as iso
+    from aetherflow.core.bundle.detached import DetachedSignature as DetachedSignature
+    from aetherflow.core.bundle.detached import sign_text as sign_text
+    from aetherflow.core.bundle.detached import why_not_signed as why_not_signed
+    from aetherflow.core.bundle.signing import PASSPHRASE as PASSPHRASE
     from aetherflow.core.checks.checked import Checked as Checked
     from aetherflow.core.checks.kinds import Environment as Environment
     from aetherflow.core.checks.kinds import check_document as check_document
@@ -79,6 +83,13 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
+    from aetherflow.core.runtime.proof.evidence import Evidence as Evidence
+    from aetherflow.core.runtime.proof.evidence import Tail as Tail
+    from aetherflow.core.runtime.proof.evidence import chain_findings as chain_findings
+    from aetherflow.core.runtime.proof.evidence import evidence_of as evidence_of
+    from aetherflow.core.runtime.proof.evidence import root_chains as root_chains
+    from aetherflow.core.runtime.proof.evidence import root_tail as root_tail
+    from aetherflow.core.runtime.proof.evidence import state_chains as state_chains
     from aetherflow.core.runtime.resuming import Resumes as Resumes
     from aetherflow.core.runtime.resuming import stands_in_no_file as stands_in_no_file
     from aetherflow.core.runtime.resuming import wrapped_path as wrapped_path
@@ -104,6 +115,8 @@ _HOMES = {
     "base.secret_names": "is_secret_name",
     "base.suggest": "did_you_mean nearest",
     "base.times": "iso",
+    "bundle.detached": "DetachedSignature sign_text why_not_signed",
+    "bundle.signing": "PASSPHRASE",
     "checks.kinds": "Environment check_document check_in_memory",
     "checks.checked": "Checked",
     "checks.notify": "check_notify",
@@ -138,6 +151,7 @@ _HOMES = {
     "runtime.sending.sender": "is_needed note_ledger",
     "runtime.notify.start": "SendRequest may_have_rules start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
+    "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",
     "runtime.workspace.state_root": "find_state_root",

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
+from aetherflow.scheduler.cli.arguments import JsonOption
 from aetherflow.scheduler.cli.shown import SHOWN
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.audit.audit import Audit
+    from aetherflow.scheduler.schedule.schedule import Schedule
 
 KINDS = ("failed", "missed", "late")
 USUAL = ("failed", "missed")
@@ -17,7 +18,15 @@ OF_LOGS = ("lost", "doubled", "late", "unknown")
 
 
 def audit(
-    file: ScheduleArgument,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            readable=False,
+            help="The scheduler document; may be left out with --verify.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="Begin; omitted: when each item was first seen.")
     ] = None,
@@ -39,6 +48,24 @@ def audit(
             help="Compare the slots with what cron or systemd started: syslog, journalctl -o json; - is stdin.",
         ),
     ] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", metavar="DAY", help="The day that is signed, in the document's zone.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option("--sign", metavar="KEY", readable=False, help="SSH key; KEY.pub: that of the agent."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", readable=False, help="The statement that --sign writes.")
+    ] = None,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option("--verify", metavar="FILE", readable=False, help="A statement; several: the oldest first."),
+    ] = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option("--signers", metavar="FILE", readable=False, help="File allowed_signers, for --verify."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that every expected slot is accounted for, and how: ran, runs, was skipped or missed, with a reason.
@@ -54,6 +81,10 @@ def audit(
     With --against the slots are compared with a log in place of the ledger, by `replaces` of each item, over the time
     that the log covers: which slots were lost, doubled or late, and which starts belong to no item. Ends with 1 if any.
 
+    With --date, --sign and --out a day that is over is signed: all slots, runs with their files, rows and deliveries,
+    human acts, and the ends of the chains of ledger and states. --verify needs the statement, its signature beside it
+    and --signers. With the document, too, ledger and states are held against it. Ends with 1 for any finding.
+
     Example: aetherflow-scheduler audit scheduler.yaml --from 2026-11-01 --to 2026-12-01
     """
     from aetherflow.core.embedding import iso
@@ -63,8 +94,14 @@ def audit(
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.leader import current_leader
 
+    if verify or file is None:
+        _verify(verify, signers, file, as_json=as_json)
+        return
     wanted = _kinds(fail_on, against=bool(against))
     schedule = load(file)
+    if date or sign or out:
+        _sign(schedule, date, sign, out, as_json=as_json)
+        return
     first, last = instant(schedule, start, "--from"), instant(schedule, end, "--to")
     check_span(first, last)
     if against:
@@ -101,6 +138,27 @@ def audit(
         _show(found, wanted)
     if found.gaps or counted:
         raise typer.Exit(1)
+
+
+def _verify(verify: list[Path] | None, signers: Path | None, file: Path | None, *, as_json: bool) -> None:
+    from aetherflow.core.api import UsageError
+    from aetherflow.scheduler.cli.audit_statement import verify_audit
+    from aetherflow.scheduler.cli.loading import load
+
+    if not verify:
+        raise UsageError("no scheduler document is named", fix="name it; or a statement with --verify")
+    if signers is None:
+        raise UsageError("--verify needs to know who may sign", fix="name the file: --signers allowed_signers")
+    verify_audit(verify, signers, load(file) if file is not None else None, as_json=as_json)
+
+
+def _sign(schedule: "Schedule", date: str | None, key: Path | None, out: Path | None, *, as_json: bool) -> None:
+    from aetherflow.core.api import UsageError
+    from aetherflow.scheduler.cli.audit_statement import sign_audit
+
+    if date is None or key is None or out is None:
+        raise UsageError("a statement needs --date, --sign and --out", fix="name the three")
+    sign_audit(schedule, date, key, out, as_json=as_json)
 
 
 def _kinds(text: str | None, *, against: bool) -> "frozenset[str]":
