@@ -27,6 +27,8 @@ class _Runs(LazyGroup):
         "list": "aetherflow.core.cli.runs:list_runs",
         "show": "aetherflow.core.cli.runs:show",
         "ack": "aetherflow.core.cli.ack:ack",
+        "diff": "aetherflow.core.cli.run_diff:diff",
+        "export": "aetherflow.core.cli.run_export:export",
         "logs": "aetherflow.core.cli.run_logs:logs",
         "resolve": "aetherflow.core.cli.resolve:resolve",
         "prune": "aetherflow.core.cli.prune:prune",
@@ -35,7 +37,7 @@ class _Runs(LazyGroup):
 
 app = typer.Typer(
     cls=_Runs,
-    help="The history of runs: list, show, acknowledge, settle, read logs, prune.",
+    help="The history of runs: list, show, compare, acknowledge, settle, read logs, export, prune.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -245,5 +245,5 @@ class StepRunner:
         for key in attempt.inner_keys():  # still RUNNING if the attempt's thread was abandoned
             if (found := self.state.latest.get(key)) is not None and found.status is Status.RUNNING:
                 self.state.fail(key, Status.INTERRUPTED, error)
-        self.state.fail(work.key, status, error, dict(attempt.effects.facts))
+        self.state.fail(work.key, status, error, dict(attempt.effects.facts), dict(attempt.effects.read))
         begun.trace.recorded = True

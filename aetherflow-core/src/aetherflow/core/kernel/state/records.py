@@ -179,6 +179,8 @@ class StepEffects:
     """Those that it has committed already."""
     settled: set[str] = field(default_factory=set)
     """Identities of claims of the run that become final with this attempt."""
+    read: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Files that the attempt was given to read: path to what they were; written down with whatever end it comes to."""
 
 
 class StepEnd(NamedTuple):

@@ -135,7 +135,12 @@ class StepStates:
         return number
 
     def fail(
-        self, key: StepKey, status: Status, error: str, facts: Mapping[tuple[str, str], Any] = MappingProxyType({})
+        self,
+        key: StepKey,
+        status: Status,
+        error: str,
+        facts: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+        read: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Record an end as FAILED or INTERRUPTED. `facts` are ledger entries that are stored nevertheless.
 
@@ -144,6 +149,7 @@ class StepStates:
         with self._unit.transaction(f"step {status}"):
             self._end_badly(key, status, error)
             self._store_ledger(facts)
+            self._journal_read(key, read)
 
     def skip(self, keys: Iterable[StepKey], reason: Reason, def_hashes: Mapping[StepKey, str]) -> None:
         """Record the remaining steps of a short-circuited job as SKIPPED; they are never executed."""
@@ -257,6 +263,11 @@ class StepStates:
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
         self._store_ledger(effects.ledger)
+        self._journal_read(key, effects.read)
+
+    def _journal_read(self, key: StepKey, files: Mapping[str, Any]) -> None:
+        if files:
+            self._unit.journal("files_read", **_named(key), attempt=self._latest[key].attempt, files=files)
 
     def _store_ledger(self, entries: Mapping[tuple[str, str], Any]) -> None:
         unit, at, written = self._unit, self._unit.now_ms(), dict[str, dict[str, str]]()

@@ -15,6 +15,7 @@ from aetherflow.core.kernel.resolver.when import evaluate_when
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.context.calls import AttemptCalls
+from aetherflow.core.runtime.context.files_read import MOST_FILES, file_read
 from aetherflow.core.runtime.context.ledgers import StagedLedger
 from aetherflow.core.runtime.context.locks import AttemptLocks
 from aetherflow.core.runtime.context.processes import AttemptProcesses
@@ -100,7 +101,13 @@ class StepContext(RunContext):
         return self.files.folder(job_id, "manifests")
 
     def read_path(self, path: str) -> Path:
-        return self.files.read_path(path)
+        return self._noted(self.files.read_path(path))
+
+    def _noted(self, path: Path) -> Path:
+        read = self._attempt.effects.read
+        if len(read) < MOST_FILES and str(path) not in read and (found := file_read(path)) is not None:
+            read[str(path)] = found
+        return path
 
     def write_path(self, path: str) -> Path:
         return self.files.write_path(path)
@@ -110,7 +117,7 @@ class StepContext(RunContext):
         if (assets := self._services.flow.assets).is_from_top(found, path):
             fix = "write the path relative to the flow file"
             self.log.warning("%s is found in %s only, not beside the flow file; %s", path, assets.top, fix)
-        return found
+        return self._noted(found)
 
     def write_file(self, path: str | Path) -> AbstractContextManager[BinaryIO]:
         return self.files.write_file(path)

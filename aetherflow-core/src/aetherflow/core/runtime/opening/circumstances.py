@@ -8,6 +8,7 @@ from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.host.metadata import FOLDER
 from aetherflow.core.host.names import CONNECTORS, STEPS
 from aetherflow.core.kernel.sequencing.plan import PluginChange
+from aetherflow.core.runtime.opening.keyed_values import values_of
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 
 
@@ -17,7 +18,8 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
     `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, the
     flow's path in it, and who signed which version of it; `plugins`: step type or `kind:driver` to distribution and
     version; `locks`: sha256 of the lock files that hold; `locked`: distribution of a plugin to what the first of them
-    says of its files; `env_keys`: names of the variables that did not come from the process's environment.
+    says of its files; `values`: variables that the flow reads, or that do not come from the process's environment, each
+    with its origin and its keyed hash; `env_keys`: names of those that did not come from the process's environment.
     """
     found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
     if (locks := flow.catalog.rules.locks).files:
@@ -25,6 +27,8 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
         found["locked"] = _locked(flow)
     if (profiles := flow.profiles.document) is not None:
         found["profiles"] = hashlib.sha256(profiles.text.encode()).hexdigest()
+    if values := values_of(flow):
+        found["values"] = values
     if keys := sorted(key for key, origin in flow.snapshot.origins.items() if origin.kind != "os"):
         found["env_keys"] = keys
     if (bundle := flow.snapshot.bundle) is not None:
