@@ -21,7 +21,7 @@ from aetherflow_builtins_db.loading.request import LoadResult
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
-from aetherflow_builtins_db.steps.query import database_of, text_of
+from aetherflow_builtins_db.steps.query import database_of, query_source, text_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class DbCopy(Step[Inputs]):
     """
 
     Outputs = CopyOutputs
+    _read: dict[str, Any]
 
     @classmethod
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
@@ -110,7 +111,8 @@ class DbCopy(Step[Inputs]):
                 empty = self._ending(None).output(LoadResult(args.table))
                 return StepResult(STEP_SKIPPED, empty, error.message, "claimed")
         with self._loading(tracker) as load:
-            result = self._ending(tracker).run(load, self._on_rows)
+            ending = self._ending(tracker)
+            result = ending.with_receipt(ending.run(load, self._on_rows), self._read)
         if tracker is None:
             return result
         tracker.claim()
@@ -155,7 +157,7 @@ class DbCopy(Step[Inputs]):
     def _source(self, tracker: Tracker | None) -> QueryRows:
         args = self.args
         database, params = database_of(args.resource, self.ctx), args.params
-        sql = text_of(args.sql, args.sql_file, self.ctx)
+        sql, found = text_of(args.sql, args.sql_file, self.ctx), None
         if args.from_table is not None:
             found = target_of(database, self.ctx, self.job_id, self.id, args.from_table).look_up(args.from_table)
             if found is None:
@@ -166,11 +168,15 @@ class DbCopy(Step[Inputs]):
             sql = f"SELECT * FROM {found.sql}"  # noqa: S608 - a name of the catalogue, quoted
         if args.watermark is not None:
             params = {**(params or {}), "watermark": tracker.before if tracker else args.watermark.initial}
+        self._read = query_source(args.resource, sql, params)
+        if found is not None:
+            self._read |= {"kind": "table", "name": f"{args.resource}: {found.sql}"}
         return QueryRows(database, sql, params, args.fetch_size, tracker.follow if tracker else None)
 
     def _ending(self, tracker: Tracker | None) -> Ending:
         usual = tracker.outputs["claim"] if tracker else self.ctx.work_id
-        return Ending(self.args, self.ctx, self.id, self._what, self.args.load_id or usual)
+        args = self.args
+        return Ending(args, self.ctx, self.id, self._what, args.load_id or usual, args.target)
 
     def _on_rows(self, rows: int) -> None:
         self.ctx.progress(rows, None, "rows")

@@ -27,7 +27,7 @@ from aetherflow_builtins_db.reconciling.listing import Listing
 from aetherflow_builtins_db.reconciling.pairs import Pair, Told, pair, reader
 from aetherflow_builtins_db.reconciling.side import Side
 from aetherflow_builtins_db.steps.loading import target_of
-from aetherflow_builtins_db.steps.query import database_of, text_of
+from aetherflow_builtins_db.steps.query import database_of, query_source, text_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ class Outputs(StepOutputs):
     )
     rows_read: int = Field(description="Rows that were read one by one, of both sides.")
     output: str | None = Field(description="Absolute path of the file with what differs; null if nothing does.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     verified_through: Any = Field(
         None, description="With `verified_through`: the value up to which no row differs, now and in earlier runs."
     )
@@ -158,7 +161,16 @@ class DbReconcile(Step[Inputs]):
             self._tell(result, path)
         elif tracker is not None:
             tracker.claim()
-        return StepResult(output=self._output(result, pairs, tracker, path))
+        sides = ((source, args.from_table, result.source_rows), (target, args.table, result.target_rows))
+        verdict = "equal" if result.equal else "different"
+        made = [{"kind": "comparison", "name": verdict, "rows": result.source_rows}]
+        sources = []
+        for side, table, rows in sides:
+            told = query_source(side.resource, side.relation, side.params) | {"rows": rows}
+            sources.append(told | {"kind": "table", "name": f"{side.resource}: {side.relation}"} if table else told)
+        return StepResult(
+            output={**self._output(result, pairs, tracker, path), "receipt": {"read": sources, "made": made}}
+        )
 
     def plan(self) -> list[str]:
         args = self.args
