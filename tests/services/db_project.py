@@ -53,7 +53,8 @@ class Project:
         listed = []
         for name, inputs in steps.items():
             step = {"resource": "wh"} | inputs
-            listed.append({"id": name, "type": step.pop("type"), "inputs": step})
+            beside = {key: step.pop(key) for key in ("type", "for_each") if key in step}
+            listed.append({"id": name, **beside, "inputs": step})
         flow = {
             "version": 1,
             "flow": {

@@ -139,6 +139,47 @@ def test_only_new_rows_come_over(filled: Any, mode: dict[str, Any]) -> None:
     assert filled.rows("SELECT a, s FROM u ORDER BY a") == [*ROWS, [4, "new"], [5, "newer"]]
 
 
+def many(**inputs: Any) -> dict[str, Any]:
+    step = within(from_table="{{item.full_name}}", table="{{item.name}}_copy", mode="merge", keys=["a"], **CREATE)
+    return step | {"watermark": {"column": "A", "initial": 0}} | inputs
+
+
+def test_tables_of_a_pattern_are_copied_each_by_itself(anywhere: Any) -> None:
+    names = ("s_b", "s_a", "s_c", "other", "S_d")
+    for name in names:
+        anywhere.sql(
+            f"CREATE TABLE {name} (a INTEGER PRIMARY KEY, s VARCHAR(20))", f"INSERT INTO {name} VALUES (1, '{name}')"
+        )
+    anywhere.sql("CREATE VIEW s_view AS SELECT a, s FROM s_a")
+    steps = {
+        "list": {"type": "db_list_tables", "pattern": "s_*", "exclude": ["s_c", "*_copy"]},
+        "copy": many(for_each={"items": "{{steps.list.tables}}", "key": "{{item.name}}", "on_error": "continue"}),
+    }
+    if anywhere.place.driver == "sqlalchemy":
+        pytest.skip("a sample: by the drivers themselves")
+    ran = anywhere.run(**steps)
+    listed = ran.outputs["list"]
+    assert (listed["names"], listed["count"]) in (
+        (["s_a", "s_b"], 2),
+        (["s_a", "s_b", "s_d"], 3),
+    )  # folded by PostgreSQL
+    assert ran.status["copy"] == "SUCCESS", ran.error
+    assert anywhere.rows("SELECT s FROM s_b_copy") == [["s_b"]]
+    # One table fails: the others are copied, and the next run copies its rows.
+    anywhere.sql("INSERT INTO s_a VALUES (2, 'more')", "INSERT INTO s_b VALUES (2, 'more')", "DROP TABLE s_a_copy",
+                 "CREATE TABLE s_a_copy (a INTEGER)")  # fmt: skip
+    ran = anywhere.run(**steps)
+    assert ran.status["copy"] == "FAILED"
+    assert "s_a" in ran.error.message
+    assert anywhere.rows("SELECT a FROM s_b_copy ORDER BY a") == [[1], [2]]
+    anywhere.sql("DROP TABLE s_a_copy", "CREATE TABLE s_a_copy (a INTEGER PRIMARY KEY, s VARCHAR(20))")
+    assert anywhere.run(**steps).status["copy"] == "SUCCESS"
+    # Its watermark had become final with the first run, and stayed there.
+    assert anywhere.rows("SELECT a FROM s_a_copy") == [[2]]
+    error = anywhere.run(list=steps["list"] | {"pattern": "nope*"}).error
+    assert "has no table nope*" in error.message
+
+
 @pytest.mark.parametrize("to", ["postgres"])
 def test_rows_go_from_copy_to_copy(two: Any, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
     two.sql("CREATE TABLE t (a INTEGER, s VARCHAR(20))", "INSERT INTO t VALUES (1, 'x,\"y\"'), (2, NULL), (3, '')")

@@ -209,6 +209,7 @@ def database(site: Site, base: str) -> list[Step]:
         ("db_execute", {"resource": "db", "sql": "CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(99))"}),
         ("db_load", {"resource": "db", "table": "t", "path": f"{site.folder}/in/a.csv"}),
         ("db_copy", {"resource": "db", "from_table": "t", "target": "db", "table": "u", "create": "if_missing"}),
+        ("db_list_tables", {"resource": "db"}),
         ("db_reconcile", {"resource": "db", "from_table": "t", "target": "db", "table": "u", "keys": ["id"]}),
         ("db_check", {"resource": "db", "table": "t", "checks": [{"row_count": 2}]}),
         ("db_fetch_small", query),

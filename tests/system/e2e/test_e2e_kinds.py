@@ -163,6 +163,7 @@ def over_a_database(bench: Bench, cell: Cell) -> dict[str, Any]:
         "db_extract": query | {"output": "t.csv"},
         "db_extract_stream": query | {"output": "t.jsonl"},
         "db_fetch_small": query,
+        "db_list_tables": {"pattern": "t"},
         "db_load": {"table": "t", "path": bench.put(bench.given, "t.csv")},
         "db_reconcile": {"from_table": "t", "target": "peer", "table": "t", "keys": ["a"]},
     }

@@ -16,8 +16,8 @@ CREATE = {"create": "if_missing"}
     [
         ({}, "give exactly one of from_table, sql and sql_file"),
         ({"from_table": "t", "sql": "SELECT 1"}, "give exactly one of from_table, sql and sql_file"),
-        ({"from_table": "t", "params": {"a": 1}}, "params and watermark are for a query"),
-        ({"from_table": "t", "watermark": {"column": "a", "initial": 0}}, "params and watermark are for a query"),
+        ({"from_table": "t", "params": {"a": 1}}, "params are for a query"),
+        ({"from_table": "t", "watermark": {"column": "a", "initial": 0}}, "watermark needs mode merge, or append with"),
         ({"sql": "x", "watermark": {"column": "a", "initial": 0}}, "watermark needs mode merge, or append with"),
         ({"sql": "x", "mode": "merge"}, "mode merge needs keys"),
     ],

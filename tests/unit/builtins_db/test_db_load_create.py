@@ -147,6 +147,8 @@ def test_rows_that_do_not_fit_are_rejected_by_the_types_that_are_said(project: A
         ),
         ("amount,b\n1,2\n", {"columns": {"amuont": "a"}}, "has no column 'amuont'; did you mean 'amount'?"),
         ("a,b\n1,2\n", {"comments": {"c": "x"}}, "comments: 'c' is no column that is loaded"),
+        ("a,b\n1,2\n", {"comments": {"a": "x"}}, "SQLite has no comments on columns"),
+        ("a,b\n1,2\n", {"types": {"a": "int", "A": "string"}}, "types names the column 'a' twice"),
         ("a,b\n1,2\n", {"load_id_column": "B"}, "two columns are named 'B'"),
         ("1,2,3\n", {"include_header": False, "columns": ["a", "b"]}, "line 1: has 3 fields, not 2"),
         ("{}\n", {"format": "jsonl"}, "a new table would have no columns"),

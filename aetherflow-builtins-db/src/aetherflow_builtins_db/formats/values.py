@@ -3,6 +3,7 @@
 import base64
 import datetime
 import decimal
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -35,6 +36,12 @@ def json_value(value: Any) -> Any:
             return [json_value(item) for item in value]
         case _:
             return str(value)
+
+
+def query_sha256(sql: str, params: Mapping[str, Any] | None) -> str:
+    """Of a query and its parameters, in hexadecimal."""
+    told = json.dumps([sql, {name: json_value(value) for name, value in (params or {}).items()}])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def datetime_text(value: datetime.datetime) -> str:

@@ -26,6 +26,7 @@ _BATCH_ROWS = 10_000
 _LET_IT = "check the name; create: if_missing makes the table, with the types of what is loaded"
 _FIXED = frozenset({"sqlite"})
 """Dialects in which a column keeps its type, and takes text and whole numbers of any length."""
+_WITHOUT_COMMENTS = frozenset({"sqlite"})
 _UNLIMITED = frozenset({"int", "string"})
 
 
@@ -121,6 +122,8 @@ class Making:
             made.append(self._column(self._id_column, STRING))
         self._keys = tuple(name for name in seen if name in keys)
         self._comments = {loaded_name("comments", name, loaded): text for name, text in shape.comments.items()}
+        if shape.comments and self._target.database.dialect.name in _WITHOUT_COMMENTS:
+            raise StepInputError("SQLite has no comments on columns", fix="leave out comments")
         return replace(table, columns=tuple(made))
 
     def _changed(self, table: SqlTable) -> SqlTable:
@@ -151,7 +154,12 @@ class Making:
 
     def _types(self, seen: Mapping[str, "Profile | ColumnType"]) -> dict[str, ColumnType]:
         """By column: as `types` says, as the source says, or of all its values."""
-        said = {loaded_name("types", name, list(seen)): kind for name, kind in self._shape.types.items()}
+        said: dict[str, ColumnType] = {}
+        for name, kind in self._shape.types.items():
+            loaded = loaded_name("types", name, list(seen))
+            if loaded in said:
+                raise StepInputError(f"types names the column {loaded!r} twice", fix="leave one of the two out")
+            said[loaded] = kind
         return {
             name: said.get(name) or (found if isinstance(found, ColumnType) else found.type)
             for name, found in seen.items()

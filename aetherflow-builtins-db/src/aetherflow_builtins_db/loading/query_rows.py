@@ -1,8 +1,6 @@
 """The rows of a query as the source of a load, without a file between."""
 
-import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from aetherflow.core.api import Column, ColumnType, CsvBlocks, CsvFormat, CsvSou
 from aetherflow_builtins_db.columns import UNKNOWN, refuse_duplicates
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.coerce import fits
-from aetherflow_builtins_db.formats.values import json_value
+from aetherflow_builtins_db.formats.values import query_sha256
 from aetherflow_builtins_db.loading.batch import OnReject
 from aetherflow_builtins_db.loading.profile import Profile, Texts
 
@@ -62,8 +60,7 @@ class QueryRows:
 
     def sha256(self) -> str:
         """Of the query and its parameters: what its rows are is known only when they are read."""
-        told = json.dumps([self.sql, {name: json_value(value) for name, value in (self.params or {}).items()}])
-        return hashlib.sha256(told.encode()).hexdigest()
+        return query_sha256(self.sql, self.params)
 
     @contextmanager
     def file(self, *, streams: bool) -> Iterator[LoadFile | None]:

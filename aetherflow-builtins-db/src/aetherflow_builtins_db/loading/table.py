@@ -80,6 +80,16 @@ def position(source: str, names: Sequence[str]) -> int:
     return names.index(found)
 
 
+def place_of(field: str, wanted: str, known: Sequence[str], what: str) -> int:
+    """The place among the known names of one that an input names; StepInputError if it is no `what`."""
+    found = find_name(wanted, known)
+    if found is None:
+        raise StepInputError(
+            f"{field}: {wanted!r} is no {what}{_near(wanted, known)}", fix=f"there are: {', '.join(known)}"
+        )
+    return known.index(found)
+
+
 def loaded_name(what: str, wanted: str, loaded: Sequence[str]) -> str:
     """The loaded column that the input `what` names; StepInputError if there is none."""
     found = find_name(wanted, loaded)

@@ -10,18 +10,21 @@ from aetherflow.core.api import (
     ClaimBusyError,
     DbResource,
     LateDatabase,
+    SqlTable,
     Step,
     StepInputError,
     StepResult,
 )
+from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.query_rows import QueryRows
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import LoadResult
+from aetherflow_builtins_db.loading.table import place_of
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
-from aetherflow_builtins_db.steps.query import database_of, text_of
+from aetherflow_builtins_db.steps.query import database_of, query_source, text_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 
 if TYPE_CHECKING:
@@ -41,8 +44,8 @@ class Inputs(TableInputs):
     )
     watermark: Watermark | None = Field(
         None,
-        description="Copy only new rows: the query gets the greatest value of all successful runs as `:watermark`. For "
-        "mode `merge`, or `append` with `load_id_column`.",
+        description="Copy only new rows: the query gets the greatest value of all successful runs as `:watermark`; of "
+        "a table those rows are copied whose value is greater. For mode `merge`, or `append` with `load_id_column`.",
     )
     fetch_size: int = Field(5000, ge=1, description="Rows fetched at a time.")
 
@@ -50,8 +53,8 @@ class Inputs(TableInputs):
     def _possible(self) -> Self:
         if sum(given is not None for given in (self.from_table, self.sql, self.sql_file)) != 1:
             raise ValueError("give exactly one of from_table, sql and sql_file")
-        if self.from_table is not None and (self.params or self.watermark):
-            raise ValueError("params and watermark are for a query: give sql or sql_file")
+        if self.from_table is not None and self.params:
+            raise ValueError("params are for a query: give sql or sql_file")
         if self.watermark is not None:
             if "watermark" in (self.params or {}):
                 raise ValueError("params.watermark and watermark are both given; the step sets :watermark itself")
@@ -91,6 +94,7 @@ class DbCopy(Step[Inputs]):
     """
 
     Outputs = CopyOutputs
+    _read: dict[str, Any]
 
     @classmethod
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
@@ -103,14 +107,15 @@ class DbCopy(Step[Inputs]):
         args, tracker = self.args, None
         if args.watermark is not None:
             try:
-                tracker = Tracker(args.watermark, self.ctx)
+                tracker = Tracker(args.watermark, self.ctx, args.from_table)
             except ClaimBusyError as error:
                 if args.watermark.if_claimed != "skip":
                     raise
                 empty = self._ending(None).output(LoadResult(args.table))
                 return StepResult(STEP_SKIPPED, empty, error.message, "claimed")
         with self._loading(tracker) as load:
-            result = self._ending(tracker).run(load, self._on_rows)
+            ending = self._ending(tracker)
+            result = ending.with_receipt(ending.run(load, self._on_rows), self._read)
         if tracker is None:
             return result
         tracker.claim()
@@ -155,7 +160,7 @@ class DbCopy(Step[Inputs]):
     def _source(self, tracker: Tracker | None) -> QueryRows:
         args = self.args
         database, params = database_of(args.resource, self.ctx), args.params
-        sql = text_of(args.sql, args.sql_file, self.ctx)
+        sql, found = text_of(args.sql, args.sql_file, self.ctx), None
         if args.from_table is not None:
             found = target_of(database, self.ctx, self.job_id, self.id, args.from_table).look_up(args.from_table)
             if found is None:
@@ -163,14 +168,26 @@ class DbCopy(Step[Inputs]):
                     f"from_table: resource {args.resource} has no table {args.from_table}",
                     fix="check the name; sql reads what is no table",
                 )
-            sql = f"SELECT * FROM {found.sql}"  # noqa: S608 - a name of the catalogue, quoted
+            sql = f"SELECT * FROM {found.sql}{self._newer(database, found)}"  # noqa: S608 - names of the catalogue
         if args.watermark is not None:
             params = {**(params or {}), "watermark": tracker.before if tracker else args.watermark.initial}
+        self._read = query_source(args.resource, sql, params)
+        if found is not None:
+            self._read |= {"kind": "table", "name": f"{args.resource}: {found.sql}"}
         return QueryRows(database, sql, params, args.fetch_size, tracker.follow if tracker else None)
+
+    def _newer(self, database: Database, table: SqlTable) -> str:
+        """The condition for rows of a table above the watermark; none without one."""
+        if self.args.watermark is None:
+            return ""
+        names = [column.name for column in table.columns]
+        column = names[place_of("watermark.column", self.args.watermark.column, names, "column of the table")]
+        return f" WHERE {database.quote(column)} > :watermark"
 
     def _ending(self, tracker: Tracker | None) -> Ending:
         usual = tracker.outputs["claim"] if tracker else self.ctx.work_id
-        return Ending(self.args, self.ctx, self.id, self._what, self.args.load_id or usual)
+        args = self.args
+        return Ending(args, self.ctx, self.id, self._what, args.load_id or usual, args.target)
 
     def _on_rows(self, rows: int) -> None:
         self.ctx.progress(rows, None, "rows")

@@ -28,7 +28,7 @@ from aetherflow_builtins_db.formats.options import DelimitedInputs, DtypeName
 from aetherflow_builtins_db.formats.parquet import libraries_for, require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.minimal import lacks_of
-from aetherflow_builtins_db.steps.query import QueryInputs, database_of, sql_of
+from aetherflow_builtins_db.steps.query import QueryInputs, database_of, query_source, sql_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
 
@@ -125,6 +125,9 @@ class Outputs(StepOutputs):
     bytes: int | None = Field(description="Size of the file.")
     columns: list[str] = Field(description="Names of the columns.")
     sha256: str | None = Field(description="SHA-256 of the file, in hexadecimal.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     dtypes: dict[str, str] | None = Field(
         None, description="With `emit_dtypes`: column to bool, int, float, date, datetime or string."
     )
@@ -205,7 +208,8 @@ class ExtractStep(Step[Inputs]):
         if tracker:
             tracker.claim()
         self._say(time.monotonic() - started)
-        return StepResult(output=self._output(str(target), tracker))
+        receipt = {"read": [query_source(args.resource, sql, params)]}
+        return StepResult(output={**self._output(str(target), tracker), "receipt": receipt})
 
     def _write_leanly(
         self, connector: AnySqlConnector, writing: Writing, target: Path, tracker: Tracker | None

@@ -79,7 +79,9 @@ class DbLoad(Step[Inputs]):
 
     def run(self) -> StepResult:
         with self._loading(Rejects(self.args.max_rejects), look_at=self.args.batch_rows) as load:
-            return self._ending.run(load, self._on_rows)
+            result = self._ending.run(load, self._on_rows)
+        source = {"kind": "file", "name": str(self.ctx.read_path(self.args.path))}
+        return self._ending.with_receipt(result, source)
 
     def plan(self) -> list[str]:
         args = self.args
@@ -110,7 +112,8 @@ class DbLoad(Step[Inputs]):
 
     @property
     def _ending(self) -> Ending:
-        return Ending(self.args, self.ctx, self.id, self.args.path, self.args.load_id or self.ctx.work_id)
+        args = self.args
+        return Ending(args, self.ctx, self.id, args.path, args.load_id or self.ctx.work_id, args.resource)
 
     def _source(self) -> SourceFile:
         args = self.args

@@ -150,6 +150,9 @@ class Outputs(StepOutputs):
     """The result of the load."""
 
     table: str = Field(description="The table as the database knows it.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     mode: str = Field(description="How it was loaded.")
     rows: int = Field(description="Rows loaded.")
     row_count: int = Field(description="The same.")
@@ -194,6 +197,7 @@ class Ending:
     what: str
     """What is loaded, for messages."""
     load_id: str
+    resource: str
 
     def run(self, load: Load, on_rows: Callable[[int], None]) -> StepResult:
         """Load; the result of the step."""
@@ -245,6 +249,14 @@ class Ending:
             "load_id": self.load_id,
             "already_loaded": result.before is not None,
         }
+
+    def with_receipt(self, result: StepResult, read: Mapping[str, Any]) -> StepResult:
+        """The result of the step with its receipt: what it read, and the table."""
+        output = result.output or {}
+        name = f"{self.resource}: {output['table']}"
+        made = {"kind": "table", "name": name, "rows": output["rows"], "id": self.load_id}
+        receipt = {"read": [dict(read)], "made": [made]}
+        return StepResult(result.status, {**output, "receipt": receipt}, result.reason)
 
     def _reject_file(self, result: LoadResult) -> str | None:
         if not result.rejected:

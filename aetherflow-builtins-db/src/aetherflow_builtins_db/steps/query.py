@@ -1,6 +1,6 @@
 """Inputs that the SQL steps share: the SQL, its parameters, and the handling of too few rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from aetherflow.core.api import AssetPath, ConnectorError, DbResource, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db import minimal
 from aetherflow_builtins_db.database import Database
+from aetherflow_builtins_db.formats.values import query_sha256
 from aetherflow_builtins_db.minimal import lacks_of
 
 OnEmpty: TypeAlias = Literal["skip", "fail", "ok"]
@@ -55,6 +56,11 @@ class QueryInputs(SqlInputs):
         """Raise StepError if there are too few rows and `on_empty` is `fail`."""
         if self.verdict(row_count) == "fail":
             raise StepError(f"too few rows: {self.shortage(row_count)}", fix="on_empty: skip or ok accepts that")
+
+
+def query_source(resource: str, sql: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A query as what a step has read, for its receipt."""
+    return {"kind": "query", "name": resource, "sha256": query_sha256(sql, params)}
 
 
 def sql_of(inputs: SqlInputs, ctx: RunContext) -> str:

@@ -19,7 +19,7 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.values import json_value
-from aetherflow_builtins_db.loading.table import find_name
+from aetherflow_builtins_db.loading.table import find_name, place_of
 from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.reconciling.compare import Comparison, Reconciled
@@ -27,7 +27,7 @@ from aetherflow_builtins_db.reconciling.listing import Listing
 from aetherflow_builtins_db.reconciling.pairs import Pair, Told, pair, reader
 from aetherflow_builtins_db.reconciling.side import Side
 from aetherflow_builtins_db.steps.loading import target_of
-from aetherflow_builtins_db.steps.query import database_of, text_of
+from aetherflow_builtins_db.steps.query import database_of, query_source, text_of
 from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _STORED = frozenset({"number", "date", "local", "instant"})
 """What is in the same order on all databases, and can be remembered."""
+_COMPARED = "column that is compared"
 
 
 class Inputs(StepInputs):
@@ -104,6 +105,9 @@ class Outputs(StepOutputs):
     )
     rows_read: int = Field(description="Rows that were read one by one, of both sides.")
     output: str | None = Field(description="Absolute path of the file with what differs; null if nothing does.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     verified_through: Any = Field(
         None, description="With `verified_through`: the value up to which no row differs, now and in earlier runs."
     )
@@ -139,7 +143,7 @@ class DbReconcile(Step[Inputs]):
         args, tracker = self.args, None
         if args.verified_through is not None:
             try:
-                tracker = Tracker(args.verified_through, self.ctx)
+                tracker = Tracker(args.verified_through, self.ctx, args.from_table)
             except ClaimBusyError as error:
                 if args.verified_through.if_claimed != "skip":
                     raise
@@ -158,7 +162,16 @@ class DbReconcile(Step[Inputs]):
             self._tell(result, path)
         elif tracker is not None:
             tracker.claim()
-        return StepResult(output=self._output(result, pairs, tracker, path))
+        sides = ((source, args.from_table, result.source_rows), (target, args.table, result.target_rows))
+        verdict = "equal" if result.equal else "different"
+        made = [{"kind": "comparison", "name": verdict, "rows": result.source_rows}]
+        sources = []
+        for side, table, rows in sides:
+            told = query_source(side.resource, side.relation, side.params) | {"rows": rows}
+            sources.append(told | {"kind": "table", "name": f"{side.resource}: {side.relation}"} if table else told)
+        return StepResult(
+            output={**self._output(result, pairs, tracker, path), "receipt": {"read": sources, "made": made}}
+        )
 
     def plan(self) -> list[str]:
         args = self.args
@@ -203,7 +216,7 @@ class DbReconcile(Step[Inputs]):
         ]
         pairs = [pair(told[0][here], told[1][there]) for here, there in self._names(list(told[0]), list(told[1]))]
         names = [each.name for each in pairs]
-        keys = tuple(_place("keys", name, names) for name in args.keys)
+        keys = tuple(place_of("keys", name, names, _COMPARED) for name in args.keys)
         for index in keys:
             if pairs[index].meaning == "float":
                 raise StepInputError(
@@ -262,7 +275,7 @@ class DbReconcile(Step[Inputs]):
     def _narrow(self, source: Side, target: Side, pairs: list[Pair], column: str, tracker: Tracker) -> bool:
         """Let both sides have only rows after what is verified, up to the source's last; False if there are none."""
         names = [each.name for each in pairs]
-        index = _place("verified_through.column", column, names)
+        index = place_of("verified_through.column", column, names, _COMPARED)
         if pairs[index].meaning not in _STORED:
             raise StepInputError(
                 f"verified_through.column: {names[index]} holds no numbers, dates or times",
@@ -309,14 +322,6 @@ class DbReconcile(Step[Inputs]):
             "output": path,
             **verified,
         }
-
-
-def _place(field: str, wanted: str, names: list[str]) -> int:
-    """The place of a compared column that a field names; StepInputError if it is none."""
-    found = find_name(wanted, names)
-    if found is None:
-        raise StepInputError(f"{field}: {wanted!r} is no column that is compared", fix=f"these are: {', '.join(names)}")
-    return names.index(found)
 
 
 def _number(value: Any) -> Any:

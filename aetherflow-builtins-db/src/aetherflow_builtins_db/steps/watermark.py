@@ -15,6 +15,7 @@ from pydantic import Field
 
 from aetherflow.core.api import Claim, ClaimBusyError, Column, Row, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db.formats.values import json_value, text_value
+from aetherflow_builtins_db.loading.table import find_name
 
 LEDGER = "db_watermarks"
 """The name of the ledger that holds them."""
@@ -39,7 +40,8 @@ class Watermark(StepInputs):
     name: str | None = Field(
         None,
         min_length=1,
-        description="Under which name it is remembered, of all steps of this flow. Default: `<job>.<step>`.",
+        description="Under which name it is remembered, of all steps of this flow. Default: `<job>.<step>`, with "
+        "`from_table` also `.<table>`.",
     )
     if_claimed: Literal["fail", "wait", "skip"] = Field(
         "fail",
@@ -50,12 +52,12 @@ class Watermark(StepInputs):
 class Tracker:
     """The watermark of one step: read before, followed during, claimed after the query."""
 
-    def __init__(self, wanted: Watermark, ctx: RunContext) -> None:
-        """ClaimBusyError if another run is at it and the step is not to wait."""
+    def __init__(self, wanted: Watermark, ctx: RunContext, table: str | None = None) -> None:
+        """ClaimBusyError if another run is at it and the step is not to wait. `table` has a watermark of its own."""
         self._wanted = wanted
         self._ctx = ctx
         self._ledger = ctx.ledger(LEDGER)
-        self._key = wanted.name or f"{ctx.job_id}.{ctx.step_id}"
+        self._key = wanted.name or ".".join(filter(None, (ctx.job_id, ctx.step_id, table)))
         unfinished = self._wait_until_free()
         stored = self._ledger.get(self._key)
         self.before: Any = wanted.initial if stored is None else _READERS[stored["kind"]](stored["value"])
@@ -87,12 +89,13 @@ class Tracker:
     def follow(self, columns: list[Column]) -> Callable[[list[Row]], None]:
         """The function to call with every batch; StepInputError if the result has no such column."""
         names = [column.name for column in columns]
-        if self._wanted.column not in names:
+        found = find_name(self._wanted.column, names)
+        if found is None:
             raise StepInputError(
                 f"watermark.column names no column of the query: {self._wanted.column}",
                 fix=f"its columns are: {', '.join(names)}",
             )
-        self._index = names.index(self._wanted.column)
+        self._index = names.index(found)
         return self._look
 
     def _look(self, batch: list[Row]) -> None:

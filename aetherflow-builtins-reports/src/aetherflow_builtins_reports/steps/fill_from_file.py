@@ -100,7 +100,16 @@ class ExcelFillFromFile(FillStep[Inputs]):
             )
             path = self.save(filling, self.args.output, stamped)
         written = [each.written(mode=target.mode) for each, target in zip(planned, targets, strict=True)]
-        return StepResult(output={"output": str(path), "written": written, **written_cells(cells, filling)})
+        made = [{"kind": "file", "name": str(path), "rows": sum(each["rows"] for each in written)}]
+        read = [{"kind": "file", "name": str(each)} for each in paths]
+        return StepResult(
+            output={
+                "output": str(path),
+                "receipt": {"read": read, "made": made},
+                "written": written,
+                **written_cells(cells, filling),
+            }
+        )
 
     def _places(self, template: Template, targets: list[FileTarget]) -> list[Place]:
         """The places of all targets; missing data sheets are added."""

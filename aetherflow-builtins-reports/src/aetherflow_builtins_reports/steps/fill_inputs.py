@@ -88,6 +88,9 @@ class WrittenOutputs(StepOutputs):
     """The file, and what was written to it."""
 
     output: str = Field(description="Absolute path of the file.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     written: list[dict[str, Any]] = Field(
         description="For each target: `name`, `sheet`, `rows`, `cols`, `start_cell` [row, column], the effective modes "
         "and `adjusted`: column to rule to the number of values that the rule changed."

@@ -95,6 +95,9 @@ class Outputs(StepOutputs):
     """The file, and what was written to it."""
 
     output: str = Field(description="Absolute path of the file.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
     written: list[dict[str, Any]] = Field(
         description="For each table: `name`, `rows` (of data), `cols`, and `adjusted`: column to rule to the number of "
         "values that the rule changed."
@@ -137,7 +140,14 @@ class ExcelWrite(WorkbookStep[Inputs]):
             {"name": table.name, "rows": block.written, "cols": block.width, "adjusted": block.counts.as_output(names)}
             for table, names, block in planned
         ]
-        return StepResult(output={"output": str(path), "written": written})
+        sources = [
+            {"kind": "file", "name": str(self.ctx.read_path(each.source_path))}
+            for each in self.args.tables
+            if each.source_path is not None
+        ]
+        made = [{"kind": "file", "name": str(path), "rows": sum(block.written for _, _, block in planned)}]
+        receipt = {"read": sources, "made": made}
+        return StepResult(output={"output": str(path), "receipt": receipt, "written": written})
 
     def _rows(self, table: Table, stack: contextlib.ExitStack) -> tuple[list[str], Iterator[Chunk]]:
         if table.source_path is not None:

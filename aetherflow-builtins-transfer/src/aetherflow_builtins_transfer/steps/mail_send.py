@@ -1,3 +1,4 @@
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -126,6 +127,9 @@ class Outputs(StepOutputs):
     message_id: str = Field(description="Message-ID; a repeated attempt of this step has the same.")
     size: int = Field(description="Size of the sent mail in bytes.")
     attachments: list[str] = Field(description="Names of the attachments.")
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
+    )
 
 
 class MailSend(Step[Inputs]):
@@ -175,7 +179,17 @@ class MailSend(Step[Inputs]):
             "message_id": delivery.message_id,
             "size": delivery.size,
             "attachments": [part.name for part in mail.parts if not part.cid],
+            "receipt": self._receipt(mail, delivery),
         }
+
+    def _receipt(self, mail: Mail, delivery: MailReceipt) -> dict[str, list[dict[str, Any]]]:
+        files = [
+            {"kind": "file", "name": str(self.ctx.read_path(each.path)), "sha256": _sha256(part)}
+            for each, part in zip(self.args.attachments, mail.parts, strict=False)  # images follow
+        ]
+        accepted = ", ".join(delivery.accepted)
+        made = {"kind": "mail", "name": accepted, "bytes": delivery.size, "id": delivery.message_id}
+        return {"read": files, "made": [made]}
 
     def _accepted_after_all(self, connector: AnyMail, message_id: str, lost: MailUnknownError) -> MailReceipt:
         """The receipt of a mail that the peer has, though its answer was lost; else raises what was lost."""
@@ -257,3 +271,7 @@ class MailSend(Step[Inputs]):
         except OSError as error:
             raise StepInputError(f"{path} cannot be read: {error.strerror}", fix=f"looked at {file}") from error
         return Part(name or Path(path).name, content, content_type, cid)
+
+
+def _sha256(part: Part) -> str:
+    return hashlib.sha256(part.content).hexdigest()

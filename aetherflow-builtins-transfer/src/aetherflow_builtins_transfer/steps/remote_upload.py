@@ -1,6 +1,6 @@
 """The common code of the upload steps, for SFTP and SMB."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +67,10 @@ class UploadInputs(StepInputs):
         return self
 
 
+MOST_RECEIPTS = 100
+"""Files of an upload that stand in its receipt one by one; all are in `files`."""
+
+
 class UploadOutputs(StepOutputs):
     count: int = Field(description="Number of files, including those that were left out.")
     uploaded: list[str] = Field(description="Absolute local paths of the files, in their order.")
@@ -74,6 +78,9 @@ class UploadOutputs(StepOutputs):
     manifest: str = Field(description="File with a list of `{id, file, remote_path}`, or `{id, skipped: true}`.")
     files: list[dict[str, Any]] = Field(
         description="Of each file: id, file, remote_path, size, sha256, and status: `uploaded` or `unchanged`."
+    )
+    receipt: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="What was `read` and `made`, as `runs show --receipts` shows it."
     )
 
 
@@ -136,8 +143,21 @@ class UploadFiles(RemoteStep[UploadT]):
             "remote_dir": args.remote_dir,
             "manifest": str(delivery.write_manifest(items, results)),
             "files": results,
+            "receipt": self._receipt(results),
         }
         return StepResult(output=output) if items else empty_result(args.on_empty, output, "items")
+
+    def _receipt(self, results: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """The files, and their deliveries; of many only that they are."""
+        sent = [each for each in results if each.get("remote_path")]
+        if len(sent) > MOST_RECEIPTS:
+            return {"made": [{"kind": "delivery", "name": f"{len(sent):,} files in {self.args.remote_dir}"}]}
+        read = [{"kind": "file", "name": each["file"], "sha256": each.get("sha256")} for each in sent]
+        made = [
+            {"kind": "delivery", "name": each["remote_path"], "bytes": each.get("size"), "sha256": each.get("sha256")}
+            for each in sent
+        ]
+        return {"read": read, "made": made}
 
     def _items(self) -> list[UploadItem]:
         """The files with their targets; StepInputError if two have the same target."""

@@ -6,7 +6,7 @@ Other connections see the old rows until the commit, so mode `replace` needs no 
 import datetime
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from aetherflow.core.api import (
@@ -14,7 +14,6 @@ from aetherflow.core.api import (
     LoadBatch,
     RowsRefusedError,
     SqlTable,
-    StepInputError,
     TableColumn,
 )
 from aetherflow_builtins_db.columns import UNKNOWN
@@ -65,12 +64,6 @@ class SqliteServer(Server):
         """The table, in the named database or in that of the file."""
         schema, name = parts[-2] if len(parts) > 1 else "main", parts[-1]
         return SqlTable(self.quote(schema, name), schema, name, ())
-
-    def create_table(self, table: SqlTable, keys: Sequence[str], comments: Mapping[str, str]) -> SqlTable:
-        """CREATE TABLE; StepInputError for comments, which SQLite does not have."""
-        if comments:
-            raise StepInputError("SQLite has no comments on columns", fix="leave out comments")
-        return super().create_table(table, keys, comments)
 
     def delete_matched_sql(self, table: SqlTable, stage: SqlTable, same: str) -> str:
         """DELETE with a join, for which SQLite builds an automatic index."""

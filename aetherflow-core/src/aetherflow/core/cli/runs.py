@@ -105,6 +105,9 @@ def show(
     run_id: RunIdArgument,
     flow: FlowIdOption = None,
     journal: Annotated[bool, typer.Option("--journal", help="Also every transition, in order.")] = False,
+    receipts: Annotated[
+        bool, typer.Option("--receipts", help="Instead: what each step read and made, with rows and hashes.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
@@ -114,6 +117,8 @@ def show(
     With --html also outputs, the ends of the logs, and where each value comes from, as a page to pass on.
 
     Example: aetherflow runs show nightly-2026-11-24 --journal
+
+    Example: aetherflow runs show nightly-2026-11-24 --receipts
     """
     import json
 
@@ -137,6 +142,15 @@ def show(
     found = run_details(find_run(root, run_id, flow, "runs show"), journal=journal)
     if found is None:
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix=typed_here("runs", "list"))
+    if receipts:
+        from aetherflow.core.cli.receipts import receipts_json, receipts_of, receipts_text
+
+        listed = receipts_of(found)
+        if as_json:
+            typer.echo(json.dumps(receipts_json(found.run, listed), ensure_ascii=False, indent=2))
+        else:
+            typer.echo(receipts_text(found.run, listed))
+        return
     goes_on = found.run.status in ("FAILED", "INTERRUPTED", "UNKNOWN")
     claims = list_claims(Path(found.run.state_path), flow_id=found.run.flow_id, run_id=found.run.run_id)
     note = notes_of([found.run], config)[key_of(found.run)]
