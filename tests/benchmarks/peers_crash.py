@@ -6,7 +6,7 @@ same command is given again until it ends well. Counted are rows and files that 
 were seen in part under their own name, and temporary files that stay. Versions are those of peers.txt. A peer that
 cannot be installed is a row with the reason, and the exit code is 1.
 
-    make bench-peers-crash       KILLS=30 ROWS=100000
+    make bench-peers-crash       KILLS=30 ROWS=100000 ONLY=loads
 """
 
 import os
@@ -35,6 +35,7 @@ from transfer_peers import sftp_resource
 
 KILLS = int(os.environ.get("KILLS", "30"))
 ROWS = int(os.environ.get("ROWS", "100000"))
+ONLY = os.environ.get("ONLY", "")
 FILES, FILE_BYTES = 20, 4_000_000
 MOST_REPEATS = 5
 
@@ -213,10 +214,13 @@ def main() -> int:
     vars(services)["workdir"] = in_memory
     with ExitStack() as stack:
         bench = Bench(stack.enter_context(disk_folder()), {})
-        print(f"{ROWS:,} rows appended to PostgreSQL", flush=True)
-        done = [measure(work, bench) for work in loads(bench, stack)]
-        print(f"{FILES} files of {FILE_BYTES / 1e6:.0f} MB put by SFTP", flush=True)
-        done += [measure(work, bench) for work in uploads(bench, stack)]
+        done = []
+        if ONLY in "loads":
+            print(f"{ROWS:,} rows appended to PostgreSQL", flush=True)
+            done += [measure(work, bench) for work in loads(bench, stack)]
+        if ONLY in "uploads":
+            print(f"{FILES} files of {FILE_BYTES / 1e6:.0f} MB put by SFTP", flush=True)
+            done += [measure(work, bench) for work in uploads(bench, stack)]
     return int(not all(done))
 
 

@@ -1,5 +1,6 @@
 """Compares two tables by rows or by keys; what waits for its counterpart stands in a file, not in memory."""
 
+import datetime
 import json
 import math
 import sqlite3
@@ -22,6 +23,7 @@ OnTableRows: TypeAlias = Callable[[Table, int], None]
 """Called with a table and the number of its rows so far."""
 _CACHE_KIB = 32_768
 _TEXT = frozenset({str, type(None)})
+_HASHED = _TEXT | {bool, int, float, Decimal, bytes, datetime.date, datetime.datetime, datetime.time}
 
 
 class RowDifference(NamedTuple):
@@ -68,8 +70,12 @@ def _reading(kind: ColumnType | None) -> Callable[[Sequence[Any]], Sequence[str 
         return None if value is None else comparable(value)
 
     def read(values: Sequence[Any]) -> Sequence[str | None]:
-        if convert is None and set(map(type, values)) <= _TEXT:
+        kinds = set(map(type, values))
+        if convert is None and kinds <= _TEXT:
             return values
+        if len(kinds - {type(None)}) == 1 and kinds <= _HASHED:  # values that are equal have one text
+            texts = {value: one(value) for value in set(values)}
+            return [texts[value] for value in values]
         return list(map(one, values))
 
     return read
