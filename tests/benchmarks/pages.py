@@ -31,9 +31,8 @@ def prepare(folder: Path) -> None:
         name = f"flow_{number}"
         (folder / f"{name}.yaml").write_text(FLOW.format(name=name))
         assert main(["run", f"{name}.yaml", "--run-id", "r", "-q"]) == 0
-        copied: list[tuple[Path, tuple[str, ...]]] = [
-            (folder / f"state/{name}.sqlite", ("runs", "job_runs", "step_runs"))
-        ]
+        copied: list[tuple[Path, tuple[str, ...]]] = []
+        copied.append((folder / f"state/{name}.sqlite", ("runs", "job_runs", "step_runs")))
         copied.append((folder / "root/registry.sqlite", ("runs",)))
         for path, tables in copied:
             with sqlite3.connect(path) as db:

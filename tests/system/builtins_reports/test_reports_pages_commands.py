@@ -1,5 +1,7 @@
 """`--html FILE` and `graph`: what a colleague reads who has the file alone, secrets, and a write that is cut off."""
 
+import email
+import email.policy
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -219,3 +221,24 @@ def test_commands_without_a_page_do_not_import_what_makes_it(night: "Project") -
     for arguments in (["status"], ["runs", "show", "bad"], ["graph", "flow.yaml"]):
         assert night.python(code % (arguments,)).endswith("False\n")
     assert night.python(code % (["status", "--html", "page.html"],)).endswith("True\n")
+
+
+def test_a_notification_attaches_the_page_of_its_run(night: "Project") -> None:
+    night.write(
+        """
+        version: 1
+        resources: {post: {kind: mail, driver: file, config: {path: outbox, from_addr: flows@example.com}}}
+        notify: [{to: post, recipients: [oncall@example.com], attach: page}]
+        """,
+        "aetherflow.yaml",
+    )
+    assert night.command("run", "flow.yaml", "--run-id", "worse", "-q", env={"CODE": "4"}).code == 1
+    night.command("status", "--notify")
+    mails = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in night.folder.rglob("*.eml")
+    ]
+    pages = [part for mail in mails for part in mail.iter_attachments() if part.get_filename() == "worse.html"]
+    assert pages
+    text = read_page(pages[0].get_content().encode()).text
+    assert "exit code 4" in text
+    assert "aetherflow resume worse" in text

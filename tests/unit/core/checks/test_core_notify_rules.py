@@ -32,6 +32,7 @@ def found(folder: Path, text: str) -> list[str]:
 
 GOOD = [
     "{to: post, recipients: [oncall@example.com], attach: log}",
+    "{to: post, recipients: [oncall@example.com], attach: page}",
     "{to: channel}",
     "{to: channel, format: slack, quiet: 22:00-06:00, repeat: 12h}",
     "{to: channel, format: teams, digest: 07:00}",
@@ -56,6 +57,7 @@ def test_a_good_rule_has_no_finding(rule: str, tmp_path: Path) -> None:
             "53 AF1103 notify[0].format: a mail has no format",
         ),
         ("{to: channel, attach: log}", "27 AF1103 notify[0].attach: a log is attached to mails only"),
+        ("{to: channel, attach: page}", "27 AF1103 notify[0].attach: a page is attached to mails only"),
         (
             "{to: channel, recipients: [a@example.com]}",
             "31 AF1103 notify[0].recipients: recipients are for a resource of kind mail",

@@ -74,7 +74,9 @@ class _Rules:
         if rule.recipients:
             self._wrong((*at, "recipients"), "recipients are for a resource of kind mail", "remove it")
         if rule.attach is not None:
-            self._wrong((*at, "attach"), "a log is attached to mails only", "remove it; its last lines are sent")
+            self._wrong(
+                (*at, "attach"), f"a {rule.attach} is attached to mails only", "remove it; its last lines are sent"
+            )
 
     def names(self, rules: Sequence[NotifySpec], folders: Iterable[Path]) -> None:
         known = _known_names(folders)

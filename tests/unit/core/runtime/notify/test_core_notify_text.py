@@ -344,6 +344,21 @@ def test_a_log_is_attached_up_to_a_limit(tmp_path: Path) -> None:
     assert re.match(r"line \d+\n", content)
 
 
+def test_the_pages_of_a_few_runs_are_attached() -> None:
+    told = [notification(number, run_id=f"r{number % 9}") for number in range(20)]
+    sent = message(*told, recipients=["oncall@example.com"], attach="page")
+    made = []
+
+    def page(of: Notification) -> bytes | None:
+        made.append(of.run_id)
+        return None if of.run_id == "r1" else b"<!doctype html>secret"
+
+    mail = build(sent, compose(sent, same), "n@example.com", lambda text: text.replace("secret", "***"), None, page)
+    found = {each.get_filename(): each.get_content().strip() for each in mail.iter_attachments()}
+    assert found == dict.fromkeys(("r0.html", "r2.html", "r3.html", "r4.html"), "<!doctype html>***")
+    assert made == ["r0", "r1", "r2", "r3", "r4"]
+
+
 # Secrets
 
 

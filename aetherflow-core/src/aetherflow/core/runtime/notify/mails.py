@@ -10,6 +10,7 @@ from typing import Any
 
 from aetherflow.core.base.errors import ConnectorError
 from aetherflow.core.contracts.kinds.mail import Envelope, MailConnector
+from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.notify.due import Message, message_id
 from aetherflow.core.runtime.notify.log_tail import whole_log
 from aetherflow.core.runtime.notify.text import MessagePart, Text
@@ -17,6 +18,9 @@ from aetherflow.core.runtime.notify.text import MessagePart, Text
 POLICY = SMTP.clone(cte_type="7bit")
 """As `mail_send` writes mails: without the server's extension 8BITMIME."""
 MOST_LOG_BYTES = 5 * 1024 * 1024
+MOST_PAGES = 5
+MakesPage = Callable[[Notification], bytes | None]
+"""Gives the page of the run of a notification; None where there is none."""
 
 
 class PartlySentError(ConnectorError):
@@ -27,7 +31,9 @@ class PartlySentError(ConnectorError):
         self.accepted = accepted
 
 
-def send_mail(connector: Any, message: Message, text: Text, mask: Callable[[str], str]) -> None:
+def send_mail(
+    connector: Any, message: Message, text: Text, mask: Callable[[str], str], page_of: MakesPage | None = None
+) -> None:
     """Send the message by a connector of kind mail: one of the contract, or with `send_html` or `send_plaintext`.
 
     Raises PartlySentError, and what the connector raises.
@@ -40,7 +46,7 @@ def send_mail(connector: Any, message: Message, text: Text, mask: Callable[[str]
     if not published:
         _send_by_minimum(connector, recipients, sender, text)
         return
-    mail = build(message, text, str(sender), mask, connector.max_bytes)
+    mail = build(message, text, str(sender), mask, connector.max_bytes, page_of)
     ((_, plain),) = getaddresses([str(sender)])
     receipt = connector.send(mail, Envelope(_wire(plain), tuple(_wire(each) for each in recipients)))
     if not receipt.accepted:
@@ -53,7 +59,12 @@ def send_mail(connector: Any, message: Message, text: Text, mask: Callable[[str]
 
 
 def build(
-    message: Message, text: Text, sender: str, mask: Callable[[str], str], max_bytes: int | None = None
+    message: Message,
+    text: Text,
+    sender: str,
+    mask: Callable[[str], str],
+    max_bytes: int | None = None,
+    page_of: MakesPage | None = None,
 ) -> EmailMessage:
     """The mail: the same headers whenever it is built anew."""
     mail = EmailMessage(policy=POLICY)
@@ -73,7 +84,18 @@ def build(
     mail.add_alternative(as_html(text), subtype="html")
     if message.rule.spec.attach == "log":
         _attach(mail, message, mask, max_bytes)
+    elif message.rule.spec.attach == "page" and page_of is not None:
+        _attach_pages(mail, message, mask, page_of)
     return mail
+
+
+def _attach_pages(mail: EmailMessage, message: Message, mask: Callable[[str], str], page_of: MakesPage) -> None:
+    """The page of each run, of a few: each is as large as a picture."""
+    runs = {(each.flow, each.run_id): each for each in message.notifications if each.run_id}
+    for each in list(runs.values())[:MOST_PAGES]:
+        if (page := page_of(each)) is not None:
+            data = mask(page.decode(errors="replace")).encode(errors="replace")
+            mail.add_attachment(data, "text", "html", filename=f"{each.run_id}.html", params={"charset": "utf-8"})
 
 
 def _attach(mail: EmailMessage, message: Message, mask: Callable[[str], str], max_bytes: int | None) -> None:

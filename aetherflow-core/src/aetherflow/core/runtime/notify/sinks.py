@@ -14,6 +14,7 @@ from aetherflow.core.contracts.kinds.http import HttpCall, HttpConnector, SendsC
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.notify.due import Message
 from aetherflow.core.runtime.notify.mails import send_mail
+from aetherflow.core.runtime.notify.run_page import page_of
 from aetherflow.core.runtime.notify.shapes import Request, request_of
 from aetherflow.core.runtime.notify.text import compose, shown_by
 from aetherflow.core.runtime.workspace.project_connector import ProjectConnector
@@ -30,7 +31,7 @@ def send_by_resource(message: Message, snapshot: Snapshot, redactor: Redactor, s
     with _opened(str(message.rule.spec.to), snapshot, redactor, seconds) as connector:
         text = compose(message, redactor.mask)
         if connector.kind == kinds.MAIL:
-            send_mail(connector, message, text, redactor.mask)
+            send_mail(connector, message, text, redactor.mask, partial(page_of, snapshot))
         elif connector.kind == kinds.REST:
             request = request_of(message, text, partial(shown_by, redactor.mask))
             _post(connector, message, request, redactor, seconds)

@@ -84,7 +84,9 @@ class NotifySpec(SpecModel):
     )
     digest: TimeOfDay | None = Field(None, description="Time of day, 07:00, at which all is sent in one message")
     repeat: Span | None = Field(None, description="Time after which an open failure is sent again: 30m, 12h, 2d")
-    attach: Literal["log"] | None = Field(None, description="Attach the run's log to a mail")
+    attach: Literal["log", "page"] | None = Field(
+        None, description="Attach the run's log to a mail, or the page that `runs show --html` makes of it"
+    )
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
