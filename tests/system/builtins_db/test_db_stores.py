@@ -13,7 +13,7 @@ from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.testing import LockSuite, RegistrySuite, StateBackendSuite
-from aetherflow_builtins_db.stores.postgres import PostgresStores
+from aetherflow_builtins_db.stores.backend import PostgresStores
 from db_places import postgres_place
 from server_stores import connected, use_postgres
 from services import Database

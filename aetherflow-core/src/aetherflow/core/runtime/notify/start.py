@@ -59,7 +59,7 @@ LOG_BYTES = 1 << 20
 
 def book_of(root: Path) -> Path:
     """The file in which senders keep what they took, and what became of it."""
-    return root / "notify.sqlite"
+    return durable.local_root(root) / "notify.sqlite"
 
 
 def may_have_rules(project: Path | None) -> bool:
