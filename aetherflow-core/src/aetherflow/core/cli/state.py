@@ -16,12 +16,12 @@ class _State(LazyGroup):
     lazy: ClassVar = {
         name: f"aetherflow.core.cli.state:{name}"
         for name in ("info", "check", "backup", "restore", "migrate", "forget")
-    }
+    } | {"copy": "aetherflow.core.cli.state_copy:copy"}
 
 
 app = typer.Typer(
     cls=_State,
-    help="State files: look, check, back up, restore, migrate, forget.",
+    help="States: look, check, back up, restore, migrate, forget, copy.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
