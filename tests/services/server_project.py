@@ -12,7 +12,6 @@ from db_places import postgres_place, settings
 from server_stores import connected
 from services import Database
 
-HEAD = "version: 1\nflow: {id: f}\n"
 TLS_OFF = "ssl: false"  # the throw-away servers have no certificate
 
 
@@ -44,9 +43,10 @@ def new_database(server: Database, name: str) -> Database:
 
 
 def end_leases(server: Database) -> None:
-    """What a minute does to the leases of runs whose host is gone."""
+    """What a minute does to the leases and heartbeats of runs whose host is gone."""
     with connected(server) as connection:
         connection.execute("UPDATE aetherflow_state.owners SET expires_at = 0")
+        connection.execute("UPDATE aetherflow_state.runs SET heartbeat_at = heartbeat_at - 60000")
 
 
 class OtherHost:

@@ -7,7 +7,7 @@ import psycopg
 from aetherflow.core.api import ConnectorInit
 from aetherflow.core.base import durable
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
-from aetherflow_builtins_db.stores.postgres import PostgresStores
+from aetherflow_builtins_db.stores.backend import PostgresStores
 from db_places import settings
 from services import Database
 

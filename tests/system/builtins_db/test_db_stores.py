@@ -17,7 +17,8 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.testing import FlowProject, LockSuite, RegistrySuite, StateBackendSuite
 from aetherflow.core.testing.state_base import FACTS, FLOW, FROZEN, RUN_ID, end, start
-from aetherflow_builtins_db.stores.postgres import PostgresDatabase, PostgresStores
+from aetherflow_builtins_db.stores.backend import PostgresStores
+from aetherflow_builtins_db.stores.postgres import PostgresDatabase
 from book_cases import BookCases
 from db_places import postgres_place
 from server_stores import connected, use_postgres

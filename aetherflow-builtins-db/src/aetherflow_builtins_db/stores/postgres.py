@@ -15,12 +15,10 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aetherflow.core.api import ServerFacts, StateBackend
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
-from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of
 from aetherflow_builtins_db.failures import Failure, one_line
 from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, last, send
@@ -39,7 +37,7 @@ _PASSING = frozenset(
     }
 )
 """Failures after which a transaction is done again, as long as its time allows."""
-_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _NEW = """
 SELECT pg_advisory_xact_lock(hashtextextended('aetherflow schema', 0));
@@ -48,16 +46,13 @@ CREATE TABLE IF NOT EXISTS {schema}.sessions (name TEXT PRIMARY KEY, link BIGINT
 CREATE TABLE IF NOT EXISTS {schema}.schema_version (version BIGINT)
 """
 _ENTER = "SET search_path = {schema}; SET synchronous_commit = on; SET idle_in_transaction_session_timeout = 15000"
-_LOOK = f"SELECT count(*), 0, {_NOW} FROM schema_version"  # noqa: S608 names are ours
-_LINK = f"""INSERT INTO sessions (name, link, number, seen) VALUES (%s, 1, 0, {_NOW})
-    ON CONFLICT (name) DO UPDATE SET link=sessions.link + 1, seen=excluded.seen RETURNING link, number, {_NOW}"""  # noqa: S608
-_FORGET = f"DELETE FROM sessions WHERE name=%s OR seen < {_NOW} - {_KEEP_SESSIONS_MS}"  # noqa: S608 names are ours
-_MARK = f"""WITH mine AS (UPDATE sessions SET number=?, seen={_NOW} WHERE name=? AND link=? RETURNING 1)
-    SELECT 1 / count(*), {_NOW} FROM mine"""  # noqa: S608 names are ours
+_LOOK = f"SELECT count(*), 0, {NOW} FROM schema_version"  # noqa: S608 names are ours
+_LINK = f"""INSERT INTO sessions (name, link, number, seen) VALUES (%s, 1, 0, {NOW})
+    ON CONFLICT (name) DO UPDATE SET link=sessions.link + 1, seen=excluded.seen RETURNING link, number, {NOW}"""  # noqa: S608
+_FORGET = f"DELETE FROM sessions WHERE name=%s OR seen < {NOW} - {_KEEP_SESSIONS_MS}"  # noqa: S608 names are ours
+_MARK = f"""WITH mine AS (UPDATE sessions SET number=?, seen={NOW} WHERE name=? AND link=? RETURNING 1)
+    SELECT 1 / count(*), {NOW} FROM mine"""  # noqa: S608 names are ours
 """A division by zero, and no commit, if the session has another connection by now."""
-_FACTS = """SELECT current_setting('server_version'), has_database_privilege(current_database(), 'CREATE')
-    OR (SELECT count(*) = 0 FROM (VALUES ('aetherflow_state'), ('aetherflow_locks')) AS wanted (name)
-        WHERE to_regnamespace(name) IS NULL OR NOT has_schema_privilege(to_regnamespace(name), 'CREATE'))"""
 _DIVISION_BY_ZERO = "22012"
 _IDLE_TOO_LONG = "25P03"
 """A process that was stopped in a transaction: the server has undone it, so that others need not wait."""
@@ -75,7 +70,7 @@ class PostgresDatabase:
     """One connection to the schema of a store; made anew when it is lost."""
 
     row_lock = " FOR UPDATE"
-    clock = _NOW
+    clock = NOW
 
     def __init__(self, connect: Callable[[], Any], schema: str, *, busy_seconds: float, reading: bool = False) -> None:
         """`connect` gives a psycopg connection in autocommit mode; `busy_seconds` is how long others are waited for.
@@ -338,46 +333,3 @@ class PostgresDatabase:
         if begin:
             self._begun = True
         return send(self._connection, acts, (_READ if self._reading else "BEGIN") if begin else None)
-
-
-class PostgresStores(StateBackend):
-    """State, locks and ledger in a database of PostgreSQL: each has a schema, `aetherflow_state`, `aetherflow_locks`.
-
-    The account needs the right to create schemas: GRANT CREATE ON DATABASE ops TO etl.
-
-        state: {resource: ops_db}
-        resources:
-          ops_db:
-            kind: db
-            driver: postgres
-            config: {host: db.example.com, database: ops, user: etl, password: "{{env.OPS_PASSWORD}}", ssl: true}
-    """
-
-    error: type[OSError] = StoreError
-    connector: PostgresConnector
-
-    def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> PostgresDatabase:
-        """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
-        schema = f"aetherflow_{store}"
-        return PostgresDatabase(self.connector.open, schema, busy_seconds=busy_seconds, reading=reading)
-
-    def facts(self) -> ServerFacts:
-        """Version, rights, clock, and how long a question takes: the shortest of three. StoreError."""
-        import psycopg
-
-        try:
-            with closing(self.connector.open()) as raw:
-                ((version, may_create),) = raw.execute(_FACTS).fetchall()
-                asked = [_ask_time(raw) for _ in range(3)]
-        except psycopg.Error as error:
-            raise StoreError(one_line(str(error))) from error
-        round_trip_ms, offset_ms = min(asked)
-        return ServerFacts(f"PostgreSQL {version}", may_create, round(offset_ms), round_trip_ms)
-
-
-def _ask_time(raw: "psycopg.Connection[Any]") -> tuple[float, float]:
-    """How long the answer took, and the server's clock less that of this host, both in milliseconds."""
-    sent, began = time.time(), time.perf_counter()
-    ((now_ms,),) = raw.execute(f"SELECT {_NOW}").fetchall()
-    took = time.perf_counter() - began
-    return took * 1000, now_ms - (sent + took / 2) * 1000

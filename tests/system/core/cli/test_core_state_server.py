@@ -1,17 +1,20 @@
 """A team that has outgrown one machine: its states are in PostgreSQL, and no flow and no command is another one."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import warm
 from server_project import OtherHost, end_leases, keep_states_in, new_database
-from services import Database, mortal_postgres
+from server_stores import connected
+from services import Database, mortal_postgres, need
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -65,7 +68,7 @@ def test_what_failed_is_shown_and_goes_on(project: "Project", server: Database) 
     assert project.command("validate", "flow.yaml").code == 0
     planned = project.command("plan", "flow.yaml")
     assert (planned.code, planned.out.count("not run yet")) == (0, 3)
-    assert project.command("runs", "list").out == f"no such run under {project.states}\n"
+    assert project.command("runs", "list").out == "no such run under //postgres:ops_db\n"
 
     failed = project.command("run", "flow.yaml", "--run-id", "r1")
     assert (failed.code, "state  //postgres:ops_db" in failed.out) == (1, True)
@@ -86,7 +89,9 @@ def test_what_failed_is_shown_and_goes_on(project: "Project", server: Database) 
     again = project.command("resume", "flow.yaml")
     assert (again.code, "nothing to resume" in again.err) == (0, True)
     assert not (project.states / "f.sqlite").exists()
-    assert not (project.states / "locks.sqlite").exists()
+    assert not list(project.states.glob("*.sqlite"))
+    assert project.command("state", "info", "flow.yaml").out.startswith("state    //postgres:ops_db\nschema   3\n")
+    assert project.command("state", "check", "//postgres:ops_db", "--read-data").code == 0
 
     pruned = project.command("runs", "prune", "--keep-last", "0", "--yes")
     assert (pruned.code, "deleted 1 run" in pruned.out) == (0, True)
@@ -114,8 +119,8 @@ def test_locks_are_shared_and_listed(project: "Project", server: Database) -> No
     project.write(WAITS.replace("{id: f}", "{id: f, locks: {scope: flow}}"))
     run = project.start("run", "flow.yaml", "--run-id", "r1")
     until(lambda: "begun" in project.lines())
-    (lock,) = json.loads(project.command("locks", "list", "--json").out)["locks"]
-    assert (lock["key"], lock["alive"]) == ("flow/f", True)
+    locks = json.loads(project.command("locks", "list", "--json").out)["locks"]
+    assert [(lock["key"], lock["alive"]) for lock in locks] == [("flow/f", True)], project.command("status")
     other = OtherHost(project)
     busy = project.command("run", "flow.yaml", "--run-id", "r2", env=other.env, prefix=other.prefix, by=START)
     assert (busy.code, "Lock not acquired: flow/f" in busy.err) == (3, True)
@@ -144,7 +149,9 @@ def test_a_run_is_executed_by_one_host_and_goes_on_at_another(project: "Project"
     assert (code, "run r1 is being executed by pid" in text) == (3, True)  # for the rest of its lease
     end_leases(server)
     (project.folder / "mark").touch()
-    code, text = there("resume", "flow.yaml")
+    code, text = there("status")
+    assert (code, "aetherflow resume r1" in text) == (1, True), text
+    code, text = there("resume", "r1")
     assert code == 0, text
     assert project.lines() == ["first", "begun", "begun", "last"]
     assert statuses(project) == {"r1": "SUCCESS"}
@@ -196,7 +203,7 @@ def test_a_server_that_is_down_is_one_clear_error(project: "Project", mortal: "o
     project.command("run", "flow.yaml", "--run-id", "r1")
     mortal.kill()  # type: ignore[attr-defined]
     commands = {
-        "run flow.yaml": 4, "resume r1": 4, "resume flow.yaml": 4, "status": 1, "runs list": 4, "runs show r1": 4,
+        "run flow.yaml": 4, "resume r1": 4, "resume flow.yaml": 4, "status": 4, "runs list": 4, "runs show r1": 4,
         "runs logs r1": 4, "plan flow.yaml": 4, "locks list": 4, "claims list": 4, "state info flow.yaml": 4,
         "runs prune --keep-last 1": 4, "state migrate flow.yaml": 4,
     }  # fmt: skip
@@ -220,3 +227,46 @@ def test_what_is_not_installed_is_told_with_the_command(project: "Project", serv
     assert done.code == 2
     assert "AF2105 resource ops_db: the driver of db:postgres is not installed (psycopg)" in done.err
     assert 'pip install "aetherflow-core[postgres]==' in done.err
+
+
+def test_doctor_asks_the_server_about_itself(project: "Project", server: Database) -> None:
+    project.write(FAILS_ONCE)
+    assert "//postgres" not in project.command("doctor", "flow.yaml").out
+    assert project.command("doctor", "flow.yaml").code == 0
+    for name in ("flow.yaml", "aetherflow.yaml"):
+        report = json.loads(project.command("doctor", name, "--connect", "--json").out)
+        (found,) = [each for each in report["connect"] if each["resource"] == "//postgres:ops_db"]
+        assert (report["ok"], found["state"]) == (True, "ok")
+        assert re.fullmatch(r"PostgreSQL .*, clock [+-]0\.\d+ s, round trip \d+\.\d ms", found["note"])
+    with connected(server) as connection:
+        connection.execute("DROP ROLE IF EXISTS poor")
+        connection.execute("CREATE ROLE poor LOGIN PASSWORD 'p00r-s3cret'")
+    project.env["OPS_PASSWORD"] = "p00r-s3cret"
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace(f"user: {server.user}", "user: poor"), "aetherflow.yaml")
+    refused = project.command("doctor", "flow.yaml", "--connect")
+    assert refused.code == 2
+    assert "AF6002 the state in //postgres:ops_db cannot be used: the account may not create schemas" in refused.out
+    ran = project.command("run", "flow.yaml")
+    assert (ran.code, "permission denied for database ops" in ran.err, "Traceback" in ran.err) == (4, True, False)
+
+
+def test_the_servers_own_tool_makes_backups(project: "Project", server: Database) -> None:
+    project.write(FAILS_ONCE)
+    (project.folder / "mark").touch()
+    project.command("run", "flow.yaml", "--run-id", "r1")
+    told = project.command("state", "backup", "flow.yaml", "--to", "ops.dump")
+    assert (told.code, "whose own tools back it up" in told.err) == (2, True)
+    (command,) = [line.removeprefix("  fix: ") for line in told.err.splitlines() if line.startswith("  fix: ")]
+    (pg_dump, pg_restore) = need("pg_dump", "pg_restore")
+    env = {**project.env, "PGPASSWORD": server.password, "PATH": f"{Path(pg_dump).parent}:{project.env['PATH']}"}
+    subprocess.run(command, shell=True, check=True, cwd=project.folder, env=env)
+    with connected(server) as connection:
+        for name in ("state", "locks", "registry"):
+            connection.execute(f"DROP SCHEMA IF EXISTS aetherflow_{name} CASCADE")
+    assert statuses(project) == {}
+    where = command.partition(" ")[2].partition(" '--schema")[0].split()
+    subprocess.run([pg_restore, *where, "ops.dump"], check=True, cwd=project.folder, env=env)
+    assert statuses(project) == {"r1": "SUCCESS"}
+    refused = project.command("state", "restore", "flow.yaml", "--from", "ops.dump", "--yes")
+    assert (refused.code, "restore a backup of the server" in refused.err) == (2, True)

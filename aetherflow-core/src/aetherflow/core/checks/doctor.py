@@ -155,6 +155,10 @@ def examine(
     probes = []
     if deadline is not None and not broken:
         probes = _probe(checked, snapshot, shower, deadline)
+        if snapshot.project.spec.resources:
+            from aetherflow.core.checks.state_probe import probe_state  # most projects keep states in files
+
+            probes += probe_state(checked, snapshot, Location(checked.path), deadline)
         problems.extend(probe.problem for probe in probes if probe.problem is not None)
     return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
 

@@ -37,7 +37,7 @@ from aetherflow.core.runtime.workspace.profile_files import with_files_of_profil
 
 @dataclass(slots=True)
 class Probe:
-    """The probe of one resource, and its result."""
+    """The probe of one resource, or of the server of a state, and its result."""
 
     resource: str
     seconds: float = 0.0
@@ -45,11 +45,14 @@ class Probe:
     """`running` (after the end: the deadline has passed), `ok`, `failed`, or `no probe`."""
     problem: Problem | None = None
     connector: Any = field(default=None, repr=False)
+    note: str = ""
+    """What the peer says of itself."""
 
     def as_json(self) -> dict[str, Any]:
-        """The result as `resource, state, seconds`."""
+        """The result as `resource, state, seconds`, and `note` if there is one."""
         state = "timeout" if self.state == "running" else self.state
-        return {"resource": self.resource, "state": state, "seconds": round(self.seconds, 3)}
+        found = {"resource": self.resource, "state": state, "seconds": round(self.seconds, 3)}
+        return found | ({"note": self.note} if self.note else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ class Caller(StrEnum):
 def doctor(
     flows: FlowsArgument = None,
     flow_yaml: FlowYamlOption = None,
-    connect: Annotated[bool, typer.Option("--connect", help="Reach every resource once.")] = False,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Reach every resource and the server of the state once.")
+    ] = False,
     deadline: Annotated[
         float, typer.Option("--deadline", metavar="SECONDS", min=0.1, help="Time for all of --connect.")
     ] = 10.0,
@@ -88,7 +90,8 @@ def doctor(
             typer.echo(line)
         for probe in found.probes:
             if probe.state == "ok":
-                typer.echo(f"connected: {probe.resource} in {probe.seconds:.2f} s")
+                note = f": {probe.note}" if probe.note else ""
+                typer.echo(f"connected: {probe.resource} in {probe.seconds:.2f} s{note}")
         if found.masked:
             typer.echo(f"masked keys: {', '.join(found.masked)}")
         for line in install_lines(found.problems):

@@ -16,12 +16,12 @@ class _State(LazyGroup):
     lazy: ClassVar = {
         name: f"aetherflow.core.cli.state:{name}"
         for name in ("info", "check", "backup", "restore", "migrate", "forget")
-    }
+    } | {"copy": "aetherflow.core.cli.state_copy:copy"}
 
 
 app = typer.Typer(
     cls=_State,
-    help="State files: look, check, back up, restore, migrate, forget.",
+    help="States: look, check, back up, restore, migrate, forget, copy.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -109,19 +109,23 @@ def backup(
 ) -> None:
     """Copy a state with its stored outputs into one file, consistent while runs go on.
 
-    Logs and artifacts are not part of it.
+    Logs and artifacts are not part of it. Of a state in a server it names the command of the server's own tool.
 
     Example: aetherflow state backup flow.yaml --to nightly.tar
     """
     import dataclasses
     import json
 
-    from aetherflow.core.cli.state_files import require_option, state_file
+    from aetherflow.core.base import durable
+    from aetherflow.core.cli.state_files import in_server, require_option, state_file
     from aetherflow.core.console.amounts import size_text
     from aetherflow.core.kernel.state.backup import backup_state
 
     target = require_option(to, "--to")
-    found = backup_state(state_file(which, flow, config), target)
+    path = state_file(which, flow, config)
+    if durable.server_at(path) is not None:
+        raise in_server(path, target)
+    found = backup_state(path, target)
     if as_json:
         typer.echo(json.dumps({"schema": STATE_SCHEMA, "backup": dataclasses.asdict(found)}, indent=2))
     else:
@@ -148,13 +152,16 @@ def restore(
     import json
     import sys
 
+    from aetherflow.core.base import durable
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.cli.state_files import require_option, state_file
+    from aetherflow.core.cli.state_files import in_server, require_option, state_file
     from aetherflow.core.kernel.state.backup import restore_state
     from aetherflow.core.kernel.state.registry import adopt
 
     wanted = require_option(source, "--from")
     path = state_file(which, flow, config, may_be_missing=True)
+    if durable.server_at(path) is not None:
+        raise in_server(path, None)
     if path.exists() and not yes and sys.stdin.isatty():
         typer.confirm(f"Replace the history in {path}?", abort=True, err=True)
     found = restore_state(path, wanted)

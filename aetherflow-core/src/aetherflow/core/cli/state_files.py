@@ -23,7 +23,7 @@ def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, 
         if not durable.is_there(found) and not may_be_missing:
             raise UsageError(f"the flow {which} has no state file {found}", fix=typed_here("run", str(which)))
         return found
-    if str(which).startswith("//"):
+    if durable.in_server(which):
         from aetherflow.core.cli.lookup import state_root_here
 
         state_root_here(config)  # from then on it is known how servers are reached
@@ -38,6 +38,19 @@ def is_lost(path: Path) -> bool:
         return not durable.is_there(path)
     except StateError:
         return True
+
+
+def in_server(path: Path, target: Path | None) -> UsageError:
+    """That the server's own tools back up and restore what is in it; `target` is where a backup was to go."""
+    from aetherflow.core.runtime.workspace.state_server import backend_at
+
+    backend = backend_at(path)
+    message = (
+        f"{path} is in a database server, whose own tools back it up and restore it, with all that belongs together"
+    )
+    if backend is None or target is None:
+        return UsageError(message, fix="restore a backup of the server, while nothing uses it")
+    return UsageError(message, fix=backend.backup_command(target))
 
 
 def require_option(value: Path | None, option: str) -> Path:

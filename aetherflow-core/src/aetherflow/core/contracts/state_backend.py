@@ -40,5 +40,9 @@ class StateBackend(ABC):
         """
 
     @abstractmethod
+    def backup_command(self, file: Path) -> str:
+        """The command line by which the server's own tool copies all stores into a file."""
+
+    @abstractmethod
     def facts(self) -> ServerFacts:
         """Ask the server about itself; nothing is created. Raises `error`."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.api import StateError
 from aetherflow.core.embedding import actor, chain_findings, evidence_of, iso, root_tail
 from aetherflow.scheduler.audit.audit import audit
-from aetherflow.scheduler.ledger.records import insert
+from aetherflow.scheduler.ledger.records import note_fact
 from aetherflow.scheduler.time.clock import to_ms
 
 if TYPE_CHECKING:
@@ -124,5 +124,5 @@ def note_statement(ledger: "Ledger", statement: dict[str, Any], text: bytes) -> 
     up_to = max((entry["seq"] for entry in statement["journal"]), default=statement["journal_from"])
     value = json.dumps({"number": statement["number"], "sha256": digest, "journal": up_to})
     with ledger.transaction("statement"):
-        insert(ledger.db, "meta", {"name": LAST, "value": value}, otherwise="REPLACE")
+        note_fact(ledger.db, LAST, value)
         ledger.journal("signed", number=statement["number"], sha256=digest, day=statement["from"])

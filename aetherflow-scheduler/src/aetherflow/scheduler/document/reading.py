@@ -14,6 +14,7 @@ from aetherflow.core.embedding import (
     Problems,
     administrator,
     bind,
+    durable,
     find_state_root,
     findings,
     format_path,
@@ -141,7 +142,11 @@ def _state(path: Path, spec: SchedulerFileSpec) -> Path:
         return (path.parent / expanded(spec.state)).absolute()
 
     root = find_state_root(path.parent, os.environ)
-    return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+    return (
+        durable.local_root(root)
+        / "scheduler"
+        / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+    )
 
 
 def show_path(path: str | None, folder: Path) -> str:

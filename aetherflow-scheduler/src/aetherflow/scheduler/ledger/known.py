@@ -37,7 +37,7 @@ def note_schedule(schedule: "Schedule") -> str | None:
 
 def _note(root: Path, known: KnownSchedule) -> None:
     digest = hashlib.sha256(os.fsencode(known.ledger)).hexdigest()[:16]
-    path = root / FOLDER / f"{digest}.json"
+    path = durable.local_root(root) / FOLDER / f"{digest}.json"
     text = json.dumps({"document": str(known.document), "ledger": str(known.ledger)}).encode()
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == text:
@@ -48,7 +48,7 @@ def _note(root: Path, known: KnownSchedule) -> None:
 def known_schedules(root: Path) -> list[KnownSchedule]:
     """All whose ledger is there. Files that cannot be read are left out."""
     found = []
-    for path in sorted((root / FOLDER).glob("*.json")):
+    for path in sorted((durable.local_root(root) / FOLDER).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_bytes())
             found.append(KnownSchedule(Path(told["document"]), Path(told["ledger"])))

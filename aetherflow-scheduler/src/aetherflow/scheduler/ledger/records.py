@@ -186,3 +186,9 @@ def insert(db: durable.Database, table: str, values: dict[str, Any]) -> None:
     marks = ", ".join("?" * len(values))
     query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 names are ours
     db.execute(query, tuple(values.values()))
+
+
+def note_fact(db: durable.Database, name: str, value: str) -> None:
+    """Write a fact about the ledger in place of the one before."""
+    query = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value=excluded.value"
+    db.execute(query, (name, value))

@@ -9,7 +9,7 @@ from aetherflow.core.embedding import iso
 from aetherflow.scheduler.forecast.estimates import LEAST_KNOWN
 from aetherflow.scheduler.forecast.estimating import Estimates
 from aetherflow.scheduler.forecast.forecast import LEAST_NIGHTS, Forecast, ForecastSlot, forecast
-from aetherflow.scheduler.ledger.records import insert
+from aetherflow.scheduler.ledger.records import insert, note_fact
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.runs.events import Events
 
@@ -58,7 +58,7 @@ class Forewarning:
         found = forecast(schedule, self._ledger, now + AHEAD_MS, self._estimates, most_nights=LEAST_NIGHTS)
         new = list[tuple[ForecastSlot, str]]()
         with self._ledger.transaction("forewarn"):
-            insert(self._ledger.db, "meta", {"name": _ASKED, "value": str(now)}, otherwise="REPLACE")
+            note_fact(self._ledger.db, _ASKED, str(now))
             seen = set[str]()
             for each in found.slots:
                 item = each.night_slot.item.id

@@ -157,10 +157,16 @@ def use_server(server: StoreServer) -> None:
     _servers[server.name] = server
 
 
+def in_server(path: Path | str) -> bool:
+    """Whether a path names a server, known to this process or not."""
+    name = str(path)
+    return name.startswith("//") and ":" in name and "/" not in name[2:]  # POSIX leaves `//` to the implementation
+
+
 def server_at(path: Path) -> StoreServer | None:
     """The server that a path names; None for a file. StateError for one that this process was not told of."""
     name = str(path)
-    if not name.startswith("//") or ":" not in name or "/" in name[2:]:  # POSIX leaves `//` to the implementation
+    if not in_server(name):
         return None
     if (server := _servers.get(name)) is None:
         fix = "call the command with the project file that has the resource"
@@ -171,6 +177,12 @@ def server_at(path: Path) -> StoreServer | None:
 def store_under(root: Path, name: str) -> Path:
     """The file of this name under a state root; a server that is named as the root keeps all of its stores itself."""
     return root / name if server_at(root) is None else root
+
+
+def local_root(root: Path) -> Path:
+    """The folder of this host for a state root, which may name a server."""
+    server = server_at(root)
+    return root if server is None else server.folder
 
 
 def is_there(path: Path) -> bool:

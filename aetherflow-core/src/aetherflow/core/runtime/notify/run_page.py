@@ -9,7 +9,7 @@ from pathlib import Path
 from aetherflow.core.contracts.notification import Notification
 from aetherflow.core.runtime.environment.settings import PREFIX
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.places import state_root
+from aetherflow.core.runtime.workspace.places import default_state_root
 
 SECONDS = 40
 """After this time the mail goes without the page."""
@@ -20,7 +20,7 @@ def page_of(snapshot: Snapshot, notification: Notification) -> bytes | None:
     if notification.run_id is None or notification.flow is None or snapshot.project.document is None:
         return None
     project = Path(snapshot.project.document.file).absolute()
-    root = state_root(snapshot.settings, snapshot.env)
+    root = default_state_root(snapshot.settings.state_root, snapshot.env)
     env = {**os.environ, **(snapshot.ambient or {}), f"{PREFIX}STATE_ROOT": str(root.absolute())}
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "run.html"

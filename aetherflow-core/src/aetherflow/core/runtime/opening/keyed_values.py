@@ -9,7 +9,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.kernel.sequencing.definitions import References
 from aetherflow.core.runtime.opening.flow_facts import PLACES
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
-from aetherflow.core.runtime.workspace.places import state_root
+from aetherflow.core.runtime.workspace.store_places import state_root
 
 KEY_FILE = "compare.key"
 _KEY_BYTES = 32
@@ -24,7 +24,7 @@ def values_of(flow: PreparedFlow) -> dict[str, list[str]]:
     read = {path[1] for path in references.paths if path[0] == "env" and len(path) > 1}
     origins = flow.snapshot.origins
     names = sorted((read | {name for name, origin in origins.items() if origin.kind != "os"}) - PLACES)
-    if not names or (key := _key(state_root(flow.snapshot.settings, flow.env))) is None:
+    if not names or (key := _key(durable.local_root(state_root(flow.snapshot)))) is None:
         return {}
     return {name: [origins[name].kind if name in origins else "", keyed(key, flow.env.get(name))] for name in names}
 

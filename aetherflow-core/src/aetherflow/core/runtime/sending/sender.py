@@ -20,6 +20,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, LockBusyError, StateError
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.registry import known_flows
 from aetherflow.core.runtime.notify.start import SendRequest, book_of
 from aetherflow.core.runtime.sending.book import Book, from_ms, to_ms
 from aetherflow.core.runtime.sending.collect import collect, has_open
@@ -101,23 +102,37 @@ def _somebody_waits(locks: "LockStore", seconds: float) -> bool:
     return False
 
 
+def reach_states(request: SendRequest, env: Mapping[str, str]) -> None:
+    """Let the paths of states in servers lead there; nothing where all are files. Raises what `build_snapshot` does."""
+    paths = [str(request.root)]
+    if not durable.in_server(request.root):
+        paths = [flow.state_path for flow in known_flows(request.root)]
+    if any(map(durable.in_server, paths)):
+        from aetherflow.core.runtime.workspace.state_server import use_state_servers  # most states are files
+
+        use_state_servers(_snapshot_of(request, env))
+
+
+def _snapshot_of(request: SendRequest, env: Mapping[str, str]) -> "Snapshot":
+    from aetherflow.core.runtime.environment.snapshot import build_snapshot
+
+    build = partial(build_snapshot, request.folder, ambient=env, config=request.config, run_hooks=True)
+    try:
+        return build()
+    except AetherflowError:  # what keeps runs from starting must not keep anybody from being notified
+        return build(bare=True)
+
+
 class _Sender:
     """One sender at work, which holds the lease."""
 
     def __init__(self, request: SendRequest, book: Book, env: Mapping[str, str]) -> None:
-        from aetherflow.core.runtime.environment.snapshot import build_snapshot
-
         self._request = request
         self._book = book
         for ledger, source in _given(request).items():
             book.note_ledger(ledger, source)
         self._ledgers = Ledgers(book.ledgers())
-        build = partial(build_snapshot, request.folder, ambient=env, config=request.config, run_hooks=True)
-        self._snapshot: Snapshot
-        try:
-            self._snapshot = build()
-        except AetherflowError:  # what keeps runs from starting must not keep anybody from being notified
-            self._snapshot = build(bare=True)
+        self._snapshot = _snapshot_of(request, env)
         self._rules = self._rules_of()
 
     def _rules_of(self) -> "dict[str, tuple[Rule, ...]]":
@@ -237,6 +252,7 @@ def main(text: str) -> int:
     signal.alarm(int(LIMIT_SECONDS) + HARD_SECONDS)
     request = SendRequest.read(text)
     try:
+        reach_states(request, os.environ)
         if is_needed(request):
             send_all(request, dict(os.environ), stay=LIMIT_SECONDS)
     except (AetherflowError, OSError, sqlite3.Error) as error:

@@ -1,4 +1,4 @@
-"""Where the stores of a project are: the folder of states, a flow's state, the lock store.
+"""Where the stores of a project are: the state root, a flow's state, the lock store.
 
 Whoever asks may open them: what stands in a server leads there from then on.
 """
@@ -6,6 +6,7 @@ Whoever asks may open them: what stands in a server leads there from then on.
 from collections.abc import Container
 from pathlib import Path
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.runtime.environment.project import Project
@@ -16,9 +17,9 @@ STATE_RESOURCE: DocPath = ("state", "resource")
 
 
 def state_root(snapshot: Snapshot) -> Path:
-    """The setting `state_root`, else the platform's state folder; absolute."""
+    """The server of the project, else the setting `state_root`, else the platform's state folder; absolute."""
     _tell(snapshot)
-    return default_state_root(snapshot.settings.state_root, snapshot.env)
+    return state_server(snapshot) or default_state_root(snapshot.settings.state_root, snapshot.env)
 
 
 def state_server(snapshot: Snapshot) -> Path | None:
@@ -41,7 +42,7 @@ def state_path(given: str | None, flow_id: str, snapshot: Snapshot) -> Path:
     """`flow.state.path`, else the server of the project, else `<flow id>.sqlite` under the state root; absolute."""
     if given:
         return absolute_path(given)
-    return state_server(snapshot) or state_root(snapshot) / f"{flow_id}.sqlite"
+    return durable.store_under(state_root(snapshot), f"{flow_id}.sqlite")
 
 
 def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
@@ -51,7 +52,7 @@ def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
     """
     given = snapshot.settings.lock_store
     if not given:
-        return state_server(snapshot) or state_root(snapshot) / "locks.sqlite"
+        return durable.store_under(state_root(snapshot), "locks.sqlite")
     if "/" not in given and given in snapshot.project.spec.resources:
         return state_in(snapshot, given, Location("AETHERFLOW_LOCK_STORE"))
     if "/" not in given and given in resources:

@@ -1,0 +1,39 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aetherflow.core.cli.arguments import ConfigOption, JsonOption
+
+
+def copy(
+    source: Annotated[Path, typer.Argument(metavar="FROM", readable=False, help="State root, state file, or server.")],
+    target: Annotated[Path, typer.Argument(metavar="TO", readable=False, help="The same, where it goes.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy states with their outputs, logs, ledgers and lock tokens, from files to a server or back; the source stays.
+
+    A server is named `//postgres:RESOURCE`, by a resource of the project file. At the end every row of both sides is
+    compared. It may be repeated: what is there already is left. Refused while a run is live.
+
+    Example: aetherflow state copy ~/.local/state/aetherflow/state //postgres:ops_db
+    """
+    import dataclasses
+    import json
+
+    from aetherflow.core.base import durable
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.cli.state import STATE_SCHEMA
+    from aetherflow.core.runtime.state_copy import copy_states
+
+    state_root_here(config)  # from then on it is known how servers are reached
+    places = [each if durable.in_server(each) else each.expanduser().absolute() for each in (source, target)]
+    done = copy_states(*places)
+    if as_json:
+        shown = dataclasses.asdict(done) | {"targets": [str(path) for path in done.targets]}
+        typer.echo(json.dumps({"schema": STATE_SCHEMA, "copied": shown}, indent=2))
+        return
+    left = f", {done.left} were there already" if done.left else ""
+    typer.echo(f"copied {done.runs} run{'s' * (done.runs != 1)} to {target}{left}")
+    typer.echo(f"{done.rows:,} rows, {done.outputs} stored outputs; both sides have the sha256 {done.sha256[:16]}…")

@@ -1,0 +1,77 @@
+"""An installation moves from files to a server and back, also one that 1.0.0 has made."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from old_data import unpack
+from server_project import keep_states_in, new_database
+from services import Database
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+
+@pytest.fixture
+def server(postgres: Database, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
+    found = new_database(postgres, "moved")
+    keep_states_in(project, found)
+    monkeypatch.setenv("OPS_PASSWORD", project.env["OPS_PASSWORD"])
+    return found
+
+
+def copied(project: "Project", source: object, target: object) -> dict[str, Any]:
+    done = project.command("state", "copy", str(source), str(target), "--json")
+    assert done.code == 0, done.err
+    return dict(json.loads(done.out)["copied"])
+
+
+def rows_of(project: "Project", state: object) -> dict[str, int]:
+    info = json.loads(project.command("state", "info", str(state), "--json").out)["state"]
+    return {name: count for name, count in info["rows"].items() if name not in ("blobs", "owners", "meta")}
+
+
+def test_what_1_0_0_has_made_moves_to_a_server_and_back(project: "Project", server: Database, tmp_path: Path) -> None:
+    old = unpack(tmp_path / "old")
+    there = copied(project, old.states, "//postgres:ops_db")
+    assert there["runs"] > 3
+    assert copied(project, old.states, "//postgres:ops_db") == there | {
+        "runs": 0, "left": there["runs"], "rows": 0, "outputs": 0
+    }  # fmt: skip
+    files = sorted(path for path in old.states.glob("*.sqlite") if path.name not in ("registry.sqlite", "locks.sqlite"))
+    sums: dict[str, int] = {}
+    for path in files:
+        for name, count in rows_of(project, path).items():
+            sums[name] = sums.get(name, 0) + count
+    found = rows_of(project, "//postgres:ops_db")
+    assert {name: found[name] for name in sums if name != "definitions"} == {
+        name: count for name, count in sums.items() if name != "definitions"
+    }
+    assert project.command("state", "check", "//postgres:ops_db").code == 0
+    listed = json.loads(project.command("runs", "list", "--json", "--limit", "1000").out)["runs"]
+    assert len(listed) == there["runs"]
+    back = copied(project, "//postgres:ops_db", project.folder / "back")
+    assert back["runs"] == there["runs"]
+    for path in map(Path, back["targets"]):
+        assert rows_of(project, path)["runs"] == rows_of(project, old.states / path.name)["runs"]
+        assert project.command("state", "check", str(path)).code == 0
+
+
+def test_a_run_that_failed_at_files_goes_on_in_the_server(project: "Project", server: Database) -> None:
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace("state: {resource: ops_db}\n", ""), "aetherflow.yaml")
+    project.write(
+        "version: 1\nflow: {id: f, locks: {scope: flow}}\njobs:\n  - id: a\n    steps:\n"
+        '      - {id: large, type: external.process, inputs: {command: [seq, "100000"], log: {stdout: capture}}}\n'
+        '      - {id: mark, type: external.process, inputs: {command: [test, -e, "{{env.MARK}}"]}}\n'
+    )
+    project.env["MARK"] = str(project.folder / "mark")
+    assert project.command("run", "flow.yaml", "--run-id", "r1").code == 1
+    project.write(config, "aetherflow.yaml")
+    assert copied(project, project.states, "//postgres:ops_db")["runs"] == 1
+    (project.folder / "mark").touch()
+    resumed = project.command("resume", "r1")
+    assert (resumed.code, "reused from attempt 1" in resumed.out) == (0, True), resumed.err
+    assert "token=2" in resumed.err  # fencing tokens never fall
