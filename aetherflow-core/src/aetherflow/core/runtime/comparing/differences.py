@@ -5,6 +5,7 @@ reads, or not at all; and the less likely it is to be different every night.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ _ENGINE, _HOST, _DATE, _START = 45.0, 42.0, 6.0, 4.0
 _TELLING, _USUAL = 1.3, 20.0
 """How many times as much, or as little, tells something; and the weight of what changes every night."""
 _SLOWER, _SLOWER_MS = 3.0, 500
-_UNSTEADY = ("_ms", "_at", "_seconds", "pid", "duration", "run_id", "etag")
+_UNSTEADY = ("peak_memory_bytes", "_ms", "_at", "_seconds", "pid", "duration", "run_id", "etag")
 
 
 class Difference(NamedTuple):
@@ -69,10 +70,14 @@ class _Nearness:
         reached, waiting = set[str](), [failed.name]
         while waiting:
             step = run.steps.get(waiting.pop())
-            for used in step.definition.get("uses", {}) if step else ():
-                if used not in reached:
-                    reached.add(used)
-                    waiting.append(used)
+            for other in step.definition.get("uses", {}) if step else ():
+                if other not in reached:
+                    reached.add(other)
+                    waiting.append(other)
+        used = failed.definition.get("resources", {}).keys()
+        for name in names[: names.index(failed.name)]:
+            if used & run.steps[name].definition.get("resources", {}).keys():  # it may read there what that one wrote
+                reached.add(name)
         self._known |= dict.fromkeys(reached, THROUGH) | {failed.name: DIRECT}
 
     def of(self, steps: tuple[str, ...]) -> str:
@@ -234,7 +239,8 @@ def _flat(value: Any, run_id: str, path: str = "") -> dict[str, Any]:
         }
     if isinstance(value, list):
         return {f"{path}.count": len(value)}
-    return {path: value.replace(run_id, "RUN") if isinstance(value, str) else value}
+    own = rf"(?<![\w-]){re.escape(run_id)}(?![\w-])"
+    return {path: re.sub(own, "RUN", value) if isinstance(value, str) else value}
 
 
 def _file(facts: Mapping[str, Any]) -> str:

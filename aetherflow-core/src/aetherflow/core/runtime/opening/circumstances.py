@@ -18,8 +18,8 @@ def circumstances_of(flow: PreparedFlow) -> dict[str, Any]:
     `flow` and `profiles`: sha256 of their texts; `bundle`: its id, manifest, content and listing fingerprint, the
     flow's path in it, and who signed which version of it; `plugins`: step type or `kind:driver` to distribution and
     version; `locks`: sha256 of the lock files that hold; `locked`: distribution of a plugin to what the first of them
-    says of its files; `values`: variables that the flow reads, or that do not come from the process's environment, each
-    with its origin and its keyed hash; `env_keys`: names of those that did not come from the process's environment.
+    says of its files; `values`: variables that the flow reads, or that env files and providers gave, each with its
+    origin and its keyed hash; `env_keys`: names of those that did not come from the process's environment.
     """
     found: dict[str, Any] = {"flow": flow.fingerprint, "plugins": _plugins(flow)}
     if (locks := flow.catalog.rules.locks).files:

@@ -23,7 +23,8 @@ def values_of(flow: PreparedFlow) -> dict[str, list[str]]:
         references.add(spec.model_dump())
     read = {path[1] for path in references.paths if path[0] == "env" and len(path) > 1}
     origins = flow.snapshot.origins
-    names = sorted((read | {name for name, origin in origins.items() if origin.kind != "os"}) - PLACES)
+    given = {name for name, origin in origins.items() if origin.kind not in ("os", "engine")}
+    names = sorted((read | given) - PLACES)
     if not names or (key := _key(durable.local_root(state_root(flow.snapshot)))) is None:
         return {}
     return {name: [origins[name].kind if name in origins else "", keyed(key, flow.env.get(name))] for name in names}
