@@ -34,7 +34,7 @@ def probe_state(checked: Checked, snapshot: Snapshot, at: Location, deadline: fl
     for path, each in probes:
         if each.state == "running":
             each.seconds = deadline
-            fix = "check host, port and network, or raise --deadline"
+            fix = "check host, port and network"
             each.problem = Problem("AF6004", f"{path}: no answer within {deadline:g} s", at, "", "connect", fix)
     return [each for _, each in probes]
 

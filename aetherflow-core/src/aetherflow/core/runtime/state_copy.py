@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -20,14 +21,13 @@ from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
 from aetherflow.core.kernel.locks.store import BUSY_SECONDS
 from aetherflow.core.kernel.locks.store import LockStore as Locks
 from aetherflow.core.kernel.state.ownership import held_runs, live_runs
+from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.registry import adopt
-from aetherflow.core.kernel.state.registry_file import NAME as REGISTRY
 from aetherflow.core.kernel.state.schema import TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
 
 LOCKS = "locks.sqlite"
-_NO_STATES = (REGISTRY, LOCKS, "notify.sqlite", "leader.sqlite")
 _OF_RUNS = {
     "runs": "run_id",
     "job_runs": "job_id",
@@ -76,11 +76,20 @@ def states_in(place: Path) -> list[Path]:
         return [place]
     found = []
     for folder, folders, files in os.walk(place):
-        folders[:] = sorted(name for name in folders if not name.endswith(".d") and name != "scheduler")
-        found += [Path(folder, name) for name in sorted(files) if name.endswith(".sqlite") and name not in _NO_STATES]
+        folders[:] = sorted(name for name in folders if not name.endswith(".d"))
+        paths = [Path(folder, name) for name in sorted(files) if name.endswith(".sqlite")]
+        found += [path for path in paths if _is_state(path)]
     if not found:
         raise UsageError(f"there is no state in {place}", fix="name a state root, a state file, or //BACKEND:RESOURCE")
     return found
+
+
+def _is_state(path: Path) -> bool:
+    """False for a registry, a lock store, a ledger; a file that cannot be read may be one, and is told by who opens it."""
+    try:
+        return read_any(path, lambda db: "step_runs" in db.tables())
+    except (sqlite3.Error, OSError):
+        return True
 
 
 def copy_states(source: Path, target: Path) -> Copied:
