@@ -146,10 +146,8 @@ class Nights:
                 assert end is not None
                 known = self.ends.setdefault(each.item.id, [])
                 if judged:
-                    said = (at - each.slot for at in told[place].end)
-                    found.append(
-                        Judged((end - each.slot) / MINUTE, *(x / MINUTE for x in said), known[-1], mean(known))
-                    )
+                    p50, p90 = ((at - each.slot) / MINUTE for at in told[place].end)
+                    found.append(Judged((end - each.slot) / MINUTE, p50, p90, known[-1], mean(known)))
                 known.append((end - each.slot) / MINUTE)
                 self.write(each.item.id, each.slot, round(start), round(end))
         return found
