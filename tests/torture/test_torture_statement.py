@@ -9,7 +9,7 @@ import scheduler_bench
 from torture_statement import SignedDays, as_before
 from torture_tier import SEED, sized, suite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 bench = scheduler_bench.bench
 
 

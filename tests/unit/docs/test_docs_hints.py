@@ -82,6 +82,7 @@ TYPED_BY = {
     "core/cli/retaining": "tests/unit/core/cli/test_core_retention.py",
     "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",
     "scheduler/audit/needs": "tests/system/scheduler/runs/test_scheduler_truth.py",
+    "scheduler/cli/audit_statement": "tests/system/scheduler/audit/test_scheduler_audit_statement.py",
     "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",

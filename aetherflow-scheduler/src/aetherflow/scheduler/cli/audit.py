@@ -146,9 +146,11 @@ def _verify(verify: list[Path] | None, signers: Path | None, file: Path | None, 
     from aetherflow.scheduler.cli.loading import load
 
     if not verify:
-        raise UsageError("no scheduler document is named", fix="name it; or a statement with --verify")
+        raise UsageError("no scheduler document is named", fix="name it, or the statement that is to be verified")
     if signers is None:
-        raise UsageError("--verify needs to know who may sign", fix="name the file: --signers allowed_signers")
+        raise UsageError(
+            "--verify needs to know who may sign", fix="name the file with their keys, in the format of allowed_signers"
+        )
     verify_audit(verify, signers, load(file) if file is not None else None, as_json=as_json)
 
 
@@ -157,7 +159,9 @@ def _sign(schedule: "Schedule", date: str | None, key: Path | None, out: Path | 
     from aetherflow.scheduler.cli.audit_statement import sign_audit
 
     if date is None or key is None or out is None:
-        raise UsageError("a statement needs --date, --sign and --out", fix="name the three")
+        raise UsageError(
+            "a statement needs --date, --sign and --out", fix="name the day, the key and the file that is written"
+        )
     sign_audit(schedule, date, key, out, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`aetherflow-scheduler audit --sign` and `--verify`."""
+"""The options `--sign` and `--verify` of `audit`."""
 
 import datetime as dt
 import json

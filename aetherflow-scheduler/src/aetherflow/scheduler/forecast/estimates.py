@@ -49,7 +49,7 @@ class Estimate(NamedTuple):
     """The same for each slot that ran."""
     level: float
     slope: float
-    """Per day, from `first`."""
+    """Growth per day, counted from `first`."""
     first: int
     last: int
     """Days of the first and the last run, as ordinals."""

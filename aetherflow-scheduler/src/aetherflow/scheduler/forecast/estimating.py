@@ -33,7 +33,7 @@ class UsualTime(NamedTuple):
         return f"usually {low} {unit}" if low == high else f"usually {low}-{high} {unit}"
 
     def as_json(self) -> dict[str, float | int]:
-        """For machines."""
+        """For machines, in seconds."""
         return {"least_seconds": round(self.least, 3), "most_seconds": round(self.most, 3), "runs": self.runs}
 
 

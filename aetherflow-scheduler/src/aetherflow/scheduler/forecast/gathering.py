@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NO_SLOT = "no slot of it yet"
 _Key = tuple[int, str]
-"""Slot and item."""
+"""Slot and item, so that keys sort by time."""
 
 
 class NightSlot(NamedTuple):
@@ -71,7 +71,7 @@ class _Gathering:
         """Item to its slots of the night, ascending."""
 
     def gather(self) -> GatheredNight:
-        """The night."""
+        """The slots of the night, and those that do not run."""
         for row in self._slots.active():
             if row.item in self._items:
                 self._add_row(row, self._items[row.item])

@@ -23,7 +23,7 @@ class PastRun(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """How long it took, with waits between its attempts."""
         return (self.finished_at - self.started_at) / 1000
 
 
