@@ -242,3 +242,30 @@ def test_a_notification_attaches_the_page_of_its_run(night: "Project") -> None:
     text = read_page(pages[0].get_content().encode()).text
     assert "exit code 4" in text
     assert "aetherflow resume worse" in text
+
+
+def test_a_schedule_as_a_page_and_as_a_graph(night: "Project") -> None:
+    night.write(
+        """
+        timezone: Europe/Berlin
+        state: ledger.sqlite
+        items:
+          - {id: load, since: "2026-01-01 00:00", cron: "30 * * * *", flow: flow.yaml, deadline: "06:00",
+             calendar: {business_days: true, holidays: ["2026-12-25"]}}
+          - {id: tell, after: load, after_status: any, command: [mail, --password=hunter22, boss], enabled: false}
+        """,
+        "scheduler.yaml",
+    )
+    words = ["status", "scheduler.yaml", "--html", "night.html"]
+    code = f"from aetherflow.scheduler.cli.app import main; assert main({words!r}) == 0"
+    assert night.python(code).startswith("wrote night.html, ")
+    page = read_page((night.folder / "night.html").read_bytes())
+    assert "Hours are those of Europe/Berlin." in page.text
+    assert "the time from 02:00 to 03:00 does not exist" in page.text
+    assert "not seen by a scheduler yet" in page.text
+    drawn = night.command("graph", "scheduler.yaml")
+    assert (drawn.code, drawn.err) == (0, "")
+    assert "30 * * * * Europe/Berlin<br>flow.yaml<br>deadline 06:00" in drawn.out
+    assert 'n1["tell #40;disabled#41;<br>' in drawn.out
+    assert '-.->|"any end"| n1' in drawn.out
+    assert "hunter22" not in drawn.out
