@@ -85,7 +85,7 @@ def states_in(place: Path) -> list[Path]:
 
 
 def _is_state(path: Path) -> bool:
-    """False for a registry, a lock store, a ledger; a file that cannot be read may be one, and is told by who opens it."""
+    """False for a registry, a lock store, a ledger; what cannot be read may be one, and is told when it is opened."""
     try:
         return read_any(path, lambda db: "step_runs" in db.tables())
     except (sqlite3.Error, OSError):
