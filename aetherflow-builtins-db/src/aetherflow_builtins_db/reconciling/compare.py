@@ -46,7 +46,7 @@ class Reconciled:
 
     @property
     def equal(self) -> bool:
-        """Whether no row differs."""
+        """Whether both sides have the same rows."""
         return not any(self.counts.values())
 
 

@@ -38,7 +38,7 @@ class Listing:
             self._rows.append((difference.found, self._columns[index], here, there, *key))
 
     def write(self, write_file: Callable[[], AbstractContextManager[BinaryIO]]) -> None:
-        """Write the CSV file."""
+        """Write the differing keys as a CSV file, in place of one that is there."""
         with write_file() as file:
             text = io.BytesIO()
             names = ["difference", "column", "source", "target", *self._keys]

@@ -48,7 +48,7 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """The file."""
+    """The file that was written, and what is in it."""
 
     output: str = Field(description="Absolute path of the file.")
     format: TableFormat = Field(description="Its format.")

@@ -46,7 +46,7 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """The parts."""
+    """The files of the parts, in order."""
 
     dest_dir: str = Field(description="Absolute path of the folder.")
     count: int = Field(description="Number of parts.")

@@ -97,7 +97,7 @@ def comparable(value: Any) -> str:
 
 
 def in_order(sides: Sides, on_rows: OnTableRows) -> Iterator[RowDifference]:
-    """Compare row by row."""
+    """Yield what differs between rows of the same number."""
     names = sides.columns
     for ours, theirs in zip_longest(sides.rows(sides.table, on_rows), sides.rows(sides.other, on_rows)):
         if theirs is None:

@@ -20,7 +20,7 @@ _HELD_BYTES, _HELD_ROWS = 32 << 20, 131_072
 
 @dataclass(slots=True)
 class Part:
-    """One part."""
+    """One file of the parts, while it is written."""
 
     path: Path
     value: str | None = None

@@ -35,7 +35,7 @@ class Receipt:
 
     @property
     def name(self) -> str:
-        """`JOB.STEP`, with the item."""
+        """The step as `JOB.STEP`, with its item in brackets if it is repeated."""
         item = self.label or self.item_key
         return f"{self.job_id}.{self.step_id}" + (f"[{item}]" if item else "")
 

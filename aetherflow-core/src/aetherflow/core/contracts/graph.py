@@ -15,7 +15,7 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True)
 class GraphEdge:
-    """`after` waits for `before`."""
+    """One node waits for another: `after` starts when `before` has ended."""
 
     before: str
     after: str

@@ -57,7 +57,7 @@ class RegistrySuite(StateBase):
 
     @pytest.fixture
     def at(self, tmp_path: Path) -> Path:
-        """The state root."""
+        """The state root whose registry is tried, a folder or a server."""
         return self.root(tmp_path)
 
     def enter(self, root: Path, run_id: str, started: int, status: Status | None, **more: Any) -> Registered:
@@ -142,7 +142,7 @@ class RegistrySuite(StateBase):
         assert look(at, overview).open == []
 
     def test_what_was_healed_stays_so_when_the_healer_is_forgotten(self, at: Path) -> None:
-        """The flows stay known."""
+        """Its row stays healed, and the flows of both stay known."""
         self.enter(at, "bad", 100, Status.FAILED)
         self.enter(at, "good", 200, Status.SUCCESS)
         forget(at, [("flow", "good", Path("/states/flow.sqlite"))])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 LONGEST = 60
-"""Characters of a command."""
+"""Most characters of a command that a node shows."""
 
 
 def graph_of(schedule: "Schedule") -> DocumentGraph:

@@ -203,7 +203,7 @@ def _define(db: durable.Database, tables: Iterable[str]) -> None:
 
 
 def empty_registry() -> durable.SqliteDatabase:
-    """One in memory."""
+    """A registry without rows, in memory."""
     memory = durable.memory_database()
     _define(memory, TABLES)
     return memory

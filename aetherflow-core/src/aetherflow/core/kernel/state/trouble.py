@@ -46,7 +46,7 @@ class Trouble:
     lost_in: str | None
     """The first job of which claims were taken over, or given back."""
     asks: tuple[tuple[str, str], ...] = ()
-    """As `questions` gives them."""
+    """Steps that a person has to decide, as `questions` gives them."""
     undone: int = 0
     """So many of the jobs that it was asked for (`--flow-job`) have not ended, or not well."""
 

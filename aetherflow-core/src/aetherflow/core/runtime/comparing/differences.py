@@ -81,7 +81,7 @@ class _Nearness:
         self._known |= dict.fromkeys(reached, THROUGH) | {failed.name: DIRECT}
 
     def of(self, steps: tuple[str, ...]) -> str:
-        """The nearest of these."""
+        """How near to the failed step the nearest of these steps is."""
         if not self._known:
             return ""
         return max(

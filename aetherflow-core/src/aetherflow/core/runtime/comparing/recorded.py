@@ -27,7 +27,7 @@ class RecordedStep:
     """The latest attempt of a step; of a step with items, of all of them together."""
 
     name: str
-    """`JOB.STEP`."""
+    """Job and step, as `JOB.STEP`."""
     status: str
     attempts: int
     plugin: str

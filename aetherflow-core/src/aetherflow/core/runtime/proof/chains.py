@@ -16,7 +16,7 @@ LedgerKey = tuple[str, str, str]
 
 
 class Head(NamedTuple):
-    """A row of `heads`."""
+    """What a row of the table `heads` says of a run."""
 
     seq: int
     event: str
