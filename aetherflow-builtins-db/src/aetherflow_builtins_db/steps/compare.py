@@ -23,7 +23,7 @@ from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.tabular.comparing import (
     OnTableRows,
-    RowDifference,
+    TableDifference,
     Sides,
     by_key,
     in_any_order,
@@ -178,12 +178,12 @@ class FileCompare(Step[Inputs]):
         given = {name: parse_type(kind) for name, kind in self.args.types.items()}
         return {**other.told, **table.told, **given}
 
-    def _found(self, sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[RowDifference]:
+    def _found(self, sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[TableDifference]:
         if self.args.keys:
             return by_key(sides, self.args.keys, place, on_rows)
         return in_any_order(sides, place, on_rows) if self.args.any_order else in_order(sides, on_rows)
 
-    def _write(self, found: Iterator[RowDifference], sink: HashingSink, counts: Counter[str]) -> None:
+    def _write(self, found: Iterator[TableDifference], sink: HashingSink, counts: Counter[str]) -> None:
         """Write the differences as CSV, and count the rows of each kind."""
         keys = self.args.keys
         names = ["difference", "row", "other_row", *keys, "column", "value", "other_value"]

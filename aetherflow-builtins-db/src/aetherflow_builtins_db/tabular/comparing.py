@@ -26,7 +26,7 @@ _TEXT = frozenset({str, type(None)})
 _HASHED = _TEXT | {bool, int, float, Decimal, bytes, datetime.date, datetime.datetime, datetime.time}
 
 
-class RowDifference(NamedTuple):
+class TableDifference(NamedTuple):
     """One difference. Numbers are those of the rows in their files, None where there is no such row."""
 
     kind: DifferenceKind
@@ -96,19 +96,19 @@ def comparable(value: Any) -> str:
     return text_value(value)
 
 
-def in_order(sides: Sides, on_rows: OnTableRows) -> Iterator[RowDifference]:
+def in_order(sides: Sides, on_rows: OnTableRows) -> Iterator[TableDifference]:
     """Yield what differs between rows of the same number."""
     names = sides.columns
     for ours, theirs in zip_longest(sides.rows(sides.table, on_rows), sides.rows(sides.other, on_rows)):
         if theirs is None:
-            yield RowDifference("missing", ours[0], None, ())
+            yield TableDifference("missing", ours[0], None, ())
         elif ours is None:
-            yield RowDifference("added", None, theirs[0], ())
+            yield TableDifference("added", None, theirs[0], ())
         elif ours[1] != theirs[1]:
             yield from _changed(names, ours[0], theirs[0], (), ours[1], theirs[1])
 
 
-def by_key(sides: Sides, keys: Sequence[str], place: Path, on_rows: OnTableRows) -> Iterator[RowDifference]:
+def by_key(sides: Sides, keys: Sequence[str], place: Path, on_rows: OnTableRows) -> Iterator[TableDifference]:
     """Compare rows with the same key, in any order; `place` is a file for what is not in memory.
 
     StepError for a key that two rows of one file have, and for one that is null.
@@ -129,7 +129,7 @@ def by_key(sides: Sides, keys: Sequence[str], place: Path, on_rows: OnTableRows)
             if row is None:
                 if not database.execute("INSERT OR IGNORE INTO extra VALUES (?, ?)", (key, number)).rowcount:
                     raise _twice(sides.other, keys, key, number)
-                yield RowDifference("added", None, number, tuple(json.loads(key)))
+                yield TableDifference("added", None, number, tuple(json.loads(key)))
                 continue
             if row[2]:
                 raise _twice(sides.other, keys, key, number)
@@ -138,10 +138,10 @@ def by_key(sides: Sides, keys: Sequence[str], place: Path, on_rows: OnTableRows)
                 before = tuple(json.loads(row[1]))
                 yield from _changed(names, row[0], number, tuple(json.loads(key)), before, tuple(json.loads(text)))
         for key, number in database.execute("SELECT key, number FROM ours WHERE NOT met ORDER BY number"):
-            yield RowDifference("missing", number, None, tuple(json.loads(key)))
+            yield TableDifference("missing", number, None, tuple(json.loads(key)))
 
 
-def in_any_order(sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[RowDifference]:
+def in_any_order(sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[TableDifference]:
     """Compare which rows there are, and how often; `place` is a file for what is not in memory."""
     add = "INSERT INTO rows VALUES (?, ?, 1) ON CONFLICT (cells) DO UPDATE SET surplus = surplus + 1"
     take = "INSERT INTO rows VALUES (?, ?, -1) ON CONFLICT (cells) DO UPDATE SET surplus = surplus - 1"
@@ -154,7 +154,7 @@ def in_any_order(sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[Ro
         for text, surplus in database.execute(left):
             kind: DifferenceKind = "missing" if surplus > 0 else "added"
             sides_of = (text, None) if surplus > 0 else (None, text)
-            yield from [RowDifference(kind, None, None, (), None, *sides_of)] * abs(surplus)
+            yield from [TableDifference(kind, None, None, (), None, *sides_of)] * abs(surplus)
 
 
 def _json(cells: Cells) -> str:
@@ -163,10 +163,10 @@ def _json(cells: Cells) -> str:
 
 def _changed(
     names: Sequence[str], number: int, other_number: int, key: Cells, ours: Cells, theirs: Cells
-) -> Iterable[RowDifference]:
+) -> Iterable[TableDifference]:
     for name, value, other in zip(names, ours, theirs, strict=True):
         if value != other:
-            yield RowDifference("changed", number, other_number, key, name, value, other)
+            yield TableDifference("changed", number, other_number, key, name, value, other)
 
 
 def _scratch(place: Path) -> sqlite3.Connection:
