@@ -1,10 +1,13 @@
 """L1, L2, L5: db_load and db_execute killed, or cut off from the server, at any moment; then the same command again."""
 
 import functools
+import json
 import os
 import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,13 @@ from aetherflow_builtins_db.loading.job import Load
 from db_places import Place, file_place, mysql_place, postgres_place
 from proxy import How, Proxy
 from torture_bench import Bench, warm_up
-from torture_loads import Database, Facts, Work, flow, works, write_file
+from torture_loads import SOURCE_ROWS, Database, Facts, Work, flow, works, write_file
 from torture_tier import SEED, Suite, full, sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
-KINDS = sample([work.name for work in works("")], 11 if full() else 2, "L")
+L5_KINDS = sample(["create", "create-merge", "copy", "copy-merge", "copy-night"], 5 if full() else 1, "L5")
+KINDS = sample([work.name for work in works("")], 12 if full() else 2, "L")
 
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
@@ -85,6 +89,12 @@ class Trial:
         finished = self.facts()
         assert finished == self.after, f"after the second run {finished}, not {self.after} (found {found})"
         assert self.database.leftovers() == 0, "a table of the load was left"
+        if self.work.then is not None:
+            with closing(sqlite3.connect(self.bench.state)) as state:
+                rows = state.execute("SELECT key, value FROM ledger WHERE namespace = 'db_watermarks'").fetchall()
+            found_marks = {key: json.loads(value)["value"] for key, value in rows}
+            last = SOURCE_ROWS - 1
+            assert found_marks == {"a.one.source": last, "a.two.source": last}, f"remembered: {found_marks}"
 
 
 @pytest.fixture
@@ -186,7 +196,7 @@ def points_at_the_database() -> None:
     around(Load, "run")
 
 
-@pytest.mark.parametrize("kind", sample(["create", "create-merge", "copy", "copy-merge"], 4 if full() else 1, "L5"))
+@pytest.mark.parametrize("kind", L5_KINDS)
 def test_killed_around_every_statement_of_a_table_that_is_made(
     bench: Bench, place: Place, data: Path, kind: str
 ) -> None:

@@ -46,6 +46,18 @@ class Work:
     name: str
     type: str
     inputs: dict[str, Any]
+    for_each: list[str] | None = None
+    """Items of the step."""
+    then: tuple[str, dict[str, Any]] | None = None
+    """Type and inputs of a step after it."""
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of the flow's one job."""
+        one: dict[str, Any] = {"id": "one", "type": self.type, "inputs": self.inputs}
+        if self.for_each is not None:
+            one["for_each"] = self.for_each
+        return [one] if self.then is None else [one, {"id": "two", "type": self.then[0], "inputs": self.then[1]}]
 
     @property
     def makes(self) -> bool:
@@ -57,6 +69,8 @@ def works(file: str) -> list[Work]:
     """Every mode of db_load, and a script that would show if it ran twice."""
     load = {"resource": "wh", "table": "t", "path": file, "columns": ["a", "s", "n"], "batch_rows": 2000}
     copy = {"resource": "wh", "from_table": "source", "target": "wh", "table": "t"}
+    new = {"column": "a", "initial": -1}
+    night = copy | {"from_table": "{{item}}", "watermark": new, "create": "if_missing", "mode": "merge", "keys": ["a"]}
     return [
         Work("append", "db_load", load),
         Work("append-column", "db_load", load | {"load_id_column": "load_id"}),
@@ -68,6 +82,13 @@ def works(file: str) -> list[Work]:
         Work("create-merge", "db_load", load | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
         Work("copy", "db_copy", copy | {"create": "if_missing"}),
         Work("copy-merge", "db_copy", copy | {"create": "if_missing", "mode": "merge", "keys": ["a"]}),
+        Work(
+            "copy-night",
+            "db_copy",
+            night,
+            for_each=["source"],
+            then=("db_reconcile", copy | {"keys": ["a"], "verified_through": new}),
+        ),
         Work("script", "db_execute", {"resource": "wh", "sql": SCRIPT, "exactly_once": True}),
     ]
 
@@ -87,7 +108,7 @@ def flow(work: Work, place: Place, port: int | None = None) -> str:
         "version": 1,
         "flow": {"id": "f", "workspace": {"cleanup_policy": "never"}},
         "resources": {"wh": resource},
-        "jobs": [{"id": "a", "steps": [{"id": "one", "type": work.type, "inputs": work.inputs}]}],
+        "jobs": [{"id": "a", "steps": work.steps}],
     }
     return json.dumps(document)
 

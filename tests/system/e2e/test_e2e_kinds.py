@@ -63,6 +63,7 @@ REFUSED: dict[tuple[str, type], str] = {
     ("db_copy", Reading): "lacks execute()",
     ("db_execute", Reading): "lacks execute()",
     ("db_load", Reading): "lacks execute()",
+    **{("db_list_tables", each): "whose tables are not listed" for each in (Tiny, MinimalDb, Reading)},
     ("unzip", PackingOnly): "lacks extract_zip()",
     **{(step, Silent): "lacks request()" for step in ("http_download", "http_paginate", "http_poll", "http_request",
                                                      "http_upload", "webhook_notify")},

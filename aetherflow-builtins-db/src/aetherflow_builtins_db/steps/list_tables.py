@@ -1,12 +1,15 @@
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from aetherflow.core.api import (
     STEP_SKIPPED,
     DbResource,
+    Lack,
+    SqlConnector,
+    SqlDialect,
     Step,
     StepError,
     StepInputError,
@@ -16,9 +19,6 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import OnEmpty, database_of
-
-if TYPE_CHECKING:
-    from aetherflow.core.api import Lack
 
 _MYSQL = (
     "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' "
@@ -73,10 +73,16 @@ class DbListTables(Step[Inputs]):
     Outputs = Outputs
 
     @classmethod
-    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
-        """What a connector class lacks for reading."""
+    def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> Iterable[Lack]:
+        """What a connector class lacks for reading; its dialect, if the class tells one whose tables are not listed."""
         del inputs, of
-        return lacks_of(connector)
+        yield from lacks_of(connector)
+        told = getattr(connector, "dialect", None)
+        name = told.name if isinstance(told, SqlDialect) else told
+        if told is None and not issubclass(connector, SqlConnector):
+            name = "unknown"
+        if isinstance(name, str) and name not in _LISTED:
+            yield Lack(f"has the dialect {name}, whose tables are not listed by this step")
 
     def run(self) -> StepResult:
         args = self.args
