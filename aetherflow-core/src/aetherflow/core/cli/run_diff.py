@@ -7,7 +7,7 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
-    from aetherflow.core.runtime.comparing.differences import Difference
+    from aetherflow.core.runtime.comparing.differences import RunDifference
     from aetherflow.core.runtime.comparing.recorded import Recorded
 
 DIFF_SCHEMA = 1
@@ -73,7 +73,7 @@ def last_good(run: "PastRun") -> "PastRun":
     return max(earlier, key=lambda each: each.started_at)
 
 
-def _document(before: "Recorded", now: "Recorded", found: list["Difference"]) -> dict[str, Any]:
+def _document(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> dict[str, Any]:
     failed = now.failed
     return {
         "schema": DIFF_SCHEMA,
@@ -91,7 +91,7 @@ def _named(found: "Recorded") -> dict[str, Any]:
     return {"run_id": run.run_id, "status": run.status, "started_at": run.started_at, "finished_at": run.finished_at}
 
 
-def _text(before: "Recorded", now: "Recorded", found: list["Difference"]) -> str:
+def _text(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> str:
     from aetherflow.core.base.times import iso
 
     then = f"{before.run.run_id} {before.run.status} of {iso(before.run.started_at)}"
@@ -106,7 +106,7 @@ def _text(before: "Recorded", now: "Recorded", found: list["Difference"]) -> str
     return "\n".join(lines)
 
 
-def _change(each: "Difference") -> list[str]:
+def _change(each: "RunDifference") -> list[str]:
     if "\n" in each.now or not each.before:
         return each.now.splitlines()
     return [f"- {each.before}", f"+ {each.now}"]

@@ -32,7 +32,7 @@ _SLOWER, _SLOWER_MS = 3.0, 500
 _UNSTEADY = ("peak_memory_bytes", "_ms", "_at", "_seconds", "pid", "duration", "run_id", "etag")
 
 
-class Difference(NamedTuple):
+class RunDifference(NamedTuple):
     """One difference; `likelihood` is from 0 to 100, and only says which is before which."""
 
     kind: str
@@ -45,7 +45,7 @@ class Difference(NamedTuple):
     likelihood: int
 
 
-def differences(before: Recorded, now: Recorded) -> list[Difference]:
+def differences(before: Recorded, now: Recorded) -> list[RunDifference]:
     """What is different in `now`, the likeliest cause first; empty for two equal runs."""
     near = _Nearness(now)
     found = [*_steps(before, now, near), *_values(before, now, near), *_plugins(before, now, near)]
@@ -88,13 +88,13 @@ class _Nearness:
             (self._known.get(step, ELSEWHERE) for step in steps), key=lambda each: _NEAR[each], default=ELSEWHERE
         )
 
-    def made(self, kind: str, name: str, before: Any, now: Any, steps: tuple[str, ...], weight: float) -> Difference:
+    def made(self, kind: str, name: str, before: Any, now: Any, steps: tuple[str, ...], weight: float) -> RunDifference:
         where = self.of(steps)
         likelihood = round(weight * _NEAR.get(where, 1.0))
-        return Difference(kind, name, _shown(before), _shown(now), where, steps, likelihood)
+        return RunDifference(kind, name, _shown(before), _shown(now), where, steps, likelihood)
 
 
-def _steps(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Difference]:
+def _steps(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
     for name in dict.fromkeys((*before.steps, *now.steps)):
         old, new = before.steps.get(name), now.steps.get(name)
         if new is None:
@@ -114,7 +114,7 @@ def _steps(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Differe
             yield near.made("duration", name, f"{old.duration_ms} ms", f"{new.duration_ms} ms", (name,), weight)
 
 
-def _definition(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[Difference]:
+def _definition(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[RunDifference]:
     if old.definition == new.definition or not old.definition or not new.definition:
         return
     here = (new.name,)
@@ -132,7 +132,7 @@ def _definition(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterat
             yield near.made("plugin", new.name, old_part, new_part, here, _WEIGHTS["plugin"])
 
 
-def _files(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[Difference]:
+def _files(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[RunDifference]:
     was, now = list(old.files.items()), list(new.files.items())
     pairs = [(name, old.files[name], facts) for name, facts in now if name in old.files]
     if not pairs and len(was) == len(now) == 1:  # another name each night
@@ -150,7 +150,7 @@ def _files(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[Di
         yield near.made("input", f"{path} ({what})", _file(before), _file(after), (new.name,), weight)
 
 
-def _outputs(old: RecordedStep, new: RecordedStep, ids: tuple[str, str], near: _Nearness) -> Iterator[Difference]:
+def _outputs(old: RecordedStep, new: RecordedStep, ids: tuple[str, str], near: _Nearness) -> Iterator[RunDifference]:
     if new.status not in ("SUCCESS", "SKIPPED") or old.status not in ("SUCCESS", "SKIPPED"):
         return
     was, now = _flat(old.outputs, ids[0]), _flat(new.outputs, ids[1])
@@ -166,7 +166,7 @@ def _outputs(old: RecordedStep, new: RecordedStep, ids: tuple[str, str], near: _
         yield near.made("output", f"{new.name} (items)", old.items, new.items, (new.name,), _WEIGHTS["output"])
 
 
-def _values(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Difference]:
+def _values(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
     was, has = before.circumstances.get("values", {}), now.circumstances.get("values", {})
     for name in sorted(was.keys() | has.keys()):
         old, new = was.get(name), has.get(name)
@@ -176,7 +176,7 @@ def _values(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Differ
         yield near.made("value", name, _value(old), _value(new), readers, _WEIGHTS["value"])
 
 
-def _plugins(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Difference]:
+def _plugins(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
     was, has = before.circumstances.get("plugins", {}), now.circumstances.get("plugins", {})
     for name in sorted(was.keys() & has.keys()):
         if was[name] != has[name]:
@@ -192,7 +192,7 @@ def _uses_plugin(step: RecordedStep, name: str) -> bool:
     return any(f"{each.get('kind')}:{each.get('driver')}" == name for each in resources)
 
 
-def _run(before: Recorded, now: Recorded) -> Iterator[Difference]:
+def _run(before: Recorded, now: Recorded) -> Iterator[RunDifference]:
     weights = {
         "engine_version": _ENGINE, "host": _HOST, "data_date": _DATE, "run_date": _DATE, "trigger": _START,
         "actor": _START, "working_dir": _START, "config": _START, "flow_path": _START,
@@ -201,10 +201,10 @@ def _run(before: Recorded, now: Recorded) -> Iterator[Difference]:
         old, new = getattr(before.run, name), getattr(now.run, name)
         if old != new:
             kind = {"engine_version": "engine", "host": "host"}.get(name, "start")
-            yield Difference(kind, name, _shown(old), _shown(new), "", (), round(weight))
+            yield RunDifference(kind, name, _shown(old), _shown(new), "", (), round(weight))
 
 
-def _parameters(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Difference]:
+def _parameters(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
     was, has = json.loads(before.run.params), json.loads(now.run.params)
     old, new = masked_by_name(was), masked_by_name(has)
     for name in sorted(was.keys() | has.keys()):
@@ -213,9 +213,9 @@ def _parameters(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[Di
             yield near.made("parameter", name, old.get(name), new.get(name), readers, _WEIGHTS["parameter"])
 
 
-def _once(found: list[Difference]) -> list[Difference]:
+def _once(found: list[RunDifference]) -> list[RunDifference]:
     """Of equal differences of several steps the nearest, with all steps."""
-    merged: dict[tuple[str, ...], Difference] = {}
+    merged: dict[tuple[str, ...], RunDifference] = {}
     for each in found:
         key = (each.kind, each.name, each.before, each.now)
         if (other := merged.get(key)) is not None:
