@@ -23,8 +23,8 @@ from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.tabular.comparing import (
     OnTableRows,
-    TableDifference,
     Sides,
+    TableDifference,
     by_key,
     in_any_order,
     in_order,

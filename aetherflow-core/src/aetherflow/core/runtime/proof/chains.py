@@ -46,7 +46,7 @@ class _Run:
 
 
 @dataclass(slots=True)
-class _Chained:
+class _Seen:
     runs: dict[_ChainKey, _Run] = field(default_factory=dict)
     ledger: dict[LedgerKey, tuple[int, str, str]] = field(default_factory=dict)
     """Key to the entry of the journal with its last writing, the run, and the value's mark."""
@@ -91,13 +91,13 @@ def _check(db: durable.Database) -> Iterator[StateFinding]:
     if (digest_of(sum(migrated, ())) if migrated else None) != (started.facts if started else None):
         yield StateFinding(f"the time of the migration, in meta, {_NOT_AS_WRITTEN}", "meta")
     last = {(head.flow_id, head.run_id): head for head in heads if head is not started}
-    found = _Chained()
+    found = _Seen()
     yield from _journal(db, int(started.head) if started else 0, last, found)
     yield from _runs(db, last, found)
     yield from _ledger(db, found)
 
 
-def _journal(db: durable.Database, old: int, last: dict[_ChainKey, Head], found: _Chained) -> Iterator[StateFinding]:
+def _journal(db: durable.Database, old: int, last: dict[_ChainKey, Head], found: _Seen) -> Iterator[StateFinding]:
     """Read every entry; those up to `old` were written before there was a chain."""
     query = "SELECT seq, flow_id, run_id, at, event, detail, chain FROM journal ORDER BY flow_id, run_id, seq"
     broken: _ChainKey | None = None
@@ -130,7 +130,7 @@ def _journal(db: durable.Database, old: int, last: dict[_ChainKey, Head], found:
             found.final[flow_id, run_id, at] = seq
 
 
-def _runs(db: durable.Database, last: dict[_ChainKey, Head], found: _Chained) -> Iterator[StateFinding]:
+def _runs(db: durable.Database, last: dict[_ChainKey, Head], found: _Seen) -> Iterator[StateFinding]:
     rows = db.execute("SELECT flow_id, run_id, generation, status FROM runs").fetchall()
     known = {(row[0], row[1]): row[2:] for row in rows}
     for key in sorted((last.keys() | found.runs.keys()) - known.keys()):
@@ -167,7 +167,7 @@ def _problem(
     return None
 
 
-def _ledger(db: durable.Database, found: _Chained) -> Iterator[StateFinding]:
+def _ledger(db: durable.Database, found: _Seen) -> Iterator[StateFinding]:
     claims = "SELECT flow_id, namespace, key, run_id, value, ended_at FROM claims WHERE state='final'"
     for flow_id, namespace, key, run_id, value, ended_at in db.execute(claims):
         seq = found.final.get((flow_id, run_id, ended_at), 0)
