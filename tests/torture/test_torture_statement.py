@@ -9,7 +9,7 @@ import scheduler_bench
 from torture_statement import SignedDays, as_before
 from torture_tier import SEED, sized, suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = pytest.mark.slow
 bench = scheduler_bench.bench
 
 
