@@ -1,7 +1,7 @@
 """The database of one store in PostgreSQL: statements, transactions that survive a lost connection, its clock.
 
-Each message to the server costs more than what it asks for. Statements of a transaction that only change rows wait for
-the next one that finds some, or for the commit, and go with it: a step of a run takes two messages.
+Statements of a transaction that only change rows wait for the next one that finds some, or for the commit, and go with
+it: a step of a run takes two messages.
 
 A transaction is kept as the list of its statements and what each has found. If the connection is lost in the middle, it
 is done again over another one, and goes on if every statement finds the same; otherwise it ends with an error, undone.
@@ -53,6 +53,7 @@ _FORGET = f"DELETE FROM sessions WHERE name=%s OR seen < {NOW} - {_KEEP_SESSIONS
 _MARK = f"""WITH mine AS (UPDATE sessions SET number=?, seen={NOW} WHERE name=? AND link=? RETURNING 1)
     SELECT 1 / count(*), {NOW} FROM mine"""  # noqa: S608 names are ours
 """A division by zero, and no commit, if the session has another connection by now."""
+_SIZE = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind='r' AND relnamespace=?::regnamespace"
 _DIVISION_BY_ZERO = "22012"
 _IDLE_TOO_LONG = "25P03"
 """A process that was stopped in a transaction: the server has undone it, so that others need not wait."""
@@ -201,9 +202,7 @@ class PostgresDatabase:
 
     def size(self) -> int:
         """How many bytes the tables of the schema take, with their indexes."""
-        tables = "SELECT oid FROM pg_class WHERE relkind='r' AND relnamespace=?::regnamespace"
-        query = f"SELECT sum(pg_total_relation_size(oid)) FROM ({tables}) AS tables"  # noqa: S608 names are ours
-        return int(self.execute(query, (self._schema,)).fetchone()[0])
+        return int(self.execute(_SIZE, (self._schema,)).fetchone()[0])
 
     def close(self) -> None:
         """Close the connection; what is not committed is undone. In a fork the copy is left to the process before."""
