@@ -475,6 +475,18 @@ def a_run_that_needs_no_settling(project: Project) -> Result:
 # What needs a person
 
 
+@case("cli/run_diff", {"aetherflow runs diff r r": (0, "nothing that is recorded is different")})
+def three_runs_to_compare(project: Project) -> Result:
+    started(project, BAD)
+    return project.cli("runs", "diff", "q", "r", "r")
+
+
+@case("cli/run_diff", {"aetherflow runs list --flow f": (0, "FAILED")})
+def no_good_run_to_compare(project: Project) -> Result:
+    started(project, BAD)
+    return project.cli("runs", "diff", "r")
+
+
 @case("cli/ack", {"aetherflow runs ack RUN_ID --reason TEXT": (0, "r  FAILED: in hand")}, RUN_ID="r", healed="status")
 def an_ack_of_nothing(project: Project) -> Result:
     started(project, BAD)

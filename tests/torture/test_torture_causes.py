@@ -4,10 +4,11 @@ import contextlib
 import json
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import wheels
 
 from core_project import Project
 from torture_tier import SEED, full, sized, suite
@@ -151,11 +152,14 @@ INNOCENT: dict[str, Callable[[Lab], object]] = {
 
 
 @pytest.fixture
-def labs(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def labs(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     project.plugin("lab-steps", ENTRIES)
     project.module("lab_steps", STEPS)
     monkeypatch.syspath_prepend(project.site)
-    return project
+    wheels.forget()
+    yield project
+    monkeypatch.undo()
+    wheels.forget()
 
 
 def ranks(labs: Project, monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import wheels
+
 from aetherflow.core.kernel.state.chain import FACTS
 from aetherflow.core.kernel.state.checking import StateFinding, check_state
 from aetherflow.core.runtime.proof.chains import check_chain
@@ -73,6 +75,7 @@ class Nights:
             project.plugin("chain-steps", ENTRIES)
             project.module("chain_steps", STEPS)
             sys.path.insert(0, str(project.site))
+            wheels.forget()
         for flow in ("one", "two"):
             project.write(FLOW.replace("NAME", flow), f"{flow}.yaml")
 
