@@ -218,6 +218,7 @@ def test_an_entry_point_names_one_class(wheels: dict[str, Wheel]) -> None:
                 "aetherflow.hooks.otel",
                 "aetherflow.hooks.status",
                 "aetherflow.launchers",
+                "aetherflow.state_backends",
                 "aetherflow.steps",
             }
             for entry, target in entries.items():

@@ -30,6 +30,7 @@ def test_csv_and_all_outputs(filled: Any) -> None:
     path = Path(out["output"])
     assert path.read_text(encoding="utf-8") == CSV
     assert path.parts[-3:] == ("artifacts", "out", "t.csv")
+    assert [each["kind"] for each in out.pop("receipt")["read"]] == ["query"]
     assert out == {
         "output": str(path), "artifact_path": str(path), "format": "csv", "rows": 5, "row_count": 5,
         "bytes": path.stat().st_size, "columns": ["a", "s", "f"],

@@ -95,7 +95,8 @@ class Times:
         """The same as an element that programs can read."""
         if ms is None:
             return Markup("")
-        return Markup('<time datetime="{}">{}</time>').format(f"{_at(ms):%Y-%m-%dT%H:%M:%SZ}", self.full(ms))
+        machine = _at(ms).isoformat(timespec="seconds")
+        return Markup('<time datetime="{}">{}</time>').format(machine, self.full(ms))
 
 
 def _at(ms: int) -> dt.datetime:

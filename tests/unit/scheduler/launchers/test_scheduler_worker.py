@@ -45,7 +45,7 @@ class Here(SubprocessLauncher):
 
 @pytest.fixture(autouse=True)
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(broker.URL, "memory://")
+    monkeypatch.setenv(broker.URL, "amqp://guest@127.0.0.1:1//")
     broker.application.cache_clear()
     yield
     broker.application.cache_clear()

@@ -189,7 +189,7 @@ class ArchiveSuite(ConnectorSuite):
             with pytest.raises(ConnectorError):
                 peer.extract(made, into, self.rules(), SuiteWork())
 
-    @pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt"])
+    @pytest.mark.parametrize("name", ["../out.txt", "{place}/out.txt", "a/../../out.txt"])
     def test_nothing_leaves_the_folder(self, peer: Any, place: Path, into: Path, name: str) -> None:
         """A member with `..` or an absolute path is refused, or stays inside."""
         if not self.extracts:
@@ -197,11 +197,10 @@ class ArchiveSuite(ConnectorSuite):
         made = place / "evil.zip"
         with zipfile.ZipFile(made, "w") as archive:
             archive.writestr("good.txt", "x")
-            archive.writestr(name, "evil")
+            archive.writestr(name.format(place=place), "evil")
         with pytest.raises(ConnectorError):
             peer.extract(made, into, self.rules(password=None), SuiteWork())
-        assert not list(place.glob("out.txt"))
-        assert not Path("/out.txt").exists()
+        assert not (place / "out.txt").exists()
 
     def test_links_are_refused(self, peer: Any, place: Path, into: Path) -> None:
         """A symbolic link in an archive is an error, and leads nowhere."""
