@@ -100,12 +100,10 @@ def test_what_was_changed_in_the_server_is_found(project: "Project", server: Dat
     hosts = Hosts(project)
     for name in ("r1", "r2"):
         assert project.command("run", "flow.yaml", "--run-id", name).code == 0
-    last = "SELECT max(seq) FROM aetherflow_{}.heads"
+    last = "FROM aetherflow_state.heads WHERE run_id='r2'"
     with connected(server) as connection:
-        connection.execute(
-            f"CREATE TABLE cut AS SELECT * FROM aetherflow_state.heads WHERE seq=({last.format('state')})"
-        )
-        connection.execute(f"DELETE FROM aetherflow_state.heads WHERE seq=({last.format('state')})")
+        connection.execute(f"CREATE TABLE cut AS SELECT * {last}")
+        connection.execute(f"DELETE {last}")
         assert all("f/r2: the registry has seen its end" in out for _, out in hosts.check())
         connection.execute("INSERT INTO aetherflow_state.heads SELECT * FROM cut")
         assert hosts.check() == [(0, f"OK: {STATE}\n")] * 2
