@@ -132,3 +132,19 @@ def test_logs_are_checked_where_the_run_has_ended(project: "Project", server: Da
     (here, (code, out)) = hosts.check()
     assert here == (0, f"OK: {STATE}\n")
     assert (code, "f/r1: the logs of the run are not what they were at its end" in out) == (1, True)
+
+
+def test_items_run_side_by_side_over_one_connection(project: "Project", server: Database) -> None:
+    project.write(
+        READS.replace("{id: f}", "{id: c, params: {n: {type: string}}}").replace("env.CITY", "params.n"), "c.yaml"
+    )
+    project.write(
+        f"{HEAD}jobs:\n  - id: a\n    steps:\n      - id: sub\n        type: run_flow\n"
+        '        for_each: {items: [x, y, z], key: "{{item}}", max_parallel: 3}\n'
+        '        inputs: {flow: c.yaml, params: {n: "{{item}}"}}\n'
+    )
+    done = project.command("run", "flow.yaml", "--run-id", "r1")
+    assert (done.code, "3 items" in done.out) == (0, True), done.err
+    listed = json.loads(project.command("runs", "list", "--json").out)["runs"]
+    assert [run["status"] for run in listed] == ["SUCCESS"] * 4
+    assert project.command("state", "check", STATE, "--read-data").out == f"OK: {STATE}\n"
