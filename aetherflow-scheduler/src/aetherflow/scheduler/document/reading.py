@@ -151,7 +151,7 @@ def _state(path: Path, spec: SchedulerFileSpec) -> Path:
 
 
 def _server_as_ledger(state: str, document: Document) -> Problem:
-    message = f"state: {state} is a database server; the ledger of a schedule is a file of the host that starts its slots"
+    message = f"state: {state} is a database server; a ledger is a file of the host that starts the slots"
     fix = "leave `state` out: the runs have their states in the server of the project file all the same"
     return Problem("AF1104", message, document.source.value(("state",)), "state", "scheduler:unsupported", fix)
 
