@@ -13,6 +13,7 @@ hand can commit no more.
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -82,6 +83,7 @@ class PostgresDatabase:
         self._reading = reading
         self._connect, self._schema, self._patience = connect, schema, busy_seconds
         self._process = os.getpid()
+        self._turn = threading.RLock()  # the items of a step read from threads of their own
         self._session = secrets.token_hex(16)
         self._raw: psycopg.Connection[Any] | None = None
         self._link = self._number = self._stored = 0
@@ -120,14 +122,16 @@ class PostgresDatabase:
 
     def begin(self) -> None:
         """Begin a transaction; the server is told with its first statement."""
-        self._end(opens=True)
+        with self._turn:
+            self._end(opens=True)
 
     def commit(self) -> None:
         """Commit. If the answer is lost, it is found out whether the commit has happened."""
-        if self._acts or self._waiting:
-            self._number += 1  # also of one whose end stays unknown
-            self._until(lambda: self._commit(self._number))
-        self._end()
+        with self._turn:
+            if self._acts or self._waiting:
+                self._number += 1  # also of one whose end stays unknown
+                self._until(lambda: self._commit(self._number))
+            self._end()
 
     def _commit(self, number: int) -> None:
         if self._stored != number:  # else it has happened, over the connection before
@@ -149,8 +153,9 @@ class PostgresDatabase:
 
     def rollback(self) -> None:
         """Undo all that the open transaction has done so far."""
-        self._undo()
-        self._end()
+        with self._turn:
+            self._undo()
+            self._end()
 
     # The database
 
@@ -215,6 +220,10 @@ class PostgresDatabase:
     # Doing it, and again
 
     def _act(self, act: Act) -> FoundRows:
+        with self._turn:
+            return self._acted(act)
+
+    def _acted(self, act: Act) -> FoundRows:
         if not act.statement.strip():
             return FoundRows(lambda: Found(0, []))
         if not self._open:
@@ -226,8 +235,9 @@ class PostgresDatabase:
             self._send_waiting()
 
         def found_there() -> Found:
-            if acts is self._acts and place >= len(acts):
-                self._send_waiting()
+            with self._turn:
+                if acts is self._acts and place >= len(acts):
+                    self._send_waiting()
             return acts[place][1] if place < len(acts) else Found(0, [])  # it was undone
 
         return FoundRows(found_there)

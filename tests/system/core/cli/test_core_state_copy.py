@@ -8,6 +8,7 @@ import pytest
 
 from old_data import unpack
 from server_project import keep_states_in, new_database
+from server_stores import connected
 from services import Database
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def copied(project: "Project", source: object, target: object) -> dict[str, Any]
 
 def rows_of(project: "Project", state: object) -> dict[str, int]:
     info = json.loads(project.command("state", "info", str(state), "--json").out)["state"]
-    return {name: count for name, count in info["rows"].items() if name not in ("blobs", "owners", "meta")}
+    return {
+        name: count
+        for name, count in info["rows"].items()
+        if name not in ("blobs", "owners", "meta", "heads", "journal")
+    }
 
 
 def test_what_1_0_0_has_made_moves_to_a_server_and_back(project: "Project", server: Database, tmp_path: Path) -> None:
@@ -75,3 +80,37 @@ def test_a_run_that_failed_at_files_goes_on_in_the_server(project: "Project", se
     resumed = project.command("resume", "r1")
     assert (resumed.code, "reused from attempt 1" in resumed.out) == (0, True), resumed.err
     assert "token=2" in resumed.err  # fencing tokens never fall
+
+
+TWO_FLOWS = """\
+version: 1
+flow: {id: NAME}
+jobs:
+  - id: a
+    steps:
+      - {id: say, type: external.process, inputs: {command: [echo, "{{env.CITY}}"]}}
+"""
+
+
+def test_the_chain_of_a_copy_holds(project: "Project", server: Database) -> None:
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace("state: {resource: ops_db}\n", ""), "aetherflow.yaml")
+    project.env["CITY"] = "Oslo"
+    for number, name in enumerate(("f", "g", "f", "g")):
+        project.write(TWO_FLOWS.replace("NAME", name))
+        assert project.command("run", "flow.yaml", "--run-id", f"r{number}").code == 0
+    assert copied(project, project.states, "//postgres:ops_db")["runs"] == 4
+    project.write(config, "aetherflow.yaml")
+
+    def checked(state: object) -> str:
+        return project.command("state", "check", str(state), "--read-data").out
+
+    assert checked("//postgres:ops_db") == "OK: //postgres:ops_db\n"
+    assert project.command("run", "flow.yaml", "--run-id", "r4").code == 0
+    back = copied(project, "//postgres:ops_db", project.folder / "back")
+    assert (back["runs"], len(back["targets"])) == (5, 2)
+    assert [checked(path) for path in back["targets"]] == [f"OK: {path}\n" for path in back["targets"]]
+    with connected(server) as connection:
+        connection.execute("UPDATE aetherflow_state.journal SET at=at+1 WHERE run_id='r3' AND event='run_start'")
+    refused = project.command("state", "copy", "//postgres:ops_db", "other")
+    assert (refused.code, "is not what its chain says, and was not copied: g/r3" in refused.err) == (4, True)

@@ -1,8 +1,8 @@
 """Copying states from files to a server and back: run by run, safe to repeat, compared at the end.
 
 A run is copied in one transaction with all its rows, after its stored outputs. What is the same there already is left;
-what its source has gone on with since is replaced. Paths of states that rows name become those of the copies. Nothing
-of the source changes, but that an older file is migrated, as by a run.
+what its source has gone on with since is replaced. Paths of states that rows name become those of the copies, and the
+chain is made anew. Nothing of the source changes, but that an older file is migrated, as by a run.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from aetherflow.core.kernel.state.registry import adopt
 from aetherflow.core.kernel.state.schema import TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.runtime.proof.rechaining import KEPT, begin_chain, chained_anew, require_chain, seal_copied
 
 LOCKS = "locks.sqlite"
 _OF_RUNS = {
@@ -36,12 +37,11 @@ _OF_RUNS = {
     "journal": "seq",
     "claims": "namespace, key",
     "acts": "id",
-    "heads": "seq",
 }
 """Tables whose rows belong to one run, and the order in which they are copied and compared."""
-_NUMBERED = {"journal": "seq", "acts": "id", "heads": "seq", "outbox": "seq"}
+_NUMBERED = {"journal": "seq", "acts": "id", "outbox": "seq"}
 """The column that counts the rows of one store."""
-_SHARED = {"ledger": "flow_id, namespace, key", "definitions": "hash", "meta": "name", "outbox": "id"}
+_SHARED = {"ledger": "flow_id, namespace, key", "definitions": "hash", "outbox": "id"}
 """Tables whose rows outlive runs, or belong to several, and their keys."""
 _KEYS = "SELECT flow_id, run_id, generation, coalesce(finished_at, heartbeat_at, started_at) FROM runs"
 _OUTPUTS = ("blob", "items_blob")
@@ -123,11 +123,14 @@ class _Copying:
         return store
 
     def copy(self, source: Path) -> Copied:
+        for path, store in self._sources.items():
+            require_chain(store.connection, str(path))
         for store in self._sources.values():
             for run in list(_runs_of(store.connection)):
                 self._copy_run(store, run)
             for flow in sorted({run.flow_id for run in _runs_of(store.connection)}):
                 self._copy_shared(store, flow)
+                seal_copied(self._store_for(flow).connection, flow)
         self._copy_tokens(source)
         self._compare()
         self._done.targets = sorted(self._targets)
@@ -139,6 +142,7 @@ class _Copying:
         path = self._path_for(flow_id)
         if path not in self._targets:
             self._targets[path] = self._open(path)
+            begin_chain([store.connection for store in self._sources.values()], self._targets[path].connection)
         return self._targets[path]
 
     def _path_for(self, flow_id: str) -> Path:
@@ -165,7 +169,7 @@ class _Copying:
             for table, (names, rows) in found.items():
                 where = (run.flow_id, run.run_id)
                 target.connection.execute(f"DELETE FROM {table} WHERE flow_id=? AND run_id=?", where)  # noqa: S608 ours
-                _insert(target.connection, table, names, rows)
+                _insert(target.connection, table, names, chained_anew(names, rows) if table == "journal" else rows)
                 self._done.rows += len(rows)
         self._copy_logs(store, target, run)
         self._done.runs += 1
@@ -286,7 +290,11 @@ def _insert(
 
 
 def _digest(found: dict[str, tuple[list[str], list[tuple[Any, ...]]]]) -> bytes:
-    text = json.dumps({table: rows for table, (_, rows) in found.items()}, default=str)
+    """Without the chain, which each side has of its own."""
+    names, entries = found["journal"]
+    event, chain = names.index("event"), names.index("chain")
+    journal = [(*row[:chain], *row[chain + 1 :]) for row in entries if row[event] != KEPT]
+    text = json.dumps({table: rows for table, (_, rows) in found.items()} | {"journal": journal}, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 

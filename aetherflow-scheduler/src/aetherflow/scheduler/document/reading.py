@@ -18,6 +18,7 @@ from aetherflow.core.embedding import (
     find_state_root,
     findings,
     format_path,
+    host_root,
     load_document,
     place_findings,
 )
@@ -68,6 +69,9 @@ def read_schedule(path: str | Path) -> ReadDocument:
     if problems.errors:
         return ReadDocument(document, None, problems, named)
     whole = Path(path).absolute()
+    if spec.state is not None and durable.in_server(spec.state):
+        problems.add(_server_as_ledger(spec.state, document))
+        return ReadDocument(document, None, problems, named)
     state, policy = _state(whole, spec), administrator()
     problems.extend(place_findings(policy, ("roots", "state"), state, "state", document.source.value(("state",))))
     strict = policy is not None and policy.enterprise
@@ -141,12 +145,15 @@ def _state(path: Path, spec: SchedulerFileSpec) -> Path:
     if spec.state is not None:
         return (path.parent / expanded(spec.state)).absolute()
 
-    root = find_state_root(path.parent, os.environ)
-    return (
-        durable.local_root(root)
-        / "scheduler"
-        / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
-    )
+    # runs may have their states in a server: a schedule goes on when they are moved there
+    root = host_root(find_state_root(path.parent, os.environ))
+    return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+
+
+def _server_as_ledger(state: str, document: Document) -> Problem:
+    message = f"state: {state} is a database server; a ledger is a file of the host that starts the slots"
+    fix = "leave `state` out: the runs have their states in the server of the project file all the same"
+    return Problem("AF1104", message, document.source.value(("state",)), "state", "scheduler:unsupported", fix)
 
 
 def show_path(path: str | None, folder: Path) -> str:

@@ -40,6 +40,8 @@ _ADDED_IN_2 = (
         seq INTEGER PRIMARY KEY, event TEXT NOT NULL, state_path TEXT NOT NULL, flow_id TEXT NOT NULL,
         run_id TEXT NOT NULL, head TEXT NOT NULL, log_size INTEGER NOT NULL, logs TEXT NOT NULL, at INTEGER NOT NULL,
         chain TEXT NOT NULL) STRICT""",
+    # in a server: what its hosts share, and no file of one of them can hold
+    """CREATE TABLE shared (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT""",
     *(
         f"ALTER TABLE runs ADD COLUMN {column}"
         for column in (
@@ -166,6 +168,19 @@ def changing(root: Path, name: str) -> Iterator[durable.Database]:
 def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
     """What `query` finds in the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if none."""
     return read_store(durable.store_under(root, NAME), query, "registry")
+
+
+def shared_text(root: Path, name: str, first: str) -> str:
+    """What stands under a name for all hosts of a server; `first` if nothing did. Raises sqlite3.Error, OSError."""
+    query = "SELECT value FROM shared WHERE name=?"
+    try:
+        if found := read_registry(root, lambda db: db.execute(query, (name,)).fetchone()):
+            return str(found[0])
+    except FileNotFoundError:
+        pass
+    with changing(root, "share text") as db:
+        db.execute("INSERT INTO shared (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, first))
+        return str(db.execute(query, (name,)).fetchone()[0])
 
 
 def open_registry(root: Path) -> durable.Database:

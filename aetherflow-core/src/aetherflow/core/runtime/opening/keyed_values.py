@@ -1,12 +1,18 @@
-"""Hashes of the variables that a flow reads, under a key of the state root: equal if the values are, and no more."""
+"""Hashes of the variables that a flow reads, under a key of the state root: equal if the values are, and no more.
+
+The key is a file in the state root; where that names a server it stands there, the same for all hosts.
+"""
 
 import hashlib
 import hmac
 import secrets
+import sqlite3
 from pathlib import Path
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.sequencing.definitions import References
+from aetherflow.core.kernel.state.registry_file import shared_text
 from aetherflow.core.runtime.opening.flow_facts import PLACES
 from aetherflow.core.runtime.opening.prepare import PreparedFlow
 from aetherflow.core.runtime.workspace.store_places import state_root
@@ -25,7 +31,7 @@ def values_of(flow: PreparedFlow) -> dict[str, list[str]]:
     origins = flow.snapshot.origins
     given = {name for name, origin in origins.items() if origin.kind not in ("os", "engine")}
     names = sorted((read | given) - PLACES)
-    if not names or (key := _key(durable.local_root(state_root(flow.snapshot)))) is None:
+    if not names or (key := _key(state_root(flow.snapshot))) is None:
         return {}
     return {name: [origins[name].kind if name in origins else "", keyed(key, flow.env.get(name))] for name in names}
 
@@ -39,11 +45,13 @@ def keyed(key: bytes, value: str | None) -> str:
 
 def _key(root: Path) -> bytes | None:
     """The key of a state root, which is made with its first run; None where it cannot be."""
-    path = root / KEY_FILE
     try:
+        if durable.server_at(root) is not None:
+            return bytes.fromhex(shared_text(root, KEY_FILE, secrets.token_hex(_KEY_BYTES)))
+        path = root / KEY_FILE
         if not path.exists():
             with durable.AtomicFile(path) as file:
                 file.write(secrets.token_bytes(_KEY_BYTES))
         return path.read_bytes()
-    except OSError:
+    except (OSError, sqlite3.Error, StateError):
         return None

@@ -77,10 +77,11 @@ def first_broken(heads: list[Head], previous: str = "") -> Head | None:
 
 def check_chain(path: Path) -> list[StateFinding]:
     """Where the rows of a state and its chain differ: the first place of each run, and of `heads`. StateError."""
-    return read(path, lambda db: list(_check(db)))
+    return read(path, lambda db: list(broken_places(db)))
 
 
-def _check(db: durable.Database) -> Iterator[StateFinding]:
+def broken_places(db: durable.Database) -> Iterator[StateFinding]:
+    """The same, over an open connection."""
     heads = heads_of(db)
     if (broken := first_broken(heads)) is not None:
         what = f"row {broken.seq} of heads ({broken.event}) {_NOT_AS_WRITTEN}, or one before it was taken out"

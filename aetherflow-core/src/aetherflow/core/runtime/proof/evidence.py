@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
 from aetherflow.core.kernel.state.chain import facts_of
-from aetherflow.core.kernel.state.reading import read, read_any
-from aetherflow.core.kernel.state.registry_file import NAME
+from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.runtime.proof.chains import check_chain, heads_of
-from aetherflow.core.runtime.proof.roots import check_against_registry, root_heads
+from aetherflow.core.runtime.proof.roots import check_against_registry, read_root_heads
 
 _RUN = "SELECT status, engine_version, fingerprint, flow_path, actor, host, started_at, finished_at FROM runs WHERE {}"
 _ONE = "flow_id=? AND run_id=?"
@@ -75,7 +74,7 @@ def _rows(db: durable.Database, key: tuple[str, str]) -> dict[str, int]:
 
 def root_tail(root: Path) -> Tail:
     """The end of the registry's chain. Raises sqlite3.Error, OSError."""
-    heads = read_any(root / NAME, root_heads)
+    heads = read_root_heads(root)
     return Tail(heads[-1].seq, heads[-1].chain) if heads else Tail(0, "")
 
 
@@ -95,4 +94,4 @@ def root_chains(root: Path) -> dict[str, tuple[str, str]]:
 
     Raises sqlite3.Error, OSError.
     """
-    return {head.chain: (head.event, head.state_path) for head in read_any(root / NAME, root_heads)}
+    return {head.chain: (head.event, head.state_path) for head in read_root_heads(root)}

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aetherflow.core.base import durable
+from aetherflow.core.base.actor import hostname
 from aetherflow.core.kernel.state.chain import digest_of
 from aetherflow.core.kernel.state.checking import StateFinding
 from aetherflow.core.kernel.state.history import side_of
-from aetherflow.core.kernel.state.reading import read, read_any
-from aetherflow.core.kernel.state.registry_file import NAME
+from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.registry_file import NAME, read_registry
 from aetherflow.core.runtime.logs.log_hash import log_hash
 from aetherflow.core.runtime.proof.chains import heads_of
 
@@ -42,6 +43,11 @@ def root_heads(db: durable.Database) -> list[RootHead]:
     return [RootHead(*row) for row in db.execute(f"SELECT {_NAMES} FROM heads ORDER BY seq")]  # noqa: S608 names are ours
 
 
+def read_root_heads(root: Path) -> list[RootHead]:
+    """Those of the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if there is none."""
+    return read_registry(root, root_heads)
+
+
 def first_broken_of(heads: list[RootHead], previous: str = "") -> RootHead | None:
     """The first of these rows that does not follow from those before it."""
     for head in heads:
@@ -54,15 +60,16 @@ def first_broken_of(heads: list[RootHead], previous: str = "") -> RootHead | Non
 def check_against_registry(root: Path, path: Path, *, read_data: bool = False) -> list[StateFinding]:
     """Where a state file, and with `read_data` the logs beside it, differ from what the registry has seen of them.
 
-    Nothing where there is no registry, or an older one. Raises StateError.
+    Nothing where there is no registry, or an older one. Of a state in a server those logs are read that stand on this
+    host: of runs that have ended here. Raises StateError.
     """
     try:
-        heads = read_any(root / NAME, root_heads)
+        heads = read_root_heads(root)
     except (sqlite3.Error, OSError):
         return []
     if (broken := first_broken_of(heads)) is not None:
         what = f"row {broken.seq} of heads ({broken.event}) is not what was written, or one before it was taken out"
-        return [StateFinding(what, str(root / NAME))]
+        return [StateFinding(what, str(durable.store_under(root, NAME)))]
     own = read(path, heads_of)
     here = [head for head in heads if head.state_path == str(path)]
     # rows of before it was restored, or was begun anew, are of another file
@@ -78,7 +85,8 @@ def check_against_registry(root: Path, path: Path, *, read_data: bool = False) -
 
 def _logs(path: Path, heads: list[RootHead]) -> Iterator[StateFinding]:
     latest = {(head.flow_id, head.run_id): head.chain for head in read(path, heads_of) if head.event in _ENDS}
-    ended = set(read(path, lambda db: db.execute(_ENDED).fetchall()))
+    query, values = (_ENDED, ()) if durable.server_at(path) is None else (f"{_ENDED} AND host=?", (hostname(),))
+    ended = set(read(path, lambda db: db.execute(query, values).fetchall()))
     for head in heads:
         key = (head.flow_id, head.run_id)
         if not head.logs or key not in ended or latest.get(key) != head.head:

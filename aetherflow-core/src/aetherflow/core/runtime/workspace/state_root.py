@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.typed import CONFIG_VARIABLE
 from aetherflow.core.runtime.environment.administrator import administrator
 from aetherflow.core.runtime.environment.project_file import find_project
@@ -31,3 +32,9 @@ def find_state_root(folder: Path, env: Mapping[str, str], config: Path | None = 
     from aetherflow.core.runtime.workspace.store_places import state_root
 
     return state_root(build_snapshot(folder, ambient=env, config=config, bare=bare))
+
+
+def host_root(root: Path) -> Path:
+    """The state root of this host, of files only; `root` may name a server, which this process was told of."""
+    local = durable.local_root(root)
+    return local if durable.server_at(root) is None else local.parents[1]  # <state root>/servers/RESOURCE

@@ -27,7 +27,10 @@ from aetherflow.core.runtime.environment.snapshot import Snapshot
 from aetherflow.core.runtime.workspace.places import default_state_root
 
 SERVERS = "servers"
-"""Folder below the state root for what the processes of this host tell each other: one folder for each resource."""
+"""Folder below the state root for what the processes of this host tell each other: one folder for each resource.
+
+`host_root` knows it.
+"""
 
 
 def use_state_servers(snapshot: Snapshot) -> None:
