@@ -117,7 +117,7 @@ def test_the_forecast_of_a_night_is_drawn_and_said() -> None:
     assert "1 will rather be late" in text
     assert "LATE orders will end at about 02:10; it waits for orders" in text
     assert "done at about 02:10, in nine nights of ten by 03:10" in text
-    assert "LATE ends 11-24 21:40, or by 11-24 22:40" in text
+    assert "LATE ends 21:40, or by 22:40" in text
     assert data.decode().count('<rect class="fore stop"') == 1
     unknown = [each | {"runs": 0, "is_late": False} for each in night["forecast"]["slots"]]
     data = schedule_page(night | {"forecast": {"slots": unknown, "late": [], "done": None}})
