@@ -49,7 +49,7 @@ def run_document(**more: Any) -> dict[str, Any]:
         "journal": [{"seq": 1, "at": T, "event": "run_start", "detail": {"a": None, "b": 1}}], "notes": [],
         "next": "aetherflow resume r", "commands": ["aetherflow resume r"], "show_command": "aetherflow runs show r",
         "log_command": "aetherflow runs logs r", "failures": [failure()], "outputs": [], "logs": [],
-        "last_success": None, "diff": None, "diff_command": "aetherflow runs diff r", "values": [], "values_missing": None, "flow_changed_at": None,
+        "last_success": None, "diff": None, "diff_command": "aetherflow runs diff r", "explain_command": "aetherflow explain flow.yaml", "values": [], "values_missing": None, "flow_changed_at": None,
     }  # fmt: skip
     return found | more
 
@@ -101,7 +101,7 @@ def hostile_run(text: str) -> dict[str, Any]:
             difference(name=text, before=text, now=long, where=text),
             difference(kind="definition", before="", now=f"-{text}\n+{long}\n {text}"),
             *[difference(kind=text, name=text, before="", now=text, likelihood=4)] * 8,
-        ), diff_command=text,
+        ), diff_command=text, explain_command=text,
     )  # fmt: skip
 
 

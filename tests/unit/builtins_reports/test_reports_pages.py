@@ -114,7 +114,7 @@ def test_the_forecast_of_a_night_is_drawn_and_said() -> None:
     night = schedule_document(slots=30)
     data = schedule_page(night)
     text = " ".join(read_page(data).text.split())
-    assert "1 will rather be late" in text
+    assert "1 expected late" in text
     assert "LATE orders will end at about 02:10; it waits for orders" in text
     assert "done at about 02:10, in nine nights of ten by 03:10" in text
     assert "LATE ends 21:40, or by 22:40" in text

@@ -48,6 +48,7 @@ def page_document(
         "failures": _failures(run),
         "outputs": _outputs(found),
         "logs": [_run_log(run, logs), *_step_logs(found, logs)],
+        "explain_command": command_line("explain", run.flow_path, config=resumes.config),
         "diff_command": command_line("runs", "diff", *names, config=resumes.config),
         **_since_it_worked(run, resumes.config),
         **_values(run, resumes.config),

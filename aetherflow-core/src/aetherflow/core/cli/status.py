@@ -125,10 +125,13 @@ def _page(html: Path, root: Path, document: dict[str, Any], config: Path | None)
     from aetherflow.core.console.pages import made_here, write_page
     from aetherflow.core.runtime.resuming import named
 
+    worked = {flow["flow_id"] for flow in document["flows"] if flow["last_success_at"] is not None}
+
     def with_diff(need: dict[str, Any]) -> dict[str, Any]:
-        ran = need["status"] in ("FAILED", "INTERRUPTED", "UNKNOWN") and need["flow_id"] and need["run_id"]
-        words = named(root, need["flow_id"], need["run_id"]) if ran else []
-        return need | {"diff_command": command_line("runs", "diff", *words, config=config) if ran else None}
+        if not (need["run_id"] and need["flow_id"] in worked):
+            return need | {"diff_command": None}
+        words = named(root, need["flow_id"], need["run_id"])
+        return need | {"diff_command": command_line("runs", "diff", *words, config=config)}
 
     needs = {name: list(map(with_diff, document[name])) for name in ("needs_person", "in_hand")}
     running = {(run["flow_id"], run["run_id"]) for run in document["running"]}
