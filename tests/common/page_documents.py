@@ -49,7 +49,7 @@ def run_document(**more: Any) -> dict[str, Any]:
         "journal": [{"seq": 1, "at": T, "event": "run_start", "detail": {"a": None, "b": 1}}], "notes": [],
         "next": "aetherflow resume r", "commands": ["aetherflow resume r"], "show_command": "aetherflow runs show r",
         "log_command": "aetherflow runs logs r", "failures": [failure()], "outputs": [], "logs": [],
-        "last_success": None, "diff": None, "values": [], "values_missing": None, "flow_changed_at": None,
+        "last_success": None, "diff": None, "diff_command": "aetherflow runs diff r", "explain_command": "aetherflow explain flow.yaml", "values": [], "values_missing": None, "flow_changed_at": None,
     }  # fmt: skip
     return found | more
 
@@ -96,6 +96,12 @@ def hostile_run(text: str) -> dict[str, Any]:
         logs=[{"name": text, "path": text, "lines": [text, long], "bytes": 99, "command": text}],
         flows=[{"job_id": text, "step_id": text, "item_key": "", "flow_id": text, "run_id": text, "state_path": text, "status": text}],
         values=[{"path": text, "value": text, "at_start": True, **link, "chain": [link, link]}], status=text,
+        last_success={"run_id": text, "status": "SUCCESS", "started_at": T, "duration_ms": 1, "data_date": text},
+        diff=diff_of(
+            difference(name=text, before=text, now=long, where=text),
+            difference(kind="definition", before="", now=f"-{text}\n+{long}\n {text}"),
+            *[difference(kind=text, name=text, before="", now=text, likelihood=4)] * 8,
+        ), diff_command=text, explain_command=text,
     )  # fmt: skip
 
 
@@ -126,7 +132,7 @@ def need(text: str, **more: Any) -> dict[str, Any]:
     """What needs a person."""
     found = {"status": "FAILED", "name": text, "since": T, "cause": text, "reason_code": None, "error_code": "AF5101"}
     found |= {"flow_id": text, "slot": text, "run_id": text, "holds_up": (text,), "owner": text, "runbook_url": text}
-    found |= {"commands": (text,), "times": 2, "handle": text, "hint": text}
+    found |= {"commands": (text,), "times": 2, "handle": text, "hint": text, "diff_command": text}
     return found | {"acknowledged": {"by": text, "at": T, "reason": text, "until": None}} | more
 
 
@@ -163,8 +169,45 @@ def schedule_document(text: str = "orders", slots: int = 3, items: int = 1) -> d
     return BASE | {
         "schema": 1, "path": text, "state": text, "leader": {"host": text, "pid": 1}, "running": 0, "waiting": 0,
         "interrupted": [], "ok": False, "needs_person": [needs], "items": [item] * items, "now": T, "night": night,
-        "forecast": None, "year": year,
+        "forecast": forecast_of(text, start + 25 * hour, items), "year": year,
     }  # fmt: skip
+
+
+def forecast_of(text: str, at: int, items: int) -> dict[str, Any]:
+    """The forecast of a schedule: each item is late, and waits."""
+    end = {"p50": at + 3_600_000, "p90": at + 7_200_000}
+    slots = [
+        {
+            "item": f"{text}{n or ''}",
+            "slot": at,
+            "start": {"p50": at, "p90": at},
+            "end": end,
+            "runs": 9,
+            "is_late": True,
+        }
+        for n in range(items)
+    ]
+    late = [{"item": each["item"], "told": f"will end at about 02:10; it waits for {text}"} for each in slots]
+    return {"slots": slots, "late": late, "done": {"p50": "02:10", "p90": "03:10"}}
+
+
+def diff_of(*differences: dict[str, Any]) -> dict[str, Any]:
+    """What is different since the last success."""
+    named = {"run_id": "good", "status": "SUCCESS", "started_at": T - 86_400_000, "finished_at": T - 86_390_000}
+    found = {"schema": 1, "flow_id": "nightly", "before": named, "run": named, "failed_step": "load.b", "error": "no"}
+    return found | {"differences": list(differences)}
+
+
+def difference(**more: Any) -> dict[str, Any]:
+    """One difference."""
+    found: dict[str, Any] = {
+        "kind": "input",
+        "name": "orders.csv (fewer lines)",
+        "before": "77 bytes",
+        "now": "49 bytes",
+    }
+    found |= {"where": "read by the failed step", "steps": ["load.b"], "likelihood": 93}
+    return found | more
 
 
 def night_slot(at: int, text: str, status: str = "FAILED") -> dict[str, Any]:

@@ -100,9 +100,9 @@ def read_page(data: bytes) -> PageReader:
 
 
 def page_commands(path: Path) -> list[str]:
-    """The commands that a page names, each once."""
+    """The commands that a page names, each once; not the one that started the run, which is a fact."""
     page = read_page(path.read_bytes())
-    named = [text for tag in ("pre", "code") for text in page.parts[tag] if text.startswith("aetherflow")]
+    named = [text for tag in ("pre", "code") for text in page.parts[tag] if re.match("aetherflow (?!run )", text)]
     return list(dict.fromkeys(named))
 
 

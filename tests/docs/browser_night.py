@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core_project import Project
+from docs_pages import HOME
 
 HOSTILE = """\
 version: 1
@@ -72,10 +73,11 @@ items:
     cron: "15 2 * * 1-5"
     command: ["true"]
     calendar: {business_days: true, holidays: [YEAR-01-01, YEAR-05-01, YEAR-10-03, YEAR-12-25, YEAR-12-26]}
+  - {id: invoices, since: "DAY 00:00", cron: "0 3 * * *", command: ["true"], deadline: "04:30"}
   - {id: clean, since: "DAY 00:00", cron: "0 */3 * * *", command: ["true"]}
   - {id: report, since: "DAY 00:00", cron: "0 5 * * *", after: [stock, orders], command: ["true"], deadline: "07:00"}
 """
-TOOK = {"stock": 55, "orders": 80, "prices": 25, "clean": 10}
+TOOK = {"stock": 55, "orders": 80, "prices": 25, "invoices": 100, "clean": 10}
 """Minutes that a run of an item is made to have taken."""
 
 
@@ -114,18 +116,27 @@ def make_pages(project: Project) -> Pages:
         done = project.command(*arguments)
         assert done.code == 0, done.err
     _night(project)
-    return Pages(*(folder / name for name in (
+    pages = Pages(*(folder / name for name in (
         "failed.html", "well.html", "hostile.html", "status.html", "schedule.html", "flow.svg"
     )))  # fmt: skip
+    for page in pages:  # the docs show pictures of them
+        page.write_text(page.read_text(encoding="utf-8").replace(str(folder), HOME), encoding="utf-8")
+    return pages
 
 
 def _night(project: Project) -> None:
     """The slots of the last night, run now and then moved to where they should have been."""
-    now = dt.datetime.now(dt.UTC)
+    now = dt.datetime.now(dt.UTC).replace(hour=20, minute=40)  # an evening, so that the next night is to come
+    now -= dt.timedelta(days=now > dt.datetime.now(dt.UTC))
     text = SCHEDULE.replace("DAY", f"{now - dt.timedelta(days=1):%Y-%m-%d}").replace("YEAR", str(now.year))
     project.write(text, "scheduler.yaml")
-    run = project.python
-    run("from aetherflow.scheduler.cli.app import main; main(['tick', 'scheduler.yaml'])")
+
+    def run(*words: str) -> None:
+        used = "import datetime; from aetherflow.scheduler.time.clock import Clock"
+        code = f"{used}; from aetherflow.scheduler.cli.app import main; Clock.now = lambda _: {now!r}"
+        project.python(f"{code}; main({list(words)!r})")
+
+    run("tick", "scheduler.yaml")
     ledger = project.folder / "ledger.sqlite"
     with contextlib.closing(sqlite3.connect(ledger)) as db:
         slots = db.execute("SELECT item, slot FROM slots WHERE status='MISSED' ORDER BY slot").fetchall()
@@ -133,12 +144,11 @@ def _night(project: Project) -> None:
     for item, slot in slots:
         if item in TOOK and slot > day:
             at = dt.datetime.fromtimestamp(slot / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
-            words = ["run-item", "scheduler.yaml", item, "--slot", at]
-            run(f"from aetherflow.scheduler.cli.app import main; main({words!r})")
+            run("run-item", "scheduler.yaml", item, "--slot", at)
     with contextlib.closing(sqlite3.connect(ledger)) as db, db:
         for item, minutes in TOOK.items():
             began, ended = f"slot + {minutes * 3000}", f"slot + {minutes * 63000}"
             at = f"started_at={began}, finished_at={ended}"
-            db.execute(f"UPDATE slots SET {at} WHERE item=? AND attempts>0", (item,))
+            db.execute(f"UPDATE slots SET {at}, trigger='scheduler' WHERE item=? AND attempts>0", (item,))
             db.execute(f"UPDATE attempts SET {at} WHERE item=?", (item,))
-    run("from aetherflow.scheduler.cli.app import main; main(['status', 'scheduler.yaml', '--html', 'schedule.html'])")
+    run("status", "scheduler.yaml", "--html", "schedule.html")

@@ -110,6 +110,7 @@ def a_message_that_was_not_sent(project: Project) -> Result:
         "aetherflow runs show r": (0, "run r of flow f: SUCCESS"),
         "aetherflow runs logs r": (0, "run_start"),
         "aetherflow runs show r --journal": (0, "run_end"),
+        "aetherflow explain HERE/flow.yaml": (0, "Flow: HERE/flow.yaml"),
     },
 )
 def a_page_that_cannot_have_all(project: Project) -> Result:
@@ -119,7 +120,33 @@ def a_page_that_cannot_have_all(project: Project) -> Result:
     return Result(0, "\n".join(f"fix: {each}" for each in page_commands(project.folder / "page.html")), "")
 
 
-@case("cli/status", {"aetherflow status --all": (0, "SUCCESS")})
+@case(
+    "cli/run_page",
+    {
+        "aetherflow runs diff bad": (0, "p69"),
+        "aetherflow resume bad": (1, "no"),
+        "aetherflow runs logs bad": (0, "run_start"),
+        "aetherflow explain HERE/flow.yaml": (0, "p69"),
+    },
+)
+def a_page_with_many_differences(project: Project) -> Result:
+    for text, run_id in ((OK, "good"), (BAD, "bad")):
+        params = ", ".join(f"p{number}: {{default: {run_id}}}" for number in range(70))
+        started(project, text.replace("{id: f}", f"{{id: f, params: {{{params}}}}}"), run_id)
+    assert project.cli("runs", "show", "bad", "--html", str(project.folder / "page.html")).code == 0
+    return Result(0, "\n".join(f"fix: {each}" for each in page_commands(project.folder / "page.html")), "")
+
+
+@case("cli/status", {"aetherflow runs diff bad": (0, "definition a.s"), "aetherflow resume bad": (1, "no")})
+def a_page_of_a_flow_that_has_worked(project: Project) -> Result:
+    started(project, OK, "good")
+    started(project, BAD, "bad")
+    page = project.folder / "page.html"
+    assert project.cli("status", "--html", str(page)).code == 0
+    return Result(0, "\n".join(f"fix: {each}" for each in page_commands(page)), "")
+
+
+@case("cli/status", {"aetherflow status --all": (0, "2023-11-14T22:13:20Z")})
 def a_page_of_some_of_the_flows(project: Project) -> Result:
     started(project, OK)
     registry(project, "UPDATE runs SET started_at=1700000000000, ended_at=1700000000500")

@@ -76,6 +76,7 @@ SUITES = {
     "P15": "captured output of 0 B to 10 MB is what the program wrote, both streams",
     "P1": "random edits of states, registry and logs, cut ends, nights that change places; and honest nights",
     "P16": "random edits of states, ledger and signed statements, cut tails, swapped nights; and honest days",
+    "P2": "failures of 12 kinds beside at least five innocent differences: `runs diff` names the cause",
     "P5": "typed values through state and resume (values, not runs)",
     "R1": "kill -9 of SFTP and SMB flows at every failpoint and around every request to the server (F9, F10)",
     "R2": "SFTP and SMB cut after n bytes, either way: reset, closed, stalled; then repeated: whole files, each once",

@@ -124,8 +124,8 @@ READS = {"orders": {("input", "orders"), ("output", "load.extract.rows")}, "rule
 CAUSES: dict[str, tuple[Callable[[Lab], object], set[tuple[str, str]]]] = {
     "changed SQL": (_sql, {("definition", "load.check")}),
     "parameter": (lambda lab: lab.params.update(limit="7"), {("parameter", "limit")}),
-    "env key": (lambda lab: lab.env.setenv("REGION", "south"), {("value", "REGION")}),
-    "secret rotated": (lambda lab: lab.env.setenv("API_TOKEN", CANARIES[1]), {("value", "API_TOKEN")}),
+    "env key": (lambda lab: lab.env.setenv("REGION", "south"), {("variable", "REGION")}),
+    "secret rotated": (lambda lab: lab.env.setenv("API_TOKEN", CANARIES[1]), {("variable", "API_TOKEN")}),
     "plugin version": (lambda lab: lab.plugin("read"), {("plugin", "lab.read")}),
     "engine": (lambda lab: lab.after.append("UPDATE runs SET engine_version='9' WHERE run_id='bad'"), {("engine", "")}),
     "host": (lambda lab: lab.after.append("UPDATE runs SET host='other' WHERE run_id='bad'"), {("host", "")}),

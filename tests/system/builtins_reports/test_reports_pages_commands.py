@@ -61,8 +61,10 @@ def test_a_page_answers_without_the_machine(night: "Project") -> None:
     for told in (
         "load.check", "exit code 3", "AF5101", "flow.yaml:17:9", str(night.folder / "flow.yaml"), "data team",
         "https://wiki.example.com/nightly", "Data of ", "city = Köln", "aetherflow resume bad",
+        "variable CODE read by the failed step", "parameter city", "Compared with run good",
     ):  # fmt: skip
         assert told in answers, told
+    assert answers.index("variable CODE") < answers.index("On which data"), "the likeliest cause"
     for told in ("looking at Köln", "orders.csv", "attempt 2", "blocked by load", "condition=false", "Run good"):
         assert told in page.text, told
     shown = json.loads(night.command("runs", "show", "bad", "--json").out)
@@ -81,6 +83,7 @@ def test_the_status_is_a_page_that_ends_with_0(night: "Project") -> None:
     assert (done.code, done.err) == (0, "")
     text = read_page((night.folder / "status.html").read_bytes()).text
     assert text.index("1 needs a person") < text.index("load.check: exit code 3") < text.index("aetherflow resume bad")
+    assert "What changed since it last worked: aetherflow runs diff bad" in text
     assert night.command("resume", "bad", "-q").code == 0
     assert night.command("status", "--html", "status.html").code == 0
     page = read_page((night.folder / "status.html").read_bytes())

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from page_documents import (
     HOSTILE,
     T,
+    diff_of,
+    difference,
     failure,
     flow_row,
     graph_document,
@@ -83,6 +85,44 @@ def test_what_is_asked_first_stands_first() -> None:
         "orders.csv", "mend it", "aetherflow resume r", "/srv/flows",
     ):  # fmt: skip
         assert told in answers
+
+
+def test_what_changed_stands_before_the_rest() -> None:
+    definition = difference(
+        kind="definition", name="load.b", before="", now='-  "sql": "a"\n+  "sql": "b"', likelihood=100
+    )
+    usual = difference(kind="start", name="actor", before="ops", now="cron", where="", likelihood=4)
+    run = run_document(diff=diff_of(definition, difference(), *[usual] * 70), last_success=run_document())
+    page = read_page(run_page(run))
+    top = page.text[page.text.index("What changed since it last worked") : page.text.index("On which data")]
+    assert top.index("definition load.b") < top.index("input orders.csv (fewer lines)")
+    assert "actor" not in top, "what is different every night is no cause"
+    assert "Compared with run good. All 72 differences" in " ".join(top.split())
+    assert '-  "sql": "a"\n+  "sql": "b"' in page.parts["pre"]
+    assert "- 77 bytes\n+ 49 bytes" in page.parts["pre"]
+    assert "12 more differences are left out here. All of them: aetherflow runs diff r" in page.text
+    quiet = read_page(run_page(run_document(diff=diff_of(usual), last_success=run_document()))).text
+    assert "Nothing that tells the cause: only what is different every night." in quiet
+    equal = read_page(run_page(run_document(diff=diff_of(), last_success=run_document()))).text
+    assert "Nothing that is recorded is different" in equal
+    well = read_page(run_page(run_document(status="SUCCESS", diff=diff_of(usual), last_success=run_document()))).text
+    assert "What changed since it last worked" not in well
+    assert "What changed since the last success" in well
+
+
+def test_the_forecast_of_a_night_is_drawn_and_said() -> None:
+    night = schedule_document(slots=30)
+    data = schedule_page(night)
+    text = " ".join(read_page(data).text.split())
+    assert "1 expected late" in text
+    assert "LATE orders will end at about 02:10; it waits for orders" in text
+    assert "done at about 02:10, in nine nights of ten by 03:10" in text
+    assert "LATE ends 21:40, or by 22:40" in text
+    assert data.decode().count('<rect class="fore stop"') == 1
+    unknown = [each | {"runs": 0, "is_late": False} for each in night["forecast"]["slots"]]
+    data = schedule_page(night | {"forecast": {"slots": unknown, "late": [], "done": None}})
+    assert "No slot is expected to miss its deadline." in read_page(data).text
+    assert b'<rect class="fore' not in data.partition(b'</ul>\n<div class="scroll"')[2], "nothing is known of it"
 
 
 def test_a_killed_run_without_a_summary_says_what_is_known() -> None:

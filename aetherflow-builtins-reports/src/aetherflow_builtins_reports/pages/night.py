@@ -14,8 +14,13 @@ HIDES_AFTER = 36
 """An item with more slots is drawn without the marks at its bars, which would lie on each other."""
 
 
-def night_chart(night: Mapping[str, Any], items: Sequence[Mapping[str, Any]], now: int) -> Markup:
-    """The chart as SVG; a table has the same in words. Empty without an item."""
+def night_chart(
+    night: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    now: int,
+    forecast: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Markup:
+    """The chart as SVG; a table has the same in words. Empty without an item. `forecast` has its slots by item."""
     if not items:
         return Markup("")
     start, end = night["start"], night["end"]
@@ -40,6 +45,8 @@ def night_chart(night: Mapping[str, Any], items: Sequence[Mapping[str, Any]], no
         parts.append(Markup('<text class="name" x="0" y="{}">{}</text>').format(y + 19, name))
         for slot in item["slots"]:
             parts += _slot(slot, y, across, now, quiet=len(item["slots"]) > HIDES_AFTER)
+        for each in forecast.get(item["id"], ()):
+            parts += _expected(each, y, across, now)
     x = across(now)
     parts.append(Markup('<path class="now" d="M{0:.1f} {1}V{2}"/>').format(x, TOP - 6, height))
     parts.append(Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">now</text>').format(x, TOP - 22))
@@ -82,6 +89,22 @@ def _slot(slot: Mapping[str, Any], y: int, across: Callable[[int], float], now: 
     if slot["late_at"] is not None:
         due = Markup('<path class="due" d="M{0:.1f} {1}h5v22h-5"/>')
         parts.append(due.format(across(slot["late_at"]) - 5, y + 4))
+    return parts
+
+
+def _expected(each: Mapping[str, Any], y: int, across: Callable[[int], float], now: int) -> list[Markup]:
+    """A dashed bar from when it starts to when it ends in half of the nights, and a line to the end in nine of ten."""
+    if not each["runs"]:  # how long it takes is not known
+        return []
+    late = " stop" if each["is_late"] else ""
+    left, right, last = (across(ms) for ms in (max(each["start"]["p50"], now), each["end"]["p50"], each["end"]["p90"]))
+    right = max(right, left + 3)
+    bar = Markup('<rect class="fore{}" x="{:.1f}" y="{}" width="{:.1f}" height="14" rx="2"/>')
+    whisker = Markup('<path class="until{0}" d="M{1:.1f} {2}H{3:.1f}m0 -4v8"/>')
+    parts = [bar.format(late, left, y + 8, right - left), whisker.format(late, right, y + 15, max(last, right))]
+    if late:
+        word = Markup('<text class="after stop" x="{:.1f}" y="{}">{} late</text>')
+        parts.append(word.format(max(last, right) + 6, y + 19, MARKS["stop"]))
     return parts
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from aetherflow_builtins_reports.pages import texts
+from aetherflow_builtins_reports.pages.changes import changes
 from aetherflow_builtins_reports.pages.rendering import Budget, bounded, render
 from aetherflow_builtins_reports.pages.timeline import timeline
 
@@ -30,6 +31,7 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
     kept, steps_left = budget.rows(important, 150, 2 * _ROW)
     shown = [_short(steps[at]) for at in sorted(kept)]
     failures, failures_left = budget.rows(document["failures"], 10, _ROW, _failure)
+    diff = changes(document["diff"], budget)
     logs = [_log(each, budget, 160 if number < 3 else 40) for number, each in enumerate(document["logs"])]
     outputs, outputs_left = budget.rows(document["outputs"], 60, _ROW, _output)
     artifacts, artifacts_left = budget.rows(document["artifacts"], 120, _ROW, _short)
@@ -59,6 +61,7 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
         failures=failures,
         first=failures[0] if failures else None,
         logs=[log for log in logs if log["bytes"]],
+        diff=diff,
         outputs=outputs,
         artifacts=artifacts,
         values={"own": [each for each in values if each["own"]], "rest": [each for each in values if not each["own"]]},

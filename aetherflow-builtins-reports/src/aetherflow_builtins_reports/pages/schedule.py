@@ -13,6 +13,8 @@ from aetherflow_builtins_reports.pages.rendering import Budget, bounded, render
 MOST_BYTES = 160_000
 MOST_ITEMS = 120
 MOST_CALENDARS = 3
+MOST_EXPECTED = 50
+"""Slots of one item whose forecast the chart has."""
 _ROW = 320
 
 
@@ -25,9 +27,13 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
     needs, needs_left = budget.rows(document["needs_person"], 60, _ROW, _need)
     items, items_left = budget.rows(document["items"], MOST_ITEMS, _ROW, _item)
     charted = _charted(document["night"]["items"], budget.most // 180)
-    told = [row for item in charted for row in _told(item)]
+    forecast, known = _forecast(document["forecast"], {item["id"] for item in charted})
+    told = [row | {"expected": known.get((row["item"], row["at"]))} for item in charted for row in _told(item)]
     told.sort(key=lambda row: (row["status"] in ("SUCCESS", None), row["at"]))
     slots, slots_left = budget.rows(told, 150, _ROW)
+    late, late_left = budget.rows(
+        document["forecast"]["late"], 20, 60, lambda each: each | {"told": texts.cut(each["told"], 400)}
+    )
     return render(
         "schedule.html",
         document,
@@ -35,7 +41,9 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
         needs_left=needs_left,
         items=items,
         items_left=items_left,
-        chart=night_chart(document["night"], charted, document["now"]),
+        chart=night_chart(document["night"], charted, document["now"], forecast),
+        late=late,
+        late_left=late_left,
         items_not_charted=len(document["night"]["items"]) - len(charted),
         slots=sorted(slots, key=lambda row: row["at"]),
         slots_left=slots_left,
@@ -116,6 +124,17 @@ def _told(item: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _forecast(
+    forecast: Mapping[str, Any], items: set[str]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[tuple[str, int], dict[str, Any]]]:
+    """What is expected of these items: the slots of each for the chart, and each that is known by item and slot."""
+    by_item: dict[str, list[dict[str, Any]]] = {}
+    for each in forecast["slots"]:
+        if each["item"] in items and len(by_item.setdefault(each["item"], [])) < MOST_EXPECTED:
+            by_item[each["item"]].append(each)
+    return by_item, {(each["item"], each["slot"]): each for found in by_item.values() for each in found if each["runs"]}
 
 
 def _months(document: Mapping[str, Any], days: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """No secret of the usual names reaches a command, a hook, a metric, a notification, the registry, or an error."""
 
+import gzip
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -94,7 +95,8 @@ FAILED = 12
 LOOKS = (
     "runs show RUN --journal", "runs show RUN --json", "runs list", "runs list --json", "runs logs RUN",
     "runs logs RUN --step j2.s", "status", "status --json", "status --all", "status --all --json", "claims list",
-    "status --format prometheus", "status --notify",
+    "status --format prometheus", "status --notify", "status --html status.html", "runs show RUN --html run.html",
+    "runs export RUN --to run.json.gz", "runs diff RUN r2", "runs diff RUN r2 --json",
     "claims list --json", "locks list --json", "plan flow.yaml --run-id RUN", "plan flow.yaml --run-id RUN --json",
     "plan flow.yaml --effects", "plan flow.yaml --effects --json", "explain flow.yaml", "explain flow.yaml --json",
     "validate flow.yaml --json", "doctor flow.yaml", "doctor flow.yaml --json", "state check --json",
@@ -104,7 +106,11 @@ SCHEDULE = """\
 timezone: UTC
 items: [{id: nightly, flow: flow.yaml, cron: "0 3 * * *", params: {given_password: %s}}]
 """
-SCHEDULER = ("list", "list --json", "status", "status --json", "audit --json", "validate --json", "export crontab")
+SCHEDULER = (
+    "list", "list --json", "status", "status --json", "status --html night.html", "forecast --json", "audit --json",
+    "validate --json", "export crontab",
+)  # fmt: skip
+PAGES = ("run.html", "status.html", "night.html")
 
 
 MESSAGES = (
@@ -145,15 +151,16 @@ def test_no_canary_is_shown(project: "Project") -> None:
     statuses = [job["status"] for job in json.loads(seen[0])["jobs"]]
     assert (statuses.count("FAILED"), statuses.count("SUCCESS")) == (FAILED, len(STEPS) - FAILED), seen[0]
     assert [message for message in MESSAGES if message not in seen[0]] == []
-    for command in ("run flow.yaml", *LOOKS):
+    for command in ("run flow.yaml --run-id r2", *LOOKS):
         seen += shown(project, "aetherflow.core", command.replace("RUN", "r1"))
     for command in SCHEDULER:
         seen += shown(project, "aetherflow.scheduler", f"{command} schedule.yaml")
     kept = [path for path in project.states.rglob("*") if path.is_file()]
     assert any(path.name == "registry.sqlite" for path in kept)
     assert any(path.name == "notify.sqlite" for path in kept)
-    kept += [project.folder / name for name in ("hook.txt", "metrics.txt", "told.txt")]
+    kept += [project.folder / name for name in ("hook.txt", "metrics.txt", "told.txt", *PAGES)]
     seen += [path.read_bytes().decode("utf-8", "replace") for path in kept]
+    seen.append(gzip.decompress((project.folder / "run.json.gz").read_bytes()).decode())
     hits = {(name, text) for name, text in WRITTEN for each in seen if text in each}
     hits |= {(name, value[:5]) for name, value in VALUES.items() for each in seen if value[:5] in each}
     assert hits == set()

@@ -41,6 +41,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     catch { getSelection().selectAllChildren(text); button.textContent = "Selected"; }
   });
 }
+for (const now of document.querySelectorAll(".scroll .now")) {
+  const area = now.closest(".scroll");
+  area.scrollLeft = now.getBoundingClientRect().left - area.getBoundingClientRect().left - area.clientWidth / 3;
+}
 let opened = [];
 addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details:not([open])")]; opened.forEach(each => { each.open = true; }); });
 addEventListener("afterprint", () => opened.forEach(each => { each.open = false; }));

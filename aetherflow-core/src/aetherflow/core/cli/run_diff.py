@@ -51,7 +51,7 @@ def diff(
     before, now = recorded(other), recorded(run)
     found = differences(before, now)
     if as_json:
-        typer.echo(json.dumps(_document(before, now, found), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(diff_document(before, now, found), ensure_ascii=False, indent=2))
     else:
         typer.echo(_text(before, now, found))
 
@@ -73,7 +73,8 @@ def last_good(run: "PastRun") -> "PastRun":
     return max(earlier, key=lambda each: each.started_at)
 
 
-def _document(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> dict[str, Any]:
+def diff_document(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> dict[str, Any]:
+    """The document of `--json`."""
     failed = now.failed
     return {
         "schema": DIFF_SCHEMA,
@@ -107,6 +108,7 @@ def _text(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> 
 
 
 def _change(each: "RunDifference") -> list[str]:
-    if "\n" in each.now or not each.before:
+    if each.kind in ("definition", "resource") and not each.before:
         return each.now.splitlines()
-    return [f"- {each.before}", f"+ {each.now}"]
+    both = (("-", each.before), ("+", each.now))
+    return [f"{mark} {line}" for mark, text in both for line in (text.splitlines() or [""])]

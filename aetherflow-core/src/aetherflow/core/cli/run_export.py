@@ -42,8 +42,12 @@ def export(
         raise UsageError(f"{target} exists, and no file is overwritten", fix="name a new file")
     run = find_run(state_root_here(config), run_id, flow, "runs export")
     capsule: dict[str, Any] = {"schema": EXPORT_SCHEMA, **capsule_of(run, _before(run))}
-    with durable.AtomicFile(target.absolute()) as file:
-        file.write(gzip.compress(json.dumps(capsule, ensure_ascii=False, indent=1).encode(), mtime=0))
+    data = gzip.compress(json.dumps(capsule, ensure_ascii=False, indent=1).encode(), mtime=0)
+    try:
+        with durable.AtomicFile(target.absolute()) as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error}", fix="name another file") from error
     size = target.stat().st_size
     if as_json:
         typer.echo(json.dumps({"schema": EXPORT_SCHEMA, "file": str(target), "size": size}))

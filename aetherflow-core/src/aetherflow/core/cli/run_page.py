@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import AetherflowError
+from aetherflow.core.base.errors import AetherflowError, UsageError
 from aetherflow.core.base.typed import command_line
 from aetherflow.core.cli.history_text import event_text, names_in, run_json
 from aetherflow.core.cli.notes import key_of, notes_of
+from aetherflow.core.cli.run_diff import diff_document, last_good
 from aetherflow.core.console.pages import made_here
-from aetherflow.core.kernel.state import history
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.kernel.state.transitions import Status
 
@@ -48,8 +48,9 @@ def page_document(
         "failures": _failures(run),
         "outputs": _outputs(found),
         "logs": [_run_log(run, logs), *_step_logs(found, logs)],
-        "last_success": _last_success(run, resumes.config),
-        "diff": None,  # what `runs diff` compares with that run: a place for it
+        "explain_command": command_line("explain", run.flow_path, config=resumes.config),
+        "diff_command": command_line("runs", "diff", *names, config=resumes.config),
+        **_since_it_worked(run, resumes.config),
         **_values(run, resumes.config),
     }
 
@@ -138,16 +139,18 @@ def _end_of(path: Path, most: int) -> tuple[list[str], int]:
     return data.decode("utf-8", "replace").splitlines(), size
 
 
-def _last_success(run: "PastRun", config: Path | None) -> dict[str, Any] | None:
-    """The last SUCCESS of the flow that began before this run."""
-    well = frozenset({Status.SUCCESS})
-    before = (
-        each
-        for each in history.list_runs(Path(run.state_path), flow_id=run.flow_id, statuses=well, limit=30)
-        if each.started_at < run.started_at and each.run_id != run.run_id
-    )
-    last = next(before, None)
-    return None if last is None else run_json(last, notes_of([last], config)[key_of(last)])
+def _since_it_worked(run: "PastRun", config: Path | None) -> dict[str, Any]:
+    """The last SUCCESS of the flow before this run, and the document of `runs diff` with it; None without one."""
+    from aetherflow.core.runtime.comparing.differences import differences
+    from aetherflow.core.runtime.comparing.recorded import recorded
+
+    try:
+        last = last_good(run)
+    except UsageError:
+        return {"last_success": None, "diff": None}
+    before, now = recorded(last), recorded(run)
+    diff = diff_document(before, now, differences(before, now))
+    return {"last_success": run_json(last, notes_of([last], config)[key_of(last)]), "diff": diff}
 
 
 def _values(run: "PastRun", config: Path | None) -> dict[str, Any]:

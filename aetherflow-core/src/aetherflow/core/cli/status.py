@@ -120,14 +120,24 @@ def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, A
 
 
 def _page(html: Path, root: Path, document: dict[str, Any], config: Path | None) -> str:
-    from aetherflow.core.base.typed import typed_here
+    from aetherflow.core.base.typed import command_line, typed_here
     from aetherflow.core.cli.flow_history import last_runs
     from aetherflow.core.console.pages import made_here, write_page
+    from aetherflow.core.runtime.resuming import named
 
+    worked = {flow["flow_id"] for flow in document["flows"] if flow["last_success_at"] is not None}
+
+    def with_diff(need: dict[str, Any]) -> dict[str, Any]:
+        if not (need["run_id"] and need["flow_id"] in worked):
+            return need | {"diff_command": None}
+        words = named(root, need["flow_id"], need["run_id"])
+        return need | {"diff_command": command_line("runs", "diff", *words, config=config)}
+
+    needs = {name: list(map(with_diff, document[name])) for name in ("needs_person", "in_hand")}
     running = {(run["flow_id"], run["run_id"]) for run in document["running"]}
     runs = last_runs(root, {(each["flow_id"], each["state_path"]) for each in document["flows"]}, running)
     flows = [each | {"runs": runs.get((each["flow_id"], each["state_path"]), [])} for each in document["flows"]]
-    page = document | made_here() | {"flows": flows, "all_command": typed_here("status", "--all")}
+    page = document | needs | made_here() | {"flows": flows, "all_command": typed_here("status", "--all")}
     return write_page(html, "status", page, config)
 
 

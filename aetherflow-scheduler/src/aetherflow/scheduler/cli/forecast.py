@@ -106,7 +106,7 @@ def _text(found: "Forecast", zone: "ZoneInfo") -> str:
     if found.last is None:
         return "\n".join([head, *_left_out(found)])
     last = found.slots[found.last].end
-    times = _Times(found.at, zone)
+    times = NightTimes(found.at, zone)
     lines = [f"{head}; all is done at {times.of(last.p50)}, in nine nights of ten by {times.of(last.p90)}"]
     rows = [
         [
@@ -130,13 +130,14 @@ def _text(found: "Forecast", zone: "ZoneInfo") -> str:
     return "\n".join(lines)
 
 
-class _Times:
+class NightTimes:
     """Times as a person reads them in the evening: `23:10`, and with the day if they are not of this night or day."""
 
     def __init__(self, now: int, zone: "ZoneInfo") -> None:
         self._now, self._zone = now, zone
 
     def of(self, at: int) -> str:
+        """An instant, UTC epoch milliseconds, in the zone of the schedule."""
         from aetherflow.scheduler.time.clock import from_ms
 
         local: dt.datetime = from_ms(at).astimezone(self._zone)
@@ -146,16 +147,16 @@ class _Times:
         return f"{day} {local:%m-%d %H:%M}"
 
 
-def _start(each: "ForecastSlot", times: _Times) -> str:
+def _start(each: "ForecastSlot", times: NightTimes) -> str:
     return f"{'since ' if each.night_slot.played.running_since is not None else ''}{times.of(each.start.p50)}"
 
 
-def _step(each: "ForecastSlot", times: _Times) -> str:
+def _step(each: "ForecastSlot", times: NightTimes) -> str:
     why = f" ({each.wait.why})" if each.wait is not None else ""
     return f"{each.night_slot.item.id} {times.of(each.start.p50)}-{times.of(each.end.p50)}{why}"
 
 
-def _notes(found: "Forecast", each: "ForecastSlot", times: _Times) -> list[str]:
+def _notes(found: "Forecast", each: "ForecastSlot", times: NightTimes) -> list[str]:
     notes = []
     if each.skipped > 0.05:
         notes.append(f"skipped in {_of_ten(each.skipped)}")
@@ -171,7 +172,7 @@ def _of_ten(share: float) -> str:
     return "every night" if share > 0.99 else f"{number} night{'s' * (number != 1)} of ten"
 
 
-def _late(found: "Forecast", each: "ForecastSlot", times: _Times) -> str:
+def _late(found: "Forecast", each: "ForecastSlot", times: NightTimes) -> str:
     from aetherflow.scheduler.runs.forewarning import told_of
 
     return f"late: {each.night_slot.item.id} {told_of(found, each, times.of)}"

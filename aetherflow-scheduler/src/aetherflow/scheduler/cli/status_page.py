@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.embedding import iso, made_here, write_page
+from aetherflow.scheduler.cli.forecast import NightTimes
+from aetherflow.scheduler.cli.instants import zone_of
+from aetherflow.scheduler.forecast.estimating import Estimates
+from aetherflow.scheduler.forecast.forecast import forecast
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.truth import truth_of
+from aetherflow.scheduler.runs.forewarning import told_of
 from aetherflow.scheduler.schedule.calendars import WEEKDAYS
 from aetherflow.scheduler.schedule.slots import excluded, expected, late_at
 from aetherflow.scheduler.time.clock import from_ms, to_ms
-from aetherflow.scheduler.time.parsing import read_zone
 from aetherflow.scheduler.time.zones import changes
 
 if TYPE_CHECKING:
@@ -40,14 +44,14 @@ def write_status_page(html: Path, report: dict[str, Any], schedule: "Schedule", 
     document["night"]["items"] = [
         _night(item, schedule, ledger, max(start, known.get(item.id, now)), end) for item in schedule.items
     ]
-    document["forecast"] = None  # what the coming night is expected to do: a place for it
+    document["forecast"] = _forecast(schedule, ledger, end)
     document["year"] = _year(schedule, from_ms(now).year)
     return write_page(html, "schedule", document, None)
 
 
 def _hours(schedule: "Schedule", start: int, end: int) -> dict[str, Any]:
     """Every third hour by the clock of the document, which may change in the night."""
-    zone = read_zone(schedule.spec.timezone or schedule.spec.defaults.timezone or "UTC")
+    zone = zone_of(schedule)
     hours = []
     for at in range(-(-start // _HOUR_MS) * _HOUR_MS, end + 1, _HOUR_MS):
         local = from_ms(at).astimezone(zone)
@@ -102,6 +106,32 @@ def _of_row(row: "SlotRow", slots: Slots) -> dict[str, Any]:
             {"started_at": each.started_at, "finished_at": each.finished_at, "status": each.status}
             for each in (slots.attempts(row.item, row.slot) if row.attempts else [])
         ],
+    }
+
+
+def _forecast(schedule: "Schedule", ledger: "Ledger", until: int) -> dict[str, Any]:
+    """How the coming hours are expected to go: each slot, which will be late, and when all is done."""
+    found = forecast(schedule, ledger, until, Estimates(schedule, ledger))
+    times = NightTimes(found.at, zone_of(schedule))
+    last = found.slots[found.last].end if found.last is not None else None
+    return {
+        "slots": [
+            {
+                "item": each.night_slot.item.id,
+                "slot": each.night_slot.slot,
+                "start": each.start._asdict(),
+                "end": each.end._asdict(),
+                "runs": each.runs,
+                "is_late": each.is_late,
+            }
+            for each in found.slots
+        ],
+        "late": [
+            {"item": each.night_slot.item.id, "told": told_of(found, each, times.of)}
+            for each in found.slots
+            if each.is_late
+        ],
+        "done": {"p50": times.of(last.p50), "p90": times.of(last.p90)} if last is not None else None,
     }
 
 

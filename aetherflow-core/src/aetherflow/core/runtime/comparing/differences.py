@@ -20,7 +20,7 @@ _WEIGHTS = {
     "definition": 100,
     "parameter": 96,
     "resource": 95,
-    "value": 92,
+    "variable": 92,
     "plugin": 88,
     "output": 55,
     "retries": 12,
@@ -29,6 +29,7 @@ _ENGINE, _HOST, _DATE, _START = 45.0, 42.0, 6.0, 4.0
 _TELLING, _USUAL = 1.3, 20.0
 """How many times as much, or as little, tells something; and the weight of what changes every night."""
 _SLOWER, _SLOWER_MS = 3.0, 500
+_SOURCES = {"os": "the environment"}
 _UNSTEADY = ("peak_memory_bytes", "_ms", "_at", "_seconds", "pid", "duration", "run_id", "etag")
 
 
@@ -144,7 +145,7 @@ def _files(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[Ru
         if not after["size"] and before["size"]:
             weight, what = 99, "empty"
         elif _ratio(before.get("lines", before["size"]), after.get("lines", after["size"])) >= _TELLING:
-            weight, what = 93, "amount"
+            weight, what = 93, _amount(before, after)
         if after["size"] and before.get("head") != after.get("head"):
             weight, what = max(weight, 94.0), "first line"
         yield near.made("input", f"{path} ({what})", _file(before), _file(after), (new.name,), weight)
@@ -173,7 +174,7 @@ def _values(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDif
         if old == new:
             continue
         readers = tuple(step.name for step in now.steps.values() if name in step.definition.get("env", {}))
-        yield near.made("value", name, _value(old), _value(new), readers, _WEIGHTS["value"])
+        yield near.made("variable", name, _value(old), _value(new), readers, _WEIGHTS["variable"])
 
 
 def _plugins(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
@@ -243,6 +244,12 @@ def _flat(value: Any, run_id: str, path: str = "") -> dict[str, Any]:
     return {path: re.sub(own, "RUN", value) if isinstance(value, str) else value}
 
 
+def _amount(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Which way a file that holds another amount has gone."""
+    unit, words = ("lines", ("fewer lines", "more lines")) if "lines" in after else ("size", ("smaller", "larger"))
+    return words[after[unit] > before.get(unit, before["size"])]
+
+
 def _file(facts: Mapping[str, Any]) -> str:
     lines = f", {facts['lines']} lines" if "lines" in facts else ""
     digest = f", sha256 {facts['sha256'][:12]}" if "sha256" in facts else ""
@@ -252,7 +259,8 @@ def _file(facts: Mapping[str, Any]) -> str:
 def _value(known: list[str] | None) -> str:
     if known is None or not known[1]:
         return "not set"
-    return f"{f'from {known[0]}, ' if known[0] else ''}hash {known[1][:8]}"
+    source = _SOURCES.get(known[0], known[0])
+    return f"{f'from {source}, ' if source else ''}hash {known[1][:8]}"
 
 
 def _shown(value: Any) -> str:
