@@ -142,7 +142,7 @@ class Profile:
         self._kinds.add("int")
         least, most = min(numbers), max(numbers)
         self.least, self.most = min(self.least, least), max(self.most, most)
-        self.whole = max(self.whole, len(str(abs(least))), len(str(abs(most))))
+        self.whole = max(self.whole, *[len(str(abs(number))) for number in (least, most) if number], 0)  # as 0.0: none
         if max(-least, most) >= 10**_FLOAT_DIGITS:
             self._exact = self._exact and all(map(_is_float, numbers))
 
