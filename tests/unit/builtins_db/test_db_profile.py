@@ -64,9 +64,12 @@ def seen(parts: Sequence[Sequence[Any]], texts: Texts) -> Profile:
 
 
 def facts(profile: Profile) -> tuple[Any, ...]:
-    """What is known of a column; of one with text only what text has."""
-    numbers = (profile.whole, profile.scale, profile.least, profile.most) if profile.type.kind != "string" else ()
-    return (str(profile.type), profile.length, *numbers)
+    """What is known of a column, as far as it means anything for its type."""
+    numbers = {
+        "int": (profile.least, profile.most, profile.whole),
+        "decimal": (profile.whole, profile.scale),
+    }
+    return (str(profile.type), profile.length, *numbers.get(profile.type.kind, ()))
 
 
 @pytest.mark.parametrize("texts", ["all", "times", "none"])

@@ -67,7 +67,7 @@ class Profile:
         self.whole = self.scale = 0
         """Most digits before and behind the point."""
         self.least = self.most = 0
-        """Of the whole numbers, and zero."""
+        """Of numbers that are all whole, and of zero."""
         self.length = 0
         """Characters of the longest text."""
 
