@@ -1,4 +1,4 @@
-"""Profiles of columns: the type is that of all values, whatever parts they come in, and it keeps each of them."""
+"""Columns of texts and values: their type is that of all, whatever parts they come in, and it keeps each of them."""
 
 import datetime
 from collections.abc import Sequence
@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetherflow_builtins_db.loading.convert import converter
+from aetherflow.core.api import LoadBatch, TableColumn
+from aetherflow_builtins_db.columns import parse_type
+from aetherflow_builtins_db.loading.batch import Reject
+from aetherflow_builtins_db.loading.convert import Converter, converter
 from aetherflow_builtins_db.loading.profile import Profile, Texts
 
 ZONES = st.sampled_from([datetime.UTC, datetime.timezone(datetime.timedelta(hours=-3, minutes=30))])
@@ -48,6 +51,10 @@ VALUES = {
     "texts": st.text(max_size=4) | ODD,
     "lists": st.lists(st.integers(), max_size=2),
 }
+
+
+KINDS = ["int", "float", "decimal(15,3)", "decimal(38,0)", "decimal(38,38)", "bool", "date", "time", "datetime"]
+KINDS.append("datetime(utc)")
 
 
 def columns(kinds: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[list[Any]]:
@@ -114,3 +121,19 @@ def test_the_type_of_numbers_keeps_each_of_them(cells: list[Any]) -> None:
             exact = kept if not isinstance(kept, float) else Decimal(repr(kept))
             wanted = cell if not isinstance(cell, float) else Decimal(repr(cell))
             assert exact == wanted or not Decimal(wanted).is_finite(), (cell, kept, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(cells=columns({**TEXTS, "bare": st.integers(-99, 99).map(str)}))
+def test_a_batch_is_converted_as_its_rows_are(kind: str, cells: list[str | None]) -> None:
+    convert = Converter([TableColumn("c", parse_type(kind), kind)])
+    rejects: list[Reject] = []
+    whole = convert(LoadBatch([(cell,) for cell in cells], list(range(len(cells)))), rejects.append)
+    by_row: list[tuple[int, Any]] = []
+    for number, cell in enumerate(cells):
+        alone = convert(LoadBatch([(cell,)], [number]), lambda _: None).rows
+        by_row += [(number, value) for (value,) in alone]
+    assert list(map(repr, zip(whole.numbers, [row[0] for row in whole.rows], strict=True))) == list(map(repr, by_row))
+    assert len(rejects) == len(cells) - len(by_row)
+    for cell, (_, value) in zip([cells[number] for number in whole.numbers], by_row, strict=True):
+        assert repr(value) == repr(None if cell is None else converter(parse_type(kind))(cell)), "as one value alone"

@@ -105,6 +105,8 @@ class Profile:
                 rest = {text: None for text in rest if not _PLAIN(text)} if len(plain) < len(rest) else {}
             for text in rest:
                 self._see_text(text)
+                if "string" in self._kinds:  # for good
+                    return
 
     def _see_plain(self, texts: list[str]) -> None:
         """Take numbers without exponent, of which not all are whole, at once for speed."""
