@@ -130,7 +130,7 @@ def _all_decimal(cells: list[Any], wanted: ColumnType) -> list[Decimal | None]:
     except InvalidOperation as error:
         raise ValueError("is no decimal number") from error
     following = iter(shaped)
-    return shaped if len(shaped) == len(cells) else [None if cell is None else next(following) for cell in cells]
+    return [None if cell is None else next(following) for cell in cells]
 
 
 class Converter:
