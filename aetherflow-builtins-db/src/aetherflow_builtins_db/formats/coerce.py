@@ -13,7 +13,8 @@ from aetherflow.core.api import ColumnKind, ColumnType
 from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS
 from aetherflow_builtins_db.formats.values import text_value
 
-_CONTEXT = decimal.Context(prec=2 * MAX_DECIMAL_DIGITS)
+EXACT = decimal.Context(prec=2 * MAX_DECIMAL_DIGITS)
+"""In which no digit of a decimal is rounded."""
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _EXACT_FLOAT = 2**53
 _FINER = re.compile(r"[.,]\d{6}\d*[1-9]")
@@ -75,7 +76,7 @@ def _decimal(value: Any, wanted: ColumnType) -> decimal.Decimal:
     try:
         # repr gives the shortest decimal that reads back as the same float: 0.1, not 0.1000000000000000055…
         number = decimal.Decimal(repr(value) if isinstance(value, float) else value)
-        shaped = number.quantize(decimal.Decimal(1).scaleb(-wanted.scale), context=_CONTEXT)
+        shaped = number.quantize(decimal.Decimal(1).scaleb(-wanted.scale), context=EXACT)
     except (TypeError, ValueError, decimal.InvalidOperation) as error:
         raise ValueError("is no decimal number") from error
     if shaped != number or (shaped and shaped.adjusted() >= wanted.precision - wanted.scale):

@@ -67,7 +67,7 @@ class Profile:
         self.whole = self.scale = 0
         """Most digits before and behind the point."""
         self.least = self.most = 0
-        """Of the whole numbers, and zero."""
+        """Of numbers that are all whole, and of zero."""
         self.length = 0
         """Characters of the longest text."""
 
@@ -105,6 +105,8 @@ class Profile:
                 rest = {text: None for text in rest if not _PLAIN(text)} if len(plain) < len(rest) else {}
             for text in rest:
                 self._see_text(text)
+                if "string" in self._kinds:  # for good
+                    return
 
     def _see_plain(self, texts: list[str]) -> None:
         """Take numbers without exponent, of which not all are whole, at once for speed."""
@@ -142,7 +144,7 @@ class Profile:
         self._kinds.add("int")
         least, most = min(numbers), max(numbers)
         self.least, self.most = min(self.least, least), max(self.most, most)
-        self.whole = max(self.whole, len(str(abs(least))), len(str(abs(most))))
+        self.whole = max(self.whole, *[len(str(abs(number))) for number in (least, most) if number], 0)  # as 0.0: none
         if max(-least, most) >= 10**_FLOAT_DIGITS:
             self._exact = self._exact and all(map(_is_float, numbers))
 

@@ -140,6 +140,8 @@ class Phases:
         A run without some of its jobs keeps its folders for them, until another run has taken its claims over.
         """
         policy = self._opened.flow.spec.flow.workspace.cleanup_policy
+        recorded = self._opened.state.steps.artifacts()
+        self._note_gone({item.path: item.removed for item in recorded if item.removed})
         if policy == "never" or (policy == "on_success" and failed):
             return
         jobs = [job.job_id for job in self._run.jobs]
@@ -152,12 +154,12 @@ class Phases:
         if not whole:
             return
         jobs = [job for job in jobs if job not in kept]
-        doomed = self._artifacts_in(self._workspace.removable(jobs))
-        if doomed:
-            self._opened.state.mark_removed([item.path for item in doomed], f"{CLEANUP}{policy}")
+        doomed = self._workspace.removable(jobs)
+        if recorded and doomed:
+            self._opened.state.mark_removed(map(str, doomed), f"{CLEANUP}{policy}")
         self._workspace.cleanup(jobs)
-        for item in doomed:
-            item.removed = policy
+        for item in self._artifacts_in(doomed):
+            item.removed = item.removed or policy
         if self._opened.copies is not None and not kept:
             self._remove_copies(self._opened.copies)
 
@@ -175,6 +177,14 @@ class Phases:
         for message in remove_kept(folders, self._opened.state.outermost):
             self._events.emit("log", level="WARNING", logger="aetherflow", message=message)
 
+    def _note_gone(self, gone: dict[str, str]) -> None:
+        """Tell in the summary which files a later step has moved or deleted."""
+        for item in self._artifacts() if gone else ():
+            item.removed = gone.get(item.path)
+
     def _artifacts_in(self, folders: list[Path]) -> list[ArtifactSummary]:
-        found = [item for job in self._run.jobs for step in job.steps for item in step.artifacts]
+        found = self._artifacts()
         return [item for item in found if any(Path(item.path).is_relative_to(folder) for folder in folders)]
+
+    def _artifacts(self) -> list[ArtifactSummary]:
+        return [item for job in self._run.jobs for step in job.steps for item in step.artifacts]

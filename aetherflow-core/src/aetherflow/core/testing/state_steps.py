@@ -96,14 +96,15 @@ class StepStateSuite(StateBase):
 
     def test_artifacts_and_who_removed_them(self, store: Any, run: Any) -> None:
         """Artifacts are sorted by path; the step or cleanup that removed a file is recorded."""
-        artifacts = {name: Artifact(f"/{name}", 3, "ab" * 32) for name in ("b", "a", "c")}
+        artifacts = {name: Artifact(f"/{name}", 3, "ab" * 32) for name in ("d/b", "a", "d/c", "dx")}
         run.steps.start(start())
         taker = StepKey("job", "taker")
         run.steps.finish(KEY, end(artifacts=artifacts), start(taker))
-        run.steps.finish(taker, end(consumed={"/b"}))
-        run.mark_removed(["/b", "/c"], "cleanup on_success")
+        run.steps.finish(taker, end(consumed={"/d/b"}))
+        run.mark_removed(["/d"], "cleanup on_success")
         found = [(each.path, each.size, each.gone_by) for each in self.look(store).steps.artifacts("job")]
-        assert found == [("/a", 3, None), ("/b", 3, "job.taker"), ("/c", 3, "cleanup on_success")]
+        removed = [("/d/b", 3, "job.taker"), ("/d/c", 3, "cleanup on_success")]
+        assert found == [("/a", 3, None), *removed, ("/dx", 3, None)]
         assert self.look(store).steps.artifacts("none") == []
 
     # The ledger

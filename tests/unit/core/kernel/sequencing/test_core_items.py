@@ -211,3 +211,16 @@ def test_mistakes_are_found_at_their_place(project: "Project", for_each: str, fo
     assert done.code == 2
     assert found in done.out
     assert done.out.count("AF11") + done.out.count("AF12") == 1 + ("itms" in for_each), "no other finding"
+
+
+def test_the_cleanup_notes_the_artifacts_of_items_as_gone(project: "Project") -> None:
+    """Otherwise `state check --read-data` would report them as lost, of a run that was resumed or not."""
+    step = "{id: s, type: file_write, for_each: [one, two], inputs: {path: '{{item}}', content: x}}"
+    needed = "{id: need, type: file_hash, inputs: {path: '{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/needed'}}"
+    project.write(f"version: 1\nflow: {{id: f}}\njobs: [{{id: a, steps: [{step}, {needed}]}}]\n")
+    assert [run(project)[0], *project.rows("SELECT DISTINCT gone_by FROM artifacts")] == [1, (None,)]
+    (project.folder / "needed").touch()
+    assert run(project)[0] == 0
+    assert project.cli("run", "flow.yaml", "--run-id", "whole").code == 0
+    assert project.rows("SELECT DISTINCT gone_by FROM artifacts") == [("cleanup on_success",)]
+    assert project.cli("state", "check", str(project.state), "--read-data").code == 0

@@ -320,3 +320,16 @@ def test_flow_metadata_without_value_is_located(project: "Project") -> None:
     result = project.cli("run", "flow.yaml")
     assert result.code == 2
     assert "AF1206" in result.err
+
+
+def test_a_file_that_a_later_step_has_moved_is_not_kept(project: "Project") -> None:
+    made = "{id: make, type: file_write, inputs: {path: here, content: x}}"
+    moved = "{id: move, type: file_move, inputs: {src: here, dest: there}}"
+    project.flow(f"jobs: [{{id: a, steps: [{made}, {moved}, {{id: s, type: test_fail}}]}}]\n")
+    folder = project.artifacts("a", "r")
+    for lines in (  # in the process that made it, and in one that reuses the steps
+        project.cli("run", "flow.yaml", "--run-id", "r"),
+        project.cli("run", "flow.yaml", "--run-id", "r"),
+    ):
+        assert f"  {folder}/here  1 bytes (removed: a.move)\n" in lines.out
+        assert [line for line in lines.err.splitlines() if "kept:" in line] == [f"kept: {folder}/there  1 bytes"]

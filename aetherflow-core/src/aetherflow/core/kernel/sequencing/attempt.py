@@ -74,7 +74,7 @@ class Attempt:
             yield from inner.inner_keys()
 
     def artifacts(self) -> Iterator[Artifact]:
-        """Artifacts of this attempt and of its inner steps."""
+        """Artifacts of this attempt and of its inner steps, but for those of the latter that it has removed."""
         yield from self.effects.artifacts.values()
         for inner in self._inner:
-            yield from inner.artifacts()
+            yield from (found for found in inner.artifacts() if found.path not in self.effects.consumed)

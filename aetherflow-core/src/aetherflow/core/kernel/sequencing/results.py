@@ -10,7 +10,7 @@ SUMMARY_SCHEMA = 1
 
 @dataclass(slots=True)
 class ArtifactSummary:
-    """An artifact of a step; `removed` names the cleanup policy that deleted it, None if it was not deleted."""
+    """An artifact of a step; `removed` names the cleanup policy or the later step that removed it, None if none did."""
 
     path: str
     size: int

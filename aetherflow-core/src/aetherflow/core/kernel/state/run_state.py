@@ -16,6 +16,7 @@ from aetherflow.core.kernel.state.claims_end import (
     end_claims,
     end_elsewhere,
     lost_claims,
+    note_gone,
     release_folders,
 )
 from aetherflow.core.kernel.state.family import Family, Member, family_of, has_started_runs
@@ -194,11 +195,12 @@ class RunState:
             named = {"job": key.job, "step": key.step, "item": key.item or None}
             self._unit.journal("flow_started", **named, flow=flow_id, run=run_id, state=state_path)
 
-    def mark_removed(self, paths: Iterable[str], by: str) -> None:
-        """Record that the cleanup removes artifacts; called before it does."""
+    def mark_removed(self, folders: Iterable[str], by: str) -> None:
+        """Record that the cleanup removes folders, with all artifacts in them; called before it does."""
+        run = (self._unit.flow_id, self._unit.run_id)
         with self._unit.transaction("artifacts removed"):
-            query = "UPDATE artifacts SET gone_by=? WHERE flow_id=? AND run_id=? AND path=? AND gone_by IS NULL"
-            self._unit.db.executemany(query, [(by, *self._unit.key.values(), path) for path in paths])
+            for folder in folders:
+                note_gone(self._unit.db, run, folder, by)
 
     def keep_folders(self, folders: Iterable[str], policy: str) -> None:
         """Note that the cleanup leaves folders for open claims, to be removed when these are final."""
