@@ -48,12 +48,12 @@ def test_a_missing_value_in_the_inner_inputs_fails_the_step(project: "Project") 
     assert "no value for {{lock.nothing}}" in done.err
 
 
-def test_a_resource_is_no_lock_store_yet(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resource_of_the_flow_is_no_lock_store(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     project.flow("resources: {central: {kind: db, driver: sqlite3, config: {path: x}}}\n" + job(locked(ECHO % "x")))
     monkeypatch.setenv("AETHERFLOW_LOCK_STORE", "central")
     done = project.cli("run", "flow.yaml")
     assert done.code == 2
-    assert "'central' is a resource; lock stores in a database are not available yet" in done.err
+    assert "'central' is a resource of the flow, and all flows share the locks" in done.err
 
 
 def test_a_run_without_locks_creates_no_lock_store(project: "Project") -> None:
