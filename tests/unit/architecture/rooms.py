@@ -9,8 +9,8 @@ _LINES = {
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.connectors
         runtime.workspace runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
         runtime.lent_locks runtime.child_elsewhere runtime.child_run runtime.subflow
-        runtime.phases runtime.run runtime.run_record runtime.resuming runtime.retention runtime.state_copy
-        runtime.proof runtime.comparing
+        runtime.phases runtime.run runtime.run_record runtime.resuming runtime.retention
+        runtime.proof runtime.state_copy runtime.comparing
         runtime.sending
         bundle
         checks.schema checks

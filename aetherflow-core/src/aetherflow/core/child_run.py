@@ -48,6 +48,7 @@ def _run(data: bytes, answer: BinaryIO, *, here: bool) -> int:
     from aetherflow.core.runtime.environment.inner import snapshot_for
     from aetherflow.core.runtime.lent_locks import borrow
     from aetherflow.core.runtime.subflow import OuterRun, Relay, run_inside
+    from aetherflow.core.runtime.workspace.store_places import state_root
 
     def tell(line: bytes) -> None:
         sys.stderr.buffer.write(line)
@@ -55,9 +56,11 @@ def _run(data: bytes, answer: BinaryIO, *, here: bool) -> int:
 
     request, code = ChildRunRequest.read(io.BytesIO(data)), 0
     try:
+        around = request.around.snapshot()
+        state_root(around)  # from here on the run around is found, also in a server
         if here:
             request.require_wanted()
-        snapshot = snapshot_for(request.call.flow.resolve().parent, request.around.snapshot())
+        snapshot = snapshot_for(request.call.flow.resolve().parent, around)
         flow = INNER_RUNS.prepare(request.call.flow, snapshot, None)
         if flow.flow_id != request.flow_id:
             message = f"the flow is {flow.flow_id} by now, and was {request.flow_id} a moment ago"

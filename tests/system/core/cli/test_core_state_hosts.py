@@ -57,7 +57,7 @@ class Hosts:
         argv = self.other.argv(*arguments) if there else self.project.argv(*arguments)
         env = self.other.environment() if there else self.project.env
         pipe = subprocess.PIPE
-        return START.Popen(argv, cwd=self.project.folder, env=env, stdout=pipe, stderr=pipe)  # type: ignore[no-any-return]
+        return START.Popen(argv, cwd=self.project.folder, env=env, stdout=pipe, stderr=pipe)
 
     def check(self) -> list[tuple[int, str]]:
         """What both find in the state and its logs."""

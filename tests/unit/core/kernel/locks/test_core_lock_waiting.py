@@ -129,9 +129,9 @@ def test_a_lock_that_is_taken_between_the_look_and_the_take_is_busy(
     holder.acquire("k", A)
     original, looks = LockTable.busy, []
 
-    def busy(table: LockTable, key: str, ticket: int | None) -> Busy | None:
+    def busy(table: LockTable, key: str, owner: Owner, ticket: int | None) -> Busy | None:
         looks.append(key)
-        return None if len(looks) == 1 else original(table, key, ticket)
+        return None if len(looks) == 1 else original(table, key, owner, ticket)
 
     monkeypatch.setattr(LockTable, "busy", busy)
     with pytest.raises(LockBusyError, match="held by run a of flow load"):
@@ -146,9 +146,9 @@ def test_a_waiter_that_comes_between_the_look_and_the_take_is_named(
     first._enqueue("k", A)
     original, looks = LockTable.busy, []
 
-    def busy(table: LockTable, key: str, ticket: int | None) -> Busy | None:
+    def busy(table: LockTable, key: str, owner: Owner, ticket: int | None) -> Busy | None:
         looks.append(key)
-        return None if len(looks) == 1 else original(table, key, ticket)
+        return None if len(looks) == 1 else original(table, key, owner, ticket)
 
     monkeypatch.setattr(LockTable, "busy", busy)
     with pytest.raises(LockBusyError, match=r"k; run a of flow load, .* waits for it"):

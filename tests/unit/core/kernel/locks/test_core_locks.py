@@ -97,7 +97,7 @@ def test_who_does_not_wait_does_not_push_in(store: LockStore, other: LockStore, 
     assert (queued.key, queued.owner, queued.pid, queued.alive) == ("k", C, os.getpid(), True)
     with store._writing("test"):  # free, but somebody waits
         store._table.release("k", lease.token)
-        assert str(getattr(store._table.busy("k", None), "by", "")).startswith("run c of flow other")
+        assert str(getattr(store._table.busy("k", A, None), "by", "")).startswith("run c of flow other")
     waiter.join()
     assert got[0].token == 2
 

@@ -168,7 +168,7 @@ class LockStore:
             with self._reported():
                 # a look without a write transaction: many may wait for long
                 self._db.require()
-                if (found := self._table.busy(key, ticket)) is not None and not self._table.is_foreign(key):
+                if (found := self._table.busy(key, owner, ticket)) is not None and not self._table.is_foreign(key):
                     return found
             with self._writing("take lock"):
                 self._table.adopt(key)

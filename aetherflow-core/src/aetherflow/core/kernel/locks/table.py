@@ -76,7 +76,7 @@ class LockTable:
         rows = self._db.execute(f"SELECT {_WAITER} FROM waiters {where} ORDER BY ticket", values)  # noqa: S608
         return [self._waiter(row) for row in rows.fetchall()]
 
-    def busy(self, key: str, ticket: int | None) -> Busy | None:
+    def busy(self, key: str, owner: Owner, ticket: int | None) -> Busy | None:
         """Why the waiter with this ticket (None: a new request) cannot take the key now; None if it can."""
         limit = (1 << 62) if ticket is None else ticket
         query = f"SELECT {_WAITER} FROM waiters WHERE key=? AND ticket<? ORDER BY ticket"  # noqa: S608 names are ours
@@ -86,7 +86,15 @@ class LockTable:
             if waiter.alive:  # only the first in the queue checks the holder
                 return Busy(waiter, len(rows) - index)
         holder = next(iter(self.holders(key)), None)
-        return Busy(holder, 0) if holder is not None and holder.alive else None
+        held = holder is not None and holder.alive and not self._goes_on_here(holder, owner)
+        return Busy(holder, 0) if holder is not None and held else None
+
+    def _goes_on_here(self, holder: Holder, owner: Owner) -> bool:
+        """Whether the holder is the same run as it was on another host, whose lease of the run has ended since."""
+        if not self._shared or (holder.owner.flow_id, holder.owner.run_id) != (owner.flow_id, owner.run_id):
+            return False
+        row = self._db.execute("SELECT boot FROM locks WHERE key=?", (holder.key,)).fetchone()
+        return row is not None and row[0] != self._clock.boot and holder.owner.generation < owner.generation
 
     def is_foreign(self, key: str) -> bool:
         """True if the times in the holder's row are of another boot's clock, which nobody renews any more."""
@@ -108,7 +116,7 @@ class LockTable:
     def take(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None) -> Grant | Busy:
         """Take the key under the next token; Busy if it cannot be taken."""
         self._db.await_turn(f"lock {key}")
-        if (found := self.busy(key, ticket)) is not None:
+        if (found := self.busy(key, owner, ticket)) is not None:
             return found
         row = self._db.execute("SELECT last FROM tokens WHERE key=?", (key,)).fetchone()
         token = row[0] + 1 if row else 1

@@ -9,7 +9,6 @@ from typing import Any
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.base.typed import typed_here
 from aetherflow.core.kernel.state.chain import add_head, append, digest_of, facts_of, ledger_marks, seal, tail_of
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.values import to_json
@@ -23,7 +22,9 @@ def require_chain(db: durable.Database, state_path: str) -> None:
     """Raise StateError for a state that is not what its chain says: a copy would hide that."""
     if (found := next(broken_places(db), None)) is not None:
         message = f"{state_path} is not what its chain says, and was not copied: {found.where}: {found.what}"
-        raise StateError(message, fix=typed_here("state", "check", state_path))
+        raise StateError(
+            message, fix="look with `state check` at what else is not as it was written, or restore a backup"
+        )
 
 
 def begin_chain(sources: Iterable[durable.Database], target: durable.Database) -> None:

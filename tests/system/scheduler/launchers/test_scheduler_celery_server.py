@@ -1,0 +1,110 @@
+"""Workers on two hosts, whose states are in one PostgreSQL: a host is lost, and its runs go on at the other one."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warm
+from aetherflow.scheduler.launchers.celery import CeleryLauncher
+from celery_workers import Herd, herd_on
+from core_project import Project
+from server_project import OtherHost, end_leases, keep_states_in, new_database
+from server_stores import connected
+from services import Database
+
+pytestmark = pytest.mark.xdist_group("rabbit")  # one worker starts the server
+START = warm.true_start("another host name is given to a process that starts")
+PARENT = """\
+version: 1
+flow: {id: p, params: {n: {type: string}}}
+jobs:
+  - id: a
+    steps:
+      - id: sub
+        type: run_flow
+        for_each: {items: [x, y, z], key: "{{item}}", max_parallel: 3}
+        inputs: {flow: child.yaml, params: {n: "{{item}}"}}
+"""
+
+
+class ServerHerd:
+    """Workers on this host and on another one."""
+
+    def __init__(self, herd: Herd, server: Database) -> None:
+        self.herd, self.server = herd, server
+        self.project = Project(herd.folder)
+        keep_states_in(self.project, server)
+        herd.env["OPS_PASSWORD"] = self.project.env["OPS_PASSWORD"]
+        self.other = OtherHost(self.project)
+
+    def worker_there(self, *more: str) -> "subprocess.Popen[bytes]":
+        """A worker on the other host."""
+        argv = [*self.other.prefix, sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "2", *more]
+        with (self.herd.folder / f"worker-{len(self.herd.workers)}.log").open("ab") as log:
+            env = {**self.herd.env, **self.other.env}
+            found: Any = START.Popen(argv, cwd=self.herd.folder, env=env, stdout=log, stderr=log)
+        self.herd.workers.append(found)
+        return found  # type: ignore[no-any-return]
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on the states."""
+        with connected(self.server) as connection:
+            if connection.execute("SELECT to_regclass('aetherflow_state.step_runs')").fetchone() == (None,):
+                return []
+            return connection.execute(query.encode()).fetchall()
+
+    def check(self) -> None:
+        """Nothing is broken, and nobody holds anything."""
+        env = {**self.herd.env, "PYTHONPATH": ""}
+        for words in (("state", "check", "//postgres:ops_db", "--read-data"), ("locks", "list", "--json")):
+            done = self.project.command(*words, env=env)
+            assert done.code == 0, done.out + done.err
+        assert json.loads(done.out)["locks"] == []
+
+
+@pytest.fixture
+def herds(rabbit_url: str, postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerHerd]:
+    with herd_on(tmp_path, rabbit_url, monkeypatch) as made:
+        yield ServerHerd(made, new_database(postgres, "herds"))
+
+
+def test_the_runs_of_a_lost_host_go_on_at_the_other_one(herds: ServerHerd) -> None:
+    herd = herds.herd
+    lost = herds.worker_there()
+    launcher = CeleryLauncher()
+    for name in ("r1", "r2"):
+        herd.order(launcher, name)
+    waiting = "SELECT 1 FROM aetherflow_state.step_runs WHERE step_id='s1' AND status='RUNNING'"
+    herd.until(lambda: len(herds.rows(waiting)) == 2)
+    herd.lose(lost)
+    end_leases(herds.server)
+    herd.go.touch()
+    herd.worker()
+    assert herd.until_all_have_ended() == {"r1": 0, "r2": 0}
+    assert [line for line in herd.lines() if line.startswith("0")] == ["0 r1", "0 r2"], "what was done is not repeated"
+    hosts = herds.rows("SELECT status, generation, host FROM aetherflow_state.runs")
+    assert hosts == [("SUCCESS", 2, os.uname().nodename)] * 2
+    herds.check()
+
+
+def test_items_are_spread_over_hosts(herds: ServerHerd) -> None:
+    herd = herds.herd
+    (herd.folder / "child.yaml").write_text((herd.folder / "flow.yaml").read_text())
+    (herd.folder / "flow.yaml").write_text(PARENT)
+    herd.worker()
+    herd.worker("--queue", "inside")
+    herds.worker_there("--queue", "inside")
+    herd.order(CeleryLauncher(), "r", fan_out_queue="inside")
+    waiting = "SELECT 1 FROM aetherflow_state.step_runs WHERE step_id='s1' AND status='RUNNING'"
+    herd.until(lambda: len(herds.rows(waiting)) == 3)
+    herd.go.touch()
+    assert herd.until_all_have_ended() == {"r": 0}
+    hosts = {host for (host,) in herds.rows("SELECT host FROM aetherflow_state.runs WHERE flow_id='f'")}
+    assert hosts == {os.uname().nodename, "two"}
+    herds.check()
