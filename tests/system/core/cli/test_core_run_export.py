@@ -1,4 +1,4 @@
-"""`runs export`: one file for a ticket, with what is recorded, and with nothing that is nobody's business."""
+"""`runs export`: one file for a ticket, with what is recorded and nothing that is nobody's business; `runs diff`."""
 
 import gzip
 import json
@@ -117,3 +117,20 @@ def test_what_is_refused(project: "Project") -> None:
     shown = json.loads(project.command("runs", "export", "good", "--to", "good.gz", "--json").out)
     assert shown == {"schema": 1, "file": "good.gz", "size": (project.folder / "good.gz").stat().st_size}
     assert json.loads(gzip.decompress((project.folder / "good.gz").read_bytes()))["compared_with"] is None
+
+
+def test_a_difference_of_several_lines_has_both_sides(project: "Project") -> None:
+    project.write(
+        """
+        version: 1
+        flow: {id: f, params: {note: {type: string, default: none}}}
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: external.process, inputs: {command: [sh, -c, 'test "$0" = none', "{{params.note}}"]}}
+        """
+    )
+    assert project.command("run", "flow.yaml", "--run-id", "good", "-q").code == 0
+    assert project.command("run", "flow.yaml", "--run-id", "bad", "-q", "--param", "note=one\ntwo").code == 1
+    shown = project.command("runs", "diff", "bad").out
+    assert "1. parameter note (read by the failed step)\n   - none\n   + one\n   + two\n" in f"{shown}\n"
