@@ -197,10 +197,9 @@ class RunState:
 
     def mark_removed(self, folders: Iterable[str], by: str) -> None:
         """Record that the cleanup removes folders, with all artifacts in them; called before it does."""
-        run = (self._unit.flow_id, self._unit.run_id)
         with self._unit.transaction("artifacts removed"):
             for folder in folders:
-                note_gone(self._unit.db, run, folder, by)
+                note_gone(self._unit.db, (self._unit.flow_id, self._unit.run_id), folder, by)
 
     def keep_folders(self, folders: Iterable[str], policy: str) -> None:
         """Note that the cleanup leaves folders for open claims, to be removed when these are final."""
