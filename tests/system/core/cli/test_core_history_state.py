@@ -235,7 +235,7 @@ def test_completion_scripts(project: "Project", shell: str) -> None:
     ("words", "expected"),
     [
         ("aetherflow sta", ["status", "state"]),
-        ("aetherflow runs ", ["list", "show", "ack", "logs", "resolve", "prune"]),
+        ("aetherflow runs ", ["list", "show", "ack", "diff", "export", "logs", "resolve", "prune"]),
         ("aetherflow runs show ", ["r"]),
         ("aetherflow runs list --flow ", ["f"]),
         ("aetherflow resume r", ["r"]),
