@@ -170,6 +170,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         if name.startswith("AETHERFLOW_"):
             monkeypatch.delenv(name)
     found.enter(monkeypatch)
+    # each project is a process of its own to the names of servers that keep states
+    monkeypatch.setattr("aetherflow.core.runtime.workspace.state_server._told", {})
     yield found
     monkeypatch.chdir("/")
     shutil.rmtree(folder)

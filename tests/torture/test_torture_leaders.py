@@ -1,6 +1,7 @@
 """K3: three schedulers on one ledger, their leader killed again and again while slots are being caught up.
 
-The ledger is a file, or stands in PostgreSQL: then each scheduler is a process that was told of the server.
+The ledger is a file, or stands in PostgreSQL: then each scheduler is a process that was told of the server, since a
+document cannot name one yet.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ import pytest
 
 import warm
 from db_places import postgres_place
-from server_stores import NAME, connected
+from server_stores import connected
 from services import Database
 from torture_tier import SEED, sized, suite
 
@@ -37,7 +38,7 @@ ITEMS = ("a", "b")
 DOCUMENT = """\
 version: 1
 timezone: UTC
-state: "{ledger}"
+state: ledger.sqlite
 lease_seconds: {lease}
 max_running: 3
 defaults: {{since: "{since}", misfire: all, max_catch_up: 1000, overlap: queue, flow_job: j}}
@@ -62,7 +63,9 @@ sys.path[:0] = {paths}
 from server_stores import use_postgres
 from services import Database
 from aetherflow.scheduler.cli import main
-use_postgres({server}, Path({folder!r}))
+from aetherflow.scheduler.document import reading
+ledger = use_postgres({server}, Path({folder!r}))
+reading._state = lambda path, spec: ledger
 sys.exit(main(sys.argv[1:]))
 """
 PATHS = [str(Path(__file__).parents[1] / name) for name in ("services", "system")]
@@ -155,9 +158,7 @@ def herd(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Herd]:
         server = postgres_place(request.getfixturevalue("postgres"), "leaders").server
     made = Herd(tmp_path, server)
     since = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=PAST)
-    text = DOCUMENT.format(
-        since=f"{since:%Y-%m-%dT%H:%M:%SZ}", lease=LEASE_SECONDS, ledger="ledger.sqlite" if server is None else NAME
-    )
+    text = DOCUMENT.format(since=f"{since:%Y-%m-%dT%H:%M:%SZ}", lease=LEASE_SECONDS)
     (tmp_path / "scheduler.yaml").write_text(text)
     (tmp_path / "flow.yaml").write_text(FLOW.format(effects=tmp_path / "effects"))
     yield made

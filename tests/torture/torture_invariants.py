@@ -224,9 +224,9 @@ def check_command(bench: Bench) -> None:
     if not _has_state_check():
         return
     arguments = ("state", "check", "flow.yaml", "--read-data")
-    child = bench.fork(*arguments)
-    code = _code_of(child)
-    assert code == 0, f"I12: state check: exit {code}: {bench.error_text()}"
+    found = bench.errors.with_name("state-check.txt")
+    code = _code_of(bench.fork(*arguments, output=found))
+    assert code == 0, f"I12: state check: exit {code}: {bench.error_text()}{found.read_text()}"
 
 
 _known: list[bool] = []

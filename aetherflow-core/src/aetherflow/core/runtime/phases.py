@@ -15,7 +15,7 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.logs.events import Events
 from aetherflow.core.runtime.logs.latest_progress import LatestProgress
-from aetherflow.core.runtime.logs.log_hash import log_hash
+from aetherflow.core.runtime.logs.log_hash import log_hash, sync_logs
 from aetherflow.core.runtime.opening.opening import Opened
 from aetherflow.core.runtime.workspace.store_places import state_root
 from aetherflow.core.runtime.workspace.workspace import Workspace, remove_kept
@@ -71,6 +71,7 @@ class Phases:
     def _sealed(self) -> Sealed:
         folder = self._store.side / "logs" / self._opened.flow.flow_id
         try:
+            sync_logs(folder, self._opened.run_id)
             return Sealed(self._opened.state.head, *log_hash(folder, self._opened.run_id))
         except OSError:  # a log that is gone meanwhile is no reason not to say how the run ended
             return Sealed(self._opened.state.head)

@@ -22,6 +22,18 @@ def log_hash(folder: Path, run_id: str, size: int | None = None) -> tuple[int, s
         while left and (data := file.read(min(left, _CHUNK))):
             digest.update(data)
             left -= len(data)
-    paths = sorted(path for path in inner.rglob("*") if path.is_file())
-    others = [f"{path.relative_to(inner)} {durable.file_facts(path)[1]}" for path in paths]
+    others = [f"{path.relative_to(inner)} {durable.file_facts(path)[1]}" for path in _printed(inner)]
     return size, digest_of((digest.hexdigest(), *others))
+
+
+def sync_logs(folder: Path, run_id: str) -> None:
+    """Make the logs of a run durable: what the registry says of them has to hold after a power cut, too. OSError."""
+    paths = [folder / f"{run_id}.jsonl", *_printed(folder / run_id)]
+    for path in paths:
+        durable.sync_file(path)
+    for parent in sorted({path.parent for path in paths}):
+        durable.sync_dir(parent)
+
+
+def _printed(inner: Path) -> list[Path]:
+    return sorted(path for path in inner.rglob("*") if path.is_file())
