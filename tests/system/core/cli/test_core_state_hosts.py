@@ -77,7 +77,7 @@ def test_a_variable_is_compared_between_hosts(project: "Project", server: Databa
         return {each["kind"] for each in told["differences"]}
 
     assert differ("r1", "r2") == {"host"}
-    assert differ("r1", "r3") == {"host", "value"}
+    assert differ("r1", "r3") == {"host", "variable"}
     assert not list(project.folder.rglob("compare.key"))
 
 

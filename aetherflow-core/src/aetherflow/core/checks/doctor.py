@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.errors import ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
@@ -30,6 +29,7 @@ from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.decode import decode_paths
 from aetherflow.core.runtime.environment.project_file import PROJECT_FILE
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
+from aetherflow.core.runtime.workspace.places import in_server
 from aetherflow.core.runtime.workspace.store_places import lock_store
 
 DOCTOR_SCHEMA = 1
@@ -256,9 +256,9 @@ def _host(checked: Checked, snapshot: Snapshot, at: Location) -> Iterator[Proble
         yield from check_place(work, "workspace root", where)
         yield from untrusted_place(work, "workspace root", where, shared=True)
     with suppress(SpecError):  # which `validate` has told
-        if durable.server_at(locks := lock_store(snapshot)) is None:
+        if not in_server(locks := lock_store(snapshot)):
             yield from untrusted_place(locks, "lock store", at)
-    if state is not None and durable.server_at(state) is None:
+    if state is not None and not in_server(state):
         yield from untrusted_place(state, "state file", source.value(("flow", "state", "path")) if source else at)
         yield from check_state_file(state, source.value(("flow", "state", "path")) if source else at)
         yield from check_clock(state, at)

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.errors import PluginError, ResolverError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.redact import MIN_LENGTH
@@ -28,7 +27,7 @@ from aetherflow.core.runtime.environment.decode import SECTIONS, decode_paths
 from aetherflow.core.runtime.environment.origin import Link, links_of
 from aetherflow.core.runtime.environment.settings import PREFIX, PROJECT_KEYS
 from aetherflow.core.runtime.environment.snapshot import Snapshot, with_work_root
-from aetherflow.core.runtime.workspace.places import work_root
+from aetherflow.core.runtime.workspace.places import in_server, work_root
 from aetherflow.core.runtime.workspace.store_places import STATE_RESOURCE
 
 EXPLAIN_SCHEMA = 1
@@ -231,7 +230,7 @@ class Explainer:
             [self._setting_link("state_root", "default: the platform's state folder")],
             self.snapshot.project,
         )
-        if durable.server_at(where) is not None and project.document is not None:
+        if in_server(where) and project.document is not None:
             own: DocPath = ("flow", "state", "resource")
             written = isinstance(value_at(self.document.data, own, None), str)
             source = self.document.source if written else project.document.source

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LegacyPluginError, SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
@@ -33,6 +32,7 @@ from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.profiles import Profiles, load_profiles
 from aetherflow.core.runtime.environment.snapshot import Snapshot, setting_place, with_work_root
 from aetherflow.core.runtime.environment.trust import findings
+from aetherflow.core.runtime.workspace.places import in_server
 
 
 def check_flow(
@@ -147,7 +147,7 @@ def _placed(document: Document, snapshot: Snapshot, policy: Administrator) -> It
 
     _, work, state = places_of(document, snapshot)
     for section, key, path in (("workspace", "root", work), ("state", "path", state)):
-        if path is not None and durable.server_at(path) is None:
+        if path is not None and not in_server(path):
             where, root = document.source.value(("flow", section, key)), "work" if section == "workspace" else "state"
             yield from place_findings(policy, ("roots", root), path, f"flow.{section}.{key}", where)
 

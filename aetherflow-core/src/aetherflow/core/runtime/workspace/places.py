@@ -28,3 +28,9 @@ def _platform(env: Mapping[str, str], variable: str, folder: str) -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library/Application Support/aetherflow"
     return Path(env.get(variable) or Path.home() / folder) / "aetherflow"
+
+
+def in_server(path: Path) -> bool:
+    """Whether a path names stores in a server, as `//postgres:ops_db` does; `durable.in_server` imports SQLite."""
+    name = str(path)
+    return name.startswith("//") and ":" in name and "/" not in name[2:]

@@ -6,12 +6,11 @@ Whoever asks may open them: what stands in a server leads there from then on.
 from collections.abc import Container
 from pathlib import Path
 
-from aetherflow.core.base import durable
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.base.location import DocPath, Location
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
-from aetherflow.core.runtime.workspace.places import absolute_path, default_state_root
+from aetherflow.core.runtime.workspace.places import absolute_path, default_state_root, in_server
 
 STATE_RESOURCE: DocPath = ("state", "resource")
 
@@ -42,7 +41,7 @@ def state_path(given: str | None, flow_id: str, snapshot: Snapshot) -> Path:
     """`flow.state.path`, else the server of the project, else `<flow id>.sqlite` under the state root; absolute."""
     if given:
         return absolute_path(given)
-    return durable.store_under(state_root(snapshot), f"{flow_id}.sqlite")
+    return _under(state_root(snapshot), f"{flow_id}.sqlite")
 
 
 def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
@@ -52,7 +51,7 @@ def lock_store(snapshot: Snapshot, resources: Container[str] = ()) -> Path:
     """
     given = snapshot.settings.lock_store
     if not given:
-        return durable.store_under(state_root(snapshot), "locks.sqlite")
+        return _under(state_root(snapshot), "locks.sqlite")
     if "/" not in given and given in snapshot.project.spec.resources:
         return state_in(snapshot, given, Location("AETHERFLOW_LOCK_STORE"))
     if "/" not in given and given in resources:
@@ -70,3 +69,11 @@ def _tell(snapshot: Snapshot) -> None:
 
 def _place(project: Project, path: DocPath) -> Location:
     return project.document.source.value(path) if project.document is not None else Location("")
+
+
+def _under(root: Path, name: str) -> Path:
+    if not in_server(root):
+        return root / name
+    from aetherflow.core.base import durable  # imports SQLite, which nothing needs that opens no store
+
+    return durable.store_under(root, name)
