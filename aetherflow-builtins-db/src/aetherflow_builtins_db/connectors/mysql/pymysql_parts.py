@@ -83,8 +83,8 @@ class _Login:
 
 
 @functools.cache
-def _limited_class() -> Any:
-    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
+def _result_class() -> Any:
+    """The class of results that are not too wide, and that give the server no file of its choice."""
     import pymysql
     from pymysql.constants import CR
 
@@ -94,9 +94,37 @@ def _limited_class() -> Any:
                 raise pymysql.InternalError(f"a result of {self.field_count} columns")
             super()._get_descriptions()  # type: ignore[misc]
 
+        def _read_load_local_packet(self, first_packet: Any) -> None:
+            # The server names a file, and may do so after any statement. It gets what is offered, whatever it names.
+            del first_packet
+            connection: Any = self.connection
+            blocks, connection.offered = connection.offered, None
+            if blocks is None:
+                connection._force_close()
+                text = "the server asks for a file: nothing was sent"
+                raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, text)
+            try:
+                for block in blocks:
+                    connection.write_packet(block)
+            finally:
+                if connection._sock is not None:  # the connection is not lost
+                    connection.write_packet(b"")  # the end
+                    answer = connection._read_packet()
+            self._read_ok_packet(answer)  # type: ignore[attr-defined]  # not in the stubs
+
+    return Result
+
+
+@functools.cache
+def _limited_class() -> Any:
+    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
+    import pymysql
+    from pymysql.constants import CR
+
     class Limited(pymysql.connections.Connection):
         _login: _Login
         _line: "_Received | None" = None
+        offered: "Iterator[bytes] | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
@@ -123,7 +151,7 @@ def _limited_class() -> Any:
         def _read_query_result(self, unbuffered: bool = False) -> Any:
             # As PyMySQL's own, but for the class of the result.
             self._result: Any = None
-            result: Any = Result(self)
+            result: Any = _result_class()(self)
             (result.init_unbuffered_query if unbuffered else result.read)()
             self._result = result
             if result.server_status is not None:
@@ -190,6 +218,16 @@ def packets(connection: Any) -> Iterator[bytes]:
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
+
+
+def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iterator[bytes]) -> tuple[int, int]:
+    """Run LOAD DATA LOCAL with these blocks as the file; the numbers of rows and of warnings."""
+    cursor.connection.offered = blocks
+    try:
+        rows = cursor.execute(sql, values)
+    finally:
+        cursor.connection.offered = None
+    return rows, cursor.warning_count
 
 
 def taken(connection: Any) -> None:
