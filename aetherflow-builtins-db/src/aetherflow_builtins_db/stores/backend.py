@@ -18,6 +18,8 @@ _FACTS = """SELECT current_setting('server_version'), has_database_privilege(cur
     OR (SELECT count(*) = 0 FROM unnest(ARRAY['aetherflow_state', 'aetherflow_locks', 'aetherflow_registry']) AS name
         WHERE to_regnamespace(name) IS NULL OR NOT has_schema_privilege(to_regnamespace(name), 'CREATE'))"""
 
+_STORES = "SELECT substr(nspname, 12) FROM pg_namespace WHERE starts_with(nspname, 'aetherflow_') ORDER BY nspname"
+
 
 class PostgresStores(StateBackend):
     """State, locks and ledger in a database of PostgreSQL: each store has a schema, `aetherflow_state`.
@@ -39,6 +41,16 @@ class PostgresStores(StateBackend):
         """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
         schema = f"aetherflow_{store}"
         return PostgresDatabase(self.connector.open, schema, busy_seconds=busy_seconds, reading=reading)
+
+    def stores(self) -> list[str]:
+        """Those whose schemas begin with `aetherflow_`. StoreError."""
+        import psycopg
+
+        try:
+            with closing(self.connector.open()) as raw:
+                return [name for (name,) in raw.execute(_STORES).fetchall()]
+        except psycopg.Error as error:
+            raise StoreError(one_line(str(error))) from error
 
     def backup_command(self, file: Path) -> str:
         """That of pg_dump, which asks for the password."""
