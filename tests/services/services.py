@@ -36,6 +36,14 @@ def need(*commands: str) -> list[str]:
     return [path for path in paths.values() if path]
 
 
+def faketime() -> Path:
+    """The library that, preloaded, gives a program another clock; skips the test if it is missing."""
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if found is None:
+        pytest.skip("not installed: libfaketime; tests/services/install.sh tells how to get it")
+    return found
+
+
 def me() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 

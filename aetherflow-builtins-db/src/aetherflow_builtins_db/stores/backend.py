@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
     from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 
-
 class ServerStores(StateBackend):
     """Stores in a server, each in a schema of its own."""
 
@@ -41,9 +40,8 @@ class ServerStores(StateBackend):
 
     def stores(self) -> list[str]:
         """The names of the stores that are there. StoreError."""
-        query = "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name"
         with self._line() as line:
-            names = [name for (name,) in line.ask(query)[0].rows]
+            names = [name for (name,) in line.ask(line.schemas)[0].rows]
         return [name.removeprefix(self._prefix()) for name in names if name.startswith(self._prefix())]
 
     @abstractmethod

@@ -50,6 +50,7 @@ class MariadbLine(Line):
     begin_reading: ClassVar = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
     mark: ClassVar = _MARK
     size: ClassVar = "SELECT sum(data_length + index_length) FROM information_schema.tables WHERE table_schema=?"
+    schemas: ClassVar = "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name"
     commits_definitions: ClassVar = True
 
     @staticmethod

@@ -36,6 +36,7 @@ class PostgresLine(Line):
     mark: ClassVar = (_MARK,)
     size: ClassVar = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
         WHERE relkind='r' AND relnamespace=?::regnamespace"""
+    schemas: ClassVar = "SELECT nspname FROM pg_namespace ORDER BY nspname"
     relax: ClassVar = "SET synchronous_commit = off"
 
     @staticmethod

@@ -74,6 +74,8 @@ class Line(ABC):
     """
     size: ClassVar[str]
     """The query for the bytes of a schema, whose name it takes."""
+    schemas: ClassVar[str]
+    """The query for the names of all schemas."""
     relax: ClassVar[str] = ""
     """Lets commits of a connection not wait for the server's disk, if the server has that."""
     commits_definitions: ClassVar[bool] = False

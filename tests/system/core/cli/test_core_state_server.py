@@ -121,7 +121,8 @@ def test_locks_are_shared_and_listed(project: "Project", server: Database) -> No
     until(lambda: "begun" in project.lines())
     locks = json.loads(project.command("locks", "list", "--json").out)["locks"]
     assert [(lock["key"], lock["alive"]) for lock in locks] == [("flow/f", True)], project.command("status")
-    busy = project.command("run", "flow.yaml", "--run-id", "r2")
+    other = OtherHost(project)
+    busy = project.command("run", "flow.yaml", "--run-id", "r2", env=other.env, prefix=other.prefix, by=START)
     assert (busy.code, "Lock not acquired: flow/f" in busy.err) == (3, True)
     freed = project.command("locks", "release", "flow/f", "--reason", "test", "--yes")
     assert (freed.code, freed.out.startswith("released flow/f")) == (0, True), freed.err

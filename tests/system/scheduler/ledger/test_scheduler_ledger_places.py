@@ -18,7 +18,7 @@ class TestLedgerInAFile(LedgerCases):
 
 class TestLedgerInAServer(LedgerCases):
     def path(self, place: Path) -> Path:
-        return use_file(place)
+        return use_file(place) / "night"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ class TestLedgerInPostgres(LedgerCases):
     def _server(self, own_database: Database) -> None:
         self.server = own_database
         with connected(own_database) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS aetherflow_ledger, aetherflow_locks CASCADE")
+            connection.execute("DROP SCHEMA IF EXISTS aetherflow_ledger_night, aetherflow_locks CASCADE")
 
     def path(self, place: Path) -> Path:
-        return use_postgres(self.server, place)
+        return use_postgres(self.server, place) / "night"

@@ -23,17 +23,22 @@ def copy(
     import json
 
     from aetherflow.core.base import durable
+    from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.state import STATE_SCHEMA
     from aetherflow.core.runtime.state_copy import copy_states
 
     state_root_here(config)  # from then on it is known how servers are reached
-    places = [each if durable.in_server(each) else each.expanduser().absolute() for each in (source, target)]
-    done = copy_states(*places)
+    source, target = (each if durable.in_server(each) else each.expanduser().absolute() for each in (source, target))
+    done = copy_states(source, target)
+    beside = list(HooksHere(config).copied(source, target, done.places))
     if as_json:
-        shown = dataclasses.asdict(done) | {"targets": [str(path) for path in done.targets]}
+        shown = dataclasses.asdict(done) | {"targets": [str(path) for path in done.targets], "beside": beside}
+        del shown["places"]
         typer.echo(json.dumps({"schema": STATE_SCHEMA, "copied": shown}, indent=2))
         return
     left = f", {done.left} were there already" if done.left else ""
     typer.echo(f"copied {done.runs} run{'s' * (done.runs != 1)} to {target}{left}")
+    for line in beside:
+        typer.echo(line)
     typer.echo(f"{done.rows:,} rows, {done.outputs} stored outputs; both sides have the sha256 {done.sha256[:16]}…")
