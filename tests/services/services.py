@@ -305,6 +305,7 @@ def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
             f"CREATE DATABASE {database.name} CHARACTER SET utf8mb4;\n"
             f"CREATE USER {who} IDENTIFIED BY '{database.password}';\n"
             f"GRANT ALL ON {database.name}.* TO {who};\n"
+            f"GRANT ALL ON `{database.name}\\_%`.* TO {who};\n"
         )
 
         encrypted: list[str] = []

@@ -90,6 +90,29 @@ def test_a_host_that_is_gone_is_waited_for_as_long_as_its_lease(server: Database
     one.close()
 
 
+def test_a_run_that_goes_on_at_another_host_is_not_behind_those_that_wait_for_it(
+    server: Database, tmp_path: Path
+) -> None:
+    before, after = Owner("f", "a", 1), Owner("f", "a", 2)
+    with on_host("one", 0, server, tmp_path) as one, on_host("two", 10**9, server, tmp_path) as two:
+        lost = one.acquire("k", before, ttl_seconds=3000)
+        served = threading.Event()
+
+        def wait() -> None:
+            with two.acquire("k", B, wait_seconds=600):
+                served.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_for(two.waiters)
+        with two.acquire("k", after) as lease:
+            assert lease.token == lost.token + 1
+            assert not served.is_set()
+        thread.join()
+        assert served.is_set()
+        assert not lost.release()
+
+
 def test_a_waiter_that_shows_no_life_is_passed_over(server: Database, tmp_path: Path) -> None:
     with closing(on_host("one", 0, server, tmp_path)) as one, on_host("two", 5, server, tmp_path) as two:
         lease = two.acquire("k", A)

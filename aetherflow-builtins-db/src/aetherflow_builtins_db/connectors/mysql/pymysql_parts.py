@@ -33,6 +33,9 @@ MOST_ANSWER_BYTES = 1 << 30
 """The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
 MOST_COLUMNS = 4096
 """Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
+_BUFFER = 2**18
+_MOST_OF_ROW = 253
+"""What a row's packet begins with at most, if it is looked at here."""
 LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
 """A server that sends fewer bytes a second for so many read timeouts will never end."""
 NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
@@ -218,6 +221,32 @@ def packets(connection: Any) -> Iterator[bytes]:
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
+        yield from _received(connection)
+        line.left = MOST_ANSWER_BYTES
+
+
+def _received(connection: Any) -> Iterator[bytes]:
+    """The row packets that have come already, up to one that PyMySQL has to look at; it takes a while for each."""
+    import pymysql
+    from pymysql.constants import CR
+
+    try:
+        block = connection._rfile.peek()
+    except OSError as error:
+        connection._force_close()
+        text = f"Lost connection to MySQL server during query ({error})"
+        raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
+    at, size, number = 0, len(block), connection._next_seq_id
+    while at + 4 < size:
+        length = block[at] | block[at + 1] << 8 | block[at + 2] << 16
+        end = at + 4 + length
+        # whole, next in turn, a row: 254 and 255 begin the end and an error, or a value of eight bytes' length
+        if end > size or not length or block[at + 3] != number or block[at + 4] > _MOST_OF_ROW:
+            break
+        yield block[at + 4 : end]
+        at, number = end, (number + 1) % 256
+    connection._rfile.read(at)
+    connection._next_seq_id = number
 
 
 def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iterator[bytes]) -> tuple[int, int]:
@@ -288,7 +317,7 @@ def keep_pace(connection: Any) -> None:
     if are_known():
         connection._line = _Received(connection._sock)
         connection._sock._io_refs += 1  # as `makefile` counts
-        connection._rfile = io.BufferedReader(connection._line)
+        connection._rfile = io.BufferedReader(connection._line, _BUFFER)
 
 
 def keep_alive(connection: Any) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
     from aetherflow.scheduler.time.clock import Clock
 
-_LONGEST = 32
+_LONGEST = 16
+"""MariaDB has 64 characters for a name in all, with that of the resource's database."""
 
 
 def ledger_place(root: Path, document: Path) -> Path:
