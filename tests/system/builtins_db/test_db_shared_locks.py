@@ -104,7 +104,7 @@ def test_a_run_that_goes_on_at_another_host_is_not_behind_those_that_wait_for_it
 
         thread = threading.Thread(target=wait)
         thread.start()
-        wait_for(lambda: two.waiters())
+        wait_for(two.waiters)
         with two.acquire("k", after) as lease:
             assert lease.token == lost.token + 1
             assert not served.is_set()
