@@ -189,6 +189,7 @@ class Database:
     password: str
     name: str
     host: str = "127.0.0.1"
+    driver: str = "postgres"
 
 
 @pytest.fixture(scope="session")
@@ -293,7 +294,7 @@ def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
     import pymysql
 
     with workdir("mariadb") as home:
-        database = Database(free_port(), "app", "s3cret", "app")
+        database = Database(free_port(), "app", "s3cret", "app", driver="mysql")
         subprocess.run(
             [install_db, "--no-defaults", f"--datadir={home}/data", f"--user={me()}", "--skip-test-db"]
             + ["--auth-root-authentication-method=normal", "--skip-name-resolve"],
