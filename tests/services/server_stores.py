@@ -15,6 +15,7 @@ from aetherflow.core.base import durable
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.stores.backend import MariadbStores, PostgresStores, ServerStores
+from aetherflow_builtins_db.stores.dialect import mariadb
 from aetherflow_builtins_db.stores.mariadb import MariadbLine
 from aetherflow_builtins_db.stores.postgres import PostgresLine
 from aetherflow_builtins_db.stores.sending import Line
@@ -58,10 +59,14 @@ def connected(server: Database) -> "psycopg.Connection[tuple[object, ...]]":
 SERVERS = ("postgres", "mariadb")
 
 
+def place_of(server: Database) -> "ServerPlace":
+    """The stores in a database."""
+    return MariadbPlace(server) if server.driver == "mysql" else PostgresPlace(server)
+
+
 def new_place(request: pytest.FixtureRequest, name: str) -> "ServerPlace":
     """A new database on the server that the fixture's parameter names, one of SERVERS."""
-    own = new_database(request.getfixturevalue(request.param), name)
-    return MariadbPlace(own) if own.driver == "mysql" else PostgresPlace(own)
+    return place_of(new_database(request.getfixturevalue(request.param), name))
 
 
 class ServerPlace(ABC):
@@ -152,7 +157,7 @@ class MariadbPlace(ServerPlace):
     def ask(self, *queries: str) -> list[tuple[Any, ...]]:
         with closing(pymysql.connect(**settings(self.server), autocommit=True)) as raw, raw.cursor() as cursor:
             for query in queries:
-                cursor.execute(query)
+                cursor.execute(mariadb(query), ())
             return list(cursor.fetchall())
 
     def lost(self, text: str) -> Exception:
