@@ -35,7 +35,7 @@ _TYPES_OF_MARIADB = {
 }
 """Nothing that is there already is an error: each of these commits by itself, and may be done again after a crash."""
 _INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX (\w+) ON (\w+) \(([^)]*)\)(?: WHERE (.*))?", re.DOTALL)
-_RESERVED = re.compile(r"\b(before|blob|cursor|key|trigger)\b")
+_RESERVED = re.compile(r"(?<!%\()\b(before|blob|cursor|key|trigger)\b")  # but no names of values
 _CONFLICT = re.compile(
     r"(\s*INSERT INTO (\w+) \((\w+).*?)\sON CONFLICT(?: \(([^)]*)\))? DO (?:NOTHING|UPDATE SET (.*?))"
     r"(?: WHERE (.*?))?(\sRETURNING .*)?",

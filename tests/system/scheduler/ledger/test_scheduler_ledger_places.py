@@ -1,13 +1,13 @@
-"""The ledger in a file, in what is a server to it, and in PostgreSQL: one suite."""
+"""The ledger in a file, in what is a server to it, in PostgreSQL and in MariaDB: one suite."""
 
 from pathlib import Path
 
 import pytest
 
-from db_places import postgres_place
+from db_places import mariadb_database, postgres_place
 from file_as_server import use_file
 from ledger_cases import LedgerCases
-from server_stores import connected, use_postgres
+from server_stores import MariadbPlace, PostgresPlace, ServerPlace
 from services import Database
 
 
@@ -22,18 +22,29 @@ class TestLedgerInAServer(LedgerCases):
 
 
 @pytest.fixture(scope="module")
-def own_database(postgres: Database) -> Database:
+def in_postgres(postgres: Database) -> ServerPlace:
     server = postgres_place(postgres, "ledgers").server
     assert server is not None
-    return server
+    return PostgresPlace(server)
+
+
+@pytest.fixture(scope="module")
+def in_mariadb(mariadb: Database) -> ServerPlace:
+    return MariadbPlace(mariadb_database(mariadb, "ledgers"))
 
 
 class TestLedgerInPostgres(LedgerCases):
     @pytest.fixture(autouse=True)
-    def _server(self, own_database: Database) -> None:
-        self.server = own_database
-        with connected(own_database) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS aetherflow_ledger_night, aetherflow_locks CASCADE")
+    def _server(self, in_postgres: ServerPlace) -> None:
+        self.server = in_postgres
+        in_postgres.empty()
 
     def path(self, place: Path) -> Path:
-        return use_postgres(self.server, place) / "night"
+        return self.server.use(place) / "night"
+
+
+class TestLedgerInMariadb(TestLedgerInPostgres):
+    @pytest.fixture(autouse=True)
+    def _server(self, in_mariadb: ServerPlace) -> None:
+        self.server = in_mariadb
+        in_mariadb.empty()
