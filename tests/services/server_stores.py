@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import psycopg
 import pymysql
+import pytest
 from pymysql.constants import CR
 
 from aetherflow.core.api import ConnectorInit
@@ -14,7 +15,11 @@ from aetherflow.core.base import durable
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.stores.backend import MariadbStores, PostgresStores, ServerStores
-from db_places import settings
+from aetherflow_builtins_db.stores.dialect import mariadb
+from aetherflow_builtins_db.stores.mariadb import MariadbLine
+from aetherflow_builtins_db.stores.postgres import PostgresLine
+from aetherflow_builtins_db.stores.sending import Line
+from db_places import new_database, settings
 from services import Database
 
 NAME = "//postgres:ops_db"
@@ -51,18 +56,33 @@ def connected(server: Database) -> "psycopg.Connection[tuple[object, ...]]":
     )  # fmt: skip
 
 
+SERVERS = ("postgres", "mariadb")
+
+
+def place_of(server: Database) -> "ServerPlace":
+    """The stores in a database."""
+    return MariadbPlace(server) if server.driver == "mysql" else PostgresPlace(server)
+
+
+def new_place(request: pytest.FixtureRequest, name: str) -> "ServerPlace":
+    """A new database on the server that the fixture's parameter names, one of SERVERS."""
+    return place_of(new_database(request.getfixturevalue(request.param), name))
+
+
 class ServerPlace(ABC):
     """Stores in a server, and a way to look at them beside the engine."""
 
+    kind: ClassVar[type[Line]]
     drop: ClassVar[str]
     end_session: ClassVar[str]
     number_of_session: ClassVar[str]
+    other_sessions: ClassVar[str]
 
     def __init__(self, server: Database) -> None:
         self.server = server
 
     @abstractmethod
-    def use(self, folder: Path) -> Path:
+    def use(self, folder: Path, *, port: int | None = None) -> Path:
         """Let this process keep stores there; returns what stands for the path of a file."""
 
     @abstractmethod
@@ -94,12 +114,14 @@ class ServerPlace(ABC):
 class PostgresPlace(ServerPlace):
     """Stores in a database of PostgreSQL."""
 
+    kind = PostgresLine
     drop = "DROP SCHEMA {} CASCADE"
     end_session = "SELECT pg_terminate_backend({})"
     number_of_session = "SELECT pg_backend_pid()"
+    other_sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
-    def use(self, folder: Path) -> Path:
-        return use_postgres(self.server, folder)
+    def use(self, folder: Path, *, port: int | None = None) -> Path:
+        return use_postgres(self.server, folder, port=port)
 
     def schema(self, store: str) -> str:
         return f"aetherflow_{store}"
@@ -120,12 +142,14 @@ class PostgresPlace(ServerPlace):
 class MariadbPlace(ServerPlace):
     """The same in MariaDB."""
 
+    kind = MariadbLine
     drop = "DROP DATABASE {}"
     end_session = "KILL CONNECTION {}"
     number_of_session = "SELECT connection_id()"
+    other_sessions = "SELECT id FROM information_schema.processlist WHERE id <> connection_id()"
 
-    def use(self, folder: Path) -> Path:
-        return use_mariadb(self.server, folder)
+    def use(self, folder: Path, *, port: int | None = None) -> Path:
+        return use_mariadb(self.server, folder, port=port)
 
     def schema(self, store: str) -> str:
         return f"{self.server.name}_aetherflow_{store}"
@@ -133,7 +157,7 @@ class MariadbPlace(ServerPlace):
     def ask(self, *queries: str) -> list[tuple[Any, ...]]:
         with closing(pymysql.connect(**settings(self.server), autocommit=True)) as raw, raw.cursor() as cursor:
             for query in queries:
-                cursor.execute(query)
+                cursor.execute(mariadb(query), ())
             return list(cursor.fetchall())
 
     def lost(self, text: str) -> Exception:

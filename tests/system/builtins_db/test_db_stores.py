@@ -1,8 +1,7 @@
 """The stores of the engine in PostgreSQL and MariaDB: the same suites as over SQLite's files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,31 +19,19 @@ from aetherflow_builtins_db.stores.backend import ServerStores
 from aetherflow_builtins_db.stores.sending import Found
 from aetherflow_builtins_db.stores.server import ServerDatabase
 from book_cases import BookCases
-from db_places import mariadb_database, postgres_place
-from server_stores import MariadbPlace, PostgresPlace, ServerPlace
+from server_stores import SERVERS, ServerPlace, new_place
 
 
-@pytest.fixture(scope="module")
-def places(request: pytest.FixtureRequest) -> Callable[[str], ServerPlace]:
-    """The place of a server, whose stores are made once."""
-
-    @cache
-    def found(driver: str) -> ServerPlace:
-        if driver == "postgres":
-            own = postgres_place(request.getfixturevalue("postgres"), "stores").server
-            assert own is not None
-            return PostgresPlace(own)
-        return MariadbPlace(mariadb_database(request.getfixturevalue("mariadb"), "stores"))
-
-    return found
+@pytest.fixture(scope="module", params=SERVERS)
+def filled(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "stores")
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
-def place(request: pytest.FixtureRequest, places: Callable[[str], ServerPlace]) -> Iterator[ServerPlace]:
+@pytest.fixture
+def place(filled: ServerPlace) -> Iterator[ServerPlace]:
     """A server whose stores have no rows."""
-    found = places(request.param)
-    yield found
-    found.empty()
+    yield filled
+    filled.empty()
 
 
 @pytest.fixture

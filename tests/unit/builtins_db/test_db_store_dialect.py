@@ -69,6 +69,7 @@ SAME = "a=IF(t.a=VALUES(a), t.a, NULL)"
             "ADD UNIQUE INDEX IF NOT EXISTS i (a, i)"),
         ),
         ("SELECT trigger FROM runs WHERE key='key'", "SELECT `trigger` FROM runs WHERE `key`='key'"),
+        ("SELECT 1 FROM before WHERE at<:before", "SELECT 1 FROM `before` WHERE at<%(before)s"),
         ("WITH c AS MATERIALIZED (SELECT 1)", "WITH c AS (SELECT 1)"),
         (f"{PUT} ON CONFLICT DO NOTHING", f"{PUT} ON DUPLICATE KEY UPDATE a=t.a"),
         (

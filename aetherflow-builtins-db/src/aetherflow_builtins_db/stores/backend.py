@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
     from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 
+
 class ServerStores(StateBackend):
     """Stores in a server, each in a schema of its own."""
 

@@ -23,7 +23,7 @@ _IN_KEYS = {
 }
 """The columns of text that stand in keys and indexes, with their characters: 768 at most in one."""
 _TYPES_OF_MARIADB = {
-    r"\bINTEGER PRIMARY KEY( AUTOINCREMENT)?": "BIGINT AUTO_INCREMENT PRIMARY KEY",
+    r"\bINTEGER PRIMARY KEY(?! CHECK)( AUTOINCREMENT)?": "BIGINT AUTO_INCREMENT PRIMARY KEY",
     r"\bINTEGER\b": "BIGINT",
     r"\bBLOB\b": "LONGBLOB",
     **{rf"\b{name} TEXT\b": f"{name} VARCHAR({characters})" for name, characters in _IN_KEYS.items()},
@@ -35,7 +35,7 @@ _TYPES_OF_MARIADB = {
 }
 """Nothing that is there already is an error: each of these commits by itself, and may be done again after a crash."""
 _INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX (\w+) ON (\w+) \(([^)]*)\)(?: WHERE (.*))?", re.DOTALL)
-_RESERVED = re.compile(r"(?<!%\()\b(before|blob|cursor|key|trigger)\b")  # but no names of values
+_RESERVED = re.compile(r"(?<![:\w])(before|blob|cursor|key|trigger)\b")
 _CONFLICT = re.compile(
     r"(\s*INSERT INTO (\w+) \((\w+).*?)\sON CONFLICT(?: \(([^)]*)\))? DO (?:NOTHING|UPDATE SET (.*?))"
     r"(?: WHERE (.*?))?(\sRETURNING .*)?",
@@ -75,9 +75,9 @@ def _replaced(statement: str, types: dict[str, str]) -> str:
 def _marked(statement: str, reserved: re.Pattern[str] | None = None) -> str:
     statement = _HINT.sub("", statement)
     parts = statement.replace("%", "%%").split("'")  # every second one is quoted
-    parts[::2] = [_NAMED.sub(r"%(\1)s", part.replace("?", "%s")) for part in parts[::2]]
     if reserved is not None:
         parts[::2] = [reserved.sub(r"`\1`", part) for part in parts[::2]]
+    parts[::2] = [_NAMED.sub(r"%(\1)s", part.replace("?", "%s")) for part in parts[::2]]
     return "'".join(parts)
 
 

@@ -1,14 +1,12 @@
-"""The ledger in a file, in what is a server to it, in PostgreSQL and in MariaDB: one suite."""
+"""The ledger in a file, in what is a server to it, and in PostgreSQL and MariaDB: one suite."""
 
 from pathlib import Path
 
 import pytest
 
-from db_places import mariadb_database, postgres_place
 from file_as_server import use_file
 from ledger_cases import LedgerCases
-from server_stores import MariadbPlace, PostgresPlace, ServerPlace
-from services import Database
+from server_stores import SERVERS, ServerPlace, new_place
 
 
 class TestLedgerInAFile(LedgerCases):
@@ -21,30 +19,16 @@ class TestLedgerInAServer(LedgerCases):
         return use_file(place) / "night"
 
 
-@pytest.fixture(scope="module")
-def in_postgres(postgres: Database) -> ServerPlace:
-    server = postgres_place(postgres, "ledgers").server
-    assert server is not None
-    return PostgresPlace(server)
+@pytest.fixture(scope="module", params=SERVERS)
+def filled(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "ledgers")
 
 
-@pytest.fixture(scope="module")
-def in_mariadb(mariadb: Database) -> ServerPlace:
-    return MariadbPlace(mariadb_database(mariadb, "ledgers"))
-
-
-class TestLedgerInPostgres(LedgerCases):
+class TestLedgerInADatabaseServer(LedgerCases):
     @pytest.fixture(autouse=True)
-    def _server(self, in_postgres: ServerPlace) -> None:
-        self.server = in_postgres
-        in_postgres.empty()
+    def _server(self, filled: ServerPlace) -> None:
+        self.server = filled
+        filled.empty()
 
     def path(self, place: Path) -> Path:
         return self.server.use(place) / "night"
-
-
-class TestLedgerInMariadb(TestLedgerInPostgres):
-    @pytest.fixture(autouse=True)
-    def _server(self, in_mariadb: ServerPlace) -> None:
-        self.server = in_mariadb
-        in_mariadb.empty()

@@ -18,8 +18,9 @@ from aetherflow.core.cli import main as core
 from aetherflow.scheduler.cli.app import main
 from aetherflow.scheduler.ledger.places import ledger_place
 from core_project import Project
+from db_places import new_database
 from scheduler_bench import Bench
-from server_project import OtherHost, end_leases, keep_states_in, new_database
+from server_project import OtherHost, end_leases, keep_states_in
 from server_stores import NAME, connected
 from services import Database
 
