@@ -76,7 +76,7 @@ CREATE TABLE pauses (
 ) STRICT;
 CREATE INDEX pauses_of_item ON pauses (item, since);
 CREATE TABLE fence (
-    id INTEGER PRIMARY KEY, token INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL,
+    id INTEGER PRIMARY KEY CHECK (id = 1), token INTEGER NOT NULL, owner TEXT NOT NULL, host TEXT NOT NULL,
     pid INTEGER NOT NULL, since INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE journal (
