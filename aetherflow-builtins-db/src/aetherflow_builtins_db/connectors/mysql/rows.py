@@ -26,6 +26,8 @@ _TEXT = bytes(byte for byte in range(_LONG, _NULL))
 _SHORT = bytes([*range(_LONG), _NULL, _ROW])
 _EMPTY = 1
 """Stands for an empty text in between."""
+_FEW = 100
+"""Rows that are taken apart together, if one of them has another value."""
 _Made = TypeVar("_Made")
 
 
@@ -145,15 +147,20 @@ class MySQLCsv(OpenRows):
         as_sent = len(cells) > 1 and all(encoding is not None and convert is None for encoding, convert in cells)
         short = ShortTexts(len(cells), delimiter, quote) if as_sent else None
 
-        def make(packets: list[bytes]) -> bytes:
-            self.rows += len(packets)
-            if short and packets and (lines := short.lines(packets)) is not None:
+        def few(packets: list[bytes]) -> bytes:
+            if short and (lines := short.lines(packets)) is not None:
                 return lines
             writer.write([parse(packet, cells) for packet in packets])
             written = buffer.getvalue()
             buffer.seek(0)
             buffer.truncate()
             return written
+
+        def make(packets: list[bytes]) -> bytes:
+            self.rows += len(packets)
+            if short and packets and (lines := short.lines(packets)) is not None:
+                return lines
+            return b"".join(few(packets[at : at + _FEW]) for at in range(0, len(packets), _FEW))
 
         yield from self._rows.fetch(make)
 
