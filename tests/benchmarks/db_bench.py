@@ -98,7 +98,7 @@ def mariadbd(place: Database) -> int:
     """The number of the server's process."""
     with pymysql.connect(**place_of(place)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT @@pid_file")
-        return int(Path(cursor.fetchone()[0]).read_text())  # type: ignore[index]  # one row
+        return int(Path(cursor.fetchone()[0]).read_text())  # one row
 
 
 class OneStep:

@@ -116,9 +116,11 @@ class MySQLConnector(ServerBase[Config, Options]):
         context.check_hostname = wanted.mode == "verify-full"
         return {"ssl": context}
 
-    def open(self) -> "Connection[Any]":
-        """Connect and set up the session."""
-        connection: Connection[Any] = pymysql_parts.connection_class()(**self.connect_arguments())
+    def open(self, client_flag: int = 0) -> "Connection[Any]":
+        """Connect and set up the session; with one more of PyMySQL's flags."""
+        arguments = self.connect_arguments()
+        arguments["client_flag"] |= client_flag
+        connection: Connection[Any] = pymysql_parts.connection_class()(**arguments)
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
             self.dialect = replace(self.dialect, name="mariadb" if self._is_mariadb else "mysql")

@@ -85,7 +85,9 @@ class MySqlServer(Server):
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
         rows = self.database.read(
-            "SELECT column_name, column_type, is_nullable, extra, datetime_precision FROM information_schema.columns "
+            "SELECT column_name, column_type, is_nullable, extra, datetime_precision, column_name IN "
+            "(SELECT column_name FROM information_schema.statistics "
+            "WHERE table_schema = :schema AND table_name = :name) FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
             {"schema": schema, "name": name},
         )[1]
@@ -98,8 +100,9 @@ class MySqlServer(Server):
                 str(declared),
                 nullable == "YES" or "auto_inc" in str(extra),
                 None if digits is None else int(digits),
+                bool(indexed),
             )
-            for column, declared, nullable, extra, digits in rows
+            for column, declared, nullable, extra, digits, indexed in rows
         )
         return SqlTable(sql, schema, name, columns)
 
