@@ -41,7 +41,7 @@ def libraries_for(inputs: Mapping[str, Any], path: Any, zstd: Sequence[str] = ("
 
 
 def has_pyarrow() -> bool:
-    """Whether pyarrow is installed."""
+    """Whether pyarrow, which the extra `parquet` brings, is installed."""
     return find_spec("pyarrow") is not None
 
 

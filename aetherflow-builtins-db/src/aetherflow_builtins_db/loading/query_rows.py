@@ -151,7 +151,7 @@ class _ArrowBatches:
         self.record_reader = require_pyarrow().RecordBatchReader.from_batches(first.schema, self._batches(first, rest))
 
     def binary(self) -> AbstractContextManager[BinaryIO]:
-        """There are no bytes."""
+        """Never called: what takes Arrow reads `record_reader`."""
         raise NotImplementedError
 
     def _batches(self, first: Any, rest: Iterator[Any]) -> Iterator[Any]:

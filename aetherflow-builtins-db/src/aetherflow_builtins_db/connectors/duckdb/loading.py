@@ -46,7 +46,7 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 class DuckDBServer(Server):
-    """Loads into DuckDB."""
+    """The operations of a load on DuckDB, which reads CSV, Parquet and Arrow by itself."""
 
     streams = "arrow"
 
