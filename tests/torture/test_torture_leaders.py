@@ -196,7 +196,7 @@ def test_the_leader_is_killed_again_and_again(herd: Herd) -> None:
 
 def settle(herd: Herd) -> None:
     """Wait until all that is due has ended; not in the last seconds of a minute, when more comes."""
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 3600  # on a busy machine a run takes half a minute
     while herd.query("SELECT 1 FROM slots WHERE status IN ('WAITING', 'RUNNING')") or not 3 < time.time() % 60 < 45:
         assert time.monotonic() < deadline, herd.query("SELECT item, slot, status, reason FROM slots")[-9:]
         time.sleep(0.2)
