@@ -108,8 +108,8 @@ class First:
                 code = os.waitstatus_to_exitcode(found[1])
                 self._ended |= {name: code for name, pid in self._started.items() if pid == found[0]}
 
-    def run(self, name: str, argv: list[str], again: bool) -> None:
-        """Execute a command in a fork, `again` while another process executes the run."""
+    def run(self, name: str, argv: list[str]) -> None:
+        """Execute a command in a fork, again and again while another process executes the run."""
         self._ended.pop(name, None)
         if (pid := os.fork()) != 0:
             self._started[name] = pid
@@ -120,7 +120,7 @@ class First:
             with self._log.with_name(f"{self._log.stem}-{name}.log").open("ab", 0) as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
-            while (code := self._main(argv)) in TRY_AGAIN and again:
+            while (code := self._main(argv)) in TRY_AGAIN:
                 time.sleep(PAUSE_SECONDS)
         finally:
             sys.stdout.flush()

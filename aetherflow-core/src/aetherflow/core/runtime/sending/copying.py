@@ -30,7 +30,7 @@ OF_BOOK = {
 }
 """Columns, without those that count the rows of one book. Its ledgers are noted anew by their schedulers."""
 _SENT = " ON CONFLICT (id) DO UPDATE SET sent_at=excluded.sent_at WHERE messages.sent_at IS NULL"
-Rows = dict[str, list[dict[str, Any]]]
+CopiedRows = dict[str, list[dict[str, Any]]]
 
 
 def copy_told(source: Path, target: Path) -> Iterator[str]:
@@ -107,8 +107,8 @@ def _copy_book(source: Path, target: Path, numbers: Mapping[int, int]) -> int:
     return len(found["notifications"])
 
 
-def _rows(db: durable.Database, columns: Mapping[str, tuple[str, ...]]) -> Rows:
-    found: Rows = {}
+def _rows(db: durable.Database, columns: Mapping[str, tuple[str, ...]]) -> CopiedRows:
+    found: CopiedRows = {}
     tables = db.tables()
     for table, names in columns.items():
         order = "seq" if table == "messages" else ", ".join(names)
