@@ -69,7 +69,8 @@ def test_the_evening(night: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     out = told(capsys, "forecast", "scheduler.yaml", "--until", "06:00", code=1)
     lines = out.splitlines()
     assert lines[0] == (
-        "5 slots until Tue 2026-03-03 06:00 +00:00; all is done at 01:06, in nine nights of ten by 01:08"
+        "5 slots until Tue 2026-03-03 06:00 +00:00; "
+        "all is done at 01:06, in nine nights of ten by 01:08 or later: 1 item never ran"
     )
     assert lines[1].split() == ["ITEM", "SLOT", "STARTS", "ENDS", "LATEST", "RUNS", "NOTE"]
     assert lines[3].split(None, 6) == ["load", "23:00", "00:00", "01:01", "01:02", "30", "waits for fetch: after"]
