@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pymysql
+import pytest
 
 from services import Database
 
@@ -31,9 +32,21 @@ class Place:
     server: Database | None = None
 
 
-def file_place(driver: str) -> Place:
+def place_for(request: pytest.FixtureRequest, driver: str, name: str) -> Place:
+    """An empty database `name` of the driver: a file, or a database of the server that a fixture starts."""
+    match driver:
+        case "postgres":
+            return postgres_place(request.getfixturevalue("postgres"), name)
+        case "sqlalchemy":
+            return sqlalchemy_place(request.getfixturevalue("postgres"), f"{name}_by_url")
+        case "mysql":
+            return mysql_place(request.getfixturevalue("mariadb"))
+    return file_place(driver, name)
+
+
+def file_place(driver: str, name: str = "wh") -> Place:
     """A database file in the flow's folder."""
-    return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}})
+    return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"{name}.{driver}"}})
 
 
 def postgres_place(server: Database, name: str) -> Place:

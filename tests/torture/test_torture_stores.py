@@ -127,7 +127,7 @@ def test_a_connection_that_is_cut_changes_nothing(server: ServerPlace, tmp_path:
         work(server.use(tmp_path, port=proxy.port))
         total = proxy.passed[direction]
     assert rows(server) == expected
-    for limit in sample(range(1, total), sized(25, 500), direction):
+    for limit in sample(range(1, total), sized(8, 500), direction):
         empty(server)
         with CuttingProxy(server.server.port, direction, limit) as proxy:
             work(server.use(tmp_path, port=proxy.port))
@@ -171,7 +171,7 @@ def test_a_runner_that_is_killed_is_followed_at_once(server: ServerPlace, tmp_pa
     points = tmp_path / "points.txt"
     assert run_killed(project, "logged", f"log:{points}") == 0
     names = points.read_text().splitlines()
-    for number in sample(range(1, len(names) + 1), sized(8, len(names)), "kills"):
+    for number in sample(range(1, len(names) + 1), sized(5, len(names)), "kills"):
         run_id = f"killed{number}"
         assert run_killed(project, run_id, f"{number}:kill") == -SIGKILL
         again = run_killed(project, run_id, f"{max(number // 2, 1)}:kill")
@@ -200,7 +200,7 @@ def test_the_server_is_killed_and_comes_back(
         work(state, "undisturbed")
         expected = rows_of(place, "undisturbed")
         flows = queue.SimpleQueue[str]()
-        for number in range(sized(12, 50)):
+        for number in range(sized(6, 50)):
             flows.put(f"flow{number}")
         done, failures = list[str](), list[BaseException]()
 
@@ -219,7 +219,7 @@ def test_the_server_is_killed_and_comes_back(
         threads = [threading.Thread(target=execute) for _ in range(3)]
         for thread in threads:
             thread.start()
-        for kill in range(sized(2, 5)):
+        for kill in range(sized(1, 5)):
             while len(done) <= kill and any(thread.is_alive() for thread in threads):
                 time.sleep(0.01)
             server.kill()
@@ -229,4 +229,4 @@ def test_the_server_is_killed_and_comes_back(
         assert failures == []
         for flow_id in done:
             assert rows_of(place, flow_id) == expected, flow_id
-        assert len(done) == sized(12, 50)
+        assert len(done) == sized(6, 50)

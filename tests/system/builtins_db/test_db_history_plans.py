@@ -24,6 +24,8 @@ from services import Database
 from torture_tier import sized
 
 RUNS, STEPS = sized(40_000, 100_000), sized(2, 10)
+pytestmark = pytest.mark.xdist_group("history_plans")  # one worker fills the tables, once
+
 FILL = """
 INSERT INTO aetherflow_state.runs (flow_id, run_id, generation, status, engine_version, flow_path, fingerprint, params,
     run_date, data_date, actor, host, pid, trigger, command, started_at, finished_at)

@@ -7,19 +7,14 @@ import pytest
 from db_loads import load, write
 from db_types import BYTES, DATA, back, write_csv, write_jsonl, write_parquet
 
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 
 CREATE = {"create": "if_missing"}
 
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
 def place(request: pytest.FixtureRequest) -> Place:
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "makes")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "makes")
 
 
 def given(project: Any, name: str, data: dict[str, list[Any]]) -> str:

@@ -12,7 +12,7 @@ from db_loads import load, write
 from db_types import BYTES, DATA, write_parquet
 
 from aetherflow_builtins_db.reconciling import compare
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 from torture_tier import full
 
 DRIVERS = ["sqlite3", "duckdb", "postgres", "mysql"]
@@ -33,28 +33,9 @@ VALUES = DATA | BYTES
 HASHED = {"duckdb", "postgres", "mysql"}
 
 
-def place_of(driver: str, name: str, request: pytest.FixtureRequest) -> Place:
-    match driver:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), name)
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    place = file_place(driver)
-    place.resource["config"]["path"] = f"{name}.{driver}"
-    return place
-
-
 @pytest.fixture(params=DRIVERS)
 def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, "reconcile_from", request)
-
-
-@pytest.fixture
-def two(anywhere: Any, request: pytest.FixtureRequest) -> Any:
-    """A project with a second database, `there`, of the test's parameter `to`."""
-    to = request.getfixturevalue("to")
-    anywhere.resources["there"] = place_of(to, "reconcile_to", request).resource
-    return anywhere
+    return place_for(request, request.param, "here")
 
 
 def reconcile(**inputs: Any) -> dict[str, Any]:

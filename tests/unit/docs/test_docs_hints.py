@@ -78,6 +78,7 @@ def test_every_command_line_is_taken(collect: Callable[[], Iterable[Shown]], lea
 
 
 TYPED_BY = {
+    "core/bundle/using": "tests/system/core/bundle/test_core_bundle_run.py",
     "core/checks/changes": "tests/system/docs/test_docs_upgrade.py",
     "core/cli/retaining": "tests/unit/core/cli/test_core_retention.py",
     "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 from aetherflow.core.api import ColumnType, CsvFormat, LoadFile, StepError, StepInputError, open_file
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
-from aetherflow_builtins_db.loading.batch import Reader
+from aetherflow_builtins_db.loading.batch import Reader, Streams
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
 from aetherflow_builtins_db.loading.fixed import FixedReader
 from aetherflow_builtins_db.loading.meter import Meter
@@ -87,7 +87,7 @@ class SourceFile:
             return cast(ParquetReader, reader).types
 
     @contextmanager
-    def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
+    def file(self, *, streams: Streams | None) -> Iterator[LoadFile | None]:
         """The source itself, which is a file already; nothing is to be streamed."""
         del streams
         yield cast(LoadFile, self)  # no loader gets one of fixed width

@@ -41,7 +41,7 @@ _OURS = "aetherflow_*"
 
 
 class Inputs(StepInputs):
-    """Which tables of a database."""
+    """A database, and which of its tables are listed."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`: PostgreSQL, MySQL, SQLite or DuckDB.")
     pattern: str = Field("*", min_length=1, description="Pattern of the tables' names: `orders_*`. Case counts.")
@@ -53,7 +53,7 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """The tables."""
+    """What was listed: names to repeat over, and names that other steps take."""
 
     count: int = Field(description="Number of tables.")
     names: list[str] = Field(description="Their names, in order.")

@@ -280,6 +280,10 @@ def test_mariadb_is_asked_about_itself_and_makes_backups(
         subprocess.run([client, *where], stdin=saved, check=True)
     assert statuses(project) == {"r1": "SUCCESS"}
     assert project.command("state", "check", state_of(own)).code == 0
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace(f"database: {own.name}", "database: information_schema"), "aetherflow.yaml")
+    refused = project.command("doctor", "flow.yaml", "--connect")
+    assert (refused.code, "the account may not create schemas" in refused.out) == (2, True), refused.out
 
 
 def test_the_servers_own_tool_makes_backups(project: "Project", server: Database) -> None:

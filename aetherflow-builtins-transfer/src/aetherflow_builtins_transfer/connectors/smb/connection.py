@@ -2,8 +2,8 @@
 
 Why: the library accepts an unsigned message where signing was agreed upon, copies what it sends and receives several
 times, has no setting for the time that it waits for an answer, and cannot end a connection while a send is blocked by a
-silent server. Without the saved copies large files are slower; the rest has no public interface. Tried with smbprotocol
-1.16.1 to 1.17.
+silent server. Without the saved copies large files are slower; the rest has no public interface. Tried with
+smbprotocol 1.16.1 to 1.17.
 """
 
 import os
