@@ -65,6 +65,14 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return capsys.readouterr().out
 
 
+def test_no_end_is_told_where_nothing_has_run(bench: Bench, at: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.flow(["true"])
+    bench.schedule_of({"id": "new", "cron": "0 23 * * *"})
+    out = told(capsys, "forecast", str(bench.file), "--until", "06:00")
+    assert "when all is done is not known: the ledger has no run of them" in out
+    assert "all is done at" not in out
+
+
 def test_the_evening(night: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     out = told(capsys, "forecast", "scheduler.yaml", "--until", "06:00", code=1)
     lines = out.splitlines()
