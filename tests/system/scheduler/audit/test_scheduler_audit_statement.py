@@ -68,6 +68,8 @@ def test_another_key_or_another_text_is_a_finding(signed: Bench, capsys: pytest.
     assert "the signature does not hold" in answer(capsys, *VERIFY, code=1)["findings"][0]
     (signed.folder / "a.json").write_text("{}")
     assert "no statement" in answer(capsys, *VERIFY, code=1)["findings"][0]
+    (signed.folder / "a.json").write_text(text[:300])
+    assert "cut off after 300 bytes" in answer(capsys, *VERIFY, code=1)["findings"][0]
 
 
 def test_statements_follow_each_other(signed: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,11 +65,20 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return capsys.readouterr().out
 
 
+def test_no_end_is_told_where_nothing_has_run(bench: Bench, at: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.flow(["true"])
+    bench.schedule_of({"id": "new", "cron": "0 23 * * *"})
+    out = told(capsys, "forecast", str(bench.file), "--until", "06:00")
+    assert "when all is done is not known: the ledger has no run of them" in out
+    assert "all is done at" not in out
+
+
 def test_the_evening(night: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     out = told(capsys, "forecast", "scheduler.yaml", "--until", "06:00", code=1)
     lines = out.splitlines()
     assert lines[0] == (
-        "5 slots until Tue 2026-03-03 06:00 +00:00; all is done at 01:06, in nine nights of ten by 01:08"
+        "5 slots until Tue 2026-03-03 06:00 +00:00; "
+        "all is done at 01:06, in nine nights of ten by 01:08 or later: 1 item never ran"
     )
     assert lines[1].split() == ["ITEM", "SLOT", "STARTS", "ENDS", "LATEST", "RUNS", "NOTE"]
     assert lines[3].split(None, 6) == ["load", "23:00", "00:00", "01:01", "01:02", "30", "waits for fetch: after"]

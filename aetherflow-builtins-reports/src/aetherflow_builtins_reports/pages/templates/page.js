@@ -42,8 +42,13 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 for (const now of document.querySelectorAll(".scroll .now")) {
-  const area = now.closest(".scroll");
+  const area = now.closest(".scroll"), chart = now.ownerSVGElement, names = chart.querySelectorAll(".name");
   area.scrollLeft = now.getBoundingClientRect().left - area.getBoundingClientRect().left - area.clientWidth / 3;
+  const follow = () => names.forEach(each => each.setAttribute("x", area.scrollLeft * chart.viewBox.baseVal.width / chart.clientWidth));
+  chart.append(...names);
+  area.addEventListener("scroll", follow);
+  addEventListener("beforeprint", () => names.forEach(each => each.setAttribute("x", 0)));
+  follow();
 }
 let opened = [];
 addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details:not([open])")]; opened.forEach(each => { each.open = true; }); });

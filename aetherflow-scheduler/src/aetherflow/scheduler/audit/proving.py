@@ -50,6 +50,9 @@ def read_statement(path: Path, signers: Path) -> Proven:
     text = path.read_bytes()
     try:
         found = json.loads(text)
+    except ValueError as error:
+        return Proven(path, text, {}, "", [f"it is no JSON: changed, or cut off after {len(text)} bytes ({error})"])
+    try:
         if found["kind"] != KIND or found["schema"] != SCHEMA:
             raise ValueError
         at = dt.datetime.fromisoformat(found["signed_at"])

@@ -107,7 +107,12 @@ def _text(found: "Forecast", zone: "ZoneInfo") -> str:
         return "\n".join([head, *_left_out(found)])
     last = found.slots[found.last].end
     times = NightTimes(found.at, zone)
-    lines = [f"{head}; all is done at {times.of(last.p50)}, in nine nights of ten by {times.of(last.p90)}"]
+    never = len({each.night_slot.item.id for each in found.slots if each.is_unknown})
+    if never and not any(each.runs for each in found.slots):
+        lines = [f"{head}; when all is done is not known: the ledger has no run of them, so none takes any time here"]
+    else:
+        but = f" or later: {never} item{'s' * (never != 1)} never ran" if never else ""
+        lines = [f"{head}; all is done at {times.of(last.p50)}, in nine nights of ten by {times.of(last.p90)}{but}"]
     rows = [
         [
             each.night_slot.item.id,

@@ -55,6 +55,11 @@ class ForecastSlot:
     """Share of the nights in which it has not ended by then."""
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether its item runs something, and never has."""
+        return not self.runs and self.night_slot.item.spec.launcher != OBSERVE
+
+    @property
     def is_late(self) -> bool:
         """Whether it will rather miss its deadline than not."""
         return self.late > LIKELY
