@@ -14,17 +14,27 @@ RESET = struct.pack("ii", 1, 0)
 class CuttingProxy:
     """Forwards connections to a port; the first `times` of them break after `limit` bytes in one direction.
 
-    Bytes after the limit are dropped. The connection is reset or, with `reset=False`, closed.
+    Bytes after the limit are dropped. The connection is reset or, with `reset=False`, closed. `listener` is the socket
+    on which it is reached, for example one of another network namespace.
     """
 
-    def __init__(self, port: int, direction: Direction, limit: int, *, reset: bool = True, times: int = 1) -> None:
+    def __init__(
+        self,
+        port: int,
+        direction: Direction,
+        limit: int,
+        *,
+        reset: bool = True,
+        times: int = 1,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.connections = 0
         self.passed = {"up": 0, "down": 0}
         """Forwarded bytes per direction, over all connections."""
         self._target = port
         self._cut = direction, limit, reset
         self._times = times
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 

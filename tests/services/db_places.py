@@ -63,6 +63,26 @@ def mysql_place(server: Database) -> Place:
     return Place("mysql", {"kind": "db", "driver": "mysql", "config": settings(server)}, server)
 
 
+def _mariadb_database(server: Database, name: str) -> Database:
+    """A new database on the server, without the stores that were named after it."""
+    own = Database(server.port, server.user, server.password, f"{server.name}_{name}", server.host, server.driver)
+    with pymysql.connect(**settings(server)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE '{own.name}%'")
+        for (found,) in cursor.fetchall():
+            cursor.execute(f"DROP DATABASE `{found}`")
+        cursor.execute(f"CREATE DATABASE {own.name}")
+    return own
+
+
+def new_database(server: Database, name: str) -> Database:
+    """A new database on the server."""
+    if server.driver == "mysql":
+        return _mariadb_database(server, name)
+    found = postgres_place(server, name).server
+    assert found is not None
+    return found
+
+
 def mysql_by_url(server: Database) -> Place:
     """The same by SQLAlchemy."""
     mysql_place(server)

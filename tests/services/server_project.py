@@ -1,14 +1,15 @@
-"""A project whose states are in a throw-away PostgreSQL, and a second host of it."""
+"""A project whose states are in a throw-away server, and a second host of it."""
 
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from core_project import Project
-from db_places import postgres_place, settings
+from db_places import settings
 from server_stores import connected
 from services import Database
 
@@ -25,7 +26,7 @@ state: {{resource: ops_db}}
 resources:
   ops_db:
     kind: db
-    driver: postgres
+    driver: {server.driver}
     config:
       {{host: {server.host}, port: {server.port}, database: {server.name}, user: {server.user},
        password: "{{{{env.OPS_PASSWORD}}}}", {TLS_OFF}}}
@@ -35,11 +36,9 @@ resources:
     )
 
 
-def new_database(server: Database, name: str) -> Database:
-    """A new database on the server."""
-    found = postgres_place(server, name).server
-    assert found is not None
-    return found
+def state_of(server: Database) -> str:
+    """The name of the state there."""
+    return f"//{server.driver}:ops_db"
 
 
 def end_leases(server: Database) -> None:
@@ -52,11 +51,12 @@ def end_leases(server: Database) -> None:
 class OtherHost:
     """Another host of a project: the same flows and project file, folders and a name of its own."""
 
-    def __init__(self, project: Project, name: str = "two") -> None:
+    def __init__(self, project: Project, name: str = "two", *, apart: bool = False) -> None:
+        """`apart`: its processes, network and monotonic clock are its own, too; each start is another such host."""
         if os.geteuid() != 0 or shutil.which("unshare") is None:
             pytest.skip("only root gives a process another host name")
-        self._project, self._name = project, name
-        folder = project.folder / f"host-{name}"
+        self._project, self._name, self._apart = project, name, apart
+        self.folder = folder = project.folder / f"host-{name}"
         folder.mkdir()
         self.boot = folder / "boot_id"
         self.boot.write_text(f"{name:0>8}-0000-4000-8000-000000000000\n")
@@ -67,8 +67,15 @@ class OtherHost:
     def prefix(self) -> tuple[str, ...]:
         """What starts a process there."""
         boot = 'mount --bind "$1" /proc/sys/kernel/random/boot_id'
-        script = f'hostname {self._name} && {boot} && shift && exec "$@"'
-        return ("unshare", "--uts", "--mount", "sh", "-c", script, "sh", str(self.boot))
+        link = "ip link set lo up && " if self._apart else ""
+        script = f'hostname {self._name} && {boot} && {link}shift && exec "$@"'
+        return ("unshare", "--uts", "--mount", *self._own(), "sh", "-c", script, "sh", str(self.boot))
+
+    def _own(self) -> tuple[str, ...]:
+        if not self._apart:
+            return ()
+        clock = f"--monotonic={zlib.crc32(self._name.encode()) % 1_000_000}"
+        return ("--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--time", clock)
 
     def argv(self, *arguments: str) -> list[str]:
         """The arguments that start a command there."""

@@ -17,7 +17,7 @@ from aetherflow.core.kernel.state.registry_file import open_registry
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.trouble import trouble_of
 from aetherflow.core.runtime.run_record import RunRecords, WantedRun
-from aetherflow_builtins_db.stores.postgres import PostgresDatabase
+from aetherflow_builtins_db.stores.server import ServerDatabase
 from db_places import postgres_place
 from server_stores import connected, use_postgres
 from services import Database
@@ -99,14 +99,14 @@ def test_no_large_table_is_read_as_a_whole(
     state: Path, ask: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = list[tuple[str, str]]()
-    execute = PostgresDatabase.execute
+    execute = ServerDatabase.execute
 
-    def explained(self: PostgresDatabase, statement: str, values: Any = (), /) -> Any:
+    def explained(self: ServerDatabase, statement: str, values: Any = (), /) -> Any:
         if statement.startswith(("SELECT", "WITH")):
             plans.append((statement, "\n".join(row[0] for row in execute(self, f"EXPLAIN {statement}", values))))
         return execute(self, statement, values)
 
-    monkeypatch.setattr(PostgresDatabase, "execute", explained)
+    monkeypatch.setattr(ServerDatabase, "execute", explained)
     ask(state)
     assert plans
     for statement, plan in plans:

@@ -86,6 +86,7 @@ TYPED_BY = {
     "scheduler/cli/audit_statement": "tests/system/scheduler/audit/test_scheduler_audit_statement.py",
     "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
+    "scheduler/ledger/places": "tests/system/scheduler/loop/test_scheduler_state_server.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",
     "scheduler/runs/notifying": "tests/torture/test_torture_telling.py",
 }

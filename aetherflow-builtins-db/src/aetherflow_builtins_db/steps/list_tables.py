@@ -100,9 +100,11 @@ class DbListTables(Step[Inputs]):
             and not any(fnmatchcase(str(name), each) for each in (*args.exclude, _OURS))
         ]
         output = {"count": len(found), "names": [each["name"] for each in found], "tables": found}
+        where = f"schema {args.in_schema}" if args.in_schema else "the schema of the connection"
         if not found and args.on_empty == "fail":
             raise StepError(
-                f"resource {args.resource} has no table {args.pattern}", fix="on_empty: skip or ok accepts that"
+                f"resource {args.resource} has no table whose name matches {args.pattern!r} in {where}",
+                fix="check pattern, exclude and in_schema; views are no tables here; on_empty: skip or ok accepts that",
             )
         if not found and args.on_empty == "skip":
             return StepResult(STEP_SKIPPED, output, f"no table {args.pattern}")

@@ -4,6 +4,7 @@ Other sessions see the old rows until the commit, so mode `replace` needs no sec
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
+from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.server import Server
 
 _DIALECT = CsvFormat(include_header=False)
@@ -58,12 +60,15 @@ class DuckDBServer(Server):
             return None
         database, schema, name = map(str, found[0])
         rows = self.database.read(
-            "SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE table_name = :name "
-            "AND schema_name = :schema AND database_name = :database ORDER BY column_index",
+            "WITH bound AS (SELECT unnest(constraint_column_names) FROM duckdb_constraints() WHERE table_name = :name "
+            "AND schema_name = :schema AND database_name = :database AND constraint_type <> 'NOT NULL') "
+            "SELECT column_name, data_type, is_nullable, column_name IN (FROM bound) FROM duckdb_columns() "
+            "WHERE table_name = :name AND schema_name = :schema AND database_name = :database ORDER BY column_index",
             {"name": name, "schema": schema, "database": database},
         )[1]
         columns = tuple(
-            _column(column, declared, nullable=bool(nullable)) for column, declared, nullable, _default in rows
+            replace(_column(column, declared, nullable=bool(nullable)), indexed=bool(bound))
+            for column, declared, nullable, bound in rows
         )
         return SqlTable(self.quote(database, schema, name), schema, name, columns)
 
@@ -118,6 +123,7 @@ class DuckDBServer(Server):
             "nullstr": dialect.null_value,
             "allow_quoted_nulls": False,
             "compression": packing,
+            "max_line_size": limits.MOST_BYTES,
         }
         listed = ", ".join(f"{name} = {setting_literal(value)}" for name, value in options.items())
         types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))

@@ -18,6 +18,7 @@ from aetherflow.core.host import catalog
 from aetherflow.core.kernel.sequencing import worker
 from aetherflow.core.runtime.processes import guard_program
 from aetherflow.core.runtime.processes.processes import Processes
+from file_as_server import use_file
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -132,6 +133,18 @@ def test_a_forked_process_does_not_hide_the_end_of_the_runner(
     reap += [child, fork]
     wait_for(lambda: not lives(child))
     assert lives(fork), "it was not started by the run"
+
+
+def test_a_run_of_the_same_name_in_another_server_is_left_alone(tmp_path: Path) -> None:
+    """Two projects of one machine name their servers alike, and a run of the one is resumed."""
+    one = Processes(use_file(tmp_path / "one"))
+    child = one.start(["sleep", "60"], cwd=tmp_path, env=one.of_step("key"))
+    Processes(use_file(tmp_path / "two")).end_orphans("key")
+    assert child.poll() is None
+    Processes(use_file(tmp_path / "one")).end_orphans("key")
+    assert child.wait(30) == -signal.SIGKILL
+    one.close()
+    _close_pipes(child)
 
 
 @pytest.mark.parametrize("which", ["guard", "twin"])

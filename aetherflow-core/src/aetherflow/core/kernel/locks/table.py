@@ -78,6 +78,8 @@ class LockTable:
 
     def busy(self, key: str, owner: Owner, ticket: int | None) -> Busy | None:
         """Why the waiter with this ticket (None: a new request) cannot take the key now; None if it can."""
+        if self._goes_on_here(key, owner):
+            return None  # those that wait do so for this run
         limit = (1 << 62) if ticket is None else ticket
         query = f"SELECT {_WAITER} FROM waiters WHERE key=? AND ticket<? ORDER BY ticket"  # noqa: S608 names are ours
         rows = self._db.execute(query, (key, limit)).fetchall()
@@ -86,22 +88,22 @@ class LockTable:
             if waiter.alive:  # only the first in the queue checks the holder
                 return Busy(waiter, len(rows) - index)
         holder = next(iter(self.holders(key)), None)
-        held = holder is not None and holder.alive and not self._goes_on_here(holder, owner)
-        return Busy(holder, 0) if holder is not None and held else None
+        return Busy(holder, 0) if holder is not None and holder.alive else None
 
-    def _goes_on_here(self, holder: Holder, owner: Owner) -> bool:
+    def _goes_on_here(self, key: str, owner: Owner) -> bool:
         """Whether the holder is the same run as it was on another host, whose lease of the run has ended since."""
-        if not self._shared or (holder.owner.flow_id, holder.owner.run_id) != (owner.flow_id, owner.run_id):
-            return False
-        row = self._db.execute("SELECT boot FROM locks WHERE key=?", (holder.key,)).fetchone()
-        return row is not None and row[0] != self._clock.boot and holder.owner.generation < owner.generation
+        before = (self._shared and self._owner_before(key)) or owner
+        same = (before.flow_id, before.run_id) == (owner.flow_id, owner.run_id)
+        return same and before.generation < owner.generation
+
+    def _owner_before(self, key: str) -> Owner | None:
+        """The holder if its row is of another boot."""
+        row = self._db.execute("SELECT owner FROM locks WHERE key=? AND boot<>?", (key, self._clock.boot)).fetchone()
+        return Owner.parse(row[0]) if row else None
 
     def is_foreign(self, key: str) -> bool:
         """True if the times in the holder's row are of another boot's clock, which nobody renews any more."""
-        if self._shared:
-            return False
-        row = self._db.execute("SELECT boot FROM locks WHERE key=?", (key,)).fetchone()
-        return row is not None and row[0] != self._clock.boot
+        return not self._shared and self._owner_before(key) is not None
 
     def end_of(self, key: str, token: int) -> Reason:
         """Why a token is no longer valid."""

@@ -77,7 +77,9 @@ class Processes:
         return {KEY_VARIABLE: key, STEP_VARIABLE: self._step_mark(key)}
 
     def _step_mark(self, key: str) -> str:
-        return hashlib.sha256(f"{self._state_path.resolve()}\0{key}".encode(errors="surrogateescape")).hexdigest()[:32]
+        # the folder of the run's lock: many states in servers have the same name, and runs of the same names
+        folder = durable.side_folder(self._state_path).resolve()
+        return hashlib.sha256(f"{folder}\0{key}".encode(errors="surrogateescape")).hexdigest()[:32]
 
     def end_orphans(self, step_key: str) -> None:
         """Kill the processes that an earlier attempt of a step left running.

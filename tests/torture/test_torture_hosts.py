@@ -1,0 +1,286 @@
+"""W2: two hosts on one PostgreSQL, one of which is cut off, frozen or lost, and its runners stopped and killed.
+
+A trial is one run id that is started on both. Each host logs in by a name of its own, and a trigger notes who writes.
+"""
+
+import dataclasses
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutting import CuttingProxy
+from db_places import new_database
+from server_project import OtherHost, keep_states_in
+from server_stores import connected
+from services import Database, faketime, need
+from torture_hosts import LEASE, PORT, Host
+from torture_tier import SEED, Suite, full, sized, suite
+
+if TYPE_CHECKING:
+    from core_project import Project
+
+pytestmark = pytest.mark.slow
+
+ROUNDS, RUNS = sized(1, 10), sized(6, 20)
+CLOCKS = {"one": "-3h", "two": "+3h"}
+FLOW = """\
+version: 1
+flow: {id: f, params: {n: {type: string}}}
+jobs:
+  - id: j
+    lock: {key: "lock-{{params.n}}", wait_seconds: 600}
+    steps:
+      - {id: s0, type: external.process, inputs: {shell: true, command: "echo $HOST s0 $AETHERFLOW_RUN_ID >> $EFFECTS"}}
+      - id: s1
+        type: external.process
+        inputs:
+          shell: true
+          command: >-
+            while echo $HOST s1 $AETHERFLOW_RUN_ID >> $EFFECTS; do
+            test -e $EFFECTS.go/$AETHERFLOW_RUN_ID && exit; sleep 0.1; done
+      - {id: s2, type: external.process, inputs: {shell: true, command: "echo $HOST s2 $AETHERFLOW_RUN_ID >> $EFFECTS"}}
+"""
+WATCH = """
+CREATE TABLE writes (id BIGSERIAL, host TEXT, what TEXT, run_id TEXT, generation BIGINT);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO public.writes (host, what, run_id, generation)
+    SELECT session_user, TG_TABLE_NAME, run_id, generation FROM aetherflow_state.runs
+    WHERE flow_id=NEW.flow_id AND run_id=NEW.run_id;
+    RETURN NULL;
+END $$;
+"""
+WATCHED = ("runs", "job_runs", "step_runs", "journal", "claims", "outbox")
+FAULTS = ("kill", "stop", "none")
+HOST_FAULTS = ("cut", "freeze", "lose", "none")
+
+
+@dataclasses.dataclass
+class Hosts:
+    """Both hosts, their server, and what the runs have done."""
+
+    project: "Project"
+    server: Database
+    made: dict[str, OtherHost] = dataclasses.field(default_factory=dict)
+    on: dict[str, Host] = dataclasses.field(default_factory=dict)
+    ways: dict[str, CuttingProxy] = dataclasses.field(default_factory=dict)
+
+    def bring_up(self, name: str) -> None:
+        """Begin a host, or begin it again after it was lost."""
+        made = self.made[name] = self.made.get(name) or OtherHost(self.project, name, apart=True)
+        clock = {"LD_PRELOAD": str(faketime()), "FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        clock |= {"NO_FAKE_STAT": "1", "FAKETIME_DISABLE_SHM": "1"}
+        env = made.environment({"OPS_USER": name, "HOST": name, **clock})
+        self.on[name] = host = Host(made, env, self.project.folder / f"{name}.log")
+        self.ways[name] = CuttingProxy(self.server.port, "up", 1 << 40, times=0, listener=host.listener)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with connected(self.server) as connection:
+            return connection.execute(sql).fetchall()
+
+    def begin(self, host: str, run: str, key: str, *, again: bool) -> None:
+        argv = ["run", "flow.yaml", "--run-id", run, "--param", f"n={key}"]
+        self.on[host].tell("run", run, argv, again)
+
+    def lines(self, run: str) -> list[list[str]]:
+        """Host, step and run of each line that a run has written, in order."""
+        return [line for text in self.project.lines() if (line := text.split())[2] == run]
+
+    def release(self, run: str) -> None:
+        """Let the second step of a run end."""
+        folder = Path(f"{self.project.effects}.go")
+        folder.mkdir(exist_ok=True)
+        (folder / run).touch()
+
+    def until(self, found: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 150
+        while not found():
+            assert time.monotonic() < deadline, f"{what}\n{self.logs()}"
+            time.sleep(0.1)
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        texts = [(path, path.read_text()[-1500:]) for path in sorted(self.project.folder.glob("*.log"))]
+        return "\n".join(f"-- {path.name}\n{text}" for path, text in texts if text)
+
+
+@pytest.fixture
+def hosts(project: "Project", postgres: Database) -> Iterator[Hosts]:
+    need("ip", "unshare")
+    server = new_database(postgres, "hosts")
+    keep_states_in(project, dataclasses.replace(server, host="127.0.0.1", port=PORT, user='"{{env.OPS_USER}}"'))
+    project.write(FLOW)
+    found = Hosts(project, server)
+    with connected(server) as connection:
+        for name in CLOCKS:
+            connection.execute(f"DROP ROLE IF EXISTS {name}")
+            connection.execute(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD '{server.password}'")
+    try:
+        for name in CLOCKS:
+            found.bring_up(name)
+        found.release("first")
+        found.begin("one", "first", "first", again=False)
+        found.until(lambda: found.on["one"].ended().get("first") == 0, "the first run, which makes the tables")
+        with connected(server) as connection:
+            connection.execute(WATCH)
+            for table in WATCHED:
+                connection.execute(
+                    f"CREATE TRIGGER watch AFTER INSERT OR UPDATE ON aetherflow_state.{table} "
+                    "FOR EACH ROW EXECUTE FUNCTION public.watch()"
+                )
+        yield found
+    finally:
+        for host in found.on.values():
+            host.lose()
+        for way in found.ways.values():
+            way.close()
+        with connected(dataclasses.replace(server, name=postgres.name)) as connection:
+            connection.execute(f"DROP DATABASE {server.name} WITH (FORCE)")
+            for name in CLOCKS:
+                connection.execute(f"DROP ROLE {name}")
+
+
+@dataclasses.dataclass
+class Round:
+    """Some runs that are started on both hosts, of which the `bad` one is disturbed."""
+
+    hosts: Hosts
+    faults: dict[str, str]
+    """Each run with what happens to its process on the bad host."""
+    bad: str
+    good: str
+    fault: str
+    """What happens to the whole host."""
+    chance: random.Random
+    hurt: set[str] = dataclasses.field(default_factory=set)
+    """The runs whose owner was disturbed."""
+
+    @property
+    def followed(self) -> list[str]:
+        """The runs for whose lock another run waits on the good host."""
+        return list(self.faults)[::5]
+
+    def start(self) -> None:
+        """Start all; a quarter of them on both hosts at once."""
+        late = set[str]()
+        for run in self.faults:
+            both = [(self.bad, False), (self.good, True)]
+            if self.chance.random() < 0.25:
+                self.chance.shuffle(both)
+            else:
+                late.add(run)
+            for host, again in both[:1] if run in late else both:
+                self.hosts.begin(host, run, run, again=again)
+        self.hosts.until(lambda: all(map(self.hosts.lines, self.faults)), "not all have begun")
+        for run in late:
+            self.hosts.begin(self.good, run, run, again=True)
+        for run in self.followed:
+            self.hosts.release(f"{run}-next")
+            self.hosts.begin(self.good, f"{run}-next", run, again=True)
+
+    def disturb(self) -> None:
+        """Do to the runners, and then to their host, what is to be done."""
+        host, owners = self.hosts.on[self.bad], "SELECT run_id FROM aetherflow_state.owners WHERE host"
+        owned = {str(run) for (run,) in self.hosts.query(f"{owners}='{self.bad}'")} & set(self.faults)
+        self.hurt = {run for run in owned if (self.fault, self.faults[run]) != ("none", "none")}
+        for run, fault in self.faults.items():
+            if fault != "none":
+                host.tell("kill", run, signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
+        if self.fault == "cut":
+            host.tell("link", "down")
+        elif self.fault == "freeze":
+            host.tell("kill_all", signal.SIGSTOP)
+        elif self.fault == "lose":
+            host.lose()
+            self.hosts.ways[self.bad].close()
+
+    def await_others(self) -> None:
+        """Wait until the good host has taken over; sometimes not so long."""
+        if full() and self.chance.random() < 0.25:
+            time.sleep(self.chance.uniform(0, LEASE["LEASE_SECONDS"] + 1))
+        else:
+            taken = f"{self.hurt} are not taken over"
+            self.hosts.until(lambda: all(self.hosts.lines(run)[-1][0] == self.good for run in self.hurt), taken)
+
+    def heal(self) -> None:
+        """Bring the host back, with whoever believes to own a run there."""
+        if self.fault == "lose":
+            self.hosts.bring_up(self.bad)
+        else:
+            self.hosts.on[self.bad].tell("link", "up")
+            self.hosts.on[self.bad].tell("kill_all", signal.SIGCONT)
+        time.sleep(self.chance.uniform(0, 1))
+
+    def end(self) -> None:
+        """Let all runs end."""
+        for run in self.faults:
+            self.hosts.release(run)
+        waited = {*self.faults, *(f"{run}-next" for run in self.followed)}
+        self.hosts.until(lambda: waited <= self.hosts.on[self.good].ended().keys(), "not all have ended")
+        self.hosts.until(
+            lambda: not any(host.processes() for host in self.hosts.on.values()), "processes are left on a host"
+        )
+
+    def judge(self, counted: Suite) -> None:
+        """Count each run as a case."""
+        codes = self.hosts.on[self.good].ended()
+        for run, fault in self.faults.items():
+            with counted.case(f"{run}: {fault} on {self.bad}, {self.fault}"):
+                assert codes[run] == 0, self.hosts.logs()
+                for each in (run, f"{run}-next") if run in self.followed else (run,):
+                    assert codes[each] == 0, self.hosts.logs()
+                    _check_writes(self.hosts, each)
+                    _check_lines(self.hosts.lines(each), frozen=self.fault == "freeze")
+                if self.fault != "freeze":
+                    both = [line for text in self.hosts.project.lines() if (line := text.split())[2].startswith(run)]
+                    blocks = [of for of, _ in groupby(both, lambda line: line[2])]
+                    assert blocks in ([run], [run, f"{run}-next"]), f"two runs under one lock: {both}"
+        with counted.case(f"locks after {list(self.faults)}"):
+            for table in ("aetherflow_locks.locks", "aetherflow_locks.waiters", "aetherflow_state.owners"):
+                assert self.hosts.query(f"SELECT * FROM {table}") == [], table
+
+
+def _check_writes(hosts: Hosts, run: str) -> None:
+    """Of each generation one host writes, and none of an earlier one when a later one has begun."""
+    owners = dict[int, str]()
+    for generation, host, what in hosts.query(
+        f"SELECT generation, host, what FROM writes WHERE run_id='{run}' ORDER BY id"
+    ):
+        assert generation >= max(owners, default=0)
+        owner = owners.setdefault(generation, host)
+        assert host == owner, f"{host} writes into {what} of {run} when generation {generation} is {owner}'s"
+    ended = f"SELECT step_id FROM aetherflow_state.step_runs WHERE run_id='{run}' AND status='SUCCESS' ORDER BY 1"
+    assert hosts.query(ended) == [("s0",), ("s1",), ("s2",)]
+    assert hosts.query(f"SELECT status FROM aetherflow_state.runs WHERE run_id='{run}'") == [("SUCCESS",)]
+
+
+def _check_lines(lines: list[list[str]], *, frozen: bool) -> None:
+    """No child of the one host writes when those of the other one have begun, unless the guard was frozen, too."""
+    hosts = [host for host, _ in groupby(host for host, _, _ in lines)]
+    if not frozen:
+        assert len(hosts) == len(set(hosts)), f"children of both hosts: {lines}"
+    elif len(set(hosts)) == 2:  # what was frozen in the middle of a step goes on for a moment
+        taken = next(place for place, (host, _, _) in enumerate(lines) if host != hosts[0])
+        assert {step for host, step, _ in lines[taken:] if host == hosts[0]} <= {"s1"}, lines
+
+
+def test_two_hosts_never_execute_one_run_both(hosts: Hosts) -> None:
+    chance = random.Random(f"{SEED}-W2")
+    with suite("W2", 4, 5, 6) as counted:
+        for number in range(ROUNDS):
+            runs = [f"r{number}-{each}" for each in range(RUNS)]
+            faults = {run: chance.choice(FAULTS) if full() else FAULTS[each % 3] for each, run in enumerate(runs)}
+            bad, good = chance.sample(list(CLOCKS), 2)
+            played = Round(hosts, faults, bad, good, HOST_FAULTS[number % 4], chance)
+            played.start()
+            time.sleep(chance.uniform(0, 2))
+            played.disturb()
+            played.await_others()
+            played.heal()
+            played.end()
+            played.judge(counted)
