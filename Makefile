@@ -13,7 +13,7 @@ PROPERTIES := $(addprefix tests/unit/core/,kernel/resolver/test_core_template.py
   $(addprefix tests/system/core/kernel/sequencing/test_core_,claims_crash.py failpoints.py items_crash.py) \
   $(addprefix tests/unit/scheduler/,time/test_scheduler_cron.py document/test_scheduler_document.py \
   $(addprefix importing/test_scheduler_import_,corpus.py crontab.py round_trip.py) audit/test_scheduler_against.py)
-PEERS := $(addprefix tests/system/,builtins_db/test_db_hostile.py builtins_rest/test_rest_hostile.py \
+PEERS := $(addprefix tests/system/,builtins_db/test_db_hostile.py builtins_db/test_db_stores.py builtins_rest/test_rest_hostile.py \
   $(addprefix builtins_transfer/test_transfer_hostile_,sftp.py smb.py smtp.py) core/bundle/test_core_bundle_hostile_git.py)
 TORTURE := $(sort $(wildcard tests/torture/test_torture_*.py)) $(PROPERTIES) $(PEERS)
 WORKERS := 2

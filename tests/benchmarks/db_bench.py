@@ -1,6 +1,7 @@
 """What the benchmarks of databases share: options, real rows, one step as a flow, both sides measured in turn."""
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -10,6 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg
+import pymysql
 
 from aetherflow.core.api import RunFailedError
 from aetherflow.core.runner import run_flow
@@ -52,10 +56,11 @@ def options(what: str, argv: Sequence[str] | None = None) -> Options:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock, and of the processor: this process, its threads and its children, not a server."""
+    """Seconds on the clock, and of the processor: this process, its threads and its children; and of a server."""
 
     wall: float
     cpu: float
+    server: float = 0.0
 
 
 def cost(work: Callable[[], object]) -> Cost:
@@ -68,6 +73,32 @@ def cost(work: Callable[[], object]) -> Cost:
 def _cpu() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _cpu_of(server: int) -> float:
+    """Seconds of the processor of a process and its children, the ended ones included."""
+    total = 0
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            number = int(folder.name)
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if server in (number, int(fields[1])):
+                total += sum(map(int, fields[11 : 15 if number == server else 13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def postmaster(place: Database) -> int:
+    """The number of the server's process."""
+    with psycopg.connect(**place_of(place, "dbname")) as connection:
+        own = connection.info.backend_pid
+    return int(Path(f"/proc/{own}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def mariadbd(place: Database) -> int:
+    """The number of the server's process."""
+    with pymysql.connect(**place_of(place)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@pid_file")
+        return int(Path(cursor.fetchone()[0]).read_text())  # one row
 
 
 class OneStep:
@@ -107,7 +138,8 @@ class OneStep:
 
 def heading() -> None:
     """The names of the columns that `compare` prints."""
-    print(f"{'':34}{'wall':>7}  {'peer':28}{'wall':>7}{'ratio':>7}{'pairs':>7}{'limit':>7}   cpu: ours, peer, ratio")
+    clock = f"{'':34}{'wall':>7}  {'peer':28}{'wall':>7}{'ratio':>7}{'pairs':>7}{'limit':>7}"
+    print(f"{clock}   cpu: ours, peer, ratio; the server's: ours, peer, ratio of the sums")
 
 
 def compare(
@@ -119,21 +151,31 @@ def compare(
     *,
     limit: float | None = None,
     before: Callable[[], object] = lambda: None,
+    server: int | None = None,
 ) -> None:
-    """Both in turn, so that what else the machine does meets both: ratio of the medians, median of the ratios."""
-    pairs = []
-    for _ in range(rounds + 1):
+    """Both in turn, so that what else the machine does meets both: ratio of the medians, median of the ratios.
+
+    `server` is the number of the process whose time, with that of its children, counts as well.
+    """
+
+    def with_server(work: Callable[[], Cost]) -> Cost:
         before()
-        mine = ours()
-        before()
-        pairs.append((mine, cost(peer)))
+        spent = _cpu_of(server) if server else 0.0
+        found = work()
+        return Cost(found.wall, found.cpu, (_cpu_of(server) if server else 0.0) - spent)
+
+    pairs = [(with_server(ours), with_server(lambda: cost(peer))) for _ in range(rounds + 1)]
     del pairs[0]  # it warmed up
     wall, peer_wall = (statistics.median(side.wall for side in sides) for sides in zip(*pairs, strict=True))
     cpu, peer_cpu = (statistics.median(side.cpu for side in sides) for sides in zip(*pairs, strict=True))
     paired = statistics.median(mine.wall / theirs.wall for mine, theirs in pairs)
     wanted = "" if limit is None else f"{limit:.2f}"
     clock = f"{wall:7.2f}  {peer_name:28}{peer_wall:7.2f}{wall / peer_wall:7.2f}{paired:7.2f}{wanted:>7}"
-    print(f"{title:34}{clock}   {cpu:5.2f} {peer_cpu:5.2f} {cpu / peer_cpu:5.2f}", flush=True)
+    told = f"{title:34}{clock}   {cpu:5.2f} {peer_cpu:5.2f} {cpu / peer_cpu:5.2f}"
+    if server:
+        there, peer_there = (statistics.median(side.server for side in sides) for sides in zip(*pairs, strict=True))
+        told += f"   {there:5.2f} {peer_there:5.2f} {(cpu + there) / (peer_cpu + peer_there):5.2f}"
+    print(told, flush=True)
 
 
 def place_of(place: Database, database: str = "database") -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pymysql.cursors
 
 from aetherflow.core.runner import run_flow
 from bench_tools import disk_folder
-from db_bench import COLUMNS, DATA, OneStep, Options, compare, heading, options, place_of
+from db_bench import COLUMNS, DATA, OneStep, Options, compare, heading, mariadbd, options, place_of, postmaster
 from services import Database, need, running_mariadb, running_postgres
 
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM departures"
@@ -168,10 +168,11 @@ def main(chosen: Options) -> None:
             postgres = stack.enter_context(running_postgres())
             fill_postgres(postgres, text)
             places.append(("postgres", place_of(postgres)))
-            psql = run_psql(postgres, folder)
+            psql, number = run_psql(postgres, folder), postmaster(postgres)
             for output, limit in (("p.csv", 1.2), ("p.parquet", 1.5), ("p.csv.gz", None), ("p.jsonl", None)):
                 ours = extraction(folder, "postgres", place_of(postgres), output)
-                compare(f"PostgreSQL -> {output[2:]}", ours, psql, r"psql \copy (CSV)", chosen.rounds, limit=limit)
+                peer = r"psql \copy (CSV)"
+                compare(f"PostgreSQL -> {output[2:]}", ours, psql, peer, chosen.rounds, limit=limit, server=number)
         if "duckdb" in chosen.only:
             file = {"path": str(database)}
             places.append(("duckdb", file))
@@ -184,8 +185,9 @@ def main(chosen: Options) -> None:
             places.append(("mysql", place_of(mariadb)))
             ours = extraction(folder, "mysql", place_of(mariadb), "m.csv")
             bare, batch = run_sscursor(mariadb, folder), run_mariadb(mariadb, folder)
-            compare("MariaDB -> csv", ours, bare, "SSCursor and csv.writer", chosen.rounds, limit=1.2)
-            compare("MariaDB -> csv", ours, batch, "mariadb --batch", chosen.rounds)
+            number = mariadbd(mariadb)
+            compare("MariaDB -> csv", ours, batch, "mariadb --batch", chosen.rounds, limit=3.0, server=number)
+            compare("MariaDB -> csv", ours, bare, "SSCursor and csv.writer", chosen.rounds, limit=1.2, server=number)
         if chosen.memory:
             print("memory over a process that extracts one row")
             for driver, config in places:

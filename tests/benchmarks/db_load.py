@@ -15,7 +15,7 @@ import psycopg
 import pymysql
 
 from bench_tools import disk_folder
-from db_bench import COLUMNS, DATA, OneStep, Options, compare, heading, options, place_of
+from db_bench import COLUMNS, DATA, OneStep, Options, compare, heading, mariadbd, options, place_of, postmaster
 from services import Database, need, running_mariadb, running_postgres
 
 LOADED = COLUMNS | {"time_hour": "timestamp null"}
@@ -69,7 +69,8 @@ def on_postgres(place: Database, folder: Path, files: dict[str, Path], rounds: i
         ("Parquet, append", files["parquet"], {}, None),
     ):
         ours = load(folder, "postgres", config, file, **inputs)
-        compare(f"PostgreSQL {title}", ours, peer, "psql \\copy from", rounds, limit=limit, before=empty)
+        name = "psql \\copy from"
+        compare(f"PostgreSQL {title}", ours, peer, name, rounds, limit=limit, before=empty, server=postmaster(place))
 
 
 def on_mariadb(place: Database, folder: Path, files: dict[str, Path], rounds: int) -> None:
@@ -97,6 +98,8 @@ def on_mariadb(place: Database, folder: Path, files: dict[str, Path], rounds: in
         "LOAD DATA LOCAL INFILE",
         rounds,
         before=lambda: do("TRUNCATE departures"),
+        limit=2.0,
+        server=mariadbd(place),
     )
 
 

@@ -37,7 +37,7 @@ def item(number: int) -> str:
 
 
 def write(folder: Path) -> Path:
-    """The document."""
+    """Write the schedule of all items, in seven pools, and their flow; returns its path."""
     (folder / "flow.yaml").write_text(FLOW)
     pools = ", ".join(f"p{number}: 3" for number in range(7))
     lines = ["version: 1", "timezone: Europe/Berlin", "state: ledger.sqlite", "max_running: 40"]

@@ -29,7 +29,7 @@ from transfer import in_memory, started
 from transfer_peers import sftp_resource, smb_resource
 
 ROWS = int(os.environ.get("ROWS", "500000"))
-SHEET_ROWS = min(ROWS, 100_000)
+SHEET_ROWS = min(ROWS, 250_000)
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 ONLY = os.environ.get("ONLY", "")
 MEGABYTES = 200

@@ -1,4 +1,4 @@
-"""Headless Chromium."""
+"""The fixture `browser`: the installed Chromium without a window, one for all tests of a session."""
 
 import shutil
 from collections.abc import Iterator

@@ -199,7 +199,7 @@ def diff_of(*differences: dict[str, Any]) -> dict[str, Any]:
 
 
 def difference(**more: Any) -> dict[str, Any]:
-    """One difference."""
+    """A difference between two runs, as `runs diff --json` has it: an input with fewer lines, unless told else."""
     found: dict[str, Any] = {
         "kind": "input",
         "name": "orders.csv (fewer lines)",

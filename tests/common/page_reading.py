@@ -63,7 +63,7 @@ class PageReader(HTMLParser):
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Take the end of an element."""
+        """Close the innermost open element; a finding if that is another one."""
         if not self._open or self._open.pop() != tag:
             self.wrong.append(f"</{tag}> where {self._open[-1:]} is open")
 

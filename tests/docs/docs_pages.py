@@ -205,6 +205,7 @@ _NEUTRAL = [
         (r"\b[\d,.]+ (rows|MB)/s", r"SPEED \1/s"),
         (r'("?(duration_ms|ts_ms|finished_at|started_at)"?[:=] ?)\d+', r"\1MS"),
         (r"\bpid \d+ on [\w.-]+", "pid PID on HOST"),
+        (r"(?m)^(logs +)[\d.]+ KiB$", r"\1KIB"),  # durations have more or fewer digits
         (r"(?m)^(bash: line \d+:) +\d+ ", r"\1 PID "),
         (r"(?m)^\w{3} \d\d \w{3} \d\d:\d\d \w+( \(\d\d:\d\dZ\))?", "NOW"),
         (r"(\w{3} \d\d \w{3} )?\d\d:\d\d, \d+ (s|min)( \d+ min)? ago", "AGO"),

@@ -29,7 +29,7 @@ def taken(name: str, event: str = "failed", at: int = NOW, refused: str | None =
 
 
 class BookCases:
-    """Override `root`."""
+    """What every book of notifications has to do; a subclass says by `root` in what it stands: a file or a server."""
 
     def root(self, place: Path) -> Path:
         """The state root at a place, an empty folder."""

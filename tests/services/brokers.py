@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services import need
-from svc import Server, free_port, workdir
+from svc import Server, free_port, port_open, workdir
 
 RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in PATH, which changes to the account `rabbitmq` and writes below /var."""
@@ -63,6 +61,8 @@ def rabbit_url() -> Iterator[str]:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none "
             "-kernel inet_dist_use_interface {127,0,0,1}",
         }  # fmt: skip
+        # the broker would start a mapper that becomes a daemon; this one ends with it
+        names = Server([epmd, "-port", mapper], home / "epmd.log", lambda: port_open(mapper), env=env)
         server = Server(
             [RABBIT],
             log,
@@ -76,8 +76,4 @@ def rabbit_url() -> Iterator[str]:
             yield f"amqp://app:s3cret@127.0.0.1:{port}//"
         finally:
             server.stop()
-            for _ in range(50):  # it made itself a daemon, and ends when no node is registered any more
-                kill = [epmd, "-port", str(mapper), "-kill"]
-                if "Killed" in subprocess.run(kill, env=env, capture_output=True, text=True, check=False).stdout:
-                    break
-                time.sleep(0.1)
+            names.stop()

@@ -98,14 +98,14 @@ class Herd:
 
     def of(self, worker: "subprocess.Popen[bytes]", flow: str = "f") -> dict[str, int]:
         """The runs that a worker executes, with their processes."""
-        return {name: pid for name, pid in self.owners(flow).items() if _parent(pid) == worker.pid}
+        below = _below(worker.pid)
+        return {name: pid for name, pid in self.owners(flow).items() if pid in below}
 
     def lose(self, worker: "subprocess.Popen[bytes]") -> set[str]:
         """The host of a worker is gone, with all that ran there; returns the ids of these runs."""
         os.kill(worker.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
         runs = self.of(worker)
-        begun = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(int(path.name)) == worker.pid]
-        for pid in (worker.pid, *begun):
+        for pid in (worker.pid, *_below(worker.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         worker.wait(30)
@@ -150,6 +150,13 @@ class Herd:
                 worker.wait(30)
             worker.kill()
             worker.wait()
+
+
+def _below(worker: int) -> set[int]:
+    """What a worker has started: the process that forks its runs, and these."""
+    parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    servers = {pid for pid, parent in parents.items() if parent == worker}
+    return servers | {pid for pid, parent in parents.items() if parent in servers}
 
 
 def _parent(pid: int) -> int:

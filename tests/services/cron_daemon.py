@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services import need
+from services import faketime, need
 from svc import Server, workdir
-
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 class CronDaemon:
@@ -60,7 +58,5 @@ def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterat
 
 def clock_before_a_minute(seconds: float) -> dict[str, str]:
     """Environment variables that fake a clock whose next minute begins in this many seconds."""
-    if FAKETIME is None:
-        pytest.skip("not installed: libfaketime; tests/services/install.sh tells how")
     offset = (60 - time.time() % 60 - seconds) % 60
-    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}
+    return {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}

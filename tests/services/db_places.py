@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pymysql
+import pytest
 
 from services import Database
 
@@ -31,9 +32,21 @@ class Place:
     server: Database | None = None
 
 
-def file_place(driver: str) -> Place:
+def place_for(request: pytest.FixtureRequest, driver: str, name: str) -> Place:
+    """An empty database `name` of the driver: a file, or a database of the server that a fixture starts."""
+    match driver:
+        case "postgres":
+            return postgres_place(request.getfixturevalue("postgres"), name)
+        case "sqlalchemy":
+            return sqlalchemy_place(request.getfixturevalue("postgres"), f"{name}_by_url")
+        case "mysql":
+            return mysql_place(request.getfixturevalue("mariadb"))
+    return file_place(driver, name)
+
+
+def file_place(driver: str, name: str = "wh") -> Place:
     """A database file in the flow's folder."""
-    return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"wh.{driver}"}})
+    return Place(driver, {"kind": "db", "driver": driver, "config": {"path": f"{name}.{driver}"}})
 
 
 def postgres_place(server: Database, name: str) -> Place:
@@ -61,6 +74,26 @@ def mysql_place(server: Database) -> Place:
         for name, kind in cursor.fetchall():
             cursor.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{name}`")
     return Place("mysql", {"kind": "db", "driver": "mysql", "config": settings(server)}, server)
+
+
+def _mariadb_database(server: Database, name: str) -> Database:
+    """A new database on the server, without the stores that were named after it."""
+    own = Database(server.port, server.user, server.password, f"{server.name}_{name}", server.host, server.driver)
+    with pymysql.connect(**settings(server)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE '{own.name}%'")
+        for (found,) in cursor.fetchall():
+            cursor.execute(f"DROP DATABASE `{found}`")
+        cursor.execute(f"CREATE DATABASE {own.name}")
+    return own
+
+
+def new_database(server: Database, name: str) -> Database:
+    """A new database on the server."""
+    if server.driver == "mysql":
+        return _mariadb_database(server, name)
+    found = postgres_place(server, name).server
+    assert found is not None
+    return found
 
 
 def mysql_by_url(server: Database) -> Place:

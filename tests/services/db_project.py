@@ -16,7 +16,7 @@ from aetherflow.core.runner import run_flow
 from aetherflow_builtins_db import minimal
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
-from db_places import DRIVERS, Place, file_place, mysql_place, postgres_place, sqlalchemy_place
+from db_places import DRIVERS, Place, place_for
 from db_strangers import published
 
 AnyConnector = DuckDBConnector | Sqlite3Connector
@@ -125,20 +125,20 @@ def project(tmp_path: Path, driver: str) -> Project:
 @pytest.fixture(params=DRIVERS)
 def place(request: pytest.FixtureRequest) -> Place:
     """An empty database of each driver in turn."""
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "steps")
-        case "sqlalchemy":
-            return sqlalchemy_place(request.getfixturevalue("postgres"), "steps_by_url")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "steps")
 
 
 @pytest.fixture
 def anywhere(tmp_path: Path, place: Place) -> Project:
     """A flow with an empty database `wh` on each driver in turn, servers included."""
     return Project(tmp_path, {"wh": place.resource}, place)
+
+
+@pytest.fixture
+def two(anywhere: Project, request: pytest.FixtureRequest) -> Project:
+    """A project with a second database, `there`, of the driver that is the test's parameter `to`."""
+    anywhere.resources["there"] = place_for(request, request.getfixturevalue("to"), "there").resource
+    return anywhere
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ class FileAsServer:
             return durable.connect_to_read(path, immutable=False)
         return durable.connect(path, busy_seconds=busy_seconds)
 
+    def stores(self) -> list[str]:
+        """Those whose files are there."""
+        return sorted(path.stem for path in self.folder.glob("*.sqlite"))
+
 
 def use_file(folder: Path, name: str = "//sqlite:here") -> Path:
     """Let this process keep the stores of this name in files; returns what stands for their path."""

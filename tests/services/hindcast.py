@@ -99,7 +99,7 @@ class Verdicts(NamedTuple):
 
 
 def verdicts(judged: Sequence[Judged]) -> Verdicts:
-    """Over all slots."""
+    """How good these forecasts were, all slots together."""
     return Verdicts(
         sum(each.was <= each.p90 for each in judged) / len(judged),
         median(abs(each.was - each.p50) for each in judged),

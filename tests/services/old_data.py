@@ -126,6 +126,33 @@ def _lead_to(path: Path, folder: str) -> None:
         each.with_name(f"{each.name}.kept").replace(each)
 
 
+def as_of_1_0_0(path: Path, sample: str) -> None:
+    """Make a database of today one that 1.0.0 wrote: the tables of a file of the data, and the columns that they have.
+
+    What 1.0.0 did not know is lost, as it had never been there.
+    """
+    columns: dict[str, str] = {}
+    old = path.with_name(f"{path.name}.old")
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{DATA / sample}?mode=ro&immutable=1", uri=True)) as like,
+        contextlib.closing(sqlite3.connect(old)) as db,
+    ):
+        for kind, name, text in like.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"):
+            db.execute(text)
+            if kind == "table":
+                columns[name] = ", ".join(row[1] for row in db.execute(f"PRAGMA table_info({name})"))
+        db.execute("ATTACH ? AS today", (str(path),))
+        for name, names in columns.items():
+            db.execute(f"INSERT INTO {name} ({names}) SELECT {names} FROM today.{name}")
+        db.execute(f"PRAGMA user_version={like.execute('PRAGMA user_version').fetchone()[0]}")
+        db.commit()
+        db.execute("DETACH today")
+        db.execute("PRAGMA journal_mode=WAL")
+    for side in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{side}").unlink(missing_ok=True)
+    old.replace(path)
+
+
 def call(main: Callable[[list[str]], int], *arguments: str) -> Result:
     """Run a command line in this process."""
     out, err = io.StringIO(), io.StringIO()

@@ -1,4 +1,4 @@
-"""A project whose states are in a throw-away PostgreSQL, and a second host of it."""
+"""A project whose states are in a throw-away server, and a second host of it."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core_project import Project
-from db_places import postgres_place, settings
+from db_places import settings
 from server_stores import connected
 from services import Database
 
@@ -26,7 +26,7 @@ state: {{resource: ops_db}}
 resources:
   ops_db:
     kind: db
-    driver: postgres
+    driver: {server.driver}
     config:
       {{host: {server.host}, port: {server.port}, database: {server.name}, user: {server.user},
        password: "{{{{env.OPS_PASSWORD}}}}", {TLS_OFF}}}
@@ -36,11 +36,9 @@ resources:
     )
 
 
-def new_database(server: Database, name: str) -> Database:
-    """A new database on the server."""
-    found = postgres_place(server, name).server
-    assert found is not None
-    return found
+def state_of(server: Database) -> str:
+    """The name of the state there."""
+    return f"//{server.driver}:ops_db"
 
 
 def end_leases(server: Database) -> None:

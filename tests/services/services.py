@@ -8,7 +8,7 @@ import signal
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,14 @@ def need(*commands: str) -> list[str]:
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}; tests/services/install.sh tells how to get it")
     return [path for path in paths.values() if path]
+
+
+def faketime() -> Path:
+    """The library that, preloaded, gives a program another clock; skips the test if it is missing."""
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if found is None:
+        pytest.skip("not installed: libfaketime; tests/services/install.sh tells how to get it")
+    return found
 
 
 def me() -> str:
@@ -181,6 +189,7 @@ class Database:
     password: str
     name: str
     host: str = "127.0.0.1"
+    driver: str = "postgres"
 
 
 @pytest.fixture(scope="session")
@@ -195,43 +204,21 @@ def running_postgres() -> Iterator[Database]:
         yield server.database
 
 
-class MortalPostgres:
-    """A PostgreSQL server that can be killed, and brought back with what it had committed."""
+class MortalServer:
+    """A server that can be killed, and brought back with what it had committed."""
 
-    def __init__(self, program: str, pg_isready: str, home: Path, database: Database) -> None:
+    def __init__(self, database: Database, serve: Callable[[], Server]) -> None:
+        """`serve` starts it, and waits until it serves."""
         self.database = database
-        settings = {
-            "listen_addresses": database.host,
-            "unix_socket_directories": home,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
-            "logging_collector": "off",
-        }
-        self._argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
-        for key, value in settings.items():
-            self._argv += ["-c", f"{key}={value}"]
-        self._ping = [pg_isready, "-q", "-h", database.host, "-p", str(database.port)]
-        self._home = home
-        self.start()
-
-    def start(self) -> None:
-        """Start the server, and wait until it serves."""
-        self._server = Server(
-            self._argv,
-            self._home / "log",
-            lambda: subprocess.run(self._ping, check=False).returncode == 0,
-            stop=signal.SIGINT,  # "fast": ends open sessions instead of waiting for them
-            user="postgres",
-            cwd=self._home,
-        )
+        self._serve = serve
+        self._server = serve()
 
     def stop(self) -> None:
         """End it in an orderly way."""
         self._server.stop()
 
     def kill(self) -> None:
-        """Kill -9; the processes of the sessions notice it and end."""
+        """Kill -9; processes of sessions notice it and end."""
         self._server.process.kill()
         self._server.process.wait()
 
@@ -239,14 +226,16 @@ class MortalPostgres:
         """Start it after a kill: not before the last session has ended, which holds its memory."""
         for _ in range(100):
             try:
-                return self.start()
+                self._server = self._serve()
             except RuntimeError:
                 time.sleep(0.1)
-        return self.start()
+            else:
+                return
+        self._server = self._serve()
 
 
 @contextmanager
-def mortal_postgres() -> Iterator[MortalPostgres]:
+def mortal_postgres() -> Iterator[MortalServer]:
     program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
     with workdir("postgres") as home:
         database = Database(free_port(), "app", "s3cret", "postgres")
@@ -265,7 +254,30 @@ def mortal_postgres() -> Iterator[MortalPostgres]:
             group=gid,
             extra_groups=None if uid is None else [],
         )
-        server = MortalPostgres(program, pg_isready, home, database)
+        settings = {
+            "listen_addresses": database.host,
+            "unix_socket_directories": home,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "logging_collector": "off",
+        }
+        argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
+        for key, value in settings.items():
+            argv += ["-c", f"{key}={value}"]
+        ping = [pg_isready, "-q", "-h", database.host, "-p", str(database.port)]
+
+        def serve() -> Server:
+            return Server(
+                argv,
+                home / "log",
+                lambda: subprocess.run(ping, check=False).returncode == 0,
+                stop=signal.SIGINT,  # "fast": ends open sessions instead of waiting for them
+                user="postgres",
+                cwd=home,
+            )
+
+        server = MortalServer(database, serve)
         try:
             yield server
         finally:
@@ -280,12 +292,18 @@ def mariadb(tls: "Tls") -> Iterator[Database]:
 
 @contextmanager
 def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
+    with mortal_mariadb(tls) as server:
+        yield server.database
+
+
+@contextmanager
+def mortal_mariadb(tls: "Tls | None" = None) -> Iterator[MortalServer]:
     """Run a server; with `tls` it has a certificate of that authority, and trusts its other ones."""
     program, install_db, _ = need("mariadbd", "mariadb-install-db", "setpriv")
     import pymysql
 
     with workdir("mariadb") as home:
-        database = Database(free_port(), "app", "s3cret", "app")
+        database = Database(free_port(), "app", "s3cret", "app", driver="mysql")
         subprocess.run(
             [install_db, "--no-defaults", f"--datadir={home}/data", f"--user={me()}", "--skip-test-db"]
             + ["--auth-root-authentication-method=normal", "--skip-name-resolve"],
@@ -294,9 +312,10 @@ def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
         )
         who = f"'{database.user}'@'{database.host}'"
         (home / "init.sql").write_text(  # the server requires one statement per line
-            f"CREATE DATABASE {database.name} CHARACTER SET utf8mb4;\n"
-            f"CREATE USER {who} IDENTIFIED BY '{database.password}';\n"
+            f"CREATE DATABASE IF NOT EXISTS {database.name} CHARACTER SET utf8mb4;\n"
+            f"CREATE USER IF NOT EXISTS {who} IDENTIFIED BY '{database.password}';\n"
             f"GRANT ALL ON {database.name}.* TO {who};\n"
+            f"GRANT ALL ON `{database.name}\\_%`.* TO {who};\n"
         )
 
         encrypted: list[str] = []
@@ -315,21 +334,14 @@ def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
             ).close()
             return True
 
-        server = Server(
-            [program, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--pid-file={home}/pid"]
-            + [f"--port={database.port}", f"--bind-address={database.host}", f"--user={me()}", f"--tmpdir={home}"]
-            + [f"--init-file={home}/init.sql", "--skip-name-resolve", "--skip-log-bin"]
-            + [
-                "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-buffer-pool-size=32M",
-                "--innodb-log-file-size=8M",
-                *encrypted,
-            ],
-            home / "log",
-            ready,
-        )
+        argv = [program, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--pid-file={home}/pid"]
+        argv += [f"--port={database.port}", f"--bind-address={database.host}", f"--user={me()}", f"--tmpdir={home}"]
+        argv += [f"--init-file={home}/init.sql", "--skip-name-resolve", "--skip-log-bin", *encrypted]
+        # 2: what is committed survives the server, if not the machine
+        argv += ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M"]
+        server = MortalServer(database, lambda: Server(argv, home / "log", ready))
         try:
-            yield database
+            yield server
         finally:
             server.stop()
 

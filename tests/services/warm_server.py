@@ -163,6 +163,16 @@ def _import_below(package: types.ModuleType) -> None:
             _import_below(module)
 
 
+def build_models() -> None:
+    """Build the models that wait for their first use; otherwise each child does, in a third of a `validate`."""
+    from pydantic import BaseModel
+
+    waiting = list(BaseModel.__subclasses__())
+    for model in waiting:
+        waiting += model.__subclasses__()
+        model.model_rebuild(raise_errors=False)
+
+
 def must_be_alone(known: set[int]) -> None:
     """Raise RuntimeError if an import has started a thread or opened a descriptor, which forks must not inherit."""
     tasks = Path("/proc/self/task")
@@ -409,6 +419,7 @@ def main() -> None:
     del sys.path[0]  # the folder of this file
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, whose end also ends the server
     filters = import_all()
+    build_models()
     must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     forget()
     gc.collect()

@@ -15,7 +15,7 @@ from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector, PostgresTransaction
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 from torture_bench import Bench, warm_up
 from torture_flows import F7_DB
 from torture_invariants import check_invariants, finished_artifacts, observe, undisturbed
@@ -55,12 +55,7 @@ TABLES = (
 
 @pytest.fixture(params=["postgres", "mysql", "duckdb", "sqlite3"])
 def place(request: pytest.FixtureRequest) -> Place:
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "torture_f7")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "torture_f7")
 
 
 def points_at_the_database() -> None:

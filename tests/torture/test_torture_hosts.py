@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cron_daemon import FAKETIME
 from cutting import CuttingProxy
-from server_project import OtherHost, keep_states_in, new_database
+from db_places import new_database
+from server_project import OtherHost, keep_states_in
 from server_stores import connected
-from services import Database, need
+from services import Database, faketime, need
 from torture_hosts import LEASE, PORT, Host
 from torture_tier import SEED, Suite, full, sized, suite
 
@@ -77,7 +77,7 @@ class Hosts:
     def bring_up(self, name: str) -> None:
         """Begin a host, or begin it again after it was lost."""
         made = self.made[name] = self.made.get(name) or OtherHost(self.project, name, apart=True)
-        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        clock = {"LD_PRELOAD": str(faketime()), "FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         clock |= {"NO_FAKE_STAT": "1", "FAKETIME_DISABLE_SHM": "1"}
         env = made.environment({"OPS_USER": name, "HOST": name, **clock})
         self.on[name] = host = Host(made, env, self.project.folder / f"{name}.log")
@@ -116,8 +116,6 @@ class Hosts:
 @pytest.fixture
 def hosts(project: "Project", postgres: Database) -> Iterator[Hosts]:
     need("ip", "unshare")
-    if FAKETIME is None:
-        pytest.skip("not installed: libfaketime; tests/services/install.sh tells how")
     server = new_database(postgres, "hosts")
     keep_states_in(project, dataclasses.replace(server, host="127.0.0.1", port=PORT, user='"{{env.OPS_USER}}"'))
     project.write(FLOW)

@@ -22,7 +22,7 @@ from aetherflow_builtins_db.connectors.postgres.loading import PostgresServer
 from aetherflow_builtins_db.connectors.sqlite3.loading import SqliteServer
 from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
 from aetherflow_builtins_db.loading.job import Load
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 from proxy import How, Proxy
 from torture_bench import Bench, warm_up
 from torture_loads import SOURCE_ROWS, Database, Facts, Work, flow, works, write_file
@@ -36,12 +36,7 @@ KINDS = sample([work.name for work in works("")], 12 if full() else 2, "L")
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
 def place(request: pytest.FixtureRequest) -> Place:
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "torture")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "torture")
 
 
 class Trial:

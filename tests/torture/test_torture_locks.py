@@ -23,10 +23,10 @@ from aetherflow.core.base.errors import LockBusyError
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
+from services import faketime
 
 FULL = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
 SCRIPT = Path(__file__).with_name("torture_locks.py")
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 HOUR, YEARS = 3_600_000, 10 * 365 * 24 * 3_600_000
 A, B = Owner("b5", "a"), Owner("b5", "b")
 
@@ -211,13 +211,12 @@ def test_no_clock_prolongs_a_lease_of_another_boot(folder: Path, clock: Clock) -
         assert other.acquire("k", B, wait_seconds=60).token == 2
 
 
-@pytest.mark.skipif(FAKETIME is None, reason="not installed: libfaketime; tests/services/install.sh tells how")
 @pytest.mark.parametrize("fake", ["+1h", "-1h", "+10y", "-10y", "2020-01-01 00:00:00"][: None if FULL else 1])
 @pytest.mark.parametrize("which", ["contender", "holder"][: None if FULL else 1])
 def test_the_same_with_the_clock_of_a_real_process(folder: Path, fake: str, which: str) -> None:
     shift = {
         **os.environ,
-        "LD_PRELOAD": str(FAKETIME),
+        "LD_PRELOAD": str(faketime()),
         "FAKETIME": fake,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_RESET": "1",

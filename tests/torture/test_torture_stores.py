@@ -1,10 +1,12 @@
-"""The state in PostgreSQL, whose connection is cut after any byte: every transition is there, once."""
+"""The state in a server, whose connection is cut after any byte: every transition is there, once."""
 
 import itertools
 import os
 import queue
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -29,9 +31,8 @@ from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.testing import FlowProject
 from cutting import CuttingProxy, Direction
-from db_places import postgres_place
-from server_stores import connected, use_postgres
-from services import Database, mortal_postgres
+from server_stores import SERVERS, ServerPlace, new_place, place_of
+from services import MortalServer, mortal_mariadb, mortal_postgres
 from torture_tier import sample, sized
 
 pytestmark = pytest.mark.slow
@@ -88,57 +89,48 @@ def work(state: Path, flow_id: str = "flow") -> None:
         store.close()
 
 
-def rows(server: Database) -> dict[str, list[tuple[Any, ...]]]:
+def rows(server: ServerPlace) -> dict[str, list[tuple[Any, ...]]]:
     """What stands in the state, without times."""
-    with connected(server) as connection:
-        connection.execute("SET search_path = aetherflow_state")
-        return {
-            name: sorted(connection.execute(f"SELECT {columns} FROM {name}").fetchall(), key=repr)
-            for name, columns in TABLES.items()
-        }
+    return {
+        name: sorted(server.ask(f"SELECT {columns} FROM {server.schema('state')}.{name}"), key=repr)
+        for name, columns in TABLES.items()
+    }
 
 
-def rows_of(server: Database, flow_id: str) -> dict[str, list[tuple[Any, ...]]]:
+def rows_of(server: ServerPlace, flow_id: str) -> dict[str, list[tuple[Any, ...]]]:
     """The same of one flow."""
-    with connected(server) as connection:
-        connection.execute("SET search_path = aetherflow_state")
-        return {
-            name: sorted(
-                connection.execute(f"SELECT {columns} FROM {name} WHERE flow_id=%s", (flow_id,)).fetchall(), key=repr
-            )
-            for name, columns in OF_FLOWS.items()
-        }
+    return {
+        name: sorted(
+            server.ask(f"SELECT {columns} FROM {server.schema('state')}.{name} WHERE flow_id='{flow_id}'"), key=repr
+        )
+        for name, columns in OF_FLOWS.items()
+    }
 
 
-def empty(server: Database) -> None:
+def empty(server: ServerPlace) -> None:
     """Remove all rows, so that the next work begins anew."""
-    with connected(server) as connection:
-        connection.execute("SET search_path = aetherflow_state")
-        for name in TABLES:
-            connection.execute(f"DELETE FROM {name}")
+    server.ask(*(f"DELETE FROM {server.schema('state')}.{name}" for name in TABLES), "SELECT 1")
 
 
-@pytest.fixture
-def server(postgres: Database) -> Database:
-    server = postgres_place(postgres, "torture_stores").server
-    assert server is not None
-    return server
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "torture_stores")
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_connection_that_is_cut_changes_nothing(server: Database, tmp_path: Path, direction: Direction) -> None:
-    work(use_postgres(server, tmp_path))
+def test_a_connection_that_is_cut_changes_nothing(server: ServerPlace, tmp_path: Path, direction: Direction) -> None:
+    work(server.use(tmp_path))
     expected = rows(server)
     assert {len(expected["runs"]), len(expected["step_runs"]) // 3, len(expected["blobs"])} == {2}
     empty(server)
-    with CuttingProxy(server.port, direction, 1 << 40) as proxy:
-        work(use_postgres(server, tmp_path, port=proxy.port))
+    with CuttingProxy(server.server.port, direction, 1 << 40) as proxy:
+        work(server.use(tmp_path, port=proxy.port))
         total = proxy.passed[direction]
     assert rows(server) == expected
-    for limit in sample(range(1, total), sized(25, 500), direction):
+    for limit in sample(range(1, total), sized(8, 500), direction):
         empty(server)
-        with CuttingProxy(server.port, direction, limit) as proxy:
-            work(use_postgres(server, tmp_path, port=proxy.port))
+        with CuttingProxy(server.server.port, direction, limit) as proxy:
+            work(server.use(tmp_path, port=proxy.port))
             assert proxy.connections > 1 or limit > total - LAST_BYTES, "it was cut"
         assert rows(server) == expected, f"after {limit} bytes {direction}"
 
@@ -169,9 +161,9 @@ def run_killed(project: FlowProject, run_id: str, setting: str) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_runner_that_is_killed_is_followed_at_once(server: Database, tmp_path: Path) -> None:
+def test_a_runner_that_is_killed_is_followed_at_once(server: ServerPlace, tmp_path: Path) -> None:
     """Killed at failpoints, then in the resume too: the third one ends well, each step has one SUCCESS, all is free."""
-    state = use_postgres(server, tmp_path / "here")
+    state = server.use(tmp_path / "here")
     project = FlowProject(tmp_path / "project")
     project.env["AETHERFLOW_LOCK_STORE"] = str(state)
     project.write(FLOW.format(state=state))
@@ -179,7 +171,7 @@ def test_a_runner_that_is_killed_is_followed_at_once(server: Database, tmp_path:
     points = tmp_path / "points.txt"
     assert run_killed(project, "logged", f"log:{points}") == 0
     names = points.read_text().splitlines()
-    for number in sample(range(1, len(names) + 1), sized(8, len(names)), "kills"):
+    for number in sample(range(1, len(names) + 1), sized(5, len(names)), "kills"):
         run_id = f"killed{number}"
         assert run_killed(project, run_id, f"{number}:kill") == -SIGKILL
         again = run_killed(project, run_id, f"{max(number // 2, 1)}:kill")
@@ -187,25 +179,28 @@ def test_a_runner_that_is_killed_is_followed_at_once(server: Database, tmp_path:
         assert again in (0, -SIGKILL)
         assert run_killed(project, run_id, "") == 0, f"killed at {names[number - 1]}"
         assert time.monotonic() - began < LEASE_SECONDS / 2, "it waited for the lease of a dead process of this host"
-        with connected(server) as connection:
-            connection.execute("SET search_path = aetherflow_state")
-            done = connection.execute(
-                "SELECT job_id, step_id FROM step_runs WHERE run_id=%s AND status='SUCCESS' ORDER BY 1, 2", (run_id,)
-            ).fetchall()
-            assert done == [("a", "s"), ("a", "w"), ("b", "s")], names[number - 1]
-            assert connection.execute("SELECT run_id FROM owners").fetchall() == [], names[number - 1]
+        schema = server.schema("state")
+        done = server.ask(
+            f"SELECT job_id, step_id FROM {schema}.step_runs WHERE run_id='{run_id}' AND status='SUCCESS' ORDER BY 1, 2"
+        )
+        assert done == [("a", "s"), ("a", "w"), ("b", "s")], names[number - 1]
+        assert server.ask(f"SELECT run_id FROM {schema}.owners") == [], names[number - 1]
         with LockStore(state) as locks:
             assert not any(holder.alive for holder in locks.holders()), names[number - 1]
 
 
-def test_the_server_is_killed_and_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mortal", [mortal_postgres, mortal_mariadb])
+def test_the_server_is_killed_and_comes_back(
+    mortal: Callable[[], AbstractContextManager[MortalServer]], tmp_path: Path
+) -> None:
     """In the middle of runs that are executed side by side: each has all of its rows, once."""
-    with mortal_postgres() as server:
-        state = use_postgres(server.database, tmp_path)
+    with mortal() as server:
+        place = place_of(server.database)
+        state = place.use(tmp_path)
         work(state, "undisturbed")
-        expected = rows_of(server.database, "undisturbed")
+        expected = rows_of(place, "undisturbed")
         flows = queue.SimpleQueue[str]()
-        for number in range(sized(12, 50)):
+        for number in range(sized(6, 50)):
             flows.put(f"flow{number}")
         done, failures = list[str](), list[BaseException]()
 
@@ -224,7 +219,7 @@ def test_the_server_is_killed_and_comes_back(tmp_path: Path) -> None:
         threads = [threading.Thread(target=execute) for _ in range(3)]
         for thread in threads:
             thread.start()
-        for kill in range(sized(2, 5)):
+        for kill in range(sized(1, 5)):
             while len(done) <= kill and any(thread.is_alive() for thread in threads):
                 time.sleep(0.01)
             server.kill()
@@ -233,5 +228,5 @@ def test_the_server_is_killed_and_comes_back(tmp_path: Path) -> None:
             thread.join()
         assert failures == []
         for flow_id in done:
-            assert rows_of(server.database, flow_id) == expected, flow_id
-        assert len(done) == sized(12, 50)
+            assert rows_of(place, flow_id) == expected, flow_id
+        assert len(done) == sized(6, 50)

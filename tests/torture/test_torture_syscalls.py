@@ -85,9 +85,9 @@ def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
 
 def harmless(call: Call, recorded: list[Call]) -> bool:
     """Whether the run may end well although this call failed: a log, the registry, or SQLite tidying up at the end."""
-    if NOT_NEEDED.search(call.text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
-        return True
     at = recorded.index(call)
+    if NOT_NEEDED.search(end_of_walk(at, recorded).text) or SYNCED_TWICE.match(f"{call.name} {call.text}"):
+        return True
     # while the registry is at work, the folder that is synced and the state files that are read are its own business:
     # it can be made anew from them, and a run goes on without it
     registry = [index for index, other in enumerate(recorded) if "registry.sqlite" in other.text]
@@ -95,6 +95,12 @@ def harmless(call: Call, recorded: list[Call]) -> bool:
         return True
     last_event = max(index for index, other in enumerate(recorded) if ".jsonl" in other.text)
     return at > last_event and "f.sqlite" in call.text
+
+
+def end_of_walk(at: int, recorded: list[Call]) -> Call:
+    """What is opened in the end where the call opens a folder on the way to it; else the call itself."""
+    thread = recorded[at].thread
+    return next((each for each in recorded[at:] if each.thread == thread and "O_PATH" not in each.text), recorded[at])
 
 
 def failed_calls(wanted: Call, injected: list[str], recorded: list[Call], disk: Path) -> Iterator[Call]:

@@ -76,8 +76,9 @@ def serve(control: socket.socket, log: Path) -> None:
 
     for module in ("aetherflow_builtins_db.stores.backend", "aetherflow.core.kernel.locks.store", "psycopg"):
         importlib.import_module(module)
-    assert f"{IDLE}15000" in postgres._ENTER
-    postgres._ENTER = postgres._ENTER.replace(f"{IDLE}15000", f"{IDLE}2000")
+    synced, idle = postgres._ENTER
+    assert idle == f"SET {IDLE}15000"
+    postgres._ENTER = (synced, f"SET {IDLE}2000")
     for name, seconds in LEASE.items():
         setattr(run_lease, name, seconds)
     with socket.create_server(("127.0.0.1", PORT)) as listener:

@@ -14,17 +14,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from services import faketime, need
+
 SPEED = 60
 """A minute of its clock is a second; faster, and a busy machine looks like a change of the clock."""
-FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 FOLDERS = {"spool": "/var/spool/cron", "cron.d": "/etc/cron.d", "crontab": "/etc/crontab", "run": "/run"}
 """cron's paths are compiled in: they are laid over the system's in a mount namespace of its own."""
 
 
 def need_real_cron() -> None:
     """Skip where there is no cron, no libfaketime, or no right to mount."""
-    if shutil.which("cron", path=f"{os.environ['PATH']}:/usr/sbin") is None or FAKETIME is None:
-        pytest.skip("not installed: cron, libfaketime; tests/services/install.sh tells how to get them")
+    need("cron")
+    faketime()
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
         pytest.skip("only root can give cron a file system of its own")
 
@@ -63,7 +64,7 @@ def _cron(expressions: list[str], zone: ZoneInfo, start: dt.datetime) -> Iterato
     clock = {"FAKETIME": f"@{local} x{SPEED}", "FAKETIME_DONT_RESET": "1", "NO_FAKE_STAT": "1"}
     process = subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", f"{mounts} && exec cron -f -x sch"],
-        env={"PATH": f"{os.environ['PATH']}:/usr/sbin", "TZ": zone.key, "LD_PRELOAD": str(FAKETIME), **clock},
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin", "TZ": zone.key, "LD_PRELOAD": str(faketime()), **clock},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aetherflow.scheduler.audit.statement import TABLES
+from old_data import as_of_1_0_0
 from scheduler_bench import Bench
 from torture_chain import edits as state_edits
 from torture_chain import other_value
@@ -43,11 +44,13 @@ class SignedDays:
         bench.command("tick", "scheduler.yaml", "-q", code=None)
 
     def day(self) -> None:
-        """Run the slots of the next day, some of them in vain, and sign it."""
+        """Run the slots of the next day, some of them in vain, and sign it; on the first day 1.0.0 ran item one."""
         day = FIRST + len(self.days) * DAY
         for item in ITEMS:
+            if not self.days and item == ITEMS[1]:
+                self._put_back()
             fails = self.bench.folder / f"fail-{item}"
-            if self.random.random() < 0.3:
+            if self.random.random() < 0.3 or (not self.days and item == ITEMS[0]):
                 fails.touch()
             span = ("--from", f"{day}", "--to", f"{day + DAY}", "-q")
             self.bench.command("backfill", "scheduler.yaml", item, *span, code=1 if fails.exists() else 0)
@@ -55,6 +58,14 @@ class SignedDays:
         key = ("--sign", "key", "--out", f"{day}.json")
         self.bench.command("audit", "scheduler.yaml", "--date", f"{day}", *key)
         self.days.append(day)
+
+    def _put_back(self) -> None:
+        """What the night has left so far is as 1.0.0 would have left it, and is migrated."""
+        states, data = self.bench.folder / "state", "home/.local/state/aetherflow/state"
+        as_of_1_0_0(self.bench.folder / "ledger.sqlite", "ledger/scheduler.sqlite")
+        as_of_1_0_0(states / "registry.sqlite", f"{data}/registry.sqlite")
+        as_of_1_0_0(states / f"{ITEMS[0]}.sqlite", f"{data}/good.sqlite")
+        self._core("state", "migrate", str(states / f"{ITEMS[0]}.sqlite"))  # the next slot migrates the others
 
     def findings(self) -> list[str]:
         """Of all statements, with ledger and states; whatever they are like, the answer is one line each."""

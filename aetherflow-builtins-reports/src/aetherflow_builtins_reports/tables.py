@@ -30,15 +30,19 @@ class TypedColumn:
 def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
     """A typed column from raw values, in which an empty cell is `""` and a number is a float or an int."""
     known = [value for value in values if value != ""]
-    dtype = _dtype(known)
+    types = set(map(type, known))
+    dtype = _dtype(known, types)
+    if types <= {_PYTHON[dtype]}:
+        return TypedColumn(name, dtype, [None if value == "" else value for value in values])
     convert = _CONVERT[dtype]
     return TypedColumn(name, dtype, [None if value == "" else convert(value) for value in values])
 
 
-def _dtype(known: Sequence[Any]) -> ColumnType:
-    types = {type(value) for value in known}
+def _dtype(known: Sequence[Any], types: set[type]) -> ColumnType:
     if types <= {int, float} and types:
-        whole = all(abs(value) < _EXACT and value == int(value) for value in known)  # infinity has no int
+        floats = [value for value in known if type(value) is float] if int in types else known
+        # not infinity, of which there is no int
+        whole = -_EXACT < min(known) <= max(known) < _EXACT and all(map(float.is_integer, floats))
         return "int" if whole else "float"
     if types == {bool}:
         return "bool"
@@ -71,6 +75,14 @@ def _moment(value: Any) -> datetime.datetime:
     return datetime.datetime.combine(value, datetime.time())
 
 
+_PYTHON: dict[ColumnType, type] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "date": datetime.date,
+    "datetime": datetime.datetime,
+    "string": str,
+}
 _CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
     "int": int,
     "float": float,
@@ -85,25 +97,28 @@ def write_delimited(columns: Sequence[TypedColumn], rows: int, file: BinaryIO, d
     """Write a header and the rows as UTF-8: null is an empty field, text is quoted if necessary."""
     file.write(_lines([[column.name for column in columns]], delimiter))
     for start in range(0, rows, _ROWS):
-        part = [
-            [None if value is None else _field(value) for value in column.values[start : start + _ROWS]]
-            for column in columns
-        ]
+        part = [_fields(column.dtype, column.values[start : start + _ROWS]) for column in columns]
         file.write(_lines(list(zip(*part, strict=True)), delimiter))
 
 
-def _field(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else text(value)
+def _fields(dtype: ColumnType, values: list[Any]) -> list[Any]:
+    """What the csv module writes as the values: it writes text, numbers and dates as we do."""
+    if dtype in {"bool", "datetime"}:
+        return [None if value is None else text(value) for value in values]
+    return values
 
 
-def _lines(rows: Sequence[Sequence[str | None]], delimiter: str) -> bytes:
+def _lines(rows: Sequence[Sequence[Any]], delimiter: str) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator=_LINE_END)
-    for row in rows:
-        if len(row) == 1 and row[0] is None:
-            buffer.write(_LINE_END)  # the csv module would write `""`, which is empty text and not null
-        else:
-            writer.writerow(row)
+    if rows and len(rows[0]) > 1:
+        writer.writerows(rows)
+    else:
+        for row in rows:
+            if row == (None,):
+                buffer.write(_LINE_END)  # the csv module would write `""`, which is empty text and not null
+            else:
+                writer.writerow(row)
     return buffer.getvalue().replace(_LINE_END, "\n").encode()
 
 

@@ -9,7 +9,7 @@ from db_loads import load, write
 from db_types import BYTES, DATA, back, write_parquet
 
 from aetherflow_builtins_db.loading.query_rows import _QueryReader
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 from torture_tier import full
 
 DRIVERS = ["sqlite3", "duckdb", "postgres", "mysql"]
@@ -20,28 +20,9 @@ CREATE = {"create": "if_missing"}
 VALUES = DATA | BYTES
 
 
-def place_of(driver: str, name: str, request: pytest.FixtureRequest) -> Place:
-    match driver:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), name)
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    place = file_place(driver)
-    place.resource["config"]["path"] = f"{name}.{driver}"
-    return place
-
-
 @pytest.fixture(params=DRIVERS)
 def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, "copy_from", request)
-
-
-@pytest.fixture
-def two(anywhere: Any, request: pytest.FixtureRequest) -> Any:
-    """A project with a second database, `there`, of the test's parameter `to`."""
-    to = request.getfixturevalue("to")
-    anywhere.resources["there"] = place_of(to, "copy_to", request).resource
-    return anywhere
+    return place_for(request, request.param, "here")
 
 
 def copy(**inputs: Any) -> dict[str, Any]:
@@ -177,7 +158,7 @@ def test_tables_of_a_pattern_are_copied_each_by_itself(anywhere: Any) -> None:
     # Its watermark had become final with the first run, and stayed there.
     assert anywhere.rows("SELECT a FROM s_a_copy") == [[2]]
     error = anywhere.run(list=steps["list"] | {"pattern": "nope*"}).error
-    assert "has no table nope*" in error.message
+    assert "has no table whose name matches 'nope*'" in error.message
 
 
 @pytest.mark.parametrize("to", ["postgres"])
@@ -190,3 +171,23 @@ def test_rows_go_from_copy_to_copy(two: Any, to: str, monkeypatch: pytest.Monkey
     two.one(**copy(mode="truncate"))
     ran = two.run(read=there("SELECT a, s FROM u ORDER BY a"))
     assert ran.outputs["read"]["rows"] == [[1, 'x,"y"'], [2, None], [3, ""], [4, "z"]]
+
+
+@pytest.mark.parametrize(("place", "to"), [("duckdb", "duckdb"), ("postgres", "duckdb")], indirect=["place"])
+def test_rows_go_to_duckdb_as_arrow(two: Any, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.sql("CREATE TABLE t (a BIGINT, n DECIMAL(9, 2))", "INSERT INTO t VALUES (1, 1.25), (2, NULL), (3, 0)")
+    two.one(**copy(**CREATE))
+    with monkeypatch.context() as patch:
+        patch.setattr(_QueryReader, "batches", lambda *_: pytest.fail("rows went through Python"))
+        two.one(**copy(mode="truncate"))
+        two.one(**copy(mode="merge", keys=["a"], columns={"n": "n", "a": "a"}))
+        ran = two.run(read=there("SELECT a, CAST(n AS VARCHAR) AS n FROM u ORDER BY a"))
+        assert ran.outputs["read"]["rows"] == [[1, "1.25"], [2, None], [3, "0.00"]]
+    two.one(type="db_execute", resource="there", sql="CREATE TABLE strict (a BIGINT, n DECIMAL(9, 2) NOT NULL)")
+    error = two.run(step=copy(table="strict", load_id="strict")).error
+    assert "column n: the value is null, but the column is NOT NULL; nothing was loaded" in error.message
+    two.sql("CREATE VIEW late AS SELECT a / (a - 3) AS q FROM t ORDER BY a" if two.place.driver == "postgres" else
+            "CREATE VIEW late AS SELECT CASE WHEN a = 3 THEN error('odd') ELSE a END AS q FROM t")  # fmt: skip
+    two.one(type="db_execute", resource="there", sql="CREATE TABLE late (q BIGINT)")
+    error = two.run(step=copy(sql="SELECT q FROM late", table="late", load_id="late")).error
+    assert "resource wh (db:" in error.message

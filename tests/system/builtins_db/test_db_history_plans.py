@@ -17,13 +17,15 @@ from aetherflow.core.kernel.state.registry_file import open_registry
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.trouble import trouble_of
 from aetherflow.core.runtime.run_record import RunRecords, WantedRun
-from aetherflow_builtins_db.stores.postgres import PostgresDatabase
+from aetherflow_builtins_db.stores.server import ServerDatabase
 from db_places import postgres_place
 from server_stores import connected, use_postgres
 from services import Database
 from torture_tier import sized
 
 RUNS, STEPS = sized(40_000, 100_000), sized(2, 10)
+pytestmark = pytest.mark.xdist_group("history_plans")  # one worker fills the tables, once
+
 FILL = """
 INSERT INTO aetherflow_state.runs (flow_id, run_id, generation, status, engine_version, flow_path, fingerprint, params,
     run_date, data_date, actor, host, pid, trigger, command, started_at, finished_at)
@@ -99,14 +101,14 @@ def test_no_large_table_is_read_as_a_whole(
     state: Path, ask: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = list[tuple[str, str]]()
-    execute = PostgresDatabase.execute
+    execute = ServerDatabase.execute
 
-    def explained(self: PostgresDatabase, statement: str, values: Any = (), /) -> Any:
+    def explained(self: ServerDatabase, statement: str, values: Any = (), /) -> Any:
         if statement.startswith(("SELECT", "WITH")):
             plans.append((statement, "\n".join(row[0] for row in execute(self, f"EXPLAIN {statement}", values))))
         return execute(self, statement, values)
 
-    monkeypatch.setattr(PostgresDatabase, "execute", explained)
+    monkeypatch.setattr(ServerDatabase, "execute", explained)
     ask(state)
     assert plans
     for statement, plan in plans:

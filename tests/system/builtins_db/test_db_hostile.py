@@ -154,6 +154,19 @@ def test_mysql_before_the_login_sends_little(phase: str) -> None:
     check_refused(MySQLConnector, serve)
 
 
+def test_mysql_gets_no_file_that_it_asks_for() -> None:
+    """A server may ask for a file of the client after any statement."""
+    sent: list[bytes] = []
+
+    def serve(server: Hostile, peer: socket.socket) -> None:
+        mysql("middle", "none")(server, peer)
+        peer.sendall(packet(b"\xfb/etc/hostname", 1))
+        sent.append(peer.recv(65_536))
+
+    check_refused(MySQLConnector, serve)
+    assert sent == [b""]
+
+
 COLUMN = b"\3def\1d\1t\1t\1a\1a\x0c" + struct.pack("<HIBHBH", 63, 11, 3, 0, 0, 0)
 """The description of a column of integers."""
 ANSWERS = {

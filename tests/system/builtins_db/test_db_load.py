@@ -261,6 +261,50 @@ def test_seconds_are_not_cut_silently(anywhere: Any, kind: str) -> None:
     )
 
 
+PLAIN = 'a,s,d,n,m\n1,ä,2026-11-01,1.50,2026-11-01 05:00:00\n2,,,,\n3,"",2026-11-02,-2,\n4,"a\nb,,""c\\",,0.05,\n'
+"""What LOAD DATA gets as it is, with null, empty text, and signs of CSV in a text."""
+
+
+@pytest.mark.parametrize("place", ["mysql"], indirect=True)
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_load_data_takes_a_plain_file(anywhere: Any, mode: str) -> None:
+    """The same rows as by INSERT, which loads the file with one more that is odd and is rejected."""
+    found = []
+    for text, rejected in ((PLAIN, 0), (PLAIN + "5.5,x,,,\n", 1)):
+        anywhere.sql("DROP TABLE IF EXISTS t")
+        anywhere.sql(
+            "CREATE TABLE t (a INT PRIMARY KEY, s VARCHAR(9) COLLATE utf8mb4_bin, d DATE, n DECIMAL(6, 2), m DATETIME, "
+            "`%` VARCHAR(600))"
+        )
+        more: dict[str, Any] = {"load_id_column": "%", "load_id": "it's"} if mode == "append" else {}
+        more |= {"keys": ["a"]} if mode == "merge" else {}
+        out = anywhere.one(**load(write(anywhere, text), mode=mode, max_rejects=rejected, **more))
+        assert (out["rows"], out["rejected"]) == (4, rejected)
+        found.append(anywhere.rows("SELECT * FROM t ORDER BY a"))
+    assert found[0] == found[1]
+    assert [row[1] for row in found[0]] == ["ä", None, "", 'a\nb,,"c\\']
+    assert {row[5] for row in found[0]} == {"it's" if mode == "append" else None}
+
+
+@pytest.mark.parametrize("place", ["mysql"], indirect=True)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("9,x\n1,y\n1,z\n", "Duplicate entry '1'"),
+        ("9,x\n99999999999,y\n", "Out of range value"),
+        ("9,x\n1,0123456789\n", "Data too long"),
+        ("9,x\n1.5,y\n", "'1.5' is no whole number"),
+    ],
+)
+def test_what_load_data_only_warns_of_fails_the_load(anywhere: Any, text: str, told: str) -> None:
+    anywhere.sql("CREATE TABLE t (a INT PRIMARY KEY, s VARCHAR(9))")
+    anywhere.sql("INSERT INTO t VALUES (7, 'old')")
+    ran = anywhere.run(step=load(write(anywhere, "a,s\n" + text)))
+    assert ran.status["step"] == "FAILED"
+    assert told in ran.error.message
+    assert anywhere.rows("SELECT * FROM t") == [[7, "old"]]
+
+
 def test_json_rows_that_are_none(ready: Any) -> None:
     text = '{"a": 1}\n[2]\n{"a": 3\n{"a": 4}\n' + json.dumps({"a": 5, "s": {"k": ["ü"]}}) + "\n"
     out = ready.one(**load(write(ready, text, "in.jsonl"), max_rejects=2))

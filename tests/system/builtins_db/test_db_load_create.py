@@ -7,19 +7,14 @@ import pytest
 from db_loads import load, write
 from db_types import BYTES, DATA, back, write_csv, write_jsonl, write_parquet
 
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 
 CREATE = {"create": "if_missing"}
 
 
 @pytest.fixture(params=["sqlite3", "duckdb", "postgres", "mysql"])
 def place(request: pytest.FixtureRequest) -> Place:
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "makes")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "makes")
 
 
 def given(project: Any, name: str, data: dict[str, list[Any]]) -> str:
@@ -189,3 +184,29 @@ def test_a_change_that_fails_leaves_the_rows(narrow: Any) -> None:
     step = load(write(narrow, WIDE), on_schema_change="add_columns", expect_rows=9)
     assert narrow.run(step=step).status["step"] == "FAILED"
     assert narrow.rows("SELECT k, i FROM t") == [[1, 1]]
+
+
+KEYED = "CREATE TABLE t (i INTEGER NOT NULL, s VARCHAR(3) NOT NULL, n DECIMAL(5, 2), PRIMARY KEY (i, s))"
+
+
+def test_a_key_column_is_widened_and_stays_a_key(anywhere: Any) -> None:
+    anywhere.sql(KEYED, "INSERT INTO t VALUES (1, 'abc', 1)")
+    wide = write(anywhere, f"i,s\n3000000000,{'x' * 250}\n")
+    ran = anywhere.run(step=load(wide, on_schema_change="widen"))
+    if anywhere.place.driver == "duckdb":
+        assert "cannot change the type of a column that has a key or another constraint" in ran.error.message
+        assert '"t" needs i BIGINT not null; nothing was loaded' in ran.error.message
+        return
+    assert ran.status["step"] == "SUCCESS", ran.error
+    assert [[int(i), len(s)] for i, s in anywhere.rows("SELECT i, s FROM t ORDER BY i")] == [[1, 3], [3000000000, 250]]
+    assert anywhere.run(step=load(wide, load_id="twice")).status["step"] == "FAILED"  # the key is still there
+
+
+@pytest.mark.parametrize("place", ["mysql"], indirect=True)
+def test_what_no_index_holds_is_refused_by_name_before_anything_is_changed(anywhere: Any) -> None:
+    anywhere.sql(KEYED)
+    ran = anywhere.run(step=load(write(anywhere, f"i,s\n3000000000,{'x' * 256}\n"), on_schema_change="widen"))
+    assert "column s of `makes`.`t` is in an index" in ran.error.message.replace(anywhere.place.server.name, "makes")
+    assert "no wider than varchar(255), but a value has 256 characters; nothing was loaded" in ran.error.message
+    anywhere.sql("INSERT INTO t VALUES (1, 'abc', 1)")
+    assert anywhere.run(step=load(write(anywhere, "i,s\n3000000000,a\n"))).status["step"] == "FAILED"

@@ -97,3 +97,14 @@ def test_cells_of_any_length(db: Any, size: int) -> None:
     assert db.read("SELECT repeat('x', :n) AS a, 'end' AS b", {"n": size})[1] == [("x" * size, "end")]
     with db.stream("SELECT repeat('ä', :n) AS a, NULL AS z, 'end' AS b", {"n": size // 2}) as rows:
         assert list(rows.batches()) == [[("ä" * (size // 2), None, "end")]]
+
+
+def test_rows_around_a_long_value_are_byte_equal(db: Any) -> None:
+    """Batches of 5,000 rows are written whole, but for those around what needs quotes or is long."""
+    dialect = CsvFormat(include_header=False)
+    odd = "WHEN 77 THEN 'a,b' WHEN 5100 THEN REPEAT('x', 40) WHEN 9999 THEN '' WHEN 12000 THEN NULL"
+    sql = f"SELECT seq, CASE seq {odd} ELSE 'short' END AS v, DATE('2026-11-30') AS d FROM seq_1_to_12345"
+    with db.stream_csv(sql, dialect=dialect) as fast:
+        found = b"".join(fast.blocks())
+        assert fast.rows == 12345
+    assert found == slowly(db, sql, dialect)

@@ -12,7 +12,7 @@ from db_loads import load, write
 from db_types import BYTES, DATA, write_parquet
 
 from aetherflow_builtins_db.reconciling import compare
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 from torture_tier import full
 
 DRIVERS = ["sqlite3", "duckdb", "postgres", "mysql"]
@@ -33,28 +33,9 @@ VALUES = DATA | BYTES
 HASHED = {"duckdb", "postgres", "mysql"}
 
 
-def place_of(driver: str, name: str, request: pytest.FixtureRequest) -> Place:
-    match driver:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), name)
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    place = file_place(driver)
-    place.resource["config"]["path"] = f"{name}.{driver}"
-    return place
-
-
 @pytest.fixture(params=DRIVERS)
 def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, "reconcile_from", request)
-
-
-@pytest.fixture
-def two(anywhere: Any, request: pytest.FixtureRequest) -> Any:
-    """A project with a second database, `there`, of the test's parameter `to`."""
-    to = request.getfixturevalue("to")
-    anywhere.resources["there"] = place_of(to, "reconcile_to", request).resource
-    return anywhere
+    return place_for(request, request.param, "here")
 
 
 def reconcile(**inputs: Any) -> dict[str, Any]:
@@ -136,9 +117,8 @@ def test_one_value_of_each_type_that_differs_is_found(two: Any, to: str) -> None
     assert out["compared_by"] == ("checksums" if by_checksums else "rows")
     found = [(row[1], int(row[4])) for row in listed(out)[1:]]
     assert found == [(name, key) for key in (1, 2, 3) for name in data if name != "k"]
-    for name in OTHER:
-        alone = two.run(look=reconcile(on_difference="report", columns={"k": "k", name: name})).outputs["look"]
-        assert alone["changed"] == 3, name
+    alone = two.run(**{name: reconcile(on_difference="report", columns={"k": "k", name: name}) for name in OTHER})
+    assert {name: alone.outputs[name]["changed"] for name in OTHER} == dict.fromkeys(OTHER, 3)
 
 
 @pytest.fixture

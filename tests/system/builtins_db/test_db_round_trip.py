@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from db_places import Place, file_place, mysql_place, postgres_place
+from db_places import Place, place_for
 
 TYPES = {
     "postgres": """
@@ -65,12 +65,7 @@ ROWS = {
 
 @pytest.fixture(params=list(TYPES))
 def place(request: pytest.FixtureRequest) -> Place:
-    match request.param:
-        case "postgres":
-            return postgres_place(request.getfixturevalue("postgres"), "round_trip")
-        case "mysql":
-            return mysql_place(request.getfixturevalue("mariadb"))
-    return file_place(request.param)
+    return place_for(request, request.param, "round_trip")
 
 
 @pytest.fixture

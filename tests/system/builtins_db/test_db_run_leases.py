@@ -1,4 +1,4 @@
-"""Who may execute a run whose state is in PostgreSQL: one process among all hosts, for the time of a lease."""
+"""Who may execute a run whose state is in a server: one process among all hosts, for the time of a lease."""
 
 import threading
 import time
@@ -24,29 +24,25 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import trouble_of
 from aetherflow.core.testing import FlowProject
 from cutting import CuttingProxy
-from db_places import postgres_place
-from server_stores import connected, use_postgres
-from services import Database
+from server_stores import SERVERS, ServerPlace, new_place
 
 FACTS = RunFacts("1.0.0", "/flow.yaml", "fingerprint", "ann", "host", 1, "api", "aetherflow run flow.yaml")
 FROZEN = Frozen({}, None, "2026-11-28", "2026-11-28")
 
 
-@pytest.fixture
-def server(postgres: Database) -> Database:
-    server = postgres_place(postgres, "leases").server
-    assert server is not None
-    return server
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "leases")
 
 
 @contextmanager
 def host(
-    name: str, server: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
+    name: str, server: ServerPlace, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
 ) -> Iterator[StateStore]:
     """A state as a host of this name has it open: another boot, another folder."""
     monkeypatch.setattr(run_lease, "boot_id", lambda: f"boot of {name}")
     monkeypatch.setattr(run_lease, "hostname", lambda: name)
-    with closing(StateStore(use_postgres(server, folder / name, **more))) as store:
+    with closing(StateStore(server.use(folder / name, **more))) as store:
         yield store
 
 
@@ -57,7 +53,7 @@ def begin(store: StateStore) -> RunState:
     return run
 
 
-def test_one_host_executes_a_run(server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_host_executes_a_run(server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
         mine = store.run_lock("flow", "run")
         mine.acquire("run")
@@ -76,7 +72,7 @@ def test_one_host_executes_a_run(server: Database, tmp_path: Path, monkeypatch: 
                 lease.release()
 
 
-def test_the_same_host_takes_over_at_once(server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_host_takes_over_at_once(server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
         killed = store.run_lock("flow", "run")
         killed.acquire("run")
@@ -108,7 +104,7 @@ def taken_when_free(lock: RunLock) -> float:
 
 
 def test_who_cannot_reach_the_server_stops_before_another_host_begins(
-    server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_lease, "LEASE_SECONDS", 3.0)
     monkeypatch.setattr(run_lease, "HOLD_SECONDS", 1.0)
@@ -120,7 +116,7 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
         stopped_at.append(time.monotonic())
         lost.set()
 
-    proxy = CuttingProxy(server.port, "up", 1 << 40)
+    proxy = CuttingProxy(server.server.port, "up", 1 << 40)
     with host("one", server, tmp_path, monkeypatch, port=proxy.port) as store:
         lock = store.run_lock("flow", "run")
         lock.acquire("run")
@@ -128,11 +124,8 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
         with run.heartbeat(lambda: None, lose, lambda _: None), host("two", server, tmp_path, monkeypatch) as other:
             theirs = other.run_lock("flow", "run")
             proxy.close()
-            with connected(server) as admin:  # what is open breaks, and nothing new gets through
-                admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
+            for (session,) in server.ask(server.other_sessions):  # what is open breaks, and nothing new gets through
+                server.ask(server.end_session.format(session))
             taken_at = taken_when_free(theirs)
             assert lost.wait(30)
             assert stopped_at[0] < taken_at
@@ -144,22 +137,21 @@ def test_who_cannot_reach_the_server_stops_before_another_host_begins(
 
 
 def test_a_lease_that_was_taken_begins_nothing(
-    server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that waited for the lock of its flow, and lost its own meanwhile."""
     with host("one", server, tmp_path, monkeypatch) as store:
         lock = store.run_lock("flow", "run")
         lock.acquire("run")
-        with connected(server) as admin:
-            admin.execute("UPDATE aetherflow_state.owners SET holder='another'")
+        server.ask(f"UPDATE {server.schema('state')}.owners SET holder='another'")
         with pytest.raises(LostOwnershipError):
             begin(store)
         assert store.find_run("flow", "run") is None
         lock.release()
 
 
-def test_a_flow_runs_with_its_state_in_the_server(server: Database, tmp_path: Path) -> None:
-    state = use_postgres(server, tmp_path / "here")
+def test_a_flow_runs_with_its_state_in_the_server(server: ServerPlace, tmp_path: Path) -> None:
+    state = server.use(tmp_path / "here")
     project = FlowProject(tmp_path / "project")
     flow = """\
         version: 1
@@ -193,14 +185,12 @@ def test_a_flow_runs_with_its_state_in_the_server(server: Database, tmp_path: Pa
     doomed, _ = doomed_runs(state, "f", keep_last=0, before=None, include_unfinished=False)
     assert [run.run_id for run in prune(state, ["f"], doomed, lambda run: None).runs] == ["r"]
     assert list_runs(state) == []
-    with connected(server) as admin:
-        assert admin.execute("SELECT count(*) FROM aetherflow_state.journal").fetchall() == [(0,)]
-        assert admin.execute("SELECT count(*) FROM aetherflow_state.owners").fetchall() == [(0,)]
-        assert admin.execute("SELECT count(*) FROM aetherflow_locks.locks").fetchall() == [(0,)]
+    for store, table in (("state", "journal"), ("state", "owners"), ("locks", "locks")):
+        assert server.ask(f"SELECT count(*) FROM {server.schema(store)}.{table}") == [(0,)]
 
 
 def test_whether_a_run_lives_is_told_by_the_clock_of_the_server(
-    server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with host("one", server, tmp_path, monkeypatch) as store:
         lock = store.run_lock("flow", "run")

@@ -1,4 +1,4 @@
-"""Locks in PostgreSQL that several hosts share: another boot, another monotonic clock, no common files."""
+"""Locks in a server that several hosts share: another boot, another monotonic clock, no common files."""
 
 import threading
 import time
@@ -12,9 +12,7 @@ from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.testing.locks import wait_for
-from db_places import postgres_place
-from server_stores import connected, use_postgres
-from services import Database
+from server_stores import SERVERS, ServerPlace, new_place
 
 A, B, C = Owner("f", "a"), Owner("f", "b"), Owner("f", "c")
 
@@ -22,7 +20,7 @@ A, B, C = Owner("f", "a"), Owner("f", "b"), Owner("f", "c")
 class HostClock(Clock):
     """The clock of another host, whose monotonic one began at another time."""
 
-    def __init__(self, name: str, began: int, server: Database) -> None:
+    def __init__(self, name: str, began: int, server: ServerPlace) -> None:
         super().__init__(lambda: _server_ms(server))
         self.boot = f"boot of {name}"
         self._began = began
@@ -31,25 +29,20 @@ class HostClock(Clock):
         return super().mono_ms() + self._began
 
 
-def _server_ms(server: Database) -> int:
-    with connected(server) as connection:
-        ((now,),) = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetchall()
-    assert isinstance(now, int)
-    return now
+def _server_ms(server: ServerPlace) -> int:
+    return int(server.ask(f"SELECT {server.kind.clock}")[0][0])
 
 
-@pytest.fixture
-def server(postgres: Database) -> Database:
-    server = postgres_place(postgres, "shared_locks").server
-    assert server is not None
-    return server
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "shared_locks")
 
 
-def on_host(name: str, began: int, server: Database, folder: Path) -> LockStore:
-    return LockStore(use_postgres(server, folder / name), clock=HostClock(name, began, server))
+def on_host(name: str, began: int, server: ServerPlace, folder: Path) -> LockStore:
+    return LockStore(server.use(folder / name), clock=HostClock(name, began, server))
 
 
-def test_one_host_holds_and_the_other_one_waits(server: Database, tmp_path: Path) -> None:
+def test_one_host_holds_and_the_other_one_waits(server: ServerPlace, tmp_path: Path) -> None:
     with on_host("one", 0, server, tmp_path) as one, on_host("two", 10**9, server, tmp_path) as two:
         lease = one.acquire("k", A, ttl_seconds=30)
         with pytest.raises(LockBusyError, match="held by run a of flow f"):
@@ -74,7 +67,7 @@ def test_one_host_holds_and_the_other_one_waits(server: Database, tmp_path: Path
         assert two.acquire("k", B).token == 4
 
 
-def test_a_host_that_is_gone_is_waited_for_as_long_as_its_lease(server: Database, tmp_path: Path) -> None:
+def test_a_host_that_is_gone_is_waited_for_as_long_as_its_lease(server: ServerPlace, tmp_path: Path) -> None:
     one = on_host("one", 10**9, server, tmp_path)
     lease = one.acquire("k", A, ttl_seconds=1)
     for hold in one._renewal.all():
@@ -91,7 +84,7 @@ def test_a_host_that_is_gone_is_waited_for_as_long_as_its_lease(server: Database
 
 
 def test_a_run_that_goes_on_at_another_host_is_not_behind_those_that_wait_for_it(
-    server: Database, tmp_path: Path
+    server: ServerPlace, tmp_path: Path
 ) -> None:
     before, after = Owner("f", "a", 1), Owner("f", "a", 2)
     with on_host("one", 0, server, tmp_path) as one, on_host("two", 10**9, server, tmp_path) as two:
@@ -113,15 +106,14 @@ def test_a_run_that_goes_on_at_another_host_is_not_behind_those_that_wait_for_it
         assert not lost.release()
 
 
-def test_a_waiter_that_shows_no_life_is_passed_over(server: Database, tmp_path: Path) -> None:
+def test_a_waiter_that_shows_no_life_is_passed_over(server: ServerPlace, tmp_path: Path) -> None:
     with closing(on_host("one", 0, server, tmp_path)) as one, on_host("two", 5, server, tmp_path) as two:
         lease = two.acquire("k", A)
         one._enqueue("k", B)  # its host is switched off now
         lease.release()
         with pytest.raises(LockBusyError, match="run b of flow f"):
             two.acquire("k", C)
-        with connected(server) as connection:
-            connection.execute("UPDATE aetherflow_locks.waiters SET beat_at = beat_at - 60000")
+        server.ask(f"UPDATE {server.schema('locks')}.waiters SET beat_at = beat_at - 60000")
         assert [waiter.alive for waiter in two.waiters()] == [False]
         two.acquire("k", C)
         assert two.waiters() == []

@@ -11,7 +11,7 @@ from reports_pictures import Box, draw, frames, likeness
 from reports_project import Reports
 from reports_templates import REGIONS, RICH_ROWS, rewrite, rich
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pictures")]  # one worker starts LibreOffice, once
 
 ALIKE = 0.97
 """Likeness from which two charts are the same."""

@@ -154,6 +154,14 @@ def test_every_flow_has_a_status(data: OldData) -> None:
     assert command not in aetherflow("status").out
 
 
+def test_what_a_person_does_to_a_run_of_before_is_chained(data: OldData) -> None:
+    assert aetherflow("state", "migrate", str(data.states / "failed.sqlite")).code == 0
+    assert aetherflow("runs", "ack", "failed-1", "--reason", "seen").code == 0
+    heads = data.state("failed", "SELECT event, run_id FROM heads ORDER BY seq")
+    assert heads == [{"event": "migrated", "run_id": ""}, {"event": "amended", "run_id": "failed-1"}]
+    assert aetherflow("state", "check", str(data.states / "failed.sqlite")).code == 0
+
+
 def test_a_failure_after_the_upgrade_counts(data: OldData) -> None:
     migrate(data)
     (old, *_) = json.loads(aetherflow("status", "--json").out)["before"]

@@ -15,6 +15,8 @@ import pytest
 import warm
 from warm import true_start
 
+pytestmark = pytest.mark.xdist_group("flights")  # one worker runs the demo, once
+
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "flights"
 AETHERFLOW = str(Path(sys.executable).with_name("aetherflow"))

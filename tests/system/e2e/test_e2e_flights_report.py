@@ -19,6 +19,8 @@ import python_calamine
 import warm
 from services import need
 
+pytestmark = pytest.mark.xdist_group("flights_report")  # one worker makes the report, once
+
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "flights"
 AETHERFLOW = str(Path(sys.executable).with_name("aetherflow"))

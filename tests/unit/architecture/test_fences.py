@@ -17,6 +17,7 @@ DB, TRANSFER, REPORTS = (f"aetherflow_builtins_{name}" for name in ("db", "trans
 FENCES = {
     "aetherflow.core.host.pydantic_internals": "pydantic",
     "aetherflow.core.console.typer_internals": "typer",
+    "aetherflow.core.runtime.processes.interpreter_end": "threading",
     f"{DB}.connectors.mysql.pymysql_parts": "pymysql",
     f"{TRANSFER}.archives.zip_member": "zipfile",
     f"{TRANSFER}.connectors.sftp.client": "paramiko",
@@ -27,7 +28,7 @@ FENCES = {
 """The module that holds all of a library's private parts that we use, and the library."""
 PAST_THE_PACKAGE = {f"{REPORTS}.shift.tokenizer"}
 """Fences that take no private name, but a public module from its file, without its package."""
-STANDARD = {"zipfile"}
+STANDARD = {"threading", "zipfile"}
 
 
 def test_private_names_are_used_behind_fences() -> None:

@@ -119,8 +119,8 @@ def test_types_can_be_given_and_a_value_that_does_not_fit_is_named(project: Flow
     assert message == f"{path}, line 3: column 'b': the value 'x' is no decimal number"
     assert fix == "correct the file, or set types: {b: string}"
     message, fix = refused(project, "file_convert", path=path, output="o.jsonl", types={"c": "int"})
-    assert message == "types names no column of the file: c"
-    assert fix == "its columns are: a, b"
+    assert message == "types: 'c' is no column of the file"
+    assert fix == "there are: a, b"
 
 
 def test_json_lines_stay_as_they_are(project: FlowProject) -> None:
@@ -328,7 +328,7 @@ def test_what_is_not_split(project: FlowProject, inputs: dict[str, Any], expecte
 
 def test_a_column_that_is_not_there(project: FlowProject) -> None:
     message, fix = refused(project, "file_split", path=write(project, "in.csv", "a\n1\n"), dest_dir="p", by="b")
-    assert (message, fix) == ("by: the file has no column 'b'", "its columns are: a")
+    assert (message, fix) == ("by: 'b' is no column of the file", "there are: a")
 
 
 # file_compare
@@ -397,7 +397,7 @@ def test_columns_of_one_file_alone(project: FlowProject) -> None:
     message, fix = refused(
         project, "file_compare", path=write(project, "a.csv", OLD), other=write(project, "b.csv", new), columns=["n"]
     )
-    assert (message, fix) == ("not in both files: n", "columns of both are: id, name")
+    assert (message, fix) == ("columns: 'n' is no column of both files", "there are: id, name")
 
 
 def test_a_difference_fails_the_step_and_is_listed(project: FlowProject) -> None:

@@ -74,6 +74,21 @@ def test_the_type_keeps_every_text(cells: list[Any], found: str) -> None:
     assert str(profile(cells).type) == found
 
 
+@pytest.mark.parametrize(
+    ("cells", "odd"),
+    [
+        (["1", "NA"], "NA"),
+        (["2024-02-29", "2024-02-30"], "2024-02-30"),
+        (["true", "yes"], "yes"),
+        (["a", "b"], None),
+        (["1", "true"], None),
+        (["1", "2"], None),
+    ],
+)
+def test_the_text_among_numbers_or_dates_is_told(cells: list[Any], odd: str | None) -> None:
+    assert profile(cells).odd_text == odd
+
+
 def test_text_of_json_may_be_a_time_and_no_number() -> None:
     assert str(profile(["1", "2"], "times").type) == "string"
     assert str(profile(["2024-01-01"], "times").type) == "date"
@@ -136,6 +151,9 @@ def test_rows_that_do_not_fit_are_rejected_by_the_types_that_are_said(project: A
     [
         ("a,A\n1,2\n", {}, "two columns are named 'A'"),
         ("a,\n1,2\n", {}, "column 2 of the file has no name"),
+        ("a,a\n1,2\n", {"columns": {"a": "b"}}, "columns: the file has 2 columns 'a'"),
+        ("a;b\n1;2\n", {}, "the file has a column 'a;b', which looks like several: is its delimiter ';'?"),
+        ("a,b\n1,2,\n", {}, "line 2: has 3 fields, not 2"),
         ("1,2\n", {"include_header": False}, "the columns of a new table have no names"),
         ("a,b\n1,2\n", {"types": {"c": "int"}}, "types: 'c' is no column that is loaded"),
         ("a,b\n1,2\n", {"keys": ["c"]}, "keys: 'c' is no column that is loaded"),
@@ -162,6 +180,12 @@ def test_what_cannot_be_made_is_refused(lite: Any, text: str, inputs: dict[str, 
     assert "does not exist" in lite.run(step=load(write(lite, "a\n1\n"))).error.message
 
 
+def test_a_record_that_is_rejected_decides_no_type(project: Any) -> None:
+    path = write(project, "a,b\n1,2,x\n3,4\n")
+    assert project.one(**load(path, **CREATE, max_rejects=1))["rejected"] == 1
+    assert project.rows("SELECT a + b AS n FROM t") == [[7]]
+
+
 def test_a_file_without_header_and_rows_makes_the_named_columns(project: Any) -> None:
     path = write(project, "")
     project.one(**load(path, **CREATE, include_header=False, columns=["a", "b"], on_empty="ok"))
@@ -180,6 +204,8 @@ def test_what_does_not_fit_together_is_found_by_validate(lite: Any) -> None:
         ({"types": {"a": "int"}}, "add create: if_missing or on_schema_change: widen"),
         ({"not_null": ["a"]}, "add create: if_missing"),
         ({**CREATE, "types": {"a": "money"}}, "type 'money' is not known"),
+        ({**CREATE, "columns": ["a"], "keys": ["b"]}, "keys: 'b' is no column that is loaded"),
+        ({**CREATE, "columns": {"x": "name"}, "types": {"nmae": "int"}}, "types: 'nmae' is .* did you mean 'name'"),
     ):
         with pytest.raises(Exception, match=said):
             lite.run(step=load("x.csv", **inputs))
@@ -195,15 +221,20 @@ def test_a_type_that_yaml_cuts_at_its_comma_is_one_mistake(lite: Any) -> None:
 def test_a_plan_says_what_will_be_made(project: Any, tmp_path: Path) -> None:
     flow = FlowProject(tmp_path / "plan")
     given = flow.folder / "given.csv"
-    given.write_text("order_id,code,amount\n1,007,1.50\n")
+    given.write_text("order_id,code,amount\n1,007,1.50\n2,10,2\n")
     inputs = {"resource": "wh", "table": "sales", "path": str(given), **CREATE, "keys": ["order_id"]}
     resources = {"wh": project.resources["wh"]}
     flow.flow({"id": "load", "type": "db_load", "inputs": inputs}, resources=resources)
     driver = project.resources["wh"]["driver"]
     number, text = ("INTEGER", "TEXT") if driver == "sqlite3" else ("BIGINT", "VARCHAR")
-    columns = [f"order_id {number} not null", f"code {text}", "amount DECIMAL(15,2)", "primary key (order_id)"]
+    columns = [
+        f"order_id {number} not null",
+        f"code {text} (text because of '007')",
+        "amount DECIMAL(15,2)",
+        "primary key (order_id)",
+    ]
     said = ['create table "sales" of resource wh:', *(f"  {column}" for column in columns)]
-    assert flow.effects()["load"] == [*said, f"load {given} (32 bytes) into it"]
+    assert flow.effects()["load"] == [*said, f"load {given} (39 bytes) into it"]
     assert not list(flow.folder.rglob(f"*.{driver}")), "a plan makes no database"
 
 

@@ -43,6 +43,27 @@ def test_a_file_without_its_header(ready: Any) -> None:
     assert fix == "check delimiter and quotechar"
 
 
+@pytest.mark.parametrize(("encoding", "likely"), [("utf-16", "it begins as utf-16 does"), ("cp1252", "cp1252 is that")])
+def test_a_file_of_another_encoding(ready: Any, encoding: str, likely: str) -> None:
+    path = Path(write(ready, ""))
+    path.write_text("a,s\n1,Müller\n", encoding=encoding)
+    message, fix = refused(ready, **load(str(path)))
+    assert " is no utf-8 text: " in message
+    assert likely in fix
+    assert ready.one(**load(str(path), encoding=encoding))["rows"] == 1
+
+
+def test_a_long_line(ready: Any) -> None:
+    text = "x" * 3_000_000
+    assert ready.one(**load(write(ready, f'a,s\n1,"{text}"\n')))["rows"] == 1
+    assert ready.rows("SELECT length(s) AS n FROM t") == [[len(text)]]
+
+
+def test_a_quote_that_is_never_closed(ready: Any) -> None:
+    message, _ = refused(ready, **load(write(ready, 'a,s\n1,"x\n2,y\n')))
+    assert "line 2: no record: a quote is opened and never closed; nothing was loaded" in message
+
+
 @pytest.mark.parametrize("how", [{}, {"mode": "merge", "keys": ["a"]}])
 def test_a_file_without_rows_is_a_warning_that_is_seen(ready: Any, how: dict[str, Any]) -> None:
     ran = ready.run(step=load(write(ready, "a,s\n"), **how))

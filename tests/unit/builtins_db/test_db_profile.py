@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherflow.core.api import LoadBatch, TableColumn
@@ -14,7 +14,9 @@ from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.loading.batch import Reject
 from aetherflow_builtins_db.loading.convert import Converter, converter
 from aetherflow_builtins_db.loading.profile import Profile, Texts
+from torture_tier import sized
 
+EFFORT = settings(max_examples=sized(50, 5_000))
 ZONES = st.sampled_from([datetime.UTC, datetime.timezone(datetime.timedelta(hours=-3, minutes=30))])
 MOMENTS = st.datetimes() | st.datetimes(timezones=ZONES).filter(lambda moment: 1 < moment.year < 9999)
 EDGES = st.sampled_from([2**63, 2**63 - 1, -(2**63), -(2**63) - 1])
@@ -81,6 +83,7 @@ def facts(profile: Profile) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("texts", ["all", "times", "none"])
 @pytest.mark.parametrize("kinds", [TEXTS, VALUES], ids=["texts", "values"])
+@EFFORT
 @given(data=st.data())
 def test_parts_make_no_difference(kinds: dict[str, Any], texts: Texts, data: st.DataObject) -> None:
     """All at once, in two parts, in another order: the same as one value after the other."""
@@ -92,6 +95,7 @@ def test_parts_make_no_difference(kinds: dict[str, Any], texts: Texts, data: st.
     assert facts(seen([data.draw(st.permutations(cells))], texts)) == one_by_one
 
 
+@EFFORT
 @given(cells=columns(TEXTS))
 def test_the_type_of_texts_keeps_each_of_them(cells: list[str | None]) -> None:
     kind = seen([cells], "all").type
@@ -109,6 +113,7 @@ def test_the_type_of_texts_keeps_each_of_them(cells: list[str | None]) -> None:
                 assert str(kept).lower() == text.lower()
 
 
+@EFFORT
 @given(cells=columns({name: VALUES[name] for name in ("bools", "whole", "floats", "decimals")}))
 def test_the_type_of_numbers_keeps_each_of_them(cells: list[Any]) -> None:
     kind = seen([cells], "none").type
@@ -124,6 +129,7 @@ def test_the_type_of_numbers_keeps_each_of_them(cells: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@EFFORT
 @given(cells=columns({**TEXTS, "bare": st.integers(-99, 99).map(str)}))
 def test_a_batch_is_converted_as_its_rows_are(kind: str, cells: list[str | None]) -> None:
     convert = Converter([TableColumn("c", parse_type(kind), kind)])

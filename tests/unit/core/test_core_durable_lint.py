@@ -35,6 +35,7 @@ EXEMPT = {
     ("runtime/notify/run_page.py", "tempfile.TemporaryDirectory"): "the folder of a page that goes with a mail",
     ("runtime/notify/run_page.py", "subprocess.run"): "the command that makes that page: it changes nothing else",
     ("runtime/notify/log_tail.py", "os.open"): "reading, without waiting for the writer of a pipe",
+    ("runtime/processes/fork_server_program.py", "os.fork"): "its only work, for a launcher that has written the log",
     ("console/streams.py", "os.open"): "the null device, in the place of a closed descriptor",
     ("console/streams.py", "open"): "that descriptor",
     ("console/writer.py", "os.write"): "what commands print",

@@ -78,6 +78,7 @@ def test_every_command_line_is_taken(collect: Callable[[], Iterable[Shown]], lea
 
 
 TYPED_BY = {
+    "core/bundle/using": "tests/system/core/bundle/test_core_bundle_run.py",
     "core/checks/changes": "tests/system/docs/test_docs_upgrade.py",
     "core/cli/retaining": "tests/unit/core/cli/test_core_retention.py",
     "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",
@@ -85,6 +86,7 @@ TYPED_BY = {
     "scheduler/cli/audit_statement": "tests/system/scheduler/audit/test_scheduler_audit_statement.py",
     "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",
     "scheduler/ledger/document_owner": "tests/system/scheduler/ledger/test_scheduler_document_owner.py",
+    "scheduler/ledger/places": "tests/system/scheduler/loop/test_scheduler_state_server.py",
     "scheduler/ledger/pruning": "tests/system/scheduler/ledger/test_scheduler_prune.py",
     "scheduler/runs/notifying": "tests/torture/test_torture_telling.py",
 }

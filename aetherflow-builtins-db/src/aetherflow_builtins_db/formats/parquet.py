@@ -4,6 +4,7 @@ pyarrow is imported on use: its import is slow, and flows that write CSV do not 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import PurePath
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -37,6 +38,11 @@ def libraries_for(inputs: Mapping[str, Any], path: Any, zstd: Sequence[str] = ("
     is_parquet = inputs["format"] == "parquet" if inputs.get("format") else kind == ".parquet"
     is_packed = inputs["compression"] == "zstd" if inputs.get("compression") else packed
     return {"pyarrow": install_command("parquet")} if is_parquet or is_packed else {}
+
+
+def has_pyarrow() -> bool:
+    """Whether pyarrow, which the extra `parquet` brings, is installed."""
+    return find_spec("pyarrow") is not None
 
 
 def require_pyarrow() -> ModuleType:

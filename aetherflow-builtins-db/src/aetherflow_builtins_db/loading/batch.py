@@ -3,10 +3,23 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from aetherflow.core.api import ColumnType, LoadBatch, LoadFile
 from aetherflow_builtins_db.loading.profile import Texts
+
+Streams: TypeAlias = Literal["csv", "arrow"]
+"""What a loader takes beside files: the bytes of CSV, or the record batches of an ArrowFile."""
+
+
+@runtime_checkable
+class ArrowFile(LoadFile, Protocol):
+    """Record batches in the place of a file."""
+
+    failure: Exception | None
+    """What ended the batches before their end."""
+    record_reader: Any
+    """A `pyarrow.RecordBatchReader`, to be read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +77,10 @@ class RowSource(Protocol):
         """
         ...
 
-    def file(self, *, streams: bool) -> AbstractContextManager[LoadFile | None]:
+    def file(self, *, streams: Streams | None) -> AbstractContextManager[LoadFile | None]:
         """What a loader may read by the database's own means; None if there is nothing such.
 
-        :param streams: whether the loader reads its bytes alone, so that it need not be a file on disk
+        :param streams: what the loader also takes that is no file on disk
         """
         ...
 

@@ -16,12 +16,17 @@ class _Lines:
         self._lines = iter(lines)
         self.record: list[str] = []
         self.count = 0
+        self.ended = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        try:
+            line = next(self._lines)
+        except StopIteration:
+            self.ended = True
+            raise
         self.count += 1
         self.record.append(line)
         return line
@@ -67,7 +72,10 @@ class DelimitedReader:
         try:
             names = next(self._reader)
         except StopIteration:
-            raise StepError("the file is empty: it has no header", fix="include_header: false if it has none") from None
+            raise StepError(
+                "the file is empty: it has no header",
+                fix="look at what made it; include_header: false if its files have none",
+            ) from None
         except csv.Error as error:
             raise StepError(
                 f"line 1: the header cannot be read: {error}", fix="check delimiter and quotechar"
@@ -87,7 +95,8 @@ class DelimitedReader:
             except StopIteration:
                 break
             except csv.Error as error:
-                on_reject(Reject(first, f"no record: {error}", record="".join(lines.record).rstrip("\r\n")))
+                reason = "a quote is opened and never closed" if lines.ended else str(error)
+                on_reject(Reject(first, f"no record: {reason}", record="".join(lines.record).rstrip("\r\n")))
                 continue
             if not fields:  # an empty line is a null if records have one field; otherwise it is ignored
                 if self._width != 1:

@@ -47,6 +47,7 @@ class Load:
             columns=request.columns,
             keys=request.keys,
             id_column=request.load_id_column,
+            max_rejects=rejects.limit,
         )
         self._request = replace(request, columns=making.columns)
         self.table = self._into = making.table

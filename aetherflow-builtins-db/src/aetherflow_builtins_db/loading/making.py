@@ -1,6 +1,6 @@
 """The table of a load: the one that is there, as it is or changed, or a new one with the types of the file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -14,9 +14,11 @@ from aetherflow.core.api import (
     TableMaker,
 )
 from aetherflow_builtins_db.columns import STRING, UNKNOWN
-from aetherflow_builtins_db.loading.batch import RowSource
+from aetherflow_builtins_db.formats.values import short_value
+from aetherflow_builtins_db.loading.batch import OnReject, RowSource
 from aetherflow_builtins_db.loading.profile import Profile
-from aetherflow_builtins_db.loading.table import find_name, loaded_name, position
+from aetherflow_builtins_db.loading.rejects import Rejects
+from aetherflow_builtins_db.loading.table import NAME_IN_ORDER, find_name, loaded_name, position, refuse_several
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.loading.widths import wider_type
 
@@ -26,6 +28,8 @@ _BATCH_ROWS = 10_000
 _LET_IT = "check the name; create: if_missing makes the table, with the types of what is loaded"
 _FIXED = frozenset({"sqlite"})
 """Dialects in which a column keeps its type, and takes text and whole numbers of any length."""
+_FIXED_IN_KEYS = frozenset({"duckdb"})
+"""Dialects in which a column with a constraint keeps its type."""
 _WITHOUT_COMMENTS = frozenset({"sqlite"})
 _UNLIMITED = frozenset({"int", "string"})
 
@@ -57,12 +61,15 @@ class Making:
         columns: Columns,
         keys: Sequence[str],
         id_column: str | None,
+        max_rejects: int,
     ) -> None:
         self._target, self._source, self._shape = target, source, shape
         self.columns = columns
         """The mapping of fields to columns; for JSON lines with all keys of the file."""
-        self._keys, self._id_column = tuple(keys), id_column
+        self._keys, self._id_column, self._max_rejects = tuple(keys), id_column, max_rejects
         self._comments: Mapping[str, str] = {}
+        self._odd: Mapping[str, str] = {}
+        """By column that is made: the value for which it is text, and no number, date or time."""
         self.added: tuple[TableColumn, ...] = ()
         self.widened: tuple[TableColumn, ...] = ()
         found = target.look_up(table) if shape.create else target.find(table, _LET_IT)
@@ -79,11 +86,19 @@ class Making:
         quote, table = self._target.quote, self.table
         if self.is_new:
             keys = [f"  primary key ({', '.join(self._keys)})"] if self._keys else []
-            return [f"create table {table.sql}{of}:", *(f"  {_shown(column)}" for column in table.columns), *keys]
-        lines = [f"add column {quote(each.name)} {each.declared} to {table.sql}{of}" for each in self.added]
+            columns = [f"  {_shown(column)}{self._because(column)}" for column in table.columns]
+            return [f"create table {table.sql}{of}:", *columns, *keys]
+        lines = [
+            f"add column {quote(each.name)} {each.declared}{self._because(each)} to {table.sql}{of}"
+            for each in self.added
+        ]
         return lines + [
             f"change column {quote(each.name)} of {table.sql}{of} to {each.declared}" for each in self.widened
         ]
+
+    def _because(self, column: TableColumn) -> str:
+        found = self._odd.get(column.name)
+        return "" if found is None else f" (text because of {short_value(found)})"
 
     def apply(self) -> SqlTable:
         """In the transaction of the load: make or change the table; return where to fill it."""
@@ -101,7 +116,7 @@ class Making:
             loader.alter_table(table, self.added, self.widened)
         return table
 
-    # Columns
+    # Its columns
 
     def _new(self, table: SqlTable) -> SqlTable:
         shape, seen = self._shape, self._seen(of_values=False)
@@ -138,16 +153,25 @@ class Making:
         return replace(table, columns=(*columns, *self.added))
 
     def _widened(self, table: SqlTable, seen: "Mapping[str, Profile | ColumnType]") -> list[TableColumn]:
-        fixed, by_name, found = self._target.database.dialect.name in _FIXED, list(seen), []
+        dialect, by_name, found = self._target.database.dialect.name, list(seen), []
         for column in table.columns:
             profile = seen.get(find_name(column.name, by_name) or "")
             wider = wider_type(column, profile) if isinstance(profile, Profile) else None
-            if wider is not None and not (fixed and column.type.kind in _UNLIMITED):
-                found.append(self._column(column.name, wider, nullable=column.nullable))
-        if found and fixed:
+            if wider is None or (dialect in _FIXED and column.type.kind in _UNLIMITED):
+                continue
+            made = self._column(column.name, wider, nullable=column.nullable, key=column.indexed)
+            if isinstance(profile, Profile) and column.indexed and wider_type(made, profile) is not None:
+                raise StepError(
+                    f"column {column.name} of {table.sql} is in an index, for which this database makes it no wider "
+                    f"than {made.declared}, but a value has {profile.length} characters; nothing was loaded",
+                    fix="shorten the values, or change the index with a db_execute step before this one",
+                )
+            found.append(replace(made, indexed=column.indexed))
+        if fixed := [each for each in found if dialect in _FIXED or (dialect in _FIXED_IN_KEYS and each.indexed)]:
+            which = "" if dialect in _FIXED else " that has a key or another constraint"
             raise StepError(
-                f"this database cannot change the type of a column, and {table.sql} needs "
-                f"{', '.join(map(_shown, found))}; nothing was loaded",
+                f"this database cannot change the type of a column{which}, and {table.sql} needs "
+                f"{', '.join(map(_shown, fixed))}; nothing was loaded",
                 fix="make a new table with these types, and move the rows by db_execute",
             )
         return found
@@ -160,6 +184,11 @@ class Making:
             if loaded in said:
                 raise StepInputError(f"types names the column {loaded!r} twice", fix="leave one of the two out")
             said[loaded] = kind
+        self._odd = {
+            name: found.odd_text
+            for name, found in seen.items()
+            if name not in said and isinstance(found, Profile) and found.odd_text is not None
+        }
         return {
             name: said.get(name) or (found if isinstance(found, ColumnType) else found.type)
             for name, found in seen.items()
@@ -176,10 +205,17 @@ class Making:
 
     # The rows
 
+    def _refusing(self, unit: str) -> OnReject:
+        return Rejects(self._max_rejects, unit).add
+
     def _seen(self, *, of_values: bool) -> dict[str, "Profile | ColumnType"]:
         """By column of the table: the type that the source tells, else (or `of_values`) the profile of all values."""
         source, columns = self._source, self.columns
-        names, profiles = profiles_of(source, columns, of_values=of_values)
+        if columns is None and source.format in {"csv", "tsv"}:
+            with source.reader(keys=None, width=None) as reader:
+                if reader.names is not None and len(reader.names) == 1:
+                    refuse_several(reader.names[0])
+        names, profiles = profiles_of(source, columns, self._refusing, of_values=of_values)
         if isinstance(columns, Mapping):
             if names is None:
                 raise StepInputError(
@@ -196,19 +232,19 @@ class Making:
                 self.columns = {name: name for name in names}
         else:
             raise StepInputError(
-                "the file has no header, so the columns of a new table have no names",
-                fix="columns: [a, b] names them, in the file's order",
+                "the file has no header, so the columns of a new table have no names", fix=NAME_IN_ORDER
             )
         _refuse_names([name for name, _ in pairs])
         return dict(pairs)
 
 
 def profiles_of(
-    source: RowSource, columns: Columns, *, of_values: bool
+    source: RowSource, columns: Columns, refusing: Callable[[str], OnReject], *, of_values: bool
 ) -> "tuple[list[str] | None, Sequence[Profile | ColumnType]]":
     """The names of the fields, None if there are none; of each the type that the source tells, else a profile.
 
-    With `of_values` each has a profile. Records that cannot be read are left out.
+    With `of_values` each has a profile. `refusing` gets what the numbers of records count, and returns what is called
+    with each record that cannot be read; it is left out unless that raises.
     """
     keys = list(columns) if columns is not None else None
     width = len(columns) if columns is not None else None
@@ -217,7 +253,7 @@ def profiles_of(
         return list(types), list(types.values())
     with source.reader(keys=keys, width=width, every_key=True) as reader:
         profiles = [Profile(source.texts) for _ in reader.names or columns or ()]
-        for batch in reader.batches(_BATCH_ROWS, lambda _reject: None):
+        for batch in reader.batches(_BATCH_ROWS, refusing(reader.unit)):
             profiles = profiles or [Profile(source.texts) for _ in batch.rows[0]]
             for profile, cells in zip(profiles, zip(*batch.rows, strict=True), strict=True):
                 profile.see(cells)
@@ -234,9 +270,9 @@ def _refuse_names(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for number, name in enumerate(names, 1):
         if not name.strip():
-            raise StepInputError(f"column {number} of the file has no name", fix="name it in the file, or by columns")
+            raise StepInputError(f"column {number} of the file has no name", fix=NAME_IN_ORDER)
         if name.lower() in seen:
-            raise StepInputError(f"two columns are named {name!r}", fix="columns: {file column: table column} renames")
+            raise StepInputError(f"two columns are named {name!r}", fix=NAME_IN_ORDER)
         seen.add(name.lower())
 
 

@@ -60,6 +60,7 @@ class Profile:
     def __init__(self, texts: Texts = "none") -> None:
         self._texts = texts
         self._kinds: set[Kind] = set()
+        self._first_string: str | None = None
         self._odd = False
         """Whether a text is a float that is no number."""
         self._exact = True
@@ -137,7 +138,10 @@ class Profile:
                 return None
             if _POWER(text):
                 return self._see_float(text)
-        self._kinds.add(_kind_of_text(text))
+        kind = _kind_of_text(text)
+        if kind == "string":
+            self._first_string = text
+        self._kinds.add(kind)
         return None
 
     def _see_ints(self, numbers: Sequence[int]) -> None:
@@ -191,6 +195,11 @@ class Profile:
 
     def _see_length(self, value: Any) -> None:
         self.length = max(self.length, len(text_value(value)))
+
+    @property
+    def odd_text(self) -> str | None:
+        """The text without which the others that were seen would be no text; None if there is none such."""
+        return self._first_string if self._kinds > {"string"} else None
 
     @property
     def type(self) -> ColumnType:

@@ -2,22 +2,37 @@
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from aetherflow.core.api import Column, ColumnType, CsvBlocks, CsvFormat, CsvSource, LoadBatch, LoadFile, Row, Rows
+from aetherflow.core.api import (
+    ArrowRows,
+    ArrowSource,
+    Column,
+    ColumnType,
+    CsvBlocks,
+    CsvFormat,
+    CsvSource,
+    LoadBatch,
+    LoadFile,
+    Row,
+    Rows,
+)
 from aetherflow_builtins_db.columns import UNKNOWN, refuse_duplicates
 from aetherflow_builtins_db.database import Database
 from aetherflow_builtins_db.formats.coerce import fits
+from aetherflow_builtins_db.formats.parquet import has_pyarrow, require_pyarrow
 from aetherflow_builtins_db.formats.values import query_sha256
-from aetherflow_builtins_db.loading.batch import OnReject
+from aetherflow_builtins_db.loading.batch import OnReject, Streams
 from aetherflow_builtins_db.loading.profile import Profile, Texts
 
 Follow = Callable[[list[Column]], Callable[[list[Row]], None]]
 """Gets the columns; returns what is called with each batch."""
 _DIALECT = CsvFormat(include_header=False)
+_ARROW_ROWS = 50_000
+"""Rows of a record batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +78,20 @@ class QueryRows:
         return query_sha256(self.sql, self.params)
 
     @contextmanager
-    def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
-        """The rows as CSV that the database itself formats, if the loader reads such; else None."""
-        connector = self.database.connector
-        blocks = None
-        if streams and self.follow is None and isinstance(connector, CsvSource):
-            blocks = connector.stream_csv(*self.database.query(self.sql, self.params), dialect=_DIALECT)
-        if blocks is None:
-            yield None
-            return
-        with blocks:
-            yield _CsvRows(blocks)
+    def file(self, *, streams: Streams | None) -> Iterator[LoadFile | None]:
+        """The rows as CSV or Arrow that the database itself makes, if the loader reads such; else None."""
+        connector, query = self.database.connector, self.database.query(self.sql, self.params)
+        found: LoadFile | None = None
+        with ExitStack() as stack:
+            if self.follow is not None:  # looks at each row
+                pass
+            elif streams == "csv" and isinstance(connector, CsvSource):
+                blocks = connector.stream_csv(*query, dialect=_DIALECT)
+                found = None if blocks is None else _CsvRows(stack.enter_context(blocks))
+            elif streams == "arrow" and isinstance(connector, ArrowSource) and has_pyarrow():
+                rows = connector.stream_arrow(*query, batch_rows=_ARROW_ROWS)
+                found = None if rows is None else _arrow_of(stack.enter_context(rows))
+            yield found
 
     @contextmanager
     def _open(self) -> Iterator[Rows]:
@@ -118,6 +136,39 @@ class _CsvRows:
     def binary(self) -> Iterator[BinaryIO]:
         """The bytes, as the database sends them."""
         yield cast(BinaryIO, io.BufferedReader(_Blocks(self._blocks.blocks()), 1 << 18))
+
+
+class _ArrowBatches:
+    """An open query as Arrow, whose first batch has been read."""
+
+    path = Path("query.arrow")
+    format: Literal["parquet"] = "parquet"
+    packing: Literal["none"] = "none"
+    dialect = _DIALECT
+
+    def __init__(self, first: Any, rest: Iterator[Any]) -> None:
+        self.failure: Exception | None = None
+        self.record_reader = require_pyarrow().RecordBatchReader.from_batches(first.schema, self._batches(first, rest))
+
+    def binary(self) -> AbstractContextManager[BinaryIO]:
+        """Never called: what takes Arrow reads `record_reader`."""
+        raise NotImplementedError
+
+    def _batches(self, first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield first
+            yield from rest
+        except Exception as error:  # what reads tells it as an error of its own
+            self.failure = error
+            raise
+
+
+def _arrow_of(rows: ArrowRows) -> _ArrowBatches | None:
+    """None without a row, of which no batch tells the schema."""
+    names = [column.name for column in rows.columns]
+    batches = (batch.rename_columns(names) for batch in rows.record_batches())
+    first = next(batches, None)
+    return None if first is None else _ArrowBatches(first, batches)
 
 
 class _Blocks(io.RawIOBase):

@@ -16,6 +16,7 @@ from aetherflow.core.api import (
     TableColumn,
 )
 from aetherflow_builtins_db.database import Database
+from aetherflow_builtins_db.loading.batch import Streams
 
 STAGE = "aetherflow_stage"
 """Name of the staging table of a merge. It is temporary, so no two loads share it."""
@@ -38,8 +39,8 @@ def refuse_odd(columns: Sequence[TableColumn], batch: LoadBatch, refused: Callab
 class Server(SqlLoader):
     """The operations of one load on one connector. The transaction `tx` is open inside the block of `begin`."""
 
-    streams = False
-    """Whether `load_file` reads the bytes of a CSV file alone, so that they may come from anywhere."""
+    streams: Streams | None = None
+    """What `load_file` takes beside files."""
 
     def __init__(self, database: Database, job: LoadJob) -> None:
         self.database = database

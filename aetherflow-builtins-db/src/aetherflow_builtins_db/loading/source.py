@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 from aetherflow.core.api import ColumnType, CsvFormat, LoadFile, StepError, StepInputError, open_file
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import Packing
-from aetherflow_builtins_db.loading.batch import Reader
+from aetherflow_builtins_db.loading.batch import Reader, Streams
 from aetherflow_builtins_db.loading.delimited import DelimitedReader
 from aetherflow_builtins_db.loading.fixed import FixedReader
 from aetherflow_builtins_db.loading.meter import Meter
@@ -44,16 +44,14 @@ def packing_of(name: str) -> Packing:
     return _PACKINGS.get(PurePath(name).suffix.lower(), "none")
 
 
-def format_of(name: str) -> LoadFormat:
+def format_of(name: str, fix: str = "set format: csv, tsv, jsonl or parquet") -> LoadFormat:
     """The format that the suffix of a file name implies; StepInputError if it implies none."""
     path = PurePath(name)
     if path.suffix.lower() in _PACKINGS:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        raise StepInputError(
-            f"the name {name!r} does not say what the file holds", fix="set format: csv, tsv, jsonl or parquet"
-        )
+        raise StepInputError(f"the name {name!r} does not say what the file holds", fix=fix)
     return found
 
 
@@ -89,7 +87,7 @@ class SourceFile:
             return cast(ParquetReader, reader).types
 
     @contextmanager
-    def file(self, *, streams: bool) -> Iterator[LoadFile | None]:
+    def file(self, *, streams: Streams | None) -> Iterator[LoadFile | None]:
         """The source itself, which is a file already; nothing is to be streamed."""
         del streams
         yield cast(LoadFile, self)  # no loader gets one of fixed width
@@ -152,8 +150,12 @@ class SourceFile:
             try:
                 yield text, meter
             except UnicodeDecodeError as error:
+                with self.binary() as file:
+                    is_wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+                likely = "it begins as utf-16 does" if is_wide else "cp1252 is that of many Windows programs"
                 raise StepError(
-                    f"{self.path} is no {error.encoding} text: {error.reason}", fix="set encoding to that of the file"
+                    f"{self.path} is no {error.encoding} text: {error.reason}",
+                    fix=f"set encoding to that of the file; {likely}",
                 ) from error
             finally:
                 text.detach()

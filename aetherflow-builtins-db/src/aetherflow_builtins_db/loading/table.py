@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aetherflow.core.api import FieldMap, SqlTable, StepInputError
 
+NAME_IN_ORDER = "columns: [a, b] names the columns, in the file's order"
 _PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|`([^`]+)`|([^\s".`]+))\s*(?:\.|\Z)')
 
 
@@ -65,7 +66,7 @@ def map_fields(
     columns = [by_name[_column(target, table)] for _, target in pairs]
     twice = sorted({column.name for column in columns if columns.count(column) > 1})
     if twice:
-        raise StepInputError(f"two columns of the file go into column {twice[0]!r} of {table.sql}")
+        raise StepInputError(f"two columns of the file go into column {twice[0]!r} of {table.sql}", fix=NAME_IN_ORDER)
     width = len(names) if names is not None else len(pairs)
     return FieldMap(tuple(columns), tuple(index for index, _ in pairs), width, tuple(names) if names else None)
 
@@ -77,6 +78,8 @@ def position(source: str, names: Sequence[str]) -> int:
         raise StepInputError(
             f"columns: the file has no column {source!r}{_near(source, names)}", fix=f"it has: {', '.join(names)}"
         )
+    if names.count(found) > 1:
+        raise StepInputError(f"columns: the file has {names.count(found)} columns {source!r}", fix=NAME_IN_ORDER)
     return names.index(found)
 
 
@@ -92,28 +95,28 @@ def place_of(field: str, wanted: str, known: Sequence[str], what: str) -> int:
 
 def loaded_name(what: str, wanted: str, loaded: Sequence[str]) -> str:
     """The loaded column that the input `what` names; StepInputError if there is none."""
-    found = find_name(wanted, loaded)
-    if found is None:
-        raise StepInputError(
-            f"{what}: {wanted!r} is no column that is loaded{_near(wanted, loaded)}",
-            fix=f"these are: {', '.join(loaded)}",
-        )
-    return found
+    return loaded[place_of(what, wanted, loaded, "column that is loaded")]
 
 
 def _column(target: str, table: SqlTable) -> str:
     known = [column.name for column in table.columns]
     found = find_name(target, known)
-    if found is None and (sign := next((each for each in ";,\t|" if each in target), None)):
-        raise StepInputError(
-            f"{table.sql} has no column {target!r}", fix=f"that looks like several columns: set delimiter to {sign!r}"
-        )
     if found is None:
+        refuse_several(target)
         raise StepInputError(
             f"{table.sql} has no column {target!r}{_near(target, known)}",
             fix=f"its columns are {', '.join(known)}; columns: {{file column: table column}} maps or leaves out",
         )
     return found
+
+
+def refuse_several(name: str) -> None:
+    """StepInputError for the name of a column that looks like the header of a file with another delimiter."""
+    if sign := next((each for each in ";,\t|" if each in name), None):
+        raise StepInputError(
+            f"the file has a column {name!r}, which looks like several: is its delimiter {sign!r}?",
+            fix=f"set delimiter to {sign!r}, or name the columns by columns",
+        )
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from aetherflow.core.api import (
     TableColumn,
 )
 from aetherflow_builtins_db.database import Database
+from aetherflow_builtins_db.loading.batch import Streams
 from aetherflow_builtins_db.loading.generic import GenericServer
 from aetherflow_builtins_db.loading.server import Server
 from aetherflow_builtins_db.loading.table import loaded_name, split_name
@@ -33,9 +34,9 @@ class Target:
         self.loader = connector.loader(usual) if isinstance(connector, BulkLoader) else usual
 
     @property
-    def streams(self) -> bool:
-        """Whether the loader takes CSV that is no file on disk."""
-        return isinstance(self.loader, Server) and self.loader.streams
+    def streams(self) -> Streams | None:
+        """What the loader takes that is no file on disk."""
+        return self.loader.streams if isinstance(self.loader, Server) else None
 
     def quote(self, *names: str) -> str:
         """Quote the parts of a name for SQL and join them with dots."""

@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,14 +13,13 @@ from aetherflow.core.api import (
     Flag,
     Step,
     StepError,
-    StepInputError,
     StepInputs,
     StepOutputs,
 )
-from aetherflow_builtins_db.columns import parse_type
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.options import ColumnTypes
 from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.loading.table import place_of
 from aetherflow_builtins_db.tabular.comparing import (
     OnTableRows,
     Sides,
@@ -31,7 +30,7 @@ from aetherflow_builtins_db.tabular.comparing import (
     unlike,
 )
 from aetherflow_builtins_db.tabular.form import FileForm, needed_libraries
-from aetherflow_builtins_db.tabular.table import Table, open_table
+from aetherflow_builtins_db.tabular.table import Table, open_table, types_of
 
 _BATCH = 1_000
 
@@ -158,29 +157,30 @@ class FileCompare(Step[Inputs]):
         how = f"by {', '.join(args.keys)}" if args.keys else "in any order" if args.any_order else "row by row"
         gone = [path for path in (args.path, args.other) if not self.ctx.read_path(path).is_file()]
         there = f"; not there yet: {', '.join(gone)}" if gone else ""
+        if not gone and "xlsx" not in {args.read.kind_of(args.path), args.read_other.kind_of(args.other)}:
+            with (
+                open_table(self, args.path, args.read, "read") as table,
+                open_table(self, args.other, args.read_other, "read_other") as other,
+            ):
+                self._columns(table, other)
+                self._types(table, other)
         return [f"compare {args.path} with {args.other} {how}{there}"]
 
     def _columns(self, table: Table, other: Table) -> tuple[list[str], list[str], list[str]]:
         """The columns to compare, those that only the file has, and those that only the other has."""
         both, missing, added = unlike(table, other)
-        wanted = dict.fromkeys([*self.args.keys, *self.args.columns])
-        lacking = [name for name in wanted if name not in both]
-        if lacking:
-            raise StepInputError(
-                f"not in both files: {', '.join(lacking)}", fix=f"columns of both are: {', '.join(both)}"
-            )
+        wanted = [*self._keys(both), *(_named("columns", name, both) for name in self.args.columns)]
         return ([name for name in both if name in wanted], [], []) if self.args.columns else (both, missing, added)
 
     def _types(self, table: Table, other: Table) -> dict[str, ColumnType]:
-        strange = sorted(self.args.types.keys() - set(table.names))
-        if strange:
-            raise StepInputError(f"types names no column: {', '.join(strange)}")
-        given = {name: parse_type(kind) for name, kind in self.args.types.items()}
-        return {**other.told, **table.told, **given}
+        return {**other.told, **table.told, **types_of(self.args.types, table)}
+
+    def _keys(self, both: Sequence[str]) -> list[str]:
+        return [_named("keys", name, both) for name in self.args.keys]
 
     def _found(self, sides: Sides, place: Path, on_rows: OnTableRows) -> Iterator[TableDifference]:
         if self.args.keys:
-            return by_key(sides, self.args.keys, place, on_rows)
+            return by_key(sides, self._keys(sides.columns), place, on_rows)
         return in_any_order(sides, place, on_rows) if self.args.any_order else in_order(sides, on_rows)
 
     def _write(self, found: Iterator[TableDifference], sink: HashingSink, counts: Counter[str]) -> None:
@@ -196,6 +196,11 @@ class FileCompare(Step[Inputs]):
                 counts[each.kind] += each.kind != "changed" or place != last
                 last = place
             writer.write([(*each[:3], *(each.key or [None] * len(keys)), *each[4:]) for each in some])
+
+
+def _named(field: str, wanted: str, both: Sequence[str]) -> str:
+    """The column of both files that an input names; StepInputError if there is none."""
+    return both[place_of(field, wanted, both, "column of both files")]
 
 
 def _told(counts: Counter[str], missing: list[str], added: list[str]) -> str:

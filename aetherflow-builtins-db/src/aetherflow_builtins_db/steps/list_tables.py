@@ -41,7 +41,7 @@ _OURS = "aetherflow_*"
 
 
 class Inputs(StepInputs):
-    """Which tables of a database."""
+    """A database, and which of its tables are listed."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`: PostgreSQL, MySQL, SQLite or DuckDB.")
     pattern: str = Field("*", min_length=1, description="Pattern of the tables' names: `orders_*`. Case counts.")
@@ -53,7 +53,7 @@ class Inputs(StepInputs):
 
 
 class Outputs(StepOutputs):
-    """The tables."""
+    """What was listed: names to repeat over, and names that other steps take."""
 
     count: int = Field(description="Number of tables.")
     names: list[str] = Field(description="Their names, in order.")
@@ -100,9 +100,11 @@ class DbListTables(Step[Inputs]):
             and not any(fnmatchcase(str(name), each) for each in (*args.exclude, _OURS))
         ]
         output = {"count": len(found), "names": [each["name"] for each in found], "tables": found}
+        where = f"schema {args.in_schema}" if args.in_schema else "the schema of the connection"
         if not found and args.on_empty == "fail":
             raise StepError(
-                f"resource {args.resource} has no table {args.pattern}", fix="on_empty: skip or ok accepts that"
+                f"resource {args.resource} has no table whose name matches {args.pattern!r} in {where}",
+                fix="check pattern, exclude and in_schema; views are no tables here; on_empty: skip or ok accepts that",
             )
         if not found and args.on_empty == "skip":
             return StepResult(STEP_SKIPPED, output, f"no table {args.pattern}")

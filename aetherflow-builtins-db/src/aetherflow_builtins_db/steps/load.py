@@ -95,7 +95,8 @@ class DbLoad(Step[Inputs]):
         is_late = isinstance(connector, LateDatabase) and connector.is_missing()
         if is_late and not args.creates:
             return [f"{args.mode} {what} into {table}, whose database does not exist yet"]
-        with self._loading(Rejects(0), look_at=args.batch_rows if args.makes else None, is_late=is_late) as load:
+        look_at = args.batch_rows if args.makes else None
+        with self._loading(Rejects(args.max_rejects), look_at=look_at, is_late=is_late) as load:
             return load.effects(what, f" of resource {args.resource}")
 
     @contextmanager

@@ -16,6 +16,7 @@ from aetherflow_builtins_db.loading.job import Load
 from aetherflow_builtins_db.loading.making import OnChange, Shape
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import BATCH_ROWS, LoadRequest, LoadResult, Mode
+from aetherflow_builtins_db.loading.table import loaded_name
 from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.row_range import RowRange, is_met
 from aetherflow_builtins_db.steps.query import OnEmpty
@@ -106,7 +107,19 @@ class TableInputs(StepInputs):
             raise ValueError("types are for columns that are made: add create: if_missing or on_schema_change: widen")
         if (self.not_null or self.comments) and not makes:
             raise ValueError("not_null and comments are for a table that is made: add create: if_missing")
+        self._name_loaded_columns()
         return self
+
+    def _name_loaded_columns(self) -> None:
+        """StepInputError for a name of no column, if `columns` says which are loaded."""
+        if self.columns is None or not self.columns:
+            return
+        loaded = list(self.columns.values() if isinstance(self.columns, dict) else self.columns)
+        given = {"keys": self.keys, "types": self.types, "not_null": self.not_null, "comments": self.comments}
+        for field, names in given.items():
+            for name in names:
+                if "{{" not in "".join([name, *loaded]):  # as long as it is not rendered
+                    loaded_name(field, name, loaded)
 
     @property
     def creates(self) -> bool:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from aetherflow.core.api import Row, Step, StepError, StepInputError, StepInputs, StepOutputs
 from aetherflow_builtins_db.formats.values import short_value, text_value
+from aetherflow_builtins_db.loading.table import place_of
 from aetherflow_builtins_db.tabular.form import FileForm, TableFormat, needed_libraries
 from aetherflow_builtins_db.tabular.parts import MOST_PARTS, ParquetParts, Part, Parts, TextParts, chunks
 from aetherflow_builtins_db.tabular.records import recorded
@@ -108,7 +109,11 @@ class FileSplit(Step[Inputs]):
         self._refuse_others(final)
         how = f"by the values of {args.by}" if args.by else f"every {args.rows:,} rows" if args.rows else ""
         how = how or f"every {args.max_bytes:,} bytes"
-        there = "" if self.ctx.read_path(args.path).is_file() else ", which is not there yet"
+        there = ", which is not there yet"
+        if self.ctx.read_path(args.path).is_file():
+            there = ""
+            with open_table(self, args.path, args.read, "read") as table:
+                self._place(table)
         verb = "replace" if final.exists() else "make"
         return [f"{verb} the folder {args.dest_dir}: {args.path} split {how}{there}"]
 
@@ -162,7 +167,7 @@ class FileSplit(Step[Inputs]):
             if self.args.by is None:
                 made = list(self._by_count(parts, batches, begun, staged))
             else:
-                made = self._by_value(table, parts, batches, staged)
+                made = self._by_value(self._place(table), parts, batches, staged)
             parts.end()
             return made
 
@@ -184,12 +189,13 @@ class FileSplit(Step[Inputs]):
                 parts.add(part, items[piece])
                 held += sum(sizes[piece])
 
-    def _by_value(self, table: Table, parts: Parts, batches: Batches, staged: Path) -> list[Part]:
-        """Give each row to the part of its value."""
-        by = self.args.by
-        if by not in table.names:
-            raise StepInputError(f"by: the file has no column {by!r}", fix=f"its columns are: {', '.join(table.names)}")
-        column, made = table.names.index(by), dict[str | None, Part]()
+    def _place(self, table: Table) -> int:
+        """The place of the column `by`, 0 without; StepInputError if the file has no such column."""
+        return 0 if self.args.by is None else place_of("by", self.args.by, table.names, "column of the file")
+
+    def _by_value(self, column: int, parts: Parts, batches: Batches, staged: Path) -> list[Part]:
+        """Give each row to the part of its value in the column."""
+        made = dict[str | None, Part]()
         for rows, items in batches:
             self.ctx.check_cancelled()
             groups: dict[str | None, list[Any]] = {}

@@ -1,25 +1,71 @@
-"""The state backend `postgres`: which schema a store has, what the server says of itself, how it is backed up."""
+"""The state backends `postgres` and `mysql`: which schema a store has, what the server says of itself, its backup."""
 
 import shlex
 import time
-from contextlib import closing
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ServerFacts, StateBackend
-from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.failures import one_line
-from aetherflow_builtins_db.stores.postgres import NOW, PostgresDatabase, StoreError
+from aetherflow_builtins_db.stores.mariadb import MariadbLine
+from aetherflow_builtins_db.stores.postgres import PostgresLine
+from aetherflow_builtins_db.stores.sending import Line
+from aetherflow_builtins_db.stores.server import ServerDatabase, StoreError
 
 if TYPE_CHECKING:
-    import psycopg
-
-_FACTS = """SELECT current_setting('server_version'), has_database_privilege(current_database(), 'CREATE')
-    OR (SELECT count(*) = 0 FROM unnest(ARRAY['aetherflow_state', 'aetherflow_locks', 'aetherflow_registry']) AS name
-        WHERE to_regnamespace(name) IS NULL OR NOT has_schema_privilege(to_regnamespace(name), 'CREATE'))"""
+    from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+    from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 
 
-class PostgresStores(StateBackend):
+class ServerStores(StateBackend):
+    """Stores in a server, each in a schema of its own."""
+
+    error: type[OSError] = StoreError
+    kind: ClassVar[type[Line]]
+
+    def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> ServerDatabase:
+        """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
+        return ServerDatabase(
+            self.kind, self._connect, self._prefix() + store, busy_seconds=busy_seconds, reading=reading
+        )
+
+    def facts(self) -> ServerFacts:
+        """Version, rights, clock, and how long a question takes: the shortest of three. StoreError."""
+        with self._line() as line:
+            ((version, may_create),) = line.ask(line.text(*self._asking()))[0].rows
+            round_trip_ms, offset_ms = min(_ask_time(line) for _ in range(3))
+        return ServerFacts(version, bool(may_create), round(offset_ms), round_trip_ms)
+
+    def stores(self) -> list[str]:
+        """The names of the stores that are there. StoreError."""
+        with self._line() as line:
+            names = [name for (name,) in line.ask(line.schemas)[0].rows]
+        return [name.removeprefix(self._prefix()) for name in names if name.startswith(self._prefix())]
+
+    @abstractmethod
+    def _connect(self) -> Any: ...
+
+    @abstractmethod
+    def _prefix(self) -> str:
+        """What the names of the schemas begin with."""
+
+    @abstractmethod
+    def _asking(self) -> tuple[str, tuple[Any, ...]]:
+        """The query for version and rights, with its values."""
+
+    @contextmanager
+    def _line(self) -> Iterator[Line]:
+        try:
+            with closing(self.kind(self._connect(), "")) as line:
+                yield line
+        except self.kind.errors() as error:
+            raise StoreError(one_line(str(error))) from error
+
+
+class PostgresStores(ServerStores):
     """State, locks and ledger in a database of PostgreSQL: each store has a schema, `aetherflow_state`.
 
     The account needs the right to create schemas: GRANT CREATE ON DATABASE ops TO etl.
@@ -32,38 +78,85 @@ class PostgresStores(StateBackend):
             config: {host: db.example.com, database: ops, user: etl, password: "{{env.OPS_PASSWORD}}", ssl: true}
     """
 
-    error: type[OSError] = StoreError
-    connector: PostgresConnector
+    kind: ClassVar = PostgresLine
+    connector: "PostgresConnector"
 
-    def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> PostgresDatabase:
-        """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
-        schema = f"aetherflow_{store}"
-        return PostgresDatabase(self.connector.open, schema, busy_seconds=busy_seconds, reading=reading)
+    def _connect(self) -> Any:
+        return self.connector.open()
+
+    def _prefix(self) -> str:
+        return "aetherflow_"
+
+    def _asking(self) -> tuple[str, tuple[Any, ...]]:
+        names = ", ".join(f"'{self._prefix()}{store}'" for store in ("state", "locks", "registry"))
+        query = f"""SELECT 'PostgreSQL ' || current_setting('server_version'),
+            has_database_privilege(current_database(), 'CREATE') OR
+            (SELECT count(*) = 0 FROM unnest(ARRAY[{names}]) AS s WHERE to_regnamespace(s) IS NULL
+            OR NOT has_schema_privilege(to_regnamespace(s), 'CREATE'))"""  # noqa: S608
+        return query, ()
 
     def backup_command(self, file: Path) -> str:
         """That of pg_dump, which asks for the password."""
-        place = self.connector.connect_arguments()
         names = {"host": "--host", "port": "--port", "user": "--username", "dbname": "--dbname"}
-        words = [f"{option}={place[name]}" for name, option in names.items() if place.get(name)]
+        words = _options(self.connector.connect_arguments(), names)
         return shlex.join(["pg_dump", *words, "--schema=aetherflow_*", "--format=custom", f"--file={file}"])
 
-    def facts(self) -> ServerFacts:
-        """Version, rights, clock, and how long a question takes: the shortest of three. StoreError."""
-        import psycopg
 
-        try:
-            with closing(self.connector.open()) as raw:
-                ((version, may_create),) = raw.execute(_FACTS).fetchall()
-                asked = [_ask_time(raw) for _ in range(3)]
-        except psycopg.Error as error:
-            raise StoreError(one_line(str(error))) from error
-        round_trip_ms, offset_ms = min(asked)
-        return ServerFacts(f"PostgreSQL {version}", may_create, round(offset_ms), round_trip_ms)
+class MariadbStores(ServerStores):
+    r"""State, locks and ledger in MariaDB 10.6 or later: each store is a database, `ops_aetherflow_state`.
+
+    The account needs all rights on them: GRANT ALL ON `ops\_aetherflow\_%`.* TO etl. A server of MySQL keeps no states.
+
+        state: {resource: ops_db}
+        resources:
+          ops_db:
+            kind: db
+            driver: mysql
+            config: {host: db.example.com, database: ops, user: etl, password: "{{env.OPS_PASSWORD}}", ssl: true}
+    """
+
+    kind: ClassVar = MariadbLine
+    connector: "MySQLConnector"
+
+    def _connect(self) -> Any:
+        from pymysql.constants import CLIENT
+
+        raw = self.connector.open(CLIENT.MULTI_STATEMENTS)
+        if self.connector.dialect.name != "mariadb":
+            raw.close()
+            raise StoreError("this is a server of MySQL; states are kept by MariaDB 10.6 or later, and by PostgreSQL")
+        return raw
+
+    def _prefix(self) -> str:
+        database = self.connector.connect_arguments().get("database")
+        return f"{database}_aetherflow_" if database else "aetherflow_"
+
+    def _asking(self) -> tuple[str, tuple[Any, ...]]:
+        query = """SELECT concat('MariaDB ', substring_index(version(), '-', 1)), EXISTS(SELECT 1 FROM
+            (SELECT grantee, '%' AS granted, privilege_type FROM information_schema.user_privileges UNION ALL
+            SELECT grantee, table_schema, privilege_type FROM information_schema.schema_privileges) AS rights
+            WHERE privilege_type='CREATE' AND ? LIKE granted AND grantee IN
+            (concat('''', replace(current_user(), '@', '''@'''), ''''), concat('''', current_role(), '''@''''')))"""
+        return query, (f"{self._prefix()}state",)
+
+    def backup_command(self, file: Path) -> str:
+        """That of mariadb-dump, which asks for the password; it names the stores that are there. StoreError."""
+        names = {"host": "--host", "port": "--port", "user": "--user"}
+        words = _options(self.connector.connect_arguments(), names)
+        stores = [self._prefix() + store for store in self.stores()]
+        return shlex.join(
+            ["mariadb-dump", *words, "--password", "--single-transaction", f"--result-file={file}", "--databases"]
+            + stores
+        )
 
 
-def _ask_time(raw: "psycopg.Connection[Any]") -> tuple[float, float]:
+def _options(arguments: dict[str, Any], names: dict[str, str]) -> list[str]:
+    return [f"{option}={arguments[name]}" for name, option in names.items() if arguments.get(name)]
+
+
+def _ask_time(line: Line) -> tuple[float, float]:
     """How long the answer took, and the server's clock less that of this host, both in milliseconds."""
     sent, began = time.time(), time.perf_counter()
-    ((now_ms,),) = raw.execute(f"SELECT {NOW}").fetchall()
+    ((now_ms,),) = line.ask(f"SELECT {line.clock}")[0].rows
     took = time.perf_counter() - began
     return took * 1000, now_ms - (sent + took / 2) * 1000

@@ -1,4 +1,4 @@
-"""The engine's statements, which SQLite understands, as PostgreSQL wants them: marks of values, types of columns."""
+"""The engine's statements, which SQLite understands, as servers want them: marks of values, types, what they lack."""
 
 import re
 from functools import cache
@@ -14,14 +14,90 @@ _HINT = re.compile(r"\s(INDEXED BY \w+|NOT INDEXED)\b")
 _DEFINES = re.compile(r"\s*(CREATE TABLE|ALTER TABLE)\b")
 _NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
+_IN_KEYS = {
+    **dict.fromkeys(("flow_id", "run_id", "job_id", "step_id", "namespace", "item", "status", "hash", "id"), 128),
+    **dict.fromkeys(("message", "notification", "owner"), 128),
+    **dict.fromkeys(("item_key", "scope", "series", "subject"), 240),
+    **dict.fromkeys(("key", "name", "settled"), 384),
+    **dict.fromkeys(("path", "state_path", "document", "project", "manifest", "ledger"), 500),
+}
+"""The columns of text that stand in keys and indexes, with their characters: 768 at most in one."""
+_TYPES_OF_MARIADB = {
+    r"\bINTEGER PRIMARY KEY(?! CHECK)( AUTOINCREMENT)?": "BIGINT AUTO_INCREMENT PRIMARY KEY",
+    r"\bINTEGER\b": "BIGINT",
+    r"\bBLOB\b": "LONGBLOB",
+    **{rf"\b{name} TEXT\b": f"{name} VARCHAR({characters})" for name, characters in _IN_KEYS.items()},
+    r"\bTEXT\b": "LONGTEXT",
+    r"\bCREATE TABLE\b( IF NOT EXISTS)?": "CREATE TABLE IF NOT EXISTS",
+    r"\bADD COLUMN\b": "ADD COLUMN IF NOT EXISTS",
+    # in the order of code points, and with blanks at the end
+    r"\)\s*(WITHOUT ROWID, )?STRICT\s*$": ") ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
+}
+"""Nothing that is there already is an error: each of these commits by itself, and may be done again after a crash."""
+_INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX (\w+) ON (\w+) \(([^)]*)\)(?: WHERE (.*))?", re.DOTALL)
+_RESERVED = re.compile(r"(?<![:\w])(before|blob|cursor|key|trigger)\b")
+_CONFLICT = re.compile(
+    r"(\s*INSERT INTO (\w+) \((\w+).*?)\sON CONFLICT(?: \(([^)]*)\))? DO (?:NOTHING|UPDATE SET (.*?))"
+    r"(?: WHERE (.*?))?(\sRETURNING .*)?",
+    re.DOTALL,
+)
+_EXCLUDED = re.compile(r"\bexcluded\.(\w+)")
+_SET = re.compile(r"(\w+)=([^,()]+)")
+
 
 @cache
 def postgres(statement: str) -> str:
     """The statement with the marks of psycopg and the types of PostgreSQL."""
     if _DEFINES.match(statement):
-        for pattern, wanted in _TYPES.items():
-            statement = re.sub(pattern, wanted, statement)
+        statement = _replaced(statement, _TYPES)
+    return _marked(statement)
+
+
+@cache
+def mariadb(statement: str) -> str:
+    """The statement with the marks of PyMySQL and the types of MariaDB."""
+    if _DEFINES.match(statement):
+        statement = _replaced(statement, _TYPES_OF_MARIADB)
+    elif found := _INDEX.fullmatch(statement):
+        statement = _index(*found.groups())
+    elif found := _CONFLICT.fullmatch(statement):
+        statement = _on_duplicate(*found.groups())
+    statement = statement.replace(" AS MATERIALIZED (", " AS (")
+    return _marked(statement, _RESERVED)
+
+
+def _replaced(statement: str, types: dict[str, str]) -> str:
+    for pattern, wanted in types.items():
+        statement = re.sub(pattern, wanted, statement)
+    return statement
+
+
+def _marked(statement: str, reserved: re.Pattern[str] | None = None) -> str:
     statement = _HINT.sub("", statement)
     parts = statement.replace("%", "%%").split("'")  # every second one is quoted
+    if reserved is not None:
+        parts[::2] = [reserved.sub(r"`\1`", part) for part in parts[::2]]
     parts[::2] = [_NAMED.sub(r"%(\1)s", part.replace("?", "%s")) for part in parts[::2]]
     return "'".join(parts)
+
+
+def _index(unique: str | None, name: str, table: str, columns: str, where: str | None) -> str:
+    """An index of all rows; for a unique one of some rows, a hidden column that is NULL in the others."""
+    if unique and where:
+        hidden = f"{name} BIGINT AS (CASE WHEN {where} THEN 1 END) STORED INVISIBLE"
+        index = f"UNIQUE INDEX IF NOT EXISTS {name} ({columns}, {name})"
+        return f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {hidden}, ADD {index}"
+    return f"CREATE {unique or ''}INDEX IF NOT EXISTS {name} ON {table} ({columns})"
+
+
+def _on_duplicate(
+    insert: str, table: str, first: str, key: str | None, sets: str | None, where: str | None, returning: str | None
+) -> str:
+    """ON DUPLICATE KEY means any unique index: a row that another one than `key` refuses gets a NULL, an error."""
+    columns = [name.strip() for name in key.split(",")] if key else []
+    same = " AND ".join(f"{table}.{name}=VALUES({name})" for name in columns)
+    changes = [f"{columns[0]}=IF({same}, {table}.{columns[0]}, NULL)" if columns else f"{first}={table}.{first}"]
+    if sets:
+        changes.append(_SET.sub(rf"\1=IF({where}, \2, {table}.\1)", sets) if where else sets)
+    changed = _EXCLUDED.sub(r"VALUES(\1)", ", ".join(changes))
+    return f"{insert} ON DUPLICATE KEY UPDATE {changed}{returning or ''}"

@@ -1,15 +1,16 @@
-"""Statements of the engine over one connection of psycopg, many in one message, and what each has found."""
+"""Statements of the engine over one connection to a server, many in one message, and what each has found."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from aetherflow_builtins_db.stores.dialect import postgres
-
-if TYPE_CHECKING:
-    import psycopg
+from aetherflow_builtins_db.failures import Failure
+from aetherflow_builtins_db.stores.values import Values
 
 AT_ONCE = 100
 """So many statements go in one message."""
+_AT_ONCE_CHARS = 1_000_000
+"""No further statement goes in a message that has so many characters: servers limit its size."""
 
 
 class Found(NamedTuple):
@@ -59,49 +60,132 @@ class Act(NamedTuple):
         return self.kind != "attempt" and changes and " RETURNING " not in self.statement
 
 
-def send(raw: "psycopg.Connection[Any]", acts: Sequence[Act], begin: str | None) -> list[Found]:
-    """Execute statements, after `begin` if that is given; what each has found. Raises psycopg's errors.
+class Line(ABC):
+    """One connection of a driver to the schema of a store: what one kind of server does differently from another."""
 
-    An `attempt` that a unique index refuses is undone; any other error undoes all.
+    clock: ClassVar[str]
+    """The expression for the server's clock, in UTC epoch milliseconds."""
+    begin_reading: ClassVar[str]
+    """Begins a transaction that is one view of the store, and changes nothing."""
+    mark: ClassVar[Sequence[str]]
+    """Statements that write the number of a commit into the session's row, and end with one that asks for the clock.
+
+    The first takes number, session and link; they fail as `taken_over` says if the session has another connection.
     """
-    import psycopg
+    size: ClassVar[str]
+    """The query for the bytes of a schema, whose name it takes."""
+    schemas: ClassVar[str]
+    """The query for the names of all schemas."""
+    relax: ClassVar[str] = ""
+    """Lets commits of a connection not wait for the server's disk, if the server has that."""
+    commits_definitions: ClassVar[bool] = False
+    """Whether CREATE and ALTER commit by themselves, so that a schema may have been left half made."""
 
-    counts, rows = [0] * len(acts), [list[tuple[Any, ...]]() for _ in acts]
-    message: list[tuple[int | None, str]] = [(None, begin)] if begin else []
+    def __init__(self, raw: Any, schema: str) -> None:
+        self.raw, self.schema = raw, schema
 
-    def go() -> None:
-        if message:
-            sent = message.copy()
+    @staticmethod
+    @abstractmethod
+    def errors() -> tuple[type[Exception], ...]:
+        """The errors of the driver."""
+
+    @staticmethod
+    @abstractmethod
+    def failure_of(error: Exception) -> Failure:
+        """What such an error says."""
+
+    @staticmethod
+    @abstractmethod
+    def taken_over(error: Exception) -> bool:
+        """Whether it says that the session has another connection by now."""
+
+    @staticmethod
+    @abstractmethod
+    def is_undone(error: Exception) -> bool:
+        """Whether it says that the server has undone the transaction of a process that was stopped too long.
+
+        So others need not wait for it.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def no_schema(error: Exception) -> bool:
+        """Whether it says that there is no such schema, or nothing in it."""
+
+    @staticmethod
+    @abstractmethod
+    def is_double(error: Exception) -> bool:
+        """Whether a unique index has refused a row."""
+
+    @abstractmethod
+    def text(self, statement: str, values: Values) -> str:
+        """A statement of the engine with its values, as this server takes it."""
+
+    @abstractmethod
+    def ask(self, *texts: str) -> list[Found]:
+        """Send statements in one message; what each has found."""
+
+    @abstractmethod
+    def entering(self, *, reading: bool) -> tuple[str, ...]:
+        """The statements that set the session up; they fail if there is no schema."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the schema, with the tables `sessions` and `schema_version`; nothing if it is there."""
+
+    @abstractmethod
+    def limit(self, seconds: float) -> str:
+        """The statement that limits how long the server waits for others; how long it is waited for is limited here."""
+
+    @staticmethod
+    @abstractmethod
+    def turn(name: str) -> Act:
+        """The statement that waits until no other transaction has this turn, and takes it to its end."""
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether the connection is known to be lost."""
+
+    def close(self) -> None:
+        self.raw.close()
+
+    def send(self, acts: Sequence[Act], begin: str | None) -> list[Found]:
+        """Execute statements, after `begin` if that is given; what each has found. Raises the driver's errors.
+
+        An `attempt` that a unique index refuses is undone; any other error undoes all.
+        """
+        counts, rows = [0] * len(acts), [list[tuple[Any, ...]]() for _ in acts]
+        message: list[tuple[int | None, str]] = [(None, begin)] if begin else []
+        size = 0
+
+        def go() -> None:
+            nonlocal size
+            sent, size = message.copy(), 0
             message.clear()
-            cursor = raw.execute("; ".join(text for _, text in sent))
-            for place, _ in sent:
-                if place is not None:
-                    counts[place] += max(cursor.rowcount, 0)
-                    rows[place] = cursor.fetchall() if cursor.description else []
-                cursor.nextset()
+            if sent:
+                for (place, _), found in zip(sent, self.ask(*(text for _, text in sent)), strict=True):
+                    if place is not None:
+                        counts[place] += found.rowcount
+                        rows[place] = found.rows
 
-    with psycopg.ClientCursor(raw) as texts:
         for place, act in enumerate(acts):
-            statement = postgres(act.statement)
             if act.kind == "attempt":
                 message.append((None, "SAVEPOINT attempt"))
                 go()
-                message += (place, texts.mogrify(statement, act.values)), (None, "RELEASE SAVEPOINT attempt")
+                message += (place, self.text(act.statement, act.values)), (None, "RELEASE SAVEPOINT attempt")
                 try:
                     go()
-                except psycopg.errors.UniqueViolation:
-                    raw.execute("ROLLBACK TO SAVEPOINT attempt")
+                except self.errors() as error:
+                    if not self.is_double(error):
+                        raise
+                    self.ask("ROLLBACK TO SAVEPOINT attempt")
                 continue
             for values in act.values if act.kind == "many" else (act.values,):
-                message.append((place, texts.mogrify(statement, values)))
-                if len(message) >= AT_ONCE:
+                text = self.text(act.statement, values)
+                message.append((place, text))
+                size += len(text)
+                if len(message) >= AT_ONCE or size >= _AT_ONCE_CHARS:
                     go()
         go()
-    return [Found(*each) for each in zip(counts, rows, strict=True)]
-
-
-def last(cursor: "psycopg.Cursor[Any]") -> list[tuple[Any, ...]]:
-    """The rows of the last of some statements."""
-    while cursor.nextset():
-        pass
-    return cursor.fetchall()
+        return [Found(*each) for each in zip(counts, rows, strict=True)]

@@ -16,6 +16,7 @@ TableFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "xlsx", "fixe
 _WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 _DELIMITED = frozenset({"csv", "tsv"})
 _ENCODED = _DELIMITED | {"fixed"}
+_TELL_FORMAT = "set the format of that file, under read or write: csv, tsv, jsonl, parquet, xlsx or fixed"
 EXCEL = "aetherflow_builtins_reports"
 """What has the steps for workbooks."""
 
@@ -57,7 +58,7 @@ class FileForm(FileOptions):
             return "fixed"
         if is_workbook(path):
             return "xlsx"
-        return format_of(path)
+        return format_of(path, _TELL_FORMAT)
 
     def packing_of(self, path: str) -> Packing:
         """The compression around the whole file."""

@@ -25,6 +25,7 @@ from aetherflow_builtins_db.loading.convert import Converter
 from aetherflow_builtins_db.loading.decodable import decodable
 from aetherflow_builtins_db.loading.making import profiles_of
 from aetherflow_builtins_db.loading.source import SourceFile
+from aetherflow_builtins_db.loading.table import place_of
 from aetherflow_builtins_db.tabular.form import FileForm, TableFormat, refuse_unfitting
 
 BATCH_ROWS = 10_000
@@ -48,7 +49,7 @@ class Table:
         types = {**self.told, **given}
         unknown = [name for name in self.names if types.get(name, ColumnType("unknown")).kind == "unknown"]
         if unknown:
-            names, found = profiles_of(self.source, self.keys, of_values=True)
+            names, found = profiles_of(self.source, self.keys, self.refusing, of_values=True)
             listed = self._named(names, len(found))
             types |= {
                 name: kind if isinstance(kind, ColumnType) else kind.type
@@ -171,9 +172,7 @@ def _table(source: SourceFile, kind: TableFormat) -> Table:
 
 def types_of(given: Mapping[str, str], table: Table) -> dict[str, ColumnType]:
     """The types that the input `types` gives; StepInputError for a name that is no column."""
-    strange = sorted(given.keys() - set(table.names))
-    if strange:
-        raise StepInputError(
-            f"types names no column of the file: {', '.join(strange)}", fix=f"its columns are: {', '.join(table.names)}"
-        )
-    return {name: parse_type(kind) for name, kind in given.items()}
+    return {
+        table.names[place_of("types", name, table.names, "column of the file")]: parse_type(kind)
+        for name, kind in given.items()
+    }

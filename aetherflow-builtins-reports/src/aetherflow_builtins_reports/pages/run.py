@@ -1,4 +1,4 @@
-"""The page of a run."""
+"""The page of a run: what failed, where and why, what changed since it last worked, its steps and data."""
 
 import json
 import re

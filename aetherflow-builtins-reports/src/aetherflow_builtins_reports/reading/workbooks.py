@@ -91,15 +91,23 @@ def _cut(rows: list[list[Any]], ref: str, *, skip_blank: bool) -> list[list[Any]
     area = (parse_area(ref) if ref else None) or _used(rows)
     if ref and ":" not in ref:
         area = Area(area.top, area.left, MAX_ROW, MAX_COLUMN)
-    cut = [row[area.left - 1 : area.right] for row in rows[area.top - 1 : area.bottom]]
-    while cut and not any(value != "" for value in cut[-1]):
+    cut = rows[area.top - 1 : area.bottom]
+    if area.left > 1 or area.right < MAX_COLUMN:
+        cut = [row[area.left - 1 : area.right] for row in cut]
+    while cut and _is_blank(cut[-1]):
         cut.pop()
     if skip_blank:
-        cut = [row for row in cut if any(value != "" for value in row)]
+        cut = [row for row in cut if not _is_blank(row)]
     if area.right == MAX_COLUMN:  # open to the right: up to the last column with a value
-        width = max((index for row in cut for index, value in enumerate(row, 1) if value != ""), default=0)
-        cut = [row[:width] for row in cut]
+        width = widest = max(map(len, cut), default=0)
+        while width and not any(len(row) >= width and row[width - 1] != "" for row in cut):
+            width -= 1
+        cut = [row[:width] for row in cut] if width < widest else cut
     return cut
+
+
+def _is_blank(row: list[Any]) -> bool:
+    return row.count("") == len(row)
 
 
 def _names(rows: list[list[Any]], given: Sequence[str], *, header: bool) -> tuple[list[str], list[list[Any]]]:
@@ -119,11 +127,16 @@ def _names(rows: list[list[Any]], given: Sequence[str], *, header: bool) -> tupl
 
 def _used(rows: list[list[Any]]) -> Area:
     """The area from the first row and column with a value to the end of the sheet."""
-    top = next((index for index, row in enumerate(rows, 1) if any(value != "" for value in row)), 1)
-    left = min((next((i for i, value in enumerate(row, 1) if value != ""), MAX_COLUMN) for row in rows), default=1)
-    return Area(top, min(left, MAX_COLUMN), MAX_ROW, MAX_COLUMN)
+    top = next((index for index, row in enumerate(rows, 1) if not _is_blank(row)), 1)
+    left, widest = 1, max(map(len, rows), default=0)
+    while left <= widest and not any(len(row) >= left and row[left - 1] != "" for row in rows):
+        left += 1
+    return Area(top, left if left <= widest else 1, MAX_ROW, MAX_COLUMN)
 
 
 def _columns(rows: list[list[Any]], width: int) -> Iterator[list[Any]]:
     for index in range(width):
-        yield [row[index] if index < len(row) else "" for row in rows]
+        try:
+            yield [row[index] for row in rows]
+        except IndexError:
+            yield [row[index] if index < len(row) else "" for row in rows]

@@ -83,6 +83,8 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.notify.start import start_sender as start_sender
     from aetherflow.core.runtime.opening.calendars import FIX as FIX
     from aetherflow.core.runtime.opening.calendars import read_calendar as read_calendar
+    from aetherflow.core.runtime.processes.fork_server import ForkedProcess as ForkedProcess
+    from aetherflow.core.runtime.processes.fork_server import ForkServer as ForkServer
     from aetherflow.core.runtime.proof.evidence import Evidence as Evidence
     from aetherflow.core.runtime.proof.evidence import Tail as Tail
     from aetherflow.core.runtime.proof.evidence import chain_findings as chain_findings
@@ -152,6 +154,7 @@ _HOMES = {
     "runtime.sending.sender": "is_needed note_ledger",
     "runtime.notify.start": "SendRequest may_have_rules start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
+    "runtime.processes.fork_server": "ForkServer ForkedProcess",
     "runtime.proof.evidence": "Evidence Tail chain_findings evidence_of root_chains root_tail state_chains",
     "runtime.resuming": "Resumes stands_in_no_file wrapped_path",
     "runtime.run_record": "Healed Place RunRecords WantedRun acknowledged resolved run_record",

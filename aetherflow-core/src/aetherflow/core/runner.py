@@ -71,7 +71,8 @@ def run_flow(
     whose definition has changed, `decisions` (`JOB.STEP` to `done` or `again`) settles interrupted `once` steps;
     `reason` is recorded with each of these. `if_busy` applies while another process has the run, or the flow's lock.
 
-    With `bundle_manifest` the bundle is synced first, and its version is verified and held for the run; `flow_yaml`
+    With `bundle_manifest` the bundle is synced first, and its version is verified and held for the run; a run that was
+    cut off goes on with the version that it began with; `flow_yaml`
     is then a path in the bundle, by default its entry flow. With `allow_stale_bundle` the version already stored is
     used if the source fails. `expect_fingerprint` is the content fingerprint, or a prefix, that the version must have.
 
@@ -99,6 +100,7 @@ def run_flow(
                     ambient=env,
                     overrides=overrides_of(settings),
                     run_hooks=True,
+                    run_id=run_id,
                 )
             )
             flow_yaml, snapshot = used.flow, used.snapshot

@@ -9,7 +9,10 @@ from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
 from aetherflow.scheduler.time.clock import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aetherflow.scheduler.audit.needs import Need
+    from aetherflow.scheduler.ledger.copying import Places
 
 
 class StatusHook:
@@ -24,6 +27,13 @@ class StatusHook:
     def aetherflow_run_notes(self, state_root: Path, run_id: str) -> list[str]:
         """What persons did to the slot of a run."""
         return [line for known in known_schedules(state_root) for line in _acts_in(known, run_id)]
+
+    @hookimpl
+    def aetherflow_state_copied(self, source: Path, target: Path, places: "Places") -> "Iterator[str]":
+        """Copy the ledgers, too."""
+        from aetherflow.scheduler.ledger.copying import copy_ledgers
+
+        return copy_ledgers(source, target, places)
 
 
 def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:

@@ -4,8 +4,10 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,6 +125,39 @@ def test_a_resumed_run_syncs_again_and_goes_on(bundle: "Project") -> None:
     assert done.code == 0, done.err
     assert bundle.rows("SELECT step_id, count(*) FROM step_runs GROUP BY step_id") == [("s", 1), ("t", 2)]
     assert len(json.loads(bundle.command("bundle", "status", "-m", "bundle.yaml", "--json").out)["versions"]) == 2
+
+
+STAYS = (
+    "      - {id: t, type: external.process, inputs: {shell: true, command: '"
+    "N=1; while test -e $HERE/started-$N; do N=$((N + 1)); done; touch $HERE/started-$N; exec sleep 600"
+    "'}}\n"
+)
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, "RUNNING"), (signal.SIGTERM, "INTERRUPTED")])
+def test_a_run_that_was_cut_off_keeps_its_version_until_somebody_resumes_it(
+    bundle: "Project", wait_for: Callable[..., None], how: signal.Signals, status: str
+) -> None:
+    """Started again under its id it goes on with the version that it began with; `resume` goes on with what is new."""
+    flow, told = bundle.folder / "release/flows/main.yaml", ""
+    bundle.env["HERE"] = str(bundle.folder)
+    flow.write_text(FLOW + STAYS)
+    for started in (1, 2):
+        process = bundle.start("run", "--bundle-manifest", "bundle.yaml", "--run-id", "r1")
+        wait_for((bundle.folder / f"started-{started}").exists)
+        process.send_signal(how)
+        told = process.communicate(timeout=60)[1]
+        assert bundle.rows("SELECT status FROM runs") == [(status,)]
+        flow.write_text(FLOW + "      - {id: t, type: external.process, inputs: {command: ['true']}}\n")
+    assert "KEPT: version" in told
+    (store,) = bundle.folder.rglob("bundles/nightly/versions")
+    for version in store.glob("*.json"):
+        version.rename(version.with_suffix(".gone"))
+    refused = run(bundle, "--run-id", "r1", code=4)
+    assert "AF7003 run r1 began with version" in refused.err
+    assert "aetherflow resume r1" in refused.err
+    assert bundle.command("resume", "r1").code == 0
+    assert bundle.rows("SELECT step_id, count(*) FROM step_runs GROUP BY step_id") == [("s", 1), ("t", 3)]
 
 
 def test_expect_fingerprint(bundle: "Project") -> None:

@@ -39,7 +39,7 @@ jobs:
         inputs: {command: [printf, '%s\\n%b', "{{item}} {{env.DB_PASSWORD}}", '\\033[31m\\001\\377']}
       - id: long
         type: external.process
-        inputs: {command: [sh, -c, 'yes "a long line" | head -c 3000000']}
+        inputs: {command: [sh, -c, 'yes "a long line" | head -c 300000']}
       - {id: no, type: LAST}
 """
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from db_places import new_database
 from old_data import unpack
-from server_project import keep_states_in, new_database
-from server_stores import connected
+from server_project import keep_states_in, state_of
+from server_stores import SERVERS, connected
 from services import Database
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def server(postgres: Database, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
-    found = new_database(postgres, "moved")
+def server(request: pytest.FixtureRequest, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
+    found = new_database(request.getfixturevalue(getattr(request, "param", "postgres")), "moved")
     keep_states_in(project, found)
     monkeypatch.setenv("OPS_PASSWORD", project.env["OPS_PASSWORD"])
     return found
@@ -39,10 +40,11 @@ def rows_of(project: "Project", state: object) -> dict[str, int]:
 
 
 def test_what_1_0_0_has_made_moves_to_a_server_and_back(project: "Project", server: Database, tmp_path: Path) -> None:
+    state = state_of(server)
     old = unpack(tmp_path / "old")
-    there = copied(project, old.states, "//postgres:ops_db")
+    there = copied(project, old.states, state)
     assert there["runs"] > 3
-    assert copied(project, old.states, "//postgres:ops_db") == there | {
+    assert copied(project, old.states, state) == there | {
         "runs": 0, "left": there["runs"], "rows": 0, "outputs": 0
     }  # fmt: skip
     files = sorted(path for path in old.states.glob("*.sqlite") if path.name not in ("registry.sqlite", "locks.sqlite"))
@@ -50,20 +52,21 @@ def test_what_1_0_0_has_made_moves_to_a_server_and_back(project: "Project", serv
     for path in files:
         for name, count in rows_of(project, path).items():
             sums[name] = sums.get(name, 0) + count
-    found = rows_of(project, "//postgres:ops_db")
+    found = rows_of(project, state)
     assert {name: found[name] for name in sums if name != "definitions"} == {
         name: count for name, count in sums.items() if name != "definitions"
     }
-    assert project.command("state", "check", "//postgres:ops_db").code == 0
+    assert project.command("state", "check", state).code == 0
     listed = json.loads(project.command("runs", "list", "--json", "--limit", "1000").out)["runs"]
     assert len(listed) == there["runs"]
-    back = copied(project, "//postgres:ops_db", project.folder / "back")
+    back = copied(project, state, project.folder / "back")
     assert back["runs"] == there["runs"]
     for path in map(Path, back["targets"]):
         assert rows_of(project, path)["runs"] == rows_of(project, old.states / path.name)["runs"]
         assert project.command("state", "check", str(path)).code == 0
 
 
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
 def test_a_run_that_failed_at_files_goes_on_in_the_server(project: "Project", server: Database) -> None:
     config = (project.folder / "aetherflow.yaml").read_text()
     project.write(config.replace("state: {resource: ops_db}\n", ""), "aetherflow.yaml")
@@ -75,7 +78,7 @@ def test_a_run_that_failed_at_files_goes_on_in_the_server(project: "Project", se
     project.env["MARK"] = str(project.folder / "mark")
     assert project.command("run", "flow.yaml", "--run-id", "r1").code == 1
     project.write(config, "aetherflow.yaml")
-    assert copied(project, project.states, "//postgres:ops_db")["runs"] == 1
+    assert copied(project, project.states, state_of(server))["runs"] == 1
     (project.folder / "mark").touch()
     resumed = project.command("resume", "r1")
     assert (resumed.code, "reused from attempt 1" in resumed.out) == (0, True), resumed.err

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import warm
-from server_project import OtherHost, end_leases, keep_states_in, new_database
+from db_places import new_database
+from server_project import OtherHost, end_leases, keep_states_in
 from server_stores import connected
 from services import Database
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import warm
-from server_project import OtherHost, end_leases, keep_states_in, new_database
-from server_stores import connected
+from db_places import new_database
+from server_project import OtherHost, end_leases, keep_states_in, state_of
+from server_stores import SERVERS, MariadbPlace, connected
 from services import Database, mortal_postgres, need
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ START = warm.true_start("another host name is given to a process that starts")
 
 
 @pytest.fixture
-def server(postgres: Database, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
-    found = new_database(postgres, "ops")
+def server(request: pytest.FixtureRequest, project: "Project", monkeypatch: pytest.MonkeyPatch) -> Database:
+    found = new_database(request.getfixturevalue(getattr(request, "param", "postgres")), "ops")
     keep_states_in(project, found)
     for name, value in (("OPS_PASSWORD", project.env["OPS_PASSWORD"]), ("MARK", str(project.folder / "mark"))):
         project.env[name] = value
@@ -63,15 +64,17 @@ def statuses(project: "Project") -> dict[str, str]:
     return {run["run_id"]: run["status"] for run in listed}
 
 
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
 def test_what_failed_is_shown_and_goes_on(project: "Project", server: Database) -> None:
+    state = state_of(server)
     project.write(FAILS_ONCE)
     assert project.command("validate", "flow.yaml").code == 0
     planned = project.command("plan", "flow.yaml")
     assert (planned.code, planned.out.count("not run yet")) == (0, 3)
-    assert project.command("runs", "list").out == "no such run under //postgres:ops_db\n"
+    assert project.command("runs", "list").out == f"no such run under {state}\n"
 
     failed = project.command("run", "flow.yaml", "--run-id", "r1")
-    assert (failed.code, "state  //postgres:ops_db" in failed.out) == (1, True)
+    assert (failed.code, f"state  {state}" in failed.out) == (1, True)
     shown = project.command("status")
     assert (shown.code, "aetherflow resume r1" in shown.out) == (1, True)
     assert "verdict" in project.command("plan", "flow.yaml", "--run-id", "r1").out
@@ -83,21 +86,21 @@ def test_what_failed_is_shown_and_goes_on(project: "Project", server: Database) 
     assert project.command("status").code == 0
     assert statuses(project) == {"r1": "SUCCESS"}
     details = json.loads(project.command("runs", "show", "r1", "--json").out)
-    assert details["state_path"] == "//postgres:ops_db"
+    assert details["state_path"] == state
     assert [each["status"] for each in details["jobs"][0]["steps"]] == ["SUCCESS", "FAILED", "SUCCESS", "SUCCESS"]
     assert project.command("runs", "logs", "r1").out.count("run_start") == 2
     again = project.command("resume", "flow.yaml")
     assert (again.code, "nothing to resume" in again.err) == (0, True)
     assert not (project.states / "f.sqlite").exists()
     assert not list(project.states.glob("*.sqlite"))
-    assert project.command("state", "info", "flow.yaml").out.startswith("state    //postgres:ops_db\nschema   3\n")
-    assert project.command("state", "check", "//postgres:ops_db", "--read-data").code == 0
+    assert project.command("state", "info", "flow.yaml").out.startswith(f"state    {state}\nschema   3\n")
+    assert project.command("state", "check", state, "--read-data").code == 0
 
     pruned = project.command("runs", "prune", "--keep-last", "0", "--yes")
     assert (pruned.code, "deleted 1 run" in pruned.out) == (0, True)
     assert statuses(project) == {}
     nothing = project.command("resume", "flow.yaml")
-    assert (nothing.code, "no run of flow f is recorded in //postgres:ops_db" in nothing.err) == (2, True)
+    assert (nothing.code, f"no run of flow f is recorded in {state}" in nothing.err) == (2, True)
 
 
 def test_a_flow_alone_may_keep_its_state_there(project: "Project", server: Database) -> None:
@@ -249,6 +252,38 @@ def test_doctor_asks_the_server_about_itself(project: "Project", server: Databas
     assert "AF6002 the state in //postgres:ops_db cannot be used: the account may not create schemas" in refused.out
     ran = project.command("run", "flow.yaml")
     assert (ran.code, "permission denied for database ops" in ran.err, "Traceback" in ran.err) == (4, True, False)
+
+
+def test_mariadb_is_asked_about_itself_and_makes_backups(
+    project: "Project", mariadb: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = new_database(mariadb, "saved")
+    keep_states_in(project, own)
+    project.write(FAILS_ONCE)
+    (project.folder / "mark").touch()
+    project.env["MARK"] = str(project.folder / "mark")
+    asked = project.command("doctor", "flow.yaml", "--connect")
+    assert (asked.code, "MariaDB 1" in asked.out) == (0, True), asked.out
+    project.command("run", "flow.yaml", "--run-id", "r1")
+    told = project.command("state", "backup", "flow.yaml", "--to", "ops.sql")
+    (command,) = [line.removeprefix("  fix: ") for line in told.err.splitlines() if line.startswith("  fix: ")]
+    place = MariadbPlace(own)
+    (dump, client) = need("mariadb-dump", "mariadb")
+    given = f"--password={own.password}"
+    subprocess.run(command.replace("mariadb-dump", dump).replace("--password", given), shell=True, check=True,
+                   cwd=project.folder)  # fmt: skip
+    place.ask(*(f"DROP DATABASE {place.schema(name)}" for name in ("state", "registry")))
+    assert statuses(project) == {}
+    place.ask(*(f"DROP DATABASE IF EXISTS {place.schema(name)}" for name in ("state", "registry")))
+    with (project.folder / "ops.sql").open() as saved:
+        where = [f"--host={own.host}", f"--port={own.port}", f"--user={own.user}", given]
+        subprocess.run([client, *where], stdin=saved, check=True)
+    assert statuses(project) == {"r1": "SUCCESS"}
+    assert project.command("state", "check", state_of(own)).code == 0
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace(f"database: {own.name}", "database: information_schema"), "aetherflow.yaml")
+    refused = project.command("doctor", "flow.yaml", "--connect")
+    assert (refused.code, "the account may not create schemas" in refused.out) == (2, True), refused.out
 
 
 def test_the_servers_own_tool_makes_backups(project: "Project", server: Database) -> None:

@@ -14,7 +14,8 @@ import warm
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
 from celery_workers import Herd, herd_on
 from core_project import Project
-from server_project import OtherHost, end_leases, keep_states_in, new_database
+from db_places import new_database
+from server_project import OtherHost, end_leases, keep_states_in
 from server_stores import connected
 from services import Database
 

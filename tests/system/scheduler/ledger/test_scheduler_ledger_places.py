@@ -1,14 +1,12 @@
-"""The ledger in a file, in what is a server to it, and in PostgreSQL: one suite."""
+"""The ledger in a file, in what is a server to it, and in PostgreSQL and MariaDB: one suite."""
 
 from pathlib import Path
 
 import pytest
 
-from db_places import postgres_place
 from file_as_server import use_file
 from ledger_cases import LedgerCases
-from server_stores import connected, use_postgres
-from services import Database
+from server_stores import SERVERS, ServerPlace, new_place
 
 
 class TestLedgerInAFile(LedgerCases):
@@ -18,22 +16,19 @@ class TestLedgerInAFile(LedgerCases):
 
 class TestLedgerInAServer(LedgerCases):
     def path(self, place: Path) -> Path:
-        return use_file(place)
+        return use_file(place) / "night"
 
 
-@pytest.fixture(scope="module")
-def own_database(postgres: Database) -> Database:
-    server = postgres_place(postgres, "ledgers").server
-    assert server is not None
-    return server
+@pytest.fixture(scope="module", params=SERVERS)
+def filled(request: pytest.FixtureRequest) -> ServerPlace:
+    return new_place(request, "ledgers")
 
 
-class TestLedgerInPostgres(LedgerCases):
+class TestLedgerInADatabaseServer(LedgerCases):
     @pytest.fixture(autouse=True)
-    def _server(self, own_database: Database) -> None:
-        self.server = own_database
-        with connected(own_database) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS aetherflow_ledger, aetherflow_locks CASCADE")
+    def _server(self, filled: ServerPlace) -> None:
+        self.server = filled
+        filled.empty()
 
     def path(self, place: Path) -> Path:
-        return use_postgres(self.server, place)
+        return self.server.use(place) / "night"

@@ -9,7 +9,7 @@ from aetherflow.core.base.errors import StateError
 from file_as_server import use_file
 
 
-@pytest.mark.parametrize("name", ["/a/b", "//a/b", "//a:b/c", "a:b", "/a:b", "//a"])
+@pytest.mark.parametrize("name", ["/a/b", "//a/b", "//a:b/c/d", "a:b", "/a:b", "//a"])
 def test_most_paths_name_a_file(name: str) -> None:
     assert durable.server_at(Path(name)) is None
     assert not durable.is_there(Path(name))
@@ -22,6 +22,18 @@ def test_a_server_is_known_by_its_name(tmp_path: Path) -> None:
     assert (server.name, durable.side_folder(path)) == (str(path), tmp_path)
     assert (path.absolute(), durable.real_file(path)) == (path, path), "it is the same wherever it is written"
     assert durable.is_there(path)
+
+
+def test_a_ledger_in_a_server_is_a_store_of_its_own(tmp_path: Path) -> None:
+    path = use_file(tmp_path, "//sqlite:many") / "night"
+    server = durable.server_at(path)
+    assert server is not None
+    assert (server.name, durable.side_folder(path), server.stores()) == ("//sqlite:many/night", tmp_path / "night", [])
+    durable.open_store(path, "ledger", busy_seconds=1).close()
+    assert (tmp_path / "ledger_night.sqlite").exists()
+    assert server.stores() == ["ledger"]
+    with pytest.raises(OSError, match="it is a ledger, and no state"):
+        durable.open_store(path, "state", busy_seconds=1)
 
 
 def test_a_server_that_nobody_has_named_is_refused() -> None:

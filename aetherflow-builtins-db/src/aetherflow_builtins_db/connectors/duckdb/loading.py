@@ -4,11 +4,13 @@ Other sessions see the old rows until the commit, so mode `replace` needs no sec
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from aetherflow.core.api import (
     ColumnType,
+    ConnectorError,
     CsvFormat,
     FieldMap,
     LoadBatch,
@@ -26,9 +28,13 @@ from aetherflow_builtins_db.connectors.duckdb.rows import column_of
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
+from aetherflow_builtins_db.loading import meter as limits
+from aetherflow_builtins_db.loading.batch import ArrowFile
 from aetherflow_builtins_db.loading.server import Server
 
 _DIALECT = CsvFormat(include_header=False)
+_ARROW = "aetherflow_arrow"
+"""The name under which a session reads record batches."""
 _MICRO_DIGITS = 6
 _SECOND_DIGITS = {
     **dict.fromkeys(("DATE", "TIME", "TIME WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), 6),
@@ -40,6 +46,10 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 class DuckDBServer(Server):
+    """The operations of a load on DuckDB, which reads CSV, Parquet and Arrow by itself."""
+
+    streams = "arrow"
+
     @property
     def tx(self) -> Transaction:
         """The open transaction, of this connector."""
@@ -58,12 +68,15 @@ class DuckDBServer(Server):
             return None
         database, schema, name = map(str, found[0])
         rows = self.database.read(
-            "SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE table_name = :name "
-            "AND schema_name = :schema AND database_name = :database ORDER BY column_index",
+            "WITH bound AS (SELECT unnest(constraint_column_names) FROM duckdb_constraints() WHERE table_name = :name "
+            "AND schema_name = :schema AND database_name = :database AND constraint_type <> 'NOT NULL') "
+            "SELECT column_name, data_type, is_nullable, column_name IN (FROM bound) FROM duckdb_columns() "
+            "WHERE table_name = :name AND schema_name = :schema AND database_name = :database ORDER BY column_index",
             {"name": name, "schema": schema, "database": database},
         )[1]
         columns = tuple(
-            _column(column, declared, nullable=bool(nullable)) for column, declared, nullable, _default in rows
+            replace(_column(column, declared, nullable=bool(nullable)), indexed=bool(bound))
+            for column, declared, nullable, bound in rows
         )
         return SqlTable(self.quote(database, schema, name), schema, name, columns)
 
@@ -77,8 +90,10 @@ class DuckDBServer(Server):
         self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """Load the whole file with `read_csv` or `read_parquet`; None for other formats and encodings."""
+        if isinstance(source, ArrowFile):
+            return self._load_arrow(source, into, fields, columns, extra)
         if source.format == "parquet":
-            return self._load_parquet(source.path, into, fields, columns, extra)
+            return self._load_typed("read_parquet($path)", source.path, into, fields, columns, extra)
         encoding = source.dialect.encoding.lower().replace("_", "-")
         if source.format == "jsonl" or encoding not in {"utf-8", "utf8", "utf-8-sig", "ascii"}:
             return None
@@ -118,6 +133,7 @@ class DuckDBServer(Server):
             "nullstr": dialect.null_value,
             "allow_quoted_nulls": False,
             "compression": packing,
+            "max_line_size": limits.MOST_BYTES,
         }
         listed = ", ".join(f"{name} = {setting_literal(value)}" for name, value in options.items())
         types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
@@ -126,25 +142,51 @@ class DuckDBServer(Server):
             f"read_csv($path, {listed}, columns = {{{types}}})", path, values, into, columns, extra
         )
 
-    def _load_parquet(
-        self, path: Path, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    def _load_arrow(
+        self, source: ArrowFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
-        found = {
-            name: kind
-            for name, kind, *_ in self.tx.read("DESCRIBE SELECT * FROM read_parquet(:path)", {"path": str(path)})[1]
-        }
+        import duckdb
+
+        try:
+            self.tx.raw.register(_ARROW, source.record_reader)  # until the session ends, with its transaction
+            return self._load_typed(_ARROW, None, into, fields, columns, extra)
+        except (RowsRefusedError, ConnectorError, duckdb.Error):
+            if source.failure is not None:
+                raise source.failure from None
+            raise
+
+    def _load_typed(
+        self,
+        source: str,
+        path: Path | None,
+        into: SqlTable,
+        fields: FieldMap,
+        columns: Sequence[TableColumn],
+        extra: Row,
+    ) -> int | None:
+        """Load what has names and types; None if a cast could lose something."""
+        given = {} if path is None else {"path": str(path)}
+        described = self.tx.read(f"DESCRIBE SELECT * FROM {source.replace('$', ':')}", given)[1]
+        found = {name: kind for name, kind, *_ in described}
         names = [(fields.names or ())[index] for index in fields.picks]
         if not all(_is_safe(found[name], column.declared) for name, column in zip(names, fields.columns, strict=True)):
             return None
         values = [self.quote(name) for name in names]
-        return self._insert_from("read_parquet($path)", path, values, into, columns, extra)
+        return self._insert_from(source, path, values, into, columns, extra)
 
     def _insert_from(
-        self, source: str, path: Path, values: list[str], into: SqlTable, columns: Sequence[TableColumn], extra: Row
+        self,
+        source: str,
+        path: Path | None,
+        values: list[str],
+        into: SqlTable,
+        columns: Sequence[TableColumn],
+        extra: Row,
     ) -> int:
         import duckdb
 
-        given = {"path": str(path), **{f"extra{index}": value for index, value in enumerate(extra)}}
+        given = {f"extra{index}": value for index, value in enumerate(extra)}
+        given |= {} if path is None else {"path": str(path)}
         values = [*values, *(f"$extra{index}" for index in range(len(extra)))]
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) SELECT {', '.join(values)} FROM {source}"
         try:

@@ -96,7 +96,8 @@ class MySQLConnector(ServerBase[Config, Options]):
         silence = self.opts.connect_timeout if pymysql_parts.are_known() else self.silence_limit
         arguments |= {"connect_timeout": self.opts.connect_timeout, "read_timeout": silence, "write_timeout": silence}
         # FOUND_ROWS: an UPDATE counts the matched rows, as other databases do, not only those that differ afterwards.
-        arguments |= {"client_flag": CLIENT.FOUND_ROWS, "conv": decoders(), "autocommit": True}
+        flags = CLIENT.FOUND_ROWS | (CLIENT.LOCAL_FILES if pymysql_parts.are_known() else 0)
+        arguments |= {"client_flag": flags, "conv": decoders(), "autocommit": True}
         more, wanted = dict(self.opts.connect_args), self.conf.ssl
         given = {**arguments, **more}
         if wanted is None and not given.keys() & _OWN_CHOICE and not is_local(given["host"]):
@@ -115,9 +116,11 @@ class MySQLConnector(ServerBase[Config, Options]):
         context.check_hostname = wanted.mode == "verify-full"
         return {"ssl": context}
 
-    def open(self) -> "Connection[Any]":
-        """Connect and set up the session."""
-        connection: Connection[Any] = pymysql_parts.connection_class()(**self.connect_arguments())
+    def open(self, client_flag: int = 0) -> "Connection[Any]":
+        """Connect and set up the session; with one more of PyMySQL's flags."""
+        arguments = self.connect_arguments()
+        arguments["client_flag"] |= client_flag
+        connection: Connection[Any] = pymysql_parts.connection_class()(**arguments)
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
             self.dialect = replace(self.dialect, name="mariadb" if self._is_mariadb else "mysql")

@@ -1,15 +1,27 @@
-"""Loads into MySQL and MariaDB with multi-row INSERTs; mode `replace` swaps tables by RENAME, which is atomic."""
+"""Loads into MySQL and MariaDB: LOAD DATA LOCAL or multi-row INSERTs; `replace` swaps by RENAME, which is atomic."""
 
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
-from aetherflow.core.api import ConnectorError, LoadBatch, RowsRefusedError, SqlTable, StepError, TableColumn
+from aetherflow.core.api import (
+    ConnectorError,
+    FieldMap,
+    LoadBatch,
+    LoadFile,
+    Row,
+    RowsRefusedError,
+    SqlTable,
+    StepError,
+    TableColumn,
+)
 from aetherflow_builtins_db.columns import UNKNOWN
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.errors import refusal
+from aetherflow_builtins_db.connectors.mysql.plain_csv import PlainRecords
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.loading.mysql_lock import take_lock, wait_for_merges
 from aetherflow_builtins_db.loading.server import STAGE, Server, literal, refuse_odd
@@ -17,6 +29,7 @@ from aetherflow_builtins_db.loading.table import beside
 
 _INDEXED_CHARACTERS = 150
 """Prefix length of a long text key: an index holds 3,072 bytes in all, and a character up to four."""
+_TRANSACTIONAL = re.compile(r"^\) ENGINE=InnoDB\b", re.MULTILINE)
 
 
 class MySqlServer(Server):
@@ -72,7 +85,9 @@ class MySqlServer(Server):
         schema, name = map(str, found[0])
         sql = self.quote(schema, name)
         rows = self.database.read(
-            "SELECT column_name, column_type, is_nullable, extra, datetime_precision FROM information_schema.columns "
+            "SELECT column_name, column_type, is_nullable, extra, datetime_precision, column_name IN "
+            "(SELECT column_name FROM information_schema.statistics "
+            "WHERE table_schema = :schema AND table_name = :name) FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position",
             {"schema": schema, "name": name},
         )[1]
@@ -85,8 +100,9 @@ class MySqlServer(Server):
                 str(declared),
                 nullable == "YES" or "auto_inc" in str(extra),
                 None if digits is None else int(digits),
+                bool(indexed),
             )
-            for column, declared, nullable, extra, digits in rows
+            for column, declared, nullable, extra, digits, indexed in rows
         )
         return SqlTable(sql, schema, name, columns)
 
@@ -135,8 +151,7 @@ class MySqlServer(Server):
         """ADD COLUMN, and MODIFY of the column as SHOW CREATE TABLE writes it, which keeps all but its type."""
         super().alter_table(table, added, ())
         if widened:
-            ((_, text, *_),) = self.tx.read(f"SHOW CREATE TABLE {table.sql}")[1]
-            lines = [line.strip().rstrip(",") for line in str(text).splitlines()]
+            lines = [line.strip().rstrip(",") for line in self._create_text(table).splitlines()]
             old = {column.name: column.declared for column in self._columns(table)}
         for column in widened:
             start = f"{self.quote(column.name)} {old[column.name]}"
@@ -152,23 +167,78 @@ class MySqlServer(Server):
         found = self.look_up((str(table.schema), table.name))
         return found.columns if found else ()
 
-    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
-        """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
+    def load_file(
+        self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+    ) -> int | None:
+        """LOAD DATA LOCAL, which makes something else of a wrong value and warns: a warning is RowsRefusedError.
+
+        None if the server takes no such file, if it may read the file in another way than this package, or if the table
+        keeps rows that are rolled back.
+        """
+        if source.format not in {"csv", "tsv"} or not pymysql_parts.are_known():
+            return None
+        try:
+            records = PlainRecords(source.dialect, fields, columns[: len(fields.columns)])
+        except ValueError:
+            return None
+        if not self._takes_files() or not _TRANSACTIONAL.search(self._create_text(into)):
+            return None
+        targets = [f"@skipped{at}" for at in range(fields.width)]
+        for pick, column in zip(fields.picks, columns, strict=False):
+            targets[pick] = self.quote(column.name)
+        added = columns[len(fields.columns) :]
+        sql = (
+            f"LOAD DATA LOCAL INFILE 'rows' INTO TABLE {into.sql} CHARACTER SET utf8mb4 "
+            f"FIELDS TERMINATED BY {literal(source.dialect.delimiter)} "
+            f"OPTIONALLY ENCLOSED BY {literal(source.dialect.quotechar)} ESCAPED BY '' LINES TERMINATED BY '\n' "
+            f"({', '.join(targets)})"
+        )
+        if added:
+            names = [self.quote(column.name).replace("%", "%%") for column in added]
+            sql = f"{sql.replace('%', '%%')} SET {', '.join(f'{name} = %s' for name in names)}"
+        loaded = 0
+        with self._refusals(f"loading into {into.sql}"), source.binary() as file:
+            for blocks in records.statements(file):
+                with self.tx.raw.cursor() as cursor:
+                    rows, warnings = pymysql_parts.load_local(cursor, sql, extra or None, blocks)
+                loaded += rows
+                if warnings or loaded != records.rows:
+                    raise RowsRefusedError("LOAD DATA warns")
+                self.tx.progress.rows += rows  # type: ignore[attr-defined]  # a server's transaction
+        return loaded
+
+    def _takes_files(self) -> bool:
+        found: dict[Any, Any] = dict(
+            self.tx.read("SHOW VARIABLES WHERE variable_name IN ('local_infile', 'sql_mode')")[1]
+        )
+        return found.get("local_infile") == "ON" and "ALLOW_INVALID_DATES" not in str(found.get("sql_mode"))
+
+    def _create_text(self, table: SqlTable) -> str:
+        ((_, text, *_),) = self.tx.read(f"SHOW CREATE TABLE {table.sql}")[1]
+        return str(text)
+
+    @contextmanager
+    def _refusals(self, operation: str) -> Iterator[None]:
+        """RowsRefusedError for what the server says of a row, ConnectorError for other errors of the driver."""
         import pymysql
 
+        try:
+            yield
+        except pymysql.MySQLError as error:
+            if (found := refusal(error)) is not None:
+                raise RowsRefusedError(found.reason) from error
+            raise self.tx.failed(operation, error) from error
+        except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
+            raise self.tx.failed(operation, error) from error
+
+    def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
+        """Add rows by multi-row INSERTs; RowsRefusedError if the server refuses one."""
         refuse_odd(columns, batch, lambda value: not math.isfinite(value), "the server")
         names = self.list_of(columns).replace("%", "%%")
         marks = ", ".join(["%s"] * len(columns))
         sql = f"INSERT INTO {into.sql.replace('%', '%%')} ({names}) VALUES ({marks})"
-        try:
-            with self.tx.raw.cursor() as cursor:
-                cursor.executemany(sql, batch.rows)
-        except pymysql.MySQLError as error:
-            if (found := refusal(error)) is not None:
-                raise RowsRefusedError(found.reason) from error
-            raise self.tx.failed(f"inserting into {into.sql}", error) from error
-        except (OSError, UnicodeError, AttributeError, TypeError, ValueError) as error:
-            raise self.tx.failed(f"inserting into {into.sql}", error) from error
+        with self._refusals(f"inserting into {into.sql}"), self.tx.raw.cursor() as cursor:
+            cursor.executemany(sql, batch.rows)
         self.tx.progress.rows += len(batch.rows)  # type: ignore[attr-defined]  # a server's transaction
         return len(batch.rows)
 

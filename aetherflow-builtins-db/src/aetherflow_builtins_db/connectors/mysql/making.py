@@ -14,6 +14,8 @@ _NAMES: dict[ColumnKind, tuple[str, str]] = {
 }
 _TEXT = ("longtext", f"varchar({_KEY_LENGTH})")
 """Types of a column, and of one that is a key."""
+_KEPT = frozenset({*_NAMES, "decimal", "datetime"})
+"""Kinds that are told again of a column that is made; others are told as text."""
 
 
 def column_for(name: str, column_type: ColumnType, *, nullable: bool, key: bool) -> TableColumn:
@@ -21,14 +23,14 @@ def column_for(name: str, column_type: ColumnType, *, nullable: bool, key: bool)
     match column_type.kind:
         case "decimal":
             declared = f"decimal({column_type.precision},{column_type.scale})"
-            return TableColumn(name, column_type, declared, nullable)
         case "datetime":
             declared = "timestamp(6)" if column_type.zoned else "datetime(6)"
-            return TableColumn(name, column_type, declared, nullable, _SECOND_DIGITS)
         case "time":
-            return TableColumn(name, STRING, "time(6)", nullable, _SECOND_DIGITS)
+            declared = "time(6)"
         case "bool":
-            return TableColumn(name, ColumnType("int"), "tinyint(1)", nullable)
+            column_type, declared = ColumnType("int"), "tinyint(1)"
         case kind:
-            known = kind in _NAMES
-            return TableColumn(name, column_type if known else STRING, _NAMES.get(kind, _TEXT)[key], nullable)
+            declared = _NAMES.get(kind, _TEXT)[key]
+    digits = _SECOND_DIGITS if column_type.kind in {"datetime", "time"} else None
+    kept = column_type if column_type.kind in _KEPT else STRING
+    return TableColumn(name, kept, declared, nullable, digits, key)

@@ -33,6 +33,9 @@ MOST_ANSWER_BYTES = 1 << 30
 """The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
 MOST_COLUMNS = 4096
 """Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
+_BUFFER = 2**18
+_MOST_OF_ROW = 253
+"""What a row's packet begins with at most, if it is looked at here."""
 LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
 """A server that sends fewer bytes a second for so many read timeouts will never end."""
 NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
@@ -83,8 +86,8 @@ class _Login:
 
 
 @functools.cache
-def _limited_class() -> Any:
-    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
+def _result_class() -> Any:
+    """The class of results that are not too wide, and that give the server no file of its choice."""
     import pymysql
     from pymysql.constants import CR
 
@@ -94,9 +97,37 @@ def _limited_class() -> Any:
                 raise pymysql.InternalError(f"a result of {self.field_count} columns")
             super()._get_descriptions()  # type: ignore[misc]
 
+        def _read_load_local_packet(self, first_packet: Any) -> None:
+            # The server names a file, and may do so after any statement. It gets what is offered, whatever it names.
+            del first_packet
+            connection: Any = self.connection
+            blocks, connection.offered = connection.offered, None
+            if blocks is None:
+                connection._force_close()
+                text = "the server asks for a file: nothing was sent"
+                raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, text)
+            try:
+                for block in blocks:
+                    connection.write_packet(block)
+            finally:
+                if connection._sock is not None:  # the connection is not lost
+                    connection.write_packet(b"")  # the end
+                    answer = connection._read_packet()
+            self._read_ok_packet(answer)  # type: ignore[attr-defined]  # not in the stubs
+
+    return Result
+
+
+@functools.cache
+def _limited_class() -> Any:
+    """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
+    import pymysql
+    from pymysql.constants import CR
+
     class Limited(pymysql.connections.Connection):
         _login: _Login
         _line: "_Received | None" = None
+        offered: "Iterator[bytes] | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
@@ -123,7 +154,7 @@ def _limited_class() -> Any:
         def _read_query_result(self, unbuffered: bool = False) -> Any:
             # As PyMySQL's own, but for the class of the result.
             self._result: Any = None
-            result: Any = Result(self)
+            result: Any = _result_class()(self)
             (result.init_unbuffered_query if unbuffered else result.read)()
             self._result = result
             if result.server_status is not None:
@@ -190,6 +221,42 @@ def packets(connection: Any) -> Iterator[bytes]:
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
+        yield from _received(connection)
+        line.left = MOST_ANSWER_BYTES
+
+
+def _received(connection: Any) -> Iterator[bytes]:
+    """The row packets that have come already, up to one that PyMySQL has to look at; it takes a while for each."""
+    import pymysql
+    from pymysql.constants import CR
+
+    try:
+        block = connection._rfile.peek()
+    except OSError as error:
+        connection._force_close()
+        text = f"Lost connection to MySQL server during query ({error})"
+        raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
+    at, size, number = 0, len(block), connection._next_seq_id
+    while at + 4 < size:
+        length = block[at] | block[at + 1] << 8 | block[at + 2] << 16
+        end = at + 4 + length
+        # whole, next in turn, a row: 254 and 255 begin the end and an error, or a value of eight bytes' length
+        if end > size or not length or block[at + 3] != number or block[at + 4] > _MOST_OF_ROW:
+            break
+        yield block[at + 4 : end]
+        at, number = end, (number + 1) % 256
+    connection._rfile.read(at)
+    connection._next_seq_id = number
+
+
+def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iterator[bytes]) -> tuple[int, int]:
+    """Run LOAD DATA LOCAL with these blocks as the file; the numbers of rows and of warnings."""
+    cursor.connection.offered = blocks
+    try:
+        rows = cursor.execute(sql, values)
+    finally:
+        cursor.connection.offered = None
+    return rows, cursor.warning_count
 
 
 def taken(connection: Any) -> None:
@@ -250,7 +317,7 @@ def keep_pace(connection: Any) -> None:
     if are_known():
         connection._line = _Received(connection._sock)
         connection._sock._io_refs += 1  # as `makefile` counts
-        connection._rfile = io.BufferedReader(connection._line)
+        connection._rfile = io.BufferedReader(connection._line, _BUFFER)
 
 
 def keep_alive(connection: Any) -> None:

@@ -44,7 +44,7 @@ _DIALECT = CsvFormat(include_header=False)
 class PostgresServer(Server):
     savepoints = True
     converts = False
-    streams = True
+    streams = "csv"
     swaps = True
 
     @property

@@ -1,11 +1,12 @@
 """All uses of smbprotocol's private names: its connection, its socket, the state of its file handles.
 
-Why: the library accepts an unsigned message where signing was agreed upon, copies received data three times, has no
-setting for the time that it waits for an answer, and cannot end a connection while a send is blocked by a silent
-server. Without the saved copies large files are slower; the rest has no public interface. Tried with smbprotocol 1.16.1
-to 1.17.
+Why: the library accepts an unsigned message where signing was agreed upon, copies what it sends and receives several
+times, has no setting for the time that it waits for an answer, and cannot end a connection while a send is blocked by a
+silent server. Without the saved copies large files are slower; the rest has no public interface. Tried with
+smbprotocol 1.16.1 to 1.17.
 """
 
+import os
 import select
 import socket
 import time
@@ -17,16 +18,19 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 from smbprotocol import Dialects
-from smbprotocol.connection import Ciphers, Connection
+from smbprotocol.connection import Ciphers, Connection, SMB2TransformHeader
 from smbprotocol.exceptions import SMBConnectionClosed, SMBException
 from smbprotocol.header import Commands, NtStatus, Smb2Flags
+from smbprotocol.structure import Structure
 from smbprotocol.transport import Tcp
 
 LARGE = 256 << 10
-"""Size in bytes from which on a message is decrypted into a reused buffer."""
+"""Size in bytes from which on a message is encrypted and decrypted without the library's copies."""
 UNSOLICITED = 0xFFFFFFFFFFFFFFFF
 """Message id of a message that answers no request; it is never signed, [MS-SMB2] 3.2.5.1.3."""
 NONCE_BYTES, BLOCK_BYTES = 12, 16
+HEADER_BYTES = 52
+"""Of an encrypted message, [MS-SMB2] 2.2.41."""
 ASSOCIATED = ("nonce", "original_message_size", "reserved", "flags", "session_id")
 """Header fields of an encrypted message that its signature covers, [MS-SMB2] 2.2.41."""
 
@@ -44,6 +48,16 @@ class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
 
     If a message stops halfway, the watchdog ends the connection.
     """
+
+    def send(self, message: Any) -> None:
+        """Send a message behind its length, without the library's copies of it."""
+        if isinstance(message, Structure):
+            message = message.pack()
+        if len(message) > self.MAX_SIZE:
+            raise ValueError(f"a message of {len(message)} bytes; {self.MAX_SIZE} are allowed")
+        with self._sock_lock:
+            self._sock.sendall(len(message).to_bytes(4, "big"), socket.MSG_MORE)
+            self._sock.sendall(message)
 
     def _recv(self, length: int, timeout: float) -> tuple[bytes | None, float]:
         began = time.monotonic()
@@ -144,10 +158,30 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         except SMBException as error:
             raise UntrustedAnswerError(str(error)) from error
 
-    def _decrypt(self, message: Any) -> Any:
+    def _encrypt(self, b_data: bytes, session: Any) -> Any:
+        size = len(b_data)
+        if not self._is_large(size):
+            return super()._encrypt(b_data, session)
+        header, nonce = SMB2TransformHeader(), os.urandom(NONCE_BYTES)
+        header["original_message_size"], header["session_id"] = size, session.session_id
+        header["nonce"] = nonce.ljust(BLOCK_BYTES, b"\0")
+        encryptor = Cipher(AES(session.encryption_key), GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(b"".join(header[name].pack() for name in ASSOCIATED))
+        sealed = bytearray(HEADER_BYTES + size + BLOCK_BYTES)
+        encryptor.update_into(b_data, memoryview(sealed)[HEADER_BYTES:])
+        encryptor.finalize()
+        header["signature"], header["data"] = encryptor.tag, b""
+        sealed[:HEADER_BYTES] = header.pack()
+        return memoryview(sealed)[: HEADER_BYTES + size]
+
+    def _is_large(self, size: int) -> bool:
+        """Whether a message is encrypted and decrypted here."""
         cipher = self.cipher_id if self.dialect >= Dialects.SMB_3_1_1 else Ciphers.AES_128_CCM
+        return size >= LARGE and cipher in (Ciphers.AES_128_GCM, Ciphers.AES_256_GCM)
+
+    def _decrypt(self, message: Any) -> Any:
         size = message["original_message_size"].get_value()
-        if size < LARGE or cipher not in (Ciphers.AES_128_GCM, Ciphers.AES_256_GCM):
+        if not self._is_large(size):
             try:
                 return super()._decrypt(message)
             except SMBException as error:

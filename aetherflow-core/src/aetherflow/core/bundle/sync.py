@@ -67,6 +67,8 @@ class SyncResult:
     """The pin that keeps the active version, if there is one."""
     signed: "Signed | None" = None
     """The signature of the active version, where the administrator's policy asks for one."""
+    kept: bool = False
+    """True if nothing was synced: a run that was cut off goes on with the version that it began with."""
 
     @property
     def local_root(self) -> Path:
@@ -121,11 +123,16 @@ def sync(
             latest = store.latest()
             fingerprint = latest.fingerprint if latest else ""
             done = SyncResult(store, active, fingerprint, stale=True, error=text, pin=store.pin())
-        if wanted.rules is not None:
-            from aetherflow.core.bundle.signed import judge_version  # few machines have signers
-
-            done.signed = judge_version(wanted.rules, store, store.version(done.content))
+        judge(done, wanted.rules)
         return done
+
+
+def judge(done: SyncResult, rules: "SigningRules | None") -> None:
+    """Let the administrator's rules judge the signature of a version that is to be used. BundleSignatureError."""
+    if rules is not None:
+        from aetherflow.core.bundle.signed import judge_version  # few machines have signers
+
+        done.signed = judge_version(rules, done.store, done.store.version(done.content))
 
 
 def _remember_failure(store: BundleStore, wanted: SyncRequest, error: str) -> None:

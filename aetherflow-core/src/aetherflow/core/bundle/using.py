@@ -7,20 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.base.errors import PluginError, SpecError, UsageError
+from aetherflow.core.base.errors import PluginError, SpecError, StateError, UsageError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems
-from aetherflow.core.bundle.failures import BundleMissingError, FingerprintError
+from aetherflow.core.base.typed import typed_anywhere
+from aetherflow.core.bundle.failures import BundleMissingError, BundleStoreError, FingerprintError
 from aetherflow.core.bundle.listing import why_unsafe
 from aetherflow.core.bundle.manifest import Manifest, load_manifest, open_source, wanted
 from aetherflow.core.bundle.store import LEAST_PREFIX, BundleStore
-from aetherflow.core.bundle.sync import SyncResult, sync
+from aetherflow.core.bundle.sync import SyncResult, judge, sync
 from aetherflow.core.bundle.verify import require_whole
 from aetherflow.core.host.catalog import Catalog
+from aetherflow.core.kernel.state.history import bundle_of, list_runs
+from aetherflow.core.kernel.state.registry import find_runs
+from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.environment.bundle_layer import BundleLayer
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.snapshot import Snapshot, build_snapshot
 from aetherflow.core.runtime.workspace.places import work_root as work_root_of
+from aetherflow.core.runtime.workspace.store_places import state_root
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.signed import SigningRules
@@ -50,6 +55,7 @@ def using_bundle(
     overrides: Mapping[str, Any] | None = None,
     run_hooks: bool = False,
     require: bool = True,
+    run_id: str | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[BundleInUse]:
     """Sync a bundle and hold its active version until the block ends; later syncs do not change it.
@@ -57,7 +63,8 @@ def using_bundle(
     `flow` names a flow in the bundle, in place of the manifest's `entry_flow`. `expect_fingerprint` is the content
     fingerprint, or the start of it, that the version must have. Every file of the version is verified by its hash.
     Unless `require`, what the manifest requires of the environment may be missing, and unless code of the bundle is
-    run, a signature that the administrator's policy asks for.
+    run, a signature that the administrator's policy asks for. A run `run_id` that was cut off goes on with the version
+    that it began with, without a sync.
 
     Raises SpecError for the manifest, ConnectorError and BundleError for the source, BundleStoreError for a damaged
     store, FingerprintError, BundleSignatureError, UsageError.
@@ -74,14 +81,22 @@ def using_bundle(
         raise UsageError(f"the flow {name!r} {why}; with a manifest it is a path in the bundle", fix="name it so")
     named = ["--bundle-manifest", str(manifest), *(["--config", str(config)] if config is not None else [])]
     rules = signing_rules(outside, read, named) if require or run_hooks else None
-    done = sync(
-        lambda: open_source(read, catalog, outside, redactor),
-        store,
-        replace(wanted(read), rules=rules, named=tuple(named)),
-        allow_stale=allow_stale,
-        progress=progress,
-        mask=redactor.mask,
-    )
+    kept = _begun_with(state_root(outside), store.bundle_id, run_id)
+    if kept is not None and store.has(kept):
+        done = SyncResult(store, kept, store.version(kept).fingerprint, kept=True)
+        judge(done, rules)
+    else:
+        done = sync(
+            lambda: open_source(read, catalog, outside, redactor),
+            store,
+            replace(wanted(read), rules=rules, named=tuple(named)),
+            allow_stale=allow_stale,
+            progress=progress,
+            mask=redactor.mask,
+        )
+        if kept is not None and kept != done.content:
+            message = f"run {run_id} began with version {kept[:12]} of the bundle, which is not in the store"
+            raise BundleStoreError(message, fix=f"go on with the present one: {typed_anywhere('resume', str(run_id))}")
     _expect(done, expect_fingerprint, named)
     with store.held(done.content) as held:
         folder = held.resolve()  # resolved, since paths in it are compared
@@ -101,6 +116,20 @@ def using_bundle(
         if require:
             require_all(read, snapshot, catalog_for(snapshot))
         yield BundleInUse(path, snapshot, done)
+
+
+def _begun_with(root: Path, bundle_id: str, run_id: str | None) -> str | None:
+    """The version of a run that was cut off, or still goes on; None for one that has ended, or never began.
+
+    One that has failed is begun again with what is new: that may be what mends it.
+    """
+    for known in find_runs(root, run_id) if run_id is not None else ():
+        with contextlib.suppress(StateError):  # the run that is about to begin says so
+            for run in list_runs(Path(known.state_path), flow_id=known.flow_id, run_id=run_id):
+                bundle = bundle_of(run) or {}
+                if bundle.get("id") == bundle_id and run.status in (Status.RUNNING, Status.INTERRUPTED):
+                    return str(bundle["content_fingerprint"])
+    return None
 
 
 def signing_rules(snapshot: Snapshot, manifest: Manifest, named: Sequence[str]) -> "SigningRules | None":

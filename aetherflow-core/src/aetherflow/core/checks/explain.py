@@ -1,6 +1,7 @@
 """Explaining a flow: every value of the section `flow`, the resources and the settings, with its origin."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ class Explainer:
 
     def explain(self) -> Explained:
         """The values of the document, each with its chain."""
+        return replace(self.without_steps(), others=dict(self.others()))
+
+    def without_steps(self) -> Explained:
+        """The same without the values of jobs and steps, which no check asks for and of which there may be 100,000."""
         self._learn()
         found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
         return Explained(
@@ -73,7 +78,6 @@ class Explainer:
             resources=found,
             settings=self._settings(),
             not_evaluated=(*self.snapshot.not_evaluated, *map(skipped_text, self.snapshot.skipped_plugins)),
-            others=dict(self.others()),
         )
 
     # Secrets are collected before anything is shown, since one value may contain another

@@ -54,7 +54,12 @@ def execute(
     try:
         with (
             shown_on(sys.stderr),  # a hook may have set up logging there: each event would come twice
-            source.open(config=config, run_hooks=True, quiet=quiet) as (path, snapshot),
+            source.open(
+                config=config,
+                run_hooks=True,
+                quiet=quiet,
+                run_id=None if noting.goes_on else noting.given.get("run_id"),
+            ) as (path, snapshot),
         ):
             noting.snapshot = snapshot
             lines = snapshot.settings.log_format == "json"

@@ -51,8 +51,13 @@ class FlowSource(NamedTuple):
         return [*bundle, *([str(self.flow)] if self.flow is not None else [])]
 
     @contextlib.contextmanager
-    def open(self, *, config: Path | None, run_hooks: bool, quiet: bool = False) -> "Iterator[tuple[Path, Snapshot]]":
-        """Give the flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise."""
+    def open(
+        self, *, config: Path | None, run_hooks: bool, quiet: bool = False, run_id: str | None = None
+    ) -> "Iterator[tuple[Path, Snapshot]]":
+        """Give the flow file and its environment. Raises what `build_snapshot` and `using_bundle` raise.
+
+        A run `run_id` that was cut off goes on with the version of the bundle that it began with.
+        """
         if self.manifest is None:
             from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
@@ -72,6 +77,7 @@ class FlowSource(NamedTuple):
                         expect_fingerprint=self.expect_fingerprint,
                         config=config,
                         run_hooks=run_hooks,
+                        run_id=run_id,
                         progress=progress,
                     )
                 )
@@ -103,12 +109,14 @@ def flow_source(
 
 
 def remarks(done: "SyncResult", manifest: Path, config: Path | None) -> list[str]:
-    """Lines about a sync that did not result in the newest version of the source: stale or pinned."""
+    """Lines about a version that need not be the newest of the source: stale, pinned, or kept by a run."""
     import shlex
 
     from aetherflow.core.cli.bundle_context import named
 
     found = []
+    if done.kept:
+        found.append(f"KEPT: version {done.content[:12]}, with which the run began")
     if done.error is not None:
         found.append(f"STALE: the source could not be used: {done.error}")
     if (pin := done.pin) is not None:

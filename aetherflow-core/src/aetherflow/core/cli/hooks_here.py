@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 NEEDS, FORMAT, NOTES = "aetherflow_needs_person", "aetherflow_status_format", "aetherflow_run_notes"
+COPIED = "aetherflow_state_copied"
 
 
 class HooksHere:
@@ -48,6 +49,14 @@ class HooksHere:
             return []
         found = [each for hooks in self._loaded for each in _answers(hooks, NOTES, str, state_root=root, run_id=run_id)]
         return [line for _, told in found for line in ([str(told)] if isinstance(told, AetherflowError) else told)]
+
+    def copied(self, source: Path, target: Path, places: Mapping[tuple[str, str], str]) -> Iterator[str]:
+        """A line for each thing that hooks have copied beside states. Raises what they raise."""
+        if not may_answer(COPIED):
+            return
+        for hooks in self._loaded:
+            for _, call in hooks.each(COPIED):
+                yield from call(source=source, target=target, places=places) or ()
 
     def formatted(self, name: str, status: Mapping[str, Any]) -> str | None:
         """The status as the first hook writes it that knows the format; None if none does.

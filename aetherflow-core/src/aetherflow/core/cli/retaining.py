@@ -65,7 +65,7 @@ def prune_by_policy(
 
 
 def _carry_out(root: Path, flows: "list[KnownFlow]", found: Expiry) -> tuple[Freed, Freed, Freed]:
-    folders, logs = remove_workspaces(found.workspaces, found.errors), remove_logs(found.logs, found.errors)
+    folders, logs = remove_workspaces(found.workspaces, found.errors), remove_logs(root, found.logs, found.errors)
     # a run goes after its folders: nobody would find them any more
     stay = {run for run, _ in found.workspaces}.difference(folders.runs, folders.busy)
     ids: dict[str, list[str]] = {}

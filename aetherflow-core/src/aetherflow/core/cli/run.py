@@ -35,7 +35,8 @@ def run(
     Progress goes to stderr, the result to stdout.
 
     With --bundle-manifest the bundle is synced first, every file of its version is verified, and the run keeps that
-    version; later syncs do not change it.
+    version; later syncs do not change it. A run that was cut off goes on with the version that it began with; one that
+    has failed begins with what is new, as `resume` does.
 
     Example: aetherflow run flow.yaml --run-id 2026-11-24
 

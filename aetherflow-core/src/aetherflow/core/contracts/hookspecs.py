@@ -80,6 +80,15 @@ def aetherflow_run_notes(state_root: Path, run_id: str) -> Iterable[str] | None:
     """
 
 
+@hookspec
+def aetherflow_state_copied(source: Path, target: Path, places: Mapping[tuple[str, str], str]) -> Iterable[str] | None:
+    """`aetherflow state copy` has copied the states: copy what stands beside them, and yield a line for each copy.
+
+    `places` says where runs are now: the path of their state before, and their flow id, to the path of the copy. Asked
+    again, it leaves what is there already. What it raises fails the command.
+    """
+
+
 @hookspec(firstresult=True)
 def aetherflow_status_format(name: str, status: Mapping[str, Any]) -> str | None:
     """The text of `aetherflow status --format NAME`; None for a name that is another plugin's.

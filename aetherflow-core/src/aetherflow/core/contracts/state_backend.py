@@ -40,6 +40,10 @@ class StateBackend(ABC):
         """
 
     @abstractmethod
+    def stores(self) -> list[str]:
+        """The names of the stores that are there; of any user of the database. Raises `error`."""
+
+    @abstractmethod
     def backup_command(self, file: Path) -> str:
         """The command line by which the server's own tool copies all stores into a file."""
 

@@ -105,11 +105,15 @@ def judge(root: Path, flow_id: str | None, spec: RetentionSpec, project: Path, w
     return expiry
 
 
-def remove_logs(runs: Iterable[PastRun], errors: list[StateError]) -> Freed:
-    """Delete the logs of runs and of their attempts; the history of the runs stays. What fails is added to `errors`."""
+def remove_logs(root: Path, runs: Iterable[PastRun], errors: list[StateError]) -> Freed:
+    """Delete the logs of runs and of their attempts, after it is noted in the registry of the state root.
+
+    The history of the runs stays. What fails is added to `errors`.
+    """
     freed = Freed()
     for run in runs:
         with _reported(run, errors), contextlib.suppress(RunBusyError), _member(run).held():
+            registry.let_logs_go(root, run.flow_id, run.run_id, run.state_path)
             for path in _logs_of(run):
                 remove(path, freed)
             freed.runs.append(run)

@@ -116,16 +116,20 @@ class RunRecords:
     def find(self, wanted: Iterable[WantedRun]) -> dict[str, Trouble]:
         """Run id to the run; left out are those that are not recorded, and those whose state cannot be reached."""
         asked = {each.run_id: each for each in self._named(list(wanted))}
-        self._look_up(asked)
         by_file: dict[str, list[tuple[str, str]]] = {}
-        for each in asked.values():
-            if (place := self._place(each)) is not None:
-                by_file.setdefault(place.state_path, []).append((place.flow_id, each.run_id))
+        for run_id, place in self.places(asked.values()).items():
+            by_file.setdefault(place.state_path, []).append((place.flow_id, run_id))
         found: list[Trouble] = []
         for path, keys in by_file.items():
             with suppress(StateError):
                 found += self._in_file(path, keys)
         return {each.run.run_id: each for each in found if _is_meant(asked[each.run.run_id], each.run)}
+
+    def places(self, wanted: Iterable[WantedRun]) -> dict[str, Place]:
+        """Run id to where to ask for the run; left out are those that are not recorded, and whose state is gone."""
+        asked = {each.run_id: each for each in wanted}
+        self._look_up(asked)
+        return {run_id: place for run_id, each in asked.items() if (place := self._place(each)) is not None}
 
     def refused(self) -> dict[str, tuple[Act, ...]]:
         """Run id to what persons did, of starts that were refused before the state was opened."""

@@ -66,6 +66,8 @@ class Copied:
     rows: int = 0
     outputs: int = 0
     targets: list[Path] = field(default_factory=list)
+    places: dict[tuple[str, str], str] = field(default_factory=dict)
+    """State before and flow id to the state of now."""
     sha256: str = ""
     """Of all rows of all runs; the same on both sides."""
 
@@ -129,6 +131,7 @@ class _Copying:
             for run in list(_runs_of(store.connection)):
                 self._copy_run(store, run)
             for flow in sorted({run.flow_id for run in _runs_of(store.connection)}):
+                self._done.places[str(store.path), flow] = str(self._path_for(flow))
                 self._copy_shared(store, flow)
                 seal_copied(self._store_for(flow).connection, flow)
         self._copy_tokens(source)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aetherflow.core.embedding import Holder, Reason, ReasonCode, iso, said
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import current_leader
+from aetherflow.scheduler.ledger.places import is_there
 from aetherflow.scheduler.ledger.pruning import pruned_until
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.schedule.slots import next_slot
@@ -36,7 +37,7 @@ class Health:
 
 def health_of(schedule: "Schedule", ledger: Ledger) -> Health:
     """Look at the ledger of a schedule that `run` serves; reads only."""
-    if not schedule.state.exists():
+    if not is_there(schedule.state):
         return Health(None, [said(Unhealthy.NO_LEDGER, path=schedule.state)])
     found = Health(current_leader(ledger))
     if found.leader is None:

@@ -92,8 +92,8 @@ class _Holding:
         up_to = max((entry["seq"] for entry in self._statement["journal"]), default=self._statement["journal_from"])
         self._later = rows_of(ledger, "journal", "seq>? ORDER BY seq", up_to)
         self._touched = {(entry["item"], entry["slot"]) for entry in self._later}
-        self._moved: set[tuple[str, str]] = set()
-        """Flow and run of what went on since."""
+        self._moved: set[str] = set()
+        """The runs that went on since."""
 
     def findings(self) -> Iterator[str]:
         yield from self._order()
@@ -154,7 +154,7 @@ class _Holding:
             if each["head"] and each["head"] not in chains and not restored:
                 yield f"{path.name}: {'/'.join(key)}: what was signed of the run is not in the chain"
             elif found is None or found["head"] != each["head"] or restored:
-                self._moved.add(key)  # pruned, resumed or acknowledged since, as the chain says
+                self._moved.add(each["run_id"])  # pruned, resumed or acknowledged since, as the chain says
             elif {**found, "state": each["state"]} != each:
                 yield f"{path.name}: {'/'.join(key)}: the run is not what was signed"
 
@@ -187,7 +187,7 @@ class _Holding:
 
     def _went_on(self, key: tuple[str, int], row: dict[str, Any]) -> bool:
         """Whether something says that a slot has changed since: an entry of the journal, or the chain of its run."""
-        return key in self._touched or (row["flow_id"], row["run_id"]) in self._moved
+        return key in self._touched or row["run_id"] in self._moved
 
     def _acts(self) -> Iterator[str]:
         first, last = _ms(self._statement["from"]), _ms(self._statement["to"])

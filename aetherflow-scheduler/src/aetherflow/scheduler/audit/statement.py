@@ -16,6 +16,8 @@ from aetherflow.core.api import StateError
 from aetherflow.core.embedding import actor, chain_findings, evidence_of, iso, root_tail
 from aetherflow.scheduler.audit.audit import audit
 from aetherflow.scheduler.ledger.records import note_fact
+from aetherflow.scheduler.ledger.slots import Slots
+from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.time.clock import to_ms
 
 if TYPE_CHECKING:
@@ -69,11 +71,7 @@ def statement_of(schedule: "Schedule", ledger: "Ledger", start: dt.datetime, end
     found = audit(schedule, ledger, start, end, led=False)
     slots = slots_between(ledger, first, last)
     entries = rows_of(ledger, "journal", "seq>? ORDER BY seq", before["journal"])
-    places: dict[str, list[tuple[str, str]]] = {}
-    for row in slots:
-        if row["state_path"] is not None and row["flow_id"] is not None:
-            places.setdefault(row["state_path"], []).append((row["flow_id"], row["run_id"]))
-    root = schedule.state_root
+    places, root = _places(schedule, ledger, slots), schedule.state_root
     states, runs = [], []
     for path in sorted(places):
         evidence = evidence_of(Path(path), places[path])
@@ -102,6 +100,20 @@ def statement_of(schedule: "Schedule", ledger: "Ledger", start: dt.datetime, end
         "states": states,
         "registry": _registry(root),
     }
+
+
+def _places(schedule: "Schedule", ledger: "Ledger", slots: list[dict[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """State to flow and run of these slots; where the ledger does not say, as in one of 1.0.0, as the registry does."""
+    places: dict[str, list[tuple[str, str]]] = {}
+    untold = []
+    for row in slots:
+        if row["state_path"] is not None and row["flow_id"] is not None:
+            places.setdefault(row["state_path"], []).append((row["flow_id"], row["run_id"]))
+        elif row["starts"] and (known := Slots(ledger).find(row["item"], row["slot"])) is not None:
+            untold.append(known)
+    for run_id, place in truth_of(schedule).places(untold).items():
+        places.setdefault(place.state_path, []).append((place.flow_id, run_id))
+    return places
 
 
 def _registry(root: Path) -> dict[str, Any] | None:

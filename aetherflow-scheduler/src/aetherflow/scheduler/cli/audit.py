@@ -93,6 +93,7 @@ def audit(
     from aetherflow.scheduler.cli.instants import check_span, instant, ledger_of
     from aetherflow.scheduler.cli.loading import load
     from aetherflow.scheduler.ledger.leader import current_leader
+    from aetherflow.scheduler.ledger.places import is_there
 
     if verify or file is None:
         _verify(verify, signers, file, as_json=as_json)
@@ -110,7 +111,7 @@ def audit(
         audit_against(schedule, against, first, last, wanted, as_json=as_json)
         return
     with ledger_of(schedule, read_only=True) as ledger:
-        is_new = not schedule.state.exists()
+        is_new = not is_there(schedule.state)
         led = current_leader(ledger) is not None
         found = compare(schedule, ledger, first, last or dt.datetime.now(dt.UTC), led=led)
     if is_new:

@@ -76,10 +76,10 @@ def ledger_of(schedule: "Schedule", *, read_only: bool) -> "Iterator[Ledger]":
 
     Errors of the file inside the block are raised as StateError.
     """
-    from aetherflow.scheduler.ledger.store import Ledger
+    from aetherflow.scheduler.ledger.places import open_ledger
     from aetherflow.scheduler.time.clock import Clock
 
-    ledger = Ledger(schedule.state, Clock(), read_only=read_only)
+    ledger = open_ledger(schedule, Clock(), read_only=read_only)
     try:
         with ledger.reported():
             yield ledger

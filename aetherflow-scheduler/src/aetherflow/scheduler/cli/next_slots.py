@@ -91,8 +91,9 @@ def _acts(schedule: "Schedule", slots: "list[Slot]") -> "dict[tuple[str, int], S
     from aetherflow.core.api import StateError
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.ledger.acts import Acts
+    from aetherflow.scheduler.ledger.places import is_there
 
-    if not slots or not schedule.state.exists():
+    if not slots or not is_there(schedule.state):
         return {}
     try:
         with ledger_of(schedule, read_only=True) as ledger:

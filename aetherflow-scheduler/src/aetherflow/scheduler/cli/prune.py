@@ -33,11 +33,12 @@ def prune(
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.cli.instants import ledger_of
     from aetherflow.scheduler.cli.loading import load
+    from aetherflow.scheduler.ledger.places import is_there
     from aetherflow.scheduler.ledger.pruning import find_old
     from aetherflow.scheduler.ledger.pruning import prune as forget
 
     schedule = load(file)
-    is_new = not schedule.state.exists()
+    is_new = not is_there(schedule.state)
     with ledger_of(schedule, read_only=dry_run or is_new) as ledger:
         if before is None:
             at, kept = _by_policy(schedule, ledger)

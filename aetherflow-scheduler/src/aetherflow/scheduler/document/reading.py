@@ -1,6 +1,5 @@
 """Reads `scheduler.yaml`: strict YAML, findings with line and column, then the frozen schedule."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,12 +17,12 @@ from aetherflow.core.embedding import (
     find_state_root,
     findings,
     format_path,
-    host_root,
     load_document,
     place_findings,
 )
 from aetherflow.scheduler.document.freezing import Freezer, ItemTarget
 from aetherflow.scheduler.document.paths import expanded
+from aetherflow.scheduler.ledger.places import ledger_place
 from aetherflow.scheduler.schedule.schedule import Schedule
 from aetherflow.scheduler.schedule.spec import SchedulerFileSpec, SchedulerItemSpec
 
@@ -73,7 +72,8 @@ def read_schedule(path: str | Path) -> ReadDocument:
         problems.add(_server_as_ledger(spec.state, document))
         return ReadDocument(document, None, problems, named)
     state, policy = _state(whole, spec), administrator()
-    problems.extend(place_findings(policy, ("roots", "state"), state, "state", document.source.value(("state",))))
+    if not durable.in_server(state):
+        problems.extend(place_findings(policy, ("roots", "state"), state, "state", document.source.value(("state",))))
     strict = policy is not None and policy.enterprise
     problems.extend(findings(whole, "what runs, and when", strict=strict))
     if problems.errors:
@@ -144,15 +144,12 @@ def load_schedule(path: str | Path) -> Schedule:
 def _state(path: Path, spec: SchedulerFileSpec) -> Path:
     if spec.state is not None:
         return (path.parent / expanded(spec.state)).absolute()
-
-    # runs may have their states in a server: a schedule goes on when they are moved there
-    root = host_root(find_state_root(path.parent, os.environ))
-    return root / "scheduler" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}.sqlite"
+    return ledger_place(find_state_root(path.parent, os.environ), path)
 
 
 def _server_as_ledger(state: str, document: Document) -> Problem:
-    message = f"state: {state} is a database server; a ledger is a file of the host that starts the slots"
-    fix = "leave `state` out: the runs have their states in the server of the project file all the same"
+    message = f"state: {state} is a database server, and `state` of a schedule names a file"
+    fix = "leave it out: with `state: {resource: NAME}` in the project file the ledger is in that server, too"
     return Problem("AF1104", message, document.source.value(("state",)), "state", "scheduler:unsupported", fix)
 
 

@@ -83,7 +83,8 @@ def estimate(runs: Sequence[PastRun], days: Sequence[dt.date]) -> Estimate | Non
     """Make an estimate of runs, the oldest first, and of the days of their slots; None without runs."""
     if not runs:
         return None
-    left = [math.log(max(run.seconds, SHORTEST)) for run in runs]
+    shortest = SHORTEST * 1000
+    left = [math.log(max(run.finished_at - run.started_at, shortest) / 1000) for run in runs]
     first, last = days[0].toordinal(), days[-1].toordinal()
     level, slope, known = 0.0, 0.0, 1
     month_ends, weekdays = [0.0] * MONTH_ENDS, [0.0] * 7
@@ -92,12 +93,13 @@ def estimate(runs: Sequence[PastRun], days: Sequence[dt.date]) -> Estimate | Non
         slope = _slope(at, left)
         left = [each - slope * x for each, x in zip(left, at, strict=True)]
         known += slope != 0
-        kinds = [_month_ends_of(day) for day in days]
+        kinds = [(place, kinds) for place, day in enumerate(days) if (kinds := _month_ends_of(day))]
         for kind in range(MONTH_ENDS):
-            chosen = [kind in each for each in kinds]
+            chosen = [place for place, each in kinds if kind in each]
             month_ends[kind] = found = _of_kind(left, chosen)
             if found:
-                left = [each - found * is_one for each, is_one in zip(left, chosen, strict=True)]
+                for place in chosen:
+                    left[place] -= found
                 known += 1
         weekdays = _weekdays(left, [day.weekday() for day in days])
         if any(weekdays):
@@ -138,12 +140,13 @@ def _slope(at: Sequence[int], values: Sequence[float]) -> float:
     return slope if abs(rise) > CLEARLY * error else 0.0
 
 
-def _of_kind(values: Sequence[float], chosen: Sequence[bool]) -> float:
-    """By how much the chosen runs differ from the others; 0 if they are few, or do not clearly."""
-    some = [each for each, is_one in zip(values, chosen, strict=True) if is_one]
-    others = [each for each, is_one in zip(values, chosen, strict=True) if not is_one]
-    if len(some) < LEAST_OF_KIND or len(others) < LEAST_FOR_PATTERNS // 2:
+def _of_kind(values: Sequence[float], chosen: Sequence[int]) -> float:
+    """By how much the runs in some places differ from the others; 0 if they are few, or do not clearly."""
+    if len(chosen) < LEAST_OF_KIND or len(values) - len(chosen) < LEAST_FOR_PATTERNS // 2:
         return 0.0
+    some, others = [values[place] for place in chosen], list(values)
+    for place in reversed(chosen):
+        del others[place]
     middle = median(others)
     differs = median(some) - middle
     alike = sum((each > middle) == (differs > 0) for each in some) > 0.9 * len(some)
@@ -154,12 +157,14 @@ def _of_kind(values: Sequence[float], chosen: Sequence[bool]) -> float:
 def _weekdays(values: Sequence[float], weekdays: Sequence[int]) -> list[float]:
     """Weekday to by how much it differs; all 0 unless the estimates become clearly better by them."""
     middle, found = median(values), [0.0] * 7
-    for weekday in range(7):
-        own = [each - middle for each, day in zip(values, weekdays, strict=True) if day == weekday]
-        if len(own) >= LEAST_OF_KIND:
-            found[weekday] = median(own)
-    before = sum(abs(each - middle) for each in values)
-    after = sum(abs(each - middle - found[day]) for each, day in zip(values, weekdays, strict=True))
+    own: list[list[float]] = [[] for _ in found]
+    for each, weekday in zip(values, weekdays, strict=True):
+        own[weekday].append(each - middle)
+    for weekday, some in enumerate(own):
+        if len(some) >= LEAST_OF_KIND:
+            found[weekday] = median(some)
+    before = sum([abs(each) for some in own for each in some])
+    after = sum([abs(each - differs) for some, differs in zip(own, found, strict=True) for each in some])
     return found if after * len(values) < GAIN * before * (len(values) - 7) else [0.0] * 7
 
 

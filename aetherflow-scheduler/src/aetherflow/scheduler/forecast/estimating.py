@@ -47,7 +47,6 @@ class Estimates:
             if item.spec.lock is not None:
                 self._sharing.setdefault(item.spec.lock, []).append(item.id)
         self._made: dict[str, tuple[int, Estimate | None]] = {}
-        self._runs: dict[str, list[PastRun]] = {}
 
     def of(self, item: "Item") -> Estimate | None:
         """That of an item; None if it has not run yet."""

@@ -90,7 +90,9 @@ def forecast(
     night, now = gather(schedule, ledger, until), ledger.clock.now_ms()
     number = max(LEAST_NIGHTS, min(most_nights, MOST_PLAYED // max(1, len(night.slots))))
     shares = [(place + 0.5) / number for place in range(number)]
-    taken = [_Taken(each, estimates, shares, now) for each in night.slots]
+    items = {each.item.id: each.item for each in night.slots if each.item.spec.launcher != OBSERVE}
+    known = {name: _Known.of(found, shares) for name, item in items.items() if (found := estimates.of(item))}
+    taken = [_Taken(each, known.get(each.item.id), shares, now) for each in night.slots]
     played, spec = [each.played for each in night.slots], schedule.spec
     nights = [
         play(played, [each.takes[place] for each in taken], spec.max_running, spec.pools) for place in range(number)
@@ -100,22 +102,36 @@ def forecast(
     return Forecast(now, until, slots, night.left_out)
 
 
+class _Known(NamedTuple):
+    """What is known of an item, and how many times as long as usual its runs take: usually, and in such shares."""
+
+    found: Estimate
+    times: list[float]
+
+    @classmethod
+    def of(cls, found: Estimate, shares: list[float]) -> "_Known":
+        return cls(found, [_at(found, share) for share in [0.5, *shares]])
+
+
 class _Taken:
     """What the run of a slot takes, in milliseconds: usually, and in each of the nights."""
 
-    def __init__(self, night_slot: NightSlot, estimates: Estimates, shares: list[float], now: int) -> None:
-        found = None if night_slot.item.spec.launcher == OBSERVE else estimates.of(night_slot.item)
-        self.runs = found.runs if found is not None else 0
-        if found is None:
-            self.usual, self.takes = 0.0, [0.0] * len(shares)
+    def __init__(self, night_slot: NightSlot, known: _Known | None, shares: list[float], now: int) -> None:
+        if known is None:
+            self.runs, self.usual, self.takes = 0, 0.0, [0.0] * len(shares)
             return
+        found, times = known
+        self.runs = found.runs
         scale = 1000 * math.exp(found.log_seconds(day_of(night_slot.slot, night_slot.item.zone)))
         since = night_slot.played.running_since
-        took = 0 if since is None else now - since
-        gone = _share_before(found, took / scale)
-        takes = [max(scale * _at(found, gone + (1 - gone) * share), took) for share in [0.5, *shares]]
-        if took >= takes[0]:  # longer than ever
-            takes = [took * (1 + LONGER * share) for share in [0.5, *shares]]
+        if since is None:
+            takes = [scale * each for each in times]
+        else:
+            took = now - since
+            gone = _share_before(found, took / scale)
+            takes = [max(scale * _at(found, gone + (1 - gone) * share), took) for share in [0.5, *shares]]
+            if took >= takes[0]:  # longer than ever
+                takes = [took * (1 + LONGER * share) for share in [0.5, *shares]]
         self.usual, *self.takes = takes
         self.takes = _as_in_nights_before(self.takes, found, night_slot)
 
@@ -125,9 +141,11 @@ def _as_in_nights_before(takes: list[float], found: Estimate, night_slot: NightS
 
     Where the item did not run then, to any of them.
     """
-    rng = Random(f"{night_slot.item.id} {night_slot.slot}")  # noqa: S311 the same at each call
-    slots = (night_slot.slot - (place + 1) * DAY_MS for place in range(len(takes)))
-    was = [(found.by_slot.get(slot, rng.choice(found.errors)), rng.random()) for slot in slots]
+    slots = [night_slot.slot - (place + 1) * DAY_MS for place in range(len(takes))]
+    was = [found.by_slot[slot] for slot in slots if slot in found.by_slot]
+    if len(was) < len(slots):
+        rng = Random(f"{night_slot.item.id} {night_slot.slot}")  # noqa: S311 the same at each call
+        was = [found.by_slot[slot] if slot in found.by_slot else rng.choice(found.errors) for slot in slots]
     dealt = [0.0] * len(takes)
     for place, each in zip(sorted(range(len(takes)), key=was.__getitem__), sorted(takes), strict=True):
         dealt[place] = each

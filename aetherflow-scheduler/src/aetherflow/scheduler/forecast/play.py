@@ -102,19 +102,19 @@ class _Play:
                 self._start(at, last)
         return self.night
 
-    def _release(self, number: int, at: float, wait: Wait | None) -> None:
-        """One thing less to wait for."""
+    def _release(self, number: int, at: float, by: int | None) -> None:
+        """One thing less to wait for; `by` is the slot whose end it was."""
         self._left[number] -= 1
         if self._left[number]:
             return
         slot = self._slots[number]
-        if wait is not None:
-            self.night.waits[number] = wait
+        if by is not None:
+            self.night.waits[number] = Wait(by, "after" if by in slot.after else "overlap")
         if number in self._spoilt and not slot.any_status:
             self._skip(number, at)
             return
         active = self._active[slot.item]
-        ahead = [each for each in active if each < number or self._stage[each] == _RUNS]
+        ahead = [each for each in active if each < number or self._stage[each] == _RUNS] if len(active) > 1 else None
         if ahead and slot.overlap != "allow":
             if slot.queued or slot.overlap == "queue":
                 self._left[number] = 1
@@ -152,8 +152,7 @@ class _Play:
         self._free += 1
         self._room[self._slots[number].pool] += 1
         for other in self._followers.get(number, ()):
-            why = "after" if number in self._slots[other].after else "overlap"
-            self._release(other, at, Wait(number, why))
+            self._release(other, at, number)
 
     def _start(self, at: float, last: int | None) -> None:
         while self._free > 0 and self._entered:

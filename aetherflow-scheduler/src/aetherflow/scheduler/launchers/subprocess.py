@@ -7,17 +7,32 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Any
+from typing import IO, Any
 
-from aetherflow.core.embedding import durable
+from aetherflow.core.embedding import ForkedProcess, durable
 from aetherflow.scheduler.launchers.base import Launcher, Outcome, Running, RunRequest
 from aetherflow.scheduler.launchers.orphans import birth_of
 
 MAX_SUMMARY = 16 << 20
 """Bytes; a longer summary is not read, and only the exit code counts."""
+
+
+def started(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: bool,
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+) -> durable.ChildProcess | ForkedProcess:
+    """Start a module as a program in a process group of its own; its stdin is a pipe, or empty."""
+    argv = [sys.executable or "python3", "-m", module, *arguments]
+    return durable.spawn(argv, cwd=cwd, env=env, stdin=PIPE if stdin else DEVNULL, stdout=stdout, stderr=stderr)
 
 
 class SubprocessLauncher(Launcher):
@@ -26,13 +41,22 @@ class SubprocessLauncher(Launcher):
     The process writes to files, not pipes, so it keeps running when the scheduler dies.
     """
 
+    def __init__(self, process: Callable[..., durable.ChildProcess | ForkedProcess] = started) -> None:
+        """`process` starts the processes; `ForkServer.start` does it with less work."""
+        self._process = process
+
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
-        return self.spawn([sys.executable or "python3", "-m", "aetherflow.core", *request.arguments], request, ended)
+        return self.spawn("aetherflow.core", request.arguments, request, ended)
 
     def spawn(
-        self, argv: Sequence[str], request: RunRequest, ended: Callable[[], None], given: bytes | None = None
+        self,
+        module: str,
+        arguments: Sequence[str],
+        request: RunRequest,
+        ended: Callable[[], None],
+        given: bytes | None = None,
     ) -> Running:
-        """Start this command in place of that of the request; it reads `given` from stdin."""
+        """Start this module as a program in place of that of the request; it reads `given` from stdin."""
         with (
             durable.open_log(summary_file(request.log)) as stdout,
             durable.open_log(request.log) as stderr,
@@ -40,21 +64,24 @@ class SubprocessLauncher(Launcher):
             with contextlib.suppress(OSError):
                 fcntl.flock(stderr, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the run inherits it: see `is_written`
             env = {**os.environ, **request.env}
-            stdin = DEVNULL if given is None else PIPE
-            process = durable.spawn(argv, cwd=request.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+            process = self._process(
+                module, arguments, cwd=request.folder, env=env, stdin=given is not None, stdout=stdout, stderr=stderr
+            )
         if given is not None:
             threading.Thread(target=_feed, args=(process, given), daemon=True).start()
         return _Child(process, request, ended)
 
 
-def _feed(process: durable.ChildProcess, given: bytes) -> None:
+def _feed(process: durable.ChildProcess | ForkedProcess, given: bytes) -> None:
     assert process.stdin is not None  # noqa: S101 it is a pipe
     with contextlib.suppress(BrokenPipeError), process.stdin as stream:  # it has ended already, and says why
         stream.write(given)
 
 
 class _Child(Running):
-    def __init__(self, process: durable.ChildProcess, request: RunRequest, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, process: durable.ChildProcess | ForkedProcess, request: RunRequest, ended: Callable[[], None]
+    ) -> None:
         self.pid = process.pid
         self.birth = birth_of(process.pid)
         self._process = process

@@ -6,12 +6,12 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetherflow.core.embedding import ForkServer
 from aetherflow.scheduler.launchers.base import Outcome, Running
 from aetherflow.scheduler.launchers.broker import STOP, TASK, URL, RunOrder, answers, application, queue
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
@@ -48,7 +48,8 @@ class Worker:
         os.environ.pop(URL, None)  # runs are not to see the password of the broker
         self._app.conf.task_queues = [queue(name) for name in queues or (None,)]
         self._at_a_time = at_a_time
-        self._here = SubprocessLauncher()
+        self._forks = ForkServer()
+        self._here = SubprocessLauncher(self._forks.start)
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
         self._void: set[str] = set()
@@ -62,6 +63,7 @@ class Worker:
     def run(self) -> int:
         """Execute orders until a signal ends it; returns the exit code."""
         _register(self._app, self)
+        self._forks.prepare()
         logging.captureWarnings(capture=True)  # of Celery, about accounts and settings: lines of the log like others
         worker = self._app.Worker(
             hostname=f"aetherflow-{os.getpid()}@{os.uname().nodename}",  # several workers of a host have several names
@@ -75,6 +77,7 @@ class Worker:
             quiet=True,
         )
         worker.start()
+        self._forks.close()
         return int(worker.exitcode or 0)
 
     def stop_all(self) -> None:
@@ -121,8 +124,8 @@ class Worker:
 
     def _start(self, order: RunOrder, at: Path, stack: contextlib.ExitStack, ended: Callable[[], None]) -> Running:
         if order.request:
-            argv = [sys.executable or "python3", "-P", "-m", CHILD_PROGRAM, order.run_id, "--here"]
-            return self._here.spawn(argv, order.for_launcher(at, {}), ended, base64.b64decode(order.request))
+            given = base64.b64decode(order.request)
+            return self._here.spawn(CHILD_PROGRAM, [order.run_id, "--here"], order.for_launcher(at, {}), ended, given)
         env: dict[str, str] = {}
         if order.fan_out_queue is not None:
             fan_out = FanOut(order, order.fan_out_queue, self._giver().order)

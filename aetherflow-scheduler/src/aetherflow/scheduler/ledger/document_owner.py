@@ -23,7 +23,13 @@ def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
     epochs = Epochs(ledger)
     files = epochs.files()
     theirs: dict[str | None, list[str]] = {}
-    for name in epochs.present():
+    present = epochs.present()
+    if present and not present.keys() & set(enabled) and _is_new_host(ledger):
+        fix = f"give one of them another path, or another database; {_take_over(path)}"
+        raise StateError(
+            f"the ledger {ledger.path} has items of another {path}, of another host: none is here", fix=fix
+        )
+    for name in present:
         file = files.get(name)
         if file != str(path) and not (file is None and name in enabled):
             theirs.setdefault(file, []).append(name)
@@ -33,11 +39,20 @@ def check_owner(ledger: Ledger, path: Path, enabled: Collection[str]) -> None:
         ends = [name for name in names if name not in enabled]
         what = f"would end: {_listed(ends)}" if ends else f"would change: {_listed(names)}"
         source = other or "a document that an older scheduler did not write down"
-        take_over = f"aetherflow-scheduler tick {shlex.quote(str(path))} --take-over"
-        fix = f"if {path.name} takes the place of the other document, for good, say so once: {take_over}"
+        fix = _take_over(path)
         if other is not None:
             fix = f"name another file in `state:` of one of the two, or put all items in one; {fix}"
         raise StateError(f"the ledger {ledger.path} has items of {source}, which {path} {what}", fix=fix)
+
+
+def _is_new_host(ledger: Ledger) -> bool:
+    """Whether this host has started nothing yet of a ledger that it shares with others."""
+    return ledger.shared is not None and not ledger.read("SELECT 1 FROM slots WHERE host=? LIMIT 1", (ledger.host,))
+
+
+def _take_over(path: Path) -> str:
+    take_over = f"aetherflow-scheduler tick {shlex.quote(str(path))} --take-over"
+    return f"if {path.name} takes the place of the other document, for good, say so once: {take_over}"
 
 
 def note_owner(ledger: Ledger, path: Path, items: Collection[str]) -> None:

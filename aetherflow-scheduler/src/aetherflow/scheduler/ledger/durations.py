@@ -32,7 +32,7 @@ def past_runs(ledger: Ledger, item: str) -> list[PastRun]:
 
     Left out are those that were asked for by hand, that a person has resumed, and whose run the ledger does not know.
     """
-    return [PastRun(*row) for row in reversed(ledger.read(_QUERY, (item, MOST_RUNS)))]
+    return [PastRun._make(row) for row in reversed(ledger.read(_QUERY, (item, MOST_RUNS)))]
 
 
 def without_waits(runs: Iterable[PastRun]) -> list[PastRun]:

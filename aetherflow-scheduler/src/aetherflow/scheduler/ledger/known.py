@@ -1,11 +1,13 @@
-"""Which schedules there are, and where their ledgers are: a small file each below the state root, written by whoever
-starts their slots. `aetherflow status` finds the ledgers by it.
+"""Which schedules there are, and where their ledgers are: `aetherflow status` finds them by it.
+
+Whoever starts slots writes it down in a small file each below the state root. A ledger in a server says it itself.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 FOLDER = Path("scheduler", "schedules")
+_PREFIX = "ledger_"
+_NOTED = "SELECT value FROM meta WHERE name='document'"
+_OF_NEWEST_ITEM = "SELECT file FROM items WHERE file IS NOT NULL ORDER BY cursor DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class KnownSchedule:
 
 def note_schedule(schedule: "Schedule") -> str | None:
     """Write down where the ledger of a schedule is; returns a warning where that failed, as no slot depends on it."""
+    if durable.in_server(schedule.state):
+        return None
     try:
         _note(schedule.state_root, KnownSchedule(schedule.path, schedule.state))
     except OSError as error:
@@ -46,10 +53,36 @@ def _note(root: Path, known: KnownSchedule) -> None:
 
 
 def known_schedules(root: Path) -> list[KnownSchedule]:
-    """All whose ledger is there. Files that cannot be read are left out."""
+    """All whose ledger is there. What cannot be read is left out."""
     found = []
     for path in sorted((durable.local_root(root) / FOLDER).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_bytes())
             found.append(KnownSchedule(Path(told["document"]), Path(told["ledger"])))
-    return [known for known in found if known.ledger.exists()]
+    found = [known for known in found if known.ledger.exists()]
+    if durable.server_at(root) is None:
+        return found
+    with contextlib.suppress(sqlite3.Error, OSError):
+        for ledger in ledgers_under(root):
+            if (document := document_of(ledger)) is not None:
+                found.append(KnownSchedule(document, ledger))
+    return found
+
+
+def ledgers_under(root: Path) -> list[Path]:
+    """The ledgers in a state root, or in a server. OSError."""
+    if (server := durable.server_at(root)) is None:
+        return sorted((root / "scheduler").glob("*.sqlite"))
+    return [root / store.removeprefix(_PREFIX) for store in server.stores() if store.startswith(_PREFIX)]
+
+
+def document_of(ledger: Path) -> Path | None:
+    """What a ledger says of its document; None if it says nothing. sqlite3.Error, OSError."""
+    if (server := durable.server_at(ledger)) is None:
+        db: durable.Database = durable.connect_to_read(ledger, immutable=False)
+    else:
+        db = server.database("ledger", busy_seconds=5.0, reading=True)
+    with contextlib.closing(db):
+        tables = db.tables()
+        queries = [query for table, query in (("meta", _NOTED), ("items", _OF_NEWEST_ITEM)) if table in tables]
+        return next((Path(row[0]) for query in queries if (row := db.execute(query).fetchone())), None)

@@ -22,6 +22,7 @@ class Leadership:
     def __init__(self, ledger: Ledger, lease_seconds: float) -> None:
         self._ledger = ledger
         self._seconds = lease_seconds
+        durable.make_dir(ledger.side)
         self._store = LockStore(store_path(ledger))
         self._lease: Lease | None = None
         self._tries = 0
@@ -90,18 +91,17 @@ class Leadership:
 
 def store_path(ledger: Ledger) -> Path:
     """The lock store of a ledger's leader: a file in its side folder, or that of its server."""
-    durable.make_dir(ledger.side)
-    return durable.store_beside(ledger.path, "leader.sqlite")
+    return ledger.shared or ledger.side / "leader.sqlite"
 
 
 def _key(ledger: Ledger) -> str:
-    """In a server the locks of flows have names, too."""
-    return KEY if durable.server_at(ledger.path) is None else f"scheduler {KEY}"
+    """In a server the locks of flows and of other leaders have names, too."""
+    return KEY if ledger.shared is None else f"scheduler {KEY} {ledger.path.name}"
 
 
 def current_leader(ledger: Ledger) -> Holder | None:
     """The process that currently holds the lease; None if there is no leader."""
-    path = durable.store_beside(ledger.path, "leader.sqlite")
+    path = store_path(ledger)
     if not durable.is_there(path):
         return None
     with LockStore(path) as store:

@@ -64,7 +64,8 @@ class Ledger:
         None if this process does not lead.
         """
         self._alive: AliveFile | None = None
-        self._server = durable.server_at(path)
+        self.shared = path.parent if durable.server_at(path) is not None else None
+        """The server, if the ledger is in one; its locks tell which owners live, on whatever host."""
         self._locks: LockStore | None = None
         with self.reported():
             self.db = self._open(read_only)
@@ -76,7 +77,7 @@ class Ledger:
             opened = durable.memory_database() if read_only else None
             db = opened or durable.open_store(self.path, "ledger", busy_seconds=BUSY_SECONDS)
         try:
-            prepare_schema(db, self.path, lambda: living_files(self._owners), read_only=known)
+            prepare_schema(db, self.path, lambda: self._living_in(db), read_only=known)
         except BaseException:
             db.close()
             raise
@@ -84,20 +85,26 @@ class Ledger:
 
     def _to_read(self) -> durable.Database | None:
         """What there is; None if there is nothing."""
-        if self._server is None:
+        if (server := durable.server_at(self.path)) is None:
             return durable.connect_to_read(self.path, immutable=False) if self.path.exists() else None
         try:
-            return self._server.database("ledger", busy_seconds=BUSY_SECONDS, reading=True)
+            return server.database("ledger", busy_seconds=BUSY_SECONDS, reading=True)
         except FileNotFoundError:
             return None
+
+    def _living_in(self, db: durable.Database) -> list[str]:
+        """The owners that live, in a ledger of any version."""
+        if self.shared is None:
+            return living_files(self._owners)
+        return [name for (name,) in db.execute("SELECT name FROM owners") if _of_owner(name) in self._living()]
 
     def enter(self, kind: str) -> None:
         """Register this process as an owner of slots; other processes notice its end at once, even if it is killed."""
         with self.transaction("enter"):
             self._alive = AliveFile(self._owners)
             self.me = self._alive.name
-            if self._server is not None:
-                locks = self._locks = LockStore(self.path)
+            if self.shared is not None:
+                locks = self._locks = LockStore(self.shared)
                 locks.acquire(_of_owner(self.me), LockOwner("scheduler", self.me), ttl_seconds=OWNER_SECONDS)
             now = self.clock.now_ms()
             values = {"name": self.me, "kind": kind, "host": self.host, "pid": os.getpid(), "since": now}
@@ -146,6 +153,13 @@ class Ledger:
         with self.reported():
             return self.db.execute(query, values).fetchall()
 
+    def note_document(self, path: Path) -> None:
+        """Note whose ledger this is, for those who find it in a server."""
+        if not self.read("SELECT 1 FROM meta WHERE name='document'"):
+            with self.transaction("note document"):
+                query = "INSERT INTO meta (name, value) VALUES ('document', ?) ON CONFLICT (name) DO NOTHING"
+                self.db.execute(query, (str(path),))
+
     def fence(self) -> int:
         """The token of the latest leader; 0 if there was none."""
         rows = self.read("SELECT token FROM fence")
@@ -184,7 +198,7 @@ class Ledger:
             return True
         if name == self.me:
             return False
-        if self._server is not None:
+        if self.shared is not None:
             return _of_owner(name) not in self._living()
         return not (self._owners / name).exists() or is_dead(self._owners, name)
 
@@ -193,7 +207,8 @@ class Ledger:
         with self.reported():
             if self._locks is not None:
                 return {holder.key for holder in self._locks.holders() if holder.alive}
-            with LockStore(self.path) as locks:
+            assert self.shared is not None  # noqa: S101 a file has none
+            with LockStore(self.shared) as locks:
                 return {holder.key for holder in locks.holders() if holder.alive}
 
     def _bury(self) -> None:
@@ -212,7 +227,8 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f"ledger {self.path}: {error}", fix=FIX) from error
+            fix = FIX if self.shared is None else "check the server, and the rights of its account"
+            raise StateError(f"ledger {self.path}: {error}", fix=fix) from error
 
 
 def _of_owner(name: str) -> str:

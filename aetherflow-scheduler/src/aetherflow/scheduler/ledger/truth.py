@@ -11,7 +11,7 @@ from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, code_of, o
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:  # a pass in which nothing has failed asks no state
-    from aetherflow.core.embedding import Act, Healed, Resumes, RunRecords, Trouble, WantedRun
+    from aetherflow.core.embedding import Act, Healed, Place, Resumes, RunRecords, Trouble, WantedRun
     from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
 
@@ -63,6 +63,10 @@ class Truth:
         asked = {row.run_id: row for row in rows}
         found = self._records.find(self._wanted(row, changed=changed) for row in asked.values())
         return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
+
+    def places(self, rows: Iterable[SlotRow]) -> "dict[str, Place]":
+        """Run id of slots to where the run is recorded, as the registry has it."""
+        return self._records.places(self._wanted(row, changed=False) for row in rows)
 
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
         """Run id to what persons did about runs that did not end well, and about starts that were refused."""

@@ -12,7 +12,8 @@ from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.leader import Leadership
-from aetherflow.scheduler.ledger.store import DeposedError, Fault, Ledger, fault_of
+from aetherflow.scheduler.ledger.places import open_ledger
+from aetherflow.scheduler.ledger.store import DeposedError, Fault, fault_of
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.reloading import Reloading
 from aetherflow.scheduler.loop.stopping import StopRequest
@@ -59,7 +60,7 @@ class Scheduler:
         self._schedule = schedule
         self._drain_seconds = drain_seconds
         self._take_over = take_over
-        self._ledger = Ledger(schedule.state, self.clock)
+        self._ledger = open_ledger(schedule, self.clock)
         self._notifier = Notifier(self._ledger)
         self._forewarning = Forewarning(self._ledger)
         self._supervisor = Supervisor()

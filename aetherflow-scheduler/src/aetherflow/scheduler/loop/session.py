@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from aetherflow.core.api import StateError
 from aetherflow.scheduler.ledger.attempt_logs import prune_logs
 from aetherflow.scheduler.ledger.known import note_schedule
+from aetherflow.scheduler.ledger.places import open_ledger
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.run_ids import batch_of
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Fault, Ledger, fault_of
 from aetherflow.scheduler.loop.stopping import StopRequest
 from aetherflow.scheduler.reasons import SlotReason, columns, said
-from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.runs.healing import MOST
@@ -61,7 +61,7 @@ class Session:
         while True:
             if self.clock.monotonic() >= look_at and not self.stop.asked:
                 look_at = self.clock.monotonic() + RELEASE_SECONDS
-                self._guarded(self.release)
+                self._guarded(self.dispatcher.release)
             if self.stop.asked:
                 for live in self.dispatcher.live:
                     self.dispatcher.stop(live, said(self._stopped), drained=True)
@@ -101,11 +101,6 @@ class Session:
         asked = self.slots.between(item, first, first if last is None else last)
         known = {row.slot: row for row in self.slots.unwell(MOST, item)}
         self.dispatcher.reread(list((known | asked).values()))
-
-    def release(self) -> None:
-        """Release the slots of dead processes, which would block those of this process."""
-        if release(self.ledger, self.events):
-            self.dispatcher.changed()
 
     def _step(self) -> None:
         self.dispatcher.step(start=not self.stop.asked)
@@ -158,7 +153,7 @@ def session(
     it leaves behind, so that a sender is given some time first.
     """
     told = events or events_for(schedule.path.parent, quiet=quiet)
-    ledger = Ledger(schedule.state, clock or Clock())
+    ledger = open_ledger(schedule, clock or Clock())
     try:
         found = Session(schedule, ledger, told, only_mine=only_mine, stopped=stopped)
         with found.stop.handling_signals():

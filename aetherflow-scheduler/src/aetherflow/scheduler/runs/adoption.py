@@ -11,6 +11,7 @@ from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import Truth
 from aetherflow.scheduler.reasons import GOES_ON, Reason, SlotReason, columns, said
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.schedule.policy import Status
@@ -77,7 +78,7 @@ def _restart(
     return len(rows)
 
 
-def release(ledger: Ledger, events: Events) -> int:
+def release(ledger: Ledger, events: Events, truth: Truth) -> int:
     """Make RUNNING slots of dead processes INTERRUPTED if no scheduler can adopt them; returns their number.
 
     For processes that see to some slots only: what nobody sees to would hold up theirs, and take up room, without end.
@@ -86,7 +87,7 @@ def release(ledger: Ledger, events: Events) -> int:
     slots = Slots(ledger)
 
     def left() -> list[SlotRow]:
-        return [row for row in slots.active() if row.status == Status.RUNNING and is_over(ledger, row)]
+        return [row for row in slots.active() if row.status == Status.RUNNING and is_over(ledger, row, truth)]
 
     if not left() or current_leader(ledger) is not None:
         return 0
@@ -99,13 +100,20 @@ def release(ledger: Ledger, events: Events) -> int:
     return len(rows)
 
 
-def is_over(ledger: Ledger, row: SlotRow) -> bool:
-    """Whether both the owner process of a slot and the run that it started have ended."""
+def is_over(ledger: Ledger, row: SlotRow, truth: Truth) -> bool:
+    """Whether both the owner process of a slot and the run that it started have ended.
+
+    A run of another host, or of a worker, goes on as long as its state says so.
+    """
     if row.owner == ledger.me or not ledger.is_gone(row.owner):
         return False
-    if row.pid is None or row.birth is None:  # it ended before it could write down what it had started
-        return row.log is None or not is_written(Path(row.log))
-    return birth_of(row.pid) != row.birth
+    if row.host == ledger.host:
+        if row.pid is not None and row.birth is not None:
+            return birth_of(row.pid) != row.birth
+        if row.log is not None and is_written(Path(row.log)):  # its owner ended before it could write down the process
+            return False
+    found = truth.run(row)
+    return found is None or found.run.status != Status.RUNNING
 
 
 def _take(

@@ -11,6 +11,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import truth_of
 from aetherflow.scheduler.reasons import Reason, SlotReason, columns, said
+from aetherflow.scheduler.runs.adoption import release
 from aetherflow.scheduler.runs.dependants import Dependants
 from aetherflow.scheduler.runs.events import Events
 from aetherflow.scheduler.runs.healing import reread
@@ -88,6 +89,11 @@ class Dispatcher:
     def wake(self, items: Collection[str] | None = None) -> None:
         """Let those wait again that were skipped for a slot which has succeeded since, of some items or of all."""
         if self._watch.dependants.wake(self._decisions, self._events, items):
+            self._changed = True
+
+    def release(self) -> None:
+        """Release the slots of dead processes, which would hold up others."""
+        if release(self._ledger, self._events, self._watch.truth):
             self._changed = True
 
     def check_late(self) -> None:
@@ -195,7 +201,8 @@ class Dispatcher:
         if started is not None:
             if self.started is not None:
                 self.started[row.item, row.slot] = None
-            self._launch(started, (found.pid, found.birth))
+            here = found.host == self._ledger.host  # elsewhere the process id is that of another process
+            self._launch(started, (found.pid, found.birth) if here else (None, None))
         elif decision.action in ("skip", "drop"):
             message = f"{row.item} {iso(row.slot)}: {decision.reason}"
             self._events.warning("skipped", message, item=row.item, slot=iso(row.slot), reason=decision.reason)

@@ -131,10 +131,13 @@ class Database(Protocol):
 
 
 class StoreServer(Protocol):
-    """A database server with a schema for each store: `state`, `locks`, `registry`."""
+    """A database server with a schema for each store: `state`, `locks`, `registry`, and one for each ledger."""
 
     name: str
-    """`//BACKEND:RESOURCE`, the same on every host: what stands where else the path of a file or a state root does."""
+    """`//BACKEND:RESOURCE`, the same on every host: what stands where else the path of a file or a state root does.
+
+    `//BACKEND:RESOURCE/NAME` is one of the ledgers of schedules in it.
+    """
     folder: Path
     """What stands beside a file, for the processes of this host: locks, alive files, logs."""
     error: type[OSError]
@@ -148,6 +151,26 @@ class StoreServer(Protocol):
         """
         ...
 
+    def stores(self) -> list[str]:
+        """The names of the stores that are there. OSError."""
+        ...
+
+
+class _NamedLedger:
+    """One of the ledgers in a server, as a server of its own; its store is `ledger_NAME`."""
+
+    def __init__(self, server: StoreServer, name: str) -> None:
+        self._server, self._name = server, name
+        self.name, self.folder, self.error = f"{server.name}/{name}", server.folder / name, server.error
+
+    def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> Database:
+        if store != "ledger":
+            raise self.error(f"it is a ledger, and no {store}")
+        return self._server.database(f"ledger_{self._name}", busy_seconds=busy_seconds, reading=reading)
+
+    def stores(self) -> list[str]:
+        return ["ledger"] if f"ledger_{self._name}" in self._server.stores() else []
+
 
 _servers: dict[str, StoreServer] = {}
 
@@ -158,9 +181,9 @@ def use_server(server: StoreServer) -> None:
 
 
 def in_server(path: Path | str) -> bool:
-    """Whether a path names a server, known to this process or not."""
-    name = str(path)
-    return name.startswith("//") and ":" in name and "/" not in name[2:]  # POSIX leaves `//` to the implementation
+    """Whether a path names a server, known to this process or not, or a ledger in one."""
+    server, _, store = str(path).removeprefix("//").partition("/")
+    return str(path).startswith("//") and ":" in server and "/" not in store  # POSIX leaves `//` to the implementation
 
 
 def server_at(path: Path) -> StoreServer | None:
@@ -169,6 +192,9 @@ def server_at(path: Path) -> StoreServer | None:
     if not in_server(name):
         return None
     if (server := _servers.get(name)) is None:
+        parent, _, store = name.rpartition("/")
+        if parent in _servers:
+            return _NamedLedger(_servers[parent], store)
         fix = "call the command with the project file that has the resource"
         raise StateError(f"{name} is a database that nothing here says how to reach", fix=fix)
     return server

@@ -10,7 +10,6 @@ from aetherflow.core.contracts.kinds.sql import UNKNOWN_TYPE, ColumnType, Row, S
 from aetherflow.core.contracts.kinds.sql_capabilities import CsvFormat
 
 LoadFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
-FilePacking: TypeAlias = Literal["none", "gzip", "zstd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,8 @@ class TableColumn:
     nullable: bool = True
     second_digits: int | None = None
     """Digits of a second that a time column keeps; None for other columns, or if unknown."""
+    indexed: bool = False
+    """Whether it is in an index or a constraint, on a database where that limits its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class LoadFile(Protocol):
     @property
     def format(self) -> LoadFormat: ...
     @property
-    def packing(self) -> FilePacking:
+    def packing(self) -> Literal["none", "gzip", "zstd"]:
         """The compression of the whole file."""
         ...
 

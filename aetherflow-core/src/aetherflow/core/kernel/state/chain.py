@@ -106,15 +106,15 @@ def hold(db: durable.Database, flow_id: str, run_id: str) -> None:
 
 def amend(db: durable.Database, flow_id: str, run_id: str) -> None:
     """Within a transaction, after `hold`: what a run that had ended is now is chained; nothing for one that goes on."""
-    query = "SELECT 1 FROM heads JOIN runs USING (flow_id, run_id, generation) WHERE flow_id=? AND run_id=? LIMIT 1"
+    query = f"""SELECT 1 FROM runs LEFT JOIN heads USING (flow_id, run_id) WHERE {_RUN}
+        AND (heads.generation=runs.generation OR (heads.seq IS NULL AND status<>'RUNNING')) LIMIT 1"""  # noqa: S608 ours
     if db.execute(query, (flow_id, run_id)).fetchone() is not None:
         seal(db, flow_id, run_id, "amended")
 
 
 def seal(db: durable.Database, flow_id: str, run_id: str, event: str) -> str:
     """Within a transaction: chain the head of a run, whose rows stay as they are; returns the chain of the row."""
-    query = f"SELECT generation FROM runs WHERE {_RUN}"  # noqa: S608 names are ours
-    generation = db.execute(query, (flow_id, run_id)).fetchone()[0]
+    generation = db.execute(f"SELECT generation FROM runs WHERE {_RUN}", (flow_id, run_id)).fetchone()[0]  # noqa: S608
     return add_head(db, event, flow_id, run_id, generation, tail_of(db, flow_id, run_id), facts_of(db, flow_id, run_id))
 
 

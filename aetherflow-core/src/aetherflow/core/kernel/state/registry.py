@@ -151,6 +151,16 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
         )
 
 
+def let_logs_go(root: Path, flow_id: str, run_id: str, state_path: str) -> None:
+    """Note that the logs of a run are about to be deleted in order: nobody is to miss them."""
+    if not durable.is_there(durable.store_under(root, NAME)):
+        return
+    query = "SELECT head FROM heads WHERE flow_id=? AND run_id=? AND state_path=? ORDER BY seq DESC LIMIT 1"
+    with changing(root, "let logs go") as db:
+        if (found := db.execute(query, (flow_id, run_id, state_path)).fetchone()) is not None:
+            add_root_head(db, "logs_pruned", state_path, Sealed(found[0]), flow_id, run_id)
+
+
 def settle(root: Path, flow_id: str, run_id: str, verb: str | None, last_seen: int) -> None:
     """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may.
 

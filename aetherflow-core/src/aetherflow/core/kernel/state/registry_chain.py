@@ -1,10 +1,11 @@
 """The heads of the states of one state root, chained: rows `heads` of the registry.
 
-A row is written when a run has ended (`ended`) and when a state file was restored or migrated (`adopted`): what the
-registry has said of it before is no matter any more. `head` is the chain of the last row of the state's own `heads`
-then; `logs` the hash of the run's logs, of whose first file `log_size` bytes count. `chain` is the sha256 of the lines
-previous, event, state_path, flow_id, run_id, head, log_size, logs, at, as in `chain.py`. A row that could not be
-written is missing, and nothing else: the state's own chain goes on.
+A row is written when a run has ended (`ended`), before its logs alone are deleted in order (`logs_pruned`), and when a
+state file was restored or migrated (`adopted`): what the registry has said of it before is no matter any more. `head`
+is the chain of the last row of the state's own `heads` then; `logs` the hash of the run's logs, of whose first file
+`log_size` bytes count. `chain` is the sha256 of the lines previous, event, state_path, flow_id, run_id, head,
+log_size, logs, at, as in `chain.py`. A row that could not be written is missing, and nothing else: the state's own
+chain goes on.
 """
 
 from typing import Any, NamedTuple

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.times import iso
-from aetherflow.core.kernel.state.chain import facts_of
+from aetherflow.core.kernel.state.chain import digest_of, facts_of
 from aetherflow.core.kernel.state.reading import read
 from aetherflow.core.runtime.proof.chains import check_chain, heads_of
 from aetherflow.core.runtime.proof.roots import check_against_registry, read_root_heads
@@ -57,6 +57,9 @@ def _run(db: durable.Database, key: tuple[str, str], head: str) -> dict[str, Any
     found["rows"] = _rows(db, key)
     acts = db.execute(f"SELECT verb, value, actor, host, reason, at FROM acts WHERE {_ONE} ORDER BY id", key)  # noqa: S608
     found["acts"] = [dict(zip(("verb", "value", "actor", "host", "reason", "at"), each, strict=True)) for each in acts]
+    if not head:  # of before the chain, which tells nothing of its journal
+        entries = db.execute(f"SELECT at, event, detail FROM journal WHERE {_ONE} ORDER BY seq", key)  # noqa: S608 ours
+        found["journal"] = digest_of(value for entry in entries for value in entry)
     return {**found, "head": head, "facts": facts_of(db, *key)}
 
 

@@ -87,10 +87,9 @@ def _logs(path: Path, heads: list[RootHead]) -> Iterator[StateFinding]:
     latest = {(head.flow_id, head.run_id): head.chain for head in read(path, heads_of) if head.event in _ENDS}
     query, values = (_ENDED, ()) if durable.server_at(path) is None else (f"{_ENDED} AND host=?", (hostname(),))
     ended = set(read(path, lambda db: db.execute(query, values).fetchall()))
-    for head in heads:
-        key = (head.flow_id, head.run_id)
+    for key, head in {(head.flow_id, head.run_id): head for head in heads}.items():
         if not head.logs or key not in ended or latest.get(key) != head.head:
-            continue  # it goes on and writes, has ended again since, or was pruned
+            continue  # it goes on and writes, has ended again since, or it or its logs were pruned
         try:
             same = log_hash(side_of(path) / "logs" / head.flow_id, head.run_id, head.log_size)[1] == head.logs
         except OSError as error:

@@ -119,6 +119,10 @@ class _ResourceServer:
         """A connection to the schema of a store. OSError; SpecError for a resource that cannot be used."""
         return self.backend().database(store, busy_seconds=busy_seconds, reading=reading)
 
+    def stores(self) -> list[str]:
+        """The names of the stores that are there. Raises what `database` raises."""
+        return self.backend().stores()
+
     def backend(self) -> StateBackend:
         """The backend over the connector of the resource. SpecError, PluginError, ConnectorError."""
         if self._found is None:

@@ -1,0 +1,98 @@
+"""Copying the ledgers of a state root with the states of their runs: each in one transaction, safe to repeat."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from aetherflow.core.api import RunBusyError, StateError
+from aetherflow.core.embedding import durable
+from aetherflow.scheduler.ledger.known import document_of, known_schedules, ledgers_under
+from aetherflow.scheduler.ledger.places import ledger_place
+from aetherflow.scheduler.ledger.records import insert
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.time.clock import Clock
+
+_SLOT = """item, slot, status, reason, run_id, batch, attempts, failures, trigger, host, owner, claimed_at,
+started_at, finished_at, exit_code, waits_since, not_before, queued, late, overdue, pool, params, pid, birth, log,
+reason_code, told_by, flow_id, state_path"""
+_ATTEMPT = """item, slot, run_id, attempt, status, reason, trigger, host, pid, started_at, finished_at, exit_code, log,
+reason_code"""
+TABLES = {
+    "items": ("item, cursor, file, pruned", "item"),
+    "epochs": ("item, definition, since, until", "id"),
+    "slots": (_SLOT.replace("\n", " "), "item, slot"),
+    "attempts": (_ATTEMPT.replace("\n", " "), "item, slot, attempt"),
+    "pauses": ("item, since, until, reason, actor", "id"),
+    "fence": ("id, token, owner, host, pid, since", "id"),
+    "journal": ("at, event, item, slot, actor, detail, chain", "seq"),
+    "acts": ("item, slot, verb, actor, host, reason, until, at, ended_at, ended_by", "id"),
+    "outbox": ("id, item, slot, run_id, event, detail, at, done_at", "seq"),
+    "meta": ("name, value", "name"),
+}
+"""Columns, without those that count the rows of one ledger, and order. Owners are processes: none lives."""
+_COPIED, _DOCUMENT = "copied", "document"
+"""Names in `meta` that are of one ledger: what the rows of a copy were then, whose it is."""
+Places = Mapping[tuple[str, str], str]
+"""Path of a state and flow id to the path of its copy."""
+
+
+def copy_ledgers(source: Path, target: Path, places: Places) -> Iterator[str]:
+    """Copy the ledgers of the schedules whose document names none; yields a line for each.
+
+    Raises RunBusyError while a scheduler or one of its commands has entered one, StateError.
+    """
+    if durable.server_at(target) is None and target.suffix == ".sqlite":
+        return
+    noted = {known.ledger: known.document for known in known_schedules(source)}
+    for path in ledgers_under(source):
+        document = noted.get(path) or document_of(path)
+        if document is None or ledger_place(source, document) != path:
+            continue
+        with closing(Ledger(path, Clock())) as one, closing(Ledger(ledger_place(target, document), Clock())) as two:
+            number = _copy(one, two, places)
+            two.note_document(document)
+            yield f"the ledger of {document}: {number} slots" if number is not None else f"{two.path} was there already"
+
+
+def _copy(source: Ledger, target: Ledger, places: Places) -> int | None:
+    """Returns how many slots there are; None if the copy is what it is to be."""
+    for ledger in (source, target):
+        living = [str(owner) for name, owner in ledger.owners().items() if not ledger.is_gone(name)]
+        if living:
+            message = f"the ledger {ledger.path} is in use: {', '.join(living[:3])}"
+            raise RunBusyError(message, fix="stop it, or wait for its end; then do the same again")
+    rows, before = _rows_of(source), _rows_of(target)
+    for slot in rows["slots"]:
+        moved = places.get((slot["state_path"], slot["flow_id"]))
+        slot["state_path"] = slot["state_path"] if moved is None else moved
+    if before == rows:
+        return None
+    was = target.read("SELECT value FROM meta WHERE name=?", (_COPIED,))
+    if any(before.values()) and was != [(_digest(before),)]:
+        raise StateError(f"the ledger {target.path} has gone on", fix="copy from there, or to another place")
+    with target.transaction("copy ledger"):
+        for table, (columns, _) in TABLES.items():
+            target.db.execute(f"DELETE FROM {table}")  # noqa: S608 names are ours
+            marks = ", ".join("?" * len(columns.split(", ")))
+            query = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 names are ours
+            target.db.executemany(query, [tuple(row.values()) for row in rows[table]])
+        insert(target.db, "meta", {"name": _COPIED, "value": _digest(rows)})
+    if _rows_of(target) != rows:
+        raise StateError(f"the ledger {source.path} is another one in {target.path}", fix="do the same again")
+    return len(rows["slots"])
+
+
+def _rows_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    for table, (columns, order) in TABLES.items():
+        rows = ledger.read(f"SELECT {columns} FROM {table} ORDER BY {order}")  # noqa: S608 names are ours
+        found[table] = [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
+    found["meta"] = [row for row in found["meta"] if row["name"] not in (_COPIED, _DOCUMENT)]
+    return found
+
+
+def _digest(rows: dict[str, list[dict[str, Any]]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

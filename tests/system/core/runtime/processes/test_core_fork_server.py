@@ -1,0 +1,185 @@
+"""Programs that a fork server starts are as programs that were started by themselves."""
+
+import json
+import os
+import signal
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetherflow.core.runtime.processes import fork_server
+from aetherflow.core.runtime.processes.fork_server import UNKNOWN, ForkedProcess, ForkServer
+
+PROGRAMS = {
+    "tells": """
+        import json, os, signal, sys
+        told = {
+            "argv": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.environ), "stdin": sys.stdin.read(),
+            "group": os.getpgrp() == os.getpid(), "parent": os.getppid(), "name": __name__,
+            "signals": [signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler)
+                        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)],
+            "open": len(os.listdir("/proc/self/fd")) - 1, "changed": hasattr(json, "changed"),
+            "optimized": sys.flags.optimize, "forked": "aetherflow.core.runner" in sys.modules,
+        }
+        json.changed = os.environ["CHANGED"] = "for others"
+        print(json.dumps(told))
+        print("to stderr", file=sys.stderr)
+    """,
+    "ends": """
+        import atexit, sys, threading, time
+        atexit.register(print, "at the exit")
+        def late():
+            time.sleep(0.3)
+            print("in a thread")
+        threading.Thread(target=late).start()
+        exec(sys.argv[1])
+    """,
+    "stays": "import time; print('here', flush=True); time.sleep(600)",
+}
+
+
+class Site:
+    """A fork server, and programs that it can start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = ForkServer()
+
+    def start(self, module: str, *arguments: str, folder: Path | None = None, stdin: bytes = b"", **env: Any) -> Any:
+        """Start a program whose output is in `out`."""
+        where = folder or self.folder
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            found = self.server.start(
+                module, arguments, cwd=where, env={**os.environ, **env}, stdin=bool(stdin), stdout=out, stderr=err
+            )
+        if stdin:
+            assert found.stdin is not None
+            with found.stdin as stream:
+                stream.write(stdin)
+        return found
+
+    def told(self, **env: Any) -> dict[str, Any]:
+        """What a program says of itself."""
+        assert self.start("tells", **env).wait() == 0, self.text("err")
+        found: dict[str, Any] = json.loads(self.text("out"))
+        return found
+
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def until_here(self) -> None:
+        deadline = time.monotonic() + 60
+        while "here" not in self.text("out"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "modules").mkdir()
+    for name, text in PROGRAMS.items():
+        (folder / f"modules/{name}.py").write_text(textwrap.dedent(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder / "modules"))
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        made = Site(folder)
+        yield made
+        made.server.close()
+
+
+def test_a_program_gets_what_it_would_get_at_a_start(site: Site, tmp_path: Path) -> None:
+    process = site.start("tells", "a", "ü", folder=tmp_path, stdin=b"given", OWN="mine")
+    assert process.wait() == 0
+    found = json.loads(site.text("out"))
+    assert found["argv"] == ["a", "ü"]
+    assert (found["folder"], found["stdin"], found["name"]) == (str(tmp_path), "given", "__main__")
+    assert found["env"] == {**os.environ, "OWN": "mine"}
+    assert found["group"]
+    assert found["signals"] == [True] * 4
+    assert found["open"] == 3
+    assert found["forked"]
+    assert site.text("err") == "to stderr\n"
+
+
+def test_nothing_of_one_run_reaches_another(site: Site) -> None:
+    assert not site.told(OWN="mine")["changed"]
+    again = site.told()
+    assert not again["changed"]
+    assert not {"OWN", "CHANGED"} & set(again["env"])
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit(7)", 7, ""),
+        ("sys.exit('why')", 1, "why\n"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_a_program_ends_as_an_interpreter_does(site: Site, ending: str, code: int, said: str) -> None:
+    assert site.start("ends", ending).wait() == code
+    assert site.text("out") == "in a thread\nat the exit\n"
+    assert site.text("err").endswith(said)
+
+
+def test_a_program_that_is_killed_leaves_the_server_as_it_was(site: Site) -> None:
+    server = site.told()["parent"]
+    process = site.start("stays")
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == process.poll() == -signal.SIGKILL
+    assert site.told()["parent"] == server
+
+
+def test_the_server_has_no_thread(site: Site) -> None:
+    assert len(os.listdir(f"/proc/{site.told()['parent']}/task")) == 1  # noqa: PTH208 of a number
+
+
+def test_what_the_interpreter_reads_at_its_start_needs_one(site: Site) -> None:
+    assert (site.told(PYTHONOPTIMIZE="1")["optimized"], site.told()["optimized"]) == (1, 0)
+    assert not site.told(PYTHONOPTIMIZE="1")["forked"]
+
+
+def test_what_is_installed_meanwhile_is_seen(site: Site) -> None:
+    server = site.told()["parent"]
+    (site.folder / "modules/tells.py").rename(site.folder / "modules/old.py")
+    (site.folder / "modules/tells.py").write_text(textwrap.dedent(PROGRAMS["tells"]) + "# changed\n")
+    assert not site.told()["forked"], "a true start"
+    again = site.told()
+    assert again["forked"], "by the next server"
+    assert again["parent"] != server
+
+
+def test_a_server_that_is_killed_takes_its_runs_along_and_is_replaced(site: Site) -> None:
+    server = site.told()["parent"]
+    process: ForkedProcess = site.start("stays")
+    site.until_here()
+    os.kill(server, signal.SIGKILL)
+    assert process.wait() == UNKNOWN
+    assert site.told()["parent"] != server
+
+
+def test_a_folder_that_is_not_there_is_an_error(site: Site) -> None:
+    with pytest.raises(FileNotFoundError, match="missing"):
+        site.start("tells", folder=site.folder / "missing")
+
+
+def test_runs_outlive_who_asked_for_them_and_the_server_outlives_the_runs(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Site(site.folder)
+    process = asked.start("stays")
+    asked.until_here()
+    with monkeypatch.context() as patch:
+        patch.setattr(fork_server, "END_SECONDS", 0.1)
+        asked.server.close()
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait() == -signal.SIGTERM
+    asked.server.close()
