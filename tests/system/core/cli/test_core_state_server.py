@@ -133,6 +133,25 @@ def test_locks_are_shared_and_listed(project: "Project", server: Database) -> No
     run.communicate(timeout=60)
 
 
+def test_runs_do_not_wait_for_each_other_but_for_their_heads(project: "Project", server: Database) -> None:
+    project.write(WAITS)
+    (project.folder / "mark").touch()
+    assert project.command("run", "flow.yaml", "--run-id", "r1").code == 0
+    recorded = "SELECT count(*) FROM aetherflow_state.step_runs WHERE run_id = 'r2' AND status = 'SUCCESS'"
+    with connected(server) as ending, connected(server) as watching:
+        with ending.transaction():
+            # another run that ends holds this turn until its head is chained
+            ending.execute("SELECT pg_advisory_xact_lock(hashtextextended('aetherflow_state heads', 0))")
+            run = project.start("run", "flow.yaml", "--run-id", "r2")
+            until(lambda: watching.execute(recorded).fetchone() == (3,))
+            assert project.lines() == ["first", "begun", "last"] * 2
+            with pytest.raises(subprocess.TimeoutExpired):
+                run.wait(timeout=1)
+        run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert project.command("state", "check", state_of(server)).code == 0
+
+
 def test_a_run_is_executed_by_one_host_and_goes_on_at_another(project: "Project", server: Database) -> None:
     project.write(WAITS)
     other = OtherHost(project)
