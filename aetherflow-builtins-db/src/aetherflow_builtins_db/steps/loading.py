@@ -268,7 +268,7 @@ class Ending:
         output = result.output or {}
         name = f"{self.resource}: {output['table']}"
         made = {"kind": "table", "name": name, "rows": output["rows"], "id": self.load_id}
-        receipt = {"read": [dict(read)], "made": [made]}
+        receipt = {"read": [{**read, "rows": output["rows"] + output["rejected"]}], "made": [made]}
         return StepResult(result.status, {**output, "receipt": receipt}, result.reason)
 
     def _reject_file(self, result: LoadResult) -> str | None:

@@ -79,6 +79,24 @@ def test_every_step_of_the_chain_is_linked(project: "Project", receipts: dict[st
     assert "of a.report" in shown
 
 
+def test_a_file_that_no_step_made_has_its_rows_and_hash(project: "Project") -> None:
+    (project.folder / "in.csv").write_text("k,s\n1,x\n2,y\n")
+    load = (
+        "resource: shop, table: t, path: '{{env.AETHERFLOW_LOCAL_ROOT_DIR}}/in.csv', create: if_missing, mode: replace"
+    )
+    project.write(
+        "version: 1\nflow: {id: f}\nresources: {shop: {kind: db, driver: sqlite3, config: {path: shop.sqlite}}}\n"
+        f"jobs: [{{id: a, steps: [{{id: load, type: db_load, inputs: {{{load}}}}}]}}]\n"
+    )
+    assert project.cli("run", "flow.yaml", "--run-id", "r", "-q").code == 0
+    content = (project.folder / "in.csv").read_bytes()
+    (project.folder / "in.csv").write_text("k,s\n")
+    (receipt,) = json.loads(project.cli("runs", "show", "r", "--receipts", "--json").out)["receipts"]
+    (read,) = receipt["read"]
+    facts = (2, len(content), hashlib.sha256(content).hexdigest(), None)
+    assert (read["rows"], read["bytes"], read["sha256"], read["made_by"]) == facts
+
+
 def test_a_run_without_receipts_says_so(project: "Project") -> None:
     project.write(
         "version: 1\nflow: {id: none}\njobs: [{id: a, steps: [{id: s, type: sleep, inputs: {seconds: 0}}]}]\n"

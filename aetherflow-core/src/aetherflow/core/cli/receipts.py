@@ -44,17 +44,19 @@ def receipts_of(found: "RunDetails") -> list[Receipt]:
     """The receipts of all steps that succeeded and read or made something, in the order in which they ran.
 
     A thing that was read has the hash and the number of rows of the step that made it before: the file of the same
-    path or hash, or the table of the same name. StateError if the outputs cannot be read.
+    path or hash, or the table of the same name. A file that no step made has the hash that it had when it was read.
+    StateError if the outputs cannot be read.
     """
     listed: list[Receipt] = []
     made: dict[tuple[str, Any], dict[str, Any]] = {}
     steps = {(step.job_id, step.step_id, step.item_key): step for step in found.steps}
-    for key, outputs in _outputs_of(found.run).items():
+    recorded, seen = _recorded(found.run)
+    for key, outputs in recorded.items():
         step = steps[key]
         receipt = Receipt(*key, step.label, step.plugin.partition(" ")[0])
         told = outputs.get("receipt")
         read, own = (_things(told.get(name)) for name in ("read", "made")) if isinstance(told, dict) else ([], [])
-        receipt.read += [_linked(each, made) for each in read]
+        receipt.read += [_linked(_with_facts(each, seen.get(key, {})), made) for each in read]
         files = [each for each in found.artifacts if (each.job_id, each.step_id, each.item_key) == key]
         rows = outputs.get("rows") if len(files) == 1 and not own else None
         for file in files:
@@ -114,24 +116,41 @@ def receipts_text(run: "PastRun", receipts: list[Receipt]) -> str:
     return f"{head}\n\n{table(['step', '', 'what', 'name', 'rows', 'sha256', 'id or origin'], rows)}"
 
 
-def _outputs_of(run: "PastRun") -> dict[tuple[str, str, str], dict[str, Any]]:
-    """By job, step and item, as they began: the outputs of what succeeded, but for secret ones. StateError."""
+_Place = tuple[str, str, str]
+"""Job, step and item."""
+
+
+def _recorded(run: "PastRun") -> tuple[dict[_Place, dict[str, Any]], dict[_Place, dict[str, dict[str, Any]]]]:
+    """The outputs of what succeeded, in the order of its begin, but for secret ones; and what it read. StateError.
+
+    What it read is by path a map with `size`, and `sha256` of files that are not too long.
+    """
     path, name = Path(run.state_path), f"{run.flow_id}/{run.run_id}"
     query = (
         "SELECT job_id, step_id, item_key, outputs, blob, secret_keys FROM step_runs "
         "WHERE flow_id=? AND run_id=? AND status='SUCCESS' ORDER BY started_at, job_id, step_id, item_key"
     )
+    noted = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event='files_read' ORDER BY seq"
 
-    def select(db: durable.Database) -> dict[tuple[str, str, str], dict[str, Any]]:
+    def select(db: durable.Database) -> tuple[dict[_Place, Any], dict[_Place, Any]]:
         blobs = TableBlobs(db, name) if durable.server_at(path) else FileBlobs(side_of(path) / "blobs", name)
-        found = {}
+        found, seen = {}, dict[_Place, Any]()
         for job, step, item, text, blob, secret in db.execute(query, (run.flow_id, run.run_id)).fetchall():
             hidden = json.loads(secret or "[]")
             outputs = load_outputs(text, blob, blobs)
             found[job, step, item] = {key: value for key, value in outputs.items() if key not in hidden}
-        return found
+        for (text,) in db.execute(noted, (run.flow_id, run.run_id)).fetchall():
+            detail = json.loads(text)
+            seen.setdefault((detail["job"], detail["step"], detail.get("item", "")), {}).update(detail["files"])
+        return found, seen
 
     return read(path, select)
+
+
+def _with_facts(source: dict[str, Any], seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A file that was read, with its size and hash then."""
+    facts = seen.get(source["name"], {}) if source["kind"] == "file" and source["sha256"] is None else {}
+    return {**source, "bytes": facts.get("size", source["bytes"]), "sha256": facts.get("sha256")} if facts else source
 
 
 def _things(told: Any) -> list[dict[str, Any]]:
@@ -144,6 +163,9 @@ def _linked(source: dict[str, Any], made: dict[tuple[str, Any], dict[str, Any]])
     """A thing that was read, with what the step that made it has recorded."""
     for mark in ("sha256", "name"):
         origin = made.get((mark, source[mark])) if source[mark] else None
-        if origin is not None and origin["kind"] == source["kind"]:
-            return {name: origin[name] if value is None and name != "id" else value for name, value in source.items()}
+        if origin is None or origin["kind"] != source["kind"]:
+            continue
+        if source["kind"] == "file" and source["sha256"] not in (None, origin["sha256"]):
+            continue  # a file of that name, with other content when it was read
+        return {name: origin[name] if value is None and name != "id" else value for name, value in source.items()}
     return source
