@@ -51,18 +51,18 @@ def left(ledger: Ledger, host: str, pid: int | None) -> SlotRow:
 
 
 @pytest.mark.parametrize(
-    ("host", "pid", "status", "over"),
+    ("host", "lives", "status", "over"),
     [
-        (None, os.getpid(), None, False),
-        (None, os.getpid(), "SUCCESS", False),
-        (None, None, "RUNNING", False),  # a worker has it
-        (None, None, "FAILED", True),
-        (None, None, None, True),
-        ("elsewhere", os.getpid(), "RUNNING", False),
-        ("elsewhere", os.getpid(), "INTERRUPTED", True),  # that process is another one
-        ("elsewhere", os.getpid(), None, True),
+        (None, True, None, False),
+        (None, True, "SUCCESS", False),
+        (None, False, "RUNNING", False),  # a worker has it
+        (None, False, "FAILED", True),
+        (None, False, None, True),
+        ("elsewhere", True, "RUNNING", False),
+        ("elsewhere", True, "INTERRUPTED", True),  # that process is another one
+        ("elsewhere", True, None, True),
     ],
 )
-def test_a_run_that_was_left(ledger: Ledger, host: str | None, pid: int | None, status: str | None, over: bool) -> None:
-    row = left(ledger, host or ledger.host, pid)
+def test_a_run_that_was_left(ledger: Ledger, host: str | None, lives: bool, status: str | None, over: bool) -> None:
+    row = left(ledger, host or ledger.host, os.getpid() if lives else None)
     assert is_over(ledger, row, cast("Truth", Told(status))) is over
