@@ -148,7 +148,7 @@ STEPS = [
     ),
     step(
         "db_load, inputs: {resource: db, table: t, path: semi.csv}",
-        "that looks like several columns: set delimiter to ';'",
+        "set delimiter to ';', or name the columns by columns",
         ("semi.csv", "semi.csv, delimiter: ';'"),
     ),
     step(

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ WATCHED = (".local/state", ".local/share", ".config")
 """Folders in the home where the product stores data by default (XDG)."""
 ROOT = "AETHERFLOW_TESTS_HOMES"
 """Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
+TOLD = {"aetherflow.core.base.durable.stores": "_servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
+"""Where a process keeps the database servers that it was told of, by the project of one test."""
 GRACE_SECONDS = 5.0
 """Time for servers and workers to end before they count as left behind."""
 MEMORY = Path("/dev/shm")
@@ -116,12 +119,21 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
+def _told() -> list[dict[str, object]]:
+    return [getattr(sys.modules[module], name) for module, name in TOLD.items() if module in sys.modules]
+
+
 @pytest.fixture(autouse=True)
 def _own_home() -> Iterator[None]:
-    """Give this test its own home, and so its own state, work folder and settings."""
+    """Give this test its own home, and so its own state, work folder and settings; and no server of another test."""
     before = os.environ["HOME"]
     home = os.environ["HOME"] = _new_home()
+    told = [dict(servers) for servers in _told()]
     yield
+    for servers in _told():
+        servers.clear()
+    for servers, known in zip(_told(), told, strict=False):
+        servers |= known
     os.environ["HOME"] = before
     try:
         Path(home).rmdir()  # most tests leave it empty: that is a tenth of the work

@@ -1,6 +1,7 @@
 """The retention as its page types it, in a crontab, on a state and a ledger of 400 days."""
 
 import contextlib
+import dataclasses
 import re
 import sqlite3
 import sys
@@ -68,10 +69,12 @@ def test_the_line_of_the_crontab_keeps_what_the_page_says(tmp_path: Path) -> Non
         command for block in blocks(PAGE, "console") for command, _ in block.commands if command.startswith("echo 'ret")
     ]
     # the chain of a run would show that somebody had set back its rows: the days are those of its clock
-    began = f"LD_PRELOAD={faketime()} NO_FAKE_STAT=1 {Path(sys.executable).parent}/aetherflow"
-    runs = [f"FAKETIME=-{days}d {began} run nightly.yaml --run-id d{days} -q" for days in DAYS]
-    for command in [policy, *runs, "aetherflow-scheduler tick scheduler.yaml -q"]:
-        assert sandbox.run(command) == (0, ""), command
+    began = f"LD_PRELOAD={faketime()} NO_FAKE_STAT=1 aetherflow run nightly.yaml"
+    runs = [f"FAKETIME=-{days}d {began} --run-id d{days} -q" for days in DAYS]
+    started = dataclasses.replace(sandbox, programs=Path(sys.executable).parent)
+    assert sandbox.run(policy) == (0, "")
+    assert [started.run(command) for command in runs] == [(0, "")] * len(runs)
+    assert sandbox.run("aetherflow-scheduler tick scheduler.yaml -q") == (0, "")
     slots_aged(tmp_path)
     every = {str(days) for days in DAYS}
     assert left(tmp_path) == (every, every, every)

@@ -32,7 +32,8 @@ def errors(project: "Project", name: str) -> list[tuple[int, int, str, str, str]
         ("{resource: ops_db}", []),
         ("{resource: opsdb}", [(1, 19, "AF1209", "no resource 'opsdb' in the project file", "did you mean 'ops_db'?")]),
         ("{resource: mailer}", [(1, 19, "AF1210", "resource 'mailer' is of kind mail", "name one of kind db")]),
-        ("{resource: lake}", [(4, 28, "AF1210", "resource 'lake' is db:sqlite3", "name one whose driver is postgres")]),
+        ("{resource: lake}", [(4, 28, "AF1210", "resource 'lake' is db:sqlite3",
+                               "name one whose driver is mysql or postgres")]),
         ("{resource: sealed}", [(6, 80, "AF1104", "resources.sealed.decode: a resource that keeps states may use env",
                                  'give the secret in a variable: password: "{{env.OPS_PASSWORD}}"')]),
         ("{}", [(1, 1, "AF1102", "state lacks the key 'resource'", "")]),
@@ -106,7 +107,7 @@ def test_a_file_of_its_own_needs_no_server(project: "Project") -> None:
 def test_the_schema_of_a_flow_lists_the_backends(project: "Project") -> None:
     schema = json.loads(project.cli("schema", "flow").out)
     (state,) = [each for name, each in schema["$defs"].items() if "StateSpec" in name]
-    assert state["properties"]["backend"]["enum"] == ["sqlite", "postgres"]
+    assert state["properties"]["backend"]["enum"] == ["sqlite", "mysql", "postgres"]
 
 
 def test_the_lock_store_may_be_a_resource_of_the_project(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +116,9 @@ def test_the_lock_store_may_be_a_resource_of_the_project(project: "Project", mon
     project.write(FLOW.format(state="") + own)
     refused = project.cli("run", "flow.yaml")
     assert (refused.code, "is a resource of the flow, and all flows share the locks" in refused.err) == (2, True)
-    project.write(RESOURCES.replace("driver: postgres", "driver: mysql", 1), "aetherflow.yaml")
+    project.write(RESOURCES.replace("driver: postgres", "driver: oracledb", 1), "aetherflow.yaml")
     listed = project.cli("locks", "list")
-    assert (listed.code, "resource 'ops_db' is db:mysql, which keeps no states" in listed.err) == (2, True)
+    assert (listed.code, "resource 'ops_db' is db:oracledb, which keeps no states" in listed.err) == (2, True)
 
 
 def test_two_projects_of_one_process_do_not_mean_two_servers_by_one_name(project: "Project") -> None:
@@ -135,7 +136,7 @@ def test_a_policy_and_enterprise_mode_know_whose_backend_it_is(project: "Project
     project.write(f"state: {{resource: ops_db}}\npolicy: {{mode: enterprise}}\n{RESOURCES}", "aetherflow.yaml")
     shown = json.loads(project.cli("plugins", "list", "--kind", "state backend", "--json").out)["plugins"]
     assert [(each["name"], each["distribution"], each["status"]) for each in shown] == [
-        ("postgres", "aetherflow-builtins-db", "ok")
+        (name, "aetherflow-builtins-db", "ok") for name in ("mysql", "postgres")
     ]
     text = project.cli("plugins", "show", "postgres").out
     assert text.startswith("state backend postgres\n\nState, locks and ledger in a database of PostgreSQL")
