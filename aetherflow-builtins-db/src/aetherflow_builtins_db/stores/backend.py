@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ServerFacts, StateBackend
-from aetherflow_builtins_db.failures import one_line
 from aetherflow_builtins_db.stores.mariadb import MariadbLine
 from aetherflow_builtins_db.stores.postgres import PostgresLine
-from aetherflow_builtins_db.stores.sending import Line
+from aetherflow_builtins_db.stores.sending import Line, message_of
 from aetherflow_builtins_db.stores.server import ServerDatabase, StoreError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class ServerStores(StateBackend):
             with closing(self.kind(self._connect(), "")) as line:
                 yield line
         except self.kind.errors() as error:
-            raise StoreError(one_line(str(error))) from error
+            raise StoreError(message_of(error)) from error
 
 
 class PostgresStores(ServerStores):

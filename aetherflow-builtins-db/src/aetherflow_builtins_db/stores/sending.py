@@ -4,13 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from aetherflow_builtins_db.failures import Failure
+from aetherflow_builtins_db.failures import Failure, one_line
 from aetherflow_builtins_db.stores.values import Values
 
 AT_ONCE = 100
 """So many statements go in one message."""
 _AT_ONCE_CHARS = 1_000_000
 """No further statement goes in a message that has so many characters: servers limit its size."""
+
+
+def message_of(error: Exception) -> str:
+    """What a driver's error says, on one line: PyMySQL puts a number before it."""
+    return one_line(str(error.args[-1] if error.args else error))
 
 
 class Found(NamedTuple):

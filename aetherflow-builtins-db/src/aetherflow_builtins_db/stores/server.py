@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.failures import Failure, one_line
-from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, Line
+from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, Line, message_of
 from aetherflow_builtins_db.stores.values import Values, plain
 
 T = TypeVar("T")
@@ -252,7 +252,7 @@ class ServerDatabase:
                 taken_over = self._kind.taken_over(error)
                 passing = taken_over or self._kind.is_undone(error) or self._kind.failure_of(error) in _PASSING
                 if time.monotonic() > until or not passing:
-                    raise StoreError(one_line(str(error))) from error
+                    raise StoreError(message_of(error)) from error
                 if taken_over:
                     self._drop()
                 self._undo()

@@ -1,5 +1,6 @@
 """A team that has outgrown one machine: its states are in PostgreSQL, and no flow and no command is another one."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -271,6 +272,16 @@ def test_doctor_asks_the_server_about_itself(project: "Project", server: Databas
     assert "AF6002 the state in //postgres:ops_db cannot be used: the account may not create schemas" in refused.out
     ran = project.command("run", "flow.yaml")
     assert (ran.code, "permission denied for database ops" in ran.err, "Traceback" in ran.err) == (4, True, False)
+
+
+def test_a_mariadb_that_is_down_is_told_in_its_words(project: "Project", mariadb: Database) -> None:
+    keep_states_in(project, dataclasses.replace(mariadb, port=1))
+    project.write(WAITS)
+    for words in (["run", "flow.yaml"], ["status"], ["state", "backup", "flow.yaml", "--to", "x.tar"]):
+        refused = project.command(*words)
+        assert (refused.code, "AF4001" in refused.err, "(2003" in refused.err) == (4, True, False), refused.err
+        assert "Can't connect to MySQL server on" in refused.err
+        assert "fix: check the server, and its resource" in refused.err
 
 
 def test_mariadb_is_asked_about_itself_and_makes_backups(

@@ -41,7 +41,10 @@ def is_lost(path: Path) -> bool:
 
 
 def in_server(path: Path, target: Path | None) -> UsageError:
-    """That the server's own tools back up and restore what is in it; `target` is where a backup was to go."""
+    """That the server's own tools back up and restore what is in it; `target` is where a backup was to go.
+
+    StateError if the server has to be asked and cannot be.
+    """
     from aetherflow.core.runtime.workspace.state_server import backend_at
 
     backend = backend_at(path)
@@ -50,7 +53,10 @@ def in_server(path: Path, target: Path | None) -> UsageError:
     )
     if backend is None or target is None:
         return UsageError(message, fix="restore a backup of the server, while nothing uses it")
-    return UsageError(message, fix=backend.backup_command(target))
+    try:
+        return UsageError(message, fix=backend.backup_command(target))
+    except OSError as error:
+        raise StateError(f"{path}: {error}", fix="check the server, and its resource") from error
 
 
 def require_option(value: Path | None, option: str) -> Path:

@@ -45,7 +45,7 @@ class StateBackend(ABC):
 
     @abstractmethod
     def backup_command(self, file: Path) -> str:
-        """The command line by which the server's own tool copies all stores into a file."""
+        """The command line by which the server's own tool copies all stores into a file. Raises `error`."""
 
     @abstractmethod
     def facts(self) -> ServerFacts:
