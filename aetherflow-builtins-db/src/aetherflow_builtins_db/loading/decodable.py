@@ -35,9 +35,7 @@ def decodable(source: SourceFile, ctx: RunContext, *, look_at: int | None) -> It
             cpu_seconds=BASE_SECONDS + SECONDS_PER_MIB * (steady.size >> 20),
             fix="look where the file is from; if it is sound, write it with smaller pages and row groups",
         ) as decoded:
-            ahead = _Ahead(decoded)
-            ahead.wait(0)
-            yield replace(steady, decoded=ahead.wait)
+            yield replace(steady, decoded=_Ahead(decoded).wait)
 
 
 class _Ahead:

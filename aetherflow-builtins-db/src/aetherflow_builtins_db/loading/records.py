@@ -111,7 +111,8 @@ class ParquetReader(ParquetBatches):
     unit = "row"
 
     def __init__(self, path: str, decoded: Callable[[int | None], None]) -> None:
-        require_pyarrow()
+        require_pyarrow()  # takes a while, as the start of who decodes
+        decoded(0)
         super().__init__(path)
         self._decoded = decoded
 

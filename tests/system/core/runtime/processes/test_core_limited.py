@@ -124,7 +124,8 @@ def test_a_child_that_is_slow_to_read_gets_all_of_a_long_call(tmp_path: Path) ->
     call = LimitedCall("a:b", {"text": "x" * MIB}, "a.bin", memory_bytes=64 * MIB, cpu_seconds=20, fix="")
     child = durable.spawn([sys.executable, "-c", program], cwd=tmp_path, env={}, stdin=subprocess.PIPE)
     # `check` comes after the first wait for the answer: the pipe is full by then
-    assert list(call.values(child, (tmp_path / "go").touch)) == [MIB]
+    with call.asked(child, (tmp_path / "go").touch) as values:
+        assert list(values) == [MIB]
 
 
 def test_what_a_generator_yields_is_there_while_it_goes_on(project: FlowProject, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,7 +38,7 @@ class AttemptProcesses:
         env = {**call.environment, **processes.of_step(attempt.idem_key)}
         start = partial(processes.start, call.argv, cwd=cwd, env=env, stdin=subprocess.PIPE)
         child = cast("durable.ChildProcess", SpawnRequest(attempt.control, start).ask())
-        with closing(call.values(child, attempt.control.check)) as values:
+        with call.asked(child, attempt.control.check) as values:
             try:
                 yield values
             finally:

@@ -5,7 +5,7 @@
 import logging
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,7 +96,7 @@ class ReadingContext(RunContext):
 
         call = LimitedCall(function, arguments, **limits)
         child = durable.spawn(call.argv, cwd=Path("/"), env=call.environment, stdin=subprocess.PIPE)
-        with closing(call.values(child, self.check_cancelled)) as values:
+        with call.asked(child, self.check_cancelled) as values:
             try:
                 yield values
             finally:

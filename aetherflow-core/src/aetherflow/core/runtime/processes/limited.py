@@ -1,6 +1,5 @@
 """Calls a function in a child process with limits of memory and CPU time."""
 
-import contextlib
 import json
 import math
 import os
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -45,16 +45,23 @@ class LimitedCall:
         """None of the run's variables: code that reads strangers' files is given no secrets."""
         return {name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ}
 
-    def values(self, process: ChildProcess, check: Callable[[], None]) -> Generator[Any]:
-        """Send the call to its child and yield what the function yields as soon as it is there, else its result.
-
-        `check` is called regularly while the child is waited for, and may raise.
-        """
+    @contextmanager
+    def asked(self, process: ChildProcess, check: Callable[[], None]) -> Iterator[Iterator[Any]]:
+        """Send the call to its child; in the block its `values` can be had, after it no pipe is open."""
         # folders given to this process by PYTHONPATH or by code hold installed modules, too
         path = [str(Path(folder).absolute()) for folder in sys.path]
         asked = json.dumps({"function": self.function, "arguments": dict(self.arguments), "path": path}).encode()
         threading.Thread(target=_feed, args=(process.stdin, asked), daemon=True).start()
         process.stdin = None
+        streams = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
+        with streams[0], streams[1], closing(self.values(process, check)) as values:
+            yield values
+
+    def values(self, process: ChildProcess, check: Callable[[], None]) -> Generator[Any]:
+        """Yield what the function yields as soon as it is there, else its result.
+
+        `check` is called regularly while the child is waited for, and may raise.
+        """
         said: dict[str, Any] = {}
         out, err = bytearray(), bytearray()
         for stream, data in _read(process, check):
@@ -69,7 +76,7 @@ class LimitedCall:
                     if "value" in said:
                         yield said["value"]
         while process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
             check()
         if "error" in said and not process.returncode:
@@ -114,10 +121,9 @@ class LimitedCall:
 
 def _read(process: ChildProcess, check: Callable[[], None]) -> Iterator[tuple[IO[bytes], bytes]]:
     """What the child writes to stdout and stderr, until it has closed both."""
-    streams = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
-    with streams[0], streams[1], selectors.DefaultSelector() as selector:
-        for stream in streams:
-            selector.register(stream, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            selector.register(cast(IO[bytes], stream), selectors.EVENT_READ)
         while selector.get_map():
             for key, _ in selector.select(POLL_SECONDS):
                 if data := os.read(key.fd, _BLOCK):
@@ -128,5 +134,5 @@ def _read(process: ChildProcess, check: Callable[[], None]) -> Iterator[tuple[IO
 
 
 def _feed(stdin: IO[bytes], data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), stdin:  # it has ended without reading all
+    with suppress(BrokenPipeError), stdin:  # it has ended without reading all
         stdin.write(data)
