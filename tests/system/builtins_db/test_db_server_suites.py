@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psycopg
 import pytest
 
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
-from db_places import mysql_place
+from db_places import mysql_place, new_database
 from db_suite import OwnSqlSuite
 from exasol_standin import ExasolStandIn
 from services import Database
@@ -47,12 +46,8 @@ def settings(database: Database) -> dict[str, Any]:
 
 
 @pytest.fixture
-def own_postgres(postgres: Database) -> Iterator[Database]:
-    where = f"host={postgres.host} port={postgres.port} user={postgres.user} password={postgres.password}"
-    with psycopg.connect(f"{where} dbname={postgres.name}", autocommit=True) as connection:
-        connection.execute("CREATE DATABASE suite")
-        yield Database(postgres.port, postgres.user, postgres.password, "suite", postgres.host)
-        connection.execute("DROP DATABASE suite WITH (FORCE)")
+def own_postgres(postgres: Database) -> Database:
+    return new_database(postgres, "suite")
 
 
 @pytest.fixture

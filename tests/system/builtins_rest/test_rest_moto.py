@@ -1,7 +1,6 @@
 """Somebody else's API, driven by YAML alone: moto's server, in an environment of its own."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from aetherflow.core.testing import FlowProject
 from svc import Server, free_port, port_open, workdir
+from uv_program import uv
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -18,12 +18,11 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def moto(root: Path) -> Iterator[str]:
     """The address of a moto server."""
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     with workdir("moto") as folder:
         env = folder / "env"
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, env], check=True)
-        pins: list[str | Path] = ["-c", root / "constraints.txt"]
-        subprocess.run([uv, "pip", "install", "-q", "--python", env / "bin/python", *pins, "moto[server]"], check=True)
+        uv("venv", "--python", sys.executable, env, cwd=folder)
+        pins = ("-c", root / "constraints.txt")
+        uv("pip", "install", "--python", env / "bin/python", *pins, "moto[server]", cwd=folder)
         port = free_port()
         command: list[str | Path] = [env / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port)]
         http_api = Server(command, folder / "log", lambda: port_open(port))

@@ -15,9 +15,9 @@ import pytest
 
 import warm
 from docs_pages import ROOT
+from uv_program import uv
 
 EXAMPLES = ROOT / "docs/examples"
-BIN = Path(sys.executable).parent
 
 
 def run(example: str, folder: Path, **env: str) -> Path:
@@ -57,10 +57,9 @@ def test_script_pipeline_and_sqlite3(tmp_path: Path) -> None:
 def test_dbt(tmp_path: Path) -> None:
     """In an environment of its own: dbt's pins are not ours."""
     environment = tmp_path / "dbt-env"
-    uv = [str(BIN / "uv") if (BIN / "uv").exists() else "uv"]
-    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(environment)], check=True)
+    uv("venv", "--python", sys.executable, environment, cwd=tmp_path)
     python, wanted = environment / "bin/python", EXAMPLES / "dbt/requirements.txt"
-    subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), "-r", str(wanted)], check=True)
+    uv("pip", "install", "--python", python, "-r", wanted, cwd=tmp_path)
     (tmp_path / "run").mkdir()
     before = sorted((EXAMPLES / "dbt").rglob("*"))
     work = run("dbt", tmp_path / "run", DBT=str(environment / "bin/dbt"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from docs_pages import ROOT
+from uv_program import uv
 
 pytestmark = pytest.mark.xdist_group("strangers")  # one worker makes the environment, once
 
 EXAMPLES = ROOT / "docs/examples/plugins"
 NAMES = ("acme-firebird", "acme-post", "acme-runlog")
 """acme-remote is built and installed by the tests of packaging."""
-BIN = Path(sys.executable).parent
 SERVERS = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -23,12 +23,12 @@ SERVERS = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the examples and what they need."""
     environment = tmp_path_factory.mktemp("strangers") / "environment"
-    uv = [str(BIN / "uv") if (BIN / "uv").exists() else "uv"]
-    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(environment)], check=True)
-    ours = [f"{ROOT}/aetherflow-{each}" for each in ("core", "builtins-db", "builtins-transfer")]
+    uv("venv", "--python", sys.executable, environment, cwd=environment.parent)
+    ours = [ROOT / f"aetherflow-{each}" for each in ("core", "builtins-db", "builtins-transfer")]
     python = environment / "bin/python"
-    installed = [*(str(EXAMPLES / name) for name in NAMES), *ours, "pytest", "mypy"]
-    subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), *installed], check=True)
+    # editable: a wheel that it once built from a folder uv takes from its cache, whatever has changed in the sources
+    folders = [part for folder in (*(EXAMPLES / name for name in NAMES), *ours) for part in ("-e", folder)]
+    uv("pip", "install", "--python", python, *folders, "pytest", "mypy", cwd=environment.parent)
     return python
 
 

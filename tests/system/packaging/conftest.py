@@ -1,11 +1,13 @@
 """The built distributions, for all tests of packaging: one worker runs these, and builds once."""
 
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from uv_program import OURS, build_all
+from uv_program import OURS, build_all, uv
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +22,15 @@ def sources(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dist(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All source distributions, and all wheels built from them."""
-    out = tmp_path_factory.mktemp("dist")
+def dist(root: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All source distributions, and all wheels built from them, in a folder of a new name (see `uv`).
+
+    uv's cache has then what the index lists today, older distributions of our names among it.
+    """
+    out = Path(tempfile.mkdtemp(prefix="dist-", dir=tmp_path_factory.getbasetemp()))
     build_all(out, sources)
+    wanted = out.with_suffix(".in")
+    wanted.write_text("aetherflow\naetherflow-core[all]\n")
+    where = ("--find-links", out, "-c", root / "constraints.txt")
+    uv("pip", "compile", "--quiet", "--refresh", "--python", sys.executable, *where, wanted, cwd=out)
     return out

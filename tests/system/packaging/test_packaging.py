@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tomllib
 import zipfile
 from collections import defaultdict
@@ -399,8 +400,10 @@ def install(environment: Path, cwd: Path, sources: Sequence[Path], *what: str) -
     uv("pip", "install", "--python", environment / "bin/python", *links, *constraints, *what, cwd=cwd)
 
 
-def build_plugin(plugin: Path, out: Path) -> None:
+def build_plugin(plugin: Path) -> Path:
+    out = Path(tempfile.mkdtemp(prefix="built-", dir=plugin.parent))  # of a new name: see `uv`
     uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", out, cwd=plugin)
+    return out
 
 
 def listed(environment: Path, cwd: Path, distribution: str) -> set[str]:
@@ -423,8 +426,8 @@ def test_a_scaffolded_plugin_works_untouched(environment: Path, dist: Path, tmp_
     install(environment, tmp_path, [dist], "aetherflow-core")
     done = run([environment / "bin/aetherflow", "plugins", "new", "acme-files"], tmp_path)
     assert done.returncode == 0, done.stderr
-    plugin, built = tmp_path / "acme-files", tmp_path / "built"
-    build_plugin(plugin, built)
+    plugin = tmp_path / "acme-files"
+    built = build_plugin(plugin)
     install(environment, tmp_path, [dist, built], "acme-files[test]")
     assert listed(environment, tmp_path, "acme-files") == {"acme_files:folder"}
     run_own_tests(environment, plugin)
@@ -440,9 +443,9 @@ def test_the_example_of_a_third_party_works(environment: Path, dist: Path, tmp_p
     """
     if shutil.which("proftpd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin") is None:
         pytest.skip("proftpd is missing: apt-get install proftpd-core")
-    plugin, built = tmp_path / "plugin", tmp_path / "built"
+    plugin = tmp_path / "plugin"
     shutil.copytree(EXAMPLE, plugin, ignore=shutil.ignore_patterns("__pycache__"))
-    build_plugin(plugin, built)
+    built = build_plugin(plugin)
     install(environment, tmp_path, [dist, built], "acme-remote[test]", "mypy")
     names = {"acme_remote:ftp", "acme_remote:memory", "acme_remote:s3", "acme_remote_usage"}
     assert listed(environment, tmp_path, "acme-remote") == names
