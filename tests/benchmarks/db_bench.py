@@ -113,6 +113,7 @@ class OneStep:
         *,
         name: str,
         settings: dict[str, Any] | None = None,
+        others: dict[str, Any] | None = None,
     ) -> None:
         self.flow = folder / f"{driver}-{name}.yaml"
         document = {
@@ -122,7 +123,10 @@ class OneStep:
                 "workspace": {"root": str(folder / "work")},
                 "state": {"path": str(folder / "state.sqlite")},
             },
-            "resources": {"wh": {"kind": "db", "driver": driver, "config": config, "options": settings or {}}},
+            "resources": {
+                "wh": {"kind": "db", "driver": driver, "config": config, "options": settings or {}},
+                **(others or {}),
+            },
             "jobs": [{"id": "j", "steps": [{"id": "s", **step}]}],
         }
         self.flow.write_text(json.dumps(document))

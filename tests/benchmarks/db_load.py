@@ -1,4 +1,4 @@
-"""Loading against the databases' own tools: 1,000,000 rows of 12 columns, real departures, medians of one run.
+"""Loading and copying against the databases' own tools: 1,000,000 rows of 12 columns, real departures, medians.
 
 make bench-db                             this and extraction; ROWS=…, ROUNDS=… and ONLY=postgres make it smaller
 python tests/benchmarks/db_load.py --help
@@ -6,6 +6,7 @@ python tests/benchmarks/db_load.py --help
 
 import os
 import subprocess
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,61 @@ def on_postgres(place: Database, folder: Path, files: dict[str, Path], rounds: i
         compare(f"PostgreSQL {title}", ours, peer, name, rounds, limit=limit, before=empty, server=postmaster(place))
 
 
+def copies(place: Database, folder: Path, files: dict[str, Path], rounds: int) -> None:
+    """`db_copy` against what a shell does: `psql \\copy` into a pipe that the other side reads."""
+    (program,) = need("psql")
+    client = [program, "-q", "-h", place.host, "-p", str(place.port), "-U", place.user, place.name, "-c"]
+    env = {**os.environ, "PGPASSWORD": place.password}
+    database = folder / "copied.duckdb"
+    targets = {"pg": {"driver": "postgres", "config": place_of(place)}}
+    targets["duck"] = {"driver": "duckdb", "config": {"path": str(database)}}
+    others = {name: {"kind": "db", **target} for name, target in targets.items()}
+
+    def on_server(*statements: str) -> None:
+        with psycopg.connect(**place_of(place, "dbname"), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def in_file(*statements: str) -> None:
+        with duckdb.connect(str(database)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def piped(load: Callable[[int], object]) -> None:
+        with subprocess.Popen([*client, "\\copy departures TO STDOUT CSV"], stdout=subprocess.PIPE, env=env) as reading:
+            load(reading.stdout.fileno())  # type: ignore[union-attr]  # a pipe
+
+    def into_server(source: int) -> None:
+        subprocess.run([*client, "\\copy copied FROM STDIN CSV"], stdin=source, check=True, env=env)
+
+    on_server("TRUNCATE departures")
+    subprocess.run([*client, f"\\copy departures FROM '{files['csv']}' CSV HEADER"], check=True, env=env)
+    on_server(CREATE.replace("departures", "copied"))
+    in_file(CREATE.replace("departures", "copied").replace(" null", ""))
+    for target, title, peer, empty in (
+        (
+            "duck",
+            "DuckDB (Arrow)",
+            lambda source: in_file(f"COPY copied FROM '/dev/fd/{source}' (FORMAT csv)"),
+            in_file,
+        ),
+        ("pg", "PostgreSQL (COPY)", into_server, on_server),
+    ):
+        step = {
+            "type": "db_copy",
+            "inputs": {"resource": "wh", "from_table": "departures", "target": target, "table": "copied"},
+        }
+        compare(
+            f"PostgreSQL to {title}",
+            OneStep(folder, "postgres", place_of(place), step, name=f"copy-{target}", others=others),
+            lambda peer=peer: piped(peer),  # type: ignore[misc]
+            "psql \\copy into a pipe",
+            rounds,
+            before=lambda empty=empty: empty("DELETE FROM copied", "CHECKPOINT"),  # type: ignore[misc]
+            server=postmaster(place),
+        )
+
+
 def on_mariadb(place: Database, folder: Path, files: dict[str, Path], rounds: int) -> None:
     """CSV against LOAD DATA LOCAL INFILE."""
     given = ", ".join(f"@{name}" for name in COLUMNS)
@@ -136,7 +192,9 @@ def main(chosen: Options) -> None:
         print(f"loading: {chosen.rows:,} rows, 12 columns, {size:.0f} MB of CSV, medians of {rounds}")
         heading()
         if "postgres" in chosen.only:
-            on_postgres(stack.enter_context(running_postgres()), folder, files, rounds)
+            place = stack.enter_context(running_postgres())
+            on_postgres(place, folder, files, rounds)
+            copies(place, folder, files, rounds)
         if "duckdb" in chosen.only:
             on_duckdb(folder, files, rounds)
         if "mariadb" in chosen.only:

@@ -25,7 +25,7 @@ from bench_tools import AETHERFLOW
 
 ROWS, SMALL, LARGE, FEW = 500_000, 100_000, 1_000_000, 10
 ROUNDS = 3
-MOST_CPU = {"zlib": 0.25, "isal": 0.15}
+MOST_CPU = {"zlib": 0.25, "zlib-ng": 0.25, "isal": 0.15}
 MOST_MIB, MOST_STYLE = 64, 1.10
 REGION_ROWS, REGION_LARGE, REGION_ROUNDS = 20_000, 200_000, 7
 MOST_REGION, MOST_REGION_GROWTH_MIB = 1.20, 16
@@ -150,6 +150,7 @@ def speed(folder: Path, rows: int, rounds: int) -> list[str]:
     kinds: dict[str, tuple[object, ...]] = {
         "XlsxWriter constant_memory": ("peer", rows),
         "fill, zlib": ("fill", rows, "zlib", "none"),
+        "fill, zlib-ng": ("fill", rows, "zlib-ng", "none"),
         "fill, isal": ("fill", rows, "isal", "none"),
         "fill, zlib, copy_row": ("fill", rows, "zlib", "copy_row"),
     }

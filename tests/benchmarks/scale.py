@@ -1,7 +1,8 @@
 """What a run costs that a Celery worker executes, and how many more two workers execute than one.
 
 The same flow is run by a worker, by commands in a row, and by the function `run_flow` in a loop, on one state file: CPU
-time of all processes per run. Then runs that only sleep are executed by one and by two workers, one at a time each.
+time of all processes per run, without the start of the worker and of the loop. What a worker takes for orders that it
+only answers is the floor. Then runs that only sleep are executed by one and by two workers, one at a time each.
 
     make bench-scale (RUNS=40 SLEEPS=40; all of it: SLEEPS=2000)
 """
@@ -29,11 +30,18 @@ RUNS, SLEEPS = int(os.environ.get("RUNS", "40")), int(os.environ.get("SLEEPS", "
 STEPS = 10
 SPEED_UP = 1.7
 """At least, from one worker to two, where a run sleeps for half a second."""
+MOST = 1.3
+"""CPU time of a run by a worker at most, by that of `run_flow`."""
 SECONDS = 0.5
 FLOW = "version: 1\nflow: {id: f}\njobs:\n  - id: j\n    steps:\n"
 STEP = "      - {id: s%d, type: check_items, inputs: {items: [a, b]}}\n"
 SLEEP = (
     f"version: 1\nflow: {{id: s}}\njobs: [{{id: j, steps: [{{id: s, type: sleep, inputs: {{seconds: {SECONDS}}}}}]}}]\n"
+)
+WORKER = ("-m", "aetherflow.scheduler", "worker", "--concurrency", "1")
+ONLY_ANSWERS = (
+    "from aetherflow.scheduler.launchers import worker; worker.Worker.execute = lambda *_: worker.Outcome(0)\n"
+    "from aetherflow.scheduler.cli.app import main; main(['worker', '--concurrency', '1'])"
 )
 LOOP = (
     "import sys; from aetherflow.core.runner import run_flow\n"
@@ -72,9 +80,9 @@ class Bench:
         """Run a command to its end."""
         subprocess.run([sys.executable, *arguments], cwd=self.folder, check=True, capture_output=True)
 
-    def by_workers(self, flow: str, runs: int, workers: int, prefix: str) -> float:
+    def by_workers(self, flow: str, runs: int, workers: int, prefix: str, worker: tuple[str, ...] = WORKER) -> float:
         """Have so many runs executed; the seconds from the moment when all workers are ready."""
-        started = [self._worker(number) for number in range(workers)]
+        started = [self._worker(number, worker) for number in range(workers)]
         launcher, ended = CeleryLauncher(), threading.Event()
         before = time.monotonic()
         left: list[Running] = []
@@ -90,48 +98,50 @@ class Bench:
             if outcome.exit_code:
                 raise SystemExit(f"a run has failed: {outcome}")
         seconds = time.monotonic() - before
-        for worker in started:
-            worker.terminate()
-        for worker in started:
-            worker.wait()
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
         return seconds
 
-    def _worker(self, number: int) -> "subprocess.Popen[bytes]":
+    def _worker(self, number: int, worker: tuple[str, ...]) -> "subprocess.Popen[bytes]":
         log = self.folder / f"worker-{number}.log"
-        argv = [sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "1"]
         with log.open("wb") as file:
-            worker = subprocess.Popen(argv, cwd=self.folder, stdout=file, stderr=file)
+            process = subprocess.Popen([sys.executable, *worker], cwd=self.folder, stdout=file, stderr=file)
         while b" ready." not in log.read_bytes():
-            if worker.poll() is not None:
+            if process.poll() is not None:
                 raise SystemExit(log.read_text())
             time.sleep(0.05)
-        return worker
+        return process
 
 
 def main() -> int:
-    """Print what was measured; 1 if two workers are not as much faster as they should be."""
+    """Print what was measured; 1 if a limit is broken."""
     with redis_running() as url, disk_folder() as folder:
         bench = Bench(folder, url)
         idle = cpu(lambda: bench.by_workers("f", 0, 1, "n"))
         celery = cpu(lambda: bench.by_workers("f", RUNS, 1, "w")) - idle
+        answered = cpu(lambda: bench.by_workers("f", RUNS, 1, "a", ("-c", ONLY_ANSWERS))) - idle
 
         def commands() -> None:
             for number in range(RUNS):
                 bench.command("-m", "aetherflow.core", "run", "f.yaml", "--run-id", f"c{number}", "--json")
 
         alone = cpu(commands)
-        loop = cpu(lambda: bench.command("-c", LOOP, "f.yaml", str(RUNS)))
+        started = cpu(lambda: bench.command("-c", LOOP, "f.yaml", "0"))
+        loop = cpu(lambda: bench.command("-c", LOOP, "f.yaml", str(RUNS))) - started
         one, two = (bench.by_workers("s", SLEEPS, workers, f"t{workers}-") for workers in (1, 2))
-    each = [1000 * seconds / RUNS for seconds in (celery, alone, loop)]
+    each = [1000 * seconds / RUNS for seconds in (celery, alone, loop, answered)]
     print(f"CPU per run of {STEPS} steps, {RUNS} runs, in ms")
-    ratios = f"{each[0] / each[1]:.2f} x a command, {each[0] / each[2]:.1f} x run_flow"
+    ratios = f"{each[0] / each[1]:.2f} x a command, {each[0] / each[2]:.2f} x run_flow (limit {MOST})"
     print(f"  by a worker              {each[0]:8.0f}   {ratios}")
     print(f"  by a command             {each[1]:8.0f}")
     print(f"  by run_flow in a loop    {each[2]:8.0f}")
+    print(f"  by a worker that only answers{each[3]:3.0f}   and run_flow: {1 + each[3] / each[2]:.2f} x, the floor")
     print(f"  a worker that is started and ended, without runs: {1000 * idle:.0f}")
     gain = f"{one / two:.2f} x (limit {SPEED_UP})"
     print(f"{SLEEPS} runs that sleep {SECONDS} s: one worker {one:.1f} s, two {two:.1f} s, {gain}")
-    return int(one / two < SPEED_UP)
+    return int(one / two < SPEED_UP or each[0] > MOST * each[2])
 
 
 if __name__ == "__main__":

@@ -97,9 +97,10 @@ class Herd:
         return {path.stem: int(text.split()[1]) for path in files if (text := path.read_text())}
 
     def of(self, worker: "subprocess.Popen[bytes]", flow: str = "f") -> dict[str, int]:
-        """The runs that a worker executes, with their processes."""
+        """The runs that a worker executes, with their processes, which may have executed others before."""
         below = _below(worker.pid)
-        return {name: pid for name, pid in self.owners(flow).items() if pid in below}
+        over = {name for (name,) in self.query("SELECT run_id FROM runs WHERE status<>'RUNNING'", flow)}
+        return {name: pid for name, pid in self.owners(flow).items() if pid in below and name not in over}
 
     def lose(self, worker: "subprocess.Popen[bytes]") -> set[str]:
         """The host of a worker is gone, with all that ran there; returns the ids of these runs."""

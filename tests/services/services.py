@@ -291,14 +291,17 @@ def mariadb(tls: "Tls") -> Iterator[Database]:
 
 
 @contextmanager
-def running_mariadb(tls: "Tls | None" = None) -> Iterator[Database]:
-    with mortal_mariadb(tls) as server:
+def running_mariadb(tls: "Tls | None" = None, *, version: str = "") -> Iterator[Database]:
+    with mortal_mariadb(tls, version=version) as server:
         yield server.database
 
 
 @contextmanager
-def mortal_mariadb(tls: "Tls | None" = None) -> Iterator[MortalServer]:
-    """Run a server; with `tls` it has a certificate of that authority, and trusts its other ones."""
+def mortal_mariadb(tls: "Tls | None" = None, *, version: str = "") -> Iterator[MortalServer]:
+    """Run a server; with `tls` it has a certificate of that authority, and trusts its other ones.
+
+    With a `version`, as that of MySQL, that is the one which it tells.
+    """
     program, install_db, _ = need("mariadbd", "mariadb-install-db", "setpriv")
     import pymysql
 
@@ -339,6 +342,7 @@ def mortal_mariadb(tls: "Tls | None" = None) -> Iterator[MortalServer]:
         argv += [f"--init-file={home}/init.sql", "--skip-name-resolve", "--skip-log-bin", *encrypted]
         # 2: what is committed survives the server, if not the machine
         argv += ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M"]
+        argv += [f"--version={version}"] if version else []
         server = MortalServer(database, lambda: Server(argv, home / "log", ready))
         try:
             yield server

@@ -87,6 +87,7 @@ SUITES = {
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
     "W1": "runs on Celery workers that are killed and frozen at random, over RabbitMQ and Redis; runs side by side",
     "W2": "two hosts on one PostgreSQL, clocks 6 h apart: cut off, frozen, lost, their runners stopped and killed",
+    "W3": "50 commands over states in PostgreSQL and MariaDB; the server is killed in their middle and brought back",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }
 

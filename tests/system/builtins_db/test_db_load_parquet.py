@@ -1,4 +1,4 @@
-"""Parquet files that `db_load` refuses; a child with limits reads them first."""
+"""Parquet files that `db_load` refuses, since a child with limits is ahead of it, and texts that CSV has to quote."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from db_loads import load, write
 
+from db_places import place_for
+from db_project import Project
 
-@pytest.fixture
-def ready(lite: Any) -> Any:
-    """SQLite with a table of two columns."""
-    lite.sql("CREATE TABLE t (a INTEGER, s TEXT)")
-    return lite
+
+@pytest.fixture(params=["sqlite3", "postgres"])
+def ready(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A table of two columns: read by rows, and sent in batches while the child is ahead."""
+    place = place_for(request, request.param, "parquet")
+    project = Project(tmp_path, {"wh": place.resource}, place)
+    project.sql("CREATE TABLE t (a INTEGER, s TEXT)")
+    return project
 
 
 def refused(project: Any, **step: Any) -> tuple[str, str]:
@@ -32,7 +37,8 @@ def test_what_is_no_parquet(ready: Any) -> None:
 
 def test_a_parquet_file_that_is_damaged_within(ready: Any) -> None:
     path = Path(write(ready, "", "in.parquet"))
-    table = pa.table({"a": list(range(50_000)), "s": [f"{number:x}" * 3 for number in range(50_000)]})
+    numbers = range(150_000)  # more than a batch is there before the damage
+    table = pa.table({"a": numbers, "s": [f"{number:x}" * 3 for number in numbers]})
     pq.write_table(table, path, row_group_size=10_000, compression="gzip")
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -52,3 +58,19 @@ def test_a_dictionary_that_unpacks_to_gigabytes(ready: Any) -> None:
     message, fix = refused(ready, **load(path))
     assert message == f"{path}: decoding it takes more than 225 MiB of memory"
     assert "row groups" in fix
+
+
+def test_texts_that_need_quotes_and_such_that_need_none(ready: Any) -> None:
+    """Each third stands in a batch of its own: PostgreSQL gets one without quotes where no text needs any."""
+    size = 50_000
+    plain, quoted, empty = (
+        ["x\\y", "\\.", None, " ü ", "NULL"],
+        ['a "b", c\nd', "\\.", None, "\r"],
+        ["", None, "\\.", "\\N"],
+    )
+    texts = [text for special in (plain, quoted, empty) for text in [*special, *["t"] * (size - len(special))]]
+    path = write(ready, "", "in.parquet")
+    pq.write_table(pa.table({"s": texts, "a": range(len(texts))}), path)
+    assert ready.one(**load(path))["rows"] == len(texts)
+    told = [[number, text] for number, text in enumerate(texts) if text != "t"]
+    assert ready.rows("SELECT a, s FROM t WHERE s <> 't' OR s IS NULL ORDER BY a") == told

@@ -1,5 +1,6 @@
 """A Parquet file that is exchanged between the limited child that reads it first and the load."""
 
+from collections.abc import Generator
 from typing import Any
 
 import pyarrow as pa
@@ -20,14 +21,14 @@ def test_the_file_that_was_looked_at_is_loaded(
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"a": [1, 2]}), path)
     path.chmod(0o666)
-    finish = LimitedCall.finish
+    values = LimitedCall.values
 
-    def exchanged(self: LimitedCall, *given: Any) -> Any:
-        found = finish(self, *given)
-        pq.write_table(pa.table({"a": [7]}), path)
-        return found
+    def exchanged(self: LimitedCall, *given: Any) -> Generator[Any]:
+        for value in values(self, *given):
+            pq.write_table(pa.table({"a": [7]}), path)
+            yield value
 
-    monkeypatch.setattr(LimitedCall, "finish", exchanged)
+    monkeypatch.setattr(LimitedCall, "values", exchanged)
     ran = project.run(step=load(str(path)))
     assert ran.status["step"] == "SUCCESS", ran.error
     assert project.rows("SELECT a FROM t ORDER BY a") == [[1], [2]]

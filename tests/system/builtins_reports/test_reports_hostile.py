@@ -19,11 +19,11 @@ from pathlib import Path
 from aetherflow.core.runtime.processes.limited import LimitedCall
 from aetherflow.core.testing import FlowProject
 
-children, finish = [], LimitedCall.finish
+children, values = [], LimitedCall.values
 def kept(self, process, check):
     children.append(process)
-    return finish(self, process, check)
-LimitedCall.finish = kept
+    return values(self, process, check)
+LimitedCall.values = kept
 project, found = FlowProject(Path("project").absolute()), {}
 for path in sorted(Path("project/files").iterdir()):
     source = {"source_path": str(path.absolute())}

@@ -1,6 +1,7 @@
 """Rows from Parquet files, which a child with limits reads first."""
 
 import datetime
+from collections.abc import Generator
 from decimal import Decimal
 from typing import Any
 
@@ -66,14 +67,13 @@ def test_a_file_that_others_can_write_is_read_from_a_copy(project: Reports, monk
     path = project.folder / "d.parquet"
     pq.write_table(pa.table({"a": [1, 2]}), path)
     path.chmod(0o666)
-    finish = LimitedCall.finish
+    values = LimitedCall.values
 
-    def exchanged(self: LimitedCall, *given: Any) -> Any:
-        found = finish(self, *given)
+    def exchanged(self: LimitedCall, *given: Any) -> Generator[Any]:
+        yield from values(self, *given)
         pq.write_table(pa.table({"a": [7]}), path)
-        return found
 
-    monkeypatch.setattr(LimitedCall, "finish", exchanged)
+    monkeypatch.setattr(LimitedCall, "values", exchanged)
     out = project.one("excel_write", output="o.xlsx", tables=[{"name": "S", "source_path": str(path)}])
     assert cells(out["output"], "S") == {"A1": "a", "A2": 1, "A3": 2}
     assert list(project.work.rglob("steady-*")) == []

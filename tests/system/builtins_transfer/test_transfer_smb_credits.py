@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from aetherflow.core.testing import FlowProject
 from services import running_smbd
 from transfer_peers import smb_resource
@@ -11,12 +13,13 @@ FEW = "smb2 max credits = 70"
 """One request of 4 MiB needs 64; four are sent where the credits allow it."""
 
 
-def test_large_files_there_and_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypt", ["off", "required"])
+def test_large_files_there_and_back(tmp_path: Path, encrypt: str) -> None:
     project = FlowProject(tmp_path / "project")
     sent = project.work / "given" / "large"
     sent.parent.mkdir(parents=True)
     sent.write_bytes(os.urandom(40_000_000))
-    with running_smbd(("server min protocol = SMB3_00", FEW)) as server:
+    with running_smbd(("server min protocol = SMB3_00", f"server smb encrypt = {encrypt}", FEW)) as server:
         project.flow(
             {
                 "id": "up",

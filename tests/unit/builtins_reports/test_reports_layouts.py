@@ -259,6 +259,17 @@ def test_shared_formulas_survive_the_loss_of_their_first_cell(project: Reports) 
     assert (found["A40"], found["A41"], found["A42"]) == ("x", "=B41*2", "=B42*2")
 
 
+def test_a_cell_without_a_reference_stays_where_it_was(project: Reports) -> None:
+    def bare(parts: dict[str, bytes]) -> None:
+        row = b'<row r="40"><c r="B40"><v>1</v></c><c><v>2</v></c><c><v>3</v></c><c r="F40"><v>4</v></c></row>'
+        name = "xl/worksheets/sheet1.xml"
+        parts[name] = parts[name].replace(b"</sheetData>", row + b"</sheetData>")
+
+    rewrite(project.folder / "t.xlsx", bare)
+    found = cells(small(project, {"cell": "Report!A40", "rows_json": [["x", None, None]]})["output"], "Report")
+    assert {key: value for key, value in found.items() if key.endswith("40")} == {"A40": "x", "D40": 3, "F40": 4}
+
+
 def test_dry_run_says_where(project: Reports) -> None:
     inputs = {"template_path": "t.xlsx", "output": "o.xlsx", "targets": [{"name": "q", "source_path": "later.csv"}]}
     project.flow({"id": "s", "type": "excel_fill_from_file", "inputs": inputs})

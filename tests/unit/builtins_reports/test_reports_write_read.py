@@ -1,10 +1,14 @@
 """What `excel_write` writes, and what `excel_read` refuses."""
 
+import sys
+from pathlib import Path
+
 import openpyxl
 import pytest
 from reports_write_read import written
 
 from reports_project import Reports
+from reports_templates import parts_of
 
 
 def test_a_workbook_as_asked(reports: Reports) -> None:
@@ -16,6 +20,29 @@ def test_a_workbook_as_asked(reports: Reports) -> None:
     assert (plan["A5"].value, plan["B5"].value, plan["B5"].font.bold) == ("Total", "=SUBTOTAL(109,B2:B4)", True)
     assert (other.freeze_panes, other.auto_filter.ref, other["A1"].font.color.rgb) == (None, None, "FFFF0000")
     assert (other["B2"].value, other["B2"].data_type) == ("=1", "s")
+
+
+def test_each_library_packs_the_same_sheet_and_auto_is_zlib_ng(reports: Reports) -> None:
+    table = {"rows_json": [[number, f"text {number % 7}"] for number in range(5000)], "columns_json": ["a", "b"]}
+    books = {
+        name: Path(reports.one("excel_write", output=f"{name}.xlsx", tables=[table], compression=name)["output"])
+        for name in ("auto", "zlib-ng", "isal", "zlib")
+    }
+    assert len({parts_of(book)["xl/worksheets/sheet1.xml"] for book in books.values()}) == 1
+    size = {name: book.stat().st_size for name, book in books.items()}
+    assert size["auto"] == size["zlib-ng"] < size["zlib"]
+
+
+@pytest.mark.parametrize(("library", "module"), [("isal", "isal"), ("zlib-ng", "zlib_ng")])
+def test_a_library_that_is_missing_is_named_if_it_was_asked_for(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch, library: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    inputs = {"output": "o.xlsx", "tables": [{"rows_json": [[1]], "columns_json": ["a"]}]}
+    assert reports.one("excel_write", **inputs)["written"][0]["rows"] == 1
+    text = reports.fails("excel_write", **inputs, compression=library)
+    assert f"compression: {library} needs a library that is not installed" in text
+    assert f"aetherflow-builtins-reports[{library}]" in text
 
 
 @pytest.mark.parametrize(

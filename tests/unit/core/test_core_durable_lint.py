@@ -36,6 +36,7 @@ EXEMPT = {
     ("runtime/notify/run_page.py", "subprocess.run"): "the command that makes that page: it changes nothing else",
     ("runtime/notify/log_tail.py", "os.open"): "reading, without waiting for the writer of a pipe",
     ("runtime/processes/fork_server_program.py", "os.fork"): "its only work, for a launcher that has written the log",
+    ("runtime/processes/forked.py", "open"): "the null device, in the place of the streams of a run that has ended",
     ("console/streams.py", "os.open"): "the null device, in the place of a closed descriptor",
     ("console/streams.py", "open"): "that descriptor",
     ("console/writer.py", "os.write"): "what commands print",

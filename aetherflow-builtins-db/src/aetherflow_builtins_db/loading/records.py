@@ -1,7 +1,7 @@
 """Readers of JSON Lines and Parquet."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.values import short_value
 from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import OnReject, Reject
+from aetherflow_builtins_db.loading.parquet_batches import ParquetBatches
 
 _LOOK_AHEAD = 1000
 """Lines that are examined for column names: a key may be missing where its value is null. Fewer if they are long."""
@@ -104,38 +105,31 @@ def _decimal(text: str) -> Decimal:
     return number
 
 
-class ParquetReader:
-    """Reads a Parquet file; StepError if it is damaged."""
+class ParquetReader(ParquetBatches):
+    """Reads the rows of a Parquet file."""
 
     unit = "row"
 
-    def __init__(self, path: str) -> None:
-        pa = require_pyarrow()
-        try:
-            self._file = pa.parquet.ParquetFile(path)
-        except MemoryError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise StepError(f"{path} is no Parquet file: {error}", fix="check the file, or set format") from error
-        self.names: list[str] = list(self._file.schema_arrow.names)
-        self._errors = (pa.ArrowException, OSError)
+    def __init__(self, path: str, decoded: Callable[[int | None], None]) -> None:
+        require_pyarrow()  # takes a while, as the start of who decodes
+        decoded(0)
+        super().__init__(path)
+        self._decoded = decoded
 
     @property
     def types(self) -> dict[str, ColumnType]:
         """By column; UNKNOWN for nanoseconds, of which only the values tell whether they fit microseconds."""
-        return {field.name: _type_of(field.type) for field in self._file.schema_arrow}
+        return {field.name: _type_of(field.type) for field in self.schema}
 
-    def record_batches(self, size: int) -> Iterator[Any]:
-        """Yield Arrow's record batches; StepError if the file is damaged."""
-        number = 1
-        try:
-            for record_batch in self._file.iter_batches(batch_size=size):
-                yield record_batch
-                number += record_batch.num_rows
-        except MemoryError:
-            raise
-        except self._errors as error:
-            raise StepError(f"the Parquet file cannot be read from row {number} on: {error}") from error
+    def record_batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """As of ParquetBatches; each is waited for until others have decoded it, see `SourceFile.decoded`."""
+        batches, rows = super().record_batches(size, columns), 0
+        while True:
+            self._decoded(rows + size)
+            if (batch := next(batches, None)) is None:
+                return
+            yield batch
+            rows += batch.num_rows
 
     def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield the rows in batches; no row is ever rejected here."""
@@ -165,22 +159,6 @@ def _cells(name: str, column: Any, number: int) -> list[Any]:
                 ) from error
         raise
     return cells
-
-
-def read_through(path: str, size: int | None) -> None:
-    """In a limited child: decode a Parquet file in batches of `size` rows, or for None only what is known of it.
-
-    A page, or a dictionary, may unpack to any size, and no setting of Arrow limits that.
-    """
-    pa = require_pyarrow()
-    pa.set_cpu_count(1)  # every thread takes 8 MiB of the limit for its stack
-    pa.set_io_thread_count(1)
-    reader = ParquetReader(path)
-    for record_batch in reader.record_batches(size) if size else ():
-        for column in record_batch.columns:
-            if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
-                # its values can take far more memory in Python than in Arrow
-                column.to_pylist()
 
 
 def _type_of(kind: Any) -> ColumnType:

@@ -69,6 +69,8 @@ class SourceFile:
     """Of fixed width: each column's characters."""
     told: Mapping[str, ColumnType] | None = None
     """The types of a text file's columns, as far as somebody else knows them."""
+    decoded: Callable[[int | None], None] = lambda _: None
+    """Of Parquet: returns when it is known that so many rows can be decoded without harm; None: all."""
 
     @property
     def size(self) -> int:
@@ -88,8 +90,12 @@ class SourceFile:
 
     @contextmanager
     def file(self, *, streams: Streams | None) -> Iterator[LoadFile | None]:
-        """The source itself, which is a file already; nothing is to be streamed."""
-        del streams
+        """The source itself, which is a file already; nothing is to be streamed.
+
+        What streams CSV has Parquet decoded by `reader`, batch by batch. Others get a file that is decoded.
+        """
+        if streams != "csv":
+            self.decoded(None)
         yield cast(LoadFile, self)  # no loader gets one of fixed width
 
     def sha256(self) -> str:
@@ -122,7 +128,7 @@ class SourceFile:
         if self.format == "parquet":
             if self.packing != "none":
                 raise StepInputError("a Parquet file is compressed inside; set compression: none")
-            yield ParquetReader(str(self.path))
+            yield ParquetReader(str(self.path), self.decoded)
             return
         with self._text() as (text, meter):
             if self.format == "jsonl":

@@ -1,5 +1,6 @@
 """The state backends `postgres` and `mysql`: which schema a store has, what the server says of itself, its backup."""
 
+import re
 import shlex
 import time
 from abc import abstractmethod
@@ -17,6 +18,10 @@ from aetherflow_builtins_db.stores.server import ServerDatabase, StoreError
 if TYPE_CHECKING:
     from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
     from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+
+_MARIADB = re.compile(r"(?:5\.5\.5-)?((\d+)\.(\d+)[-.\d]*)-MariaDB")
+"""The version in what the server says of itself; older ones put 5.5.5 before theirs."""
+_OLDEST_MARIADB = 10, 6
 
 
 class ServerStores(StateBackend):
@@ -121,9 +126,13 @@ class MariadbStores(ServerStores):
         from pymysql.constants import CLIENT
 
         raw = self.connector.open(CLIENT.MULTI_STATEMENTS)
-        if self.connector.dialect.name != "mariadb":
+        told: str = raw.get_server_info()  # type: ignore[no-untyped-call]
+        found = _MARIADB.match(told)
+        if found is None or (int(found[2]), int(found[3])) < _OLDEST_MARIADB:
             raw.close()
-            raise StoreError("this is a server of MySQL; states are kept by MariaDB 10.6 or later, and by PostgreSQL")
+            what = f"MySQL {told}" if found is None else f"MariaDB {found[1]}"
+            wanted = "states are kept by MariaDB 10.6 or later, and by PostgreSQL: let the resource lead to one of them"
+            raise StoreError(f"{raw.host}:{raw.port} is {what}; {wanted}")
         return raw
 
     def _prefix(self) -> str:

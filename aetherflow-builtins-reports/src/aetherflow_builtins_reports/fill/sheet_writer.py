@@ -1,5 +1,6 @@
 """Rewrites a sheet as a stream: merges the rows of the template and the rows of the blocks by row number."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from aetherflow_builtins_reports.cells.rows import Markup
@@ -7,11 +8,13 @@ from aetherflow_builtins_reports.fill.block import Block
 from aetherflow_builtins_reports.fill.formulas import SharedFormulas, stored_result
 from aetherflow_builtins_reports.fill.row_patterns import Repeats
 from aetherflow_builtins_reports.package.markup import whole
-from aetherflow_builtins_reports.package.refs import MAX_ROW
+from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name
 from aetherflow_builtins_reports.package.sheet_stream import Row, row_start
 from aetherflow_builtins_reports.package.styles import DATE, DATETIME, TIME, Look, Styles
 
 _BARE_ROWS = 500
+_UNPLACED = re.compile(rb"""\A<(?:[\w.-]+:)?c(?=[\s/>])(?![^>]*\sr\s*=)""")
+"""The start of a cell without a reference."""
 _DATE_CODES = {"d": DATE, "s": DATETIME, "h": TIME}
 
 
@@ -179,7 +182,9 @@ class SheetWriter:
                 self._shared.dropped(cell, number)
                 parts[cell.column] = self._markup.cell(number, cell.column, "", "", cell.style).encode()
             else:
-                parts[cell.column] = self._without_results(self._shared.kept(cell, number))
+                kept = self._without_results(self._shared.kept(cell, number))
+                # a cell before it may go: without a reference it would then count as that one
+                parts[cell.column] = _UNPLACED.sub(rb'\g<0> r="%s"' % cell_name(number, cell.column).encode(), kept)
         start = row_start(row, self._prefix) if row else self._repeats.start(number).encode("utf-8")
         body = b"".join(parts[column] for column in sorted(parts))
         self._write(start + body + f"</{self._prefix}row>".encode())

@@ -29,7 +29,9 @@ class ValueInputs(StepInputs):
         description="Numbers with more digits than Excel keeps (15 of whole numbers): as text, or rounded numbers.",
     )
     compression: Annotated[Compression, Word] = Field(
-        "auto", description="`zlib`, `isal` (faster, needs the extra isal), or `auto`: isal if it is installed."
+        "auto",
+        description="`zlib-ng` (smaller, needs the extra zlib-ng), `isal` (faster, needs the extra isal), `zlib`, or "
+        "`auto`: the first of these that is installed.",
     )
 
     @property

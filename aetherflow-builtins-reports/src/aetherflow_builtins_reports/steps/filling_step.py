@@ -13,7 +13,7 @@ from aetherflow_builtins_reports.fill.block import Block, fixed
 from aetherflow_builtins_reports.fill.filling import Filling
 from aetherflow_builtins_reports.fill.places import Place, Query, find_places, value_place
 from aetherflow_builtins_reports.fill.stamp import Input, stamp
-from aetherflow_builtins_reports.package.deflate import Compression
+from aetherflow_builtins_reports.package.deflate import Compression, installed
 from aetherflow_builtins_reports.package.refs import cell_name, quoted
 from aetherflow_builtins_reports.package.template import Template
 from aetherflow_builtins_reports.sources.opening import file_sha256
@@ -42,13 +42,11 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
         self.ctx.check_cancelled()
 
     def compression(self) -> Compression:
-        """The compression of parts; StepInputError if `isal` is requested and not installed."""
-        if self.args.compression == "isal":
-            try:
-                import isal  # noqa: F401
-            except ImportError as error:
-                raise missing_extra("compression: isal", "isal") from error
-        return self.args.compression
+        """The compression of parts; StepInputError if its library is not installed."""
+        wanted = self.args.compression
+        if wanted != "auto" and not installed(wanted):
+            raise missing_extra(f"compression: {wanted}", wanted)
+        return wanted
 
     @contextlib.contextmanager
     def room(self, output: Path) -> Iterator[None]:

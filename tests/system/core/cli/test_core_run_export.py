@@ -134,3 +134,23 @@ def test_a_difference_of_several_lines_has_both_sides(project: "Project") -> Non
     assert project.command("run", "flow.yaml", "--run-id", "bad", "-q", "--param", "note=one\ntwo").code == 1
     shown = project.command("runs", "diff", "bad").out
     assert "1. parameter note (read by the failed step)\n   - none\n   + one\n   + two\n" in f"{shown}\n"
+
+
+def test_a_file_of_one_line_has_one_line(project: "Project") -> None:
+    project.write(
+        """
+        version: 1
+        flow: {id: f}
+        jobs:
+          - id: a
+            steps:
+              - {id: s, type: file_copy, inputs: {src: "FOLDER/given.csv", dest: kept.csv}}
+              - {id: t, type: external.process, inputs: {command: [grep, -q, two, "FOLDER/given.csv"]}}
+        """.replace("FOLDER", str(project.folder))
+    )
+    for run, text, code in (("good", "one\ntwo\n", 0), ("bad", "one\n", 1)):
+        (project.folder / "given.csv").write_text(text)
+        assert project.command("run", "flow.yaml", "--run-id", run, "-q").code == code
+    shown = project.command("runs", "diff", "bad").out
+    assert "- 8 bytes, 2 lines, sha256" in shown
+    assert "+ 4 bytes, 1 line, sha256" in shown

@@ -15,8 +15,8 @@ import pytest
 import warm
 from db_places import new_database
 from server_project import OtherHost, end_leases, keep_states_in, state_of
-from server_stores import SERVERS, MariadbPlace, connected
-from services import Database, mortal_postgres, need
+from server_stores import SERVERS, MariadbPlace, connected, place_of
+from services import Database, mortal_postgres, need, running_mariadb
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -207,20 +207,6 @@ def mortal(project: "Project", monkeypatch: pytest.MonkeyPatch) -> Iterator[obje
         yield server
 
 
-def test_the_server_dies_in_the_middle_of_runs_and_comes_back(project: "Project", mortal: "object") -> None:
-    project.write(WAITS.replace("{id: f}", "{id: f, params: {n: {}}}").replace("begun >>", "{{params.n}} >>"))
-    runs = [project.start("run", "flow.yaml", "--run-id", f"r{n}", "--param", f"n={n}") for n in range(4)]
-    until(lambda: {"0", "1", "2", "3"} <= set(project.lines()))
-    mortal.kill()  # type: ignore[attr-defined]
-    (project.folder / "mark").touch()
-    time.sleep(2)
-    mortal.start_again()  # type: ignore[attr-defined]
-    ended = [(run.communicate(timeout=120), run.returncode) for run in runs]
-    assert [code for _, code in ended] == [0, 0, 0, 0], ended
-    assert statuses(project) == dict.fromkeys(("r0", "r1", "r2", "r3"), "SUCCESS")
-    assert sorted(project.lines()) == sorted([*"0123", *["first"] * 4, *["last"] * 4])
-
-
 def test_a_server_that_is_down_is_one_clear_error(project: "Project", mortal: "object") -> None:
     project.write(FAILS_ONCE)
     project.command("run", "flow.yaml", "--run-id", "r1")
@@ -282,6 +268,27 @@ def test_a_mariadb_that_is_down_is_told_in_its_words(project: "Project", mariadb
         assert (refused.code, "AF4001" in refused.err, "(2003" in refused.err) == (4, True, False), refused.err
         assert "Can't connect to MySQL server on" in refused.err
         assert "fix: check the server, and its resource" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("8.0.36", "MySQL 8.0.36"), ("5.5.5-10.5.29-MariaDB-log", "MariaDB 10.5.29")],
+    ids=["mysql", "old"],
+)
+def test_a_server_that_keeps_no_states_is_refused(project: "Project", version: str, told: str) -> None:
+    with running_mariadb(version=version) as server:
+        keep_states_in(project, server)
+        project.write(WAITS)
+        for words in (["run", "flow.yaml"], ["status"], ["locks", "list"], ["doctor", "flow.yaml", "--connect"]):
+            refused = project.command(*words)
+            text = refused.out + refused.err
+            assert refused.code in (2, 4), text
+            assert "AF4001" in text, text
+            assert "//mysql:ops_db" in text, text
+            assert f"{server.host}:{server.port} is {told}; states are kept by MariaDB 10.6 or later" in text
+            assert "let the resource lead to one of them" in text
+        made = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE '%aetherflow%'"
+        assert place_of(server).ask(made) == []
 
 
 def test_mariadb_is_asked_about_itself_and_makes_backups(

@@ -105,3 +105,40 @@ def test_an_idle_worker_hears_of_its_end(herd: Herd) -> None:
     herd.until(lambda: " ready." in herd.log(0))
     worker.terminate()
     assert worker.wait(7) == 0  # the loop of Celery would have slept for ten seconds
+
+
+MARKS = """\
+import os
+
+from aetherflow.core.api import Step, register_step
+
+
+@register_step("marks")
+class Marks(Step):
+    def run(self):
+        assert not hasattr(os, "mark")
+        os.mark = "left"
+"""
+
+
+@pytest.mark.parametrize("herd", ["rabbit_url"], indirect=True)
+def test_short_runs_share_a_process_and_nothing_else(herd: Herd, tmp_path: Path) -> None:
+    herd.go.touch()
+    herd.worker()
+    launcher = CeleryLauncher()
+
+    def process_of(name: str) -> int:
+        herd.order(launcher, name)
+        assert set(herd.until_all_have_ended().values()) == {0}, (tmp_path / f"ledger.d/{name}.1.log").read_text()
+        return herd.owners()[name]
+
+    first = process_of("a")
+    assert process_of("b") == first
+    os.kill(first, signal.SIGKILL)  # it is free
+    second = process_of("c")
+    (tmp_path / "marks.py").write_text(MARKS)
+    (tmp_path / "aetherflow.yaml").write_text("version: 1\nplugins: {paths: [marks.py]}\n")
+    with (tmp_path / "flow.yaml").open("a") as flow:
+        flow.write("\n      - {id: marks, type: marks}\n")
+    assert process_of("d") == second
+    assert len({second, process_of("e"), process_of("f")}) == 3, "code of others has a process for itself"

@@ -350,6 +350,8 @@ def test_what_is_to_be_skipped_if_missed_can_be_left_by_the_printed_command(nigh
     night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1))
     night.command("tick", "scheduler.yaml")
     (need,) = needs(night, code=1)
+    extent = f"{days + 1} slots from {since}T00:00:00Z to {TODAY.isoformat()}T00:00:00Z; " if days else ""
+    assert need["cause"].startswith(f"{extent}not started in time: ")
     assert f"\n  or leave it: {need['leave']}\n" in night.command("status", "scheduler.yaml", code=1) + "\n"
     assert f"or: {need['leave']}\n" in aetherflow(night, "status", code=1)
     typed(night, need["leave"])

@@ -307,7 +307,7 @@ def _escaped(literal: str) -> str:
 class PostgresTransaction(PooledTransaction):
     """A transaction that can also load rows with COPY FROM STDIN."""
 
-    def copy_in(self, sql: str, blocks: Iterable[bytes]) -> int:
+    def copy_in(self, sql: str, blocks: Iterable[bytes | memoryview]) -> int:
         """Run COPY … FROM STDIN with these bytes; return the number of copied rows."""
         with self._connector.mapped("copy", self.progress), self.raw.cursor() as cursor:
             with cursor.copy(sql) as copy:

@@ -31,8 +31,9 @@ from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.parquet import require_pyarrow
 from aetherflow_builtins_db.formats.sink import HashingSink
 from aetherflow_builtins_db.formats.values import text_value
+from aetherflow_builtins_db.loading.records import ParquetReader
 from aetherflow_builtins_db.loading.server import STAGE, Server
-from aetherflow_builtins_db.loading.source import BLOCK
+from aetherflow_builtins_db.loading.source import BLOCK, SourceFile
 
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
 _BYTES = ColumnType("bytes")
@@ -91,7 +92,7 @@ class PostgresServer(Server):
     ) -> int | None:
         """Send the bytes of the file to COPY; None if PostgreSQL would read them differently than this package."""
         if source.format == "parquet":
-            return self._load_parquet(source, into, fields, columns, extra)
+            return self._load_parquet(cast(SourceFile, source), into, fields, columns, extra)
         dialect = source.dialect
         encoding = _ENCODINGS.get(codecs.lookup(dialect.encoding).name.removesuffix("-sig"))
         if (
@@ -115,27 +116,18 @@ class PostgresServer(Server):
             return self._copy(into, in_order, options, _blocks(file))
 
     def _load_parquet(
-        self, source: LoadFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
+        self, source: SourceFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
     ) -> int | None:
         """Send record batches as CSV that Arrow formats, which is much faster than rows in Python."""
-        pa = require_pyarrow()
-        import pyarrow.csv
-
-        file = pa.parquet.ParquetFile(source.path)
-        names = [(fields.names or ())[index] for index in fields.picks]
-        kinds = [file.schema_arrow.field(name).type for name in names]
-        plain = all(_arrow_writes(pa, kind, column) for kind, column in zip(kinds, columns, strict=False))
-        if extra or not plain or len(names) == 1 or any(_needs_form(column) for column in columns):
-            return None
-        options = pyarrow.csv.WriteOptions(include_header=False)
-
-        def blocks() -> Iterator[bytes]:
-            for batch in file.iter_batches(batch_size=_ARROW_ROWS, columns=names):
-                buffer = io.BytesIO()
-                pyarrow.csv.write_csv(batch.select(names), buffer, options)
-                yield buffer.getvalue()
-
-        return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks())
+        with source.reader(keys=None, width=None) as reader:
+            parquet = cast(ParquetReader, reader)
+            names = [parquet.names[index] for index in fields.picks]
+            kinds = [parquet.schema.field(name).type for name in names]
+            plain = all(_arrow_writes(kind, column) for kind, column in zip(kinds, columns, strict=False))
+            if extra or not plain or len(names) == 1 or any(_needs_form(column) for column in columns):
+                return None
+            blocks = (_csv_of(batch.select(names)) for batch in parquet.record_batches(_ARROW_ROWS, names))
+            return self._copy(into, columns, "FORMAT csv, NULL '', ENCODING 'UTF8'", blocks)
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         forms = [(index, column) for index, column in enumerate(columns) if _needs_form(column)]
@@ -157,7 +149,9 @@ class PostgresServer(Server):
             error.index = error.index - 1 if error.index and one_line_each else None
             raise
 
-    def _copy(self, into: SqlTable, columns: Sequence[TableColumn], options: str, blocks: Iterable[bytes]) -> int:
+    def _copy(
+        self, into: SqlTable, columns: Sequence[TableColumn], options: str, blocks: Iterable[bytes | memoryview]
+    ) -> int:
         sql = f"COPY {into.sql} ({self.list_of(columns)}) FROM STDIN ({options})"
         with self._refusals():
             return self.tx.copy_in(sql, blocks)  # type: ignore[attr-defined, no-any-return]  # see CopyTransaction
@@ -213,9 +207,33 @@ class _Refusals:
             raise RowsRefusedError(found.reason, found.line) from error.__cause__
 
 
-def _arrow_writes(pa: Any, kind: Any, column: TableColumn) -> bool:
+def _csv_of(batch: Any) -> memoryview:
+    """A record batch as CSV: without quotes if no text needs any, which Arrow writes and the server reads faster."""
+    pa = require_pyarrow()
+    import pyarrow.compute as pc
+    from pyarrow.csv import WriteOptions, write_csv
+
+    lengths = [pc.binary_length(column) for column in batch.columns if _is_text(column.type)]
+    quoted = any(pc.min(each).as_py() == 0 for each in lengths)  # an empty text without quotes is null
+    for style in ["needed"] if quoted else ["none", "needed"]:
+        out = pa.BufferOutputStream()
+        try:
+            write_csv(batch, out, WriteOptions(include_header=False, quoting_style=style))
+            break
+        except pa.ArrowInvalid:  # a text has a comma, a quote or a line end
+            if style == "needed":
+                raise
+    return memoryview(out.getvalue())
+
+
+def _is_text(kind: Any) -> bool:
+    types = require_pyarrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _arrow_writes(kind: Any, column: TableColumn) -> bool:
     """Whether PostgreSQL reads the text that Arrow writes for this type as the same value of the column."""
-    types = pa.types
+    types = require_pyarrow().types
     if types.is_floating(kind):
         return column.declared in {"double precision", "real"}
     return bool(
@@ -224,8 +242,7 @@ def _arrow_writes(pa: Any, kind: Any, column: TableColumn) -> bool:
         or types.is_decimal(kind)
         or types.is_date(kind)
         or types.is_timestamp(kind)
-        or types.is_string(kind)
-        or types.is_large_string(kind)
+        or _is_text(kind)
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from paramiko import Message, SFTPAttributes, SFTPClient, SFTPError, SSHException
+from paramiko.buffered_pipe import BufferedPipe
 from paramiko.packet import Packetizer
 from paramiko.sftp import int64
 
@@ -25,6 +26,7 @@ PIECE = 32_000
 """Maximum number of bytes in one packet; OpenSSH accepts no larger ones."""
 READ_AHEAD = 1 << 18
 """Bytes to receive from the channel at once, if available."""
+SMALL_PIECE = 4096
 LARGEST_ANSWER = 1 << 20
 """Bytes of one answer; OpenSSH sends at most a quarter of it."""
 LARGEST_PACKET = 1 << 19
@@ -57,6 +59,27 @@ class Packets(Packetizer):
         return line.rstrip(b"\r\n").decode("utf-8", "replace")
 
 
+class Pieces(BufferedPipe):  # type: ignore[type-arg]  # generic in the stubs alone
+    """What a channel has received, kept as it came: paramiko's own copies it, and moves the rest at each read.
+
+    What a read asks for counts pieces, not bytes, so it gets all that is there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buffer: Any = []
+
+    def _buffer_frombytes(self, data: bytes) -> None:
+        pieces = self._buffer
+        if data and pieces and len(pieces[-1]) < SMALL_PIECE:  # a server that drips does not fill the memory
+            pieces[-1] += data
+        elif data:
+            pieces.append(data)
+
+    def _buffer_tobytes(self, limit: int | None = None) -> bytes:
+        return b"".join(self._buffer[:limit])
+
+
 class Receiver(ABC):
     """Receives the answers to `Client.ask_read` and `ask_write`; paramiko holds it by a weak reference."""
 
@@ -77,6 +100,7 @@ class Client(SFTPClient):
     def __init__(self, sock: Any) -> None:
         self._came, self._at = b"", 0
         self._library: Any = self  # the same object, for what the type stubs do not know
+        sock.in_buffer = Pieces()  # before anything comes: the server does not speak first
         super().__init__(sock)
 
     def folder(self, path: str) -> list[tuple[str, SFTPAttributes]]:

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -41,6 +41,29 @@ class UntrustedAnswerError(SMBException):  # type: ignore[misc]  # the library h
 
 class UnprotectedError(SMBException):  # type: ignore[misc]  # the library has no types
     """The server does not sign or encrypt as the options require."""
+
+
+class _Payload(bytes):
+    """The headers in front of the content of a large write, which the library would copy with each of them."""
+
+    content: bytes
+
+    @classmethod
+    def of(cls, content: bytes, before: bytes = b"") -> Self:
+        made = cls(before)
+        made.content = content
+        return made
+
+    def __len__(self) -> int:
+        return super().__len__() + len(self.content)
+
+    def __radd__(self, before: bytes) -> Self:
+        return self.of(self.content, b"".join((before, self)))
+
+    def __add__(self, after: Any) -> Self:
+        if after:
+            raise TypeError("something follows the content of a write")
+        return self
 
 
 class _Socket(Tcp):  # type: ignore[misc]  # the library has no types
@@ -84,6 +107,8 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
 
     _plain = bytearray()
     """The last large message; the library's single receiving thread copies what it needs from it."""
+    _sealed = bytearray()
+    """The last large message that was sent; only the thread that has the session sends such."""
 
     def limit_silence(self, seconds: float) -> None:
         """End the connection after `seconds` without an answer."""
@@ -158,7 +183,13 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         except SMBException as error:
             raise UntrustedAnswerError(str(error)) from error
 
-    def _encrypt(self, b_data: bytes, session: Any) -> Any:
+    def payload(self, content: bytes, tree: Any) -> Any:
+        """What is given to the library to write `content`."""
+        session = tree.session
+        is_sealed = (session.encrypt_data or tree.encrypt_data) and not session.signing_required
+        return _Payload.of(content) if is_sealed and self._is_large(len(content)) else content
+
+    def _encrypt(self, b_data: Any, session: Any) -> Any:
         size = len(b_data)
         if not self._is_large(size):
             return super()._encrypt(b_data, session)
@@ -167,12 +198,15 @@ class SmbConnection(Connection):  # type: ignore[misc]  # the library has no typ
         header["nonce"] = nonce.ljust(BLOCK_BYTES, b"\0")
         encryptor = Cipher(AES(session.encryption_key), GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(b"".join(header[name].pack() for name in ASSOCIATED))
-        sealed = bytearray(HEADER_BYTES + size + BLOCK_BYTES)
-        encryptor.update_into(b_data, memoryview(sealed)[HEADER_BYTES:])
+        if len(self._sealed) < HEADER_BYTES + size + BLOCK_BYTES:
+            self._sealed = bytearray(HEADER_BYTES + size + BLOCK_BYTES)
+        sealed, at = memoryview(self._sealed), HEADER_BYTES
+        for part in (b_data, b_data.content) if isinstance(b_data, _Payload) else (b_data,):
+            at += encryptor.update_into(part, sealed[at:])
         encryptor.finalize()
         header["signature"], header["data"] = encryptor.tag, b""
         sealed[:HEADER_BYTES] = header.pack()
-        return memoryview(sealed)[: HEADER_BYTES + size]
+        return sealed[:at]
 
     def _is_large(self, size: int) -> bool:
         """Whether a message is encrypted and decrypted here."""

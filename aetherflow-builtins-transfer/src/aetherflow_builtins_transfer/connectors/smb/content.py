@@ -58,7 +58,8 @@ class Pipe:
                     self._acknowledge()
                 while not (length := self._affordable(len(data))):
                     self._acknowledge()
-                self._send(self._open.write(data[:length], offset, send=False), offset, length)
+                content = self._connection.payload(data[:length], self._tree)
+                self._send(self._open.write(content, offset, send=False), offset, length)
                 offset += length
                 data = data[length:]
         while self._asked:

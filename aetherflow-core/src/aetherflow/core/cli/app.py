@@ -1,11 +1,12 @@
-import copy
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typer.main import get_command
 
 from aetherflow.core.base.typed import given_project
 from aetherflow.core.console.commands import Command, LazyGroup
@@ -134,7 +135,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _call(arguments: list[str]) -> Any:
     given_project(arguments, os.environ)
-    return _only(arguments)(args=arguments, prog_name="aetherflow", standalone_mode=False)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    program = _for_its_own() if wanted in Commands.lazy else get_command(app)
+    return program.main(args=arguments, prog_name="aetherflow", standalone_mode=False)
+
+
+@cache
+def _for_its_own() -> Any:
+    """The program for commands that no plugin adds, which stay the same in a process that calls several."""
+    return get_command(app)
 
 
 def _prepare_completion() -> None:
@@ -143,15 +152,3 @@ def _prepare_completion() -> None:
         from aetherflow.core.console.typer_internals import prepare_completion
 
         prepare_completion()
-
-
-def _only(arguments: Sequence[str]) -> typer.Typer:
-    """The program with only the named command: building all commands would slow down every start."""
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
-    commands = [info for info in app.registered_commands if info.name == wanted]
-    groups = [info for info in app.registered_groups if info.name == wanted]
-    if not commands and not groups:
-        return app
-    found = copy.copy(app)
-    found.registered_commands, found.registered_groups = commands, groups
-    return found

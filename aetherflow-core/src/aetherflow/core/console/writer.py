@@ -34,6 +34,7 @@ class Writer:
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._size = 0
         self._busy = False
+        self._ended = False
         self._dropped = 0
         self._stuck = False
         """True from when nobody made room in time until half of it is free again."""
@@ -46,7 +47,8 @@ class Writer:
         if threading.current_thread() is threading.main_thread():
             wanted = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
             self._before = {number: signal.signal(number, self._signalled) for number in wanted}
-        threading.Thread(target=self._work, name="output", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="output", daemon=True)
+        self._thread.start()
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Take bytes to be written; waits only while the buffer is full, and not for long."""
@@ -72,15 +74,20 @@ class Writer:
     def finish(self, *, stopped: bool) -> None:
         """Wait until everything is written, or until nobody has taken anything for some time; a signal shortens that.
 
-        The process is to end after it; the thread may be left with a write that never ends.
+        The thread ends, too, unless it is left with a write that never ends.
         """
         self.recorded = True
         with self._changed:
+            self._ended = True
+            self._changed.notify_all()
             while self.behind:
                 patience = STOPPED_SECONDS if stopped or self._noticed else END_SECONDS
                 if time.monotonic() - self._moved > patience:
                     break
                 self._changed.wait(0.05)  # a signal does not wake it
+            done = not self.behind
+        if done:
+            self._thread.join()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -117,7 +124,9 @@ class Writer:
                 if self._size <= LIMIT // 2:
                     self._stuck = False
                     self._changed.notify_all()  # not at every line: who waits for room would run in between
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    return
                 descriptor, data = self._waiting.popleft()
                 self._busy = True
             self._put(descriptor, data)

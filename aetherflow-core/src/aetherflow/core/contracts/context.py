@@ -1,7 +1,7 @@
 """The interface of a run for its steps. Built-in steps use nothing else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -196,8 +196,14 @@ class RunContext(ABC):
         It is copied into the job's scratch folder if another user could write it, or exchange it by its folders.
         """
 
+    def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
+        """Call `package.module:function` as `stream_limited` does, and return its result."""
+        with self.stream_limited(function, arguments, **limits) as values:
+            *_, result = values
+        return result
+
     @abstractmethod
-    def call_limited(
+    def stream_limited(
         self,
         function: str,
         arguments: Mapping[str, Any],
@@ -206,14 +212,15 @@ class RunContext(ABC):
         memory_bytes: int,
         cpu_seconds: int,
         fix: str,
-    ) -> Any:
+    ) -> AbstractContextManager[Iterator[Any]]:
         """Call `package.module:function` with these keyword arguments in a child process with limits.
 
-        For decoders of strangers' files whose library allocates what the file says. Arguments and result are JSON; a
-        file that the function writes is published with `publish_file`. Errors of the function that derive from
-        AetherflowError, and OSError, are raised here. LimitExceededError if it takes more than `memory_bytes` or
-        `cpu_seconds`, ProcessError if it fails otherwise; their messages begin with `subject`, the file, and have this
-        `fix`. The child gets no variables of the run, and ends with the attempt. `plan` may use it to read.
+        For decoders of strangers' files whose library allocates what the file says. The iterator gives each value of a
+        generator while the child goes on, or the one result. Arguments and values are JSON; a file that the function
+        writes is published with `publish_file`. Errors of the function that derive from AetherflowError, and OSError,
+        are raised by the iterator. LimitExceededError if it takes more than `memory_bytes` or `cpu_seconds`,
+        ProcessError if it fails otherwise; their messages begin with `subject`, the file, and have this `fix`. The
+        child gets no variables of the run, and ends with the block. `plan` may use it to read.
         """
 
     @abstractmethod

@@ -76,7 +76,8 @@ class Need:
     def cause(self) -> str:
         """Why it has come to that, in one line."""
         told = " (told by exit code)" if self.row.told_by else ""
-        more = f"{len(self.rows)} slots since {iso(self.rows[0].slot)}; " if len(self.rows) > 1 else ""
+        first, last = iso(self.rows[0].slot), iso(self.rows[-1].slot)
+        more = f"{len(self.rows)} slots from {first} to {last}; " if len(self.rows) > 1 else ""
         why = self.row.reason or str(self.row.status)
         asked = f", {said(SlotReason.UNDECIDED)}" if self.asks and self.row.status != Status.UNKNOWN else ""
         return f"{more}{why}{told}{asked}"

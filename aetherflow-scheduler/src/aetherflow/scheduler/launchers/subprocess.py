@@ -99,14 +99,13 @@ class _Child(Running):
         return None if code is None else Outcome(code, _read_summary(summary_file(self._log)))
 
     def terminate(self) -> None:
-        # signal only the runner: it stops its programs itself, in order
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._process.pid, signal.SIGTERM)
+        self._process.terminate()  # only the runner: it stops its programs itself, in order
 
     def kill(self) -> None:
         # its programs have their own process groups; the guard process of the run kills those
-        if self._process.poll() is None:
+        if isinstance(self._process, ForkedProcess):
+            self._process.kill()
+        elif self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 

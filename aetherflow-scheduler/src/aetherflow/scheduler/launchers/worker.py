@@ -149,8 +149,9 @@ class Worker:
         body = {"number": order.number, "exit_code": outcome.exit_code, "summary": told}
         to = answers(order.answer_to)
         with self._app.producer_or_acquire() as producer:
+            # by the exchange that knows each queue by its name: with Redis nothing needs to be looked up
             producer.publish(
-                json.loads(json.dumps(body)), exchange=to.exchange, routing_key=to.routing_key, serializer="json",
+                json.loads(json.dumps(body)), exchange="", routing_key=to.name, serializer="json",
                 declare=[to], retry=True, retry_policy={"max_retries": 3},
             )  # fmt: skip
 

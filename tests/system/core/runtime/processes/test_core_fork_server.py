@@ -13,6 +13,7 @@ import pytest
 
 from aetherflow.core.runtime.processes import fork_server
 from aetherflow.core.runtime.processes.fork_server import UNKNOWN, ForkedProcess, ForkServer
+from aetherflow.core.runtime.processes.fork_server_program import RUNS
 
 PROGRAMS = {
     "tells": """
@@ -38,6 +39,13 @@ PROGRAMS = {
         threading.Thread(target=late).start()
         exec(sys.argv[1])
     """,
+    "does": """
+        import os, sys
+        print(os.getpid(), vars(os).get("mark"), file=sys.__stdout__)
+        os.mark = "left"
+        exec(sys.argv[1])
+    """,
+    "extra": "",
     "stays": "import time; print('here', flush=True); time.sleep(600)",
 }
 
@@ -68,12 +76,18 @@ class Site:
         found: dict[str, Any] = json.loads(self.text("out"))
         return found
 
+    def done(self, code: str = "pass", *, exit_code: int = 0, **more: Any) -> tuple[int, bool]:
+        """Run code; the process that did it, and whether that has executed something before."""
+        assert self.start("does", code, **more).wait() == exit_code, self.text("err")
+        pid, mark = self.text("out").split()[:2]
+        return int(pid), mark == "left"
+
     def text(self, name: str) -> str:
         return (self.folder / name).read_text()
 
-    def until_here(self) -> None:
+    def until_here(self, here: str = "here") -> None:
         deadline = time.monotonic() + 60
-        while "here" not in self.text("out"):
+        while here not in self.text("out"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -101,7 +115,7 @@ def test_a_program_gets_what_it_would_get_at_a_start(site: Site, tmp_path: Path)
     assert found["env"] == {**os.environ, "OWN": "mine"}
     assert found["group"]
     assert found["signals"] == [True] * 4
-    assert found["open"] == 3
+    assert found["open"] == 4, "the streams, and the line to the server"
     assert found["forked"]
     assert site.text("err") == "to stderr\n"
 
@@ -126,6 +140,67 @@ def test_a_program_ends_as_an_interpreter_does(site: Site, ending: str, code: in
     assert site.start("ends", ending).wait() == code
     assert site.text("out") == "in a thread\nat the exit\n"
     assert site.text("err").endswith(said)
+
+
+def test_a_process_is_used_again_and_ends_after_some_runs(site: Site) -> None:
+    used = [site.done(COUNTED="1") for _ in range(RUNS + 1)]
+    assert len({pid for pid, _ in used}) == 2
+    assert [again for _, again in used].count(False) == 2
+
+
+def test_other_environments_and_folders_get_other_processes(site: Site, tmp_path: Path) -> None:
+    pid, _ = site.done(SECRET="a")
+    assert site.done(SECRET="a") == (pid, True)
+    assert site.done(SECRET="b")[1] is False
+    assert site.done(SECRET="b", folder=tmp_path)[1] is False
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.chdir('/')",
+        "os.environ['OWN'] = 'left'",
+        "os.umask(0o77)",
+        "os.nice(1)",
+        "os.left = open('/dev/null')",
+        "import subprocess; os.left = subprocess.Popen(['true'])",
+        "import signal; signal.signal(signal.SIGUSR1, signal.SIG_IGN)",
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+        "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+        "import threading, time; threading.Thread(target=time.sleep, args=[60], daemon=True).start()",
+        "import logging; logging.root.addHandler(logging.NullHandler())",
+        "import atexit; atexit.register(print)",
+        "sys.path.append('/nowhere')",
+        "import extra",
+        "sys.modules['_aetherflow_secrets'] = os",
+        "bytearray(128 << 20)",
+    ],
+)
+def test_a_process_that_is_not_as_it_was_is_not_used_again(site: Site, code: str) -> None:
+    pid, _ = site.done(FRESH=code)
+    assert site.done(code, FRESH=code) == (pid, True)
+    assert site.done(FRESH=code)[1] is False
+
+
+def test_a_process_whose_run_has_failed_is_not_used_again(site: Site) -> None:
+    site.done("sys.exit(1)", exit_code=1, FAILED="1")
+    assert site.done(FAILED="1")[1] is False
+
+
+def test_a_free_process_that_is_killed_is_replaced(site: Site) -> None:
+    os.kill(site.done()[0], signal.SIGKILL)
+    assert site.done()[1] is False
+
+
+def test_a_process_is_free_when_the_end_of_its_run_is_known(site: Site) -> None:
+    process = site.start("does", "pass", SLOW="1")
+    site.until_here("None")
+    time.sleep(0.3)
+    assert site.done(SLOW="1")[1] is False, "a signal for the first run must not reach the second one"
+    assert process.wait() == 0
+    process.terminate()
+    process.kill()
+    assert {site.done(SLOW="1")[1] for _ in range(2)} == {True}
 
 
 def test_a_program_that_is_killed_leaves_the_server_as_it_was(site: Site) -> None:
@@ -154,6 +229,9 @@ def test_what_is_installed_meanwhile_is_seen(site: Site) -> None:
     again = site.told()
     assert again["forked"], "by the next server"
     assert again["parent"] != server
+    assert site.done()[1] is False
+    (site.folder / "modules/extra.py").unlink()
+    assert site.done()[1] is False, "nor does a process go on that has imported what was there before"
 
 
 def test_a_server_that_is_killed_takes_its_runs_along_and_is_replaced(site: Site) -> None:

@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ def told(**what):
     os.write(1, b"nor this")
     return {"what": what, "names": sorted(os.environ), "slow": "pydantic" in sys.modules}
 
+def count(go):
+    yield 1
+    while not os.path.exists(go): time.sleep(0.01)
+    yield 2
+    raise StepInputError("no third")
 def wrong(): raise StepInputError("no such sheet", fix="name another")
 def own(): raise OwnError("one", "two")
 def missing(path): open(path)
@@ -113,12 +118,32 @@ def test_a_child_that_is_slow_to_read_gets_all_of_a_long_call(tmp_path: Path) ->
     program = (
         "import json, os, sys, time\n"
         "while not os.path.exists('go'): time.sleep(0.01)\n"
-        "print(json.dumps({'result': len(json.load(sys.stdin)['arguments']['text'])}))"
+        "print(json.dumps({'value': len(json.load(sys.stdin)['arguments']['text'])}))\n"
+        "print(json.dumps({'ended': True}))"
     )
     call = LimitedCall("a:b", {"text": "x" * MIB}, "a.bin", memory_bytes=64 * MIB, cpu_seconds=20, fix="")
     child = durable.spawn([sys.executable, "-c", program], cwd=tmp_path, env={}, stdin=subprocess.PIPE)
     # `check` comes after the first wait for the answer: the pipe is full by then
-    assert call.finish(child, (tmp_path / "go").touch) == MIB
+    with call.asked(child, (tmp_path / "go").touch) as values:
+        assert list(values) == [MIB]
+
+
+def test_what_a_generator_yields_is_there_while_it_goes_on(project: FlowProject, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Streams(Calls):
+        def call(self) -> Any:
+            limits: Any = {"subject": "a.bin", "memory_bytes": 64 * MIB, "cpu_seconds": 20, "fix": "split it"}
+            go = tmp_path / "go"
+            with self.ctx.stream_limited("decoders_of_a_test:count", {"go": str(go)}, **limits) as values:
+                for value in values:
+                    seen.append(value)
+                    go.touch()
+
+    register_step("test_streams_limited")(Streams)
+    error = project.run_step("test_streams_limited", {}).error
+    assert error is not None
+    assert (error.message, seen) == ("no third", [1, 2])
 
 
 def test_a_plan_may_call_and_makes_no_folder(project: FlowProject) -> None:
@@ -176,17 +201,17 @@ def test_too_much_time(project: FlowProject) -> None:
 
 def test_the_child_ends_with_the_attempt(project: FlowProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid_file = tmp_path / "pid"
-    finish = LimitedCall.finish
+    values = LimitedCall.values
 
-    def stopped(self: LimitedCall, process: ChildProcess, check: Callable[[], None]) -> Any:
+    def stopped(self: LimitedCall, process: ChildProcess, check: Callable[[], None]) -> Generator[Any]:
         def check_both() -> None:
             check()
             if pid_file.exists():
                 raise StepCancelledError("stopped")
 
-        return finish(self, process, check_both)
+        return values(self, process, check_both)
 
-    monkeypatch.setattr(LimitedCall, "finish", stopped)
+    monkeypatch.setattr(LimitedCall, "values", stopped)
     assert run(project, "hang", pid_file=str(pid_file)).status == "FAILED"
     with pytest.raises(ProcessLookupError):  # ended, and reaped
         os.kill(int(pid_file.read_text()), 0)

@@ -45,7 +45,7 @@ READS: dict[str, tuple[list[Any], str]] = {
     "check_cancelled": ([], "None"),
     "redact": (["plain"], "plain"),
 }
-OTHER = {"ledger", "cancelled", "add_secret", "call_limited", "steady_file"}
+OTHER = {"ledger", "cancelled", "add_secret", "call_limited", "stream_limited", "steady_file"}
 
 
 @register_step("test_plans")

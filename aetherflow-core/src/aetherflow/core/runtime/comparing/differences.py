@@ -251,7 +251,7 @@ def _amount(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _file(facts: Mapping[str, Any]) -> str:
-    lines = f", {facts['lines']} lines" if "lines" in facts else ""
+    lines = f", {facts['lines']} line{'s' * (facts['lines'] != 1)}" if "lines" in facts else ""
     digest = f", sha256 {facts['sha256'][:12]}" if "sha256" in facts else ""
     return f"{facts['size']} bytes{lines}{digest}"
 

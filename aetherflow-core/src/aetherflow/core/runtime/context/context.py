@@ -3,7 +3,7 @@
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -178,7 +178,9 @@ class StepContext(RunContext):
 
         return steady_file(path, self.scratch_dir(self.job_id), self.check_cancelled)
 
-    def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
+    def stream_limited(
+        self, function: str, arguments: Mapping[str, Any], **limits: Any
+    ) -> AbstractContextManager[Iterator[Any]]:
         from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it
 
         return self.processes.limited(LimitedCall(function, arguments, **limits), self.artifacts_dir(self.job_id))

@@ -1,7 +1,8 @@
 """The child processes of one attempt, for its context."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,16 +31,18 @@ class AttemptProcesses:
         request = SpawnRequest(attempt.control, lambda: services.processes.start(argv, cwd=cwd, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())
 
-    def limited(self, call: "LimitedCall", cwd: Path) -> Any:
-        """As `RunContext.call_limited`; the child is started as in `start`, and is gone when this returns or raises."""
+    @contextmanager
+    def limited(self, call: "LimitedCall", cwd: Path) -> Iterator[Iterator[Any]]:
+        """As `RunContext.stream_limited`; the child is started as in `start`, and is gone at the end of the block."""
         processes, attempt = self._services.processes, self._attempt
         env = {**call.environment, **processes.of_step(attempt.idem_key)}
         start = partial(processes.start, call.argv, cwd=cwd, env=env, stdin=subprocess.PIPE)
         child = cast("durable.ChildProcess", SpawnRequest(attempt.control, start).ask())
-        try:
-            return call.finish(child, attempt.control.check)
-        finally:
-            processes.end(child, 0)
+        with call.asked(child, attempt.control.check) as values:
+            try:
+                yield values
+            finally:
+                processes.end(child, 0)
 
     def end(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
         """As `RunContext.end_process`; may be called from any thread."""

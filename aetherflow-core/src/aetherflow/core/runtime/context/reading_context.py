@@ -4,8 +4,8 @@
 
 import logging
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,16 +90,18 @@ class ReadingContext(RunContext):
 
         return steady_file(path, None, self.check_cancelled)
 
-    def call_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Any:
+    @contextmanager
+    def stream_limited(self, function: str, arguments: Mapping[str, Any], **limits: Any) -> Iterator[Iterator[Any]]:
         from aetherflow.core.runtime.processes.limited import LimitedCall  # few steps need it
 
         call = LimitedCall(function, arguments, **limits)
         child = durable.spawn(call.argv, cwd=Path("/"), env=call.environment, stdin=subprocess.PIPE)
-        try:
-            return call.finish(child, self.check_cancelled)
-        finally:
-            child.kill()
-            child.wait()
+        with call.asked(child, self.check_cancelled) as values:
+            try:
+                yield values
+            finally:
+                child.kill()
+                child.wait()
 
     @property
     def cancelled(self) -> bool:

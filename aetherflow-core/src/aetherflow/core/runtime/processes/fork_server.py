@@ -15,7 +15,7 @@ from typing import IO
 
 from aetherflow.core.base import durable
 from aetherflow.core.runtime.processes import fork_server_program
-from aetherflow.core.runtime.processes.fork_server_program import ENDED, LENGTH, STARTED, ForkRequest, received
+from aetherflow.core.runtime.processes.fork_messages import ENDED, LENGTH, STARTED, ForkRequest, received
 
 END_SECONDS = 5.0
 UNKNOWN = 3
@@ -30,6 +30,7 @@ class ForkedProcess:
         self.stdin = stdin
         self._status = status
         self._code: int | None = None
+        self._ending = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code, or the negative number of the signal that ended it; None while it runs."""
@@ -38,13 +39,24 @@ class ForkedProcess:
     def wait(self) -> int:
         """Wait for the exit code. With its server killed the process is killed, too: nobody would hear of its end."""
         if self._code is None:
-            with self._status:
-                said = received(self._status, ENDED.size)
+            said = received(self._status, ENDED.size)
             if said is None:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.pid, signal.SIGKILL)
-            self._code = UNKNOWN if said is None else ENDED.unpack(said)[0]
+                self.kill()
+            with self._ending, self._status:  # closed, the process may be given another run
+                self._code = UNKNOWN if said is None else ENDED.unpack(said)[0]
         return self._code
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the process, unless its run has ended."""
+        with self._ending, suppress(ProcessLookupError, PermissionError):
+            if self._code is None:
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the process with its process group, unless its run has ended."""
+        with self._ending, suppress(ProcessLookupError, PermissionError):
+            if self._code is None:
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 class ForkServer:
@@ -64,7 +76,9 @@ class ForkServer:
         self, module: str, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: bool,
         stdout: IO[bytes], stderr: IO[bytes],
     ) -> ForkedProcess:  # fmt: skip
-        """Fork a process that is `python -P -m MODULE`, in a process group of its own; OSError if that fails.
+        """Have `python -P -m MODULE` run in a process of its own process group; OSError if that fails.
+
+        It is forked, or has executed others of the same folder and environment, and is as if it was forked now.
 
         Its stdin is a pipe, which with `stdin` is open still. Other open files it does not have.
         """

@@ -1,191 +1,187 @@
-"""The program of the fork server: it has imported all that a run needs, and forks itself for each run.
+"""The program of the fork server: it has imported all that a run needs, and forks itself for the runs.
 
 It is asked by a socket that is its stdin, for a module that is to run as a program. What it forks is as a program that
 was just started: environment, folder, streams, signals and process group are its own, and nothing of one run reaches
 another. The server itself executes nothing, and never grows.
+
+A process whose run has ended well, and that is as it was before, is given the next run of the same folder and the same
+environment: the pages that a new process must copy cost more than a short run. `left_behind` says what counts.
 
 It imports what is installed by us alone: other plugins are imported by the runs that may use them. What it has imported
 must be what is installed. If that has changed, or if the environment of a run says anything else to the interpreter
 itself, what it forks becomes a true start; and a changed server is replaced by the next.
 """
 
-import errno
 import gc
 import importlib
 import json
 import os
 import pkgutil
-import runpy
 import selectors
 import signal
 import socket
-import struct
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from aetherflow.core.base.secret_names import is_secret_name
+from aetherflow.core.runtime.processes.fork_messages import (
+    ENDED,
+    LENGTH,
+    ForkMessage,
+    ForkRequest,
+    next_message,
+    received,
+)
+from aetherflow.core.runtime.processes.forked import ForkedRun, begin, execute
+from aetherflow.core.runtime.processes.installed_code import foreign_packages, imported_from, installed
 
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "OPENSSL_")
 """Beginnings of the variables that the interpreter and its libraries read when they start, and never again."""
 LEFT_OUT = frozenset({"__main__", "child_run", "fork_server_program", "testing"})
 """Modules that are programs themselves; and the test kit."""
-LENGTH = struct.Struct("=I")
-"""Before each request, which is JSON; with it come stdin, stdout, stderr, and the socket for what follows."""
-STARTED = struct.Struct("=ii?")
-"""Process id, error number, and whether the server is no longer up to date."""
-ENDED = struct.Struct("=i")
-"""The exit code, or the negative number of a signal."""
-_DESCRIPTORS = 4
+RUNS = 100
+"""How many runs one process executes at most."""
 
 
-class ForkRequest(NamedTuple):
-    """A program that is to be started."""
-
-    module: str
-    arguments: Sequence[str]
-    folder: str
-    env: Mapping[str, str]
+_Told = Callable[[], ForkedRun | None]
 
 
-def received(by: socket.socket, size: int) -> bytes | None:
-    """So many bytes; None if the other side is gone."""
-    found = b""
-    while len(found) < size:
-        try:
-            more = by.recv(size - len(found))
-        except ConnectionError:
-            return None
-        if not more:
-            return None
-        found += more
-    return found
+class _Executor:
+    """A process that was forked for a run, as the server sees it; `status` leads to who asked for its present run."""
+
+    def __init__(self, pid: int, request: ForkRequest, line: socket.socket, status: socket.socket) -> None:
+        self.pid = pid
+        self.place = request.place
+        self.line = line
+        self.status: socket.socket | None = status
+        self.runs = 1
+        self.is_free = False
 
 
 class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._children: dict[int, socket.socket] = {}
-        self._installed = installed()
+        self._executors: dict[int, _Executor] = {}
+        self._asked = True
+        self.installed = installed(imported_from())
         self._env = _at_start(os.environ)
+        self._selector = selectors.PollSelector()
 
-    def serve(self) -> tuple[ForkRequest, bool] | None:
-        """Serve until nobody can ask any more, and the last process has ended: None.
-
-        In a forked process: what it is to run, and whether that needs a true start.
-        """
+    def serve(self) -> ForkedRun | None:
+        """Serve until nobody can ask any more, and the last process has ended: None. In a forked process: its run."""
         ended, wake = socket.socketpair()
         wake.setblocking(False)
         ended.setblocking(False)
-        with self._control, ended, wake, selectors.PollSelector() as selector:
+        with self._control, ended, wake, self._selector:
             signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, lambda *_: None)
-            selector.register(self._control, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            asked = True
-            while asked or self._children:
-                for key, _ in selector.select():
-                    if key.fileobj is ended:
-                        ended.recv(1 << 12)
-                        self._reap()
-                    elif (message := self._message()) is None:
-                        selector.unregister(self._control)
-                        asked = False
-                    elif (found := self._forked(*message)) is not None:
+            self._when(self._control, self._take)
+            self._when(ended, partial(self._reap, ended))
+            while self._asked or self._executors:
+                # who asks for a run knows that others have ended: that comes first
+                for key, _ in sorted(self._selector.select(), key=lambda each: each[0].fileobj is self._control):
+                    told: _Told = key.data
+                    if self._selector.get_map().get(key.fd) is key and (found := told()) is not None:
                         return found
         return None
 
-    def _message(self) -> tuple[ForkRequest, list[int], socket.socket] | None:
-        head, descriptors, _, _ = socket.recv_fds(self._control, LENGTH.size, _DESCRIPTORS)
-        body = received(self._control, *LENGTH.unpack(head)) if len(head) == LENGTH.size else None
-        if body is None:
-            return None
-        *streams, status = descriptors
-        return ForkRequest(*json.loads(body)), streams, socket.socket(fileno=status)
+    def _when(self, by: socket.socket, told: _Told) -> None:
+        self._selector.register(by, selectors.EVENT_READ, told)
 
-    def _forked(
-        self, request: ForkRequest, streams: list[int], status: socket.socket
-    ) -> tuple[ForkRequest, bool] | None:
-        """Fork; None in the server."""
-        stale = installed() != self._installed
+    def _take(self) -> ForkedRun | None:
+        message = next_message(self._control)
+        if message is None:
+            self._close(self._control)
+            self._asked = False
+            for executor in self._free():
+                self._dismiss(executor)
+            return None
+        request, streams, status = message
+        free = self._free()
+        for executor in free:
+            if executor.place == request.place and self._handed(executor, message):
+                return None
+        if free:  # there are never more processes than there were runs at the same time
+            self._dismiss(free[0])
+        ours, theirs = socket.socketpair()
+        stale = installed(self.installed) != self.installed
         if (pid := os.fork()) == 0:
-            for other in self._children.values():
-                other.close()
-            with status:
-                try:
-                    become(request, streams)
-                except OSError as error:
-                    status.sendall(STARTED.pack(0, error.errno or errno.EINVAL, stale))
-                    os._exit(1)
-                status.sendall(STARTED.pack(os.getpid(), 0, stale))
-            return request, stale or _at_start(request.env) != self._env
+            ours.close()
+            for executor in self._executors.values():
+                executor.line.close()
+                if executor.status is not None:
+                    executor.status.close()
+            begin(message, stale=stale)
+            return ForkedRun(request, theirs, stale or _at_start(request.env) != self._env)
+        theirs.close()
         for number in streams:
             os.close(number)
-        self._children[pid] = status
+        self._executors[pid] = executor = _Executor(pid, request, ours, status)
+        self._when(ours, partial(self._ended, executor))
         return None
 
-    def _reap(self) -> None:
-        while self._children:
+    def _free(self) -> list[_Executor]:
+        return [executor for executor in self._executors.values() if executor.is_free]
+
+    def _dismiss(self, executor: _Executor) -> None:
+        """Let a process end, which reads from its line that nothing more comes."""
+        executor.is_free = False
+        self._close(executor.line)
+
+    def _handed(self, executor: _Executor, message: ForkMessage) -> bool:
+        """Give a free process its next run; False if it is gone."""
+        request, streams, status = message
+        body = json.dumps(request).encode()
+        try:
+            socket.send_fds(executor.line, [LENGTH.pack(len(body))], [*streams, status.fileno()])
+            executor.line.sendall(body)
+        except OSError:
+            executor.is_free = False
+            return False
+        for number in streams:
+            os.close(number)
+        executor.status, executor.is_free, executor.runs = status, False, executor.runs + 1
+        return True
+
+    def _ended(self, executor: _Executor) -> None:
+        """The run of a process has ended well. It is free when who asked knows, who might send signals until then."""
+        if received(executor.line, 1) is None or executor.status is None:
+            self._dismiss(executor)  # it ends, and is reaped
+            return
+        self._when(executor.status, partial(self._known, executor, executor.status))
+        with suppress(OSError):  # who asked is gone
+            executor.status.sendall(ENDED.pack(0))
+
+    def _known(self, executor: _Executor, status: socket.socket) -> None:
+        self._close(status)
+        executor.status, executor.is_free = None, True
+        if executor.runs == RUNS or not self._asked:
+            self._dismiss(executor)
+
+    def _reap(self, ended: socket.socket) -> None:
+        ended.recv(1 << 12)
+        while self._executors:
             pid, code = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            with self._children.pop(pid) as status, suppress(OSError):  # who asked is gone
-                status.sendall(ENDED.pack(os.waitstatus_to_exitcode(code)))
+            executor = self._executors.pop(pid)
+            self._close(executor.line)
+            if executor.status is not None:
+                with suppress(OSError):  # who asked is gone
+                    executor.status.sendall(ENDED.pack(os.waitstatus_to_exitcode(code)))
+                self._close(executor.status)
 
-
-def become(request: ForkRequest, streams: Sequence[int]) -> None:
-    """Give a forked process what a program gets at its start. OSError if the folder is not there."""
-    os.setpgid(0, 0)
-    os.chdir(request.folder)
-    signal.set_wakeup_fd(-1)
-    for name in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    os.environ.clear()
-    os.environ.update(request.env)
-    time.tzset()
-    gc.enable()
-
-
-def run_to_the_end(request: ForkRequest) -> int:
-    """Run the module as a program; returns its exit code."""
-    sys.argv[:] = [request.module, *request.arguments]
-    try:
-        runpy.run_module(request.module, run_name="__main__")
-    except SystemExit as error:
-        if error.code is None or isinstance(error.code, int):
-            return error.code or 0
-        sys.stderr.write(f"{error.code}\n")
-        return 1
-    except BaseException:  # noqa: BLE001 as an interpreter ends
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
+    def _close(self, by: socket.socket) -> None:
+        with suppress(KeyError, ValueError):  # it is closed, or nothing was expected from it
+            self._selector.unregister(by)
+        by.close()
 
 
 def _at_start(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(READ_AT_START)}
-
-
-def installed() -> dict[str, int]:
-    """When the folders of `sys.path` and of all modules that are imported were changed last: installers replace files,
-    and do not write into them.
-    """
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    folders = {os.path.dirname(file) for file in files if file}  # noqa: PTH120 of a thousand files before each run
-    return {folder: _changed(folder) for folder in folders.union(sys.path)}
-
-
-def _changed(folder: str) -> int:
-    try:
-        return os.stat(folder).st_mtime_ns  # noqa: PTH116 likewise
-    except OSError:
-        return 0
 
 
 def import_all() -> None:
@@ -237,16 +233,9 @@ def main() -> int:
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
-    found = _Server(control).serve()
-    if found is None:
-        return 0
-    request, true_start = found
-    if true_start:
-        argv = [sys.executable or "python3", "-P", "-m", request.module, *request.arguments]
-        os.execvpe(argv[0], argv, os.environ)  # noqa: S606 the same program
-    from aetherflow.core.runtime.processes.interpreter_end import end_interpreter
-
-    end_interpreter(run_to_the_end(request))
+    server, foreign = _Server(control), foreign_packages()
+    if (found := server.serve()) is not None:
+        execute(found, server.installed, foreign)
     return 0
 
 

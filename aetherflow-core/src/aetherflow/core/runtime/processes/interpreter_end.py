@@ -10,9 +10,16 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from typing import NoReturn
 
 
-def end_interpreter(code: int) -> None:
+def exit_functions() -> int:
+    """How many functions wait for the end of the process; -1 if that cannot be said."""
+    count = getattr(atexit, "_ncallbacks", None)
+    return -1 if count is None else int(count())
+
+
+def end_interpreter(code: int) -> NoReturn:
     """End the process as the interpreter does, but let what it has imported be freed by the system."""
     for ending in (getattr(threading, "_shutdown", None), getattr(atexit, "_run_exitfuncs", None)):
         if ending is not None:

@@ -1,23 +1,25 @@
 """Calls a function in a child process with limits of memory and CPU time."""
 
-import contextlib
 import json
 import math
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from aetherflow.core.base.durable import ChildProcess
 from aetherflow.core.base.errors import AetherflowError, LimitExceededError, ProcessError
 from aetherflow.core.runtime.processes import limited_program
 
 POLL_SECONDS = 0.1
+_BLOCK = 2**16
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -43,29 +45,46 @@ class LimitedCall:
         """None of the run's variables: code that reads strangers' files is given no secrets."""
         return {name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ}
 
-    def finish(self, process: ChildProcess, check: Callable[[], None]) -> Any:
-        """Send the call to its child and return the result; `check` is called regularly and may raise."""
+    @contextmanager
+    def asked(self, process: ChildProcess, check: Callable[[], None]) -> Iterator[Iterator[Any]]:
+        """Send the call to its child; in the block its `values` can be had, after it no pipe is open."""
         # folders given to this process by PYTHONPATH or by code hold installed modules, too
         path = [str(Path(folder).absolute()) for folder in sys.path]
         asked = json.dumps({"function": self.function, "arguments": dict(self.arguments), "path": path}).encode()
-        # not by `communicate`: after a timeout it writes nothing more, and a child that is slow to start waits for ever
         threading.Thread(target=_feed, args=(process.stdin, asked), daemon=True).start()
         process.stdin = None
-        while True:
-            try:
-                out, err = process.communicate(timeout=POLL_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                check()
-        check()
-        if process.returncode or not out:
-            raise self._died(process, err)
-        said = json.loads(out)
-        if "error" in said:
-            raise self._raised(said["error"])
-        return said["result"]
+        streams = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
+        with streams[0], streams[1], closing(self.values(process, check)) as values:
+            yield values
 
-    def _died(self, process: ChildProcess, err: bytes) -> AetherflowError:
+    def values(self, process: ChildProcess, check: Callable[[], None]) -> Generator[Any]:
+        """Yield what the function yields as soon as it is there, else its result.
+
+        `check` is called regularly while the child is waited for, and may raise.
+        """
+        said: dict[str, Any] = {}
+        out, err = bytearray(), bytearray()
+        for stream, data in _read(process, check):
+            if stream is process.stderr:
+                err += data
+                continue
+            out += data
+            if b"\n" in data:
+                *lines, out = out.split(b"\n")
+                for line in lines:
+                    said = json.loads(line)
+                    if "value" in said:
+                        yield said["value"]
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS)
+            check()
+        if "error" in said and not process.returncode:
+            raise self._raised(said["error"])
+        if process.returncode or "ended" not in said:
+            raise self._died(process, err)
+
+    def _died(self, process: ChildProcess, err: bytearray) -> AetherflowError:
         code, usage = process.returncode, process.usage
         used = 0.0 if usage is None else usage.ru_utime + usage.ru_stime
         if code == -signal.SIGXCPU or used >= self.cpu_seconds:
@@ -100,6 +119,20 @@ class LimitedCall:
         return ProcessError(f"{self.subject}: its decoder failed: {first}: {told['text']}", fix=self.fix)
 
 
+def _read(process: ChildProcess, check: Callable[[], None]) -> Iterator[tuple[IO[bytes], bytes]]:
+    """What the child writes to stdout and stderr, until it has closed both."""
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            selector.register(cast(IO[bytes], stream), selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select(POLL_SECONDS):
+                if data := os.read(key.fd, _BLOCK):
+                    yield cast(IO[bytes], key.fileobj), data
+                else:
+                    selector.unregister(key.fileobj)
+            check()
+
+
 def _feed(stdin: IO[bytes], data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), stdin:  # it has ended without reading all
+    with suppress(BrokenPipeError), stdin:  # it has ended without reading all
         stdin.write(data)

@@ -1,7 +1,7 @@
 """The child of a limited call; started by path with the memory and CPU limits as arguments, the call is its stdin.
 
-The answer is one JSON object on stdout: `result`, or `error` with what the parent needs to raise it again. What the
-called function and its libraries print goes to stderr.
+The answer is lines of JSON on stdout: a `value`, of a generator each that it yields, then `ended`, or `error` with what
+the parent needs to raise it again. What the called function and its libraries print goes to stderr.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import json
 import os
 import resource
 import sys
-from typing import Any
+from typing import IO, Any
 
 
 def limit(memory: int, seconds: int) -> None:
@@ -28,13 +28,19 @@ def offer_to_the_system() -> None:
         file.write("1000")
 
 
-def answer(asked: dict[str, Any]) -> str:
-    """Make the call; every exception becomes an answer."""
+def answer(asked: dict[str, Any], out: IO[str]) -> None:
+    """Make the call and write what it gives, each value as soon as it is there; every exception becomes an answer."""
     import importlib
+
+    def say(**what: object) -> None:
+        print(json.dumps(what), file=out, flush=True)
 
     module, _, name = asked["function"].partition(":")
     try:
-        return json.dumps({"result": getattr(importlib.import_module(module), name)(**asked["arguments"])})
+        found = getattr(importlib.import_module(module), name)(**asked["arguments"])
+        for value in found if hasattr(found, "__next__") else (found,):
+            say(value=value)
+        return say(ended=True)
     except MemoryError:
         told: dict[str, Any] = {"kind": "memory"}
     except BaseException as error:  # noqa: BLE001 a Rust library may raise any
@@ -43,7 +49,7 @@ def answer(asked: dict[str, Any]) -> str:
         else:  # by its classes, the nearest first: the parent raises the first one that it knows
             classes = [(one.__module__, one.__qualname__) for one in type(error).__mro__]
             told = {"kind": "class", "classes": classes, "text": str(error), "fix": getattr(error, "fix", "")}
-    return json.dumps({"error": told})
+    return say(error=told)
 
 
 def main() -> None:
@@ -54,10 +60,8 @@ def main() -> None:
     os.dup2(2, 1)
     asked = json.load(sys.stdin)
     sys.path[:] = asked["path"]
-    said = answer(asked)
     with os.fdopen(out, "w", encoding="utf-8") as file:
-        file.write(said)
-        file.flush()
+        answer(asked, file)
     os._exit(0)  # freeing a large result takes as long as making it
 
 
