@@ -41,7 +41,7 @@ class ServerStores(StateBackend):
         return ServerDatabase(self.kind, self._kept, self._prefix() + store, busy_seconds=busy_seconds, reading=reading)
 
     def address(self) -> str:
-        """Host, port and name."""
+        """Name of the database, host and port, as the connector takes them."""
         given = {"port": "", "dbname": "", "database": ""} | self.connector.connect_arguments()
         place = given.get("unix_socket") or f"{given.get('host', '')}:{given['port']}"
         return f"{given['dbname'] or given['database']} on {place}"
