@@ -5,18 +5,28 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from core_project import Project
 from db_places import settings
-from server_stores import connected
+from server_stores import place_of
 from services import Database
 
 TLS_OFF = "ssl: false"  # the throw-away servers have no certificate
 
 
-def keep_states_in(project: Project, server: Database, more: str = "") -> None:
+class Folder(Protocol):
+    """A folder with documents, and the environment variables for its commands."""
+
+    env: dict[str, str]
+
+    def write(self, text: str, name: str) -> object:
+        """Write a document."""
+
+
+def keep_states_in(project: Folder, server: Database, more: str = "") -> None:
     """Write the project file that keeps states in a database, and the variable with its password."""
     given = settings(server)
     project.env["OPS_PASSWORD"] = given["password"]
@@ -43,9 +53,8 @@ def state_of(server: Database) -> str:
 
 def end_leases(server: Database) -> None:
     """What a minute does to the leases and heartbeats of runs whose host is gone."""
-    with connected(server) as connection:
-        connection.execute("UPDATE aetherflow_state.owners SET expires_at = 0")
-        connection.execute("UPDATE aetherflow_state.runs SET heartbeat_at = heartbeat_at - 60000")
+    older = "UPDATE runs SET heartbeat_at = heartbeat_at - 60000"
+    place_of(server).within("state", "UPDATE owners SET expires_at = 0", older)
 
 
 class OtherHost:

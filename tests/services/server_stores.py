@@ -1,7 +1,8 @@
 """The engine's stores on throw-away servers."""
 
 from abc import ABC, abstractmethod
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,6 +74,7 @@ class ServerPlace(ABC):
     """Stores in a server, and a way to look at them beside the engine."""
 
     kind: ClassVar[type[Line]]
+    enter: ClassVar[str]
     drop: ClassVar[str]
     end_session: ClassVar[str]
     number_of_session: ClassVar[str]
@@ -93,13 +95,31 @@ class ServerPlace(ABC):
     def ask(self, *queries: str) -> list[tuple[Any, ...]]:
         """What the last of some statements finds."""
 
+    def within(self, store: str, *queries: str) -> list[tuple[Any, ...]]:
+        """What the last of some statements finds in a store; nothing where that is not there yet."""
+        try:
+            return self.ask(self.enter.format(self.schema(store)), *queries)
+        except self.kind.errors() as error:
+            if self.kind.no_schema(error):
+                return []
+            raise
+
     @abstractmethod
     def lost(self, text: str) -> Exception:
         """What the driver raises where a connection is lost, or none is made."""
 
     @abstractmethod
+    def stalled(self, store: str, table: str) -> AbstractContextManager[object]:
+        """Nobody can write into a table meanwhile."""
+
+    @abstractmethod
     def commits(self) -> int:
         """A number that each transaction that writes makes larger by one."""
+
+    def check_free(self) -> None:
+        """Assert that no process executes a run, holds a lock or waits for one."""
+        for store, table in (("state", "owners"), ("locks", "locks"), ("locks", "waiters")):
+            assert self.within(store, f"SELECT * FROM {table}") == [], table
 
     def empty(self) -> None:
         """Take all rows out of the state and the locks, and the other stores as a whole."""
@@ -115,6 +135,7 @@ class PostgresPlace(ServerPlace):
     """Stores in a database of PostgreSQL."""
 
     kind = PostgresLine
+    enter = "SET search_path = {}"
     drop = "DROP SCHEMA {} CASCADE"
     end_session = "SELECT pg_terminate_backend({})"
     number_of_session = "SELECT pg_backend_pid()"
@@ -135,6 +156,12 @@ class PostgresPlace(ServerPlace):
     def lost(self, text: str) -> Exception:
         return psycopg.OperationalError(text)
 
+    @contextmanager
+    def stalled(self, store: str, table: str) -> Iterator[None]:
+        with connected(self.server) as connection, connection.transaction():
+            connection.execute(f"LOCK TABLE {self.schema(store)}.{table} IN EXCLUSIVE MODE")
+            yield
+
     def commits(self) -> int:
         return int(self.ask("SELECT pg_current_xact_id()::text::bigint")[0][0])
 
@@ -143,6 +170,7 @@ class MariadbPlace(ServerPlace):
     """The same in MariaDB."""
 
     kind = MariadbLine
+    enter = "USE {}"
     drop = "DROP DATABASE {}"
     end_session = "KILL CONNECTION {}"
     number_of_session = "SELECT connection_id()"
@@ -155,13 +183,24 @@ class MariadbPlace(ServerPlace):
         return f"{self.server.name}_aetherflow_{store}"
 
     def ask(self, *queries: str) -> list[tuple[Any, ...]]:
-        with closing(pymysql.connect(**settings(self.server), autocommit=True)) as raw, raw.cursor() as cursor:
+        with self._cursor() as cursor:
             for query in queries:
                 cursor.execute(mariadb(query), ())
             return list(cursor.fetchall())
 
     def lost(self, text: str) -> Exception:
         return pymysql.OperationalError(CR.CR_SERVER_LOST, text)
+
+    @contextmanager
+    def stalled(self, store: str, table: str) -> Iterator[None]:
+        with self._cursor() as cursor:  # and reading it waits, too
+            cursor.execute(f"LOCK TABLES {self.schema(store)}.{table} WRITE")
+            yield
+
+    @contextmanager
+    def _cursor(self) -> "Iterator[pymysql.cursors.Cursor]":
+        with closing(pymysql.connect(**settings(self.server), autocommit=True)) as raw, raw.cursor() as cursor:
+            yield cursor
 
     def commits(self) -> int:
         return int(self.ask("SHOW GLOBAL STATUS LIKE 'com_commit'")[0][1])

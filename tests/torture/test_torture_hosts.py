@@ -1,4 +1,4 @@
-"""W2: two hosts on one PostgreSQL, one of which is cut off, frozen or lost, and its runners stopped and killed.
+"""W2: two hosts on one server, one of which is cut off, frozen or lost, and its runners stopped and killed.
 
 A trial is one run id that is started on both. Each host logs in by a name of its own, and a trigger notes who writes.
 """
@@ -8,17 +8,16 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutting import CuttingProxy
-from db_places import new_database
 from server_project import OtherHost, keep_states_in
-from server_stores import connected
-from services import Database, faketime, need
+from server_stores import SERVERS, ServerPlace, new_place, place_of
+from services import faketime, need
 from torture_hosts import LEASE, PORT, Host
 from torture_tier import SEED, Suite, full, sized, suite
 
@@ -50,15 +49,29 @@ jobs:
         type: external.process
         inputs: {shell: true, command: "echo $HOST s2 $AETHERFLOW_RUN_ID $$ >> $EFFECTS"}
 """
-WATCH = """
-CREATE TABLE writes (id BIGSERIAL, host TEXT, what TEXT, run_id TEXT, generation BIGINT);
-CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO public.writes (host, what, run_id, generation)
-    SELECT session_user, TG_TABLE_NAME, run_id, generation FROM aetherflow_state.runs
-    WHERE flow_id=NEW.flow_id AND run_id=NEW.run_id;
-    RETURN NULL;
-END $$;
-"""
+WRITES = "CREATE TABLE writes (id SERIAL, host TEXT, what TEXT, run_id TEXT, generation BIGINT)"
+NOTE = """
+INSERT INTO {writes} (host, what, run_id, generation) SELECT {user}, '{table}', run_id, generation
+FROM {state}.runs WHERE flow_id=NEW.flow_id AND run_id=NEW.run_id"""
+TRIGGER = "CREATE TRIGGER watch_{table}_{event} AFTER {event} ON {state}.{table} FOR EACH ROW "
+WATCH = {
+    "postgres": (
+        f"CREATE FUNCTION {{table}}_{{event}}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {NOTE}; RETURN NULL; END$$",
+        f"{TRIGGER} EXECUTE FUNCTION {{table}}_{{event}}()",
+    ),
+    "mysql": (f"{TRIGGER} {NOTE}",),
+}
+WRITER = {"postgres": "session_user", "mysql": "substring_index(session_user(), '@', 1)"}
+ACCOUNT = {
+    "postgres": ("CREATE USER {name} SUPERUSER PASSWORD '{password}'",),
+    "mysql": ("CREATE USER {name} IDENTIFIED BY '{password}'", "GRANT ALL ON *.* TO {name}"),
+}
+ADMIN: dict[str, dict[str, Any]] = {
+    "postgres": {"name": "postgres"},
+    "mysql": {"name": "mysql", "user": "root", "password": ""},
+}
+"""Who may make accounts, and in which database."""
+DROP = {"postgres": "DROP DATABASE {} WITH (FORCE)", "mysql": "DROP DATABASE {}"}
 WATCHED = ("runs", "job_runs", "step_runs", "journal", "claims", "outbox")
 FAULTS = ("kill", "stop", "none")
 HOST_FAULTS = ("cut", "freeze", "lose", "none")
@@ -69,7 +82,7 @@ class Hosts:
     """Both hosts, their server, and what the runs have done."""
 
     project: "Project"
-    server: Database
+    place: ServerPlace
     made: dict[str, OtherHost] = dataclasses.field(default_factory=dict)
     on: dict[str, Host] = dataclasses.field(default_factory=dict)
     ways: dict[str, CuttingProxy] = dataclasses.field(default_factory=dict)
@@ -81,11 +94,21 @@ class Hosts:
         clock |= {"NO_FAKE_STAT": "1", "FAKETIME_DISABLE_SHM": "1"}
         env = made.environment({"OPS_USER": name, "HOST": name, **clock})
         self.on[name] = host = Host(made, env, self.project.folder / f"{name}.log")
-        self.ways[name] = CuttingProxy(self.server.port, "up", 1 << 40, times=0, listener=host.listener)
+        self.ways[name] = CuttingProxy(self.place.server.port, "up", 1 << 40, times=0, listener=host.listener)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with connected(self.server) as connection:
-            return connection.execute(sql).fetchall()
+        """What the state says."""
+        return self.place.within("state", sql)
+
+    def watch(self) -> None:
+        """Note from now on who writes into the state."""
+        server, state = self.place.server, self.place.schema("state")
+        writes = "public.writes" if server.driver == "postgres" else f"{server.name}.writes"
+        self.place.ask(WRITES)
+        for table, event in product(WATCHED, ("INSERT", "UPDATE")):
+            names = {"table": table, "event": event, "state": state, "writes": writes, "user": WRITER[server.driver]}
+            for statement in WATCH[server.driver]:
+                self.query(statement.format(**names))
 
     def begin(self, host: str, run: str, key: str) -> None:
         argv = ["run", "flow.yaml", "--run-id", run, "--param", f"n={key}"]
@@ -102,7 +125,7 @@ class Hosts:
         (folder / run).touch()
 
     def until(self, found: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 600  # with a load of 50 a run takes minutes to begin
         while not found():
             assert time.monotonic() < deadline, f"{what}\n{self.logs()}"
             time.sleep(0.1)
@@ -113,40 +136,32 @@ class Hosts:
         return "\n".join(f"-- {path.name}\n{text}" for path, text in texts if text)
 
 
-@pytest.fixture
-def hosts(project: "Project", postgres: Database) -> Iterator[Hosts]:
+@pytest.fixture(params=SERVERS)
+def hosts(project: "Project", request: pytest.FixtureRequest) -> Iterator[Hosts]:
     need("ip", "unshare")
-    server = new_database(postgres, "hosts")
+    place = new_place(request, "hosts")
+    server = place.server
+    admin = place_of(dataclasses.replace(server, **ADMIN[server.driver]))
     keep_states_in(project, dataclasses.replace(server, host="127.0.0.1", port=PORT, user='"{{env.OPS_USER}}"'))
     project.write(FLOW)
-    found = Hosts(project, server)
-    with connected(server) as connection:
-        for name in CLOCKS:
-            connection.execute(f"DROP ROLE IF EXISTS {name}")
-            connection.execute(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD '{server.password}'")
+    found = Hosts(project, place)
+    for name in CLOCKS:
+        account = (each.format(name=name, password=server.password) for each in ACCOUNT[server.driver])
+        admin.ask(f"DROP USER IF EXISTS {name}", *account)
     try:
         for name in CLOCKS:
             found.bring_up(name)
         found.release("first")
         found.begin("one", "first", "first")
         found.until(lambda: found.on["one"].ended().get("first") == 0, "the first run, which makes the tables")
-        with connected(server) as connection:
-            connection.execute(WATCH)
-            for table in WATCHED:
-                connection.execute(
-                    f"CREATE TRIGGER watch AFTER INSERT OR UPDATE ON aetherflow_state.{table} "
-                    "FOR EACH ROW EXECUTE FUNCTION public.watch()"
-                )
+        found.watch()
         yield found
     finally:
         for host in found.on.values():
             host.lose()
         for way in found.ways.values():
             way.close()
-        with connected(dataclasses.replace(server, name=postgres.name)) as connection:
-            connection.execute(f"DROP DATABASE {server.name} WITH (FORCE)")
-            for name in CLOCKS:
-                connection.execute(f"DROP ROLE {name}")
+        admin.ask(DROP[server.driver].format(server.name), *(f"DROP USER {name}" for name in CLOCKS))
 
 
 @dataclasses.dataclass
@@ -189,8 +204,8 @@ class Round:
 
     def disturb(self) -> None:
         """Do to the runners, and then to their host, what is to be done."""
-        host, owners = self.hosts.on[self.bad], "SELECT run_id FROM aetherflow_state.owners WHERE host"
-        owned = {str(run) for (run,) in self.hosts.query(f"{owners}='{self.bad}'")} & set(self.faults)
+        host, owners = self.hosts.on[self.bad], f"SELECT run_id FROM owners WHERE host='{self.bad}'"
+        owned = {str(run) for (run,) in self.hosts.query(owners)} & set(self.faults)
         self.hurt = {run for run in owned if (self.fault, self.faults[run]) != ("none", "none")}
         for run, fault in self.faults.items():
             if fault != "none":
@@ -246,29 +261,29 @@ class Round:
                 processes = [of for of, _ in groupby(lines, lambda line: (line[0], line[3]))]
                 assert len(processes) == len(set(processes)), f"children at the same time: {lines}"
         with counted.case(f"locks after {list(self.faults)}"):
-            for table in ("aetherflow_locks.locks", "aetherflow_locks.waiters", "aetherflow_state.owners"):
-                assert self.hosts.query(f"SELECT * FROM {table}") == [], table
+            self.hosts.place.check_free()
 
 
 def _check_writes(hosts: Hosts, run: str) -> None:
     """Of each generation one host writes, and none of an earlier one when a later one has begun."""
     owners = dict[int, str]()
-    for generation, host, what in hosts.query(
+    for generation, host, what in hosts.place.ask(
         f"SELECT generation, host, what FROM writes WHERE run_id='{run}' ORDER BY id"
     ):
         assert generation >= max(owners, default=0)
         owner = owners.setdefault(generation, host)
         assert host == owner, f"{host} writes into {what} of {run} when generation {generation} is {owner}'s"
-    ended = f"SELECT step_id FROM aetherflow_state.step_runs WHERE run_id='{run}' AND status='SUCCESS' ORDER BY 1"
+    ended = f"SELECT step_id FROM step_runs WHERE run_id='{run}' AND status='SUCCESS' ORDER BY 1"
     assert hosts.query(ended) == [("s0",), ("s1",), ("s2",)]
-    assert hosts.query(f"SELECT status FROM aetherflow_state.runs WHERE run_id='{run}'") == [("SUCCESS",)]
+    assert hosts.query(f"SELECT status FROM runs WHERE run_id='{run}'") == [("SUCCESS",)]
 
 
 @pytest.mark.parametrize("bad", CLOCKS if full() else ["one"])
 def test_two_hosts_never_execute_one_run_both(hosts: Hosts, bad: str) -> None:
+    kind = hosts.place.server.driver
     chance = random.Random(f"{SEED}-W2-{bad}")
     (good,) = set(CLOCKS) - {bad}
-    with suite(f"W2 {bad}", 4, 5, 6) as counted:
+    with suite(f"W2 {bad} {kind}", 4, 5, 6) as counted:
         for number in range(ROUNDS):
             runs = [f"r{number}-{each}" for each in range(RUNS)]
             faults = {run: chance.choice(FAULTS) if full() else FAULTS[each % 3] for each, run in enumerate(runs)}

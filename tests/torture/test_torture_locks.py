@@ -4,6 +4,7 @@ AETHERFLOW_TORTURE_TIER=T1 takes the full numbers (about four minutes); each tes
 AETHERFLOW_TORTURE_SEED repeats.
 """
 
+import dataclasses
 import json
 import os
 import random
@@ -19,11 +20,12 @@ from typing import Any
 
 import pytest
 
+import services
 from aetherflow.core.base.errors import LockBusyError
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
-from services import faketime
+from server_stores import SERVERS, new_place
 
 FULL = os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") != "T0"
 SCRIPT = Path(__file__).with_name("torture_locks.py")
@@ -46,12 +48,26 @@ def seed() -> int:
     return chosen
 
 
+PLACES = ["file", *SERVERS]
+
+
+@pytest.fixture(params=PLACES)
+def at(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options that say where the locks are."""
+    if request.param == "file":
+        return {}
+    return {"server": dataclasses.asdict(new_place(request, "torture_locks").server)}
+
+
 def argv(suite: str, folder: Path, seed: int, options: dict[str, Any]) -> list[str]:
     return [sys.executable, str(SCRIPT), suite, str(folder), str(seed), json.dumps(options)]
 
 
 def torture(suite: str, folder: Path, seed: int, **options: Any) -> dict[str, Any]:
-    done = subprocess.run(argv(suite, folder, seed, options), capture_output=True, text=True, timeout=400, check=False)
+    env = os.environ | {"PYTHONPATH": str(Path(services.__file__).parent)}
+    done = subprocess.run(
+        argv(suite, folder, seed, options), env=env, capture_output=True, text=True, timeout=400, check=False
+    )
     assert done.returncode == 0, done.stderr
     print(done.stdout, done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -73,7 +89,9 @@ SOUND = {
 
 
 @pytest.mark.xdist_group("timing")
-def test_killed_holders_are_replaced_at_once_and_holds_never_overlap(folder: Path, seed: int) -> None:
+def test_killed_holders_are_replaced_at_once_and_holds_never_overlap(
+    folder: Path, seed: int, at: dict[str, Any]
+) -> None:
     numbers = {"workers": 50, "keys": 5, "seconds": 60, "longest": 5, "pause": 0.7} if FULL else {}
     takeovers = []
     for attempt in range(3):
@@ -83,7 +101,7 @@ def test_killed_holders_are_replaced_at_once_and_holds_never_overlap(folder: Pat
             "b1",
             place,
             seed + attempt,
-            **{"workers": 10, "keys": 3, "seconds": 2.5, "longest": 1, "pause": 0.25, "ttl": 3, **numbers},
+            **{"workers": 10, "keys": 3, "seconds": 2.5, "longest": 1, "pause": 0.25, "ttl": 3, **numbers, **at},
             faults=["kill", "kill", "stall"],
         )
         assert found.items() >= {**SOUND, "overlapping holds": 0, "refused": 0}.items()
@@ -96,7 +114,8 @@ def test_killed_holders_are_replaced_at_once_and_holds_never_overlap(folder: Pat
     assert min(takeovers) <= 1000
 
 
-def test_stopped_holders_cannot_write_with_an_old_token(folder: Path, seed: int) -> None:
+@pytest.mark.parametrize("at", PLACES if FULL else ["file"], indirect=True)
+def test_stopped_holders_cannot_write_with_an_old_token(folder: Path, seed: int, at: dict[str, Any]) -> None:
     numbers = {"workers": 50, "keys": 5, "seconds": 60, "longest": 5} if FULL else {}
     stopped = 0
     for attempt in range(3):  # a sample may meet no holder to stop
@@ -106,7 +125,7 @@ def test_stopped_holders_cannot_write_with_an_old_token(folder: Path, seed: int)
             "b1",
             place,
             seed + attempt,
-            **{"workers": 10, "keys": 3, "seconds": 3, "longest": 1.2, "pause": 0.3, "ttl": 1, **numbers},
+            **{"workers": 10, "keys": 3, "seconds": 3, "longest": 1.2, "pause": 0.3, "ttl": 1, **numbers, **at},
             faults=["stop", "stop", "kill", "stall"],
         )
         assert found.items() >= SOUND.items()
@@ -118,9 +137,10 @@ def test_stopped_holders_cannot_write_with_an_old_token(folder: Path, seed: int)
 # B2
 
 
-def test_first_come_is_first_served(folder: Path, seed: int) -> None:
+@pytest.mark.parametrize("at", PLACES if FULL else ["file"], indirect=True)
+def test_first_come_is_first_served(folder: Path, seed: int, at: dict[str, Any]) -> None:
     numbers = {"waiters": 50, "hold": 0.2, "seconds": 20, "loopers": 20} if FULL else {}
-    found = torture("b2", folder, seed, **{"waiters": 12, "hold": 0.05, "seconds": 1.5, "loopers": 6, **numbers})
+    found = torture("b2", folder, seed, **{"waiters": 12, "hold": 0.05, "seconds": 1.5, "loopers": 6, **numbers, **at})
     assert found.items() >= {"failed workers": 0, "in order": True}.items()
     assert found["jain"] >= 0.95
     assert found["longest wait / sum of holds"] <= (1.2 if FULL else 3)
@@ -216,7 +236,7 @@ def test_no_clock_prolongs_a_lease_of_another_boot(folder: Path, clock: Clock) -
 def test_the_same_with_the_clock_of_a_real_process(folder: Path, fake: str, which: str) -> None:
     shift = {
         **os.environ,
-        "LD_PRELOAD": str(faketime()),
+        "LD_PRELOAD": str(services.faketime()),
         "FAKETIME": fake,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_RESET": "1",

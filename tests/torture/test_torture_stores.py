@@ -1,20 +1,15 @@
-"""The state in a server, whose connection is cut after any byte: every transition is there, once."""
+"""V2: the state in a server, whose connection is cut after any byte, or which is killed: all is there, once."""
 
-import itertools
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
 import pytest
 
-from aetherflow.core.base.durable import failpoint
-from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.records import (
     Artifact,
     Frozen,
@@ -25,15 +20,13 @@ from aetherflow.core.kernel.state.records import (
     StepKey,
     StepStart,
 )
-from aetherflow.core.kernel.state.run_lease import LEASE_SECONDS
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
-from aetherflow.core.testing import FlowProject
 from cutting import CuttingProxy, Direction
 from server_stores import SERVERS, ServerPlace, new_place, place_of
 from services import MortalServer, mortal_mariadb, mortal_postgres
-from torture_tier import sample, sized
+from torture_tier import sample, sized, suite
 
 pytestmark = pytest.mark.slow
 
@@ -127,66 +120,14 @@ def test_a_connection_that_is_cut_changes_nothing(server: ServerPlace, tmp_path:
         work(server.use(tmp_path, port=proxy.port))
         total = proxy.passed[direction]
     assert rows(server) == expected
-    for limit in sample(range(1, total), sized(8, 500), direction):
-        empty(server)
-        with CuttingProxy(server.server.port, direction, limit) as proxy:
-            work(server.use(tmp_path, port=proxy.port))
-            assert proxy.connections > 1 or limit > total - LAST_BYTES, "it was cut"
-        assert rows(server) == expected, f"after {limit} bytes {direction}"
-
-
-FLOW = """\
-version: 1
-flow: {{id: f, state: {{path: "{state}"}}, locks: {{scope: flow}}}}
-jobs:
-  - id: a
-    steps:
-      - {{id: w, type: file_write, inputs: {{path: "out.txt", content: "hello"}}}}
-      - {{id: s, type: assert, inputs: {{condition: "1 == 1"}}}}
-  - id: b
-    depends_on: [a]
-    steps: [{{id: s, type: assert, inputs: {{condition: "1 == 1"}}}}]
-"""
-
-
-def run_killed(project: FlowProject, run_id: str, setting: str) -> int:
-    """Run the flow in a fork with a failpoint; its exit code, or minus the signal that ended it."""
-    if (pid := os.fork()) == 0:
-        code = 70
-        try:
-            failpoint.setting, failpoint._hits = setting, itertools.count(1)
-            code = 0 if project.run(run_id=run_id).summary.status == Status.SUCCESS else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def test_a_runner_that_is_killed_is_followed_at_once(server: ServerPlace, tmp_path: Path) -> None:
-    """Killed at failpoints, then in the resume too: the third one ends well, each step has one SUCCESS, all is free."""
-    state = server.use(tmp_path / "here")
-    project = FlowProject(tmp_path / "project")
-    project.env["AETHERFLOW_LOCK_STORE"] = str(state)
-    project.write(FLOW.format(state=state))
-    assert project.run(run_id="whole").summary.status == Status.SUCCESS
-    points = tmp_path / "points.txt"
-    assert run_killed(project, "logged", f"log:{points}") == 0
-    names = points.read_text().splitlines()
-    for number in sample(range(1, len(names) + 1), sized(5, len(names)), "kills"):
-        run_id = f"killed{number}"
-        assert run_killed(project, run_id, f"{number}:kill") == -SIGKILL
-        again = run_killed(project, run_id, f"{max(number // 2, 1)}:kill")
-        began = time.monotonic()
-        assert again in (0, -SIGKILL)
-        assert run_killed(project, run_id, "") == 0, f"killed at {names[number - 1]}"
-        assert time.monotonic() - began < LEASE_SECONDS / 2, "it waited for the lease of a dead process of this host"
-        schema = server.schema("state")
-        done = server.ask(
-            f"SELECT job_id, step_id FROM {schema}.step_runs WHERE run_id='{run_id}' AND status='SUCCESS' ORDER BY 1, 2"
-        )
-        assert done == [("a", "s"), ("a", "w"), ("b", "s")], names[number - 1]
-        assert server.ask(f"SELECT run_id FROM {schema}.owners") == [], names[number - 1]
-        with LockStore(state) as locks:
-            assert not any(holder.alive for holder in locks.holders()), names[number - 1]
+    with suite(f"V2 {server.server.driver} {direction}", 1, 4) as counted:
+        for limit in sample(range(1, total), sized(8, 500), direction):
+            empty(server)
+            with counted.case(f"after {limit} bytes {direction}"):
+                with CuttingProxy(server.server.port, direction, limit) as proxy:
+                    work(server.use(tmp_path, port=proxy.port))
+                    assert proxy.connections > 1 or limit > total - LAST_BYTES, "it was cut"
+                assert rows(server) == expected
 
 
 @pytest.mark.parametrize("mortal", [mortal_postgres, mortal_mariadb])
@@ -226,7 +167,9 @@ def test_the_server_is_killed_and_comes_back(
             server.start_again()
         for thread in threads:
             thread.join()
-        assert failures == []
-        for flow_id in done:
-            assert rows_of(place, flow_id) == expected, flow_id
-        assert len(done) == sized(6, 50)
+        with suite(f"V2 {server.database.driver} killed", 1, 4) as counted:
+            assert failures == []
+            for flow_id in done:
+                with counted.case(flow_id):
+                    assert rows_of(place, flow_id) == expected
+            assert len(done) == sized(6, 50)

@@ -26,7 +26,7 @@ from torture_flows import Reference
 from warm import true_start
 
 HANG_SECONDS = 60
-"""No attempt takes longer; one that does is ended by SIGALRM."""
+"""No command takes longer; one that does is ended."""
 RUN = ("run", "flow.yaml", "--run-id", "r")
 NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 """Two starts of the real command make the same system calls."""
@@ -48,6 +48,9 @@ class Result:
 
 class Bench:
     """One folder and one flow."""
+
+    hang_seconds = HANG_SECONDS
+    """No attempt takes longer; one that does is ended by SIGALRM."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,8 +79,8 @@ class Bench:
         (info / "entry_points.txt").write_text(ENTRY_POINTS)
         shutil.copy(str(torture_steps.__file__), site / "torture_steps.py")
 
-    def write(self, text: str) -> None:
-        (self.folder / "flow.yaml").write_text(text, encoding="utf-8")
+    def write(self, text: str, name: str = "flow.yaml") -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
 
     # Runs
 
@@ -96,7 +99,7 @@ class Bench:
         if child == 0:  # pragma: no cover
             code = 99
             try:
-                signal.alarm(HANG_SECONDS)
+                signal.alarm(self.hang_seconds)
                 os.chdir(self.folder)
                 os.environ.update(self.env)
                 failpoints.setting = failpoint  # what the environment variable sets in a process of its own
@@ -195,6 +198,14 @@ class Bench:
                 raise
             return []
 
+    def version(self) -> int:
+        """The number of the schema."""
+        return int(self.rows("PRAGMA user_version")[0][0])
+
+    def check_store(self) -> None:
+        """What must hold of the store itself when its run has ended."""
+        assert self.rows("PRAGMA integrity_check") == [("ok",)], "I8"
+
     def lines(self) -> list[str]:
         """One line per execution of a step."""
         return self.effects.read_text().splitlines() if self.effects.exists() else []
@@ -226,7 +237,7 @@ class Bench:
         for path in sorted(self.disk.rglob("*")):
             name = path.relative_to(self.disk).as_posix()
             ours = name.startswith("state/f.sqlite") or (name.startswith("work/f/") and name.split("/")[3:4] == ["r"])
-            ours |= name.startswith(("state/locks.sqlite", "state/registry.sqlite", "lost+found"))
+            ours |= name.startswith(("state/locks.sqlite", "state/registry.sqlite", "state/servers/", "lost+found"))
             if not ours and path.is_file():
                 digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
         return digest.hexdigest()

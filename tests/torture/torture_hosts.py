@@ -18,9 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from server_project import OtherHost
 
-LEASE = {"LEASE_SECONDS": 8.0, "CHILDREN_SECONDS": 4.5, "HOLD_SECONDS": 4.0, "RENEW_SECONDS": 1.0, "RETRY_SECONDS": 0.1}
+WAITING = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / 4)
+"""Leases are longer on a busy machine: whose process gets no processor for half of one loses it, and no run ends."""
+LEASE = {
+    "LEASE_SECONDS": 8 * WAITING,
+    "CHILDREN_SECONDS": 4.5 * WAITING,
+    "HOLD_SECONDS": 4 * WAITING,
+    "RENEW_SECONDS": 1.0,
+    "RETRY_SECONDS": 0.1,
+}
 """In place of the minute that a lease lasts."""
-IDLE = "idle_in_transaction_session_timeout = "
+IDLE = ("idle_in_transaction_session_timeout", "idle_transaction_timeout")
 """What the server undoes of a host that is cut off in the middle of a transaction, it undoes before a lease ends."""
 PORT = 5432
 """Of the way to the server, on this host."""
@@ -37,7 +45,7 @@ class Host:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         with theirs, log.open("ab") as output:
-            argv = [*host.prefix, sys.executable, __file__, str(theirs.fileno()), str(log)]
+            argv = [*host.prefix, sys.executable, __file__, str(theirs.fileno()), str(log), json.dumps(LEASE)]
             self._process = subprocess.Popen(
                 argv, cwd=host.folder.parent, env=env, stdout=output, stderr=output, pass_fds=[theirs.fileno()]
             )
@@ -66,20 +74,24 @@ class Host:
         self.listener.close()
 
 
-def serve(control: socket.socket, log: Path) -> None:
+def serve(control: socket.socket, log: Path, lease: dict[str, float]) -> None:
     """Be the first process of a host."""
     import importlib
 
     from aetherflow.core.cli import main
     from aetherflow.core.kernel.state import run_lease
-    from aetherflow_builtins_db.stores import postgres
+    from aetherflow_builtins_db.stores import mariadb, postgres
 
-    for module in ("aetherflow_builtins_db.stores.backend", "aetherflow.core.kernel.locks.store", "psycopg"):
+    stores = ("aetherflow_builtins_db.stores.backend", "aetherflow.core.kernel.locks.store")
+    for module in (*stores, "psycopg", "pymysql"):
         importlib.import_module(module)
-    synced, idle = postgres._ENTER
-    assert idle == f"SET {IDLE}15000"
-    postgres._ENTER = (synced, f"SET {IDLE}2000")
-    for name, seconds in LEASE.items():
+    for server in (postgres, mariadb):
+        *others, idle = vars(server)["_ENTER"]
+        name, _, whole = idle.removeprefix("SET ").partition(" = ")
+        assert name in IDLE
+        shorter = round(int(whole) * lease["LEASE_SECONDS"] / run_lease.LEASE_SECONDS)
+        vars(server)["_ENTER"] = (*others, f"SET {name} = {shorter}")
+    for name, seconds in lease.items():
         setattr(run_lease, name, seconds)
     with socket.create_server(("127.0.0.1", PORT)) as listener:
         socket.send_fds(control, [b"!"], [listener.fileno()])
@@ -156,4 +168,4 @@ class First:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3]))

@@ -17,13 +17,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.base.errors import LockBusyError
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.lease import Lease
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
+
+if TYPE_CHECKING:
+    from server_stores import ServerPlace
 
 HOUR, YEARS = 3_600_000, 10 * 365 * 24 * 3_600_000
 
@@ -82,6 +85,63 @@ def read_logs(folder: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+# Where the locks are: in a file of the folder, or in the server that the options name
+
+
+class InFile:
+    """Locks in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "locks.sqlite"
+
+    def clock(self, rnd: random.Random) -> Clock | None:
+        """The clock of a worker."""
+        return JumpyClock(rnd)
+
+    @contextlib.contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Nobody can write."""
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+
+    def facts(self) -> dict[str, Any]:
+        """Whether the store is whole, and how many locks it holds."""
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            intact = db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            return {"intact": intact, "locks left": db.execute("SELECT count(*) FROM locks").fetchone()[0]}
+
+
+class InServer:
+    """Locks in a server, whose clock counts for all."""
+
+    def __init__(self, place: "ServerPlace", folder: Path) -> None:
+        self._place = place
+        self.path = place.use(folder)
+
+    def clock(self, rnd: random.Random) -> Clock | None:
+        del rnd
+        return None
+
+    @contextlib.contextmanager
+    def stalled(self) -> Iterator[None]:
+        with self._place.stalled("locks", "locks"):
+            yield
+
+    def facts(self) -> dict[str, Any]:
+        return {"intact": True, "locks left": len(self._place.within("locks", "SELECT * FROM locks"))}
+
+
+def locks_of(folder: Path, options: dict[str, Any]) -> InFile | InServer:
+    """Where the locks of a suite are."""
+    if (given := options.get("server")) is None:
+        return InFile(folder)
+    from server_stores import place_of  # which other suites have no path to
+    from services import Database
+
+    return InServer(place_of(Database(**given)), folder)
+
+
 # B1, history of locks under faults
 
 
@@ -115,7 +175,8 @@ def worker(folder: Path, seed: int, end: float, options: dict[str, Any]) -> None
     log = Log(folder / f"{os.getpid()}.log")
     guard = Guard(folder / "guard.sqlite")
     ttl, longest = options["ttl"], options["longest"]
-    with LockStore(folder / "locks.sqlite", clock=JumpyClock(rnd)) as store:
+    place = locks_of(folder, options)
+    with LockStore(place.path, clock=place.clock(rnd)) as store:
         for number in itertools.count():
             if time.monotonic() >= end:
                 return
@@ -145,28 +206,31 @@ def worker(folder: Path, seed: int, end: float, options: dict[str, Any]) -> None
 def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], int], options: dict[str, Any]) -> None:
     """Kill holders, stop holders, stall the writers, until the end."""
     log = Log(folder / "nemesis.log")
+    place = locks_of(folder, options)
     stopped: list[tuple[float, int]] = []
     while (now := time.monotonic()) < end:
         for item in [item for item in stopped if item[0] <= now]:
             os.kill(item[1], signal.SIGCONT)
             stopped.remove(item)
         # closed again before a worker is forked: SQLite allows no connection to be carried across a fork
-        with LockStore(folder / "locks.sqlite") as store:
+        with LockStore(place.path) as store:
             holders = [h for h in store.holders() if h.alive and h.pid not in {pid for _, pid in stopped}]
             waited = {waiter.key for waiter in store.waiters() if waiter.alive}
         action = rnd.choice(options["faults"])
+        if not holders and action != "stall":
+            time.sleep(0.02)  # until there is somebody
+            continue
         if action == "stall":
-            with contextlib.closing(sqlite3.connect(folder / "locks.sqlite", isolation_level=None)) as db:
-                db.execute("BEGIN IMMEDIATE")
+            with place.stalled():
                 time.sleep(0.3 if options["ttl"] <= 1 else 0.5)
-        elif holders and action == "kill":
+        elif action == "kill":
             victim = rnd.choice(holders)
             at = time.monotonic_ns() // 1_000_000
             os.kill(victim.pid, signal.SIGKILL)
             os.waitpid(victim.pid, 0)
             log.add(what="kill", pid=victim.pid, at=at, key=victim.key, waited=victim.key in waited)
             start()
-        elif holders and action == "stop":
+        elif action == "stop":
             victim = rnd.choice(holders)
             os.kill(victim.pid, signal.SIGSTOP)
             stopped.append((now + 2.5 * options["ttl"], victim.pid))
@@ -178,7 +242,6 @@ def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], in
 
 def b1(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
     rnd = random.Random(seed)
-    end = time.monotonic() + options["seconds"]
     pids: list[int] = []
 
     def start() -> int:
@@ -186,8 +249,10 @@ def b1(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
         pids.append(fork(lambda: worker(folder, own, end, options)))
         return pids[-1]
 
-    LockStore(folder / "locks.sqlite").close()
+    place = locks_of(folder, options)
+    LockStore(place.path).close()
     Guard(folder / "guard.sqlite").close()
+    end = time.monotonic() + options["seconds"]
     for _ in range(options["workers"]):
         start()
     failed = 0
@@ -208,7 +273,7 @@ def b1(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
             if status is None:
                 os.kill(pid, signal.SIGKILL)
                 failed += 1
-    return {"failed workers": failed, **judge(folder)}
+    return {"failed workers": failed, **judge(folder), **place.facts()}
 
 
 def judge(folder: Path) -> dict[str, Any]:
@@ -250,9 +315,6 @@ def judge(folder: Path) -> dict[str, Any]:
     for key, token, pid in Guard(folder / "guard.sqlite").accepted():
         stale += token < highest.get(key, 0) or writers.setdefault((key, token), pid) != pid
         highest[key] = max(token, highest.get(key, 0))
-    with contextlib.closing(sqlite3.connect(folder / "locks.sqlite")) as db:
-        intact = db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        left = db.execute("SELECT count(*) FROM locks").fetchone()[0]
     return {
         **{name: counts[name] for name in ("granted", "accepted", "refused", "kill", "stop", "error")},
         "lost": sum(end["lost"] for end in ends.values()),
@@ -263,8 +325,6 @@ def judge(folder: Path) -> dict[str, Any]:
         "stale writes accepted": stale,
         "takeovers": len(takeovers),
         "longest takeover ms": max(takeovers, default=0),
-        "intact": intact,
-        "locks left": left,
     }
 
 
@@ -272,7 +332,7 @@ def judge(folder: Path) -> dict[str, Any]:
 
 
 def b2(folder: Path, seed: int, options: dict[str, Any]) -> dict[str, Any]:
-    path, count, hold = folder / "locks.sqlite", options["waiters"], options["hold"]
+    path, count, hold = locks_of(folder, options).path, options["waiters"], options["hold"]
     log = folder / "order.log"
 
     def once(number: int) -> None:
