@@ -5,7 +5,7 @@ needs a person in the second picture of `status`. All are measured against a com
 --version`; with a server: at states without a row), in turn with it, so that a drifting machine hits all alike; the
 shortest elapsed time of each, which is the one that others disturbed least.
 
-    make bench-history (ONLY=files, postgres, mariadb)
+    make bench (alone: ONLY=postgres,mariadb PYTHONPATH=tests/services .venv/bin/python tests/benchmarks/history.py)
 """
 
 import os
