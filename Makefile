@@ -69,7 +69,7 @@ bench: $(READY) ## measure starts, steps, programs, resume, and the history of a
 	@PYTHONPATH=tests/common $(BIN)/python tests/benchmarks/plugins.py
 	@$(BIN)/python tests/benchmarks/engine.py
 	@$(BIN)/python tests/benchmarks/process.py
-	@$(BIN)/python tests/benchmarks/history.py
+	@PYTHONPATH=tests/services $(BIN)/python tests/benchmarks/history.py
 	@$(BIN)/python tests/benchmarks/pages.py
 
 bench-bundle: $(READY) ## measure a sync of 10,000 files that have not changed

@@ -1,29 +1,42 @@
-"""The cost of looking at the past: `runs list` over a million step rows, `status` over 1,000 flows.
+"""The cost of looking at the past: `runs list` and `status` over a million step rows, `status` over 1,000 flows.
 
-A tenth of the flows needs a person in the second picture of `status`. All are measured against a command that looks at
-nothing (`aetherflow --version`), in turn with it, so that a drifting machine hits all alike; the shortest elapsed time
-of each, which is the one that others disturbed least.
+The million is in a file, and in PostgreSQL and MariaDB, there in 100,000 runs of 100 flows. A tenth of the 1,000 flows
+needs a person in the second picture of `status`. All are measured against a command that looks at nothing (`aetherflow
+--version`; with a server: at states without a row), in turn with it, so that a drifting machine hits all alike; the
+shortest elapsed time of each, which is the one that others disturbed least.
 
-    make bench
+    make bench-history (ONLY=files, postgres, mariadb)
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 
+import warm
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.migration import prepare_schema
+from core_project import Project
+from db_places import new_database
+from long_history import fill
+from server_project import keep_states_in
+from server_stores import place_of
+from services import MortalServer, mortal_mariadb, mortal_postgres
 
+START = warm.true_start("what a command costs is measured")
 ROUNDS = 11
 RUNS, STEPS = 1_000, 1_000
 FLOWS = 1_000
-LIST_LIMIT_MS, STATUS_LIMIT_MS = 50.0, 1000.0
+OF_SERVERS, STEPS_OF_SERVERS = 100_000, 10
+FAILED = 5_000
+"""One of so many runs has failed."""
+LOOKS = ("status", "runs list")
+FILE_LIMIT_MS, LIMIT_MS, STATUS_LIMIT_MS = 50.0, 100.0, 1000.0
 RUN_COLUMNS = (
     "flow_id, run_id, generation, status, engine_version, flow_path, fingerprint, params, run_date, data_date, actor, "
     "host, pid, trigger, command, started_at, finished_at"
@@ -66,49 +79,104 @@ def step_rows(flow_id: str, runs: int, steps: int) -> Iterator[tuple[str, str, s
 def elapsed_ms(command: list[str], env: dict[str, str], folder: Path) -> float:
     """Wall time of one command; 1 as an exit code is an answer of `status`."""
     started = time.perf_counter()
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    done = START.run(command, env=env, cwd=folder, capture_output=True, text=True)
     taken = (time.perf_counter() - started) * 1000
     if done.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} failed: {done.stderr}")
     return taken
 
 
+Commands = dict[str, tuple[list[str], dict[str, str], Path]]
+"""Each with its arguments, environment and working directory."""
+
+
+def measured(commands: Commands) -> dict[str, float]:
+    """The shortest time of each."""
+    aetherflow = str(Path(sys.executable).with_name("aetherflow"))
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for round_number in range(ROUNDS + 1):
+        for name, (arguments, env, folder) in commands.items():
+            taken = elapsed_ms([aetherflow, *arguments], {**env, "PYTHONDONTWRITEBYTECODE": ""}, folder)
+            if round_number:  # the first round warms caches and bytecode
+                times[name].append(taken)
+    return {name: min(found) for name, found in times.items()}
+
+
+def over(name: str, shortest: float, what: str, counted: float, limit: float) -> bool:
+    """Print a line; whether it is over its limit."""
+    mark = "  OVER" if counted > limit else ""
+    print(f"{name:<40}{shortest:>8.1f} ms   {what} {counted:>6.1f} ms, limit {limit:.0f}{mark}")
+    return counted > limit
+
+
+def files(root: Path) -> bool:
+    """Measure what stands in files."""
+    make_state(root / "million/f.sqlite", "f", RUNS, STEPS)
+    for number in range(FLOWS):
+        name = f"flow{number:04}"
+        make_state(root / f"many/{name}.sqlite", name, 3, 2)
+        make_state(root / f"bad/{name}.sqlite", name, 3, 2, "SUCCESS" if number % 10 else "FAILED")
+    for name in ("million", "many", "bad"):
+        for state in sorted((root / name).glob("f*.sqlite")):
+            registry.adopt(root / name, state)
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("AETHERFLOW_")}
+    of = {name: {**plain, "AETHERFLOW_STATE_ROOT": str(root / name)} for name in ("million", "many", "bad")}
+    times = measured(
+        {
+            "--version": (["--version"], of["million"], root),
+            f"runs list, {RUNS * STEPS:,} steps": (["runs", "list"], of["million"], root),
+            f"status, {RUNS * STEPS:,} steps": (["status"], of["million"], root),
+            f"status, {FLOWS:,} flows": (["status"], of["many"], root),
+            f"status, {FLOWS // 10} of them bad": (["status"], of["bad"], root),
+        }
+    )
+    floor = times.pop("--version")
+    over("--version", floor, "floor", 0.0, 0.0)
+    in_all = [over(name, times[name], "in all", times[name], STATUS_LIMIT_MS) for name in list(times)[2:]]
+    return any(
+        [*(over(name, times[name], "over it", times[name] - floor, FILE_LIMIT_MS) for name in list(times)[:2]), *in_all]
+    )
+
+
+def on(mortal: Callable[[], AbstractContextManager[MortalServer]], root: Path) -> bool:
+    """Measure what stands in a server: the same commands over states without a row are the floor."""
+    commands: Commands = {}
+    with mortal() as server:
+        driver = server.database.driver
+        for name in ("empty", "million"):
+            place = place_of(new_database(server.database, name))
+            project = Project(root / f"{driver}-{name}")
+            project.folder.mkdir()
+            keep_states_in(project, place.server)
+            runs = OF_SERVERS if name == "million" else 0
+            fill(place, place.use(project.folder), runs=runs, steps=STEPS_OF_SERVERS, every=FAILED)
+            for words in LOOKS:
+                commands[f"{words}, {driver}, {name}"] = (words.split(), project.env, project.folder)
+        times = measured(commands)
+    found = False
+    for words in LOOKS:
+        empty, million = (times[f"{words}, {driver}, {name}"] for name in ("empty", "million"))
+        found |= over(
+            f"{words}, {OF_SERVERS * STEPS_OF_SERVERS:,} steps, {driver}",
+            million,
+            "over none",
+            million - empty,
+            LIMIT_MS,
+        )
+    return found
+
+
 def main() -> int:
     """Measure, print a table, return 1 if a command is over its limit."""
-    aetherflow = str(Path(sys.executable).with_name("aetherflow"))
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("AETHERFLOW_")}
+    only = os.environ.get("ONLY", "files,postgres,mariadb").split(",")
+    parts: dict[str, Callable[[Path], bool]] = {
+        "files": files,
+        "postgres": partial(on, mortal_postgres),
+        "mariadb": partial(on, mortal_mariadb),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        make_state(root / "million/f.sqlite", "f", RUNS, STEPS)
-        for number in range(FLOWS):
-            name = f"flow{number:04}"
-            make_state(root / f"many/{name}.sqlite", name, 3, 2)
-            make_state(root / f"bad/{name}.sqlite", name, 3, 2, "SUCCESS" if number % 10 else "FAILED")
-        for name in ("million", "many", "bad"):
-            for state in sorted((root / name).glob("f*.sqlite")):
-                registry.adopt(root / name, state)
-        commands = {
-            "--version": (["--version"], "million"),
-            f"runs list, {RUNS * STEPS:,} steps": (["runs", "list"], "million"),
-            f"status, {FLOWS:,} flows": (["status"], "many"),
-            f"status, {FLOWS // 10} of them bad": (["status"], "bad"),
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for round_number in range(ROUNDS + 1):
-            for name, (arguments, state_root) in commands.items():
-                env = {**plain, "AETHERFLOW_STATE_ROOT": str(root / state_root), "PYTHONDONTWRITEBYTECODE": ""}
-                taken = elapsed_ms([aetherflow, *arguments], env, root)
-                if round_number:  # the first round warms caches and bytecode
-                    times[name].append(taken)
-    floor, listing, status, bad = (min(found) for found in times.values())
-    limits = [("floor", floor, 0.0, 0.0), ("over the floor", listing, listing - floor, LIST_LIMIT_MS)]
-    limits += [("in all", each, each, STATUS_LIMIT_MS) for each in (status, bad)]
-    failed = False
-    for name, (what, shortest, counted, limit) in zip(commands, limits, strict=True):
-        over = counted > limit
-        failed = failed or over
-        print(f"{name:<28}{shortest:>8.1f} ms   {what} {counted:>6.1f} ms, limit {limit:.0f}{'  OVER' if over else ''}")
-    return 1 if failed else 0
+        found = [part(Path(folder)) for name, part in parts.items() if name in only]
+    return int(any(found))
 
 
 if __name__ == "__main__":

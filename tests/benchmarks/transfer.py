@@ -33,7 +33,7 @@ REPEATS = int(os.environ.get("REPEATS", "5"))
 ONLY = os.environ.get("ONLY", "")
 SMALL = 20_000
 MEMORY = "/dev/shm"
-TARGETS = {"sftp up": 0.45, "sftp down": 0.35, "sftp many": 0.55, "smb up": 0.25, "smb down": 0.5}
+TARGETS = {"sftp up": 0.6, "sftp down": 0.6, "sftp many": 0.55, "smb up": 0.6, "smb down": 0.5}
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def resumed_elsewhere(bench: Bench, point: int, bug: Patch | None = None) -> boo
 
 def test_what_is_decided_stays_decided(bench: Bench) -> None:
     names = prepared(bench)
-    chosen = sample(range(1, len(names) + 1), sized(15, len(names)), "A1-decided")
+    chosen = sample(range(1, len(names) + 1), sized(8, len(names)), "A1-decided")
     with suite("A1 decided", 1) as counted:
         for point in chosen:
             with counted.case(f"kill at {point}, {names[point - 1]}"):

@@ -61,7 +61,7 @@ def check(killed: KilledNights) -> None:
 )
 def test_the_night_after_a_kill_at_any_point(bench: Bench, peer: Peer, after: str) -> None:
     killed, names = made(bench, peer, after)
-    numbers = sample(list(range(1, len(names) + 1)), sized(6, len(names)), f"R1-night-{peer.kind}-{after}")
+    numbers = sample(list(range(1, len(names) + 1)), sized(3, len(names)), f"R1-night-{peer.kind}-{after}")
     with suite(f"R1 night after kill {peer.kind} {after}", 1, 3, 7, 13) as counted:
         for point in numbers:
             with counted.case(f"kill at {point}, {names[point - 1]}"):
@@ -77,7 +77,7 @@ def test_nights_that_fail_and_are_killed_in_any_order(bench: Bench, peer: Peer, 
     killed, names = made(bench, peer, after)
     chance = random.Random(SEED)
     with suite(f"R1 bad nights {peer.kind} {after}", 1, 3, 7, 13) as counted:
-        for number in range(sized(3, 200)):
+        for number in range(sized(2, 200)):
             bad = [chance.choice(["early", "late", "kill", "kill"]) for _ in range(chance.randint(2, 5))]
             with counted.case(f"{number}: {bad}"):
                 killed.begin()
@@ -102,7 +102,7 @@ def test_the_extract_after_a_kill_at_any_point(bench: Bench, mode: str) -> None:
     log = bench.folder / "points"
     assert killed.night(f"log:{log}") == 0, bench.error_text()
     names = log.read_text().splitlines()
-    numbers = sample(list(range(1, len(names) + 1)), sized(12, len(names)), f"R1-extract-{mode}")
+    numbers = sample(list(range(1, len(names) + 1)), sized(6, len(names)), f"R1-extract-{mode}")
     with suite(f"R1 extract after kill {mode}", 1, 3, 13) as counted:
         for point in numbers:
             with counted.case(f"kill at {point}, {names[point - 1]}"):

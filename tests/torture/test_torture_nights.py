@@ -36,7 +36,7 @@ def points_of(nights: Nights) -> list[str]:
 
 def test_killed_and_then_a_new_run(nights: Nights) -> None:
     names = points_of(nights)
-    chosen = sample(range(1, len(names) + 1), sized(3, len(names)), f"C1-{nights.kind.name}")
+    chosen = sample(range(1, len(names) + 1), sized(2, len(names)), f"C1-{nights.kind.name}")
     with suite(f"C1 {nights.kind.name}", 1, 13) as counted:
         for point in chosen:
             with counted.case(f"killed at {point}, {names[point - 1]}"):
@@ -49,7 +49,7 @@ def test_killed_and_then_a_new_run(nights: Nights) -> None:
 
 def test_killed_and_then_resumed(nights: Nights) -> None:
     names = points_of(nights)
-    chosen = sample(range(1, len(names) + 1), sized(3, len(names)), f"A1-{nights.kind.name}")
+    chosen = sample(range(1, len(names) + 1), sized(2, len(names)), f"A1-{nights.kind.name}")
     with suite(f"A1 {nights.kind.name}", 1, 2, 13) as counted:
         for point in chosen:
             with counted.case(f"killed at {point}, {names[point - 1]}"):
@@ -66,7 +66,7 @@ def test_five_hundred_nights(nights: Nights) -> None:
     """At random: good, failed and killed nights, resumed ones, settled ones; and what `status` shows after each."""
     names = points_of(nights)
     world(nights)
-    number = sized(5, -(-500 // len(KINDS)))
+    number = sized(3, -(-500 // len(KINDS)))
     chance = random.Random(f"{SEED}-C2-{nights.kind.name}")
     with suite(f"C2 {nights.kind.name}", 13) as counted:
         history = History(nights, chance, len(names))

@@ -89,7 +89,7 @@ def test_a_state_that_vanishes(bench: Bench, change: Callable[[Path], None]) -> 
     ):  # it is known from the first commit on; SQLite still writes back what the last one put there
         first, last = names.index("committed create schema") + 2, names.index("begin run SUCCESS") + 1
     bench.forget()
-    points = sample(range(first, last + 1), sized(8, last), f"V1-{change.__name__}")
+    points = sample(range(first, last + 1), sized(4, last), f"V1-{change.__name__}")
     with suite(f"V1 {change.__name__}", 1, 4) as counted:
         for point in points:
             with counted.case(f"{change.__name__} at {point}, {names[point - 1]}"):
@@ -120,7 +120,7 @@ def test_a_lock_store_that_vanishes(bench: Bench, change: Callable[[Path], None]
     first = names.index("committed take lock") + 1
     last = len(names) - names[::-1].index("begin step SUCCESS") - 1  # from then on the work under the lock is done
     bench.forget()
-    points = sample(range(first, last + 1), sized(6, last), f"V1-lock-{change.__name__}")
+    points = sample(range(first, last + 1), sized(3, last), f"V1-lock-{change.__name__}")
     with suite(f"V1 lock store, {change.__name__}", 5) as counted:
         for point in points:
             with counted.case(f"{change.__name__} at {point}, {names[point - 1]}"):
@@ -138,7 +138,7 @@ def test_a_run_lock_that_vanishes(bench: Bench) -> None:
     warm_up(bench)
     with suite("V1 run lock, removed", 4) as counted:
         points = _points_of_the_run(bench)
-        for point, name in sample(points, sized(8, len(points)), "V1-run-lock"):
+        for point, name in sample(points, sized(4, len(points)), "V1-run-lock"):
             with counted.case(f"lock removed at {point}, {name}"):
                 _overtaken(bench, point)
             bench.forget()

@@ -203,7 +203,7 @@ def test_a_week_of_incidents(night: Night) -> None:
     subjects = [Subject(f"s{number}", number % EVERY, triggers[number % 4]) for number in range(sized(4, 10))]
     with suite("N1 week", 15) as counted:
         week = Week(night, subjects, random.Random(f"{SEED}-N1-week"))
-        for hour in range(sized(20, 7 * 24)):
+        for hour in range(sized(10, 7 * 24)):
             for subject in subjects:
                 if hour % EVERY == subject.hour:
                     week.go_by(subject, week.begin + dt.timedelta(hours=hour))

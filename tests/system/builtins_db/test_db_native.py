@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -260,10 +261,15 @@ HARD: list[dict[str, str | int]] = [
 ]
 
 
-@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/New_York"])
-def there(request: pytest.FixtureRequest, postgres: Database) -> Iterator[PostgresConnector]:
-    """PostgreSQL, whose sessions are in a zone."""
-    settings = {"init_sql": f"SET TimeZone = '{request.param}'"}
+@pytest.fixture(params=[("UTC", True), ("UTC", False), ("Asia/Tokyo", True), ("America/New_York", True)])
+def there(
+    request: pytest.FixtureRequest, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PostgresConnector]:
+    """PostgreSQL, whose sessions are in a zone, with pyarrow or without."""
+    zone, has_pyarrow = request.param
+    if not has_pyarrow:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    settings = {"init_sql": f"SET TimeZone = '{zone}'"}
     with PostgresConnector(ConnectorInit("wh", "db", "postgres", place_of(postgres), settings)) as made:
         made.execute("DROP TABLE IF EXISTS n")
         yield made
@@ -271,7 +277,7 @@ def there(request: pytest.FixtureRequest, postgres: Database) -> Iterator[Postgr
 
 
 def lines(db: Any, sql: str, **changes: Any) -> tuple[list[str], list[str]]:
-    """The JSON lines of a query, by the server and by Python."""
+    """The JSON lines of a query, from the server's text and from Python's values."""
     fast, slow = (written(db, sql, native=native, format="jsonl", **changes) for native in (True, False))
     return fast.decode().split("\n"), slow.decode().split("\n")
 
@@ -290,7 +296,8 @@ def test_json_of_all_types_is_byte_equal(there: PostgresConnector) -> None:
 
 def test_json_of_texts_and_doubles_is_byte_equal(there: PostgresConnector) -> None:
     there.execute("CREATE TABLE n (i int, s text, f float8, b bytea, c char(6))")
-    texts = [*NASTY, *map(chr, range(1, 300)), "\u2028", "'; --", "%s", "%(a)s", ":x"]
+    texts = [*NASTY, *map(chr, range(1, 300)), "\u2028", "'; --", "%s", "%(a)s", ":x", "a\vb"]
+    texts += ["\\v", "\\N", '"\\N"', ":\\N", '\\"\\N', "\\\v\\"]
     rows = [
         {"i": index, "s": text, "f": double, "b": text.encode() * 40, "c": text[:5]}
         for index, (text, double) in enumerate(zip(texts, doubles(len(texts)), strict=False))

@@ -1,5 +1,6 @@
 """The stores of the engine in PostgreSQL and MariaDB: the same suites as over SQLite's files."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -131,6 +132,32 @@ def test_a_commit_whose_end_is_not_known_is_not_taken_for_the_next(
                 add(2)
         add(3)
         assert numbers(place) == [1, 2, 3]
+
+
+def test_who_only_looks_connects_once(place: ServerPlace, stores: ServerStores, tmp_path: Path) -> None:
+    with closing(stores.database("numbers", busy_seconds=5)) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER)")
+        db.execute("INSERT INTO numbers (n) VALUES (1)")
+    looking = durable.server_at(place.use(tmp_path))
+    assert isinstance(looking, ServerStores)
+
+    def look() -> int:
+        with closing(looking.database("numbers", busy_seconds=5, reading=True)) as db:
+            db.begin()
+            assert db.execute("SELECT n FROM numbers").fetchall() == [(1,)]
+            return int(db.execute(place.number_of_session).fetchone()[0])
+
+    first = look()
+    assert look() == first
+    if (pid := os.fork()) == 0:
+        os._exit(look() == first)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "a fork has used it"
+    assert look() == first, "a fork has closed it"
+    place.ask(place.end_session.format(first))
+    assert look() != first, "it was not made anew"
+    with closing(looking.database("numbers", busy_seconds=5)) as db:
+        db.execute("SELECT 1")
+    assert look() != look(), "who writes keeps no further connection"
 
 
 def test_what_others_have_changed_meanwhile_ends_a_transaction(place: ServerPlace, stores: ServerStores) -> None:

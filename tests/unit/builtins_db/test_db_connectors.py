@@ -244,3 +244,26 @@ def test_interrupt_ends_a_running_query(connect: Any, driver: str, way: str) -> 
     assert rows(db, "SELECT 1") == [(1,)], "the connector still works"
     db.interrupt()  # nothing runs: nothing happens
     assert rows(db, "SELECT 1") == [(1,)]
+
+
+def test_close_ends_a_query_of_another_thread(connect: Any) -> None:
+    """A step may be given up whose query began just after the step had been interrupted."""
+    db, begun, ended = connect("sqlite3"), threading.Event(), threading.Event()
+    db.read("SELECT 1")
+
+    def query() -> None:
+        begun.set()
+        with pytest.raises(ConnectorError):
+            rows(db, ENDLESS["sqlite3"])
+        ended.set()
+
+    threading.Thread(target=query, daemon=True).start()
+    assert begun.wait(60)
+    time.sleep(0.2)  # it runs by then, as a rule
+    closing = threading.Thread(target=db.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    closed = not closing.is_alive()
+    while not ended.wait(0.1):  # also where `close` did not do it
+        db.interrupt()
+    assert closed

@@ -62,7 +62,7 @@ SAME = "a=IF(t.a=VALUES(a), t.a, NULL)"
     ("given", "wanted"),
     [
         ("ALTER TABLE t ADD COLUMN a TEXT", "ALTER TABLE t ADD COLUMN IF NOT EXISTS a LONGTEXT"),
-        ("CREATE INDEX i ON t (key, n) WHERE b='open'", "CREATE INDEX IF NOT EXISTS i ON t (`key`, n)"),
+        ("CREATE INDEX i ON t (key, n) WHERE b='open'", "CREATE INDEX IF NOT EXISTS i ON t (b, `key`, n)"),
         (
             "CREATE UNIQUE INDEX i ON t (a) WHERE b=1",
             ("ALTER TABLE t ADD COLUMN IF NOT EXISTS i BIGINT AS (CASE WHEN b=1 THEN 1 END) STORED INVISIBLE, "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aetherflow.core.api import ServerFacts, StateBackend
+from aetherflow_builtins_db.stores.kept import KeptConnection
 from aetherflow_builtins_db.stores.mariadb import MariadbLine
 from aetherflow_builtins_db.stores.postgres import PostgresLine
 from aetherflow_builtins_db.stores.sending import Line, message_of
@@ -29,12 +30,21 @@ class ServerStores(StateBackend):
 
     error: type[OSError] = StoreError
     kind: ClassVar[type[Line]]
+    connector: "PostgresConnector | MySQLConnector"
+
+    def __init__(self, connector: Any, name: str, folder: Path) -> None:
+        super().__init__(connector, name, folder)
+        self._kept = KeptConnection(self._connect)
 
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> ServerDatabase:
         """A connection to the schema of a store, which is created unless it is for `reading`. StoreError."""
-        return ServerDatabase(
-            self.kind, self._connect, self._prefix() + store, busy_seconds=busy_seconds, reading=reading
-        )
+        return ServerDatabase(self.kind, self._kept, self._prefix() + store, busy_seconds=busy_seconds, reading=reading)
+
+    def address(self) -> str:
+        """Name of the database, host and port, as the connector takes them."""
+        given = {"port": "", "dbname": "", "database": ""} | self.connector.connect_arguments()
+        place = given.get("unix_socket") or f"{given.get('host', '')}:{given['port']}"
+        return f"{given['dbname'] or given['database']} on {place}"
 
     def facts(self) -> ServerFacts:
         """Version, rights, clock, and how long a question takes: the shortest of three. StoreError."""

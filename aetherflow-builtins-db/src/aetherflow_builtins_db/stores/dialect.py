@@ -16,7 +16,7 @@ _NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
 _IN_KEYS = {
     **dict.fromkeys(("flow_id", "run_id", "job_id", "step_id", "namespace", "item", "status", "hash", "id"), 128),
-    **dict.fromkeys(("message", "notification", "owner"), 128),
+    **dict.fromkeys(("message", "notification", "owner", "reason_code"), 128),
     **dict.fromkeys(("item_key", "scope", "series", "subject"), 240),
     **dict.fromkeys(("key", "name", "settled"), 384),
     **dict.fromkeys(("path", "state_path", "document", "project", "manifest", "ledger"), 500),
@@ -35,6 +35,7 @@ _TYPES_OF_MARIADB = {
 }
 """Nothing that is there already is an error: each of these commits by itself, and may be done again after a crash."""
 _INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX (\w+) ON (\w+) \(([^)]*)\)(?: WHERE (.*))?", re.DOTALL)
+_COMPARED = re.compile(r"(\w+)(?=\s*(?:<>|=|\bIS\b|\bIN\b))")
 _RESERVED = re.compile(r"(?<![:\w])(before|blob|cursor|key|trigger)\b")
 _CONFLICT = re.compile(
     r"(\s*INSERT INTO (\w+) \((\w+).*?)\sON CONFLICT(?: \(([^)]*)\))? DO (?:NOTHING|UPDATE SET (.*?))"
@@ -82,12 +83,16 @@ def _marked(statement: str, reserved: re.Pattern[str] | None = None) -> str:
 
 
 def _index(unique: str | None, name: str, table: str, columns: str, where: str | None) -> str:
-    """An index of all rows; for a unique one of some rows, a hidden column that is NULL in the others."""
+    """An index of all rows; one of some rows begins with the columns that tell which, so that they stand together.
+
+    For a unique one of some rows, a hidden column that is NULL in the others.
+    """
     if unique and where:
         hidden = f"{name} BIGINT AS (CASE WHEN {where} THEN 1 END) STORED INVISIBLE"
         index = f"UNIQUE INDEX IF NOT EXISTS {name} ({columns}, {name})"
         return f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {hidden}, ADD {index}"
-    return f"CREATE {unique or ''}INDEX IF NOT EXISTS {name} ON {table} ({columns})"
+    parts = dict.fromkeys([*_COMPARED.findall(where or ""), *columns.split(", ")])
+    return f"CREATE {unique or ''}INDEX IF NOT EXISTS {name} ON {table} ({', '.join(parts)})"
 
 
 def _on_duplicate(

@@ -17,10 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.failures import Failure, one_line
+from aetherflow_builtins_db.stores.kept import KeptConnection
 from aetherflow_builtins_db.stores.sending import AT_ONCE, Act, Found, FoundRows, Line, message_of
 from aetherflow_builtins_db.stores.values import Values, plain
 
@@ -58,15 +60,16 @@ class ServerDatabase:
     row_lock = " FOR UPDATE"
 
     def __init__(
-        self, kind: type[Line], connect: Callable[[], Any], schema: str, *, busy_seconds: float, reading: bool = False
+        self, kind: type[Line], connections: KeptConnection, schema: str, *, busy_seconds: float, reading: bool = False
     ) -> None:
-        """`connect` gives a driver's connection in autocommit mode; `busy_seconds` is how long others are waited for.
+        """`connections` are a driver's, in autocommit mode; `busy_seconds` is how long others are waited for.
 
         Raises StoreError if the server cannot be reached meanwhile, FileNotFoundError if there is no such schema for
         `reading`.
         """
         self._reading = reading
-        self._kind, self._connect, self._schema, self._patience = kind, connect, schema, busy_seconds
+        self._kind, self._connections, self._schema, self._patience = kind, connections, schema, busy_seconds
+        self._connect = partial(connections.take, reading=reading)
         self.clock = kind.clock
         self._process = os.getpid()
         self._turn = threading.RLock()  # the items of a step read from threads of their own
@@ -152,7 +155,7 @@ class ServerDatabase:
 
     def again(self, *, busy_seconds: float) -> "ServerDatabase":
         """Another connection to the same schema."""
-        return ServerDatabase(self._kind, self._connect, self._schema, busy_seconds=busy_seconds)
+        return ServerDatabase(self._kind, self._connections, self._schema, busy_seconds=busy_seconds)
 
     def wait_for_others(self, seconds: float) -> None:
         """Set how long a statement waits for a lock of others, and for the server."""
@@ -205,6 +208,10 @@ class ServerDatabase:
                 if not self._reading:
                     forget = _FORGET.format(clock=self.clock)
                     self._line.ask(self._line.text(forget, (self._session, _KEEP_SESSIONS_MS)))
+                else:
+                    self._line.ask("ROLLBACK")
+                    if self._connections.give_back(self._line.raw):
+                        self._line = None
             self._drop()
 
     # Doing it, and again

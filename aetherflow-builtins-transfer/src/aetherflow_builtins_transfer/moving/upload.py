@@ -5,12 +5,20 @@ import io
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aetherflow.core.api import AppendsFiles, HashesFiles, RemoteEntry, SetsMode, SetsMtime, open_file
+from aetherflow.core.api import (
+    AppendsFiles,
+    BackgroundHash,
+    HashesFiles,
+    RemoteEntry,
+    SetsMode,
+    SetsMtime,
+    open_file,
+)
 from aetherflow_builtins_transfer.moving.calls import Calls, kind_of
 from aetherflow_builtins_transfer.paths import part_name
 
@@ -80,15 +88,13 @@ class Upload:
     def _once(self, source: BinaryIO, size: int, mtime: float | None, part: str, folder: str) -> TransferResult:
         peer, error, target = self.calls.connector, self.calls.error, self.remote_path
         resumed = self._offset(source, size, part)
-        digest = hashlib.sha256()
-        _hash_prefix(source, resumed, digest)
         self.moved = resumed
         if self._renaming and self._arrived(size, part):
             _hash_prefix(source, size, digest := hashlib.sha256())
             return TransferResult(size, digest.hexdigest(), mtime, size)
         if part == target and not self.overwrite and self._look(target) is not None:
             raise error("exists", f"uploading to {target} failed: it exists")
-        digest = self._send(source, digest, part, folder, resumed)
+        sha256 = self._send(source, part, folder, resumed)
         if (found := peer.stat(part).size) != self.moved:
             raise error("other", f"uploading to {target}: {found} of {self.moved} bytes arrived")
         if self.moved != size or _facts(source) != (size, mtime):
@@ -99,7 +105,7 @@ class Upload:
                 f"uploading to {target}: the local file changed while it was sent",
                 "send files that are finished: write them under another name, then rename",
             )
-        if self.verify and self._sha256_at_peer(part) != digest.hexdigest():
+        if self.verify and self._sha256_at_peer(part) != sha256:
             peer.remove(part)
             raise error("other", f"uploading to {target}: what arrived has another sha256")
         if self.preserve_mtime and mtime is not None and isinstance(peer, SetsMtime):
@@ -111,23 +117,20 @@ class Upload:
         if part != target:
             self._renaming = True
             peer.rename(part, target, overwrite=self.overwrite)
-        return TransferResult(size, digest.hexdigest(), mtime, resumed)
+        return TransferResult(size, sha256, mtime, resumed)
 
-    def _send(self, source: BinaryIO, digest: Any, part: str, folder: str, offset: int) -> Any:
-        """Send the bytes after `offset`; returns the digest of all that was sent."""
+    def _send(self, source: BinaryIO, part: str, folder: str, offset: int) -> str:
+        """Send the bytes after `offset`; returns the sha256 of the whole source."""
         try:
-            self._write(source, digest, part, offset)
+            return self._write(source, part, offset)
         except Exception as error:
             if kind_of(error) != "missing":
                 raise
-            make_folders(self.calls, folder)
-            digest = hashlib.sha256()
-            _hash_prefix(source, offset, digest)
-            self.moved = offset
-            self._write(source, digest, part, offset)
-        return digest
+        make_folders(self.calls, folder)
+        self.moved = offset
+        return self._write(source, part, offset)
 
-    def _write(self, source: BinaryIO, digest: Any, part: str, offset: int) -> None:
+    def _write(self, source: BinaryIO, part: str, offset: int) -> str:
         def read(size: int) -> bytes:
             self._touched = True
             if data := source.read(size):
@@ -138,10 +141,13 @@ class Upload:
             return data
 
         peer = self.calls.connector
-        if offset and isinstance(peer, AppendsFiles):
-            peer.append(part, read, offset)
-        else:
-            peer.write(part, read)
+        with closing(BackgroundHash()) as digest:
+            _hash_prefix(source, offset, digest)
+            if offset and isinstance(peer, AppendsFiles):
+                peer.append(part, read, offset)
+            else:
+                peer.write(part, read)
+            return digest.hexdigest()
 
     def _offset(self, source: BinaryIO, size: int, part: str) -> int:
         """The offset to continue at: the length of an earlier attempt's file if it matches this file, otherwise 0."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aetherflow.core.base.claim_errors import ClaimBusyError, ClaimedFileError, ClaimsLostError
+    from aetherflow.core.base.durable.hashing import BackgroundHash
     from aetherflow.core.base.errors import (
         AetherflowError,
         ChangedDefinitionError,
@@ -176,7 +177,7 @@ if TYPE_CHECKING:
 __all__ = [
     "API_VERSION", "STEP_SKIPPED", "STEP_SUCCESS", "Acknowledged", "AetherflowError", "AppendsFiles",
     "ArchiveConnector", "ArchiveFormat", "ArchiveInput", "ArchiveWork", "ArrowRows", "ArrowSource", "AssetFile",
-    "AssetPath", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit",
+    "AssetPath", "BackgroundHash", "Backoff", "BulkLoader", "BundleSource", "BundleSourceConfig", "BundleSourceInit",
     "ChangedDefinitionError", "Claim", "ClaimBusyError", "ClaimedFileError", "ClaimsLostError", "CleanupPolicy",
     "Column", "ColumnKind", "ColumnType", "ConnectorBase", "ConnectorConfig", "ConnectorError", "ConnectorInit",
     "ConnectorOptions", "Connectors", "CsvBlocks", "CsvFormat", "CsvQuoting", "CsvSource", "DbResource", "Difference",
@@ -202,6 +203,7 @@ __all__ = [
 
 _ROWS = """
 base.claim_errors: ClaimBusyError ClaimedFileError ClaimsLostError
+base.durable.hashing: BackgroundHash
 base.errors: AetherflowError ChangedDefinitionError ConnectorError LeaseLostError LimitExceededError LockBusyError
 base.errors: OutputError PathError ProcessError ResolverMissingKeyError ResolverSyntaxError RunBusyError SpecError
 base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError UsageError

@@ -119,6 +119,30 @@ def test_a_flow_alone_may_keep_its_state_there(project: "Project", server: Datab
     assert project.state.exists()
 
 
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
+def test_two_databases_of_one_name_are_kept_apart(project: "Project", server: Database) -> None:
+    project.write(FAILS_ONCE)
+    (project.folder / "mark").touch()
+    assert project.command("status").code == 0
+    assert not (project.states / "servers").exists()
+    assert project.command("run", "flow.yaml", "--run-id", "r1").code == 0
+    other = new_database(dataclasses.replace(server, name=server.name.removesuffix("_ops")), "others")
+    config = (project.folder / "aetherflow.yaml").read_text()
+    project.write(config.replace(f"database: {server.name}", f"database: {other.name}"), "aetherflow.yaml")
+    for words in (["run", "flow.yaml"], ["status"], ["locks", "list"]):
+        refused = project.command(*words)
+        told = (
+            f"{state_of(server)} is {other.name} on {server.host}:{server.port}, and {project.states}/servers/ops_db "
+        )
+        assert (refused.code, "AF4001" in refused.err, told in refused.err) == (4, True, True), refused.err
+        assert f"belongs to another database: {server.name} on {server.host}:{server.port}" in refused.err
+        assert "fix: give the resource another name in one of the projects" in refused.err
+    project.write((project.folder / "aetherflow.yaml").read_text().replace("ops_db", "other_db"), "aetherflow.yaml")
+    assert project.command("run", "flow.yaml", "--run-id", "r1").code == 0
+    project.write(config, "aetherflow.yaml")
+    assert statuses(project) == {"r1": "SUCCESS"}
+
+
 def test_locks_are_shared_and_listed(project: "Project", server: Database) -> None:
     project.write(WAITS.replace("{id: f}", "{id: f, locks: {scope: flow}}"))
     run = project.start("run", "flow.yaml", "--run-id", "r1")

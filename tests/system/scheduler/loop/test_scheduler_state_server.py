@@ -99,6 +99,25 @@ def test_every_command_reads_the_ledger_in_the_server(served: Bench, capsys: pyt
     assert "1 slot" in capsys.readouterr().out
 
 
+def test_doctor_asks_the_server_of_the_ledger(
+    served: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def doctor(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        return core(["doctor", "scheduler.yaml", *words]), capsys.readouterr().out
+
+    code, told = doctor()
+    assert (code, "//postgres" in told) == (0, False), told
+    code, told = doctor("--connect")
+    assert (code, "connected: //postgres:ops_db in " in told) == (0, True), told
+    monkeypatch.setenv("OPS_PASSWORD", "wrong")
+    code, told = doctor("--connect")
+    assert (code, "//postgres:ops_db: " in told, "password authentication failed" in told) == (2, True, True), told
+    served.write("items: [{id: a, cron: '* * * * *'}]")
+    code, told = doctor()
+    assert (code, "scheduler.yaml:1:" in told) == (2, True), told
+
+
 def test_two_documents_have_two_ledgers(served: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     served.write(served.file.read_text(), "other/scheduler.yaml")
     served.write((served.folder / "flow.yaml").read_text().replace('"id": "flow"', '"id": "two"'), "other/flow.yaml")

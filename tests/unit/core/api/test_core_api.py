@@ -31,6 +31,7 @@ NAMES = [
     "ArrowSource",
     "AssetFile",
     "AssetPath",
+    "BackgroundHash",
     "Backoff",
     "BulkLoader",
     "BundleSource",

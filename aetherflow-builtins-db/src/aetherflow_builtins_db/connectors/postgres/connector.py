@@ -15,7 +15,7 @@ from aetherflow_builtins_db.connectors.common.tls import authorities, difference
 from aetherflow_builtins_db.connectors.common.transaction import PooledTransaction
 from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
-from aetherflow_builtins_db.connectors.postgres.json_out import OPTIONS, json_query
+from aetherflow_builtins_db.connectors.postgres.json_out import PostgresJson, json_query
 from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
 from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
 from aetherflow_builtins_db.connectors.postgres.wait import connection_class
@@ -254,9 +254,10 @@ class PostgresConnector(ServerBase[Config, Options]):
         options = f"FORMAT csv, DELIMITER {_escaped(delimiter)}, QUOTE {quote}, NULL {null}"
         return self._copy(sql, params, options, csv_query)
 
-    def stream_json(self, sql: str, params: Params = None) -> PostgresCopy | None:
-        """Open a query as JSON lines that the server formats; None if the bytes could differ from `write_jsonl`'s."""
-        return self._copy(sql, params, OPTIONS, json_query)
+    def stream_json(self, sql: str, params: Params = None) -> PostgresJson | None:
+        """Open a query as JSON lines; None if the bytes could differ from `write_jsonl`'s."""
+        copy = self._copy(sql, params, "FORMAT text", json_query)
+        return None if copy is None else PostgresJson(copy)
 
     def stream_arrow(self, sql: str, params: Params = None, *, batch_rows: int) -> PostgresArrow | None:
         """Open a query as Arrow; None if a column's Arrow form would differ from the values of `stream`."""

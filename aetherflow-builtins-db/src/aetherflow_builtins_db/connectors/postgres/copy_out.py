@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGconn, PGresult
 
-BLOCK_BYTES = 2**18
+BLOCK_BYTES = 2**20
 """Least size of a block. libpq returns one row at a time; rows are joined to blocks of this size or a little more."""
 
 

@@ -231,11 +231,15 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                 pass
 
     def close(self) -> None:
-        """Close the connection; idempotent. The data of `:memory:` is lost."""
-        with self.lock:
+        """Close the connection; idempotent. A query that runs is ended; the data of `:memory:` is lost."""
+        while not self.lock.acquire(timeout=0.1):
+            self.interrupt()  # that of a step that was given up: it began just after the step had been interrupted
+        try:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+        finally:
+            self.lock.release()
 
     # Scripts, transactions and results
 

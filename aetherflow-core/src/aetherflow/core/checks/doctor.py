@@ -125,7 +125,9 @@ def examine(
     deadline: float | None = None,
     bundle: BundleLayer | None = None,
 ) -> Diagnosis:
-    """Examine a flow; with a `deadline`, in seconds, its resources are also reached, which takes no longer than that.
+    """Examine a flow, a project file, or a document of another distribution's kind.
+
+    With a `deadline`, in seconds, its resources are also reached, which takes no longer than that.
 
     `cron` also examines it in the environment of a cron job. `bundle` is the version that contains the flow.
     """
@@ -133,7 +135,7 @@ def examine(
     if path.name == PROJECT_FILE:
         config = path
     snapshot, broken = try_snapshot(folder, config=config, bundle=bundle)
-    checked = _check(path, snapshot)
+    checked = _check(path, snapshot, config)
     snapshot = with_work_root(snapshot, static_work_root(checked.document and checked.document.data, snapshot))
     problems = Problems()
     problems.extend(broken)
@@ -163,12 +165,16 @@ def examine(
     return Diagnosis(checked.path, missing, _masked(problems, shower), sorted(snapshot.masked), probes)
 
 
-def _check(path: Path, snapshot: Snapshot) -> Checked:
-    if path.name != PROJECT_FILE:
-        return check_flow(path, snapshot)
-    from aetherflow.core.checks.project import check_project  # most documents are flows
+def _check(path: Path, snapshot: Snapshot, config: Path | None) -> Checked:
+    if path.name == PROJECT_FILE:
+        from aetherflow.core.checks.project import check_project  # most documents are flows
 
-    return check_project(path)
+        return check_project(path)
+    from aetherflow.core.checks.kinds import KINDS, Environment, check_document, kind_of
+
+    environment = Environment(config)
+    kind = kind_of(path, environment) or "flow"
+    return check_flow(path, snapshot) if kind in KINDS else check_document(path, environment, kind)
 
 
 def _with_rules(checked: Checked, snapshot: Snapshot, broken: Sequence[Problem]) -> list[Checked]:
@@ -217,7 +223,7 @@ def _under_cron(
 ) -> None:
     ambient = {"PATH": CRON_PATH} | {key: snapshot.env[key] for key in CRON_KEYS if key in snapshot.env}
     there, broken = try_snapshot(path.absolute().parent, config=config, ambient=ambient, bundle=snapshot.bundle)
-    checked = _check(path, there)
+    checked = _check(path, there, config)
     there = with_work_root(there, static_work_root(checked.document and checked.document.data, there))
     known = {(item.path, item.env_key) for item in missing}
     documents = _with_rules(checked, there, broken)

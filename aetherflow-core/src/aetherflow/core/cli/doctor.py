@@ -9,7 +9,8 @@ from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, JsonOpti
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
 
 FlowsArgument = Annotated[
-    list[Path] | None, typer.Argument(metavar="FLOW", readable=False, help="Flow file.", show_default=False)
+    list[Path] | None,
+    typer.Argument(metavar="FLOW", readable=False, help="Flow, project file or schedule.", show_default=False),
 ]
 
 
@@ -44,7 +45,8 @@ def doctor(
 ) -> None:
     """Check whether a flow can run here: environment, profiles, plugins, drivers, folders, clock.
 
-    Creates nothing, and imports no driver without --connect. Exit code 2 if something is missing.
+    Creates nothing, and imports no driver without --connect. Exit code 2 if something is missing. For a schedule,
+    --connect reaches the server of its ledger.
 
     With --upgrade-from it takes several documents, also of installed programs, and folders, and lists what they meant
     otherwise in that version without an error from this one, exit code 1 if there is anything; then what else has

@@ -40,6 +40,10 @@ class StateBackend(ABC):
         """
 
     @abstractmethod
+    def address(self) -> str:
+        """Which database it is, without secrets, as its resource names it."""
+
+    @abstractmethod
     def stores(self) -> list[str]:
         """The names of the stores that are there; of any user of the database. Raises `error`."""
 

@@ -187,6 +187,12 @@ def test_a_process_whose_run_has_failed_is_not_used_again(site: Site) -> None:
     assert site.done(FAILED="1")[1] is False
 
 
+def test_a_run_may_remove_its_folder(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    site.done("os.rmdir(os.getcwd())", folder=tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
 def test_a_free_process_that_is_killed_is_replaced(site: Site) -> None:
     os.kill(site.done()[0], signal.SIGKILL)
     assert site.done()[1] is False

@@ -206,6 +206,21 @@ def test_an_end_that_is_recorded_slowly_counts(project: "Project", monkeypatch: 
     assert project.rows(STEPS)[0] == ("s1", "SUCCESS", None)
 
 
+def test_what_has_begun_since_the_first_interrupt_is_interrupted_after_the_grace() -> None:
+    done: list[str] = []
+
+    class Told:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: done.append(name)
+
+    told: Any = Told()
+    told.control = told
+    ending = worker._Ending(told, told, told, grace=0)
+    for message in ("cancel", "due", "due"):
+        ending.step(message)
+    assert done == ["stop_flows", "signal_all", "interrupt"] * 2
+
+
 def test_a_later_step_that_does_not_end_is_left_behind(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AETHERFLOW_STOP_GRACE_SECONDS", "0.1")
     monkeypatch.setattr(worker, "KILL_WAIT_SECONDS", 0.1)

@@ -132,8 +132,9 @@ def run_turn(
     """Let the worker thread run a turn and wait for it, starting the children that it requests.
 
     When the run is stopped, the time limit is reached or the attempt is cancelled, children get SIGTERM, open
-    connectors are interrupted and the step has `grace` seconds; then, or on a second signal, children get SIGKILL. A
-    step that still does not end is abandoned: its thread goes on, but its context refuses every effect.
+    connectors are interrupted and the step has `grace` seconds; then, or on a second signal, children get SIGKILL and
+    connectors are interrupted again. A step that still does not end is abandoned: its thread goes on, but its context
+    refuses every effect.
     """
     ending = _Ending(turn, processes, connectors, grace)
     limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -199,12 +200,12 @@ class _Ending:
             self._turn.control.stop_flows()
             self._processes.signal_all(signal.SIGTERM)
             self._connectors.interrupt()
-        elif not self.killed and (what == "due" or self._signals > 1):
-            self.killed = True
-            self._turn.control.stop_flows()
-            self._processes.signal_all(signal.SIGKILL)
-            self.deadline = time.monotonic() + KILL_WAIT_SECONDS
-        elif what == "due":  # its end is being recorded
+        elif what == "due" or (not self.killed and self._signals > 1):
+            if not self.killed:  # otherwise its end is being recorded
+                self.killed = True
+                self._turn.control.stop_flows()
+                self._processes.signal_all(signal.SIGKILL)
+                self._connectors.interrupt()  # what has begun since the first time
             self.deadline = time.monotonic() + KILL_WAIT_SECONDS
 
 

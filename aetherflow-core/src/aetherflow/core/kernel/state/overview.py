@@ -29,7 +29,7 @@ _BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
     SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
 _LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r WHERE r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
-    ORDER BY l.started_at DESC, l.run_id LIMIT 1)"""  # noqa: S608 names are ours
+    ORDER BY l.started_at DESC, l.run_id DESC LIMIT 1)"""  # noqa: S608 names are ours
 _SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING') AND r.settled IS NULL)
     SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
 

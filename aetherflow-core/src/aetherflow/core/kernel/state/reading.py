@@ -41,7 +41,7 @@ def read_store(path: Path, query: Callable[[durable.Database], T], store: str = 
         return read_any(path, query)
     with closing(server.database(store, busy_seconds=BUSY_SECONDS, reading=True)) as db:
         db.begin()
-        if not db.tables():  # somebody makes them just now
+        if not db.schema_version():  # somebody makes its tables just now
             raise FileNotFoundError(f"there is no {store} in {path}")
         return query(db)
 
@@ -76,8 +76,8 @@ def schema_of(db: durable.Database, path: Path) -> int:
 
     Raises StateError for a file of a newer engine, of version 0.x, and of another program.
     """
-    # tables first: another process may create both between the two looks, and that is no file of 0.x
-    tables = db.tables()
+    # tables before the version that counts: another process may create both meanwhile, and that is no file of 0.x
+    tables = set[str]() if db.schema_version() else db.tables()
     version = db.schema_version()
     if version > SCHEMA_VERSION:
         message = f"state file {path} has schema {version}, this engine knows up to {SCHEMA_VERSION}"

@@ -73,6 +73,13 @@ class Condition(NamedTuple):
         )
 
 
+def _condition() -> Condition | None:
+    try:
+        return Condition.now()
+    except OSError:  # the run has removed its folder
+        return None
+
+
 def _has_children() -> bool:
     try:
         os.waitpid(-1, os.WNOHANG)
@@ -87,14 +94,16 @@ class LeftBehind:
     def __init__(self, foreign: set[str]) -> None:
         """`foreign` are the packages of plugins that are not developed with the core."""
         self._foreign = foreign
-        self._condition = Condition.now()
+        self._condition = _condition()
         self._modules = set(sys.modules)
         self._memory = _most_memory()
 
     def is_clean(self) -> bool:
         """Whether the process is as it was, but for modules of libraries, and some memory."""
+        condition = _condition()
         return (
-            Condition.now() == self._condition
+            condition is not None
+            and condition == self._condition
             and _most_memory() - self._memory <= GROWTH
             and not any(self._is_foreign(name) for name in sys.modules.keys() - self._modules)
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import PluginError, SpecError, UsageError
+from aetherflow.core.base.errors import PluginError, SpecError, StateError, UsageError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.base.redact import Redactor
@@ -31,6 +31,8 @@ SERVERS = "servers"
 
 `host_root` knows it.
 """
+NOTE = "database"
+"""File in such a folder that says of which database it is."""
 
 
 def use_state_servers(snapshot: Snapshot) -> None:
@@ -114,10 +116,27 @@ class _ResourceServer:
         self.snapshot = snapshot
         self._resource = resource
         self._found: StateBackend | None = None
+        self._is_own = False
 
     def database(self, store: str, *, busy_seconds: float, reading: bool = False) -> durable.Database:
-        """A connection to the schema of a store. OSError; SpecError for a resource that cannot be used."""
-        return self.backend().database(store, busy_seconds=busy_seconds, reading=reading)
+        """A connection to the schema of a store. OSError; SpecError for a resource that cannot be used, StateError."""
+        backend = self.backend()
+        if not self._is_own:
+            self._require_own(backend.address(), reading=reading)
+        return backend.database(store, busy_seconds=busy_seconds, reading=reading)
+
+    def _require_own(self, address: str, *, reading: bool) -> None:
+        """The folder of this host is for one database; another project may call another one by the same name."""
+        note = self.folder / NOTE
+        known = note.read_text(encoding="utf-8") if note.exists() else ""
+        if known not in ("", address):
+            message = f"{self.name} is {address}, and {self.folder} belongs to another database: {known}"
+            fix = f"give the resource another name in one of the projects; if it is the same database, remove {note}"
+            raise StateError(message, fix=fix)
+        if not known and not reading:
+            with durable.AtomicFile(note) as file:
+                file.write(address.encode())
+        self._is_own = bool(known) or not reading
 
     def stores(self) -> list[str]:
         """The names of the stores that are there. Raises what `database` raises."""
