@@ -143,6 +143,7 @@ def record(counted: Suite, seconds: float, completed: bool) -> None:
         "seed": SEED,
         "cases": counted.cases,
         "violations": len(counted.violations),
+        "told": counted.violations,  # also where the suite is broken off
         "completed": completed,
         "seconds": round(seconds, 1),
     }
