@@ -94,3 +94,24 @@ def test_the_children_of_a_stopped_runner_end_before_another_host_may_begin(
         assert rows == [("child", "INTERRUPTED")]
         lock.release()
     assert not (tmp_path / "late.txt").exists()
+
+
+def test_a_run_is_lost_that_is_kept_only_after_the_end_of_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for: Callable[..., None]
+) -> None:
+    for name, seconds in {**SECONDS, "CHILDREN_SECONDS": 0.4, "HOLD_SECONDS": 0.3, "RENEW_SECONDS": 0.1}.items():
+        monkeypatch.setattr(run_lease, name, seconds)
+    lost: list[bool] = []
+    told: list[float] = []
+
+    def beat(_: object) -> None:
+        time.sleep(0 if len(told) > 1 else 1)  # a host that is too slow, once
+
+    with closing(StateStore(use_file(tmp_path / "here"))) as store:
+        lock = store.run_lock("f", "r")
+        lock.acquire("r")
+        lock.beats_with(beat, lambda: lost.append(True), told.append)
+        wait_for(lambda: lost, 60)
+        with pytest.raises(LostOwnershipError):
+            lock.require()
+        lock.release()

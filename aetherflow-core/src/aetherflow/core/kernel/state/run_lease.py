@@ -151,9 +151,11 @@ class RunLease(RunLock):
                 return False
             if self._beats[0] is not None:
                 self._beats[0](db)
-        self._renewed = began
         if (told := self._beats[2]) is not None:
             told(began + CHILDREN_SECONDS)
+        if time.monotonic() >= self._renewed + CHILDREN_SECONDS:
+            return False  # too late for the children: they were ended, which must not be recorded as their failure
+        self._renewed = began
         return kept
 
     def _lose(self) -> None:
