@@ -109,6 +109,7 @@ def test_a_run_is_lost_that_is_kept_only_after_the_end_of_its_children(
 
     with closing(StateStore(use_file(tmp_path / "here"))) as store:
         lock = store.run_lock("f", "r")
+        assert isinstance(lock, run_lease.RunLease)
         lock.acquire("r")
         lock.beats_with(beat, lambda: lost.append(True), told.append)
         wait_for(lambda: lost, 60)

@@ -182,6 +182,12 @@ def test_a_process_that_is_not_as_it_was_is_not_used_again(site: Site, code: str
     assert site.done(FRESH=code)[1] is False
 
 
+def test_a_finalizer_that_has_done_its_work_is_nothing_that_is_left_behind(site: Site) -> None:
+    code = "import weakref; weakref.finalize(type('Connection', (), {})(), print)"
+    pid, _ = site.done(code, FINALIZER="1")
+    assert site.done(code, FINALIZER="1") == (pid, True)
+
+
 def test_a_process_whose_run_has_failed_is_not_used_again(site: Site) -> None:
     site.done("sys.exit(1)", exit_code=1, FAILED="1")
     assert site.done(FAILED="1")[1] is False

@@ -13,6 +13,7 @@ import socket
 import sys
 import sysconfig
 import threading
+import weakref
 from typing import Any, NamedTuple
 
 from aetherflow.core.runtime.processes.interpreter_end import exit_functions
@@ -94,6 +95,7 @@ class LeftBehind:
     def __init__(self, foreign: set[str]) -> None:
         """`foreign` are the packages of plugins that are not developed with the core."""
         self._foreign = foreign
+        weakref.finalize(self, bool).detach()  # the first finalizer of a process adds an exit function, for all of them
         self._condition = _condition()
         self._modules = set(sys.modules)
         self._memory = _most_memory()
