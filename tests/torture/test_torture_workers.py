@@ -39,7 +39,7 @@ def test_workers_are_killed_and_frozen(
     url = request.getfixturevalue(broker)
     with (
         suite(f"W1 {broker.partition('_')[0]}", 1, 4, 5) as counted,
-        herd_on(tmp_path, url, monkeypatch, STEPS, sized(0, 1) * 0.2) as herd,
+        herd_on(tmp_path, url, monkeypatch, STEPS, sized(0, 1) * 0.8) as herd,
     ):
         if full():  # else the first kill comes before the end of any run
             herd.go.touch()
