@@ -86,7 +86,7 @@ class Bench:
         (folder / "s.yaml").write_text(SLEEP)
 
     def write(self, text: str, name: str) -> None:
-        """Write a document."""
+        """Write a document into the folder; `name` is that of its file."""
         (self.folder / name).write_text(text)
 
     def command(self, *arguments: str) -> None:

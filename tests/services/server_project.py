@@ -23,7 +23,7 @@ class Folder(Protocol):
     env: dict[str, str]
 
     def write(self, text: str, name: str) -> object:
-        """Write a document."""
+        """Write a document into the folder; `name` is that of its file."""
 
 
 def keep_states_in(project: Folder, server: Database, more: str = "") -> None:

@@ -100,7 +100,7 @@ class InFile:
 
     @contextlib.contextmanager
     def stalled(self) -> Iterator[None]:
-        """Nobody can write."""
+        """While the block runs, another connection has the write lock of the store."""
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             yield

@@ -192,3 +192,12 @@ def test_the_path_of_a_flow_has_no_dots(project: "Project", monkeypatch: pytest.
     assert project.cli("run", "link/../f.yaml", "--run-id", "s", "-q").code == 0
     shown = project.cli("runs", "show", "s").out
     assert f"flow   {project.folder}/link/../f.yaml\n" in shown  # without the dots it is another file
+
+
+def test_runs_that_started_at_the_same_time_have_one_order_whatever_the_limit(project: "Project") -> None:
+    flow(project, "f", OK)
+    for run_id in "bdac":
+        project.cli("run", "f.yaml", "--run-id", run_id)
+    change(project, "UPDATE runs SET started_at = 1")
+    found = [[run.run_id for run in history.list_runs(project.state, limit=limit)] for limit in (1, 2, 3, None)]
+    assert found == [["d"], ["d", "c"], ["d", "c", "b"], ["d", "c", "b", "a"]]
