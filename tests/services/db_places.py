@@ -87,7 +87,7 @@ def sqlalchemy_place(server: Database, name: str) -> Place:
 
 def mysql_place(server: Database) -> Place:
     """The server's one database, emptied."""
-    with pymysql.connect(**settings(server)) as connection, connection.cursor() as cursor:
+    with pymysql.connect(**settings(server), ssl_disabled=True) as connection, connection.cursor() as cursor:
         cursor.execute("SET foreign_key_checks = 0")
         cursor.execute("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = database()")
         for name, kind in cursor.fetchall():
@@ -98,7 +98,7 @@ def mysql_place(server: Database) -> Place:
 def _mariadb_database(server: Database, name: str) -> Database:
     """A new database on the server, without the stores that were named after it."""
     own = Database(server.port, server.user, server.password, f"{server.name}_{name}", server.host, server.driver)
-    with pymysql.connect(**settings(server)) as connection, connection.cursor() as cursor:
+    with pymysql.connect(**settings(server), ssl_disabled=True) as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE '{own.name}%'")
         for (found,) in cursor.fetchall():
             cursor.execute(f"DROP DATABASE `{found}`")

@@ -199,7 +199,10 @@ class MariadbPlace(ServerPlace):
 
     @contextmanager
     def _cursor(self) -> "Iterator[pymysql.cursors.Cursor]":
-        with closing(pymysql.connect(**settings(self.server), autocommit=True)) as raw, raw.cursor() as cursor:
+        with (
+            closing(pymysql.connect(**settings(self.server), ssl_disabled=True, autocommit=True)) as raw,
+            raw.cursor() as cursor,
+        ):
             yield cursor
 
     def commits(self) -> int:

@@ -334,6 +334,7 @@ def mortal_mariadb(tls: "Tls | None" = None, *, version: str = "") -> Iterator[M
                 user=database.user,
                 password=database.password,
                 database=database.name,
+                ssl_disabled=True,
             ).close()
             return True
 

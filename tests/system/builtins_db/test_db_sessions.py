@@ -1,6 +1,7 @@
 """What a session keeps beyond a transaction: none of it reaches the next call, and no stop reaches another session."""
 
 import datetime
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -332,3 +333,17 @@ def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, d
             assert advice in caught.value.fix
         assert db.read("SELECT a FROM sent")[1] == []
         db.execute("DROP TABLE sent")
+
+
+def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certificates(
+    mariadb: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine MariaDB is not checked; to read all certificates was most of the time of a login."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("certificates are read")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", refuse)
+    with connector(mysql_place(mariadb)) as db:
+        _, [(_, cipher)] = db.read("SHOW STATUS LIKE 'Ssl_cipher'")
+    assert cipher, "not encrypted, though the server offers it"

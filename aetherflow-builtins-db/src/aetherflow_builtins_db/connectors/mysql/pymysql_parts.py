@@ -3,7 +3,8 @@
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
 its timeouts cannot be changed after the login, and are for each read, so that a server which sends a byte a second
-holds it for ever; and it sends a password to whoever asks for it.
+holds it for ever; it sends a password to whoever asks for it; and it reads all certificates of the system for a server
+that it does not check.
 Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if the server does
 not offer it.
 
@@ -16,6 +17,7 @@ import contextlib
 import functools
 import io
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -170,6 +172,17 @@ def _limited_class() -> Any:
 
 
 @functools.cache
+def _checks_nothing() -> ssl.SSLContext:
+    """The settings of TLS with a server that is not checked.
+
+    PyMySQL's own read all certificates of the system first: most of the time of a login, for nothing.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@functools.cache
 def connection_class() -> Any:
     """The class of connections that never give the password away: see the errors in it."""
     import pymysql
@@ -194,6 +207,9 @@ def connection_class() -> Any:
             if plugin_name in _CLEAR or (plugin_name == b"dialog" and not vars(self).get("_secure")):
                 raise refusal(f"wants the password by {plugin_name.decode()}")
             return super()._process_auth(plugin_name, *rest)
+
+        def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+            return super()._create_ssl_ctx(sslp) if sslp else _checks_nothing()
 
     return Careful
 
