@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
+import re
 import shutil
 import signal
 import sys
@@ -139,6 +141,16 @@ def _own_home() -> Iterator[None]:
         Path(home).rmdir()  # most tests leave it empty: that is a tenth of the work
     except OSError:
         shutil.rmtree(home, ignore_errors=True)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test alone, numbered by the process: pytest's own looks through all folders of earlier tests."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}{next(_numbers)}", numbered=False)
 
 
 @pytest.fixture
