@@ -223,6 +223,16 @@ def test_a_free_process_that_is_killed_is_replaced(site: Site) -> None:
     assert site.done()[1] is False
 
 
+def test_a_free_process_that_is_stopped_holds_nothing_up(site: Site) -> None:
+    stopped, _ = site.done(STOPPED="1")
+    os.kill(stopped, signal.SIGSTOP)
+    until(lambda: ") T " in Path(f"/proc/{stopped}/stat").read_text())
+    pid, again = site.done(STOPPED="1")
+    assert (pid != stopped, again) == (True, False)
+    assert site.done(STOPPED="1") == (pid, True)
+    until(lambda: not Path(f"/proc/{stopped}").exists())
+
+
 def test_what_a_library_has_printed_is_of_its_run(site: Site) -> None:
     printed = "import ctypes; ctypes.CDLL(None).printf(b'%s')"
     pid, _ = site.done(printed % "by the first", C="1")
