@@ -41,7 +41,8 @@ class Change(NamedTuple):
 
 def offset_at(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
     """The offset of a zone at a naive UTC instant."""
-    return zone.fromutc(instant.replace(tzinfo=zone)).utcoffset() or dt.timedelta()
+    aware = instant.replace(tzinfo=zone)
+    return zone.fromutc(aware) - aware  # of one zone, the difference is that of the local times
 
 
 @cache
