@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,15 @@ class Runs:
         return running.pid
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with closing(ForkServer()) as found:
+        yield found
+
+
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    forks = ForkServer()
-    yield Runs(tmp_path, forks)
-    forks.close()
+def runs(forks: ForkServer, tmp_path: Path) -> Runs:
+    return Runs(tmp_path, forks)
 
 
 def test_two_projects_may_call_two_databases_by_one_name(runs: Runs) -> None:

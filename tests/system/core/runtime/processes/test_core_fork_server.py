@@ -161,6 +161,13 @@ def test_other_environments_and_folders_get_other_processes(site: Site, tmp_path
     assert site.done(SECRET="b", folder=tmp_path)[1] is False
 
 
+def test_a_process_knows_no_environment_but_its_own(site: Site) -> None:
+    site.done(SECRET="a")
+    others = "[each.place for each in gc.get_objects() if type(each).__name__ == '_Executor']"
+    site.done(f"import gc; print('others', {others})", SECRET="b")
+    assert site.text("out").endswith("others []\n")
+
+
 @pytest.mark.parametrize(
     "code",
     [

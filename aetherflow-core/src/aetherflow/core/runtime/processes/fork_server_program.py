@@ -113,6 +113,7 @@ class _Server:
                 executor.line.close()
                 if executor.status is not None:
                     executor.status.close()
+            self._executors.clear()  # their environments hold secrets
             begin(message, stale=stale)
             return ForkedRun(request, theirs, stale or _at_start(request.env) != self._env)
         theirs.close()

@@ -93,8 +93,10 @@ def execute(run: ForkedRun, known: Mapping[str, int], foreign: set[str]) -> NoRe
             os.execvpe(argv[0], argv, os.environ)  # noqa: S606 the same program
         begun, modules = time.time_ns(), len(sys.modules)
         code = run_to_the_end(request)
+        if code:
+            end_interpreter(code)
         let_go_of_run()
-        if code or not left.is_clean():
+        if not left.is_clean():
             end_interpreter(code)
         if len(sys.modules) != modules:
             ours = installed(imported_from())
