@@ -1,8 +1,9 @@
-"""With pytest-xdist and `--dist loadgroup`: unit tests of one file run in one worker."""
+"""With pytest-xdist: one worker runs a file of unit tests (`--dist loadgroup`), and one report tells of a success."""
 
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 UNIT = "tests/unit/"
 HOUSE = (
@@ -31,13 +32,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return HOUSE[0]
             return scope.partition("::")[0] if scope.startswith(UNIT) else scope
 
-        def _pending_of(self, workload: dict[str, dict[str, bool]]) -> int:
-            """As many as matter: xdist asks after each event, and would count the tests of all units so far."""
-            pending = 0
-            for unit in reversed(workload.values()):
-                pending += list(unit.values()).count(False)
-                if pending > 2:
-                    break
-            return pending
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            super().mark_test_complete(node, item_index, duration)
+            units = self.assigned_work[node]
+            scope = self._split_scope(self.registered_collections[node][item_index])
+            if all(units[scope].values()):
+                del units[scope]  # or each test that ends makes it count all that have ended in this worker
 
     return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test in a worker; if it passes, one report goes to the process that prints, instead of three.
+
+    The report has the time of set-up and tear-down as `around`.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return None
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    told = [report for report in reports if report.when == "call" or not report.passed]
+    told[0].around = sum(report.duration for report in reports if report not in told)  # type: ignore[attr-defined]
+    for report in told:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
