@@ -19,7 +19,7 @@ WATCHED = (".local/state", ".local/share", ".config")
 """Folders in the home where the product stores data by default (XDG)."""
 ROOT = "AETHERFLOW_TESTS_HOMES"
 """Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
-TOLD = {"aetherflow.core.base.durable.stores": "_servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
+TOLD = {"aetherflow.core.base.durable.stores": "servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
 """Where a process keeps the database servers that it was told of, by the project of one test."""
 GRACE_SECONDS = 5.0
 """Time for servers and workers to end before they count as left behind."""

@@ -6,7 +6,12 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 UNIT = "tests/unit/"
-HOUSE = "tests/unit/architecture/"
+HOUSE = (
+    "tests/unit/architecture/",
+    "tests/unit/core/test_core_durable_lint.py",
+    "tests/unit/docs/test_docs_hints.py",
+    "tests/unit/docs/test_docs_rooms.py",
+)
 """These files share the syntax trees of all modules, which take 150 MB: one worker runs them all."""
 
 
@@ -24,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             scope: str = super()._split_scope(nodeid)
             if scope.startswith(HOUSE):
-                return HOUSE
+                return HOUSE[0]
             return scope.partition("::")[0] if scope.startswith(UNIT) else scope
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
