@@ -1,9 +1,14 @@
-"""Helpers shared by the unit and the system tests of test_db_native.py."""
+"""Helpers shared by the tests of the ways on which no value becomes a Python object."""
 
+import io
 import random
 import struct
 from typing import Any
 
+from aetherflow.core.api import CsvFormat
+from aetherflow_builtins_db.database import Database as AnyDatabase
+from aetherflow_builtins_db.formats.sink import HashingSink
+from aetherflow_builtins_db.steps.writing import FileSpec, Writing
 from services import Database
 
 FLOATS = [
@@ -21,3 +26,18 @@ def doubles(count: int) -> list[float]:
 def place_of(server: Database) -> dict[str, Any]:
     return {"host": server.host, "port": server.port, "user": server.user, "password": server.password,
             "database": server.name}  # fmt: skip
+
+
+def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:
+    """The file that a query becomes, on the fast way or the slow one."""
+    dialect = CsvFormat(**{"delimiter": ",", **changes.pop("dialect", {})})
+    spec = FileSpec("csv", dialect, "none", "zstd", {}, 1000)
+    buffer = io.BytesIO()
+    writing = Writing(
+        AnyDatabase(db), sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
+    )
+    if native:
+        assert writing._natively(HashingSink(buffer)) is not None, "no fast way"
+    else:
+        writing._rows(HashingSink(buffer), None)
+    return buffer.getvalue()

@@ -114,6 +114,8 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("UV_CACHE_DIR", f"{cache}/uv")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
+    # what libraries' types are worth takes most of a run of mypy, and all of them look at the same ones
+    os.environ["MYPY_CACHE_DIR"] = str(homes / "mypy")
     os.environ["HOME"] = _new_home()
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         del os.environ[name]  # the defaults are below HOME

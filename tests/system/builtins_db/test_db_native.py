@@ -11,14 +11,11 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from db_native import doubles, place_of
+from db_native import doubles, place_of, written
 
 from aetherflow.core.api import ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
-from aetherflow_builtins_db.database import Database as AnyDatabase
-from aetherflow_builtins_db.formats.sink import HashingSink
-from aetherflow_builtins_db.steps.writing import FileSpec, Writing
 from services import Database
 
 NASTY = [
@@ -58,21 +55,6 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield made
         if request.param == "postgres":
             made.execute("DROP TABLE IF EXISTS n")
-
-
-def written(db: Any, sql: str, *, native: bool, **changes: Any) -> bytes:
-    """The file that a query becomes, on the fast way or the slow one."""
-    dialect = CsvFormat(**{"delimiter": ",", **changes.pop("dialect", {})})
-    spec = FileSpec("csv", dialect, "none", "zstd", {}, 1000)
-    buffer = io.BytesIO()
-    writing = Writing(
-        AnyDatabase(db), sql, changes.pop("params", None), FileSpec(**{**spec.__dict__, **changes}), lambda _rows: None
-    )
-    if native:
-        assert writing._natively(HashingSink(buffer)) is not None, "no fast way"
-    else:
-        writing._rows(HashingSink(buffer), None)
-    return buffer.getvalue()
 
 
 LATER = ", ".join("ghijklmnopqrstuv")

@@ -103,7 +103,10 @@ def _datetime(value: Any, *, zoned: bool) -> datetime.datetime:
         raise ValueError("is no date and time")
     if (value.tzinfo is not None) != zoned:
         raise ValueError("has a zone" if value.tzinfo else "has no zone")
-    return value.astimezone(datetime.UTC) if zoned else value
+    try:
+        return value.astimezone(datetime.UTC) if zoned else value
+    except OverflowError as error:
+        raise ValueError("is no date and time of the years 1 to 9999 in UTC") from error
 
 
 def _date(value: Any) -> datetime.date:

@@ -28,7 +28,8 @@ _CSV_QUOTING: dict[CsvQuoting, Literal[0, 1, 2, 3]] = {
     "none": csv.QUOTE_NONE,
     "nonnumeric": csv.QUOTE_NONNUMERIC,
 }
-_PLAIN: frozenset[type] = frozenset({int, float, str})
+_NUMBERS: frozenset[type] = frozenset({int, float})
+_PLAIN: frozenset[type] = _NUMBERS | {str}
 # Faster equivalents of `text_value` for columns of one type; their text is never empty.
 _QUICK: dict[type, Callable[[Any], str]] = {
     Decimal: "{:f}".format,
@@ -36,6 +37,14 @@ _QUICK: dict[type, Callable[[Any], str]] = {
     datetime.date: datetime.date.isoformat,
     datetime.datetime: datetime_text,
 }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _NumberText(str):
@@ -60,6 +69,7 @@ class DelimitedWriter:
         bare_nulls = not self._quotes_nulls and dialect.null_value == "" and len(self._names) > 1
         self._as_they_are = _PLAIN | {type(None)} if bare_nulls else _PLAIN
         self._quick = dialect.null_value == "" and dialect.quoting != "nonnumeric"
+        self._null_is_number = not self._quotes_nulls and _is_number(dialect.null_value)
         self._row_count = 0
 
     def write_header(self) -> None:
@@ -96,6 +106,7 @@ class DelimitedWriter:
         """The cells of one column. Columns of plain values are returned unchanged, for speed."""
         kinds = set(map(type, column))
         clashes = str in kinds and not self._quotes_nulls and self._dialect.null_value in column
+        clashes = clashes or (self._null_is_number and not kinds.isdisjoint(_NUMBERS))
         if kinds <= self._as_they_are and not clashes:
             return column
         quick = _QUICK.get(next(iter(kinds))) if len(kinds) == 1 and self._quick else None
@@ -104,11 +115,11 @@ class DelimitedWriter:
     def _cell(self, value: Any) -> Any:
         if value is None:
             return _NULL
-        if type(value) in _PLAIN and type(value) is not str:
-            return value
         text = text_value(value)
         if text == self._dialect.null_value and not self._quotes_nulls:
             return _NULL_LIKE
+        if type(value) in _NUMBERS:
+            return value
         return _NumberText(text) if isinstance(value, Decimal) else text
 
     def _culprit(self, columns: Sequence[Sequence[Any]], error: Exception) -> StepError:

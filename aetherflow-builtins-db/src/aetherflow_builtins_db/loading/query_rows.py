@@ -1,9 +1,11 @@
 """The rows of a query as the source of a load, without a file between."""
 
+import codecs
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -134,8 +136,9 @@ class _CsvRows:
 
     @contextmanager
     def binary(self) -> Iterator[BinaryIO]:
-        """The bytes, as the database sends them."""
-        yield cast(BinaryIO, io.BufferedReader(_Blocks(self._blocks.blocks()), 1 << 18))
+        """The bytes, as the database sends them, behind a mark: who reads a file takes one off."""
+        marked = chain([codecs.BOM_UTF8], self._blocks.blocks())
+        yield cast(BinaryIO, io.BufferedReader(_Blocks(marked), 1 << 18))
 
 
 class _ArrowBatches:

@@ -83,7 +83,8 @@ def _text(name: str, kind: str, *, utc: bool) -> str | None:
     if kind in _TIMES:
         return f"{name}::TIMESTAMP::VARCHAR"
     if kind == _INSTANT:
-        return f"{name}::VARCHAR" if utc else f"({name} AT TIME ZONE 'UTC')::VARCHAR || '+00'"
+        zoned = f"({name} AT TIME ZONE 'UTC')::VARCHAR || '+00'"
+        return f"{name}::VARCHAR" if utc else f"CASE WHEN isinf({name}) THEN {name}::VARCHAR ELSE {zoned} END"
     return f"base64({name})" if kind == "BLOB" else None
 
 
@@ -91,10 +92,9 @@ def _quoted(text: str, kind: str, dialect: CsvFormat) -> str:
     """The expression with quotes around values that need them."""
     delimiter, quote, null = map(setting_literal, (dialect.delimiter, dialect.quotechar, dialect.null_value))
     is_text = kind in _TEXTS or kind.startswith("ENUM(")
-    is_number = kind in _INTEGERS | _LARGE | _FLOATS  # DelimitedWriter never quotes a number that equals null_value
     may_be_empty = is_text or kind == "BLOB"
     tests = []
-    if may_be_empty or (dialect.null_value and not is_number and set(dialect.null_value) <= _SIGNS):
+    if may_be_empty or (dialect.null_value and set(dialect.null_value) <= _SIGNS):
         tests.append(f"{text} = {null}")
     if is_text or {dialect.delimiter, dialect.quotechar} & _SIGNS:
         tests += [f"contains({text}, {each})" for each in (delimiter, quote)]

@@ -3,6 +3,7 @@
 Other sessions see the old rows until the commit, so mode `replace` needs no second table.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,10 @@ _SECOND_DIGITS = {
     "TIMESTAMP_S": 0,
 }
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_SAME_TEXT = frozenset({*_INTEGERS, "UBIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID", "JSON", '"NULL"'})
+"""Types of which DuckDB makes the text that this package makes. It writes bytes as `\\xE4`, lists not as JSON."""
+_FILE_ALONE = "hive_partitioning = false"
+"""Otherwise a folder `year=2026` gives the column `year` its value, whatever the file holds."""
 
 
 class DuckDBServer(Server):
@@ -93,7 +98,10 @@ class DuckDBServer(Server):
         if isinstance(source, ArrowFile):
             return self._load_arrow(source, into, fields, columns, extra)
         if source.format == "parquet":
-            return self._load_typed("read_parquet($path)", source.path, into, fields, columns, extra)
+            if self._has_old_times(source.path):
+                return None
+            read = f"read_parquet($path, {_FILE_ALONE})"
+            return self._load_typed(read, source.path, into, fields, columns, extra)
         encoding = source.dialect.encoding.lower().replace("_", "-")
         if source.format == "jsonl" or encoding not in {"utf-8", "utf8", "utf-8-sig", "ascii"}:
             return None
@@ -135,12 +143,17 @@ class DuckDBServer(Server):
             "compression": packing,
             "max_line_size": limits.MOST_BYTES,
         }
-        listed = ", ".join(f"{name} = {setting_literal(value)}" for name, value in options.items())
+        listed = ", ".join([_FILE_ALONE, *(f"{name} = {setting_literal(value)}" for name, value in options.items())])
         types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
         values = [_from_text(f"f{index}", column) for index, column in picked]
         return self._insert_from(
             f"read_csv($path, {listed}, columns = {{{types}}})", path, values, into, columns, extra
         )
+
+    def _has_old_times(self, path: Path) -> bool:
+        """Whether a Parquet file has times of 96 bits, of which DuckDB drops the nanoseconds."""
+        sql = "SELECT count(*) FROM parquet_schema(:path) WHERE type = 'INT96'"
+        return bool(self.tx.read(sql, {"path": _pattern(path)})[1][0][0])
 
     def _load_arrow(
         self, source: ArrowFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
@@ -165,10 +178,12 @@ class DuckDBServer(Server):
         extra: Row,
     ) -> int | None:
         """Load what has names and types; None if a cast could lose something."""
-        given = {} if path is None else {"path": str(path)}
+        given = {} if path is None else {"path": _pattern(path)}
         described = self.tx.read(f"DESCRIBE SELECT * FROM {source.replace('$', ':')}", given)[1]
         found = {name: kind for name, kind, *_ in described}
-        names = [(fields.names or ())[index] for index in fields.picks]
+        if tuple(found) != fields.names:  # of `a` and `A`, the second has another name in DuckDB
+            return None
+        names = [fields.names[index] for index in fields.picks]
         if not all(_is_safe(found[name], column.declared) for name, column in zip(names, fields.columns, strict=True)):
             return None
         values = [self.quote(name) for name in names]
@@ -186,7 +201,7 @@ class DuckDBServer(Server):
         import duckdb
 
         given = {f"extra{index}": value for index, value in enumerate(extra)}
-        given |= {} if path is None else {"path": str(path)}
+        given |= {} if path is None else {"path": _pattern(path)}
         values = [*values, *(f"$extra{index}" for index in range(len(extra)))]
         sql = f"INSERT INTO {into.sql} ({self.list_of(columns)}) SELECT {', '.join(values)} FROM {source}"
         try:
@@ -252,7 +267,12 @@ def _time_loses(field: str, declared: str) -> str:
 
 
 def _is_safe(given: str, wanted: str) -> bool:
-    """Whether DuckDB's cast from one type to the other either loses nothing or fails."""
-    if wanted in {given, "VARCHAR"}:
+    """Whether DuckDB's cast from one type to the other gives the value that this package gives, or fails."""
+    if wanted == given or (wanted == "VARCHAR" and (given in _SAME_TEXT or given.startswith("ENUM("))):
         return True
     return given in _INTEGERS and wanted in _INTEGERS
+
+
+def _pattern(path: Path) -> str:
+    """The path as DuckDB reads it: of `a[1].csv` it would read `a1.csv`."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path))

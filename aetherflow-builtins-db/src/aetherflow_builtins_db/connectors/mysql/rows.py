@@ -26,6 +26,8 @@ _TEXT = bytes(byte for byte in range(_LONG, _NULL))
 _SHORT = bytes([*range(_LONG), _NULL, _ROW])
 _EMPTY = 1
 """Stands for an empty text in between."""
+_UTF8 = ("utf8", "ascii")
+"""Encodings of PyMySQL whose bytes go into the file as they are."""
 _FEW = 100
 """Rows that are taken apart together, if one of them has another value."""
 _Made = TypeVar("_Made")
@@ -144,8 +146,8 @@ class MySQLCsv(OpenRows):
         buffer = io.BytesIO()
         writer = DelimitedWriter(HashingSink(buffer), names, self._dialect)
         delimiter, quote = self._dialect.delimiter.encode(), self._dialect.quotechar.encode()
-        as_sent = len(cells) > 1 and all(encoding is not None and convert is None for encoding, convert in cells)
-        short = ShortTexts(len(cells), delimiter, quote) if as_sent else None
+        as_sent = len(cells) > 1 and all(encoding in _UTF8 and convert is None for encoding, convert in cells)
+        short = ShortTexts(len(cells), delimiter, quote) if as_sent and delimiter[0] != _EMPTY else None
 
         def few(packets: list[bytes]) -> bytes:
             if short and (lines := short.lines(packets)) is not None:

@@ -1,7 +1,9 @@
 """Results as the text of COPY … TO STDOUT, the fastest way to read from PostgreSQL."""
 
+import codecs
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import Column, StepError
@@ -14,7 +16,8 @@ from aetherflow_builtins_db.failures import one_line
 if TYPE_CHECKING:
     import psycopg
 
-_ARROW_BLOCK_BYTES = 4 * 2**20
+_MOST_ARROW_BYTES = 2**31 - 1
+"""Of one block for pyarrow, which refuses a row that no block holds: it gets those of COPY, of whole rows."""
 _OBJECTS = frozenset({22, 30, 2249, 2287})
 """OIDs of int2vector, oidvector and records, which psycopg converts to Python objects, like arrays."""
 # SQL that formats a double like Python's repr. Python writes 1.0 where PostgreSQL writes 1, and switches to exponents
@@ -31,6 +34,13 @@ FLOAT = (
     "WHEN {0} = 'NaN' THEN 'nan' WHEN {0} = 'Infinity' THEN 'inf' WHEN {0} = '-Infinity' THEN '-inf' "
     f"WHEN abs({{0}}) >= 1e300 THEN {{0}}::text ELSE COALESCE({_SHORTER}, {{0}}::text) END"
 )
+
+_IN_YEARS_OF_PYTHON = "{0} >= '0001-01-01' AND {0} < '10000-01-01'"
+
+
+def held(*moments: str) -> str:
+    """SQL for whether Python has these moments; of others there is the text that PostgreSQL writes."""
+    return " AND ".join(map(_IN_YEARS_OF_PYTHON.format, moments))
 
 
 def makes_objects(connection: "psycopg.Connection[Any]", oid: int) -> bool:
@@ -63,7 +73,9 @@ def _expression(name: str, oid: int, *, utc: bool) -> str:
         case 17:  # bytea
             return rf"replace(encode({name}, 'base64'), E'\n', '')"
         case 1184 if not utc:  # timestamptz
-            return f"({name} AT TIME ZONE 'UTC')::text || '+00'"
+            instant = f"({name} AT TIME ZONE 'UTC')"
+            within = held(instant, f"{name}::timestamp")
+            return f"CASE WHEN {within} THEN {instant}::text || '+00' ELSE {name}::text END"
         case _:
             return name
 
@@ -127,7 +139,7 @@ class PostgresArrow(OpenRows):
         self._copy = copy
 
     def record_batches(self) -> Iterator[Any]:
-        """Yield record batches of about 4 MiB of text; StepError if a value does not fit its column's type."""
+        """Yield a record batch for each block; StepError if a value does not fit its column's type."""
         import pyarrow as pa
         import pyarrow.csv as reader
 
@@ -135,14 +147,16 @@ class PostgresArrow(OpenRows):
 
         # Numbers instead of names: two columns may have the same name here; refuse_duplicates reports that.
         types = {str(index): arrow_type(column.type) for index, column in enumerate(self.columns)}
-        source = _File(self._copy.blocks())
-        if source.is_empty():  # pyarrow raises an error for an empty file
+        blocks = self._copy.blocks()
+        first = next(blocks, b"")
+        if not first:  # pyarrow raises an error for an empty file
             return
+        source = _File(chain([with_mark(first)], blocks))
         try:
             batches = reader.open_csv(
                 source,
-                read_options=reader.ReadOptions(column_names=list(types), block_size=_ARROW_BLOCK_BYTES),
-                parse_options=reader.ParseOptions(newlines_in_values=True),
+                read_options=reader.ReadOptions(column_names=list(types), block_size=_MOST_ARROW_BYTES),
+                parse_options=reader.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
                 convert_options=reader.ConvertOptions(
                     column_types=types,
                     null_values=[""],
@@ -164,11 +178,20 @@ class PostgresArrow(OpenRows):
 
 
 def arrow_safe(connection: "psycopg.Connection[Any]", columns: list[Column], oids: Sequence[int]) -> bool:
-    """Whether pyarrow reads the same values from COPY's text as psycopg returns."""
-    return not any(
-        column.type == UNKNOWN or column.type.kind == "bytes" or makes_objects(connection, oid)
+    """Whether pyarrow reads the same values from COPY's text as psycopg returns. It knows no seconds of a zone."""
+    utc = connection.info.parameter_status("TimeZone") == "UTC"
+    return bool(columns) and not any(
+        column.type == UNKNOWN
+        or column.type.kind == "bytes"
+        or (column.type.zoned and not utc)
+        or makes_objects(connection, oid)
         for column, oid in zip(columns, oids, strict=True)
     )
+
+
+def with_mark(text: bytes) -> bytes:
+    """The text for a reader that takes off a byte order mark, although the first value may begin with one."""
+    return codecs.BOM_UTF8 + text if text.startswith(codecs.BOM_UTF8) else text
 
 
 class _File:
@@ -179,11 +202,6 @@ class _File:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = b""
-
-    def is_empty(self) -> bool:
-        """Whether there is nothing to read."""
-        self._rest = self._rest or next(self._blocks, b"")
-        return not self._rest
 
     def read(self, size: int = -1) -> bytes:
         self._rest = self._rest or next(self._blocks, b"")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
-from aetherflow_builtins_db.connectors.postgres.copy import FLOAT, PostgresCopy, makes_objects
+from aetherflow_builtins_db.connectors.postgres.copy import FLOAT, PostgresCopy, held, makes_objects, with_mark
 
 if TYPE_CHECKING:
     import psycopg
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _FINITE = "CASE WHEN {0}::text NOT IN ('NaN', 'Infinity', '-Infinity') THEN {1} END"
 _PYTHONS = "replace(to_char({0}, '{1}HH24:MI:SS.US'), '.000000', '') || '{2}'"
 _DAY = 'YYYY-MM-DD"T"'
-_IN_YEARS_OF_PYTHON = "{0} >= '0001-01-01' AND {0} < '10000-01-01'"
 _BARE = frozenset({"bool", "int", "float"})
 """Kinds of columns whose values have no quotes in JSON."""
 _CONTROLS = bytes([*range(1, 8), *range(14, 32)])
@@ -78,6 +77,7 @@ def _by_arrow(starts: Sequence[bytes], quotes: Sequence[bytes]) -> Callable[[byt
     )
 
     def joined(block: bytes) -> bytes:
+        block = with_mark(block)
         read = reader.ReadOptions(use_threads=False, block_size=len(block), column_names=names)
         columns = reader.read_csv(pa.BufferReader(block), read, parse, convert).columns
         parts, ahead = [], b""
@@ -137,21 +137,20 @@ def _value(name: str, oid: int, *, utc: bool, iso: bool) -> str:
         case 1083:  # time
             return _PYTHONS.format(name, "", "")
         case 1114:  # timestamp
-            return _instant(name, name, "", [name], quick=iso)
+            return _instant(name, name, "", held(name), quick=iso)
         case 1184:  # timestamptz
             instant = f"({name} AT TIME ZONE 'UTC')"
-            held = [name] if utc else [instant, f"{name}::timestamp"]
-            return _instant(name, instant, "+00:00", held, quick=iso and utc)
+            within = held(name) if utc else held(instant, f"{name}::timestamp")
+            return _instant(name, instant, "+00:00", within, quick=iso and utc)
         case _:
             return name
 
 
-def _instant(name: str, shown: str, zone: str, held: list[str], *, quick: bool) -> str:
+def _instant(name: str, shown: str, zone: str, within: str, *, quick: bool) -> str:
     """As Python writes it; text of PostgreSQL for one that Python does not have, in UTC or in the session's zone.
 
     :param quick: whether PostgreSQL's own text of a whole second is nearly Python's: a third of the time of `to_char`
     """
-    within = " AND ".join(map(_IN_YEARS_OF_PYTHON.format, held))
     text, python = f"{name}::text", _PYTHONS.format(shown, _DAY, zone)
     if quick:
         kind = "timestamptz" if zone else "timestamp"

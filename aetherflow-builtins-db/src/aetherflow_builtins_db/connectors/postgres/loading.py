@@ -38,6 +38,7 @@ from aetherflow_builtins_db.loading.source import BLOCK, SourceFile
 _ENCODINGS = {"utf-8": "UTF8", "ascii": "UTF8", "iso8859-1": "LATIN1", "iso8859-15": "LATIN9", "cp1252": "WIN1252"}
 _BYTES = ColumnType("bytes")
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
+_FLOATS = frozenset({"double precision", "real"})
 _ARROW_ROWS = 50_000
 _DIALECT = CsvFormat(include_header=False)
 
@@ -113,7 +114,7 @@ class PostgresServer(Server):
             f"QUOTE {_literal(dialect.quotechar)}, NULL {_literal(dialect.null_value)}, ENCODING '{encoding}'"
         )
         with source.binary() as file:
-            return self._copy(into, in_order, options, _blocks(file))
+            return self._copy(into, in_order, options, _checked(_blocks(file), dialect))
 
     def _load_parquet(
         self, source: SourceFile, into: SqlTable, fields: FieldMap, columns: Sequence[TableColumn], extra: Row
@@ -213,6 +214,9 @@ def _csv_of(batch: Any) -> memoryview:
     import pyarrow.compute as pc
     from pyarrow.csv import WriteOptions, write_csv
 
+    if pa.float32() in batch.schema.types:  # of which 0.1 is another number than 0.1 of a double
+        wide = [column.cast(pa.float64()) if column.type == pa.float32() else column for column in batch.columns]
+        batch = pa.RecordBatch.from_arrays(wide, names=batch.schema.names)
     lengths = [pc.binary_length(column) for column in batch.columns if _is_text(column.type)]
     quoted = any(pc.min(each).as_py() == 0 for each in lengths)  # an empty text without quotes is null
     for style in ["needed"] if quoted else ["none", "needed"]:
@@ -235,21 +239,41 @@ def _arrow_writes(kind: Any, column: TableColumn) -> bool:
     """Whether PostgreSQL reads the text that Arrow writes for this type as the same value of the column."""
     types = require_pyarrow().types
     if types.is_floating(kind):
-        return column.declared in {"double precision", "real"}
-    return bool(
-        types.is_boolean(kind)
-        or types.is_integer(kind)
-        or types.is_decimal(kind)
-        or types.is_date(kind)
-        or types.is_timestamp(kind)
-        or _is_text(kind)
-    )
+        return column.declared in _FLOATS and not types.is_float16(kind)
+    if types.is_decimal(kind):  # in a text it would be 1E-7
+        return column.declared in _FLOATS or column.declared.startswith("numeric")
+    if types.is_timestamp(kind):  # in a text it would have all digits; without a zone it is that of UTC
+        zoned = column.declared.endswith(" with time zone")
+        return zoned or (column.declared.startswith("timestamp") and kind.tz in {None, "UTC"})
+    return bool(types.is_boolean(kind) or types.is_integer(kind) or types.is_date(kind) or _is_text(kind))
 
 
 def _blocks(file: Any) -> Iterator[bytes]:
     block = file.read(BLOCK)
     yield block.removeprefix(codecs.BOM_UTF8)
     while block := file.read(BLOCK):
+        yield block
+
+
+def _checked(blocks: Iterator[bytes], dialect: CsvFormat) -> Iterator[bytes]:
+    """The blocks; RowsRefusedError for a quote within a field that has none around it, or text behind a closing one.
+
+    PostgreSQL would drop the quotes of `a "b" c`, and would not end the field at a delimiter between them.
+    """
+    quote, inside, last = dialect.quotechar.encode(), False, b"\n"
+    kinds = bytearray(b"x" * 256)
+    for sign in (dialect.delimiter, "\r", "\n"):
+        kinds[ord(sign)] = ord(",")
+    kinds[quote[0]] = ord('"')
+    for block in blocks:
+        if quote in block or last == quote:
+            parts = block.split(quote)
+            outside = (quote if inside else last) + quote.join(parts[inside::2])
+            inside ^= len(parts) % 2 == 0
+            seen = (outside + quote if inside else outside).translate(kinds)
+            if b'x"' in seen or b'"x' in seen:
+                raise RowsRefusedError("a quote stands within a field")
+        last = block[-1:]
         yield block
 
 
