@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+import jsonschema_rs
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -100,7 +100,7 @@ def write(project: "Project", kind: str, *arguments: str) -> dict[str, Any]:
     result = project.command("schema", kind, *arguments)
     assert result.code == 0, result.err
     document: dict[str, Any] = json.loads(result.out)
-    Draft202012Validator.check_schema(document)
+    jsonschema_rs.meta.validate(document)
     return document
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from docs_pages import ROOT
+from import_graph import nodes, tree
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FILLED = "\0"
@@ -34,7 +35,7 @@ def advised_options() -> Iterator[Advised]:
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
         source = path.read_text(encoding="utf-8")
         if "plugin_template" not in path.parts and _OPTION.search(source):
-            found = (Advised(module_of(path.as_posix()), _text(each)) for each in _advice(ast.parse(source)))
+            found = (Advised(module_of(path.as_posix()), _text(each)) for each in _advice(tree(path)))
             yield from (each for each in found if each.options)
 
 
@@ -44,9 +45,9 @@ def module_of(path: str) -> str:
     return inside.removeprefix("aetherflow/").removeprefix("aetherflow_builtins_")
 
 
-def _advice(tree: ast.AST) -> Iterator[ast.expr]:
+def _advice(module: ast.AST) -> Iterator[ast.expr]:
     """The literals that stand where advice is given."""
-    for node in ast.walk(tree):
+    for node in nodes(module):
         value = node.value if isinstance(node, ast.keyword) and node.arg in _NAMES else None
         if isinstance(node, ast.Assign) and any(
             isinstance(each, ast.Name) and each.id in _NAMES for each in node.targets

@@ -14,6 +14,7 @@ from typer.main import get_command
 from aetherflow.core.cli.app import app as core
 from aetherflow.scheduler.cli.app import app as scheduler
 from docs_pages import HISTORY, ROOT, blocks, name_of, pages
+from import_graph import nodes, tree
 
 PROGRAMS = {"aetherflow": core, "aetherflow-scheduler": scheduler}
 _START = re.compile(r"(?<![\w./@=-])(aetherflow(?:-scheduler)?) (?=[a-z-])")
@@ -121,11 +122,11 @@ def _in_sources() -> Iterator[Shown]:
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
         source = path.read_text(encoding="utf-8")
         if "plugin_template" not in path.parts and _MENTION.search(source):
-            nodes = list(ast.walk(ast.parse(source)))
-            inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-            documenting = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-            for node in nodes:
-                where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+            module, name = nodes(tree(path)), name_of(path)
+            inner = {id(part) for node in module if isinstance(node, ast.JoinedStr) for part in node.values}
+            documenting = {id(node.value) for node in module if isinstance(node, ast.Expr)}
+            for node in module:
+                where = f"{name}:{getattr(node, 'lineno', 0)}"
                 if words := _joined(node):
                     yield Shown(where, shlex.join(words), whole=False)
                 elif id(node) not in inner and (text := _text(node)) is not None:

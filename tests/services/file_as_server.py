@@ -29,5 +29,5 @@ class FileAsServer:
 
 def use_file(folder: Path, name: str = "//sqlite:here") -> Path:
     """Let this process keep the stores of this name in files; returns what stands for their path."""
-    durable.use_server(FileAsServer(name, folder))
+    durable.servers[name] = FileAsServer(name, folder)
     return Path(name)

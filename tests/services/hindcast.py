@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from statistics import mean, median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from aetherflow.scheduler.forecast.estimating import Estimates
@@ -147,7 +147,7 @@ class Nights:
                 known = self.ends.setdefault(each.item.id, [])
                 if judged:
                     p50, p90 = ((at - each.slot) / MINUTE for at in told[place].end)
-                    found.append(Judged((end - each.slot) / MINUTE, p50, p90, known[-1], mean(known)))
+                    found.append(Judged((end - each.slot) / MINUTE, p50, p90, known[-1], fmean(known)))
                 known.append((end - each.slot) / MINUTE)
                 self.write(each.item.id, each.slot, round(start), round(end))
         return found

@@ -302,8 +302,27 @@ class Api:
 
 
 class _Server(uvicorn.Server):
+    """Sleeps until it is asked or stopped: uvicorn's own loop looks ten times a second, as long as the tests take."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopped = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
+
     def install_signal_handlers(self) -> None:  # in a thread there are none to install
         return None
+
+    async def startup(self, sockets: Any = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # writes the header `Date`
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Stop serving; from any thread, once it has started."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def shutdown(self, sockets: Any = None) -> None:
         open_still: list[Any] = list(self.server_state.connections)
@@ -377,7 +396,7 @@ def running(certificate: Path | None = None, **settings: Any) -> Iterator[Runnin
     try:
         yield Running(api, port, f"{'https' if certificate else 'http'}://localhost:{port}")
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(10)
         sock.close()
 

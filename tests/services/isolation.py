@@ -19,7 +19,7 @@ WATCHED = (".local/state", ".local/share", ".config")
 """Folders in the home where the product stores data by default (XDG)."""
 ROOT = "AETHERFLOW_TESTS_HOMES"
 """Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
-TOLD = {"aetherflow.core.base.durable.stores": "_servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
+TOLD = {"aetherflow.core.base.durable.stores": "servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
 """Where a process keeps the database servers that it was told of, by the project of one test."""
 GRACE_SECONDS = 5.0
 """Time for servers and workers to end before they count as left behind."""
@@ -114,6 +114,8 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("UV_CACHE_DIR", f"{cache}/uv")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
+    # what libraries' types are worth takes most of a run of mypy, and all of them look at the same ones
+    os.environ["MYPY_CACHE_DIR"] = str(homes / "mypy")
     os.environ["HOME"] = _new_home()
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         del os.environ[name]  # the defaults are below HOME

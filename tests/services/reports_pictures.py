@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
 
+from office import convert_to
 from services import need
 
 DPI = 80
@@ -19,9 +20,8 @@ Box = tuple[int, int, int, int]
 
 def draw(folder: Path, *workbooks: Path) -> dict[str, list[Image.Image]]:
     """File name without suffix to the pictures of the workbook's pages."""
-    office, poppler = need("soffice", "pdftoppm")
-    command = [office, f"-env:UserInstallation=file://{folder}/office", "--headless", "--convert-to", "pdf"]
-    subprocess.run([*command, "--outdir", folder, *workbooks], check=True, capture_output=True, timeout=300)
+    (poppler,) = need("pdftoppm")
+    convert_to("pdf", folder, *workbooks)
     pages = {}
     for name in (workbook.stem for workbook in workbooks):
         subprocess.run([poppler, "-r", str(DPI), "-png", folder / f"{name}.pdf", folder / name], check=True)

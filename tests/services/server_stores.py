@@ -44,7 +44,7 @@ def _init(driver: str, server: Database, port: int | None) -> ConnectorInit:
 
 
 def _use(stores: ServerStores) -> Path:
-    durable.use_server(stores)
+    durable.servers[stores.name] = stores
     return Path(stores.name)
 
 

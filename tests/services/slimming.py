@@ -1,7 +1,7 @@
 """Keeps what a fork of a test process has to copy small: its page tables, and what the collector looks through.
 
-What a file of tests has freed goes back to the system. What is left when all is collected, or when the unit tests of a
-worker have imported what they need, is moved into huge pages.
+What a file of tests has freed goes back to the system, before those that fork. What is left when all is collected, or
+when the unit tests of a worker have imported what they need, is moved into huge pages.
 """
 
 import ctypes
@@ -31,9 +31,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         _keep()
         if (arrow := sys.modules.get("pyarrow")) is not None:  # it keeps what hostile files took
             arrow.default_memory_pool().release_unused()
+        if nextitem.nodeid.startswith(UNIT):
+            return result  # it forks nothing: what is free is for the next file
         if TRIM is not None:
             TRIM(0)
-        if item.nodeid.startswith(UNIT) and not nextitem.nodeid.startswith(UNIT):
+        if item.nodeid.startswith(UNIT):
             huge_pages.collapse()
     return result
 

@@ -1,7 +1,7 @@
 """With CI=true, prints the ten slowest test files and the total time at the end of a run."""
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import pytest
 
@@ -13,17 +13,17 @@ class SlowestFiles:
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.tests: Counter[str] = Counter()
+        self.tests: defaultdict[str, set[str]] = defaultdict(set)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         file = report.nodeid.split("::", maxsplit=1)[0]
-        self.seconds[file] += report.duration
-        self.tests[file] += report.when == "setup"
+        self.seconds[file] += report.duration + getattr(report, "around", 0)
+        self.tests[file].add(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         slowest = sorted(self.seconds, key=self.seconds.__getitem__, reverse=True)[:SHOWN]
-        rows = [(self.seconds[file], self.tests[file], file) for file in slowest]
-        rows.append((sum(self.seconds.values()), self.tests.total(), f"all {len(self.seconds)} files"))
+        rows = [(self.seconds[file], len(self.tests[file]), file) for file in slowest]
+        rows.append((sum(self.seconds.values()), sum(map(len, self.tests.values())), f"all {len(self.seconds)} files"))
         terminalreporter.write_sep("=", "slowest files")
         for seconds, tests, file in rows:
             terminalreporter.write_line(f"{seconds:>9.1f} s {tests:>6} tests  {file}")

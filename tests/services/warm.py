@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import pytest
 
 import warm_shim
-from warm_request import EXECUTABLE, NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
+from warm_request import APART, EXECUTABLE, NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
 
 __all__ = ["NotWarmError", "Popen", "forking", "run", "shims", "true_start"]
 TESTS = str(Path(__file__).parents[1])
@@ -200,6 +200,7 @@ class Popen(subprocess.Popen[Any]):
         if executable or preexec_fn or pass_fds or shell or gid or gids or uid or not (close_fds and restore_signals):
             raise NotWarmError(f"{args}: only a true start can take these arguments")
         prefix, argv = _split([os.fspath(part) for part in args])
+        apart = prefix[len(APART) :] if prefix[: len(APART)] == APART else ()
         request = Request(
             argv,
             {os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()},
@@ -208,10 +209,11 @@ class Popen(subprocess.Popen[Any]):
             session=start_new_session,
             group=process_group,
             tied=False,
+            apart=apart,
             **inherited_signals(),
         )
         given = [number if ours == -1 else ours for number, ours in enumerate((p2cread, c2pwrite, errwrite))]
-        self._server = _server(prefix)
+        self._server = _server(() if apart else prefix)
         try:
             self.pid, self._connection = self._server.start(request, given)
         finally:
@@ -305,7 +307,8 @@ def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             rest = [sys.executable, *args[number:]]
         else:
             continue
-        behind = number == 0 or Path(args[0]).name in INHERITED
+        apart = tuple(args[: len(APART)]) == APART and not args[len(APART)].startswith("-")
+        behind = number == 0 or apart or Path(args[0]).name in INHERITED
         if not behind or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
             break
         return tuple(args[:number]), tuple(rest)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 EXECUTABLE = "AETHERFLOW_TESTS_EXECUTABLE"
 """Environment variable with what a forked command takes for `sys.executable`, and so starts; its children have none."""
 LENGTH = struct.Struct("=Q")
+APART = ("unshare", "--uts", "--mount")
+"""The only use of `unshare` that a fork can do itself: another host name, and other files at some paths."""
 DESCRIPTORS = 3
 """Of each request: stdin, stdout, stderr."""
 
@@ -39,6 +41,8 @@ class Request(NamedTuple):
     """Signals that are blocked."""
     closed: Sequence[int] = ()
     """Which of the descriptors 0, 1 and 2 are closed."""
+    apart: Sequence[str] = ()
+    """The program after APART that runs in its namespaces before it does; none if it stays in those of the server."""
 
 
 def inherited_signals() -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ ended.
 
 import atexit
 import codecs
+import ctypes
 import gc
 import importlib
 import io
@@ -20,6 +21,7 @@ import selectors
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -48,6 +50,9 @@ OBEYED = {b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONDONTWRITEBYTECODE", b"PYTHON
 SCRAMBLED = Path(__file__).with_name("scrambled")
 """A folder whose `sitecustomize` is the only one that a child imports."""
 C_LOCALES = ("C", "POSIX")
+CLONE_NEWNS, CLONE_NEWUTS = 0x00020000, 0x04000000
+MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
+"""Of <sched.h> and <sys/mount.h>."""
 COERCED = "C.UTF-8"
 """The locale that Python uses instead of C, and passes to its children as LC_CTYPE (PEP 538)."""
 
@@ -205,6 +210,8 @@ def _descriptors() -> set[int]:
 def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     """Make this process look like a fresh interpreter: session, signals, environment, descriptors, `sys`."""
     _refuse(request)
+    if request.apart:
+        _move_apart(request)
     if request.session:
         os.setsid()
     if request.group >= 0:
@@ -250,6 +257,14 @@ def _refuse(request: Request) -> None:
             loaded = sys.modules.get(module)
             if loaded is not None and not (getattr(loaded, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
                 raise NotWarmError(f"the module {module} of {folder} would not be seen: another one is imported")
+
+
+def _move_apart(request: Request) -> None:
+    """Do what `unshare --uts --mount` does, and let the program after it do what it does before the command."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.unshare(CLONE_NEWUTS | CLONE_NEWNS) or library.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run([*request.apart, "true"], env=request.env, cwd=request.cwd, stdin=subprocess.DEVNULL, check=True)
 
 
 def _modules(folder: Path) -> Iterator[str]:

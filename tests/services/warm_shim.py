@@ -36,7 +36,7 @@ def main(path: str, script: str) -> None:
         os.execv(program, started)
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
-        session=False, group=-1, tied=True, **handed,
+        session=False, group=-1, tied=True, apart=(), **handed,
     )  # fmt: skip
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is a process to forward them to
     try:

@@ -88,7 +88,7 @@ SUITES = {
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
     "V2": "state in PostgreSQL and MariaDB: connection cut after n bytes, either way; server killed under runs",
     "W1": "runs on Celery workers that are killed and frozen at random, over RabbitMQ and Redis; runs side by side",
-    "W2": "two hosts on one PostgreSQL (T0: MariaDB), clocks 6 h apart: cut off, frozen, lost; runners stopped, killed",
+    "W2": "two hosts on one PostgreSQL or MariaDB, clocks 6 h apart: cut off, frozen, lost; runners stopped, killed",
     "W3": "50 commands over states in PostgreSQL and MariaDB; the server is killed in their middle and brought back",
     "X1": "rows inserted into random workbooks: every place as after LibreOffice's own insertion",
 }

@@ -57,7 +57,6 @@ jobs:
 
 
 HOSTS = ("one", "two", "three")
-START = warm.true_start("another host name is given to a process that starts")
 
 
 class Herd:
@@ -77,12 +76,11 @@ class Herd:
 
     def start(self) -> None:
         argv = [sys.executable, "-m", "aetherflow.scheduler", "run", "scheduler.yaml"]
-        start: Any = warm
         env, host = self._env, next((each for each in self._hosts if each not in self._at.values()), None)
         if host is not None:
-            start, argv, env = START, [*host.prefix, *argv], env | host.env
+            argv, env = [*host.prefix, *argv], env | host.env
         with (self.folder / "events").open("ab") as events:
-            process: subprocess.Popen[bytes] = start.Popen(argv, cwd=self.folder, env=env, stdout=events, stderr=events)
+            process = warm.Popen(argv, cwd=self.folder, env=env, stdout=events, stderr=events)
         if host is not None:
             self._at[process.pid] = host
         self.processes.append(process)

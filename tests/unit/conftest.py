@@ -2,17 +2,15 @@
 
 import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
+
+from side_by_side import HOUSE, UNIT
 
 STARTS = frozenset({
     "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn", "socket.bind",
     "subprocess.Popen",
 })  # fmt: skip
-
-
-HOUSE = Path(__file__).parent / "architecture"
 
 
 class Guard:
@@ -35,12 +33,12 @@ sys.addaudithook(GUARD)
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     # a worker of xdist calls the hooks of all folders
-    GUARD.armed = Path(__file__).parent in item.path.parents
+    GUARD.armed = item.nodeid.startswith(UNIT)
     try:
         return (yield)
     finally:
         GUARD.armed = False
-        if HOUSE in item.path.parents and (nextitem is None or HOUSE not in nextitem.path.parents):
+        if item.nodeid.startswith(HOUSE) and (nextitem is None or not nextitem.nodeid.startswith(HOUSE)):
             from import_graph import nodes, tree
             from private_names import defined
 

@@ -5,7 +5,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import python_calamine
 
 import warm
-from services import need
+from office import convert_to
 
 pytestmark = pytest.mark.xdist_group("flights_report")  # one worker makes the report, once
 
@@ -99,14 +98,12 @@ BY = """
 @pytest.mark.slow
 def test_totals_and_charts_as_libreoffice_shows_them(tmp_path: Path) -> None:
     """On every fiftieth flight: LibreOffice calculates, and writes down what it draws."""
-    (office,) = need("soffice")
     example = Path(shutil.copytree(EXAMPLE, tmp_path / "example"))
     data = pq.read_table(EXAMPLE / "data" / "flights.parquet")
     data = data.take(list(range(0, data.num_rows, 50)))
     pq.write_table(data, example / "data" / "flights.parquet")
     made = run(example, tmp_path)
-    command = [office, f"-env:UserInstallation=file://{tmp_path}/office", "--headless", "--convert-to", "xlsx"]
-    subprocess.run([*command, "--outdir", tmp_path, made], check=True, capture_output=True, timeout=180)
+    convert_to("xlsx", tmp_path, made)
     shown: list[list[Any]] = (
         python_calamine.CalamineWorkbook.from_path(str(tmp_path / made.name))
         .get_sheet_by_name("Report")

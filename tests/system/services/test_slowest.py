@@ -26,7 +26,9 @@ def project(pytester: pytest.Pytester, root: Path) -> pytest.Pytester:
     return pytester
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize(
+    "options", [(), ("-n", "2"), ("-n", "2", "-p", "side_by_side")], ids=["alone", "two workers", "one report of each"]
+)
 def test_the_ten_slowest_files_and_the_sum(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:

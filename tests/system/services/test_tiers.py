@@ -24,7 +24,8 @@ def folder(pytester: pytest.Pytester, root: Path, monkeypatch: pytest.MonkeyPatc
     pytester.makeini(
         f"[pytest]\npythonpath = {root}/tests/services\naddopts = --import-mode=importlib -p no:cacheprovider\n"
     )
-    unit = pytester.mkdir("unit")
+    unit = pytester.path / "tests/unit"
+    unit.mkdir(parents=True)
     (unit / "conftest.py").write_text((root / "tests/unit/conftest.py").read_text())
     for name in [name for name in os.environ if name.startswith("AETHERFLOW_TESTS_")]:
         monkeypatch.delenv(name)
@@ -50,13 +51,13 @@ def test_a_unit_test_that_starts_something_fails_and_others_may(
 ) -> None:
     pytester.mkdir("system")
     for name, body in BREACHES.items():
-        write(folder / f"unit/test_{name}.py", body)
+        write(folder / f"tests/unit/test_{name}.py", body)
         write(folder / f"system/test_{name}.py", body)
-    write(folder / "unit/test_harmless.py", "assert True")
+    write(folder / "tests/unit/test_harmless.py", "assert True")
     result = run(pytester, *workers)
     result.assert_outcomes(passed=len(BREACHES) + 2, failed=len(BREACHES) - 1, errors=1)
-    assert all(f"FAILED unit/test_{name}.py" in result.stdout.str() for name in BREACHES if name != "swallowed")
-    assert "ERROR unit/test_swallowed.py" in result.stdout.str()
+    assert all(f"FAILED tests/unit/test_{name}.py" in result.stdout.str() for name in BREACHES if name != "swallowed")
+    assert "ERROR tests/unit/test_swallowed.py" in result.stdout.str()
     assert "it belongs to tests/system" in result.stdout.str()
 
 

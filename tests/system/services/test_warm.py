@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 import warm
+from core_project import Project
+from server_project import OtherHost
 
 WAYS: dict[str, Any] = {"started": warm.true_start("what a fork is compared with"), "forked": warm}
 PROBE = textwrap.dedent("""\
@@ -55,6 +57,7 @@ PROBE = textwrap.dedent("""\
         "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
         "as the test": [os.getsid(0) == int(os.environ["SID"]), os.getpgid(0) == int(os.environ["PGID"])],
         "limits": {name: resource.getrlimit(getattr(resource, name)) for name in limits}, "nice": os.nice(0),
+        "host": [os.uname().nodename, open("/proc/sys/kernel/random/boot_id").read()],
         "locale": locale.setlocale(locale.LC_ALL), "encoding": locale.getencoding(), "tz": time.tzname,
         "threads": [thread.name for thread in threading.enumerate()], "hook": str(sys.excepthook),
         "env of a program": sorted(seen.split(chr(0))), "descriptors of a program": descriptors(listed),
@@ -83,6 +86,7 @@ CASES: dict[str, Options] = {
     "errors to stdout": lambda _: {"stderr": subprocess.STDOUT},
     "nothing to read": lambda _: {"stdin": subprocess.DEVNULL},
     "prefix": lambda _: {"prefix": ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]},
+    "another host": lambda folder: {"prefix": OtherHost(Project(folder)).prefix},
 }
 
 
@@ -105,7 +109,7 @@ def environment(given: Mapping[str, str] | None, more: Mapping[str, str]) -> dic
 @pytest.mark.parametrize("case", CASES)
 def test_a_forked_process_sees_what_a_started_one_sees(case: str, tmp_path: Path) -> None:
     options = CASES[case](tmp_path)
-    if "prefix" in options and os.geteuid() != 0:
+    if case == "prefix" and os.geteuid() != 0:
         pytest.skip("drops capabilities, which only root has")
     (tmp_path / "probe.py").write_text(PROBE)
     env = environment(options.pop("env", None), options.pop("more", {}))
@@ -117,6 +121,7 @@ def test_a_forked_process_sees_what_a_started_one_sees(case: str, tmp_path: Path
         assert {key: value for key, value in forked.items() if started[key] != value} == {}, started
         assert (done["forked"].returncode, done["forked"].stderr) == (0, done["started"].stderr)
         assert started["cwd"] == str(tmp_path if "cwd" in options else Path.cwd())
+        assert (started["host"][0] == "two") is (case == "another host")
 
 
 # How a process ends: code, what it tells last
@@ -362,11 +367,20 @@ def test_a_module_that_would_be_imported_instead_is_refused(name: str, where: st
 
 
 @pytest.mark.parametrize(
-    "argv", [["true"], ["-I", "-c", ""], ["strace", "-o", "x"], ["-W", "error", "-c", ""], []], ids=str
+    "argv",
+    [
+        ["true"],
+        ["-I", "-c", ""],
+        ["strace", "-o", "x"],
+        ["-W", "error", "-c", ""],
+        ["unshare", "--uts", "--mount", "--pid", "sh", "-c", ""],
+        [],
+    ],
+    ids=str,
 )
 def test_another_program_is_refused(argv: list[str]) -> None:
     command = argv if argv[:1] == ["true"] else [sys.executable, *argv]
-    command = [*argv, sys.executable, "-c", ""] if argv[:1] == ["strace"] else command
+    command = [*argv, sys.executable, "-c", ""] if argv[:1] in (["strace"], ["unshare"]) else command
     with pytest.raises(warm.NotWarmError):
         warm.run(command)
 

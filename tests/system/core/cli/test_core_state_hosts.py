@@ -28,7 +28,6 @@ HANGS = f"""\
       - {{id: first, type: external.process, inputs: {{command: [echo, first]}}}}
       - {{id: wait, type: external.process, inputs: {{command: [sh, -c, "test -e $MARK || exec sleep 60"]}}}}
 """
-START = warm.true_start("another host name is given to a process that starts")
 
 
 @pytest.fixture(params=SERVERS)
@@ -49,14 +48,14 @@ class Hosts:
     def there(self, *arguments: str, **env: str) -> "Result":
         """A command on the other host."""
         prefix = self.other.prefix
-        return self.project.command(*arguments, env={**self.other.env, **env}, prefix=prefix, by=START)
+        return self.project.command(*arguments, env={**self.other.env, **env}, prefix=prefix)
 
     def start(self, *arguments: str, there: bool) -> "subprocess.Popen[bytes]":
         """A command that goes on."""
         argv = self.other.argv(*arguments) if there else self.project.argv(*arguments)
         env = self.other.environment() if there else self.project.env
         pipe = subprocess.PIPE
-        return START.Popen(argv, cwd=self.project.folder, env=env, stdout=pipe, stderr=pipe)
+        return warm.Popen(argv, cwd=self.project.folder, env=env, stdout=pipe, stderr=pipe)
 
     def check(self) -> list[tuple[int, str]]:
         """What both find in the state and its logs."""

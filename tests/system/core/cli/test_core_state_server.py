@@ -40,7 +40,6 @@ WAITS = f"""\
         inputs: {{command: [sh, -c, "echo begun >> $EFFECTS; while [ ! -e $MARK ]; do sleep 0.1; done"]}}
       - {{id: last, type: external.process, inputs: {{command: [sh, -c, "echo last >> $EFFECTS"]}}}}
 """
-START = warm.true_start("another host name is given to a process that starts")
 
 
 @pytest.fixture
@@ -150,7 +149,7 @@ def test_locks_are_shared_and_listed(project: "Project", server: Database) -> No
     locks = json.loads(project.command("locks", "list", "--json").out)["locks"]
     assert [(lock["key"], lock["alive"]) for lock in locks] == [("flow/f", True)], project.command("status")
     other = OtherHost(project)
-    busy = project.command("run", "flow.yaml", "--run-id", "r2", env=other.env, prefix=other.prefix, by=START)
+    busy = project.command("run", "flow.yaml", "--run-id", "r2", env=other.env, prefix=other.prefix)
     assert (busy.code, "Lock not acquired: flow/f" in busy.err) == (3, True)
     freed = project.command("locks", "release", "flow/f", "--reason", "test", "--yes")
     assert (freed.code, freed.out.startswith("released flow/f")) == (0, True), freed.err
@@ -181,11 +180,11 @@ def test_a_run_is_executed_by_one_host_and_goes_on_at_another(project: "Project"
     project.write(WAITS)
     other = OtherHost(project)
     argv = [*project.argv("run", "flow.yaml", "--run-id", "r1")]
-    run = START.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = warm.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: "begun" in project.lines())
 
     def there(*arguments: str) -> tuple[int, str]:
-        done = project.command(*arguments, env=other.env, prefix=other.prefix, by=START)
+        done = project.command(*arguments, env=other.env, prefix=other.prefix)
         return done.code, done.out + done.err
 
     code, text = there("run", "flow.yaml", "--run-id", "r1")
@@ -208,16 +207,14 @@ def test_a_step_that_may_have_been_done_asks_on_the_other_host(project: "Project
     project.write(WAITS.replace("id: wait\n", "id: wait\n        effect: once\n"))
     other = OtherHost(project)
     argv = [*project.argv("run", "flow.yaml", "--run-id", "r1")]
-    run = START.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = warm.Popen(argv, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: "begun" in project.lines())
     run.send_signal(signal.SIGKILL)
     run.communicate()
     end_leases(server)
-    asked = project.command("resume", "flow.yaml", env=other.env, prefix=other.prefix, by=START)
+    asked = project.command("resume", "flow.yaml", env=other.env, prefix=other.prefix)
     assert (asked.code, "--decide a.wait=done" in asked.out + asked.err) == (1, True)
-    told = project.command(
-        "resume", "flow.yaml", "--decide", "a.wait=done", env=other.env, prefix=other.prefix, by=START
-    )
+    told = project.command("resume", "flow.yaml", "--decide", "a.wait=done", env=other.env, prefix=other.prefix)
     assert (told.code, project.lines()) == (0, ["first", "begun", "last"])
 
 

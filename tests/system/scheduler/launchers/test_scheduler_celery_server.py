@@ -20,7 +20,6 @@ from server_stores import connected
 from services import Database
 
 pytestmark = pytest.mark.xdist_group("rabbit")  # one worker starts the server
-START = warm.true_start("another host name is given to a process that starts")
 PARENT = """\
 version: 1
 flow: {id: p, params: {n: {type: string}}}
@@ -49,9 +48,9 @@ class ServerHerd:
         argv = [*self.other.prefix, sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "2", *more]
         with (self.herd.folder / f"worker-{len(self.herd.workers)}.log").open("ab") as log:
             env = {**self.herd.env, **self.other.env}
-            found: Any = START.Popen(argv, cwd=self.herd.folder, env=env, stdout=log, stderr=log)
+            found = warm.Popen(argv, cwd=self.herd.folder, env=env, stdout=log, stderr=log)
         self.herd.workers.append(found)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query on the states."""

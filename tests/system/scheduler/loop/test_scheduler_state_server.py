@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 VERIFY = ("audit", "scheduler.yaml", "--verify", "a.json", "--signers", "signers")
 ITEM = {"id": "pay", "flow_yaml": "flow.yaml", "cron": "0 2 * * *", "since": "2026-03-01"}
-START = warm.true_start("another host name is given to a process that starts")
 
 
 @pytest.fixture
@@ -205,7 +204,7 @@ def test_the_slots_of_a_lost_host_go_on_at_another(
     served.write(json.dumps({"timezone": "UTC", "lease_seconds": 2, "items": [{**ITEM, "cron": "0 0 1 4 *"}]}))
     host = OtherHost(project)
     argv = [*host.prefix, sys.executable, "-m", "aetherflow.scheduler", "run-item", "scheduler.yaml", "pay"]
-    lost = START.Popen(
+    lost = warm.Popen(
         [*argv, "--slot", "2026-04-01T00:00:00Z"],
         cwd=served.folder,
         env={**project.env, **host.env},

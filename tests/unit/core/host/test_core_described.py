@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import wheels
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from aetherflow.core.console.plugin_pages import page_of
 from aetherflow.core.host.catalog import Catalog
@@ -398,5 +398,5 @@ def test_strangers_are_in_the_schemas_of_an_editor(project: "Project") -> None:
             for key in path[:-1]:
                 place = place[key]
             place[path[-1]] = value
-            places = [list(error.absolute_path) for error in validators[kind].iter_errors(document)]
+            places = [list(error.instance_path) for error in validators[kind].iter_errors(document)]
             assert any(where[: len(path) - 1] == path[:-1] for where in places), (stranger, path, places)

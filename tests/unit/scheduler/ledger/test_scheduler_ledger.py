@@ -1,5 +1,6 @@
 """The file of the ledger: its versions, its tables on the page, who may write."""
 
+import contextlib
 import re
 import sqlite3
 from contextlib import closing
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.leader import Leadership
@@ -15,6 +17,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import DeposedError, Ledger
 from aetherflow.scheduler.reasons import SlotReason, said
 from aetherflow.scheduler.runs.adoption import adopt
+from aetherflow.scheduler.runs.start_decisions import StartDecisions
 from aetherflow.scheduler.schedule.policy import Status, Verdict
 from aetherflow.scheduler.time.clock import Clock, from_ms, to_ms
 
@@ -93,6 +96,43 @@ def test_a_slot_is_claimed_once(bench: "Bench") -> None:
             assert Slots(other).begin(row, "t", "log") is None
         one.leave()
         other.leave()
+
+
+def test_the_active_slots_are_those_of_now(bench: "Bench") -> None:
+    def active(ledger: Ledger) -> list[int]:
+        return [row.slot for row in Slots(ledger).active()]
+
+    waiting = [[Verdict(number * 60_000, Status.WAITING)] for number in range(1, 4)]
+    with bench.ledger() as one, bench.ledger() as other:
+        assert active(one) == []
+        with other.transaction("test"):
+            Slots(other).claim("a", waiting[0], trigger="t")
+        assert active(one) == [60_000]
+        with one.transaction("test"):
+            Slots(one).claim("a", waiting[1], trigger="t")
+            assert active(one) == [60_000, 120_000]
+        assert active(one) == [60_000, 120_000]
+        with contextlib.suppress(ZeroDivisionError), one.transaction("undone"):
+            Slots(one).claim("a", waiting[2], trigger="t")
+            assert active(one) == [60_000, 120_000, 180_000]
+            raise ZeroDivisionError
+        assert active(one) == [60_000, 120_000]
+
+
+def test_slots_that_wait_are_not_asked_for_in_pairs(bench: "Bench") -> None:
+    bench.schedule_of({"id": "a", "cron": "* * * * *", "overlap": "queue"})
+    told: list[str] = []
+    with bench.ledger() as ledger:
+        with ledger.transaction("test"):
+            slots = [Verdict(number * 60_000, Status.WAITING) for number in range(1, 31)]
+            Slots(ledger).claim("a", slots, trigger="t")
+        decisions, rows = StartDecisions(ledger, bench.load()), Slots(ledger).active()
+        assert isinstance(ledger.db, durable.SqliteDatabase)
+        ledger.db.set_trace_callback(told.append)
+        found = [decisions.judge(row, rows, decisions.room()).action for row in rows]
+        ledger.db.set_trace_callback(None)
+    assert found == ["start"] + ["wait"] * 29
+    assert len(told) <= 5 * len(rows)
 
 
 def test_the_fence_refuses_a_leader_that_was_replaced(bench: "Bench") -> None:

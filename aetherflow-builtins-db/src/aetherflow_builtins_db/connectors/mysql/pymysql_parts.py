@@ -173,10 +173,7 @@ def _limited_class() -> Any:
 
 @functools.cache
 def _checks_nothing() -> ssl.SSLContext:
-    """The settings of TLS with a server that is not checked.
-
-    PyMySQL's own read all certificates of the system first: most of the time of a login, for nothing.
-    """
+    """TLS with a server that is not checked: for it PyMySQL would read all certificates of the system."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

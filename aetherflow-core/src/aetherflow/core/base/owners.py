@@ -184,7 +184,7 @@ class _Walk:
         if not facts.st_mode & stat.S_IWGRP or (self._widened and facts.st_gid in trusted_groups):
             return False
         # under an access list the bits of the group are the most that anybody has whom the list names
-        return not any(_is_private(facts.st_gid, uid) for uid in self._owners) or _has_acl(found)
+        return not any(is_private(facts.st_gid, uid) for uid in self._owners) or _has_acl(found)
 
     def _owner(self, names: tuple[str, ...], facts: os.stat_result, what: str) -> None:
         if facts.st_uid in self._owners or facts.st_uid in self._held[-1].vouched:
@@ -211,7 +211,7 @@ def user_name(uid: int) -> str:
 
 
 @cache
-def _is_private(gid: int, uid: int) -> bool:
+def is_private(gid: int, uid: int) -> bool:
     """Whether a group has one member, the user: his primary group, named like him, as Linux makes it for each user."""
     import grp
     import pwd

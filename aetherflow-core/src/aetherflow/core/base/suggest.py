@@ -30,7 +30,8 @@ def _in_more_words(word: str, names: Iterable[str]) -> str | None:
     found = [
         (abs(len(parts) - len(others)), name)
         for name in names
-        if parts < (others := set(_words(name))) or others < parts
+        if any(part in name for part in parts)  # most names share no word, and need not be taken apart
+        and (parts < (others := set(_words(name))) or others < parts)
     ]
     nearest_ones = [name for more, name in found if more == min(found)[0]]
     return nearest_ones[0] if len(nearest_ones) == 1 else None

@@ -11,9 +11,8 @@ from aetherflow.core.base.problems import Problem
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.runtime.environment.documents import load_document
 from aetherflow.core.runtime.environment.layers import listed_env_files
-from aetherflow.core.runtime.environment.project import CONFIG_VARIABLE, Project, find_project
+from aetherflow.core.runtime.environment.project import CONFIG_VARIABLE, Project, find_project, no_project
 from aetherflow.core.runtime.environment.snapshot import CODE
-from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 from aetherflow.core.runtime.environment.spec.project_file import ProjectFileSpec
 from aetherflow.core.runtime.environment.trust import tree_findings
 
@@ -25,7 +24,7 @@ def untrusted_files(folder: Path, config: Path | None, env: Mapping[str, str] = 
     """
     named = config or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
     path = named or find_project(folder)
-    project = Project(ProjectSpec.model_construct())
+    project = no_project()
     if path is not None:
         yield from tree_findings(path, "which code runs and which secrets are read")
         project = _read(path)
@@ -58,5 +57,5 @@ def _read(path: Path) -> Project:
     except SpecError:
         spec = None  # reported by the check of the file itself
     if spec is None:
-        return Project(ProjectSpec.model_construct())
+        return no_project()
     return Project(spec, document, judge(path).path.parent)

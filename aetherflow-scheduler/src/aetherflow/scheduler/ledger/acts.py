@@ -100,6 +100,13 @@ class Acts:
         act = self.of(item, slot)
         return act if act is not None and act.verb == SlotVerb.HOLD else None
 
+    def held(self, item: str) -> set[int]:
+        """The slots of an item that a hold stands for."""
+        now = self.ledger.clock.now_ms()
+        found = self._select(f"item=? AND ended_at IS NULL AND {_KEPT_VERBS}", item)
+        latest = {act.slot: act for act in found if act.stands(now)}
+        return {slot for slot, act in latest.items() if act.verb == SlotVerb.HOLD}
+
     def between(self, item: str, first: int, last: int) -> dict[int, SlotAct]:
         """Slot to its latest hold or skip, standing or ended, of the slots of an item in [first, last]."""
         found = self._select(f"item=? AND slot BETWEEN ? AND ? AND {_KEPT_VERBS}", item, first, last)

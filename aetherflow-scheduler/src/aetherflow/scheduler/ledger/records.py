@@ -1,6 +1,7 @@
 """Records for the rows of the ledger. All times are UTC epoch milliseconds."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -80,9 +81,10 @@ class SlotRow:
     @classmethod
     def read(cls, row: tuple[Any, ...]) -> Self:
         """Make a record from a row of `COLUMNS`. Raises ValueError for an unknown status."""
-        values = dict(zip(NAMES, row, strict=True))
-        values |= {name: bool(values[name]) for name in ("queued", "late", "overdue")}
-        return cls(**values | {"status": Status(values["status"]), "params": _params(values["params"])})
+        values = list(row)
+        for place, read in _READ:
+            values[place] = read(values[place])
+        return cls(*values)
 
     def as_json(self) -> dict[str, Any]:
         """The slot as a JSON object; instants are ISO 8601 text."""
@@ -107,6 +109,10 @@ def _params(text: str) -> dict[str, Any]:
 
 NAMES = tuple(field.name for field in fields(SlotRow))
 COLUMNS = ", ".join(NAMES)
+_READERS: dict[str, Callable[[Any], Any]]
+_READERS = {"status": Status, "queued": bool, "late": bool, "overdue": bool, "params": _params}
+_READ = tuple((NAMES.index(name), read) for name, read in _READERS.items())
+"""The columns whose values are not taken as they are: place and what reads them."""
 _PRIVATE = frozenset({"owner", "birth", "waits_since", "queued"})
 
 

@@ -43,7 +43,19 @@ class Slots:
         return next(iter(self._select("item=? AND slot=?", (item, slot))), None)
 
     def active(self) -> list[SlotRow]:
-        """All slots that are WAITING or RUNNING, ordered by time."""
+        """All slots that are WAITING or RUNNING, ordered by time.
+
+        They are asked for many times in one look at the ledger: outside of transactions they are read again only after
+        a change.
+        """
+        if self.db.in_transaction:
+            return self._read_active()
+        seen = self.ledger.seen()
+        if self.ledger.active is None or self.ledger.active[0] != seen:
+            self.ledger.active = seen, self._read_active()
+        return self.ledger.active[1].copy()
+
+    def _read_active(self) -> list[SlotRow]:
         return self._select(f"{_OPEN} AND status<>'INTERRUPTED' ORDER BY slot, item")
 
     def active_of(self, item: str) -> list[SlotRow]:
@@ -143,9 +155,12 @@ class Slots:
         back since, is decided anew: nothing has run.
         """
         now = self.ledger.clock.now_ms()
-        new = []
+        given, new = json.dumps(dict(params or {}), ensure_ascii=False, default=str), []
+        verdicts = list(verdicts)
+        instants = [verdict.slot for verdict in verdicts]
+        there = self.between(item, min(instants), max(instants)) if instants else {}
         for verdict in verdicts:
-            known = self.find(item, verdict.slot)
+            known = there.get(verdict.slot)
             if known is not None and not known.from_the_future(now):
                 continue
             waiting = verdict.status == Status.WAITING
@@ -164,7 +179,7 @@ class Slots:
                 "not_before": now + verdict.delay_ms if verdict.delay_ms else None,
                 "queued": int(verdict.catch_up),
                 "pool": pool,
-                "params": json.dumps(dict(params or {}), ensure_ascii=False, default=str),
+                "params": given,
             }
             if known is not None:
                 self.db.execute("DELETE FROM slots WHERE item=? AND slot=?", (item, verdict.slot))
@@ -193,11 +208,11 @@ class Slots:
     def _tell(self, item: str, slot: int) -> None:
         """Write a slot into the outbox, in the transaction that makes it what it is: its end is bad."""
         query = """SELECT status, reason_code, reason, log, run_id, coalesce(finished_at, claimed_at),
-            (SELECT max(started_at) FROM attempts a WHERE a.item=s.item AND a.slot=s.slot) FROM slots s
+            (SELECT max(started_at) FROM attempts a WHERE a.item=s.item AND a.slot=s.slot),
+            (SELECT detail FROM outbox o WHERE o.item=s.item ORDER BY seq DESC LIMIT 1) FROM slots s
             WHERE item=? AND slot=?"""
-        status, code, message, log, run_id, at, started = self.db.execute(query, (item, slot)).fetchone()
-        last = self._last_told(item)
-        detail = {"code": code, "message": message, "log": log, "failures": 1 + (last[1] if last else 0)}
+        status, code, message, log, run_id, at, started, last = self.db.execute(query, (item, slot)).fetchone()
+        detail = {"code": code, "message": message, "log": log, "failures": 1 + (_failures(last) if last else 0)}
         self._enter(item, slot, run_id, status.lower(), {**detail, "started_at": started}, at)
 
     def _tell_recovery(self, row: SlotRow) -> None:
@@ -213,7 +228,7 @@ class Slots:
         """The event and the failures of the latest row of an item in the outbox."""
         query = "SELECT event, detail FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1"
         row = self.db.execute(query, (item,)).fetchone()
-        return (row[0], json.loads(row[1]).get("failures") or 0) if row is not None else None
+        return (row[0], _failures(row[1])) if row is not None else None
 
     def _enter(self, item: str, slot: int, run_id: str, event: str, detail: Mapping[str, Any], at: int) -> None:
         # ids are in the order in which rows were written: many may be of one instant
@@ -300,3 +315,7 @@ class Slots:
                 row.attempts,
             ),
         )
+
+
+def _failures(detail: str) -> int:
+    return json.loads(detail).get("failures") or 0

@@ -20,7 +20,7 @@ from aetherflow.core.embedding import (
     living_files,
 )
 from aetherflow.core.embedding import Owner as LockOwner
-from aetherflow.scheduler.ledger.records import Owner, insert
+from aetherflow.scheduler.ledger.records import Owner, SlotRow, insert
 from aetherflow.scheduler.ledger.schema import prepare_schema
 from aetherflow.scheduler.time.clock import Clock
 
@@ -63,6 +63,8 @@ class Ledger:
 
         None if this process does not lead.
         """
+        self.active: tuple[object, list[SlotRow]] | None = None
+        """The active slots as they were read last, and what `seen` was then."""
         self._alive: AliveFile | None = None
         self.shared = path.parent if durable.server_at(path) is not None else None
         """The server, if the ledger is in one; its locks tell which owners live, on whatever host."""

@@ -227,9 +227,10 @@ class Dispatcher:
     def _replace(self, row: SlotRow, others: list[SlotRow]) -> list[SlotRow]:
         """End the earlier waiting slots; returns the running ones, which the caller must stop."""
         now, why = self._ledger.clock.now_ms(), columns(said(SlotReason.REPLACED, slot=iso(row.slot)))
+        held = self._decisions.held(row.item, others)
         for other in others:
-            ahead = other.status == Status.WAITING and other.slot < row.slot
-            if ahead and self._is_free(other) and not self._decisions.is_held(other):
+            ahead = other.status == Status.WAITING and other.slot < row.slot and other.slot not in held
+            if ahead and self._is_free(other):
                 status = Status.FAILED if other.begun else Status.SKIPPED
                 self._slots.update(other, status=status, **why, finished_at=now, owner=None)
         running = [other for other in others if other.status == Status.RUNNING]

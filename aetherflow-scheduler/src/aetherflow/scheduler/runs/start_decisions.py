@@ -99,10 +99,11 @@ class StartDecisions:
         return decision
 
     def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> StartDecision:
+        held = self.held(row.item, others)
         open_ones = [
             OtherSlot(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
-            if other.slot != row.slot and not self._is_left(other) and not self.is_held(other)
+            if other.slot != row.slot and other.slot not in held and not self._is_left(other)
         ]
         decision = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
         if decision in ("start", "replace"):
@@ -111,9 +112,12 @@ class StartDecisions:
         doing = "still runs" if first.running else "still waits"
         return StartDecision(decision, said(SlotReason.OVERLAP, slot=iso(first.slot), doing=doing))
 
-    def is_held(self, row: SlotRow) -> bool:
-        """Whether a person holds a waiting slot: no other one waits for it, is skipped for it or takes its place."""
-        return row.status == Status.WAITING and not row.begun and self._acts.hold(row.item, row.slot) is not None
+    def held(self, item: str, rows: Sequence[SlotRow]) -> set[int]:
+        """The waiting slots of an item that a person holds: no other one waits for them, is skipped for them or takes
+        their place.
+        """
+        waiting = {row.slot for row in rows if row.status == Status.WAITING and not row.begun}
+        return waiting & self._acts.held(item) if waiting else waiting
 
     def _is_left(self, row: SlotRow) -> bool:
         """Whether a waiting slot may never be started: this process does not start it, and no scheduler runs."""

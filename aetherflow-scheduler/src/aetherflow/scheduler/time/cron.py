@@ -104,12 +104,12 @@ class Cron:
             if back > _FORTY_YEARS:
                 return None
             back *= 2
-        low, high = instant - back, instant  # invariant: it fires after `low`, at or before the instant
-        while high - low > _MINUTE:
-            middle = low + (high - low) / 2
-            later = self.after(middle, zone)
-            if later is not None and later <= instant:
-                low, found = middle, later
+        high = instant  # it does not fire in (high, instant]
+        while (later := self.after(found, zone)) is not None and later <= instant:  # seldom: most were the last already
+            found = later
+            middle = found + (high - found) / 2
+            if (later := self.after(middle, zone)) is not None and later <= instant:
+                found = later
             else:
                 high = middle
         return found

@@ -41,20 +41,23 @@ class Change(NamedTuple):
 
 def offset_at(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
     """The offset of a zone at a naive UTC instant."""
-    return zone.fromutc(instant.replace(tzinfo=zone)).utcoffset() or dt.timedelta()
+    aware = instant.replace(tzinfo=zone)
+    return zone.fromutc(aware) - aware  # of one zone, the difference is that of the local times
 
 
 @cache
 def changes(zone: ZoneInfo, year: int) -> tuple[Change, ...]:
     """The offset changes of a zone in a UTC year, in order."""
     found: list[Change] = []
-    at, end = dt.datetime(year, 1, 1), _new_year(year)
-    before = offset_at(zone, at)
+    # instants under the name of the zone, as `fromutc` wants them: a year has 1,460 steps
+    at, end = dt.datetime(year, 1, 1, tzinfo=zone), _new_year(year).replace(tzinfo=zone)
+    before = zone.fromutc(at) - at
     while at < end:
         later = min(at + _STEP, end)
-        after = offset_at(zone, later)
+        after = zone.fromutc(later) - later
         if after != before:
-            found.append(Change(_first_with(zone, at, later, before), before, after))
+            low, high = at.replace(tzinfo=None), later.replace(tzinfo=None)
+            found.append(Change(_first_with(zone, low, high, before), before, after))
         at, before = later, after
     return tuple(found)
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,13 @@ PROGRAMS = {
 }
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 class Site:
     """A fork server, and programs that it can start."""
 
@@ -86,10 +95,7 @@ class Site:
         return (self.folder / name).read_text()
 
     def until_here(self, here: str = "here") -> None:
-        deadline = time.monotonic() + 60
-        while here not in self.text("out"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: here in self.text("out"))
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +161,13 @@ def test_other_environments_and_folders_get_other_processes(site: Site, tmp_path
     assert site.done(SECRET="b", folder=tmp_path)[1] is False
 
 
+def test_a_process_knows_no_environment_but_its_own(site: Site) -> None:
+    site.done(SECRET="a")
+    others = "[each.place for each in gc.get_objects() if type(each).__name__ == '_Executor']"
+    site.done(f"import gc; print('others', {others})", SECRET="b")
+    assert site.text("out").endswith("others []\n")
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -173,6 +186,9 @@ def test_other_environments_and_folders_get_other_processes(site: Site, tmp_path
         "sys.path.append('/nowhere')",
         "import extra",
         "sys.modules['_aetherflow_secrets'] = os",
+        "from aetherflow.core.runtime.hooks.metrics import load_metrics; os.METRICS = os; load_metrics('os')",
+        """import pathlib; from aetherflow.core.runtime.environment.snapshot import build_snapshot; os.SETTINGS = {}
+build_snapshot(pathlib.Path(), ambient={'AETHERFLOW_SETTINGS_MODULE': 'os'})""",
         "bytearray(128 << 20)",
     ],
 )
@@ -186,6 +202,16 @@ def test_a_finalizer_that_has_done_its_work_is_nothing_that_is_left_behind(site:
     code = "import weakref; weakref.finalize(type('Connection', (), {})(), print)"
     pid, _ = site.done(code, FINALIZER="1")
     assert site.done(code, FINALIZER="1") == (pid, True)
+
+
+def test_a_limit_of_processor_time_is_one_for_each_run(site: Site) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (1_000_000, hard))
+    limited = Site(site.folder)
+    with closing(limited.server):
+        limited.server.prepare()
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+        assert [limited.done()[1] for _ in range(2)] == [False, False]
 
 
 def test_a_process_whose_run_has_failed_is_not_used_again(site: Site) -> None:
@@ -202,6 +228,52 @@ def test_a_run_may_remove_its_folder(site: Site, tmp_path: Path) -> None:
 def test_a_free_process_that_is_killed_is_replaced(site: Site) -> None:
     os.kill(site.done()[0], signal.SIGKILL)
     assert site.done()[1] is False
+
+
+def test_a_free_process_that_is_stopped_holds_nothing_up(site: Site) -> None:
+    stopped, _ = site.done(STOPPED="1")
+    os.kill(stopped, signal.SIGSTOP)
+    until(lambda: ") T " in Path(f"/proc/{stopped}/stat").read_text())
+    pid, again = site.done(STOPPED="1")
+    assert (pid != stopped, again) == (True, False)
+    assert site.done(STOPPED="1") == (pid, True)
+    until(lambda: not Path(f"/proc/{stopped}").exists())
+
+
+def test_what_a_library_has_printed_is_of_its_run(site: Site) -> None:
+    printed = "import ctypes; ctypes.CDLL(None).printf(b'%s')"
+    pid, _ = site.done(printed % "by the first", C="1")
+    assert site.text("out").endswith("by the first")
+    assert site.done(printed % "by the second", C="1") == (pid, True)
+    assert "first" not in site.text("out")
+    site.done(f"{printed % 'by one that fails'}; sys.exit(1)", C="1", exit_code=1)
+    assert site.text("out").endswith("by one that fails")
+
+
+REMEMBERED = {
+    "a warning that is shown once": """
+        import warnings
+        warnings.warn_explicit("said", UserWarning, "library.py", 1, registry=vars(os).setdefault("said", {}))
+    """,
+    "the rules of a time zone": """
+        import zoneinfo
+        os.zone, before = zoneinfo.ZoneInfo("UTC"), vars(os).get("zone")
+        print(os.zone is before)
+    """,
+    "the members of a group": """
+        from aetherflow.core.base import owners
+        print(owners.is_private.cache_info().currsize)
+        owners.is_private(0, 0)
+    """,
+}
+
+
+@pytest.mark.parametrize("what", REMEMBERED)
+def test_a_process_forgets_what_it_remembers_of_a_run(site: Site, what: str) -> None:
+    code = textwrap.dedent(REMEMBERED[what])
+    first = site.done(code, REMEMBERED=what)[0], site.text("out").split()[2:], site.text("err")
+    assert (*site.done(code, REMEMBERED=what), *site.text("out").split()[2:]) == (first[0], True, *first[1])
+    assert site.text("err") == first[2]
 
 
 def test_a_process_is_free_when_the_end_of_its_run_is_known(site: Site) -> None:

@@ -1,5 +1,6 @@
 """The administrator's policy: no layer loosens it, and each attempt is told with its place and that of the policy."""
 
+import grp
 import json
 import os
 from collections.abc import Mapping
@@ -390,8 +391,12 @@ def test_an_invalid_policy_stops_everything(site: Site, text: str) -> None:
 
 
 def test_no_policy_no_rules(site: Site) -> None:
+    site.policy.write_text(f"trusted_groups: [{grp.getgrgid(100).gr_name}]\n")
+    assert site.snapshot().policy is not None
+    assert owners.trusted_groups == {100}
     site.policy.unlink()
     assert site.snapshot().policy is None
+    assert not owners.trusted_groups, "nor does a process that lives long go on to trust them"
 
 
 def test_a_bundle_of_enterprise_mode_names_no_code_without_a_policy_either(site: Site) -> None:

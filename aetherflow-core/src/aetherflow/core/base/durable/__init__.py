@@ -65,9 +65,9 @@ from aetherflow.core.base.durable.stores import (
     is_there,
     local_root,
     server_at,
+    servers,
     store_under,
     transaction,
-    use_server,
 )
 
 __all__ = [
@@ -119,6 +119,7 @@ __all__ = [
     "restore_database",
     "restore_dir",
     "server_at",
+    "servers",
     "side_folder",
     "spawn",
     "spawn_detached",
@@ -130,7 +131,6 @@ __all__ = [
     "sync_dir",
     "sync_file",
     "transaction",
-    "use_server",
     "wait_detached",
     "write_bytes",
 ]

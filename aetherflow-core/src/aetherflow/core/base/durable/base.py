@@ -31,7 +31,7 @@ def sync_in(folder: Folder, name: str) -> None:
     """Make the content of a finished file in an open folder durable."""
     descriptor = folder.open(name, os.O_RDONLY)
     try:
-        with naming(folder.path / name):
+        with naming(folder.path, name):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

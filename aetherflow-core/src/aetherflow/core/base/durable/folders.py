@@ -198,7 +198,7 @@ def remove_parts_of(final: Path) -> None:
 
 
 def _remove(folder: Folder, name: str) -> None:
-    with naming(folder.path / name):
+    with naming(folder.path, name):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False).st_mode):
             shutil.rmtree(name, dir_fd=folder.descriptor)
         else:

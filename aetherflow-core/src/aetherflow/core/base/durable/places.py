@@ -23,14 +23,14 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add the path to an OSError without one (calls on descriptors), or with only its last part."""
+def naming(path: Path, name: str = "") -> Iterator[None]:
+    """Add the path, or that of a name in it, to an OSError that has none (calls on descriptors), or its last part."""
     try:
         yield
     except OSError as error:
         if isinstance(error.filename, str) and error.filename.startswith("/"):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror, str(path / name)) from error
 
 
 class Folder:
@@ -49,19 +49,19 @@ class Folder:
 
     def open(self, name: str, flags: int, mode: int = FILE_MODE) -> int:
         """Open a file in it; a link at its name is not followed."""
-        with naming(self.path / name):
+        with naming(self.path, name):
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.descriptor)
 
     def rename(self, name: str, target: str, to: "Folder | None" = None) -> None:
         """Rename what stands in it, into another folder if one is given; a file of that name is replaced."""
         to = to or self
         to.require_place()
-        with naming(self.path / name):
+        with naming(self.path, name):
             os.replace(name, target, src_dir_fd=self.descriptor, dst_dir_fd=to.descriptor)
 
     def unlink(self, name: str) -> None:
         """Remove a file or link."""
-        with naming(self.path / name):
+        with naming(self.path, name):
             os.unlink(name, dir_fd=self.descriptor)
 
     def names(self) -> list[str]:

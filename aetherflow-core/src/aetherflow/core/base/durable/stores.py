@@ -172,12 +172,8 @@ class _NamedLedger:
         return ["ledger"] if f"ledger_{self._name}" in self._server.stores() else []
 
 
-_servers: dict[str, StoreServer] = {}
-
-
-def use_server(server: StoreServer) -> None:
-    """Let paths of this name lead to the server, in this process."""
-    _servers[server.name] = server
+servers: dict[str, StoreServer] = {}
+"""To which server the paths of a name lead, in this process."""
 
 
 def in_server(path: Path | str) -> bool:
@@ -191,10 +187,10 @@ def server_at(path: Path) -> StoreServer | None:
     name = str(path)
     if not in_server(name):
         return None
-    if (server := _servers.get(name)) is None:
+    if (server := servers.get(name)) is None:
         parent, _, store = name.rpartition("/")
-        if parent in _servers:
-            return _NamedLedger(_servers[parent], store)
+        if parent in servers:
+            return _NamedLedger(servers[parent], store)
         fix = "call the command with the project file that has the resource"
         raise StateError(f"{name} is a database that nothing here says how to reach", fix=fix)
     return server

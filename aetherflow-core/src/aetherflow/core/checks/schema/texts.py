@@ -51,6 +51,9 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/$defs/{name}"}
 
 
+_REFS = {name: ref(name) for name in NAMED}
+
+
 def number_text(number: dict[str, Any]) -> dict[str, Any]:
     """The schema of text that is read as a number of this schema."""
     least, above = number.get("minimum", -1), number.get("exclusiveMinimum", -1)
@@ -60,11 +63,11 @@ def number_text(number: dict[str, Any]) -> dict[str, Any]:
 
 def shortened(schema: Any, defs: dict[str, Any]) -> Any:
     """Replace named schemas by references; the used ones are added to `defs`."""
-    for name, text in NAMED.items():
-        if schema == text or schema == ref(name):
-            defs[name] = text
-            return ref(name)
     if isinstance(schema, dict):
+        for name, text in NAMED.items():
+            if schema in (text, _REFS[name]):
+                defs[name] = text
+                return ref(name)
         members = schema.get("anyOf", [])
         if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # these accept number texts, too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}

@@ -19,7 +19,11 @@ NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
 SCHEMA_VERSION = 2
 
-_ADDED_IN_2 = (
+_RUN_COLUMNS_OF_2 = (
+    "status TEXT", "ended_at INTEGER", "subject TEXT", "given TEXT", "parent TEXT", "reason_code TEXT", "settled TEXT",
+    "manifest TEXT", "open_claims INTEGER",
+)  # fmt: skip
+_TABLES_OF_2 = (
     """CREATE TABLE refused (
         id INTEGER PRIMARY KEY, flow_id TEXT, flow_path TEXT NOT NULL, slot TEXT, at INTEGER NOT NULL,
         reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
@@ -42,20 +46,6 @@ _ADDED_IN_2 = (
         chain TEXT NOT NULL) STRICT""",
     # in a server: what its hosts share, and no file of one of them can hold
     """CREATE TABLE shared (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT""",
-    *(
-        f"ALTER TABLE runs ADD COLUMN {column}"
-        for column in (
-            "status TEXT",
-            "ended_at INTEGER",
-            "subject TEXT",
-            "given TEXT",
-            "parent TEXT",
-            "reason_code TEXT",
-            "settled TEXT",
-            "manifest TEXT",
-            "open_claims INTEGER",
-        )
-    ),
     "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
     "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
     "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
@@ -64,14 +54,17 @@ _ADDED_IN_2 = (
     "CREATE INDEX claiming_runs ON runs (flow_id) WHERE open_claims=1",
     "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
 )
+_ADDED_IN_2 = (*(f"ALTER TABLE runs ADD COLUMN {column}" for column in _RUN_COLUMNS_OF_2), *_TABLES_OF_2)
 TABLES = (
     """CREATE TABLE flows (
         flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL, last_started_at INTEGER NOT NULL,
         PRIMARY KEY (flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    """CREATE TABLE runs (
+    # with all columns at once: a column that SQLite adds costs as much as three tables
+    f"""CREATE TABLE runs (
         run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
-        started_at INTEGER NOT NULL, PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    *_ADDED_IN_2,
+        started_at INTEGER NOT NULL, {", ".join(_RUN_COLUMNS_OF_2)},
+        PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
+    *_TABLES_OF_2,
 )
 
 

@@ -3,7 +3,7 @@
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import getitem
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -64,14 +64,15 @@ def _one_each(problems: list[Problem]) -> list[Problem]:
     return list(found.values())
 
 
-def known_keys(model: type[BaseModel]) -> set[str]:
+@lru_cache(maxsize=512)
+def known_keys(model: type[BaseModel]) -> frozenset[str]:
     """Every key that a model accepts, aliases included."""
     keys: set[str] = set()
     for name, field in model.model_fields.items():
         keys.add(name)
         keys.update(alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str))
         keys.update(alias for alias in getattr(field.validation_alias, "choices", ()) if isinstance(alias, str))
-    return keys
+    return frozenset(keys)
 
 
 def _problem(

@@ -1,4 +1,7 @@
-"""Connectors of cache scope `process`: shared by all runs of this process, closed when it ends."""
+"""Connectors of cache scope `process`: shared by all runs of this process, closed when it ends.
+
+The runs of a worker share nothing: there each closes its own.
+"""
 
 import atexit
 import hashlib
@@ -10,6 +13,7 @@ from typing import Any
 
 from aetherflow.core.host.connecting import close_connector
 from aetherflow.core.kernel.state.values import to_json
+from aetherflow.core.runtime.processes.between_runs import kept_beyond_run
 
 log = logging.getLogger("aetherflow")
 ConnectorKey = tuple[Any, str]
@@ -55,3 +59,4 @@ class SharedConnectors:
 
 SHARED = SharedConnectors()
 atexit.register(SHARED.close)
+kept_beyond_run(SHARED.close)

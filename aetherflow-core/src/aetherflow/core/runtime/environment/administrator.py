@@ -103,12 +103,19 @@ def administrator() -> Administrator | None:
     try:
         found = os.lstat(POLICY_FILE)
     except (FileNotFoundError, NotADirectoryError):
+        forget()
         return None
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise SpecError([Problem("AF1003", message, Location(POLICY_FILE), code="policy:unreadable")]) from error
     # one that was read while nobody else could exchange it stays right until the file is another one
     return _read(POLICY_FILE, found.st_ino, found.st_mtime_ns, found.st_mode, found.st_uid)
+
+
+def forget() -> None:
+    """Let the policy be read anew, and who belongs to the groups that it trusts; until then it trusts none."""
+    _read.cache_clear()
+    _trust(set(), set())
 
 
 @lru_cache(maxsize=1)
@@ -141,6 +148,10 @@ def _trust_groups(policy: Administrator) -> None:
             raise SpecError([Problem("AF1103", message, at, code="policy:group", fix="correct its name")]) from None
         groups.add(group.gr_gid)
         users |= {each.pw_uid for each in pwd.getpwall() if each.pw_name in group.gr_mem or each.pw_gid == group.gr_gid}
+    _trust(groups, users)
+
+
+def _trust(groups: set[int], users: set[int]) -> None:
     owners.trusted_groups.clear()
     owners.trusted_groups.update(groups)
     owners.trusted_users.clear()

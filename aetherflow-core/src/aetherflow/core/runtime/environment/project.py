@@ -1,6 +1,7 @@
 """Finding and reading the project file `aetherflow.yaml`: the nearest one above the flow that is safe to trust."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from aetherflow.core.runtime.environment.project_file import PROJECT_FILE, find_
 from aetherflow.core.runtime.environment.spec.project import ProjectSpec
 from aetherflow.core.runtime.environment.trust import require
 
-__all__ = ["CONFIG_VARIABLE", "PROJECT_FILE", "Project", "find_project", "load_project"]
+__all__ = ["CONFIG_VARIABLE", "PROJECT_FILE", "Project", "find_project", "load_project", "no_project"]
 
 
 class Project(NamedTuple):
@@ -33,13 +34,19 @@ def load_project(flow_folder: Path, env: Mapping[str, str], explicit: Path | Non
     named = explicit or (Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None)
     path = named or find_project(flow_folder)
     if path is None:
-        return Project(ProjectSpec.model_construct())
+        return no_project()
     real = require(path, "which code runs and which secrets are read")
     document = load_document(path)
     spec, problems = bind(_model_of(document.data), document.data, document.source)
     if spec is None:
         raise SpecError(problems)
     return Project(spec, document, real.parent)
+
+
+@cache
+def no_project() -> Project:
+    """What holds where no project file is; its model is made once."""
+    return Project(ProjectSpec.model_construct())
 
 
 def _model_of(data: object) -> type[ProjectSpec]:

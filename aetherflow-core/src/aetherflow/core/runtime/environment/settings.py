@@ -1,5 +1,6 @@
 """Settings of a run. Order, later wins: defaults, project file, settings module, environment, explicit overrides."""
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -180,7 +181,9 @@ def _under(folder: Any, path: str | None) -> str | None:
 
 def _from_module(name: str) -> Mapping[str, Any]:
     try:
-        found = getattr(import_module(name), "SETTINGS", None)
+        module = import_module(name)
+        sys.modules["_aetherflow_settings"] = module  # by such a name a process knows that it ran code of others
+        found = getattr(module, "SETTINGS", None)
     except Exception as error:  # noqa: BLE001 the module is foreign code
         message = f"settings module {name} cannot be loaded: {reason_of(error)}"
         raise _module_error(message, f"check {MODULE_VARIABLE}") from None

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,7 @@ def load_metrics(module: str) -> MetricsHooks:
     except ImportError as error:
         fix = "install it, or correct AETHERFLOW_METRICS_MODULE"
         raise UsageError(f"the metrics module {module} cannot be imported: {error}", fix=fix) from error
+    sys.modules["_aetherflow_metrics"] = found  # by such a name a process knows that it ran code of others
     if not hasattr(found, "METRICS"):
         raise MetricsModuleError(f"{module} must expose METRICS", fix="assign an object with callbacks to METRICS")
     return MetricsHooks(found.METRICS)

@@ -100,11 +100,10 @@ class _Server:
                 self._dismiss(executor)
             return None
         request, streams, status = message
-        free = self._free()
-        for executor in free:
+        for executor in self._free():
             if executor.place == request.place and self._handed(executor, message):
                 return None
-        if free:  # there are never more processes than there were runs at the same time
+        if free := self._free():  # there are never more processes than there were runs at the same time
             self._dismiss(free[0])
         ours, theirs = socket.socketpair()
         stale = installed(self.installed) != self.installed
@@ -114,6 +113,7 @@ class _Server:
                 executor.line.close()
                 if executor.status is not None:
                     executor.status.close()
+            self._executors.clear()  # their environments hold secrets
             begin(message, stale=stale)
             return ForkedRun(request, theirs, stale or _at_start(request.env) != self._env)
         theirs.close()
@@ -132,8 +132,16 @@ class _Server:
         self._close(executor.line)
 
     def _handed(self, executor: _Executor, message: ForkMessage) -> bool:
-        """Give a free process its next run; False if it is gone."""
+        """Give a free process its next run; False if it is gone, or stopped by a signal."""
         request, streams, status = message
+        pid, state = os.waitpid(executor.pid, os.WNOHANG | os.WUNTRACED)
+        if pid:
+            if os.WIFSTOPPED(state):
+                executor.is_free = False
+                os.kill(executor.pid, signal.SIGKILL)  # it would hold up all that waits for a start
+            else:
+                self._has_ended(executor, state)
+            return False
         body = json.dumps(request).encode()
         try:
             socket.send_fds(executor.line, [LENGTH.pack(len(body))], [*streams, status.fileno()])
@@ -164,15 +172,18 @@ class _Server:
     def _reap(self, ended: socket.socket) -> None:
         ended.recv(1 << 12)
         while self._executors:
-            pid, code = os.waitpid(-1, os.WNOHANG)
+            pid, state = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            executor = self._executors.pop(pid)
-            self._close(executor.line)
-            if executor.status is not None:
-                with suppress(OSError):  # who asked is gone
-                    executor.status.sendall(ENDED.pack(os.waitstatus_to_exitcode(code)))
-                self._close(executor.status)
+            self._has_ended(self._executors[pid], state)
+
+    def _has_ended(self, executor: _Executor, state: int) -> None:
+        del self._executors[executor.pid]
+        self._close(executor.line)
+        if executor.status is not None:
+            with suppress(OSError):  # who asked is gone
+                executor.status.sendall(ENDED.pack(os.waitstatus_to_exitcode(state)))
+            self._close(executor.status)
 
     def _close(self, by: socket.socket) -> None:
         with suppress(KeyError, ValueError):  # it is closed, or nothing was expected from it

@@ -8,12 +8,15 @@ import signal
 import socket
 import sys
 import time
+import warnings
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+from aetherflow.core.runtime.processes.between_runs import let_go_of_run
 from aetherflow.core.runtime.processes.fork_messages import DESCRIPTORS, STARTED, ForkMessage, ForkRequest, next_message
 from aetherflow.core.runtime.processes.installed_code import imported_from, installed
-from aetherflow.core.runtime.processes.interpreter_end import end_interpreter
+from aetherflow.core.runtime.processes.interpreter_end import end_interpreter, flush_c
 from aetherflow.core.runtime.processes.left_behind import LeftBehind
 
 _SECOND = 1_000_000_000
@@ -54,6 +57,9 @@ def become(request: ForkRequest, streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(request.env)
     time.tzset()
+    zoneinfo.ZoneInfo.clear_cache()
+    with warnings.catch_warnings():
+        pass  # what was shown once is shown again
     sys.excepthook = sys.__excepthook__  # Typer has one of its own
     gc.enable()
 
@@ -87,7 +93,10 @@ def execute(run: ForkedRun, known: Mapping[str, int], foreign: set[str]) -> NoRe
             os.execvpe(argv[0], argv, os.environ)  # noqa: S606 the same program
         begun, modules = time.time_ns(), len(sys.modules)
         code = run_to_the_end(request)
-        if code or not left.is_clean():
+        if code:
+            end_interpreter(code)
+        let_go_of_run()
+        if not left.is_clean():
             end_interpreter(code)
         if len(sys.modules) != modules:
             ours = installed(imported_from())
@@ -106,6 +115,7 @@ def next_can_come(line: socket.socket) -> bool:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+        flush_c()
         with open(os.devnull, "r+b", buffering=0) as nothing:  # noqa: PTH123
             for number in range(DESCRIPTORS - 1):
                 os.dup2(nothing.fileno(), number)

@@ -6,6 +6,7 @@ way to ask for both. Tried with Python 3.11 to 3.13. Where these names are missi
 """
 
 import atexit
+import ctypes
 import os
 import sys
 import threading
@@ -19,12 +20,17 @@ def exit_functions() -> int:
     return -1 if count is None else int(count())
 
 
+def flush_c() -> None:
+    """Write what libraries in C have printed, of which the streams of Python know nothing."""
+    ctypes.CDLL(None).fflush(None)
+
+
 def end_interpreter(code: int) -> NoReturn:
     """End the process as the interpreter does, but let what it has imported be freed by the system."""
     for ending in (getattr(threading, "_shutdown", None), getattr(atexit, "_run_exitfuncs", None)):
         if ending is not None:
             ending()
-    for stream in (sys.stdout, sys.stderr):
+    for flush in (sys.stdout.flush, sys.stderr.flush, flush_c):
         with suppress(OSError, ValueError):  # nobody reads it, or it is closed
-            stream.flush()
+            flush()
     os._exit(code)

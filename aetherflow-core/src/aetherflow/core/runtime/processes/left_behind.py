@@ -107,12 +107,13 @@ class LeftBehind:
             condition is not None
             and condition == self._condition
             and _most_memory() - self._memory <= GROWTH
+            and resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY  # each run may take that much
             and not any(self._is_foreign(name) for name in sys.modules.keys() - self._modules)
         )
 
     def _is_foreign(self, name: str) -> bool:
         top = name.partition(".")[0]
-        if top in self._foreign or top.startswith("_aetherflow_"):  # folder plugins, secrets hooks
+        if top in self._foreign or top.startswith("_aetherflow_"):  # see where such names are given
             return True
         file = getattr(sys.modules[name], "__file__", None)
         return not (top in self._modules or top in sys.stdlib_module_names or (file or "").startswith(_INSTALLED))

@@ -24,6 +24,7 @@ from aetherflow.core.kernel.yaml.flow import ResourceSpec
 from aetherflow.core.runtime.environment.policy import catalog_for
 from aetherflow.core.runtime.environment.project import Project
 from aetherflow.core.runtime.environment.snapshot import Snapshot
+from aetherflow.core.runtime.processes.between_runs import kept_beyond_run
 from aetherflow.core.runtime.workspace.places import default_state_root
 
 SERVERS = "servers"
@@ -45,7 +46,7 @@ def use_state_servers(snapshot: Snapshot) -> None:
             server = _ResourceServer(name, spec, snapshot)
             _require_same(server)
             _told[server.name] = server
-            durable.use_server(server)
+            durable.servers[server.name] = server
 
 
 def server_path(project: Project, resource: str, at: Location) -> Path:
@@ -157,6 +158,8 @@ class _ResourceServer:
 
 
 _told: dict[str, _ResourceServer] = {}
+kept_beyond_run(_told.clear)  # another run may have another project file
+kept_beyond_run(durable.servers.clear)
 
 
 def backend_at(path: Path) -> StateBackend | None:
