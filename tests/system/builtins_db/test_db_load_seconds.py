@@ -28,7 +28,7 @@ CASES: dict[str, list[Case]] = {
     "sqlalchemy": MARIADB,
     "sqlite3": [
         ("DATETIME", f"{NOON}.123456000", [f"{NOON}.1234567"]),
-        ("TIME", "10:00:00.123456", ["10:00:00.1234567"]),
+        ("TIME", "10:00:00.123456", ["10:00:00.1234567", "20260101"]),
         ("DATE", DAY, [f"{DAY} 10:00:00"]),
     ],
     "duckdb": [

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,11 @@ def test_two_names_that_differ_in_case(wh: Project) -> None:
     pq.write_table(pa.table({"a": [1], "A": [2]}), path)
     wh.one(**load(path, columns={"a": "a", "A": "b"}))
     assert wh.rows("SELECT a, b FROM t") == [[1, 2]]
+
+
+def test_rows_keep_signs_that_files_have_between_them(wh: Project) -> None:
+    wh.sql("CREATE TABLE t (a VARCHAR, b INTEGER)")
+    for text in (f"{MARK}x", "a\rb", "a\r\nb"):
+        path = write(wh, json.dumps({"a": text, "b": 1}), "in.jsonl")
+        wh.one(**load(path, mode="truncate"))
+        assert wh.rows("SELECT a FROM t") == [[text]]

@@ -84,14 +84,14 @@ def test_other_types_become_text(duck: Any, way: str) -> None:
     table = extract(
         duck,
         "SELECT NULL AS n, ['a', NULL] AS l, {'k': 1.5} AS st, 'a'::ENUM('a', 'b') AS e, '{\"x\": 1}'::JSON AS j, "
-        "TIMESTAMP_NS '2024-01-02 03:04:05.123456789' AS ns, TIMESTAMP_S '2024-01-02 03:04:05' AS s, "
+        "TIMESTAMP_NS '2024-01-02 03:04:05.123456' AS ns, TIMESTAMP_S '2024-01-02 03:04:05' AS s, "
         "INTERVAL 1 DAY AS span",
     )
     assert table.to_pylist() == [
         {
             "n": None, "l": '["a", null]', "st": '{"k": "1.5"}', "e": "a", "j": '{"x": 1}',
             "ns": at("2024-01-02T03:04:05.123456"), "s": at("2024-01-02T03:04:05"),
-            "span": "1 day, 0:00:00",
+            "span": "1 day",
         }
     ]  # fmt: skip
     assert {str(field.type) for field in table.schema} == {"string", "timestamp[us]"}

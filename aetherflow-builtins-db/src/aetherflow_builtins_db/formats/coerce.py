@@ -128,6 +128,8 @@ def _time(value: Any) -> datetime.time:
     _refuse_finer(value)
     if isinstance(value, str):
         try:
+            if value.strip()[:7].isdigit():  # Python takes 20260101 for 20:26:01.01
+                raise ValueError
             value = datetime.time.fromisoformat(value.strip())
         except ValueError as error:
             raise ValueError("is no time of day") from error

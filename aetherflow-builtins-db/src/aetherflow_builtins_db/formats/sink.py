@@ -78,7 +78,7 @@ def _gzip(sink: HashingSink) -> gzip.GzipFile:
 
 @contextmanager
 def packed(sink: HashingSink, packing: Packing) -> Iterator[Sink]:
-    """A sink that compresses before it writes to `sink`. The same bytes always give the same file, by the same library.
+    """A sink that compresses before it writes to `sink`. The same blocks give the same file, by the same library.
 
     After an error in the block no footer is written. zstd needs pyarrow.
     """

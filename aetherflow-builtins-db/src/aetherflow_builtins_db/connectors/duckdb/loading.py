@@ -3,6 +3,7 @@
 Other sessions see the old rows until the commit, so mode `replace` needs no second table.
 """
 
+import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -112,6 +113,7 @@ class DuckDBServer(Server):
         """Add rows through a temporary CSV file: single INSERTs are slow in a column store."""
         path = self.job.scratch / f"{self.job.name}.csv"
         with path.open("wb") as file:
+            file.write(codecs.BOM_UTF8)  # DuckDB takes one off, which the first value may begin with, too
             names = [column.name for column in columns]
             DelimitedWriter(HashingSink(file), names, _DIALECT).write(batch.rows)
         try:
@@ -143,6 +145,8 @@ class DuckDBServer(Server):
             "compression": packing,
             "max_line_size": limits.MOST_BYTES,
         }
+        if dialect is _DIALECT:  # DuckDB would take a \\r within the first text for the end of a line
+            options["new_line"] = "\\n"
         listed = ", ".join([_FILE_ALONE, *(f"{name} = {setting_literal(value)}" for name, value in options.items())])
         types = ", ".join(f"f{index}: 'VARCHAR'" for index in range(width))
         values = [_from_text(f"f{index}", column) for index, column in picked]

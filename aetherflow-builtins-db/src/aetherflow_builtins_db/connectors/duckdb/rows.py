@@ -58,17 +58,22 @@ def wrapped(selected: str, query: str, width: int) -> str:
     return f"SELECT {selected} FROM ({without_end(query)}) AS q({names})"  # noqa: S608 - the query of the user
 
 
-def infinity_marked(query: str, kinds: Sequence[str]) -> str | None:
-    """The query with one more column: the index of a column whose value is infinite, else null.
+def loss_marked(query: str, kinds: Sequence[str]) -> str | None:
+    """The query with one more column: the index of a column whose value the driver would change, else null.
 
-    None if no column has a type that can be infinite. DuckDB's driver returns `infinity` as the greatest Python date,
-    which is a legal value, too.
+    It returns `infinity` as the greatest Python date, which is a legal value, too, and drops nanoseconds: their columns
+    count from the width on. Of a month it makes 30 days, so that intervals are DuckDB's text here. None if no column
+    has such a type.
     """
     dates = [index for index, kind in enumerate(kinds) if kind == "DATE" or kind.startswith("TIMESTAMP")]
-    if not dates:
+    if not dates and "INTERVAL" not in kinds:
         return None
-    mark = " ".join(f"WHEN isinf(c{index}) THEN {index}" for index in dates)
-    return wrapped(f"*, CASE {mark} END", query, len(kinds))
+    marks = [f"WHEN isinf(c{index}) THEN {index}" for index in dates]
+    fine = [index for index in dates if kinds[index] == "TIMESTAMP_NS"]
+    marks += [f"WHEN epoch_ns(c{index}) % 1000 <> 0 THEN {len(kinds) + index}" for index in fine]
+    shown = [f"c{index}::VARCHAR" if kind == "INTERVAL" else f"c{index}" for index, kind in enumerate(kinds)]
+    mark = f"CASE {' '.join(marks)} END" if marks else "NULL"
+    return wrapped(f"{', '.join(shown)}, {mark}", query, len(kinds))
 
 
 def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
@@ -79,7 +84,7 @@ def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) ->
             marked = None
             if is_query(statement.query):
                 relation = session.sql(statement, params=values)
-                marked = infinity_marked(statement.query, [str(kind) for kind in relation.types])
+                marked = loss_marked(statement.query, [str(kind) for kind in relation.types])
             with connector.limit.on(session.interrupt):
                 session.execute(marked or statement, values)
             found = session.description or []
@@ -103,7 +108,7 @@ class DuckDBRows(OpenRows):
         *,
         marked: bool,
     ) -> None:
-        """`marked`: the result has one more column at the end, the mark of `infinity_marked`."""
+        """`marked`: the result has one more column at the end, the mark of `loss_marked`."""
         super().__init__(columns)
         self._connector = connector
         self._session = session
@@ -125,7 +130,13 @@ class DuckDBRows(OpenRows):
     def _unmarked(self, batch: list[Row], done: int) -> list[Row]:
         for number, row in enumerate(batch, done + 1):
             if row[-1] is not None:
-                name = self.columns[row[-1]].name
+                is_fine, index = divmod(row[-1], len(self.columns))
+                name = self.columns[index].name
+                if is_fine:
+                    raise self._connector.refuse(
+                        f"column {name!r}, row {number} has nanoseconds, and Python's times have none",
+                        f"cut them in the SQL: {name}::TIMESTAMP; or make it text: {name}::VARCHAR",
+                    )
                 raise self._connector.refuse(
                     f"column {name!r}, row {number} is infinite, and DuckDB's driver has no such date",
                     f"make it text in the SQL: {name}::VARCHAR; or leave it out: WHERE isfinite({name})",
