@@ -27,9 +27,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadGroupScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
-            scope: str = super()._split_scope(nodeid)
-            if scope.startswith(HOUSE):
+            if nodeid.startswith(HOUSE):  # whatever group a mark names
                 return HOUSE[0]
+            scope: str = super()._split_scope(nodeid)
             return scope.partition("::")[0] if scope.startswith(UNIT) else scope
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from import_graph import modules, nodes, tree
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 TEXTS = {"message", "reason", "skip_reason"}
 """Attributes that hold a text for people."""
 TEXTS_OF_ERRORS = TEXTS | {"args", "context", "msg", "problem", "strerror"}

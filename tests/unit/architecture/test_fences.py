@@ -11,8 +11,6 @@ from packaging.requirements import Requirement
 from import_graph import ROOT, modules, tree
 from private_names import defined, findings, taken
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 DB, TRANSFER, REPORTS = (f"aetherflow_builtins_{name}" for name in ("db", "transfer", "reports"))
 FENCES = {
     "aetherflow.core.host.pydantic_internals": "pydantic",

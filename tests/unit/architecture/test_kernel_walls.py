@@ -7,8 +7,6 @@ import pytest
 
 from import_graph import modules
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 KERNEL = "aetherflow.core.kernel"
 WITH_FILES = (f"{KERNEL}.state", f"{KERNEL}.locks")
 """The rooms whose business is a file: the state of runs, and the locks that runs share."""

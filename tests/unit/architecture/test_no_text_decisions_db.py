@@ -7,8 +7,6 @@ import pytest
 
 from import_graph import SOURCES, tree
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 DB = SOURCES["aetherflow_builtins_db"]
 ANSWERING = {
     f"connectors/{room}/errors.py" for room in ("duckdb", "exasol", "mysql", "postgres", "sqlalchemy", "sqlite3")

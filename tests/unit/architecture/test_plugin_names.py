@@ -13,8 +13,6 @@ from aetherflow.core.host import first_party
 from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STATE_BACKENDS, STEPS
 from import_graph import ROOT, SOURCES, nodes, tree
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 CORE = SOURCES["aetherflow.core"]
 OUTSIDE = ("builtins", "testing")
 """Folders that are no part of the core's own machine: the built-ins are plugins, the test kit is full of examples."""

@@ -8,8 +8,6 @@ from import_graph import SOURCES, circles, distribution, graph, modules, package
 from rooms import ROWS
 from size import floor_size, logical_lines
 
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
-
 CORE, SCHEDULER = "aetherflow.core", "aetherflow.scheduler"
 PUBLIC = (f"{CORE}.api", f"{CORE}.testing")
 FOR_HOST_PROGRAMS = (*PUBLIC, f"{CORE}.embedding")

@@ -4,11 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
-import pytest
-
 from import_graph import distribution, modules, nodes, tree
-
-pytestmark = pytest.mark.xdist_group("house")  # one worker parses every module, once
 
 SHORT_WORDS, MOST_SHORT = 4, 50
 """A docstring of so few words seldom says more than the name does; where it does, it may stay."""
