@@ -57,9 +57,12 @@ class FanOut:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError, KeyError, ValueError), connection, connection.makefile("rb") as stream:
-            head = json.loads(stream.readline())
-            order = self._order.inside(head["run"], head["folder"], stream.read(head["bytes"]))
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
+            try:
+                head = json.loads(stream.readline())
+                order = self._order.inside(head["run"], head["folder"], stream.read(head["bytes"]))
+            except (KeyError, ValueError):
+                return  # who asked is gone; what else fails stands in the log of the worker
             ended = threading.Event()
             try:
                 running = self._give(order, self._queue, ended.set)
