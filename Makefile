@@ -34,7 +34,7 @@ help: ## show this list
 demo: $(READY) ## run the example flow on real data
 	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
 
-test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half
+test-unit: $(READY) ## the unit tests: everything that happens in one process, in three minutes on two cores
 	@$(PYTEST) tests/unit
 
 # More than cores: tests wait for servers and clocks; four workers leave a fifth of the time of two cores unused.

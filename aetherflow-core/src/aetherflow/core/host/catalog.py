@@ -19,7 +19,7 @@ from aetherflow.core.base.typed import typed_here
 from aetherflow.core.host.compatible import is_compatible
 from aetherflow.core.host.first_party import CORE, distribution_for, extra_for
 from aetherflow.core.host.installing import install_command, installed_version, repair_command
-from aetherflow.core.host.metadata import PluginEntry, in_order, installed_in, legacy_plugins
+from aetherflow.core.host.metadata import PluginEntry, installed_in, legacy_plugins
 from aetherflow.core.host.names import (
     BUNDLE_SOURCES,
     CONNECTORS,
@@ -63,18 +63,21 @@ class Catalog:
         `legacy` are entries of the old group, loaded when a name is not found elsewhere. With `strict` a plugin that
         cannot be loaded is an error, else a warning. `skipped` are plugin paths that were not loaded.
         """
-        self.entries, self._by_name = in_order(tuple(entries))
+        self.entries = sorted(entries)
         self.rules = rules
         self.skipped = skipped
         self.notices: list[Notice] = []
         self._fixed = rules.allow is not None or bool(rules.locks.files)
         self._free = folder is None and rules.choose_nothing
         self._strict = strict
+        self._by_name: dict[tuple[str, str], list[PluginEntry]] = {}
         self._loaded: dict[tuple[str, str], Any] = {}
         self._folder: dict[tuple[str, str], Registration] = {}
         self._legacy = list(legacy)
         self._legacy_told: set[PluginEntry] = set()
         self._from_legacy: dict[tuple[str, str], Registration] = {}
+        for entry in self.entries:
+            self._by_name.setdefault((entry.group, entry.name), []).append(entry)
         if folder is not None:
             self._add_folder(folder)
 

@@ -1,8 +1,7 @@
 """One scan of the installed distributions' entry points; nothing is imported."""
 
 import sys
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from aetherflow.core.host.distributions import UNKNOWN, Found, distributions, key_of, name_and_version, points_in
@@ -37,18 +36,6 @@ class PluginEntry(NamedTuple):
     def shown_name(self) -> str:
         """The name as users see it."""
         return shown(self.group, self.name)
-
-
-@lru_cache(maxsize=8)  # those of the installed distributions are the same for each run and check
-def in_order(
-    entries: tuple[PluginEntry, ...],
-) -> tuple[tuple[PluginEntry, ...], Mapping[tuple[str, str], list[PluginEntry]]]:
-    """The entries, sorted, and those of each group and name."""
-    found = tuple(sorted(entries))
-    by_name: dict[tuple[str, str], list[PluginEntry]] = {}
-    for entry in found:
-        by_name.setdefault((entry.group, entry.name), []).append(entry)
-    return found, by_name
 
 
 @cache
