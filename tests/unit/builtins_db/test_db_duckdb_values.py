@@ -59,10 +59,13 @@ def test_nanoseconds_are_not_cut(format_name: Format) -> None:
         assert outcome(db, sql, format_name, native=True) == "refused"
 
 
-def test_a_month_is_not_thirty_days() -> None:
+@pytest.mark.parametrize("months", ["-1 month 3 days", "1 year"])
+@pytest.mark.parametrize("format_name", ["csv", "parquet"])
+def test_a_month_is_not_thirty_days(months: str, format_name: Format) -> None:
     with made() as db:
-        sql = "SELECT INTERVAL '-1 month 3 days' AS v, NULL::INTERVAL AS n"
-        assert outcome(db, sql, "csv", native=True) == b"v,n\n-1 month 3 days,\n"
+        assert outcome(db, f"SELECT 1 AS a, INTERVAL '{months}' AS v", format_name, native=True) == "refused"
+        sql = "SELECT INTERVAL '3 days -2 hours' AS v, NULL::INTERVAL AS n"
+        assert outcome(db, sql, "csv", native=True) == b'v,n\n"2 days, 22:00:00",\n'
 
 
 @pytest.mark.parametrize("sign", ["", "-"])

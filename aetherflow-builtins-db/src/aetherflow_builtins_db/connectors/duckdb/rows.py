@@ -49,6 +49,20 @@ def arrow_safe(duckdb_type: str) -> bool:
     )
 
 
+_LOSSES = (
+    (
+        "is infinite, and DuckDB's driver has no such date",
+        "make it text in the SQL: {0}::VARCHAR; or leave it out: WHERE isfinite({0})",
+    ),
+    (
+        "has nanoseconds, and Python's times have none",
+        "cut them in the SQL: {0}::TIMESTAMP; or make it text: {0}::VARCHAR",
+    ),
+    ("has months, and DuckDB's driver makes 30 days of each", "make it text in the SQL: {0}::VARCHAR"),
+)
+"""What DuckDB's driver would change in a value, and what to do."""
+
+
 def wrapped(selected: str, query: str, width: int) -> str:
     """SELECT `selected` FROM the query, whose `width` columns are named c0, c1, …; adds no line before the query.
 
@@ -59,21 +73,23 @@ def wrapped(selected: str, query: str, width: int) -> str:
 
 
 def loss_marked(query: str, kinds: Sequence[str]) -> str | None:
-    """The query with one more column: the index of a column whose value the driver would change, else null.
+    """The query with one more column: which column's value the driver would change, and how, else null.
 
-    It returns `infinity` as the greatest Python date, which is a legal value, too, and drops nanoseconds: their columns
-    count from the width on. Of a month it makes 30 days, so that intervals are DuckDB's text here. None if no column
-    has such a type.
+    That is the column's index, plus its kind in `_LOSSES` times the width. The driver returns `infinity` as the
+    greatest Python date, which is a legal value, too; it drops nanoseconds, and makes 30 days of a month. None if no
+    column has such a type.
     """
-    dates = [index for index, kind in enumerate(kinds) if kind == "DATE" or kind.startswith("TIMESTAMP")]
-    if not dates and "INTERVAL" not in kinds:
-        return None
-    marks = [f"WHEN isinf(c{index}) THEN {index}" for index in dates]
-    fine = [index for index in dates if kinds[index] == "TIMESTAMP_NS"]
-    marks += [f"WHEN epoch_ns(c{index}) % 1000 <> 0 THEN {len(kinds) + index}" for index in fine]
-    shown = [f"c{index}::VARCHAR" if kind == "INTERVAL" else f"c{index}" for index, kind in enumerate(kinds)]
-    mark = f"CASE {' '.join(marks)} END" if marks else "NULL"
-    return wrapped(f"{', '.join(shown)}, {mark}", query, len(kinds))
+    marks = []
+    for index, kind in enumerate(kinds):
+        name, width = f"c{index}", len(kinds)
+        if kind == "DATE" or kind.startswith("TIMESTAMP"):
+            marks.append(f"WHEN isinf({name}) THEN {index}")
+        if kind == "TIMESTAMP_NS":
+            marks.append(f"WHEN epoch_ns({name}) % 1000 <> 0 THEN {width + index}")
+        if kind == "INTERVAL":
+            has_months = f"date_part('year', {name}) <> 0 OR date_part('month', {name}) <> 0"
+            marks.append(f"WHEN {has_months} THEN {2 * width + index}")
+    return wrapped(f"*, CASE {' '.join(marks)} END", query, len(kinds)) if marks else None
 
 
 def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
@@ -130,17 +146,9 @@ class DuckDBRows(OpenRows):
     def _unmarked(self, batch: list[Row], done: int) -> list[Row]:
         for number, row in enumerate(batch, done + 1):
             if row[-1] is not None:
-                is_fine, index = divmod(row[-1], len(self.columns))
-                name = self.columns[index].name
-                if is_fine:
-                    raise self._connector.refuse(
-                        f"column {name!r}, row {number} has nanoseconds, and Python's times have none",
-                        f"cut them in the SQL: {name}::TIMESTAMP; or make it text: {name}::VARCHAR",
-                    )
-                raise self._connector.refuse(
-                    f"column {name!r}, row {number} is infinite, and DuckDB's driver has no such date",
-                    f"make it text in the SQL: {name}::VARCHAR; or leave it out: WHERE isfinite({name})",
-                )
+                loss, index = divmod(row[-1], len(self.columns))
+                name, (what, fix) = self.columns[index].name, _LOSSES[loss]
+                raise self._connector.refuse(f"column {name!r}, row {number} {what}", fix.format(name))
         return [row[:-1] for row in batch]
 
     def close(self) -> None:
