@@ -124,7 +124,11 @@ def test_two_databases_of_one_name_are_kept_apart(project: "Project", server: Da
     (project.folder / "mark").touch()
     assert project.command("status").code == 0
     assert not (project.states / "servers").exists()
+    part = project.states / "servers/ops_db/.aetherflow-database.0123456789ab.part"
+    part.parent.mkdir(parents=True)
+    part.touch()  # of a start that was killed
     assert project.command("run", "flow.yaml", "--run-id", "r1").code == 0
+    assert not part.exists()
     other = new_database(dataclasses.replace(server, name=server.name.removesuffix("_ops")), "others")
     config = (project.folder / "aetherflow.yaml").read_text()
     project.write(config.replace(f"database: {server.name}", f"database: {other.name}"), "aetherflow.yaml")

@@ -5,6 +5,7 @@ resources of a project, which costs nothing: the connector is built when a store
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,10 @@ class _ResourceServer:
             fix = f"give the resource another name in one of the projects; if it is the same database, remove {note}"
             raise StateError(message, fix=fix)
         if not known and not reading:
-            with durable.AtomicFile(note) as file:
-                file.write(address.encode())
+            with suppress(FileNotFoundError):  # another process of this host does the same at this moment
+                durable.remove_parts_of(note)  # of one that was killed
+                with durable.AtomicFile(note) as file:
+                    file.write(address.encode())
         self._is_own = bool(known) or not reading
 
     def stores(self) -> list[str]:
