@@ -1,4 +1,4 @@
-"""Conversions by LibreOffice."""
+"""LibreOffice makes files of other formats: each process of tests has one folder of settings for it."""
 
 import os
 import subprocess

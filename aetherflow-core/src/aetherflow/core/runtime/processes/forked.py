@@ -59,7 +59,7 @@ def become(request: ForkRequest, streams: Sequence[int]) -> None:
     time.tzset()
     zoneinfo.ZoneInfo.clear_cache()
     with warnings.catch_warnings():
-        pass  # what was shown once is shown again
+        pass  # its end makes Python forget which warnings it has shown: this run shows its own
     sys.excepthook = sys.__excepthook__  # Typer has one of its own
     gc.enable()
 
