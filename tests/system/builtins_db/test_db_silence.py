@@ -13,6 +13,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from db_places import settings
@@ -117,6 +118,25 @@ def test_silence_at_the_login_is_a_failed_connect(server: Database, driver: str)
             pytest.raises(ConnectorError, match=f"connecting to app@127.0.0.1:{proxy.port}"),
         ):
             db.read("SELECT 1")
+
+
+def test_a_login_that_is_done_just_when_its_time_is_over_has_failed(
+    mariadb: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer had ended the connection: it is not handed out for a first statement to find it broken."""
+    close = pymysql_parts._Login.close
+
+    def closed(login: pymysql_parts._Login) -> None:
+        login._end()
+        close(login)
+
+    monkeypatch.setattr(pymysql_parts._Login, "close", closed)
+    options = {"connect_timeout": 20, "connect_attempts": 1}
+    with MySQLConnector(ConnectorInit("wh", "db", "mysql", settings(mariadb), options)) as db:
+        with pytest.raises(ConnectorError, match="the login was not done within 20 s"):
+            db.read("SELECT 1")
+        monkeypatch.undo()
+        assert db.read("SELECT 1")[1] == [(1,)]
 
 
 def test_by_default_the_limit_comes_from_statement_timeout(server: Database, driver: str) -> None:

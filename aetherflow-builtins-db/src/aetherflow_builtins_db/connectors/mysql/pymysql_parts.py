@@ -59,7 +59,8 @@ class _Login:
     def __init__(self, read: Callable[[int], bytes], seconds: float) -> None:
         self._read, self._left = read, MOST_LOGIN_BYTES
         self._below: socket.socket | None = None
-        self.late = threading.Event()
+        self.late = False
+        self._ending = threading.Lock()
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
@@ -76,15 +77,20 @@ class _Login:
         return self._read(size)
 
     def _end(self) -> None:
-        self.late.set()
-        if self._below is not None:
-            with contextlib.suppress(OSError):
-                self._below.shutdown(socket.SHUT_RDWR)
+        with self._ending:
+            if self._timer.finished.is_set():  # `close` was first: the connection is in use
+                return
+            self.late = True
+            if self._below is not None:
+                with contextlib.suppress(OSError):
+                    self._below.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._timer.cancel()
-        if self._below is not None:
-            self._below.close()
+        """The login has ended; `late` does not change any more."""
+        with self._ending:
+            self._timer.cancel()
+            if self._below is not None:
+                self._below.close()
 
 
 @functools.cache
@@ -141,13 +147,17 @@ def _limited_class() -> Any:
                 text = "the server does not speak MySQL's protocol"
                 raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
             except pymysql.MySQLError as error:
-                if not self._login.late.is_set():
+                if not self._login.late:
                     raise
                 text = f"the login was not done within {seconds:g} s: {error.args[-1]}"
                 raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
             finally:
                 del self._read_bytes
                 self._login.close()
+            if self._login.late:  # its last answer came when the time was over
+                self._force_close()  # type: ignore[attr-defined]  # not in the stubs
+                text = f"the login was not done within {seconds:g} s"
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
 
         def _get_server_information(self) -> Any:
             self._login.begin(vars(self)["_sock"])
