@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import uv_program
+
 ROOT = Path(__file__).parents[3]
 PYPROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("aetherflow-*/pyproject.toml"))]
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
@@ -183,6 +185,8 @@ def falsify(workspace: Path, name: str) -> None:
 
 
 def test_make_refuses_an_installer_with_another_hash(workspace: Path) -> None:
+    uv_program.uv("venv", "-q", "--python", sys.executable, workspace / ".venv", cwd=workspace)
+    uv_program.uv("pip", "install", "-q", "--python", workspace / ".venv/bin/python", "pip", cwd=workspace)
     falsify(workspace, "uv")
     done = make(workspace)
     assert done.returncode != 0
