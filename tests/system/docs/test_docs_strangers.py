@@ -30,7 +30,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folders = [part for folder in (*(EXAMPLES / name for name in NAMES), *ours) for part in ("-e", folder)]
     # by the constraints: a run of mypy of another version could not use what others of the session have found
     where = ("--python", python, "-c", ROOT / "constraints.txt")
-    uv("pip", "install", *where, *folders, "pytest", "mypy", cwd=environment.parent)
+    uv("pip", "install", *where, "hatchling", "editables", "pytest", "mypy", cwd=environment.parent)
+    uv("pip", "install", *where, "--no-build-isolation", *folders, cwd=environment.parent)
     return python
 
 
