@@ -99,7 +99,7 @@ def test_kill_around_every_burst(bench: Bench, sshd: Sshd) -> None:
                 assert bench.attempt(f"{point}", before=points) == -signal.SIGKILL
                 before = whole(folder)
                 times = {name: (folder / name).stat().st_ino for name in before}
-                assert bench.attempt(before=points) == 0, bench.error_text()
+                assert bench.attempt() == 0, bench.error_text()
                 check_delivered(bench, folder)
                 assert {name: (folder / name).stat().st_ino for name in before} == times, "delivered a second time"
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from server_stores import SERVERS, new_place
-from torture_bench import Bench, warm_up
+from torture_bench import Bench
 from torture_flows import ALL, F1, F2, F3, F7, PROCESS, Reference
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed
 from torture_servers import ServerBench
@@ -33,7 +33,6 @@ def server_bench(bench: Bench, request: pytest.FixtureRequest) -> ServerBench:
 def prepared(bench: Bench, flow: Reference) -> tuple[Oracle, list[str]]:
     """The oracle of a flow and the names of its failpoints; the bench is as new."""
     bench.write(flow.text)
-    warm_up(bench)
     oracle = undisturbed(bench, flow)
     names = bench.points()
     bench.forget()

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from torture_bench import Bench, warm_up
+from torture_bench import Bench
 from torture_flows import ALL, F1, F4, Reference
 from torture_image import mounted, require_mounts, run
 from torture_invariants import (
@@ -41,7 +41,6 @@ def no_parts(bench: Bench) -> None:
 def prepared(bench: Bench, flow: Reference) -> Oracle:
     """The oracle of a flow; the bench is as new."""
     bench.write(flow.text)
-    warm_up(bench)
     return undisturbed(bench, flow)
 
 

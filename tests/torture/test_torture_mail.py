@@ -149,8 +149,7 @@ def finish(bench: Bench, server: MailServer, decide: str) -> None:
     interrupted = before.attempts.get(("a", "mail", 1)) == "RUNNING"
     if interrupted:
         assert (code, status) == (1, "UNKNOWN"), (code, status, bench.error_text())
-        child = bench.fork("resume", "r", "--decide", f"a.mail={decide}")
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = bench.run("resume", "r", "--decide", f"a.mail={decide}")
         if decide == "done":  # its outputs were never stored, so what needs them cannot go on
             assert len(server.box.mails) == delivered
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import torture_oplog
-from torture_bench import Bench, warm_up
+from torture_bench import Bench
 from torture_flows import ALL, F1, F2, F3, Reference
 from torture_image import image_options, make_image, mounted, require_mounts
 from torture_invariants import Before, Oracle, check_invariants, finished_artifacts, observe, undisturbed
@@ -31,7 +31,6 @@ def after_the_cut(bench: Bench, oracle: Oracle, promised: set[tuple[str, str]], 
 def test_power_cut_on_ext4(bench: Bench, flow: Reference, mode: str) -> None:
     require_mounts(bench.folder, "ext4")
     bench.write(flow.text)
-    warm_up(bench)
     oracle = undisturbed(bench, flow)
     names = bench.points()
     template, live, cut = (bench.folder / f"{name}.img" for name in ("template", "live", "cut"))
@@ -70,7 +69,6 @@ def clean_base(bench: Bench) -> Iterator[None]:
 def test_power_cut_without_root(bench: Bench, clean_base: None, flow: Reference) -> None:
     require_strace()
     bench.write(flow.text)
-    warm_up(bench)
     oracle = undisturbed(bench, flow)
     sentinels = bench.sentinels()
     bench.forget()

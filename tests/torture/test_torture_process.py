@@ -131,12 +131,11 @@ def test_captured_output_is_what_the_child_wrote(runs: Runs) -> None:
 
 
 def _p15_case(chance: random.Random) -> tuple[tuple[int, int], tuple[int, int], str, int]:
-    sizes = [log_uniform(chance, 10 * MIB), log_uniform(chance, chance.choice([1, MIB]))]
+    most = sized(MIB, 10 * MIB)
+    sizes = [log_uniform(chance, most), log_uniform(chance, chance.choice([1, MIB]))]
     chance.shuffle(sizes)
     style = chance.choice(["whole", "pages", "odd", "bytes"] if max(sizes) < 20_000 else ["whole", "pages", "odd"])
-    limit = chance.choice(
-        [10 * MIB, max(sizes) or 1, max(sizes) + 1, max(max(sizes) - 1, 1), 1 + log_uniform(chance, MIB)]
-    )
+    limit = chance.choice([most, max(sizes) or 1, max(sizes) + 1, max(max(sizes) - 1, 1), 1 + log_uniform(chance, MIB)])
     out, err = ((chance.randrange(MIB), size) for size in sizes)
     return out, err, style, limit
 

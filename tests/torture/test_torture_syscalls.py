@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from torture_bench import Bench, Result, warm_up
+from torture_bench import Bench, Result
 from torture_flows import ALL, F1, F2, F3, Reference
 from torture_invariants import (
     Oracle,
@@ -44,7 +44,6 @@ def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Ora
     """The oracle of a flow, and every call that can be hit, from every state between two steps."""
     require_strace()
     bench.write(flow.text)
-    warm_up(bench)
     oracle = undisturbed(bench, flow)
     names = bench.points()
     found: list[Target] = []

@@ -112,7 +112,7 @@ def test_kill_at_every_point_of_a_delivery(bench: Bench, peer: tuple[str, str, P
                 whole = {"one.txt": 40000, "two.txt": 5}
                 for path in disk.rglob("*.txt"):
                     assert path.stat().st_size == whole[path.name], f"a part under its final name: {path}"
-                assert bench.attempt(before=points_at_the_peer) == 0, bench.error_text()
+                assert bench.attempt() == 0, bench.error_text()
                 found = end_state(bench, disk)
                 for what, expected in oracle.items():
                     assert found[what] == expected, f"{what}: {str(found[what])[:700]} instead of {str(expected)[:700]}"

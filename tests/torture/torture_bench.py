@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import torture_steps
 from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.cli import main
@@ -50,7 +52,7 @@ class Bench:
     """One folder and one flow."""
 
     hang_seconds = HANG_SECONDS
-    """No attempt takes longer; one that does is ended by SIGALRM."""
+    """No attempt takes longer; SIGALRM ends one that does."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,21 +107,51 @@ class Bench:
                 failpoints.setting = failpoint  # what the environment variable sets in a process of its own
                 if before is not None:
                     before()
-                with (
-                    self.errors.open("w") as err,
-                    output.open("w", encoding="utf-8") if output else io.StringIO() as out,
-                    contextlib.redirect_stdout(out),
-                    contextlib.redirect_stderr(err),
-                ):
-                    sys.argv = ["aetherflow", *(arguments or RUN)]  # which a refused start writes down
-                    code = main(list(arguments or RUN))
+                sys.argv = ["aetherflow", *(arguments or RUN)]  # which a refused start writes down
+                code = self._main(arguments, output)
             finally:
                 os._exit(code)
         return child
 
+    def run(
+        self,
+        *arguments: str,
+        failpoint: str = "",
+        before: Callable[[], object] | None = None,
+        output: Path | None = None,
+    ) -> int:
+        """The exit code of the command, or minus the signal that ended it.
+
+        What is not to be killed needs no process of its own: without `failpoint` and `before` it runs in this one.
+        """
+        if failpoint or before is not None:
+            child = self.fork(*arguments, failpoint=failpoint, before=before, output=output)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["aetherflow", *(arguments or RUN)])
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            kept = signal.signal(signal.SIGALRM, _hangs)
+            signal.alarm(self.hang_seconds)
+            try:
+                return self._main(arguments, output)
+            finally:
+                signal.alarm(0)
+                signal.signal(signal.SIGALRM, kept)
+
+    def _main(self, arguments: tuple[str, ...], output: Path | None) -> int:
+        with (
+            self.errors.open("w") as err,
+            output.open("w", encoding="utf-8") if output else io.StringIO() as out,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            return main(list(arguments or RUN))
+
     def attempt(self, failpoint: str = "", before: Callable[[], object] | None = None) -> int:
-        """Run the flow in a forked process with one failpoint set; its exit code, or minus its signal."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.fork(failpoint=failpoint, before=before), 0)[1])
+        """`run` of the flow."""
+        return self.run(failpoint=failpoint, before=before)
 
     def until_stopped(self, failpoint: str, before: Callable[[], object] | None = None) -> int | None:
         """Run until the process stops itself (action `stop`): its pid; None if it ended first."""
@@ -243,6 +275,10 @@ class Bench:
         return digest.hexdigest()
 
 
+def _hangs(*_: object) -> None:
+    raise TimeoutError("the command takes longer than any may")
+
+
 @contextlib.contextmanager
 def bench_in(folder: Path, flow: Reference | None = None) -> Iterator[Bench]:
     """A bench that is removed at the end; with a flow, warm: everything it needs is imported."""
@@ -258,18 +294,5 @@ def bench_in(folder: Path, flow: Reference | None = None) -> Iterator[Bench]:
 
 def warm_up(bench: Bench) -> None:
     """Run once in this process, so that every fork has all modules loaded."""
-    before = {name: os.environ.get(name) for name in bench.env}
-    here = Path.cwd()
-    os.environ.update(bench.env)
-    os.chdir(bench.folder)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            main(list(RUN))
-    finally:
-        os.chdir(here)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    bench.attempt()
     bench.forget()

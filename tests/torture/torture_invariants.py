@@ -5,7 +5,6 @@ import dataclasses
 import fcntl
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ class Oracle:
 
 
 def undisturbed(bench: Bench, flow: Reference) -> Oracle:
-    """Run the flow to its end and keep what it left; the bench is as new afterwards."""
+    """Run the flow to its end and keep what it left; the bench is as new afterwards, and every fork has all modules."""
     bench.forget()
     code = bench.attempt()
     assert code == flow.code, (flow.name, code, bench.error_text())
@@ -225,7 +224,7 @@ def check_command(bench: Bench) -> None:
         return
     arguments = ("state", "check", "flow.yaml", "--read-data")
     found = bench.errors.with_name("state-check.txt")
-    code = _code_of(bench.fork(*arguments, output=found))
+    code = bench.run(*arguments, output=found)
     assert code == 0, f"I12: state check: exit {code}: {bench.error_text()}{found.read_text()}"
 
 
@@ -239,10 +238,6 @@ def _has_state_check() -> bool:
             code = main(["state", "check", "--help"])
         _known.append(code == 0 and "--read-data" in out.getvalue())
     return _known[0]
-
-
-def _code_of(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _short(value: Any) -> str:

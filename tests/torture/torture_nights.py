@@ -232,15 +232,13 @@ class Nights:
         return self.command("run", "flow.yaml", "--run-id", run_id, "-q", failpoint=failpoint)
 
     def command(self, *arguments: str, failpoint: str = "") -> int:
-        """Any command, in a forked process."""
-        child = self.bench.fork(*arguments, failpoint=failpoint)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        """Any command."""
+        return self.bench.run(*arguments, failpoint=failpoint)
 
     def ask(self, *arguments: str) -> Any:
         """The JSON document that a command prints."""
         answer = self.folder / "answer"
-        child = self.bench.fork(*arguments, output=answer)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = self.bench.run(*arguments, output=answer)
         assert code in (0, 1), (arguments, code, self.bench.error_text())
         return json.loads(answer.read_text(encoding="utf-8"))
 

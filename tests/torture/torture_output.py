@@ -32,7 +32,8 @@ def make_data(path: Path, seed: int) -> bytes:
     """A mebibyte of text: lines of all lengths, characters of one to four bytes, control characters."""
     chance = random.Random(seed)
     alphabet = "abcdefghijklmnopqrstuvwxyz 0123456789{}$%\\\"'\t\r\u00e4\u20ac\U0001f600\x1b\x00"
-    text = "".join(chance.choice(alphabet) + ("\n" if chance.random() < 0.02 else "") for _ in range(DATA_BYTES))
+    often = [*range(50, 50 * len(alphabet) + 1, 50), 51 * len(alphabet)]  # a line has fifty characters on average
+    text = "".join(chance.choices([*alphabet, "\n"], cum_weights=often, k=DATA_BYTES))
     data = text.encode()[:DATA_BYTES]
     path.write_bytes(data)
     return data

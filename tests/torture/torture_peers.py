@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -69,8 +68,7 @@ class KilledNights:
         """One more run; its exit code, or minus its signal."""
         self.number += 1
         run = ("run", "flow.yaml", "--run-id", f"night-{self.number}", "--param", f"fail={fail}")
-        child = self.bench.fork(*run, failpoint=failpoint, before=points_at_the_peer)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return self.bench.run(*run, failpoint=failpoint, before=points_at_the_peer if failpoint else None)
 
 
 @dataclass
@@ -116,8 +114,7 @@ class KilledExtracts:
         self.number += 1
         with closing(sqlite3.connect(self.database)) as db, db:
             db.executemany("INSERT INTO orders VALUES (?)", [(2 * self.number - 1,), (2 * self.number,)])
-        child = self.bench.fork("run", "flow.yaml", "--run-id", f"night-{self.number}", failpoint=failpoint)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return self.bench.run("run", "flow.yaml", "--run-id", f"night-{self.number}", failpoint=failpoint)
 
     def copied(self) -> list[int]:
         """The orders in the copy."""
