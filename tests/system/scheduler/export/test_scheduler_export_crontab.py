@@ -173,20 +173,25 @@ def test_json(export: Exporter) -> None:
     assert any("while cron does not run" in note for note in found["notes"])
 
 
-@st.composite
-def fields(draw: st.DrawFn, low: int, high: int) -> str:
-    parts = []
-    for _ in range(draw(st.integers(1, 3))):
-        first = draw(st.integers(low, high))
-        last = draw(st.integers(first, high))
-        step = draw(st.integers(1, high - (high == 7)))
-        parts.append(draw(st.sampled_from(["*", f"*/{step}", f"{first}", f"{first}-{last}", f"{first}-{last}/{step}"])))
-    return ",".join(parts)
+def fields(low: int, high: int) -> st.SearchStrategy[str]:
+    """Up to three parts; of the numbers those are drawn that a part has, by strategies that are made once."""
+    number = st.integers(low, high)
+    step = st.integers(1, high - (high == 7))
+
+    @st.composite
+    def part(draw: st.DrawFn) -> str:
+        form = draw(FORMS)
+        values = {"first": draw(number)} if "first" in form else {}
+        if "last" in form:
+            values["last"] = draw(from_to[values["first"]])
+        return form.format(**values, step=draw(step) if "step" in form else 0)
+
+    from_to = {first: st.integers(first, high) for first in range(low, high + 1)}
+    return st.lists(part(), min_size=1, max_size=3).map(",".join)
 
 
+FORMS = st.sampled_from(["*", "*/{step}", "{first}", "{first}-{last}", "{first}-{last}/{step}"])
 NUMBERS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 28), "month": (1, 12), "weekday": (0, 7)}
-
-
 EXPRESSIONS = st.tuples(*(fields(low, high) for low, high in NUMBERS.values())).map(" ".join)
 
 
