@@ -344,6 +344,6 @@ def test_two_processes_that_load_the_same_double_nothing(anywhere: Any, tmp_path
 def test_many_rejects_in_one_batch(ready: Any) -> None:
     if ready.place.driver in {"duckdb", "sqlalchemy"}:
         return  # a constraint fails the whole load there
-    text = "a,s\n" + "".join(f"{number // 2},n\n" for number in range(6000))
-    out = ready.one(**load(write(ready, text), max_rejects=3000))
-    assert (out["rows"], out["rejected"]) == (3000, 3000)
+    text = "a,s\n" + "".join(f"{number // 2},n\n" for number in range(2400))
+    out = ready.one(**load(write(ready, text), max_rejects=1200))
+    assert (out["rows"], out["rejected"]) == (1200, 1200)
