@@ -32,6 +32,29 @@ START = dt.datetime(2026, 3, 2, 12, 0, 30, tzinfo=dt.UTC)
 """A Monday."""
 
 
+DAY_SECONDS = 86_400
+TEST_SECONDS = 60
+"""No test that counts days takes longer, but at T1."""
+
+
+def today() -> dt.date:
+    """The day, in UTC; with `one_day` it stays the same until the end of a test."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+def day(before: int) -> str:
+    """The day that was so many days ago, as commands take it."""
+    return (today() - dt.timedelta(days=before)).isoformat()
+
+
+@pytest.fixture(autouse=True)
+def one_day() -> None:
+    """Let no midnight come in the middle of a test: shortly before, wait for it."""
+    left = DAY_SECONDS - time.time() % DAY_SECONDS
+    if left < TEST_SECONDS:
+        time.sleep(left)
+
+
 class FakeClock(Clock):
     """A clock that stands still; `wait` advances it by the time that it would have waited."""
 

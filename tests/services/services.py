@@ -1,5 +1,8 @@
 """One fixture per real server, started once per session on first use; tests of a missing server are skipped."""
 
+import base64
+import hashlib
+import hmac
 import os
 import pwd
 import re
@@ -234,6 +237,15 @@ class MortalServer:
         self._server = self._serve()
 
 
+def _quick_verifier(password: str) -> str:
+    """What PostgreSQL stores of a password, here of one iteration: a client's own 4,096 take it 4 ms per login."""
+    salt = b"the same for all"
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 1)
+    client, server = (hmac.digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
+    texts = [base64.b64encode(each).decode() for each in (salt, hashlib.sha256(client).digest(), server)]
+    return "SCRAM-SHA-256$1:{}${}:{}".format(*texts)
+
+
 @contextmanager
 def mortal_postgres() -> Iterator[MortalServer]:
     program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
@@ -243,7 +255,7 @@ def mortal_postgres() -> Iterator[MortalServer]:
         uid, gid = account("postgres") or (None, None)
         if uid is not None and gid is not None:
             os.chown(home, uid, gid)
-        (home / "password").write_text(database.password)
+        (home / "password").write_text(_quick_verifier(database.password))
         subprocess.run(
             [initdb, f"--pgdata={home}/data", f"--username={database.user}", f"--pwfile={home}/password"]
             + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],

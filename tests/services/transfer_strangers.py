@@ -164,10 +164,9 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 # What the steps may see of a connector
 
 CAPABILITIES = (AppendsFiles, HashesFiles, SetsMode, SetsMtime, WritesLocally, WritesTogether)
-PUBLISHED = {
-    "name", "kind", "driver", "__class__",
-    *(name for part in (FileConnector, *CAPABILITIES) for name in vars(part) if not name.startswith("_")),
-}  # fmt: skip
+METHODS = {name for capability in CAPABILITIES for name in vars(capability) if not name.startswith("_")}
+PUBLISHED = {"name", "kind", "driver", "__class__"} | METHODS
+PUBLISHED |= {name for name in vars(FileConnector) if not name.startswith("_")}
 
 
 class View(FileConnector[Any, Any]):
@@ -179,7 +178,7 @@ class View(FileConnector[Any, Any]):
     def __getattribute__(self, name: str) -> Any:
         if name not in PUBLISHED:
             raise AttributeError(f"a step uses {name}, which the contract does not publish")
-        return View if name == "__class__" else getattr(object.__getattribute__(self, "_seen"), name)
+        return type(self) if name == "__class__" else getattr(object.__getattribute__(self, "_seen"), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a step sets {name}")
@@ -188,12 +187,17 @@ class View(FileConnector[Any, Any]):
 View.__abstractmethods__ = frozenset()
 
 
+def view(inner: Any) -> Any:
+    """A view of `inner`; its class has the methods of the abilities, as `isinstance` asks it since Python 3.12."""
+    cls = type(inner)
+    return type("View", (View,), {name: getattr(cls, name) for name in METHODS if hasattr(cls, name)})(inner)
+
+
 @pytest.fixture(autouse=True)
 def only_published(monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps in this process see connectors by View."""
 
     def seen(connector: Any, *more: Any) -> Files:
-        view: Any = View
         return Files(view(connector) if isinstance(connector, FileConnector) else connector, *more)
 
     monkeypatch.setattr(serving, "Files", seen)

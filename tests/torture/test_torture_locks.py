@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import services
+import warm
 from aetherflow.core.base.errors import LockBusyError
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
@@ -65,9 +66,7 @@ def argv(suite: str, folder: Path, seed: int, options: dict[str, Any]) -> list[s
 
 def torture(suite: str, folder: Path, seed: int, **options: Any) -> dict[str, Any]:
     env = os.environ | {"PYTHONPATH": str(Path(services.__file__).parent)}
-    done = subprocess.run(
-        argv(suite, folder, seed, options), env=env, capture_output=True, text=True, timeout=400, check=False
-    )
+    done = warm.run(argv(suite, folder, seed, options), env=env, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     print(done.stdout, done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -207,7 +206,7 @@ def test_no_clock_delays_the_end_of_a_dead_holder(folder: Path, clock: Clock) ->
 
 def seconds_to_take_over(folder: Path, clock: Clock) -> float:
     """From the kill of the holder to the lock in other hands."""
-    process = subprocess.Popen(
+    process = warm.Popen(
         argv("holder", folder, 0, {"ttl": 600}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with process, LockStore(folder / "locks.sqlite", clock=clock) as store:

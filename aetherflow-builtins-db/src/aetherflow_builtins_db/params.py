@@ -91,6 +91,8 @@ def translate(
 
     `escape` is applied to all other text, for drivers that give some of its characters a meaning.
     """
+    if ":" not in sql:  # most statements of a load, one of which may be long
+        return (escape(sql) if escape else sql), []
     pieces: list[str] = []
     names: dict[str, None] = {}
     for token in tokens(sql, lexis):

@@ -1,5 +1,8 @@
 """Classifies SQL statements by their words, and splits scripts; there is no SQL parser here."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from aetherflow_builtins_db.params import Lexis, Token, tokens, tokens_as_written
 
 TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
@@ -20,15 +23,13 @@ _ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "
 _NESTS, _NOT_AN_END = frozenset({"BEGIN", "CASE"}), frozenset({"IF", "LOOP", "WHILE", "REPEAT", "FOR"})
 
 
-def words(sql: str) -> list[str]:
-    """Upper-case words and signs outside quotes, comments and brackets."""
-    found: list[str] = []
+def words(sql: str) -> Iterator[str]:
+    """Upper-case words and signs outside quotes, comments and brackets, in order: most of a long text is not read."""
     depth = 0
     for token in tokens(sql):
         depth += _step(token)
         if depth == 0 and token.kind == "text" and not token.text.isspace():
-            found.append(token.text.upper())
-    return found
+            yield token.text.upper()
 
 
 def _step(token: Token) -> int:
@@ -56,25 +57,22 @@ def without_end(sql: str) -> str:
 
 def is_query(sql: str) -> bool:
     """Whether the statement is a SELECT, WITH or VALUES query, of which a view could be created."""
-    found = words(sql)
-    return bool(found) and found[0] in {"SELECT", "WITH", "VALUES"} and not changes_rows(sql)
+    return next(words(sql), "") in {"SELECT", "WITH", "VALUES"} and not changes_rows(sql)
 
 
 def changes_rows(sql: str) -> bool:
     """Whether the statement is an INSERT, UPDATE, DELETE, REPLACE or MERGE, also after a WITH clause."""
     found = words(sql)
-    if not found:
-        return False
-    if found[0] != "WITH":
-        return found[0] in _WRITE_WORDS
-    main = next((word for word in found[1:] if word in _WRITE_WORDS | {"SELECT", "VALUES"}), "")
+    main = next(found, "")
+    if main == "WITH":
+        main = next((word for word in found if word in _WRITE_WORDS | {"SELECT", "VALUES"}), "")
     return main in _WRITE_WORDS
 
 
 def controls_transaction(sql: str) -> bool:
     """Whether the statement starts or ends a transaction; `ROLLBACK TO savepoint` does not."""
-    found = words(sql)
-    return bool(found) and found[0] in TRANSACTION_WORDS and "TO" not in found[1:3]
+    found = list(islice(words(sql), 3))
+    return bool(found) and found[0] in TRANSACTION_WORDS and "TO" not in found[1:]
 
 
 def first_word(sql: str) -> str:
@@ -94,10 +92,10 @@ def commits(sql: str, dialect: str) -> bool:
     """Whether the statement commits earlier changes on MySQL, MariaDB or Oracle: DDL, and LOCK TABLES on MySQL."""
     if dialect in _MYSQL and sql.lstrip().startswith(_RUNS):
         return True  # the comment may hold DDL, and only the server knows whether it executes it
-    found = words(sql)
+    found = list(islice(words(sql), 4))
     if dialect in _MYSQL and found[:1] in (["LOCK"], ["UNLOCK"]) and found[1:2] in (["TABLES"], ["TABLE"]):
         return True
-    return bool(found) and found[0] in _DEFINES and not {"TEMPORARY", "TEMP"} & set(found[1:4])
+    return bool(found) and found[0] in _DEFINES and not {"TEMPORARY", "TEMP"} & set(found[1:])
 
 
 def keeps_session(sql: str) -> bool:

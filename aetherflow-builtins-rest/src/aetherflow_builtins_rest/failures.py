@@ -35,10 +35,10 @@ class UndecidedRequestError(ConnectorError, UndecidedStepError):
 def certificate_error(error: BaseException | None) -> ssl.SSLError | None:
     """The TLS error behind an error, None if there is none. Another attempt would fail, too."""
     while error is not None:
-        ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        if (
-            isinstance(error, ssl.SSLError) and error.library == "SSL" and not ended
-        ):  # library SYS: an error of the socket
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        # a connection that broke has another number, whatever its reason says, or the library SYS
+        if isinstance(error, ssl.SSLError) and (error.library, error.errno) == ("SSL", ssl.SSL_ERROR_SSL):
             return error
         error = error.__cause__ or error.__context__
     return None

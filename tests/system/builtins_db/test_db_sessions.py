@@ -335,8 +335,9 @@ def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, d
         db.execute("DROP TABLE sent")
 
 
+@pytest.mark.parametrize("place", [mysql_place, mysql_by_url])
 def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certificates(
-    mariadb: Database, monkeypatch: pytest.MonkeyPatch
+    mariadb: Database, monkeypatch: pytest.MonkeyPatch, place: Callable[[Database], Place]
 ) -> None:
     """On this machine MariaDB is not checked; to read all certificates was most of the time of a login."""
 
@@ -344,6 +345,6 @@ def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certif
         raise AssertionError("certificates are read")
 
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", refuse)
-    with connector(mysql_place(mariadb)) as db:
+    with connector(place(mariadb)) as db:
         _, [(_, cipher)] = db.read("SHOW STATUS LIKE 'Ssl_cipher'")
     assert cipher, "not encrypted, though the server offers it"

@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import uv_program
+
 ROOT = Path(__file__).parents[3]
 PYPROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("aetherflow-*/pyproject.toml"))]
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
@@ -125,7 +127,7 @@ def workspace(tmp_path: Path, uv: str) -> Path:
     return folder
 
 
-def make(workspace: Path) -> subprocess.CompletedProcess[str]:
+def make(workspace: Path, *pythons: str | Path) -> subprocess.CompletedProcess[str]:
     links = str(workspace.parent / "links")
     tools = workspace.parent / "tools"  # a PATH without uv: it is pip that installs it
     tools.mkdir()
@@ -142,15 +144,37 @@ def make(workspace: Path) -> subprocess.CompletedProcess[str]:
         "PIP_FIND_LINKS": links,
         "PIP_CONFIG_FILE": os.devnull,
     }
-    command = ["make", f"PYTHON={sys.executable}", ".venv/.installed"]
+    chosen = " ".join(map(str, pythons or [sys.executable]))
+    command = ["make", f"PYTHON={chosen}", ".venv/.installed"]
     return subprocess.run(command, check=False, cwd=workspace, env=env, capture_output=True, text=True)
 
 
+def interpreter(path: Path, *, lacks: str) -> Path:
+    """One that fails when a program names what it lacks: `version_info` if it is too old, `venv` if it is bare."""
+    path.write_text(f'#!/bin/sh\ncase "$*" in *{lacks}*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 def test_make_installs_what_has_the_hashes_of_the_constraints(workspace: Path) -> None:
-    done = make(workspace)
+    old = interpreter(workspace / "old", lacks="version_info")
+    bare = interpreter(workspace / "bare", lacks="venv")
+    done = make(workspace, workspace / "absent", old, bare, sys.executable)
     assert done.returncode == 0, done.stderr
+    assert f"creating .venv with {sys.executable} ..." in done.stdout
     assert (workspace / ".venv/.installed").exists()
     assert list(workspace.glob(".venv/lib/python*/site-packages/probe.py"))
+
+
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [("version_info", "no Python 3.11 or newer found"), ("venv", "cannot create a virtual environment")],
+)
+def test_make_says_what_an_interpreter_lacks(workspace: Path, lacks: str, told: str) -> None:
+    done = make(workspace, interpreter(workspace / "python", lacks=lacks))
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert not (workspace / ".venv").exists()
 
 
 def falsify(workspace: Path, name: str) -> None:
@@ -161,6 +185,8 @@ def falsify(workspace: Path, name: str) -> None:
 
 
 def test_make_refuses_an_installer_with_another_hash(workspace: Path) -> None:
+    uv_program.uv("venv", "-q", "--python", sys.executable, workspace / ".venv", cwd=workspace)
+    uv_program.uv("pip", "install", "-q", "--python", workspace / ".venv/bin/python", "pip", cwd=workspace)
     falsify(workspace, "uv")
     done = make(workspace)
     assert done.returncode != 0

@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from email.message import Message
 from importlib.metadata import distribution
 from pathlib import Path
@@ -272,40 +272,22 @@ print(*(d.name.lower().replace("_", "-") for d in importlib.metadata.distributio
 """
 
 
-@pytest.fixture
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.getbasetemp() / "environment"  # the same for every test: see `bytecode`
-    uv("venv", "--quiet", "--python", sys.executable, path, cwd=path.parent)
-    yield path
-    shutil.rmtree(path)  # pytest keeps temporary folders for a while; these are large
-
-
-@pytest.fixture(scope="module")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of bytecode that environments share, which have the same versions at the same place.
-
-    To compile what has been installed takes longer than to install it.
-    """
-    path = tmp_path_factory.mktemp("bytecode")
-    yield path
-    shutil.rmtree(path)
-
-
-def run(argv: Sequence[str | Path], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "AETHERFLOW_WORK_ROOT": str(cwd / "work"), "AETHERFLOW_STATE_ROOT": str(cwd / "state")}
-    return subprocess.run(argv, check=False, cwd=cwd, env=env | more, capture_output=True, text=True)
+    return subprocess.run(argv, check=False, cwd=cwd, env=env, capture_output=True, text=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("requirement", [*PROJECTS, *(text for name in MEMBERS for text in extras_of(name))])
 def test_installs_alone(
-    requirement: str, environment: Path, bytecode: Path, dist: Path, wheels: dict[str, Wheel], tmp_path: Path
+    requirement: str, environment: Path, dist: Path, wheels: dict[str, Wheel], tmp_path: Path
 ) -> None:
     python = environment / "bin/python"
     where = ("--find-links", dist, "-c", ROOT / "constraints.txt")
     uv("pip", "install", "--python", python, *where, requirement, cwd=tmp_path)
 
-    check = run([python, "-I", "-X", f"pycache_prefix={bytecode}", "-c", CHECK], tmp_path)
+    bytecode = f"pycache_prefix={os.environ['PYTHONPYCACHEPREFIX']}"
+    check = run([python, "-I", "-X", bytecode, "-c", CHECK], tmp_path)
     assert check.returncode == 0, check.stderr
     installed = check.stdout.split()
     assert {requirement.split("[", maxsplit=1)[0], *proof(requirement)} <= set(installed)
@@ -322,7 +304,7 @@ def test_installs_alone(
         line = f'pip install "aetherflow-core[rest]=={VERSION}"' in told.stderr
         assert (told.returncode, line) == ((2, True) if requirement == "aetherflow-core" else (0, False)), told.stderr
 
-    version = run([environment / "bin/aetherflow", "--version"], tmp_path, PYTHONPYCACHEPREFIX=str(bytecode))
+    version = run([environment / "bin/aetherflow", "--version"], tmp_path)
     assert (version.returncode, version.stderr) == (0, "")
     assert VERSION in version.stdout
 

@@ -2,14 +2,12 @@
 
 import base64
 import hashlib
-import json
 import os
-import shutil
 import subprocess
-import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +76,13 @@ def _digest(text: str) -> str:
 
 
 class Shell:
-    """A fresh environment with our core in it, and a terminal that knows no index but the folders it is given."""
+    """An environment with pip and our core in it, and a terminal that knows no index but the folders it is given."""
 
-    def __init__(self, folder: Path, dist: Path) -> None:
+    def __init__(self, environment: Path, folder: Path, dist: Path) -> None:
         self.folder = folder
-        self.bin = folder / "environment/bin"
-        made = run([sys.executable, "-m", "venv", folder / "environment"], folder)
-        assert made.returncode == 0, made.stderr
-        where = ("--find-links", dist, "-c", ROOT / "constraints.txt")
-        uv("pip", "install", "--python", self.bin / "python", *where, f"aetherflow-core=={VERSION}", cwd=folder)
+        self.bin = environment / "bin"
+        where = ("--python", self.bin / "python", "--find-links", dist, "-c", ROOT / "constraints.txt")
+        uv("pip", "install", *where, "pip", f"aetherflow-core=={VERSION}", cwd=folder)
         (folder / "flow.yaml").write_text(FLOW, encoding="utf-8")
 
     def add_libraries(self) -> None:
@@ -101,6 +97,7 @@ class Shell:
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_COMPILE": "1",
             "PIP_FIND_LINKS": " ".join(map(str, links)),
             "PIP_NO_INDEX": "1",
         }
@@ -108,8 +105,9 @@ class Shell:
 
     def installed(self) -> dict[str, str]:
         """Our names that are there, with their versions."""
-        listed = json.loads(self.type("pip list --format json").stdout)
-        return {each["name"]: each["version"] for each in listed if each["name"].startswith("aetherflow")}
+        (site,) = self.bin.parent.glob("lib/python*/site-packages")
+        found = {each.name: each.version for each in distributions(path=[str(site)])}
+        return {name: version for name, version in found.items() if name.startswith("aetherflow")}
 
 
 def _foreign(name: str, extra: str | None) -> list[str]:
@@ -119,9 +117,8 @@ def _foreign(name: str, extra: str | None) -> list[str]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, dist: Path) -> Iterator[Shell]:
-    yield Shell(tmp_path, dist)
-    shutil.rmtree(tmp_path / "environment")  # pytest keeps temporary folders for a while; this is large
+def shell(environment: Path, tmp_path: Path, dist: Path) -> Shell:
+    return Shell(environment, tmp_path, dist)
 
 
 def test_the_printed_command_brings_ours_beside_older_rivals(shell: Shell, dist: Path, rivals: Path) -> None:

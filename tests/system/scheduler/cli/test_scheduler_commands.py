@@ -7,20 +7,12 @@ import sqlite3
 import zoneinfo
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from aetherflow.scheduler.cli.shown import local_text
-
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
-
-TODAY = dt.datetime.now(dt.UTC).date()
-
-
-def day(before: int) -> str:
-    return (TODAY - dt.timedelta(days=before)).isoformat()
+from scheduler_bench import Bench, day
 
 
 def slot(before: int) -> str:
@@ -112,7 +104,7 @@ def test_the_first_trigger_of_cron_is_the_first_expected_slot(daily: "Bench") ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["daily", "--slot", f"{TODAY.isoformat()}T00:00:01Z"], ["is no slot of daily", "the slots next to it"]),
+        (["daily", "--slot", f"{day(0)}T00:00:01Z"], ["is no slot of daily", "the slots next to it"]),
         (["daily", "--slot", "2199-01-01"], ["lies ahead"]),
         (["daily", "--slot", "soon"], ["--slot", "write 2026-12-24"]),
         (["dayly"], ["has no item 'dayly'", "did you mean 'daily'?"]),

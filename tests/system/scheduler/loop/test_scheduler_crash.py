@@ -1,22 +1,18 @@
 """The scheduler is killed at every lasting effect, and started again: no slot is lost, none runs twice."""
 
 import contextlib
-import datetime as dt
 import os
 import shutil
 import signal
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from aetherflow.core.base.durable import failpoint
 from aetherflow.scheduler.ledger.known import note_schedule
+from scheduler_bench import Bench, day
 from torture_tier import sample, sized
-
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
 
 MINUTES = 3.0
 EXPECTED = {
@@ -164,8 +160,7 @@ def test_killed_twice(prepared: "Bench") -> None:
 def test_kill_9_of_a_real_pass_with_real_runs(bench: "Bench") -> None:
     """Its runs outlive it; the next pass finds them, and no effect is there twice."""
     bench.forks_runs = False
-    today = dt.datetime.now(dt.UTC).date()
-    item = {"id": "a", "cron": "0 0 * * *", "since": (today - dt.timedelta(days=1)).isoformat(), "misfire": "all"}
+    item = {"id": "a", "cron": "0 0 * * *", "since": day(1), "misfire": "all"}
     script = f"echo $AETHERFLOW_RUN_ID >> {bench.folder}/effects; sleep 0.3"
     bench.flow(["sh", "-c", script], "flow")
     bench.schedule_of(item, {"id": "b", "after": "a", "since": item["since"], "misfire": "all"})

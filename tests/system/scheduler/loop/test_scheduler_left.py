@@ -1,23 +1,15 @@
 """What a killed process leaves where no scheduler runs: it holds nobody up for longer than its run lasts."""
 
-import datetime as dt
 import json
 import os
 import shutil
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
-
-TODAY = dt.datetime.now(dt.UTC).date()
-
-
-def day(before: int) -> str:
-    return (TODAY - dt.timedelta(days=before)).isoformat()
+from scheduler_bench import Bench, day
 
 
 def fill(bench: "Bench", item: str, before: int) -> str:

@@ -1,16 +1,14 @@
 """Real schedulers with real runs: stopped, killed, two at a time, with runs that misbehave."""
 
-import datetime as dt
 import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
+from scheduler_bench import Bench, day
 
 Until = Callable[..., Any]
 LEASE = 2
@@ -18,8 +16,7 @@ LEASE = 2
 
 def past(name: str, days: int = 1, **more: Any) -> Mapping[str, Any]:
     """An item with slots that are due as soon as a scheduler starts, the last midnights."""
-    first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1)
-    item = {"id": name, "cron": "0 0 * * *", "since": first.isoformat(), "misfire": "all", "max_catch_up": 100}
+    item = {"id": name, "cron": "0 0 * * *", "since": day(days - 1), "misfire": "all", "max_catch_up": 100}
     return {**item, "flow": f"{name}.yaml", **more}
 
 

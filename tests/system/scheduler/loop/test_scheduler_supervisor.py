@@ -6,14 +6,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from aetherflow.scheduler.loop.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
+from scheduler_bench import Bench, day
 
 Until = Callable[..., Any]
 
@@ -55,9 +53,9 @@ def test_ready_alive_and_stopping_are_told(bench: "Bench", until: Until) -> None
 
 
 def test_what_a_run_starts_does_not_speak_for_the_scheduler(bench: "Bench", until: Until) -> None:
-    seen, first = bench.folder / "seen", dt.datetime.now(dt.UTC).date() - dt.timedelta(days=2)
+    seen = bench.folder / "seen"
     bench.flow(["sh", "-c", f"env > {seen}.part && mv {seen}.part {seen}"])
-    bench.schedule_of({"id": "a", "cron": "0 0 * * *", "since": first.isoformat(), "misfire": "last"})
+    bench.schedule_of({"id": "a", "cron": "0 0 * * *", "since": day(2), "misfire": "last"})
     with manager(str(bench.folder / "notify")):
         process = bench.start("run", "scheduler.yaml", NOTIFY_SOCKET=str(bench.folder / "notify"), WATCHDOG_USEC="9")
         until(seen.exists)

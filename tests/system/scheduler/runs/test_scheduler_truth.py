@@ -8,23 +8,20 @@ import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import warm
+from scheduler_bench import Bench, today
 
-if TYPE_CHECKING:
-    from scheduler_bench import Bench
-
-TODAY = dt.datetime.now(dt.UTC).date()
 DAY = 86_400
 NOON = "T00:00:00Z"
 
 
 def item(name: str, **more: Any) -> Mapping[str, Any]:
     """One slot, of the last midnight; what follows it may wait for a week."""
-    given = {"cron": "0 0 * * *", "since": TODAY.isoformat(), "misfire": "last", "misfire_grace_time": 7 * DAY}
+    given = {"cron": "0 0 * * *", "since": today().isoformat(), "misfire": "last", "misfire_grace_time": 7 * DAY}
     return {"id": name, "flow": f"{name}.yaml", **given, **more}
 
 
@@ -120,7 +117,7 @@ def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench"
     assert "after sales, which has succeeded since" in told
     assert told.endswith("no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n")
     assert [need["item"] for need in needs(night, code=1)] == ["report"]
-    day = TODAY.isoformat(), (TODAY + dt.timedelta(days=1)).isoformat()
+    day = today().isoformat(), (today() + dt.timedelta(days=1)).isoformat()
     backfill = ("backfill", "scheduler.yaml", "sales", "--from", day[0], "--to", day[1], "--include", "failed")
     assert night.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
     assert night.rows("SELECT * FROM slots") == before
@@ -132,7 +129,7 @@ def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench"
 def test_a_trigger_finds_the_slot_healed(night: "Bench") -> None:
     fail(night)
     aetherflow(night, "resume", run_id(night))
-    told = night.command("run-item", "scheduler.yaml", "sales", "--slot", TODAY.isoformat() + NOON)
+    told = night.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
     assert "ended before with SUCCESS" in told
     assert ran(night) == ["sales", "sales"]
 
@@ -219,7 +216,7 @@ def test_what_a_leader_is_about_to_start_needs_nobody(night: "Bench", until: Any
 
 def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:
     fail(night)
-    night.command("run-item", "scheduler.yaml", "sales", "--slot", TODAY.isoformat() + NOON)
+    night.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
     assert fates(night) == [("sales", "SUCCESS", None), ("report", "SKIPPED", "after_healed")]
     night.command("tick", "scheduler.yaml")
     assert fates(night) == [("sales", "SUCCESS", None), ("report", "SUCCESS", None)]
@@ -237,7 +234,7 @@ def test_a_run_that_is_still_bad_stays_so(night: "Bench") -> None:
 
 def to_full_disk(bench: "Bench", name: str) -> None:
     """Let what the run of today prints go to a device that is full."""
-    stamp = f"{name}-{TODAY:%Y%m%d}T000000Z"
+    stamp = f"{name}-{today():%Y%m%d}T000000Z"
     folder = bench.folder / "ledger.sqlite.d/logs" / name
     folder.mkdir(parents=True)
     (folder / f"{stamp}.1.json").symlink_to("/dev/full")
@@ -332,7 +329,7 @@ def test_what_fails_an_audit_is_asked_for(night: "Bench", fail_on: str | None, c
 
 @pytest.mark.parametrize(("misfire", "code"), [("skip", 1), ("last", 0)])
 def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "Bench", misfire: str, code: int) -> None:
-    since = (TODAY - dt.timedelta(days=3)).isoformat()
+    since = (today() - dt.timedelta(days=3)).isoformat()
     night.schedule_of(item("report", since=since, misfire=misfire, misfire_grace_time=1))
     night.command("tick", "scheduler.yaml")
     night.command("audit", "scheduler.yaml", code=code)
@@ -346,11 +343,11 @@ def test_missed_slots_fail_an_audit_unless_a_later_one_stands_for_them(night: "B
 
 @pytest.mark.parametrize("days", [0, 3])
 def test_what_is_to_be_skipped_if_missed_can_be_left_by_the_printed_command(night: "Bench", days: int) -> None:
-    since = (TODAY - dt.timedelta(days=days)).isoformat()
+    since = (today() - dt.timedelta(days=days)).isoformat()
     night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1))
     night.command("tick", "scheduler.yaml")
     (need,) = needs(night, code=1)
-    extent = f"{days + 1} slots from {since}T00:00:00Z to {TODAY.isoformat()}T00:00:00Z; " if days else ""
+    extent = f"{days + 1} slots from {since}T00:00:00Z to {today().isoformat()}T00:00:00Z; " if days else ""
     assert need["cause"].startswith(f"{extent}not started in time: ")
     assert f"\n  or leave it: {need['leave']}\n" in night.command("status", "scheduler.yaml", code=1) + "\n"
     assert f"or: {need['leave']}\n" in aetherflow(night, "status", code=1)
@@ -360,14 +357,14 @@ def test_what_is_to_be_skipped_if_missed_can_be_left_by_the_printed_command(nigh
 
 
 def test_missed_slots_that_nobody_will_make_up_for(night: "Bench") -> None:
-    since = (TODAY - dt.timedelta(days=3)).isoformat()
+    since = (today() - dt.timedelta(days=3)).isoformat()
     night.schedule_of(item("report", since=since, misfire="skip", misfire_grace_time=1), item("sales"))
     night.command("tick", "scheduler.yaml", code=1)
     why = ("--reason", "prices of yesterday")
-    told = night.command("ack", "scheduler.yaml", "report", "--before", TODAY.isoformat(), *why)
+    told = night.command("ack", "scheduler.yaml", "report", "--before", today().isoformat(), *why)
     assert told == "3 missed slots of report need nobody: prices of yesterday\n"
     assert {need["item"]: len(need["slots"]) for need in needs(night, code=1)} == {"report": 1, "sales": 1}
-    slot = ("--slot", TODAY.isoformat())
+    slot = ("--slot", today().isoformat())
     night.command("ack", "scheduler.yaml", "report", *slot, *why)
     assert json.loads(night.command("ack", "scheduler.yaml", "report", *slot, *why, "--json"))["slots"] == []
     assert [need["item"] for need in needs(night, code=1)] == ["sales"]
@@ -379,7 +376,7 @@ def test_missed_slots_that_nobody_will_make_up_for(night: "Bench") -> None:
     night.command("ack", "scheduler.yaml", "sales", *slot, *why, code=2)
     assert "aetherflow runs ack RUN_ID" in night.errors
     night.command("ack", "scheduler.yaml", "sales", *why, code=2)
-    night.command("backfill", "scheduler.yaml", "report", "--from", since, "--to", TODAY.isoformat(), "-q")
+    night.command("backfill", "scheduler.yaml", "report", "--from", since, "--to", today().isoformat(), "-q")
     assert night.rows("SELECT count(*) FROM slots WHERE item='report' AND status='SUCCESS'") == [(3,)]
 
 
@@ -444,7 +441,7 @@ def test_both_statuses_print_one_command_for_a_slot_that_failed(night: "Bench", 
 def test_a_refused_slot_is_healed_by_any_run_of_it_without_a_pass(night: "Bench", how: str) -> None:
     night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
     night.command("tick", "scheduler.yaml", code=1)
-    slot = TODAY.isoformat() + NOON
+    slot = today().isoformat() + NOON
     (need,) = needs(night, code=1)
     assert need["commands"] == [f"aetherflow-scheduler run-item {night.file} sales --slot {slot}"]
     night.flow(["sh", "-c", f"test -e {night.folder}/good"], "sales")
@@ -471,18 +468,18 @@ def test_a_refused_slot_is_healed_by_another_run_of_it(night: "Bench") -> None:
     night.write("version: 1\nflow: {id: sales}\njobs: nope\n", "sales.yaml")
     night.command("tick", "scheduler.yaml", code=1)
     night.flow(["true"], "sales")
-    aetherflow(night, "run", "sales.yaml", "--run-id", "mine", "--slot", TODAY.isoformat() + NOON)
+    aetherflow(night, "run", "sales.yaml", "--run-id", "mine", "--slot", today().isoformat() + NOON)
     assert [need["item"] for need in needs(night, code=1)] == ["report"]
     found = json.loads(aetherflow(night, "status", "--json", code=1))
     assert [each["name"] for each in found["needs_person"]] == ["report"]
     night.command("audit", "scheduler.yaml", "--fail-on", "failed")
-    night.command("run-item", "scheduler.yaml", "report", "--slot", TODAY.isoformat() + NOON)
+    night.command("run-item", "scheduler.yaml", "report", "--slot", today().isoformat() + NOON)
     assert needs(night, code=0) == []
     aetherflow(night, "status")
 
 
 def backfill_failed(bench: "Bench", *more: str) -> str:
-    span = ("--from", TODAY.isoformat(), "--to", (TODAY + dt.timedelta(days=1)).isoformat())
+    span = ("--from", today().isoformat(), "--to", (today() + dt.timedelta(days=1)).isoformat())
     return bench.command("backfill", "scheduler.yaml", "sales", *span, "--include", "failed", *more)
 
 
@@ -493,7 +490,7 @@ def core_needs(bench: "Bench", code: int = 1) -> list[str]:
 
 def run_mine(bench: "Bench", *more: str, code: int = 0) -> None:
     """Run the slot by hand, under another id than the scheduler's."""
-    aetherflow(bench, "run", "sales.yaml", "--run-id", "mine", "--slot", TODAY.isoformat() + NOON, *more, code=code)
+    aetherflow(bench, "run", "sales.yaml", "--run-id", "mine", "--slot", today().isoformat() + NOON, *more, code=code)
 
 
 @pytest.mark.parametrize("how", ["failed", "refused"])
@@ -632,7 +629,7 @@ def test_the_next_command_goes_on_with_the_run_from_any_folder(night: "Bench", h
     )
     manifest = {} if source == "flow" else {"bundle_manifest": "bundle.yaml"}
     night.schedule_of({**item("sales"), "params": {"name": "Ada"}, **manifest})
-    slot = TODAY.isoformat() + NOON
+    slot = today().isoformat() + NOON
     started = {
         "tick": ("-q",),
         "run-item": ("sales", "--slot", slot),

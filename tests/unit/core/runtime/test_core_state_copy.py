@@ -113,7 +113,7 @@ def test_wherever_it_is_killed_it_is_finished_by_doing_it_again(
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [("nowhere", "copy", "there is no state in"), ("state", "state", "both are the same"),
-     ("state", "//postgres:ops_db", "nothing here says how to reach")],
+     ("state", "//postgres:of_nobody", "nothing here says how to reach")],
 )  # fmt: skip
 def test_places_that_are_none(project: "Project", root: Path, source: str, target: str, said: str) -> None:
     refused = project.cli("state", "copy", source, target)

@@ -3,10 +3,8 @@
 Why: the public cursor description has neither the character set nor the sign of a column, which tell bytes from text
 and BIGINT from BIGINT UNSIGNED; PyMySQL reads rows with two calls per cell, which is most of the time of an extract;
 its timeouts cannot be changed after the login, and are for each read, so that a server which sends a byte a second
-holds it for ever; it sends a password to whoever asks for it; and it reads all certificates of the system for a server
-that it does not check.
-Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if the server does
-not offer it.
+holds it for ever; it sends a password to whoever asks; it reads all certificates for a server that it does not check.
+Tried with pymysql 1.2.0 to 1.2.4; `pyproject.toml` admits no other series: 1.1 goes on without TLS if none is offered.
 
 Without these names, that is with any other version, only the public interface is used: unclear column types are
 derived from the values, rows come from `fetchmany`, DelimitedWriter makes the CSV, a login may take as long as a
@@ -121,25 +119,39 @@ def _result_class() -> Any:
 
 
 @functools.cache
+def unchecked_class() -> Any:
+    """The class of connections that read no certificates for a server which they do not check: PyMySQL reads all."""
+    import pymysql
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    class Unchecked(pymysql.connections.Connection):
+        def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+            return super()._create_ssl_ctx(sslp) if sslp else context  # type: ignore[misc]
+
+    return Unchecked
+
+
+@functools.cache
 def _limited_class() -> Any:
     """The class of connections whose greeting and login take at most `connect_timeout` seconds together."""
     import pymysql
     from pymysql.constants import CR
 
-    class Limited(pymysql.connections.Connection):
+    class Limited(unchecked_class()):  # type: ignore[misc]  # made on use
         _login: _Login
         _line: "_Received | None" = None
         offered: "Iterator[bytes] | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
-            self._login = _Login(super()._read_bytes, seconds)  # type: ignore[misc]
+            self._login = _Login(super()._read_bytes, seconds)
             self._read_bytes = self._login.read
             try:
                 super().connect(sock)
-            except (*NONSENSE, TypeError, ValueError) as error:
-                text = "the server does not speak MySQL's protocol"
-                raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from error
+            except (*NONSENSE, TypeError, ValueError) as odd:
+                raise pymysql.OperationalError(CR.CR_SERVER_LOST, "the server does not speak MySQL's protocol") from odd
             except pymysql.MySQLError as error:
                 if not self._login.late.is_set():
                     raise
@@ -151,7 +163,7 @@ def _limited_class() -> Any:
 
         def _get_server_information(self) -> Any:
             self._login.begin(vars(self)["_sock"])
-            return super()._get_server_information()  # type: ignore[misc]
+            return super()._get_server_information()
 
         def _read_query_result(self, unbuffered: bool = False) -> Any:
             # As PyMySQL's own, but for the class of the result.
@@ -164,19 +176,11 @@ def _limited_class() -> Any:
             return result.affected_rows
 
         def _write_bytes(self, data: bytes) -> None:
-            super()._write_bytes(data)  # type: ignore[misc]
+            super()._write_bytes(data)
             if self._line is not None:
                 self._line.begin()
 
     return Limited
-
-
-@functools.cache
-def _checks_nothing() -> ssl.SSLContext:
-    """TLS with a server that is not checked: for it PyMySQL would read all certificates of the system."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 @functools.cache
@@ -204,9 +208,6 @@ def connection_class() -> Any:
             if plugin_name in _CLEAR or (plugin_name == b"dialog" and not vars(self).get("_secure")):
                 raise refusal(f"wants the password by {plugin_name.decode()}")
             return super()._process_auth(plugin_name, *rest)
-
-        def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
-            return super()._create_ssl_ctx(sslp) if sslp else _checks_nothing()
 
     return Careful
 

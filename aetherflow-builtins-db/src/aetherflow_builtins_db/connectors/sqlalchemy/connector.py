@@ -18,7 +18,7 @@ from aetherflow_builtins_db.connectors.common.stops import StoppedError, Stops
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlalchemy.loading import SqlAlchemyServer
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
-from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, note_server
+from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, connected, note_server
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
@@ -148,6 +148,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
     def _listen(self, engine: "Engine") -> None:
         from sqlalchemy import event
 
+        event.listen(engine, "do_connect", connected)
         statements = list(self.opts.init_sql)
         if self.opts.statement_timeout and self.dialect.name in {"mysql", "mariadb"}:
             statements.append(f"SET SESSION max_statement_time = {self.opts.statement_timeout}")

@@ -1,12 +1,14 @@
 """Timeouts, server identity and cancellation, for which SQLAlchemy has no common interface."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Options
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, Dialect
 
 _SERVER = "aetherflow_server"
 
@@ -25,6 +27,12 @@ def connect_args(url: "URL", options: Options) -> dict[str, Any]:
     if limit and driver.startswith("psycopg"):
         chosen["options"] = f"-c statement_timeout={max(round(limit * 1000), 1)}"
     return chosen | options.connect_args
+
+
+def connected(dialect: "Dialect", record: Any, given: Sequence[Any], named: dict[str, Any]) -> Any:
+    """A connection of PyMySQL that reads no certificates in vain; None for other drivers, for SQLAlchemy to connect."""
+    del record
+    return pymysql_parts.unchecked_class()(*given, **named) if dialect.driver == "pymysql" else None
 
 
 def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:

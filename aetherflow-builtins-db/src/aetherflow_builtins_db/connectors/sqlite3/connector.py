@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
@@ -303,9 +304,8 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         """Open a query on a new cursor, with `query_only` set while it is executed."""
         translated, names = translate(sql, lambda name: f":{name}")
         values = bindable(bind(names, params))
-        first = words(translated)[:1]
-        if first and first[0] in _CHANGES:
-            raise self.refuse(f"reading takes no {first[0]} statement", "use db_execute to change data")
+        if (first := next(words(translated), "")) in _CHANGES:
+            raise self.refuse(f"reading takes no {first} statement", "use db_execute to change data")
         with self.lock:
             connection = self.connect()
             declared = declared_columns(connection, sql)
@@ -340,7 +340,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     def _refuse_no_ops(self, statements: list[str]) -> None:
         for statement in statements:
-            if {"PRAGMA", "FOREIGN_KEYS"} <= set(words(statement)[:4]):
+            if {"PRAGMA", "FOREIGN_KEYS"} <= set(islice(words(statement), 4)):
                 raise self.refuse(
                     "PRAGMA foreign_keys does nothing inside a transaction, and a script is one",
                     "set it under options.pragmas of the resource",

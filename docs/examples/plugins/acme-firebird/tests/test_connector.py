@@ -1,7 +1,9 @@
 """The connector keeps the contract of a database, and the built-in steps work over it."""
 
 import datetime as dt
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +13,17 @@ from aetherflow.core.testing import SqlSuite
 
 ENGINE = list(Path("/usr/lib").glob("*/firebird/*/plugins/libEngine*.so"))
 pytestmark = pytest.mark.skipif(not ENGINE, reason="apt-get install firebird4.0-server-core libfbclient2")
+
+
+@cache
+def empty_database() -> bytes:
+    """A database without tables: to make one takes longer than most tests do."""
+    from firebird.driver import create_database  # type: ignore[import-untyped]  # it needs the library of Firebird
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "empty.fdb")
+        create_database(path, user="sysdba", charset="UTF8").close()
+        return path.read_bytes()
 
 
 class TestFirebird(SqlSuite):
@@ -30,7 +43,10 @@ class TestFirebird(SqlSuite):
     changed_values: ClassVar = {"ts": dt.datetime.fromisoformat("2024-02-29T01:02:03")}  # it keeps four digits
 
     def config(self, place: Path) -> dict[str, Any]:
-        return {"database": str(place / "suite.fdb")}
+        database = place / "suite.fdb"
+        if not database.exists():
+            database.write_bytes(empty_database())
+        return {"database": str(database)}
 
     def unreachable(self, place: Path) -> dict[str, Any]:
         (place / "file").write_text("no folder")

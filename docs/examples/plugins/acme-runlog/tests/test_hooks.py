@@ -29,6 +29,10 @@ def write_project(project: FlowProject, **settings: Any) -> None:
     project.write((EXAMPLE / "flow.yaml").read_text())
 
 
+def run_log(**settings: Any) -> RunLog:
+    return RunLog(RunLogSettings.model_validate({"host": "127.0.0.1", "finish_seconds": 60, **settings}))
+
+
 class TestRunLog(HookSuite):
     plugin = RunLog
     name = "hook:aetherflow_run_started"
@@ -51,7 +55,7 @@ class TestRunLog(HookSuite):
         assert "reason" not in last
 
     def test_the_stream_is_kept_short(self) -> None:
-        log = RunLog(RunLogSettings(host="127.0.0.1", port=self.port, keep=100, finish_seconds=60))
+        log = run_log(port=self.port, keep=100)
         for _ in range(500):
             log.aetherflow_run_started(RUN)
         log.aetherflow_run_finished(RUN, Outcome("SUCCESS", 12))
@@ -108,7 +112,7 @@ def test_a_server_that_does_not_answer_changes_nothing(flow_project: FlowProject
 
 
 def test_what_redis_missed_for_a_while_is_written_later(serve: Callable[..., int], free_port: int) -> None:
-    log = RunLog(RunLogSettings(host="127.0.0.1", port=free_port, finish_seconds=60))
+    log = run_log(port=free_port)
     for _ in range(3):
         log.aetherflow_run_started(RUN)
     serve(port=free_port)
@@ -118,7 +122,7 @@ def test_what_redis_missed_for_a_while_is_written_later(serve: Callable[..., int
 
 
 def test_nothing_is_left_of_a_run(serve: Callable[..., int]) -> None:
-    log = RunLog(RunLogSettings(host="127.0.0.1", port=serve(), finish_seconds=60))
+    log = run_log(port=serve())
     for _ in range(2):
         log.aetherflow_run_started(RUN)
         (thread,) = (each for each in threading.enumerate() if each.name == "acme-runlog")
