@@ -18,8 +18,10 @@ TREES = st.lists(st.lists(NAMES, min_size=1, max_size=4).map(tuple), max_size=12
 
 
 @given(tree=TREES, parts=st.lists(PARTS, min_size=1, max_size=4))
-def test_a_pattern_means_what_it_means_to_the_standard_library(tree: list[tuple[str, ...]], parts: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as made:
+def test_a_pattern_means_what_it_means_to_the_standard_library(
+    tmp_path: Path, tree: list[tuple[str, ...]], parts: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as made:
         root = Path(made)
         for names in tree:
             path = root.joinpath(*names)
@@ -34,8 +36,8 @@ def test_a_pattern_means_what_it_means_to_the_standard_library(tree: list[tuple[
 
 
 @given(tree=TREES, parts=st.lists(PARTS, min_size=1, max_size=3))
-def test_no_pattern_leads_through_a_link(tree: list[tuple[str, ...]], parts: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as other:
+def test_no_pattern_leads_through_a_link(tmp_path: Path, tree: list[tuple[str, ...]], parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as made, tempfile.TemporaryDirectory(dir=tmp_path) as other:
         Path(other, "a").write_text("x")
         root = Path(made)
         (root / "b").symlink_to(other)
@@ -72,9 +74,8 @@ FILE_NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=[
 
 
 @given(names=st.lists(FILE_NAME, min_size=1))
-def test_checksums_are_read_as_they_were_written(names: list[str]) -> None:
+def test_checksums_are_read_as_they_were_written(tmp_path: Path, names: list[str]) -> None:
     digests = [f"{number:064x}" for number in range(len(names))]
-    with tempfile.TemporaryDirectory() as made:
-        path = Path(made, "sums")
-        path.write_bytes("".join(map(as_line, digests, names)).encode())
-        assert read_lines(path) == list(zip(digests, names, strict=True))
+    path = tmp_path / "sums"
+    path.write_bytes("".join(map(as_line, digests, names)).encode())
+    assert read_lines(path) == list(zip(digests, names, strict=True))

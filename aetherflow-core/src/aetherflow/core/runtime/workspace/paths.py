@@ -1,5 +1,6 @@
 """The check of the path sandbox: a path must be inside one of the allowed roots."""
 
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -44,17 +45,17 @@ def inside(path: str | Path, base: Path, roots: Sequence[Path] | None) -> Path:
 
 def _link_below(path: Path, roots: Sequence[Path]) -> Path | None:
     """The first link on the way to `path` that is below a root; links above a root are allowed."""
-    here = Path(path.anchor)
+    here = path.anchor  # a text: each path of a run is looked at, and a Path of each folder on the way costs more
     for part in path.parts[1:]:
-        here = here.parent if part == ".." else here / part
-        if _is_link(here) and any(root in here.parents for root in roots):
-            return here
+        here = os.path.dirname(here) if part == ".." else os.path.join(here, part)  # noqa: PTH118, PTH120
+        if _is_link(here) and any(root in Path(here).parents for root in roots):
+            return Path(here)
     return None
 
 
-def _is_link(path: Path) -> bool:
+def _is_link(path: str) -> bool:
     """As Path.is_symlink(), but raises OSError if the path cannot be examined; Python 3.14 returns False then."""
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
+        return stat.S_ISLNK(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
