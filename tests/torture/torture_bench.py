@@ -25,6 +25,7 @@ import torture_steps
 from aetherflow.core.base.durable import failpoint as failpoints
 from aetherflow.core.cli import main
 from torture_flows import Reference
+from torture_tier import full
 from warm import true_start
 
 HANG_SECONDS = 60
@@ -53,6 +54,7 @@ class Bench:
 
     hang_seconds = HANG_SECONDS
     """No attempt takes longer; SIGALRM ends one that does."""
+    _warm = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -122,11 +124,13 @@ class Bench:
     ) -> int:
         """The exit code of the command, or minus the signal that ended it.
 
-        What is not to be killed needs no process of its own: without `failpoint` and `before` it runs in this one.
+        What is not to be killed needs no process of its own: without `failpoint` and `before` it runs in this one. At
+        T1 only the first does, which imports for all forks; the others have one, as users' commands have.
         """
-        if failpoint or before is not None:
+        if failpoint or before is not None or (full() and self._warm):
             child = self.fork(*arguments, failpoint=failpoint, before=before, output=output)
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self._warm = True
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["aetherflow", *(arguments or RUN)])
@@ -293,6 +297,6 @@ def bench_in(folder: Path, flow: Reference | None = None) -> Iterator[Bench]:
 
 
 def warm_up(bench: Bench) -> None:
-    """Run once in this process, so that every fork has all modules loaded."""
+    """Run the flow once, which imports what every fork needs."""
     bench.attempt()
     bench.forget()

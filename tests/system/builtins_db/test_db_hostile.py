@@ -13,7 +13,7 @@ from hostile_peers import FAULTS, HERE, Hostile, costs, hostile
 from aetherflow.core.api import ConnectorError, ConnectorInit
 from aetherflow_builtins_db.connectors.common import server as server_base
 from aetherflow_builtins_db.connectors.common import settings
-from aetherflow_builtins_db.connectors.mysql import pymysql_parts
+from aetherflow_builtins_db.connectors.mysql import limits
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres import wait
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
@@ -26,8 +26,8 @@ OPTIONS = {"connect_timeout": LIMIT, "read_timeout": LIMIT, "statement_timeout":
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pymysql_parts, "SLOW_LIMITS", 1)
-    monkeypatch.setattr(pymysql_parts, "MOST_ANSWER_BYTES", 8 << 20)
+    monkeypatch.setattr(limits, "SLOW_LIMITS", 1)
+    monkeypatch.setattr(limits, "MOST_ANSWER_BYTES", 8 << 20)
     monkeypatch.setattr(wait, "SLOW_LIMITS", 1)
     monkeypatch.setattr(wait, "MOST_ANSWER_BYTES", 8 << 20)
     monkeypatch.setattr(settings, "_LATER_SECONDS", LIMIT)

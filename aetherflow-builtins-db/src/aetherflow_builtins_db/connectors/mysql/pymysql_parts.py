@@ -11,33 +11,26 @@ derived from the values, rows come from `fetchmany`, DelimitedWriter makes the C
 statement, and a vanished server is noticed only when the operating system notices it.
 """
 
-import contextlib
 import functools
 import io
 import socket
 import ssl
 import struct
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
+
+from aetherflow_builtins_db.connectors.mysql.limits import Login, Received
 
 _TRIED = ((1, 2),)
 _CLEAR = (b"mysql_clear_password", b"mysql_old_password")
 """Plugins that give the password to the server, or a form of it that can be reversed."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
-MOST_LOGIN_BYTES = 1 << 20
-"""The most that a server may send until the login is done; real ones send less than 4 KiB."""
-MOST_ANSWER_BYTES = 1 << 30
-"""The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
 MOST_COLUMNS = 4096
 """Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
 _BUFFER = 2**18
 _MOST_OF_ROW = 253
 """What a row's packet begins with at most, if it is looked at here."""
-LEAST_PER_SECOND, SLOW_LIMITS = 16, 10
-"""A server that sends fewer bytes a second for so many read timeouts will never end."""
 NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
 """What PyMySQL raises for bytes that are no packet of MySQL, beside errors of values."""
 Cell: TypeAlias = tuple[str | None, Callable[[Any], Any] | None]
@@ -49,46 +42,6 @@ def are_known() -> bool:
     import pymysql
 
     return pymysql.VERSION[:2] in _TRIED
-
-
-class _Login:
-    """The limits of a login."""
-
-    def __init__(self, read: Callable[[int], bytes], seconds: float) -> None:
-        self._read, self._left = read, MOST_LOGIN_BYTES
-        self._below: socket.socket | None = None
-        self.late = False
-        self._ending = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def begin(self, sock: socket.socket) -> None:
-        """Count the time from now on: the connection is made, and nothing is read yet."""
-        self._below = sock.dup()  # TLS takes `sock` over
-        self._timer.start()
-
-    def read(self, size: int) -> bytes:
-        """Read so many bytes, if that is not too much for a login."""
-        self._left -= size
-        if self._left < 0:
-            raise OSError("the server sends too much before the login is done")
-        return self._read(size)
-
-    def _end(self) -> None:
-        with self._ending:
-            if self._timer.finished.is_set():  # `close` was first: the connection is in use
-                return
-            self.late = True
-            if self._below is not None:
-                with contextlib.suppress(OSError):
-                    self._below.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """The login has ended; `late` does not change any more."""
-        with self._ending:
-            self._timer.cancel()
-            if self._below is not None:
-                self._below.close()
 
 
 @functools.cache
@@ -146,13 +99,13 @@ def _limited_class() -> Any:
     from pymysql.constants import CR
 
     class Limited(unchecked_class()):  # type: ignore[misc]  # made on use
-        _login: _Login
-        _line: "_Received | None" = None
+        _login: Login
+        _line: "Received | None" = None
         offered: "Iterator[bytes] | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
-            self._login = _Login(super()._read_bytes, seconds)
+            self._login = Login(super()._read_bytes, seconds)
             self._read_bytes = self._login.read
             try:
                 super().connect(sock)
@@ -167,7 +120,7 @@ def _limited_class() -> Any:
                 del self._read_bytes
                 self._login.close()
             if self._login.late:  # its last answer came when the time was over
-                self._force_close()  # type: ignore[attr-defined]  # not in the stubs
+                self._force_close()  # not in the stubs
                 text = f"the login was not done within {seconds:g} s"
                 raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
 
@@ -240,13 +193,13 @@ def packets(connection: Any) -> Iterator[bytes]:
     result, read, line = connection._result, connection._read_packet, connection._line
     while True:
         packet = read()
-        line.left = MOST_ANSWER_BYTES
+        line.taken()
         if result._check_packet_is_eof(packet):
             result.unbuffered_active = False
             return
         yield packet.get_all_data()
         yield from _received(connection)
-        line.left = MOST_ANSWER_BYTES
+        line.taken()
 
 
 def _received(connection: Any) -> Iterator[bytes]:
@@ -286,7 +239,7 @@ def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iter
 def taken(connection: Any) -> None:
     """What has come of the answer is not kept."""
     if are_known():
-        connection._line.left = MOST_ANSWER_BYTES
+        connection._line.taken()
 
 
 def forget_rest(connection: Any, cursor: Any) -> None:
@@ -302,44 +255,10 @@ def limit_silence(connection: Any, read: float | None, write: float | None) -> N
         connection._read_timeout, connection._write_timeout = read, write
 
 
-class _Received(socket.SocketIO):
-    """The receiving side of a connection, with a least rate and a size of one answer.
-
-    The wait for an answer's first byte does not count.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, "r")
-        self._limit = sock.gettimeout
-        self.begin()
-
-    def begin(self) -> None:
-        """Count time and bytes anew: a request is sent, and its answer is awaited."""
-        self._waited: float | None = None
-        self._came = 0
-        self.left = MOST_ANSWER_BYTES
-
-    def readinto(self, buffer: Any) -> int | None:
-        began = time.monotonic()
-        size = super().readinto(buffer)
-        self.left -= size or 0
-        if self.left < 0:
-            raise OSError(f"one answer has more than {MOST_ANSWER_BYTES:,} bytes")
-        limit = self._limit()
-        if limit is not None:
-            self._waited = 0.0 if self._waited is None else self._waited + time.monotonic() - began
-            self._came += size or 0
-            if self._waited >= limit * SLOW_LIMITS:
-                if self._came < self._waited * LEAST_PER_SECOND:
-                    raise TimeoutError(f"timed out: fewer than {LEAST_PER_SECOND} bytes per second")
-                self._waited, self._came = 0.0, 0
-        return size
-
-
 def keep_pace(connection: Any) -> None:
     """Give a server up that drips its answers; nothing that it has sent may be unread."""
     if are_known():
-        connection._line = _Received(connection._sock)
+        connection._line = Received(connection._sock)
         connection._sock._io_refs += 1  # as `makefile` counts
         connection._rfile = io.BufferedReader(connection._line, _BUFFER)
 
