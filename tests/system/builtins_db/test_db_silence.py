@@ -13,8 +13,8 @@ import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
-from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.mysql.login_limits import LoginLimits
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from db_places import settings
 from exasol_standin import ExasolStandIn
@@ -124,13 +124,13 @@ def test_a_login_that_is_done_just_when_its_time_is_over_has_failed(
     mariadb: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The timer had ended the connection: it is not handed out for a first statement to find it broken."""
-    close = pymysql_parts._Login.close
+    close = LoginLimits.close
 
-    def closed(login: pymysql_parts._Login) -> None:
+    def closed(login: LoginLimits) -> None:
         login._end()
         close(login)
 
-    monkeypatch.setattr(pymysql_parts._Login, "close", closed)
+    monkeypatch.setattr(LoginLimits, "close", closed)
     options = {"connect_timeout": 20, "connect_attempts": 1}
     with MySQLConnector(ConnectorInit("wh", "db", "mysql", settings(mariadb), options)) as db:
         with pytest.raises(ConnectorError, match="the login was not done within 20 s"):

@@ -11,24 +11,22 @@ derived from the values, rows come from `fetchmany`, DelimitedWriter makes the C
 statement, and a vanished server is noticed only when the operating system notices it.
 """
 
-import contextlib
 import functools
 import io
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
+
+from aetherflow_builtins_db.connectors.mysql.login_limits import LoginLimits
 
 _TRIED = ((1, 2),)
 _CLEAR = (b"mysql_clear_password", b"mysql_old_password")
 """Plugins that give the password to the server, or a form of it that can be reversed."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6))
 """TCP keepalive in seconds: a vanished peer is noticed after two minutes; the system's default is two hours."""
-MOST_LOGIN_BYTES = 1 << 20
-"""The most that a server may send until the login is done; real ones send less than 4 KiB."""
 MOST_ANSWER_BYTES = 1 << 30
 """The most that may come for one answer, or for one row of a result that is not kept: the largest packet of MySQL."""
 MOST_COLUMNS = 4096
@@ -49,46 +47,6 @@ def are_known() -> bool:
     import pymysql
 
     return pymysql.VERSION[:2] in _TRIED
-
-
-class _Login:
-    """The limits of a login."""
-
-    def __init__(self, read: Callable[[int], bytes], seconds: float) -> None:
-        self._read, self._left = read, MOST_LOGIN_BYTES
-        self._below: socket.socket | None = None
-        self.late = False
-        self._ending = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def begin(self, sock: socket.socket) -> None:
-        """Count the time from now on: the connection is made, and nothing is read yet."""
-        self._below = sock.dup()  # TLS takes `sock` over
-        self._timer.start()
-
-    def read(self, size: int) -> bytes:
-        """Read so many bytes, if that is not too much for a login."""
-        self._left -= size
-        if self._left < 0:
-            raise OSError("the server sends too much before the login is done")
-        return self._read(size)
-
-    def _end(self) -> None:
-        with self._ending:
-            if self._timer.finished.is_set():  # `close` was first: the connection is in use
-                return
-            self.late = True
-            if self._below is not None:
-                with contextlib.suppress(OSError):
-                    self._below.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """The login has ended; `late` does not change any more."""
-        with self._ending:
-            self._timer.cancel()
-            if self._below is not None:
-                self._below.close()
 
 
 @functools.cache
@@ -146,13 +104,13 @@ def _limited_class() -> Any:
     from pymysql.constants import CR
 
     class Limited(unchecked_class()):  # type: ignore[misc]  # made on use
-        _login: _Login
+        _login: LoginLimits
         _line: "_Received | None" = None
         offered: "Iterator[bytes] | None" = None
 
         def connect(self, sock: Any = None) -> None:
             seconds = self.connect_timeout or 0.0
-            self._login = _Login(super()._read_bytes, seconds)
+            self._login = LoginLimits(super()._read_bytes, seconds)
             self._read_bytes = self._login.read
             try:
                 super().connect(sock)
@@ -167,7 +125,7 @@ def _limited_class() -> Any:
                 del self._read_bytes
                 self._login.close()
             if self._login.late:  # its last answer came when the time was over
-                self._force_close()  # type: ignore[attr-defined]  # not in the stubs
+                self._force_close()
                 text = f"the login was not done within {seconds:g} s"
                 raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
 
