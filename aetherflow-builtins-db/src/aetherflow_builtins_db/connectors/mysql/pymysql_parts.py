@@ -120,7 +120,7 @@ def _limited_class() -> Any:
                 del self._read_bytes
                 self._login.close()
             if self._login.late:  # its last answer came when the time was over
-                self._force_close()  # not in the stubs
+                self._force_close()
                 text = f"the login was not done within {seconds:g} s"
                 raise pymysql.OperationalError(CR.CR_SERVER_LOST, text) from TimeoutError(text)
 
