@@ -5,11 +5,14 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
 How = Literal["rst", "fin", "stall"]
 CHUNK = 1 << 16
+END_SECONDS = 10.0
+"""A thread whose sockets are shut ends at once; so long is waited on a busy machine."""
 
 
 class Proxy:
@@ -45,7 +48,14 @@ class Proxy:
         self.stalled: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self.work(self._accept)
+
+    def work(self, target: Callable[..., None], *given: object) -> None:
+        """Run a function in a thread that ends before the proxy is closed."""
+        thread = threading.Thread(target=target, args=given, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def mend(self) -> None:
         """From now on no faults; what is stalled stays so, what was being cut is cut: a child that is forked then holds
@@ -70,6 +80,10 @@ class Proxy:
         for each in [self._listener, *self.open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+        for thread in self._threads:  # one that goes on would shut the next socket that gets the number of a closed one
+            if thread is not threading.current_thread():
+                thread.join(END_SECONDS)
+        for each in [self._listener, *self.open]:
             each.close()
 
     def __enter__(self) -> Self:
@@ -108,7 +122,7 @@ class _Link:
         for each in self._both:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for source, sink, direction in ((client, server, "up"), (server, client, "down")):
-            threading.Thread(target=self._pump, args=(source, sink, direction), daemon=True).start()
+            proxy.work(self._pump, source, sink, direction)
 
     def _pump(self, source: socket.socket, sink: socket.socket, direction: str) -> None:
         passed = 0
@@ -126,7 +140,7 @@ class _Link:
                 if due:
                     self._cut()
                 elif (rate := self._proxy.rate) is not None:
-                    time.sleep(len(data) / rate)
+                    self._proxy.closing.wait(len(data) / rate)
         except OSError:
             pass
         finally:
