@@ -12,7 +12,7 @@ import pytest
 
 import warm
 from old_data import DATA
-from scheduler_hints import SCHEDULER
+from scheduler_hints import CRON, DAY, RUN, SCHEDULER, SLOT
 from shown_commands import in_line
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def an_invalid_flow(bench: "Bench") -> str:
 def an_ack_of_a_run_that_failed(bench: "Bench") -> str:
     bench.flow(["false"])
     bench.schedule_of({"id": "a", "cron": "0 0 * * *", "since": "2026-11-01", "misfire": "last"})
-    bench.command("run-item", "scheduler.yaml", "a", "--slot", "2026-11-24T00:00:00Z", code=1)
-    return bench.command("ack", "scheduler.yaml", "a", "--slot", "2026-11-24T00:00:00Z", "--reason", "x", code=2)
+    bench.command("run-item", "scheduler.yaml", "a", "--slot", SLOT, code=1)
+    return bench.command("ack", "scheduler.yaml", "a", "--slot", SLOT, "--reason", "x", code=2)
 
 
 def an_older_ledger(bench: "Bench") -> str:
@@ -41,13 +41,10 @@ def an_older_ledger(bench: "Bench") -> str:
     return bench.command("status", "scheduler.yaml", code=4)
 
 
-SLOT = "2026-11-24T00:00:00Z"
-
-
 def one_slot(bench: "Bench", *command: str) -> None:
     """An item whose only slot is due, whenever the test runs."""
     bench.flow(list(command) or ["true"])
-    bench.schedule_of({"id": "a", "cron": "0 0 24 11 *", "since": "2026-11-24", "misfire": "last"})
+    bench.schedule_of({"id": "a", "cron": CRON, "since": DAY, "misfire": "last"})
 
 
 def a_slot_that_is_held(bench: "Bench") -> str:
@@ -94,7 +91,7 @@ PROVOKED: dict[Callable[["Bench"], str], dict[str, tuple[int, str]]] = {
     an_invalid_flow: {"aetherflow validate HERE/flow.yaml": (2, "AF1102")},
     an_ack_of_a_run_that_failed: {
         "aetherflow runs ack RUN_ID --reason TEXT": (0, "FAILED: in hand"),
-        "aetherflow-scheduler status HERE/scheduler.yaml": (0, "a-20261124T000000Z"),
+        "aetherflow-scheduler status HERE/scheduler.yaml": (0, RUN),
     },
     an_older_ledger: {"aetherflow-scheduler run": (0, "")},
     a_slot_that_is_held: {
@@ -108,7 +105,7 @@ PROVOKED: dict[Callable[["Bench"], str], dict[str, tuple[int, str]]] = {
         f"aetherflow-scheduler run-item HERE/scheduler.yaml a --slot {SLOT}": (0, "ended with SUCCESS")
     },
     a_hold_of_what_is_over: {"aetherflow-scheduler next HERE/scheduler.yaml a": (0, "2027-11-24")},
-    a_skip_of_what_was_interrupted: {"aetherflow resume a-20261124T000000Z": (0, "SUCCESS")},
+    a_skip_of_what_was_interrupted: {f"aetherflow resume {RUN}": (0, "SUCCESS")},
 }
 SHORT = {"aetherflow-scheduler run": "aetherflow-scheduler tick HERE/scheduler.yaml"}
 """What is typed where a message says `run` or `tick`."""
@@ -122,7 +119,7 @@ def test_what_a_message_names_works_when_it_is_typed(bench: "Bench", provoke: Ca
     assert named <= {text for texts in SCHEDULER.values() for text in texts}
     for text, (code, part) in PROVOKED[provoke].items():
         whole = SHORT.get(text, text).replace("HERE", str(bench.folder))
-        given = {"TEXT": "because", "RUN_ID": "a-20261124T000000Z"}
+        given = {"TEXT": "because", "RUN_ID": RUN}
         program, *words = [given.get(word, word) for word in shlex.split(whole)]
         module = "aetherflow.core" if program == "aetherflow" else "aetherflow.scheduler"
         done = warm.run(

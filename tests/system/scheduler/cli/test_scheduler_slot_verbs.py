@@ -1,5 +1,6 @@
 """`hold`, `skip` and `release` beside real processes: a scheduler that runs, passes, and what `runs show` tells."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -10,17 +11,17 @@ import pytest
 
 import warm
 from scheduler_bench import Bench
+from scheduler_hints import CRON, DAY, RUN, SLOT
 
-SLOT = "2026-11-24T00:00:00Z"
-RUN = "a-20261124T000000Z"
+NEXT_DAY = (dt.date.fromisoformat(DAY) + dt.timedelta(days=1)).isoformat()
 
 
 @pytest.fixture
 def held(bench: Bench) -> Bench:
     """A schedule with one slot that is due, whenever the test runs, and that is held."""
     bench.flow(["true"])
-    due = {"id": "a", "cron": "0 0 24 11 *", "since": "2026-11-24", "misfire": "last"}
-    bench.schedule_of(due, {"id": "b", "after": "a", "since": "2026-11-24", "misfire": "last"})
+    due = {"id": "a", "cron": CRON, "since": DAY, "misfire": "last"}
+    bench.schedule_of(due, {"id": "b", "after": "a", "since": DAY, "misfire": "last"})
     bench.command("hold", "scheduler.yaml", "a", "--slot", SLOT, "--reason", "the bank is late")
     return bench
 
@@ -51,7 +52,7 @@ def test_one_that_ran_all_the_same_is_as_any_other(held: Bench) -> None:
     held.command("skip", "scheduler.yaml", "a", "--slot", SLOT, "--reason", "not today")
     held.command("tick", "scheduler.yaml")
     assert statuses(held) == [("a", "SKIPPED"), ("b", "SKIPPED")]
-    span = ["backfill", "scheduler.yaml", "a", "--from", "2026-11-24", "--to", "2026-11-25"]
+    span = ["backfill", "scheduler.yaml", "a", "--from", DAY, "--to", NEXT_DAY]
     span += ["--include", "all", "--reason", "new rates", "-q"]
     held.command(*span)
     assert statuses(held)[0] == ("a", "SKIPPED")
@@ -63,7 +64,7 @@ def test_one_that_ran_all_the_same_is_as_any_other(held: Bench) -> None:
 def test_passes_leave_it_and_runs_show_tells_of_it(held: Bench) -> None:
     assert json.loads(held.command("tick", "scheduler.yaml", "--json"))["waiting"] == 2
     assert "is held by" in held.command("run-item", "scheduler.yaml", "a", code=3) + held.errors
-    held.command("backfill", "scheduler.yaml", "a", "--from", "2026-11-24", "--to", "2026-11-25", code=1)
+    held.command("backfill", "scheduler.yaml", "a", "--from", DAY, "--to", NEXT_DAY, code=1)
     assert "left out, held by" in held.errors
     held.command("release", "scheduler.yaml", "a", "--next", "--reason", "it is there")
     held.command("tick", "scheduler.yaml")
