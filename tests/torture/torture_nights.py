@@ -232,7 +232,7 @@ class Nights:
         return self.command("run", "flow.yaml", "--run-id", run_id, "-q", failpoint=failpoint)
 
     def command(self, *arguments: str, failpoint: str = "") -> int:
-        """Any command."""
+        """The exit code of a command in the folder of the nights, or minus the signal that ended it."""
         return self.bench.run(*arguments, failpoint=failpoint)
 
     def ask(self, *arguments: str) -> Any:
