@@ -335,6 +335,27 @@ def test_sqlalchemy_tells_of_a_lost_connection(request: pytest.FixtureRequest, d
         db.execute("DROP TABLE sent")
 
 
+@pytest.mark.parametrize("lost", [mysql_place, mysql_by_url])
+def test_a_lost_connection_does_no_harm_to_others_of_its_thread(
+    mariadb: Database, lost: Callable[[Database], Place]
+) -> None:
+    """Python 3.13.5 takes what a lost TLS connection left in OpenSSL's queue for an error of the next that waits."""
+    whole = mysql_place(mariadb)
+    with connector(lost(mariadb)) as db, connector(whole, read_timeout=60) as other:
+        db.execute("CREATE TABLE sent (a int)")
+        for statement in ("INSERT INTO sent VALUES (7)", ""):
+            with pytest.raises(ConnectorError, match="failed after 3 rows: "):
+                insert_and_lose(
+                    db, lambda tx: other.script(f"KILL {tx.read('SELECT connection_id()')[1][0][0]}"), statement
+                )
+            assert other.read("SELECT SLEEP(0.2) + 1 AS a")[1] == [(1,)]
+        with pytest.raises(ConnectorError, match="failed after 3 rows: "):
+            insert_and_lose(db, lambda tx: other.script(f"KILL {tx.read('SELECT connection_id()')[1][0][0]}"), "")
+        with connector(whole, read_timeout=60) as new:
+            assert new.read("SELECT SLEEP(0.2) + 1 AS a")[1] == [(1,)]
+        db.execute("DROP TABLE sent")
+
+
 @pytest.mark.parametrize("place", [mysql_place, mysql_by_url])
 def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certificates(
     mariadb: Database, monkeypatch: pytest.MonkeyPatch, place: Callable[[Database], Place]

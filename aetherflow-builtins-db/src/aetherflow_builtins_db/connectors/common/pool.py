@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from aetherflow_builtins_db.connectors.common.tls import forget_errors
+
 ConnectionT = TypeVar("ConnectionT")
 
 
@@ -118,6 +120,7 @@ class Pool(Generic[ConnectionT]):
             self._changed.notify()
         with suppress(Exception):
             self._closed(connection)
+        forget_errors()
 
     @property
     def used(self) -> list[tuple[ConnectionT, int]]:

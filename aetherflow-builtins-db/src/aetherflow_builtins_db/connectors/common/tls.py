@@ -3,6 +3,7 @@
 import ipaddress
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -43,6 +44,16 @@ def authorities() -> str:
         "this machine has no file with the certificates of authorities: set config.ssl.ca_file, or install "
         "ca-certificates"
     )
+
+
+def forget_errors() -> None:
+    """Empty OpenSSL's queue of errors of this thread; called after a connection was lost.
+
+    Python 3.13.5 may leave the loss in it, and takes it for an error of the next connection that waits in this thread.
+    There is no public call for it: an empty list of ciphers is refused, and the queue is emptied with that.
+    """
+    with suppress(ssl.SSLError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("")
 
 
 def gives_up(arguments: Any) -> bool:

@@ -15,6 +15,7 @@ from aetherflow_builtins_db.connectors.common.pooled import (
 )
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.stops import StoppedError, Stops
+from aetherflow_builtins_db.connectors.common.tls import forget_errors
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlalchemy.loading import SqlAlchemyServer
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
@@ -212,6 +213,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
                     connection.detach()
             with suppress(Exception):
                 connection.close()
+            forget_errors()
 
     @property
     def address(self) -> str:
