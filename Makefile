@@ -1,7 +1,8 @@
 # Each target sets up what it needs: .venv is made on first use, with the tools pinned in constraints.txt.
 # PYTHON=... chooses the interpreter; uv is used where it is on PATH, else installed into .venv. Nothing outside is touched.
 
-PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+# That of the system comes first: distributions build it with all optimizations, pyenv by default without.
+PYTHONS := $(or $(PYTHON),/usr/bin/python3 python3 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 READY := .venv/.installed
 MEMBERS := $(sort $(wildcard aetherflow-*/pyproject.toml))

@@ -40,7 +40,7 @@ need zip command -v zip
 need zstd command -v zstd
 need git command -v git
 need curl command -v curl         # tests/benchmarks: what downloads are compared with
-need python3-venv python3 -c 'import ensurepip, venv' # Debian's python3 alone cannot make a virtual environment
+need python3-venv /usr/bin/python3 -c 'import ensurepip, venv' # make's first choice; Debian's cannot make a virtual environment alone
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -44,6 +44,15 @@ def test_an_action_has_one_version_everywhere() -> None:
 
 
 @each_workflow
+def test_make_uses_the_interpreter_that_the_workflow_names(path: Path) -> None:
+    assert yaml.safe_load(path.read_text())["env"] == {"PYTHON": "python3"}  # make prefers that of the system
+    for job in jobs(path).values():
+        for command in (step.get("run", "") for step in job["steps"]):
+            if re.search(r"sudo .*(make|\.ci/run)", command):
+                assert re.search(r"--preserve-env=\S*\bPYTHON\b", command), command
+
+
+@each_workflow
 def test_a_workflow_ends_in_time_and_may_only_read(path: Path) -> None:
     document = yaml.safe_load(path.read_text())
     assert document["permissions"] == {"contents": "read"}
