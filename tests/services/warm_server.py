@@ -23,13 +23,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 import types
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,26 @@ OBEYED = {b"PYTHONPATH", b"PYTHONWARNINGS", b"PYTHONDONTWRITEBYTECODE", b"PYTHON
 """Python variables that a child applies as at a true start; for other ones the server's values hold."""
 SCRAMBLED = Path(__file__).with_name("scrambled")
 """A folder whose `sitecustomize` is the only one that a child imports."""
+FLOW = """
+version: 1
+flow: {id: rehearsal}
+jobs:
+  - id: main
+    steps: [{id: look, type: assert, inputs: {condition: "true"}}]
+"""
+SCHEDULE = """
+version: 1
+items:
+  - id: night
+    flow_yaml: flow.yaml
+    cron: "30 2 * * *"
+    timezone: Europe/Berlin
+"""
+REHEARSED = (
+    ("aetherflow.core", "plan", "flow.yaml", FLOW),
+    ("aetherflow.scheduler", "validate", "scheduler.yaml", SCHEDULE),
+)
+"""Package, command, and the file that it reads."""
 C_LOCALES = ("C", "POSIX")
 CLONE_NEWNS, CLONE_NEWUTS = 0x00020000, 0x04000000
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
@@ -176,6 +197,44 @@ def build_models() -> None:
     for model in waiting:
         waiting += model.__subclasses__()
         model.model_rebuild(raise_errors=False)
+
+
+def rehearse() -> None:
+    """Plan a run and check a schedule: what a process makes on its first use takes longer than the rest of a command.
+
+    Nothing that begins a thread: the C library does not forget it.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()) as said,
+    ):
+        os.environ |= {"AETHERFLOW_STATE_ROOT": f"{folder}/state", "AETHERFLOW_WORK_ROOT": f"{folder}/work"}
+        for package, command, name, text in REHEARSED:
+            if package in sys.modules:  # the scheduler may be missing
+                file = Path(folder, name)
+                file.write_text(text)
+                if (code := importlib.import_module(f"{package}.cli").main([command, str(file)])) != 0:
+                    raise RuntimeError(f"the rehearsal of {command} has ended with {code}: {said.getvalue()}")
+
+
+def build_commands() -> None:
+    """Build all commands, with what reads their parameters."""
+    import typer
+    from typer.core import TyperGroup
+
+    from aetherflow.core.cli import app
+
+    waiting: list[Any] = [app._for_its_own()]
+    with suppress(ModuleNotFoundError):  # the scheduler may be missing
+        waiting.append(importlib.import_module("aetherflow.scheduler.cli.app")._program())
+    for command in waiting:
+        for param in command.params:
+            if hasattr(param, "get_runtime_param"):
+                param.get_runtime_param()
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command)
+            waiting += [command.get_command(context, name) for name in command.list_commands(context)]
 
 
 def must_be_alone(known: set[int]) -> None:
@@ -435,8 +494,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for pytest, whose end also ends the server
     filters = import_all()
     build_models()
-    must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
+    rehearse()
     forget()
+    build_commands()
+    must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     gc.collect()
     gc.freeze()
     huge_pages.collapse()

@@ -3,9 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typer.main import get_command
 
 from aetherflow.core.embedding import LazyGroup, exit_code, show_error
 
@@ -85,11 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Only None falls back to the process's own arguments."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     return exit_code(
-        lambda: app(args=arguments, prog_name="aetherflow-scheduler", standalone_mode=False),
+        lambda: _program().main(args=arguments, prog_name="aetherflow-scheduler", standalone_mode=False),
         program="aetherflow-scheduler",
         debug="--debug" in arguments[:1],
         show=_as_json if "--json" in arguments else show_error,
     )
+
+
+@cache
+def _program() -> Any:
+    """The program, which stays the same in a process that calls several commands."""
+    return get_command(app)
 
 
 def _as_json(error: "AetherflowError") -> None:
