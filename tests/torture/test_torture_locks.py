@@ -75,7 +75,7 @@ def torture(suite: str, folder: Path, seed: int, **options: Any) -> dict[str, An
 
 SOUND = {
     "failed workers": 0,
-    "error": 0,
+    "errors": [],
     "duplicate tokens": 0,
     "tokens out of order": 0,
     "steals from live holders": 0,

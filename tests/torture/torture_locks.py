@@ -316,7 +316,8 @@ def judge(folder: Path) -> dict[str, Any]:
         stale += token < highest.get(key, 0) or writers.setdefault((key, token), pid) != pid
         highest[key] = max(token, highest.get(key, 0))
     return {
-        **{name: counts[name] for name in ("granted", "accepted", "refused", "kill", "stop", "error")},
+        **{name: counts[name] for name in ("granted", "accepted", "refused", "kill", "stop")},
+        "errors": [event["error"] for event in read_logs(folder) if event["what"] == "error"][:3],
         "lost": sum(end["lost"] for end in ends.values()),
         "duplicate tokens": duplicates,
         "tokens out of order": disorder,
