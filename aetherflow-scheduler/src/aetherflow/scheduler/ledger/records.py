@@ -1,7 +1,7 @@
 """Records for the rows of the ledger. All times are UTC epoch milliseconds."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -187,11 +187,12 @@ LATEST = (1 << 62) - 1
 """Later than every instant."""
 
 
-def insert(db: durable.Database, table: str, values: dict[str, Any]) -> None:
-    """Insert one row. `table` and the column names must be constants, as they become part of the statement."""
-    marks = ", ".join("?" * len(values))
-    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608 names are ours
-    db.execute(query, tuple(values.values()))
+def insert(db: durable.Database, table: str, *rows: Mapping[str, Any]) -> None:
+    """Insert rows of the same columns. `table` and the names must be constants, as they are part of the statement."""
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        query = f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({marks})"  # noqa: S608 names are ours
+        db.executemany(query, [tuple(row.values()) for row in rows])
 
 
 def note_fact(db: durable.Database, name: str, value: str) -> None:

@@ -11,7 +11,7 @@ from aetherflow.scheduler.ledger.records import ATTEMPT_COLUMNS, COLUMNS, LATEST
 from aetherflow.scheduler.ledger.run_ids import run_id_of
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.ledger.truth import Fate
-from aetherflow.scheduler.reasons import GOES_ON, MEANT, Reason, code_of, columns
+from aetherflow.scheduler.reasons import GOES_ON, MEANT, Reason, columns
 from aetherflow.scheduler.schedule.policy import Capacity, Status, Verdict
 
 _OPEN = "status IN ('WAITING', 'RUNNING', 'INTERRUPTED')"  # as the index has it
@@ -155,7 +155,9 @@ class Slots:
         back since, is decided anew: nothing has run.
         """
         now = self.ledger.clock.now_ms()
-        given, new = json.dumps(dict(params or {}), ensure_ascii=False, default=str), []
+        given = json.dumps(dict(params or {}), ensure_ascii=False, default=str)
+        new: list[Verdict] = []
+        rows: list[dict[str, Any]] = []
         verdicts = list(verdicts)
         instants = [verdict.slot for verdict in verdicts]
         there = self.between(item, min(instants), max(instants)) if instants else {}
@@ -167,7 +169,7 @@ class Slots:
             values: dict[str, Any] = {
                 "item": item,
                 "slot": verdict.slot,
-                "status": verdict.status,
+                "status": str(verdict.status),
                 **columns(verdict.reason),
                 "run_id": run_id_of(item, verdict.slot),
                 "trigger": trigger,
@@ -183,10 +185,11 @@ class Slots:
             }
             if known is not None:
                 self.db.execute("DELETE FROM slots WHERE item=? AND slot=?", (item, verdict.slot))
-            insert(self.db, "slots", values)
-            if is_bad(verdict.status, code_of(verdict.reason)):
-                self._tell(item, verdict.slot)
+            rows.append(values)
             new.append(verdict)
+        insert(self.db, "slots", *rows)
+        if bad := [row for row in rows if is_bad(row["status"], row["reason_code"])]:
+            self._tell_new(item, bad)
         return new
 
     def update(self, row: SlotRow, **values: Any) -> bool:
@@ -213,7 +216,18 @@ class Slots:
             WHERE item=? AND slot=?"""
         status, code, message, log, run_id, at, started, last = self.db.execute(query, (item, slot)).fetchone()
         detail = {"code": code, "message": message, "log": log, "failures": 1 + (_failures(last) if last else 0)}
-        self._enter(item, slot, run_id, status.lower(), {**detail, "started_at": started}, at)
+        self._enter(item, [(slot, run_id, status.lower(), {**detail, "started_at": started}, at)])
+
+    def _tell_new(self, item: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The same for new slots of an item, which were never started: of a month of minutes there are many."""
+        last = self._last_told(item)
+        failures = last[1] if last is not None else 0
+        found = []
+        for number, row in enumerate(rows, start=failures + 1):
+            detail = {"code": row["reason_code"], "message": row["reason"], "log": None, "failures": number}
+            event = row["status"].lower()
+            found.append((row["slot"], row["run_id"], event, {**detail, "started_at": None}, row["claimed_at"]))
+        self._enter(item, found)
 
     def _tell_recovery(self, row: SlotRow) -> None:
         """The same, if it is well after a bad end of its item, and the newest of the later ones is well, too."""
@@ -222,7 +236,7 @@ class Slots:
         if last is not None and last[0] != "recovered" and later in (None, (Status.SUCCESS,)):
             query = "SELECT coalesce(finished_at, claimed_at) FROM slots WHERE item=? AND slot=?"
             at = self.db.execute(query, (row.item, row.slot)).fetchone()[0]
-            self._enter(row.item, row.slot, row.run_id, "recovered", {"failures": 0}, at)
+            self._enter(row.item, [(row.slot, row.run_id, "recovered", {"failures": 0}, at)])
 
     def _last_told(self, item: str) -> tuple[str, int] | None:
         """The event and the failures of the latest row of an item in the outbox."""
@@ -230,11 +244,15 @@ class Slots:
         row = self.db.execute(query, (item,)).fetchone()
         return (row[0], _failures(row[1])) if row is not None else None
 
-    def _enter(self, item: str, slot: int, run_id: str, event: str, detail: Mapping[str, Any], at: int) -> None:
+    def _enter(self, item: str, entries: Iterable[tuple[int, str, str, Mapping[str, Any], int]]) -> None:
+        """Write rows of an item into the outbox: slot, run id, event, detail and time of each."""
         # ids are in the order in which rows were written: many may be of one instant
         ((seq,),) = self.db.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchall()
-        values = {"id": f"{seq:08x}{secrets.token_hex(12)}", "item": item, "slot": slot, "run_id": run_id}
-        insert(self.db, "outbox", {**values, "event": event, "detail": json.dumps(detail), "at": at})
+        rows = []
+        for before, (slot, run_id, event, detail, at) in enumerate(entries, start=seq):
+            values = {"id": f"{before:08x}{secrets.token_hex(12)}", "item": item, "slot": slot, "run_id": run_id}
+            rows.append({**values, "event": event, "detail": json.dumps(detail), "at": at})
+        insert(self.db, "outbox", *rows)
 
     def begin(self, row: SlotRow, trigger: str, log: str) -> SlotRow | None:
         """Mark a waiting slot as RUNNING in this process and add an attempt; None if it no longer matches `row`."""
@@ -273,7 +291,7 @@ class Slots:
             return False
         last = self._last_told(row.item)
         detail = {"code": "late", "message": message, "log": row.log, "failures": last[1] if last else 0}
-        self._enter(row.item, row.slot, row.run_id, "late", detail, self.ledger.clock.now_ms())
+        self._enter(row.item, [(row.slot, row.run_id, "late", detail, self.ledger.clock.now_ms())])
         return True
 
     def end(
