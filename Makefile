@@ -35,10 +35,11 @@ help: ## show this list
 demo: $(READY) ## run the example flow on real data
 	@AETHERFLOW_WORK_ROOT="$(CURDIR)/.demo/work" AETHERFLOW_STATE_ROOT="$(CURDIR)/.demo/state" $(BIN)/aetherflow run docs/examples/flights/flow.yaml
 
+# More than cores: tests wait for clocks, and those of `make test` for servers.
+test-unit: WORKERS := 3
 test-unit: $(READY) ## the unit tests: everything that happens in one process, in three minutes on two cores
 	@$(PYTEST) tests/unit
 
-# More than cores: tests wait for servers and clocks; four workers leave a fifth of the time of two cores unused.
 test: WORKERS := 4
 test: $(READY) ## all tests: unit, processes and servers, and a sample of the torture suites (WORKERS=4)
 	@$(PYTEST)
