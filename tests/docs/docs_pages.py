@@ -33,6 +33,8 @@ FIRST_HOUR = ROOT / "docs/how-to/first-connector.md"
 """The one page that installs something: tests/system/packaging/test_first_connector.py runs it, in an environment."""
 HOME = "/home/you/flows"
 """What pages show for the folder that their commands run in."""
+SYSTEM = ("/tmp/", "/var/lib/aetherflow")
+"""Folders of the machine that pages name; their commands have others, in their own folder."""
 ELISION = "..."
 
 _ASSETS = re.compile(r"\b(?:template_path|sql_file|html_file|text_file|ca_file): ([\w./-]+)")
@@ -175,10 +177,14 @@ class Sandbox:
     def _real(self, text: str) -> str:
         for shown, real in self.instead.items():
             text = text.replace(shown, real)
-        return text.replace("/tmp/", f"{self.folder}/tmp/").replace(HOME, str(self.folder))
+        for shown in SYSTEM:
+            text = text.replace(shown, f"{self.folder}{shown}")
+        return text.replace(HOME, str(self.folder))
 
     def _shown(self, text: str) -> str:
-        return text.replace(f"{self.folder}/tmp/", "/tmp/").replace(str(self.folder), HOME)
+        for shown in SYSTEM:
+            text = text.replace(f"{self.folder}{shown}", shown)
+        return text.replace(str(self.folder), HOME)
 
 
 def _read(terminal: int) -> bytes:

@@ -17,6 +17,8 @@ import pytest
 
 WATCHED = (".local/state", ".local/share", ".config")
 """Folders in the home where the product stores data by default (XDG)."""
+MACHINE = ("/", "/var/lib")
+"""Folders in which tests leave no name behind; root may write there."""
 ROOT = "AETHERFLOW_TESTS_HOMES"
 """Environment variable with the folder of all homes; the first process of a run sets it for its workers."""
 TOLD = {"aetherflow.core.base.durable.stores": "servers", "aetherflow.core.runtime.workspace.state_server": "_told"}
@@ -34,7 +36,7 @@ for name in ("PYTHONUNBUFFERED", "COLUMNS"):
 
 
 class Watch:
-    """Snapshot of the user's real home before the run, and checks after it."""
+    """Snapshot of the user's real home, and in CI of the machine, before the run, and checks after it."""
 
     def __init__(self, home: Path, homes: Path) -> None:
         self.homes = homes
@@ -70,8 +72,9 @@ class Watch:
 
     def _fingerprints(self) -> dict[Path, str]:
         # on a developer's machine other programs write here too, so only the product's own folders are compared
-        own = "" if os.environ.get("CI") == "true" else "aetherflow"
-        found = {}
+        alone = os.environ.get("CI") == "true"
+        own = "" if alone else "aetherflow"
+        found = {Path(folder, name): "there" for folder in MACHINE if alone for name in os.listdir(folder)}  # noqa: PTH208 names
         for folder in (self._home / name / own for name in WATCHED):
             for path in [folder, *folder.rglob("*")]:
                 if path.is_symlink() or not path.is_file():

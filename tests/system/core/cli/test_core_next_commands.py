@@ -27,7 +27,7 @@ jobs:
       - id: two
         type: external.process
         inputs:
-          env: {HERE: '{{env.GO:/}}', ONE: '{{steps.one.path}}'}
+          env: {HERE: '{{env.GO:.}}', ONE: '{{steps.one.path}}'}
           shell: true
           command: 'cat "$ONE" >> "$HERE/seen"; test -e "$HERE/go"'
 """

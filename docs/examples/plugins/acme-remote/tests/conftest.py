@@ -50,6 +50,7 @@ MaxInstances 50
 PidFile {work}/pid
 ScoreboardFile {work}/scoreboard
 SystemLog {work}/log
+TransferLog none
 """
 HASHED = "$1$aetherfl$gN7xF1g7GH88H04sxAJ27/"
 """`pass`, by `openssl passwd -1 -salt aetherfl pass`."""
