@@ -215,8 +215,8 @@ class Slots:
             (SELECT detail FROM outbox o WHERE o.item=s.item ORDER BY seq DESC LIMIT 1) FROM slots s
             WHERE item=? AND slot=?"""
         status, code, message, log, run_id, at, started, last = self.db.execute(query, (item, slot)).fetchone()
-        detail = {"code": code, "message": message, "log": log, "failures": 1 + (_failures(last) if last else 0)}
-        self._enter(item, [(slot, run_id, status.lower(), {**detail, "started_at": started}, at)])
+        detail = _detail(code, message, 1 + (_failures(last) if last else 0), log=log, started_at=started)
+        self._enter(item, [(slot, run_id, status.lower(), detail, at)])
 
     def _tell_new(self, item: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """The same for new slots of an item, which were never started: of a month of minutes there are many."""
@@ -224,9 +224,8 @@ class Slots:
         failures = last[1] if last is not None else 0
         found = []
         for number, row in enumerate(rows, start=failures + 1):
-            detail = {"code": row["reason_code"], "message": row["reason"], "log": None, "failures": number}
-            event = row["status"].lower()
-            found.append((row["slot"], row["run_id"], event, {**detail, "started_at": None}, row["claimed_at"]))
+            detail = _detail(row["reason_code"], row["reason"], number)
+            found.append((row["slot"], row["run_id"], row["status"].lower(), detail, row["claimed_at"]))
         self._enter(item, found)
 
     def _tell_recovery(self, row: SlotRow) -> None:
@@ -337,3 +336,10 @@ class Slots:
 
 def _failures(detail: str) -> int:
     return json.loads(detail).get("failures") or 0
+
+
+def _detail(
+    code: str | None, message: str | None, failures: int, *, log: str | None = None, started_at: int | None = None
+) -> dict[str, Any]:
+    """What the outbox says of a bad end; `failures` counts those of the item since it was last well."""
+    return {"code": code, "message": message, "log": log, "failures": failures, "started_at": started_at}
