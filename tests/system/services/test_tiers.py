@@ -87,6 +87,17 @@ def test_a_run_that_changes_the_users_home_fails(pytester: pytest.Pytester, fold
     result.stdout.fnmatch_lines([f"FAILED the tests changed {folder}/home/*", "*1 passed*"])
 
 
+def test_a_run_that_leaves_something_on_the_machine_fails(pytester: pytest.Pytester, folder: Path) -> None:
+    machine = pytester.mkdir("machine")
+    pytester.makeconftest(
+        f'import isolation\n\nisolation.MACHINE = ({str(machine)!r},)\npytest_plugins = ["isolation"]\n'
+    )
+    write(folder / "test_a.py", f"import pathlib\npathlib.Path({str(machine / 'left')!r}).touch()")
+    result = run(pytester)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"FAILED the tests changed {machine}/left", "*1 passed*"])
+
+
 def test_a_run_that_leaves_a_process_fails(pytester: pytest.Pytester, folder: Path) -> None:
     pids = folder / "pid"
     program = "import time; time.sleep(600)"
