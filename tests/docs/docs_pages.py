@@ -22,6 +22,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from aetherflow.core.cli import main
@@ -105,8 +106,13 @@ class Block:
 
 def blocks(page: Path, *languages: str) -> list[Block]:
     """The fenced blocks of a page, those of some languages if any are named."""
-    lines = page.read_text(encoding="utf-8").split("\n")
-    return [block for block in _blocks(page, lines) if not languages or block.language in languages]
+    found = _all_blocks(page, page.read_text(encoding="utf-8"))
+    return [block for block in found if not languages or block.language in languages]
+
+
+@cache
+def _all_blocks(page: Path, text: str) -> tuple[Block, ...]:
+    return tuple(_blocks(page, text.split("\n")))
 
 
 def _blocks(page: Path, lines: list[str]) -> Iterator[Block]:
