@@ -19,8 +19,7 @@ from import_graph import nodes, tree
 PROGRAMS = {"aetherflow": core, "aetherflow-scheduler": scheduler}
 _START = re.compile(r"(?<![\w./@=-])(aetherflow(?:-scheduler)?) (?=[a-z-])")
 _MADE_BY = ("command_line", "typed_here", "typed_anywhere")
-_MENTION = re.compile(rf"aetherflow(?:-scheduler)?[\s\"'\\]|\b({'|'.join(_MADE_BY)})\(")
-"""What the text of a module has if one of its literals may hold a command line; the others are not parsed."""
+_MENTION = re.compile(r"aetherflow(?:-scheduler)?[\s\"'\\]")
 _CODE = re.compile(r"`([^`]+)`")
 _HINT = re.compile(r"(?:^|[\"' ])(?:next(?:, if it was \w+)?|fix|look, then|or dismiss it|or): +(.*)$")
 _ENDS = frozenset("();<>|&")
@@ -121,7 +120,7 @@ def in_sources() -> list[Shown]:
 def _in_sources() -> Iterator[Shown]:
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
         source = path.read_text(encoding="utf-8")
-        if "plugin_template" not in path.parts and _MENTION.search(source):
+        if "plugin_template" not in path.parts and _may_hold(source):
             module, name = nodes(tree(path)), name_of(path)
             inner = {id(part) for node in module if isinstance(node, ast.JoinedStr) for part in node.values}
             documenting = {id(node.value) for node in module if isinstance(node, ast.Expr)}
@@ -132,6 +131,11 @@ def _in_sources() -> Iterator[Shown]:
                 elif id(node) not in inner and (text := _text(node)) is not None:
                     shown = _in_literal(where, text)
                     yield from (each._replace(printed=id(node) not in documenting) for each in shown)
+
+
+def _may_hold(source: str) -> bool:
+    """Whether one of the literals of a module may hold a command line; the others are not parsed."""
+    return _MENTION.search(source) is not None or any(f"{name}(" in source for name in _MADE_BY)
 
 
 def _joined(node: ast.AST) -> list[str]:

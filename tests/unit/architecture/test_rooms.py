@@ -136,4 +136,5 @@ def test_the_kernel_is_small(floor: str) -> None:
 def test_logical_lines_say_something() -> None:
     module = '"""A module.\n\nOf two lines."""\n\nimport os  # why\n\n\n# what\n'
     values = 'X = """\na\n"""\n"""Of X."""\ny = f(\n    os,\n)\n'
-    assert logical_lines(module + values) == 1 + 3 + 3
+    source = module + values
+    assert logical_lines(source, ast.parse(source)) == 1 + 3 + 3
