@@ -13,6 +13,7 @@ from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.report import check_flow_document
+from aetherflow.core.host.catalog import installed_catalog
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.binder import bind
@@ -240,7 +241,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 def problems_of(kind: str, document: Document, snapshot: Snapshot) -> list[Problem]:
     if kind == "flow":
-        return check_flow_document(document, snapshot, Problems()).problems.errors
+        return check_flow_document(document, snapshot, Problems(), installed_catalog()).problems.errors
     if kind == "project":
         return bind(ProjectFileSpec, document.data, document.source)[1]
     try:

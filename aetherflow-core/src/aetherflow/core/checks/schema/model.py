@@ -127,6 +127,10 @@ class _Whole(GenerateJsonSchema):
             found.pop("required", None)
         return found
 
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        del parent_key
+        return value  # the text of the whole schema has its keys sorted
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
         return False  # "Timeout Seconds" tells no reader more than `timeout_seconds`
