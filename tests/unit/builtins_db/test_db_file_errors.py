@@ -26,9 +26,10 @@ ENDLESS = {
 }
 
 SLOW = {
-    "sqlite3": "CHECK (length(hex(zeroblob(200000 + a))) > 0)",
-    "duckdb": "CHECK (NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0)",
+    "sqlite3": ("length(hex(zeroblob(200000 + a))) > 0", 10_000, "x"),
+    "duckdb": ("NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0", 1_000, "x" * 3000),
 }
+"""A check that takes its time with every row, and rows and their text for seconds of it."""
 
 
 @pytest.fixture(params=list(CLASSES))
@@ -96,13 +97,13 @@ def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
 def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
     resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.15}}
     project = make_project(tmp_path, {"wh": resource})
+    check, rows, text = SLOW[driver]
     project.sql(
         "CREATE TABLE t (a INTEGER, s VARCHAR)",
-        # A check that takes its time with every row.
-        f"CREATE TABLE slow (a INTEGER, s VARCHAR {SLOW[driver]})",
+        f"CREATE TABLE slow (a INTEGER, s VARCHAR CHECK ({check}))",
     )
     file = tmp_path / "in.csv"
-    file.write_text("a,s\n" + f"1,{'x' * 3000}\n" * 10_000)
+    file.write_text("a,s\n" + f"1,{text}\n" * rows)
     error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
     assert "statement timeout: it ran longer than 0.15 s" in error.message
     assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
