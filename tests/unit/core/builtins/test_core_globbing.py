@@ -35,8 +35,8 @@ def test_a_pattern_means_what_it_means_to_the_standard_library(
         assert {each.rel for each in find(root, [pattern])} == {name.rstrip("/") for name in theirs}
 
 
-@given(tree=TREES, parts=st.lists(PARTS, min_size=1, max_size=3))
-def test_no_pattern_leads_through_a_link(tmp_path: Path, tree: list[tuple[str, ...]], parts: list[str]) -> None:
+@given(parts=st.lists(PARTS, min_size=1, max_size=3))
+def test_no_pattern_leads_through_a_link(tmp_path: Path, parts: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=tmp_path) as made, tempfile.TemporaryDirectory(dir=tmp_path) as other:
         Path(other, "a").write_text("x")
         root = Path(made)
@@ -44,7 +44,6 @@ def test_no_pattern_leads_through_a_link(tmp_path: Path, tree: list[tuple[str, .
         (root / "a").symlink_to(Path(other, "a"))
         for each in find(root, ["/".join(parts)]):
             assert not any(path.is_symlink() for path in (each.path, *each.path.parents))
-        del tree
 
 
 def test_what_is_left_out(tmp_path: Path) -> None:
