@@ -222,6 +222,8 @@ _NEUTRAL = [
         (r"(?m)^\w{3} \d\d \w{3} \d\d:\d\d \w+( \(\d\d:\d\dZ\))?", "NOW"),
         (r"(\w{3} \d\d \w{3} )?\d\d:\d\d, \d+ (s|min)( \d+ min)? ago", "AGO"),
         (r"(?m)^(\S+ +idle .*)\b\w{3} \d{4}-\d\d-\d\d (?=\d\d:\d\d)", r"\1DAY "),  # the next slot of an item
+        (r"(?m)^(main\.read \| )20\d\d$", r"\1YEAR"),
+        (r'"0 1 25-[\d,-]+ 3 \*"', '"0 1 DAYS 3 *"'),  # of the changes of the clock in ten years from now
         (r"\backs? by \S+ until (\w{3} \d\d \w{3} )?\d\d:\d\d", "ack by ACTOR until TIME"),
         (r"\b(held until TIME|skipped) by \S+:", r"\1 by ACTOR:"),
         (r"\bactor=\S+ host=\S+", "actor=ACTOR host=HOST"),

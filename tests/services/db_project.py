@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from db_strangers import published
 
 AnyConnector = DuckDBConnector | Sqlite3Connector
 CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": Sqlite3Connector}
+
+_MADE: dict[tuple[str, tuple[str, ...]], bytes] = {}
+"""The database files that statements made, by driver and statements."""
 
 
 @dataclass
@@ -88,14 +92,42 @@ class Project:
         return ran.outputs["step"]
 
     def sql(self, *statements: str) -> None:
-        """Run statements, each in its own transaction."""
-        for statement in statements:
-            self.one(type="db_execute", sql=statement)
+        """Run statements, each in its own transaction; on a new file, what they make is made once and then copied."""
+        resource = self.resources["wh"]
+        file = self.root / "work" / "t" / resource["config"].get("path", "none")
+        is_new, key = not file.exists(), (resource["driver"], statements)
+        if is_new and key in _MADE:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(_MADE[key])
+            return
+        steps = {f"s{number}": {"type": "db_execute", "sql": each} for number, each in enumerate(statements)}
+        ran = self.run(slot=None, **steps)
+        assert set(ran.status.values()) == {"SUCCESS"}, ran.error
+        if is_new and file.exists():
+            _MADE[key] = file.read_bytes()
 
     def rows(self, sql: str) -> list[list[Any]]:
         """The rows of a query, in the form of step outputs."""
         rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
         return rows
+
+
+@contextmanager
+def stopping(interrupt: Callable[[], object]) -> Iterator[None]:
+    """Interrupt what the block runs; again and again, for the first may come before the query."""
+    ended = threading.Event()
+
+    def stop() -> None:
+        while not ended.wait(0.05):
+            interrupt()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

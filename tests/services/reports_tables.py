@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from reports_templates import rewrite
+from reports_templates import once, rewrite
 
 _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -15,6 +15,7 @@ VALUE = "=Sales[[#This Row],[amount]]*Sales[[#This Row],[price]]"
 COLUMNS = ["region", "amount", "price", "value", "share"]
 
 
+@once
 def with_table(
     path: Path, *, rows: int = 1, totals: bool = True, header: bool = True, names: Mapping[str, str] | None = None
 ) -> Path:

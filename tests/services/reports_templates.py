@@ -7,10 +7,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import xlsxwriter
 
+Options = ParamSpec("Options")
 _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
@@ -48,6 +49,21 @@ def parts_of(path: Path) -> dict[str, bytes]:
         return {info.filename: archive.read(info) for info in archive.infolist()}
 
 
+def once(write: Callable[Concatenate[Path, Options], Path]) -> Callable[Concatenate[Path, Options], Path]:
+    """`write`, which writes a template; one with the same options is copied from then on."""
+    written: dict[str, bytes] = {}
+
+    def copy(path: Path, /, *arguments: Options.args, **options: Options.kwargs) -> Path:
+        key = repr((arguments, sorted(options.items())))
+        if key not in written:
+            written[key] = write(path, *arguments, **options).read_bytes()
+        path.write_bytes(written[key])
+        return path
+
+    return copy
+
+
+@once
 def layout(path: Path) -> Path:
     """Write the sheet of the worked examples: marker A4, header 5, formatted row 6, second marker A11, header 12."""
     book = xlsxwriter.Workbook(path)
@@ -70,6 +86,7 @@ def layout(path: Path) -> Path:
     return path
 
 
+@once
 def rich(path: Path, *, macros: bool = False, rows: Sequence[Sequence[Any]] = RICH_ROWS, charts: bool = True) -> Path:
     """A template with 46 parts of all kinds (of a workbook with macros: more), sheet `Data` to be filled.
 

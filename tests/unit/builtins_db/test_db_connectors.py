@@ -12,6 +12,7 @@ import pytest
 
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_db.connectors.sqlite3.connector import path_of_url
+from db_project import stopping
 
 ENDLESS = {
     "duckdb": "SELECT count(*) FROM range(100000000000) a, range(100000) b",
@@ -234,13 +235,10 @@ def run_in_way(db: Any, way: str, sql: str) -> None:
 def test_interrupt_ends_a_running_query(connect: Any, driver: str, way: str) -> None:
     db = connect(driver)
     db.read("SELECT 1")
-    timer = threading.Timer(0.2, db.interrupt)
-    timer.start()
     begun = time.monotonic()
-    with pytest.raises(ConnectorError, match=r"(?i)interrupt"):
+    with stopping(db.interrupt), pytest.raises(ConnectorError, match=r"(?i)interrupt"):
         run_in_way(db, way, ENDLESS[driver])
     assert time.monotonic() - begun < 60
-    timer.join()
     assert rows(db, "SELECT 1") == [(1,)], "the connector still works"
     db.interrupt()  # nothing runs: nothing happens
     assert rows(db, "SELECT 1") == [(1,)]
@@ -259,11 +257,11 @@ def test_close_ends_a_query_of_another_thread(connect: Any) -> None:
 
     threading.Thread(target=query, daemon=True).start()
     assert begun.wait(60)
-    time.sleep(0.2)  # it runs by then, as a rule
+    time.sleep(0.05)  # it runs by then, as a rule
     closing = threading.Thread(target=db.close, daemon=True)
     closing.start()
     closing.join(60)
     closed = not closing.is_alive()
-    while not ended.wait(0.1):  # also where `close` did not do it
+    while not ended.wait(0.05):  # also where `close` did not do it
         db.interrupt()
     assert closed

@@ -1,6 +1,7 @@
 """Values at the edge of what DuckDB has: both ways out say the same of them, or refuse them."""
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet
@@ -43,55 +44,57 @@ def made(**options: Any) -> DuckDBConnector:
     return DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {}, options))
 
 
+@pytest.fixture(scope="module")
+def db() -> Iterator[DuckDBConnector]:
+    """One for all queries: they read no table."""
+    with made() as one:
+        yield one
+
+
 @pytest.mark.parametrize("format_name", ["csv", "parquet"])
 @pytest.mark.parametrize("value", FINITE)
-def test_extreme_values_are_the_same_or_refused(value: str, format_name: Format) -> None:
-    with made() as db:
-        fast, slow = (outcome(db, f"SELECT 1 AS a, {value} AS v", format_name, native=each) for each in (True, False))
-        assert fast == slow
-        assert format_name == "parquet" or fast.startswith(b"a,v\n1,")
+def test_extreme_values_are_the_same_or_refused(db: DuckDBConnector, value: str, format_name: Format) -> None:
+    fast, slow = (outcome(db, f"SELECT 1 AS a, {value} AS v", format_name, native=each) for each in (True, False))
+    assert fast == slow
+    assert format_name == "parquet" or fast.startswith(b"a,v\n1,")
 
 
 @pytest.mark.parametrize("format_name", ["csv", "parquet"])
-def test_nanoseconds_are_not_cut(format_name: Format) -> None:
-    with made() as db:
-        sql = "SELECT 1 AS a, '1960-01-01 00:00:00.000000001'::TIMESTAMP_NS AS v"
-        assert outcome(db, sql, format_name, native=True) == "refused"
+def test_nanoseconds_are_not_cut(db: DuckDBConnector, format_name: Format) -> None:
+    sql = "SELECT 1 AS a, '1960-01-01 00:00:00.000000001'::TIMESTAMP_NS AS v"
+    assert outcome(db, sql, format_name, native=True) == "refused"
 
 
 @pytest.mark.parametrize("months", ["-1 month 3 days", "1 year"])
 @pytest.mark.parametrize("format_name", ["csv", "parquet"])
-def test_a_month_is_not_thirty_days(months: str, format_name: Format) -> None:
-    with made() as db:
-        assert outcome(db, f"SELECT 1 AS a, INTERVAL '{months}' AS v", format_name, native=True) == "refused"
-        sql = "SELECT INTERVAL '3 days -2 hours' AS v, NULL::INTERVAL AS n"
-        assert outcome(db, sql, "csv", native=True) == b'v,n\n"2 days, 22:00:00",\n'
+def test_a_month_is_not_thirty_days(db: DuckDBConnector, months: str, format_name: Format) -> None:
+    assert outcome(db, f"SELECT 1 AS a, INTERVAL '{months}' AS v", format_name, native=True) == "refused"
+    sql = "SELECT INTERVAL '3 days -2 hours' AS v, NULL::INTERVAL AS n"
+    assert outcome(db, sql, "csv", native=True) == b'v,n\n"2 days, 22:00:00",\n'
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("kind", INFINITE)
-def test_infinity_is_text_or_refused(kind: str, sign: str) -> None:
+def test_infinity_is_text_or_refused(db: DuckDBConnector, kind: str, sign: str) -> None:
     sql = f"SELECT 1 AS a, '{sign}infinity'::{kind} AS v"
-    with made() as db:
-        text = outcome(db, sql, "csv", native=True)
-        assert text == "refused" if kind == "TIMESTAMP_NS" else text.startswith(f"a,v\n1,{sign}infinity".encode())
-        assert outcome(db, sql, "parquet", native=True) == "refused"
-        assert outcome(db, sql, "csv", native=False) == "refused"
+    text = outcome(db, sql, "csv", native=True)
+    assert text == "refused" if kind == "TIMESTAMP_NS" else text.startswith(f"a,v\n1,{sign}infinity".encode())
+    assert outcome(db, sql, "parquet", native=True) == "refused"
+    assert outcome(db, sql, "csv", native=False) == "refused"
 
 
-def test_text_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    with made() as db:
-        with db.stream_arrow("SELECT 'x' AS s", batch_rows=10) as rows:  # type: ignore[union-attr]
-            assert str(next(rows.record_batches()).schema.field("s").type) == "large_string", "2 GiB end at no row"
-        sql = "SELECT range AS i, repeat('x', 1000) AS s FROM range(3000)"
-        whole = outcome(db, sql, "parquet", native=True)
-        monkeypatch.setattr(parquet, "_BATCH_BYTES", 10_000)
-        assert outcome(db, sql, "parquet", native=True) == whole
-        assert len(whole) == 3000
+def test_text_of_any_length_is_handed_out(db: DuckDBConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    with db.stream_arrow("SELECT 'x' AS s", batch_rows=10) as rows:  # type: ignore[union-attr]
+        assert str(next(rows.record_batches()).schema.field("s").type) == "large_string", "2 GiB end at no row"
+    sql = "SELECT range AS i, repeat('x', 1000) AS s FROM range(3000)"
+    whole = outcome(db, sql, "parquet", native=True)
+    monkeypatch.setattr(parquet, "_BATCH_BYTES", 10_000)
+    assert outcome(db, sql, "parquet", native=True) == whole
+    assert len(whole) == 3000
 
 
 def test_a_time_limit_counts_over_all_batches() -> None:
-    with made(statement_timeout=0.3) as db:
+    with made(statement_timeout=0.15) as db:
         opened = db.stream("SELECT range AS i FROM range(100000000000)", fetch_size=1000)
         with opened as rows, pytest.raises(ConnectorError, match="statement timeout"):
             for _ in rows.batches():

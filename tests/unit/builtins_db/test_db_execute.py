@@ -44,7 +44,7 @@ def test_expected_rows(lite: Any, expect: Any) -> None:
     [(1, "1"), (0, "0"), ({"min": 3}, "3 or more"), ({"max": 1}, "0 to 1"), ({"min": 3, "max": 4}, "3 to 4")],
 )
 def test_unexpected_rows_undo_everything(project: Any, expect: Any, wanted: str) -> None:
-    project.one(type="db_execute", sql=SETUP)
+    project.sql(SETUP)
     ran = project.run(step={"type": "db_execute", "sql": "DELETE FROM t", "expect_rows": expect})
     assert ran.status["step"] == "FAILED"
     assert ran.error.message == f"2 rows would change, but expect_rows is {wanted}; nothing was changed"
@@ -52,7 +52,7 @@ def test_unexpected_rows_undo_everything(project: Any, expect: Any, wanted: str)
 
 
 def test_a_failing_statement_undoes_the_script(project: Any) -> None:
-    project.one(type="db_execute", sql=SETUP)
+    project.sql(SETUP)
     ran = project.run(step={"type": "db_execute", "sql": "DELETE FROM t; INSERT INTO nope VALUES (1)"})
     assert "statement 2 of 2 failed" in ran.error.message
     assert ran.error.code == "AF5201"
@@ -60,5 +60,5 @@ def test_a_failing_statement_undoes_the_script(project: Any) -> None:
 
 
 def test_the_file_stands_under_the_flows_folder(project: Any, driver: str) -> None:
-    project.one(type="db_execute", sql=SETUP)
+    project.sql(SETUP)
     assert (Path(project.root) / "work" / "t" / f"wh.{driver}").is_file()

@@ -30,7 +30,7 @@ MARK = {"column": "id", "initial": 0}
 
 @pytest.fixture
 def filled(duck: Any) -> Any:
-    duck.one(type="db_execute", sql=TABLE)
+    duck.sql(TABLE)
     return duck
 
 

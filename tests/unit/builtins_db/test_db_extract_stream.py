@@ -21,7 +21,7 @@ CSV = 'a,s,f\n1,plain,0.5\n2,,\n3,"",1e+300\n4,"tab\t""q"", ü",-1.0\n5,"two\nli
 @pytest.fixture
 def filled(project: Any) -> Any:
     """A project with the table t."""
-    project.one(type="db_execute", sql=SETUP)
+    project.sql(SETUP)
     return project
 
 

@@ -17,6 +17,7 @@ from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from aetherflow_builtins_db.failures import DatabaseError, Failure
+from db_project import stopping
 
 CLASSES: dict[str, Any] = {"sqlite3": Sqlite3Connector, "duckdb": DuckDBConnector}
 ENDLESS = {
@@ -25,9 +26,10 @@ ENDLESS = {
 }
 
 SLOW = {
-    "sqlite3": "CHECK (length(hex(zeroblob(200000 + a))) > 0)",
-    "duckdb": "CHECK (NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0)",
+    "sqlite3": ("length(hex(zeroblob(200000 + a))) > 0", 10_000, "x"),
+    "duckdb": ("NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0", 1_000, "x" * 3000),
 }
+"""A check that takes its time with every row, and rows and their text for seconds of it."""
 
 
 @pytest.fixture(params=list(CLASSES))
@@ -69,10 +71,10 @@ def in_transaction(db: Any, sql: str) -> None:
 def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
     if way in {"csv", "arrow"} and driver == "sqlite3":
         way = "read"
-    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+    with made(driver, tmp_path / "x.db", statement_timeout=0.15) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
         begun = time.monotonic()
-        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+        with told(driver, r"statement timeout: it ran longer than 0\.15 s", "raise options.statement_timeout"):
             WAYS[way](db, ENDLESS[driver])
         assert time.monotonic() - begun < 20
         assert db.execute("INSERT INTO t VALUES (1)") == 1
@@ -83,27 +85,27 @@ def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) 
 
 def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
     """`executemany` is one statement, as long as it may be; what it has done so far is undone."""
-    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+    with made(driver, tmp_path / "x.db", statement_timeout=0.15) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
         begun = time.monotonic()
-        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
+        with told(driver, r"statement timeout: it ran longer than 0\.15 s", "raise options.statement_timeout"):
             db.executemany("INSERT INTO t VALUES (:a)", ({"a": number} for number in range(2**31)))
         assert time.monotonic() - begun < 20
         assert db.read("SELECT count(*) AS n FROM t")[1] == [(0,)]
 
 
 def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
-    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.3}}
+    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.15}}
     project = make_project(tmp_path, {"wh": resource})
+    check, rows, text = SLOW[driver]
     project.sql(
         "CREATE TABLE t (a INTEGER, s VARCHAR)",
-        # A check that takes its time with every row.
-        f"CREATE TABLE slow (a INTEGER, s VARCHAR {SLOW[driver]})",
+        f"CREATE TABLE slow (a INTEGER, s VARCHAR CHECK ({check}))",
     )
     file = tmp_path / "in.csv"
-    file.write_text("a,s\n" + f"1,{'x' * 3000}\n" * 10_000)
+    file.write_text("a,s\n" + f"1,{text}\n" * rows)
     error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
-    assert "statement timeout: it ran longer than 0.3 s" in error.message
+    assert "statement timeout: it ran longer than 0.15 s" in error.message
     assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
 
 
@@ -144,21 +146,12 @@ def test_the_time_limit_of_one_thread_is_not_told_in_another() -> None:
 
 
 def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
-    with made(driver, tmp_path / "x.db", statement_timeout=60) as db:
-        ended = threading.Event()
-
-        def stop() -> None:
-            while not ended.wait(0.5):  # on a busy machine the first may come before the query, which then does not end
-                db.interrupt()
-
-        stopping = threading.Thread(target=stop)
-        stopping.start()
-        with told(driver, "(?i)interrupted", "the run was being stopped"):
-            try:
-                db.read(ENDLESS[driver])
-            finally:
-                ended.set()
-                stopping.join()
+    with (
+        made(driver, tmp_path / "x.db", statement_timeout=60) as db,
+        told(driver, "(?i)interrupted", "the run was being stopped"),
+        stopping(db.interrupt),
+    ):
+        db.read(ENDLESS[driver])
 
 
 def test_two_writers_of_one_row(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The fast ways out of PostgreSQL and DuckDB give the bytes, and the types, of the slow one."""
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from db_native import place_of, written
+from pyarrow import csv
 
 from aetherflow.core.api import ConnectorInit
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
@@ -71,10 +74,14 @@ def test_the_order_is_the_order_of_the_query(tmp_path: Path) -> None:
     config = {"path": str(tmp_path / "o.duckdb")}
     with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", config, {"pragmas": {"threads": 8}})) as made:
         made.script("CREATE TABLE n AS SELECT range AS i, hash(range) AS h FROM range(1000000)")
-        lines = written(made, "SELECT i, h FROM n WHERE h % 3 > 0", native=True).decode().splitlines()[1:]
-        numbers = [int(line.split(",")[0]) for line in lines]
-        assert numbers == sorted(numbers)
-        assert len(numbers) > 600_000
-        below = written(made, "SELECT h, i FROM n ORDER BY h", native=True).decode().splitlines()[1:]
-        hashes = [int(line.split(",")[0]) for line in below]
-        assert hashes == sorted(hashes)
+        found = columns(written(made, "SELECT i, h FROM n WHERE h % 3 > 0", native=True))
+        assert found == found.sort_by("i")
+        assert found.num_rows > 600_000
+        below = columns(written(made, "SELECT h, i FROM n ORDER BY h", native=True))
+        assert below == below.sort_by("h")
+
+
+def columns(text: bytes) -> pyarrow.Table:
+    """The columns `i` and `h` of CSV."""
+    types = {"i": pyarrow.uint64(), "h": pyarrow.uint64()}
+    return csv.read_csv(io.BytesIO(text), convert_options=csv.ConvertOptions(column_types=types))

@@ -28,9 +28,12 @@ def test_what_does_not_fit_together_is_found_by_validate(lite: Any, inputs: dict
 @pytest.fixture
 def two(project: Any) -> Any:
     """Tables `t` and `u` with the same rows."""
-    for table in ("t", "u"):
-        project.sql(f"CREATE TABLE {table} (k INTEGER PRIMARY KEY, s VARCHAR(20), n DECIMAL(10, 2))",
-                    f"INSERT INTO {table} VALUES (1, 'a', 1.5), (2, NULL, NULL), (3, '', 0)")  # fmt: skip
+    made = [
+        [f"CREATE TABLE {table} (k INTEGER PRIMARY KEY, s VARCHAR(20), n DECIMAL(10, 2))",
+         f"INSERT INTO {table} VALUES (1, 'a', 1.5), (2, NULL, NULL), (3, '', 0)"]
+        for table in ("t", "u")
+    ]  # fmt: skip
+    project.sql(*made[0], *made[1])
     return project
 
 

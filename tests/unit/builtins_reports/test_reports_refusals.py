@@ -42,10 +42,16 @@ def packed_bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part that inflates to far more than a file of this size is trusted with."""
     path = tmp_path_factory.mktemp("bomb") / "t.xlsx"
     layout(path)
-    filler = b"<!--" + b" " * (150 << 20) + b"-->"
-    rewrite(path, lambda parts: parts.update(
-        {"xl/styles.xml": parts["xl/styles.xml"].replace(b"</styleSheet>", filler + b"</styleSheet>")}
-    ))  # fmt: skip
+    parts = parts_of(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        start, end, _ = parts.pop("xl/styles.xml").partition(b"</styleSheet>")
+        for name, data in parts.items():
+            archive.writestr(name, data)
+        with archive.open("xl/styles.xml", "w") as part:
+            part.write(start + b"<!--")
+            for _ in range(150):
+                part.write(b" " * (1 << 20))
+            part.write(b"-->" + end)
     return path
 
 

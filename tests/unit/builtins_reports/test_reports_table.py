@@ -83,8 +83,8 @@ def test_samples_never_stay(reports: Reports, kept: int, rows: int, totals: bool
     out = fill(reports, ROWS[:rows], columns_json=NAMES)
     found = cells(out["output"], "Report")
     end = max(rows, kept if totals else 1) + 4
-    assert table(out["output"]).ref == f"B4:F{end + totals}"
-    assert table(out["output"]).autoFilter.ref == f"B4:F{end}"
+    sales = table(out["output"])
+    assert (sales.ref, sales.autoFilter.ref) == (f"B4:F{end + totals}", f"B4:F{end}")
     assert [found[f"B{row}"] for row in range(5, 5 + rows)] == [row[0] for row in ROWS[:rows]]
     assert re.findall("<c:f>(.*?)</c:f>", parts_of(Path(out["output"]))["xl/charts/chart1.xml"].decode()) == [
         f"Report!${c}$5:${c}${4 + max(rows, 1)}" if max(rows, kept) > 1 else f"Report!${c}$5" for c in "BC"

@@ -70,10 +70,10 @@ def test_the_connectors_refuse_them_too(tmp_path: Path, driver: Any) -> None:
     connector = driver(ConnectorInit("a", "archive", driver.__name__, {}, {}))
     dest = tmp_path / "dest"
     for name, content, _ in CASES:
-        archive = tmp_path / name
-        archive.write_bytes(content())
         if "members" in name or name.startswith(("total", "ratio")):
             continue  # the limits of this test are not the connector's own
+        archive = tmp_path / name
+        archive.write_bytes(content())
         with pytest.raises(ArchiveError):
             connector.extract_zip(archive=archive, dest_dir=dest)
     assert list(dest.iterdir()) == []

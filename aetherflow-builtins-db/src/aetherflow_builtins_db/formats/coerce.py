@@ -67,7 +67,9 @@ def _float(value: Any) -> float:
         number = float(value)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValueError("is no number") from error
-    if isinstance(value, int) and abs(value) > _EXACT_FLOAT and int(number) != value:
+    # 10**23 is what its float is written as, 1e23, though that float is another whole number
+    is_large = isinstance(value, int) and abs(value) > _EXACT_FLOAT
+    if is_large and value not in {int(number), decimal.Decimal(repr(number))}:
         raise ValueError("would lose digits as a float")
     return number
 
