@@ -1,4 +1,5 @@
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
+@cache
 def text_of(page: Path) -> str:
     """A page without its blocks."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -31,6 +33,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     found: list[str] = []
     for heading in re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE):

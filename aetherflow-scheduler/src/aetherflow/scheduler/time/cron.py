@@ -83,17 +83,21 @@ class Cron:
         """The first time the expression fires after an instant, in UTC; None if that is after the year 9999."""
         start = instant.astimezone(dt.UTC).replace(tzinfo=None)
         try:
-            found = self._after_wildcard(start, zone) if self.wildcard else self._after_fixed(start, zone)
+            found = next(self._wildcard(start, zone) if self.wildcard else self._fixed(start, zone))
         except OverflowError:
             return None
         return found.replace(tzinfo=dt.UTC)
 
     def between(self, start: dt.datetime, end: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
         """All times in [start, end) at which the expression fires, in UTC."""
-        found = self.after(start - dt.timedelta(microseconds=1), zone)
-        while found is not None and found < end:
-            yield found
-            found = self.after(found, zone)
+        before = (start - dt.timedelta(microseconds=1)).astimezone(dt.UTC).replace(tzinfo=None)
+        try:
+            for found in self._wildcard(before, zone) if self.wildcard else self._fixed(before, zone):
+                if (at := found.replace(tzinfo=dt.UTC)) >= end:
+                    return
+                yield at
+        except OverflowError:
+            return
 
     def before(self, instant: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
         """The last time the expression fires at or before an instant, in UTC; None if not within forty years."""
@@ -114,16 +118,19 @@ class Cron:
                 high = middle
         return found
 
-    def _after_wildcard(self, start: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    def _wildcard(self, start: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
+        """The times after an instant, all in UTC and without a zone."""
         end, offset = span(zone, start)
         wall = _next_minute(start + offset)
-        while (found := self.first(wall) - offset) >= end:
-            start = end
-            end, offset = span(zone, start)
+        while True:
+            while (found := (wall := self.first(wall)) - offset) < end:
+                yield found
+                wall += _MINUTE
+            end, offset = span(zone, start := end)
             wall = _this_minute(start + offset)
-        return found
 
-    def _after_fixed(self, start: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    def _fixed(self, start: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
+        """The same where a time that a clock change skips is not left out, and one that comes twice is taken once."""
         wall = start + span(zone, start)[1]
         while True:
             wall = self.first(_next_minute(wall))
@@ -132,7 +139,7 @@ class Cron:
             if offset_at(zone, found) != offset and (change := last_change(zone, found)) is not None:
                 found = change.at  # the local time does not exist
             if found > start:
-                return found
+                yield (start := found)
 
     def first(self, wall: dt.datetime) -> dt.datetime:
         """The first matching local time at or after `wall`. Raises OverflowError after the year 9999."""
