@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from docs_pages import ROOT
-from import_graph import nodes, tree
+from import_graph import by_kind, tree
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 FILLED = "\0"
@@ -47,13 +47,12 @@ def module_of(path: str) -> str:
 
 def _advice(module: ast.AST) -> Iterator[ast.expr]:
     """The literals that stand where advice is given."""
-    for node in nodes(module):
-        value = node.value if isinstance(node, ast.keyword) and node.arg in _NAMES else None
-        if isinstance(node, ast.Assign) and any(
-            isinstance(each, ast.Name) and each.id in _NAMES for each in node.targets
-        ):
-            value = node.value
-        yield from _literals(value) if value is not None else ()
+    for node in by_kind(module)[ast.keyword]:
+        if node.arg in _NAMES:
+            yield from _literals(node.value)
+    for node in by_kind(module)[ast.Assign]:
+        if any(isinstance(each, ast.Name) and each.id in _NAMES for each in node.targets):
+            yield from _literals(node.value)
 
 
 def _literals(value: ast.expr) -> Iterator[ast.expr]:

@@ -22,6 +22,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from aetherflow.core.cli import main
@@ -105,8 +106,13 @@ class Block:
 
 def blocks(page: Path, *languages: str) -> list[Block]:
     """The fenced blocks of a page, those of some languages if any are named."""
-    lines = page.read_text(encoding="utf-8").split("\n")
-    return [block for block in _blocks(page, lines) if not languages or block.language in languages]
+    found = _all_blocks(page, page.read_text(encoding="utf-8"))
+    return [block for block in found if not languages or block.language in languages]
+
+
+@cache
+def _all_blocks(page: Path, text: str) -> tuple[Block, ...]:
+    return tuple(_blocks(page, text.split("\n")))
 
 
 def _blocks(page: Path, lines: list[str]) -> Iterator[Block]:
@@ -216,6 +222,8 @@ _NEUTRAL = [
         (r"(?m)^\w{3} \d\d \w{3} \d\d:\d\d \w+( \(\d\d:\d\dZ\))?", "NOW"),
         (r"(\w{3} \d\d \w{3} )?\d\d:\d\d, \d+ (s|min)( \d+ min)? ago", "AGO"),
         (r"(?m)^(\S+ +idle .*)\b\w{3} \d{4}-\d\d-\d\d (?=\d\d:\d\d)", r"\1DAY "),  # the next slot of an item
+        (r"(?m)^(main\.read \| )20\d\d$", r"\1YEAR"),
+        (r'"0 1 25-[\d,-]+ 3 \*"', '"0 1 DAYS 3 *"'),  # of the changes of the clock in ten years from now
         (r"\backs? by \S+ until (\w{3} \d\d \w{3} )?\d\d:\d\d", "ack by ACTOR until TIME"),
         (r"\b(held until TIME|skipped) by \S+:", r"\1 by ACTOR:"),
         (r"\bactor=\S+ host=\S+", "actor=ACTOR host=HOST"),

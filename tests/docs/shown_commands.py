@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from typer.main import get_command
@@ -14,13 +15,13 @@ from typer.main import get_command
 from aetherflow.core.cli.app import app as core
 from aetherflow.scheduler.cli.app import app as scheduler
 from docs_pages import HISTORY, ROOT, blocks, name_of, pages
-from import_graph import nodes, tree
+from import_graph import by_kind, tree
 
 PROGRAMS = {"aetherflow": core, "aetherflow-scheduler": scheduler}
 _START = re.compile(r"(?<![\w./@=-])(aetherflow(?:-scheduler)?) (?=[a-z-])")
 _MADE_BY = ("command_line", "typed_here", "typed_anywhere")
-_MENTION = re.compile(rf"aetherflow(?:-scheduler)?[\s\"'\\]|\b({'|'.join(_MADE_BY)})\(")
-"""What the text of a module has if one of its literals may hold a command line; the others are not parsed."""
+_MENTION = re.compile(r"aetherflow(?:-scheduler)?[\s\"'\\]")
+_HOLDING = (ast.Constant, ast.JoinedStr, ast.List, ast.Call)
 _CODE = re.compile(r"`([^`]+)`")
 _HINT = re.compile(r"(?:^|[\"' ])(?:next(?:, if it was \w+)?|fix|look, then|or dismiss it|or): +(.*)$")
 _ENDS = frozenset("();<>|&")
@@ -85,7 +86,7 @@ def in_pages() -> Iterator[Shown]:
     for page in pages():
         if page == HISTORY:
             continue
-        lines = page.read_text(encoding="utf-8").split("\n")
+        lines, name = page.read_text(encoding="utf-8").split("\n"), name_of(page)
         for block in blocks(page):
             shows_help = False
             for number in range(block.first, block.last + 1):
@@ -95,12 +96,12 @@ def in_pages() -> Iterator[Shown]:
                 if line.startswith("$ ") or not shows_help:  # help is made of the sources' docstrings
                     while line.endswith("\\") and number < block.last:
                         number, line = number + 1, line[:-1] + lines[number]
-                    yield from in_line(f"{name_of(page)}:{number}", line)
+                    yield from in_line(f"{name}:{number}", line)
         for found in _CODE.finditer(text := "\n".join(lines)):
-            number = text.count("\n", 0, found.start()) + 1
             code = " ".join(found[1].split())
             if _START.match(code):
-                yield from (each._replace(whole=False) for each in in_line(f"{name_of(page)}:{number}", code))
+                number = text.count("\n", 0, found.start()) + 1
+                yield from (each._replace(whole=False) for each in in_line(f"{name}:{number}", code))
 
 
 def in_examples() -> Iterator[Shown]:
@@ -108,8 +109,9 @@ def in_examples() -> Iterator[Shown]:
     written = [*ROOT.glob("docs/examples/**/*"), *ROOT.glob("aetherflow-core/src/**/plugin_template/**/*")]
     for path in written:
         if path.suffix in (".yaml", ".sh", ".py", ".toml", ".html", ".txt", ".sql"):
+            name = name_of(path)
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-                yield from in_line(f"{name_of(path)}:{number}", line)
+                yield from in_line(f"{name}:{number}", line)
 
 
 @cache
@@ -121,17 +123,22 @@ def in_sources() -> list[Shown]:
 def _in_sources() -> Iterator[Shown]:
     for path in sorted(ROOT.glob("aetherflow-*/src/**/*.py")):
         source = path.read_text(encoding="utf-8")
-        if "plugin_template" not in path.parts and _MENTION.search(source):
-            module, name = nodes(tree(path)), name_of(path)
-            inner = {id(part) for node in module if isinstance(node, ast.JoinedStr) for part in node.values}
-            documenting = {id(node.value) for node in module if isinstance(node, ast.Expr)}
-            for node in module:
-                where = f"{name}:{getattr(node, 'lineno', 0)}"
+        if "plugin_template" not in path.parts and _may_hold(source):
+            kinds, name = by_kind(tree(path)), name_of(path)
+            inner = {id(part) for node in kinds[ast.JoinedStr] for part in node.values}
+            documenting = {id(node.value) for node in kinds[ast.Expr]}
+            for node in chain.from_iterable(kinds[kind] for kind in _HOLDING):
+                where = f"{name}:{node.lineno}"
                 if words := _joined(node):
                     yield Shown(where, shlex.join(words), whole=False)
                 elif id(node) not in inner and (text := _text(node)) is not None:
                     shown = _in_literal(where, text)
                     yield from (each._replace(printed=id(node) not in documenting) for each in shown)
+
+
+def _may_hold(source: str) -> bool:
+    """Whether one of the literals of a module may hold a command line; the others are not parsed."""
+    return _MENTION.search(source) is not None or any(f"{name}(" in source for name in _MADE_BY)
 
 
 def _joined(node: ast.AST) -> list[str]:

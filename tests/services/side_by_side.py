@@ -11,6 +11,7 @@ HOUSE = (
     "tests/unit/core/test_core_durable_lint.py",
     "tests/unit/docs/test_docs_hints.py",
     "tests/unit/docs/test_docs_rooms.py",
+    "tests/unit/scheduler/loop/test_scheduler_crash.py",
 )
 """These files share the syntax trees of all modules, which take 150 MB: one worker runs them all."""
 

@@ -1,5 +1,6 @@
 """The unit tier: everything happens in the test's own process. A test that starts or binds something fails here."""
 
+import gc
 import sys
 from collections.abc import Generator
 
@@ -34,16 +35,19 @@ sys.addaudithook(GUARD)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     # a worker of xdist calls the hooks of all folders
     GUARD.armed = item.nodeid.startswith(UNIT)
+    if item.nodeid.startswith(HOUSE):
+        gc.disable()  # it would go through the growing syntax trees, which hold no circles
     try:
         return (yield)
     finally:
         GUARD.armed = False
+        gc.enable()
         if item.nodeid.startswith(HOUSE) and (nextitem is None or not nextitem.nodeid.startswith(HOUSE)):
-            from import_graph import nodes, tree
+            from import_graph import by_kind, nodes, tree
             from private_names import defined
 
             # the collector would go through these syntax trees again and again, for all tests that follow
-            for each in (tree, nodes, defined):
+            for each in (tree, nodes, by_kind, defined):
                 each.cache_clear()
 
 

@@ -2,8 +2,10 @@
 
 import ast
 import functools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "aetherflow-core").is_dir())
 SOURCES = {
@@ -13,6 +15,8 @@ SOURCES = {
 }
 """The package of each distribution, and its folder."""
 Graph = dict[str, set[str]]
+SILENT_FIELDS = frozenset({"ctx", "op", "ops", "type_ignores"})
+"""Fields of a syntax tree whose nodes hold nothing: contexts and operators."""
 
 
 @functools.cache
@@ -33,9 +37,28 @@ def tree(path: Path) -> ast.Module:
 
 
 @functools.cache
-def nodes(node: ast.AST) -> tuple[ast.AST, ...]:
-    """`ast.walk`, walked once for all tests of the house."""
-    return tuple(ast.walk(node))
+def nodes(node: ast.AST) -> list[ast.AST]:
+    """`ast.walk` without contexts and operators, walked once for all tests of the house."""
+    found = [node]
+    for each in found:
+        for name in each._fields:
+            if name in SILENT_FIELDS:
+                continue
+            value = getattr(each, name, None)
+            if isinstance(value, list):
+                found += [inner for inner in value if isinstance(inner, ast.AST)]
+            elif isinstance(value, ast.AST):
+                found.append(value)
+    return found
+
+
+@functools.cache
+def by_kind(node: ast.AST) -> dict[type[ast.AST], list[Any]]:
+    """The same by their types: most tests look for some of them only."""
+    found: dict[type[ast.AST], list[Any]] = defaultdict(list)
+    for each in nodes(node):
+        found[type(each)].append(each)
+    return found
 
 
 @functools.cache
@@ -45,16 +68,16 @@ def graph() -> Graph:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    for node in nodes(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in modules())
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"  # the name may be a module
-                found = full if full in modules() else node.module
-                if found in modules():
-                    yield str(found)
+    kinds = by_kind(tree(path))
+    for node in kinds[ast.Import]:
+        yield from (alias.name for alias in node.names if alias.name in modules())
+    for node in kinds[ast.ImportFrom]:
+        assert node.level == 0, f"{path}:{node.lineno}: relative import"
+        for alias in node.names:
+            full = f"{node.module}.{alias.name}"  # the name may be a module
+            found = full if full in modules() else node.module
+            if found in modules():
+                yield str(found)
 
 
 def distribution(module: str) -> str:

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterator
 from functools import cache
 
-from import_graph import distribution, modules, nodes, tree
+from import_graph import by_kind, distribution, modules, tree
 
 DOCUMENTED = {
     "_exit", "_getframe", "_current_frames",  # os, sys
@@ -33,16 +33,17 @@ def is_ours(module: str) -> bool:
 @cache
 def defined(node: ast.AST) -> frozenset[str]:
     """Names that a module or class defines: functions, classes, variables, parameters, attributes that it sets."""
-    found = set()
-    for each in nodes(node):
-        match each:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                found.add(name)
-            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
+    kinds = by_kind(node)
+    found = {each.id for each in kinds[ast.Name] if isinstance(each.ctx, ast.Store)}
+    found.update(each.arg for each in kinds[ast.arg])
+    found.update(each.attr for each in kinds[ast.Attribute] if isinstance(each.ctx, ast.Store) and on_self(each.value))
+    for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+        found.update(each.name for each in kinds[kind])
     return frozenset(found)
+
+
+def on_self(value: ast.AST) -> bool:
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
 
 
 def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
@@ -63,38 +64,33 @@ def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
 def imported(node: ast.AST) -> dict[str, str]:
     """What each name in a module was imported as, in functions too."""
     found: dict[str, str] = {}
-    for each in nodes(node):
-        if isinstance(each, ast.Import):
-            found |= {alias.asname or alias.name: alias.name for alias in each.names}
-        elif isinstance(each, ast.ImportFrom):
-            found |= {alias.asname or alias.name: f"{each.module}.{alias.name}" for alias in each.names}
+    for each in by_kind(node)[ast.Import]:
+        found |= {alias.asname or alias.name: alias.name for alias in each.names}
+    for each in by_kind(node)[ast.ImportFrom]:
+        found |= {alias.asname or alias.name: f"{each.module}.{alias.name}" for alias in each.names}
     return found
 
 
 def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
     """Each private attribute that a module reads or sets, and whether it does so on `self` or `cls`."""
-    for each in nodes(node):
+    for each in by_kind(node)[ast.Attribute]:
+        if is_private(each.attr):
+            yield each.attr, on_self(each.value)
+    for each in by_kind(node)[ast.Call]:
         match each:
-            case ast.Attribute(value=value, attr=name):
-                yield name, isinstance(value, ast.Name) and value.id in ("self", "cls")
             case ast.Call(
                 func=ast.Name(id="getattr" | "setattr" | "hasattr"), args=[value, ast.Constant(value=str(name)), *_]
-            ):
-                yield name, isinstance(value, ast.Name) and value.id in ("self", "cls")
+            ) if is_private(name):
+                yield name, on_self(value)
 
 
 def taken(node: ast.AST, of_distribution: frozenset[str]) -> set[str]:
     """Private names of others that a module uses; the second are the names that its distribution defines."""
     imports, of_module = imported(node), defined(node)
     found = {full for full in imports.values() if not is_ours(full) and any(map(is_private, full.split(".")))}
-    found |= {
-        name
-        for name, on_self in reached(node)
-        if is_private(name) and name not in (of_distribution if on_self else of_module)
-    }
-    for each in nodes(node):
-        if isinstance(each, ast.ClassDef):
-            found.update(inherited(each, imports))
+    found |= {name for name, of_self in reached(node) if name not in (of_distribution if of_self else of_module)}
+    for each in by_kind(node)[ast.ClassDef]:
+        found.update(inherited(each, imports))
     return found
 
 

@@ -9,7 +9,7 @@ import tokenize
 from collections import Counter
 from pathlib import Path
 
-from import_graph import modules, room
+from import_graph import by_kind, modules, room, tree
 from rooms import ROWS
 
 CORE = "aetherflow.core"
@@ -18,11 +18,11 @@ SILENT = {
 }  # fmt: skip
 
 
-def logical_lines(source: str) -> int:
+def logical_lines(source: str, module: ast.Module) -> int:
     """How many lines of a module say something to Python; a docstring, also one below a field, does not."""
     silent: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+    for node in by_kind(module)[ast.Expr]:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             silent.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     spoken: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -46,7 +46,7 @@ def floor_size(floor: str) -> int:
 
 
 def _of_file(path: Path) -> int:
-    return logical_lines(path.read_text())
+    return logical_lines(path.read_text(), tree(path))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from import_graph import modules, nodes, tree
+from import_graph import by_kind, modules, tree
 
 TEXTS = {"message", "reason", "skip_reason"}
 """Attributes that hold a text for people."""
@@ -80,10 +80,13 @@ def decides(node: ast.AST, known: Known) -> bool:
 
 def given(function: ast.AST, known: Known) -> Known:
     """The names, with those that a function gives a text for people to."""
-    caught = {node.name for node in nodes(function) if isinstance(node, ast.ExceptHandler) and node.name}
+    kinds = by_kind(function)
+    caught = {node.name for node in kinds[ast.ExceptHandler] if node.name}
     known = known._replace(caught=known.caught | caught)
-    for _ in range(2):  # a text may be given on
-        for node in nodes(function):
+    before = None
+    while known != before:  # a text may be given on
+        before = known
+        for node in (*kinds[ast.Assign], *kinds[ast.NamedExpr]):
             match node:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_text(value, known):
                     known = known._replace(texts=known.texts | {name})
@@ -96,7 +99,7 @@ def decisions(tree: ast.AST) -> list[tuple[str, int]]:
     """The functions that decide on a text, and where."""
     # few modules could: what any place of a module calls an exception or a text is looked for at every place
     anywhere = given(tree, Known())
-    if not any(isinstance(node, DECIDING) and decides(node, anywhere) for node in nodes(tree)):
+    if not any(decides(node, anywhere) for kind in DECIDING for node in by_kind(tree)[kind]):
         return []
     found = []
 

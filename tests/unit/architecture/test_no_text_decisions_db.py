@@ -1,11 +1,11 @@
 """No decision of the database plugins hangs on the text of an error, but in the modules that answer for a driver."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from import_graph import SOURCES, tree
+from import_graph import SOURCES, by_kind, tree
 
 DB = SOURCES["aetherflow_builtins_db"]
 ANSWERING = {
@@ -16,6 +16,7 @@ TESTS = {"startswith", "endswith", "find", "rfind", "index", "count", "search", 
          "findall", "first_match"}  # fmt: skip
 TEXT_OF_ERRORS = {"args", "message", "msg", "reason", "strerror", "fix"}
 PASSED_ON = {"str", "repr", "one_line", "getattr", "format"}
+LEARNT = (ast.ExceptHandler, ast.arg, ast.Assign, ast.NamedExpr, ast.AnnAssign)
 ERRORS_OF_ERRORS = {"__cause__", "__context__", "orig"}
 
 
@@ -26,8 +27,9 @@ class Decisions(ast.NodeVisitor):
         self.errors: set[str] = set()
         self.texts: set[str] = set()
         self.found: list[int] = []
+        learnt = [node for kind in LEARNT for node in by_kind(tree)[kind]]
         for _ in range(3):  # a name may be used above the line that says what it is
-            for node in ast.walk(tree):
+            for node in learnt:
                 self._learn(node)
         self.visit(tree)
 
@@ -83,10 +85,10 @@ class Decisions(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-def decisions() -> Iterator[tuple[str, int]]:
-    for path in sorted(DB.rglob("*.py")):
-        for line in Decisions(tree(path)).found:
-            yield path.relative_to(DB).as_posix(), line
+@cache
+def decisions() -> list[tuple[str, int]]:
+    paths = sorted(DB.rglob("*.py"))
+    return [(path.relative_to(DB).as_posix(), line) for path in paths for line in Decisions(tree(path)).found]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from aetherflow.core.host import first_party
 from aetherflow.core.host.names import BUNDLE_SOURCES, COMMANDS, CONNECTORS, DOCUMENTS, STATE_BACKENDS, STEPS
-from import_graph import ROOT, SOURCES, nodes, tree
+from import_graph import ROOT, SOURCES, by_kind, tree
 
 CORE = SOURCES["aetherflow.core"]
 OUTSIDE = ("builtins", "testing")
@@ -67,9 +67,9 @@ def odd_names() -> frozenset[str]:
 
 def literals(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Every text in a module that is no docstring."""
-    plain = {id(node.value) for node in nodes(module) if isinstance(node, ast.Expr)}
-    for node in nodes(module):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in plain:
+    plain = {id(node.value) for node in by_kind(module)[ast.Expr]}
+    for node in by_kind(module)[ast.Constant]:
+        if isinstance(node.value, str) and id(node) not in plain:
             yield node.lineno, node.value
 
 

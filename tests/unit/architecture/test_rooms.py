@@ -11,7 +11,7 @@ from size import floor_size, logical_lines
 CORE, SCHEDULER = "aetherflow.core", "aetherflow.scheduler"
 PUBLIC = (f"{CORE}.api", f"{CORE}.testing")
 FOR_HOST_PROGRAMS = (*PUBLIC, f"{CORE}.embedding")
-BUDGETS = {"kernel": 8_370, "base": 2_137, "contracts": 1_559}
+BUDGETS = {"kernel": 8_370, "base": 2_149, "contracts": 1_559}
 """Most logical lines of the kernel, and of what it stands on: no part of it hides next door. `CHANGELOG.md` names each
 growth."""
 FRONTS = {CORE, f"{CORE}.cli", f"{CORE}.testing", f"{CORE}.base.durable"} | {
@@ -136,4 +136,5 @@ def test_the_kernel_is_small(floor: str) -> None:
 def test_logical_lines_say_something() -> None:
     module = '"""A module.\n\nOf two lines."""\n\nimport os  # why\n\n\n# what\n'
     values = 'X = """\na\n"""\n"""Of X."""\ny = f(\n    os,\n)\n'
-    assert logical_lines(module + values) == 1 + 3 + 3
+    source = module + values
+    assert logical_lines(source, ast.parse(source)) == 1 + 3 + 3

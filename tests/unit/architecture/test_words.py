@@ -4,7 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
-from import_graph import distribution, modules, nodes, tree
+from import_graph import by_kind, distribution, modules, tree
 
 SHORT_WORDS, MOST_SHORT = 4, 50
 """A docstring of so few words seldom says more than the name does; where it does, it may stay."""
@@ -14,11 +14,10 @@ ROLES = {"Config", "Options", "Inputs", "Outputs"}
 
 def docstrings(tree: ast.AST) -> Iterator[str]:
     """All docstrings of a module: its own, those of classes and functions, those below fields."""
-    for node in nodes(tree):
-        for each in body if isinstance(body := getattr(node, "body", None), list) else ():
-            match each:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    yield text
+    for node in by_kind(tree)[ast.Expr]:
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield text
 
 
 def test_docstrings_say_something() -> None:
@@ -33,7 +32,7 @@ def test_docstrings_say_something() -> None:
 
 def types(tree: ast.Module) -> Iterator[str]:
     """Names of the classes of a module, and of the types that it puts together; a variable of types is local."""
-    yield from (node.name for node in nodes(tree) if isinstance(node, ast.ClassDef))
+    yield from (node.name for node in by_kind(tree)[ast.ClassDef])
     for node in tree.body:
         match node:
             case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):

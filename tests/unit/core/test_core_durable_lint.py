@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base import durable
-from import_graph import nodes, tree
+from import_graph import by_kind, tree
 
 SOURCES = Path(durable.__file__).parents[2]
 EXEMPT = {
@@ -62,9 +62,7 @@ METHODS = {
 
 def effects(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and name of every call that leaves something behind."""
-    for node in nodes(module):
-        if not isinstance(node, ast.Call):
-            continue
+    for node in by_kind(module)[ast.Call]:
         function = node.func
         if isinstance(function, ast.Name) and function.id in ("open", "Popen", "rmtree"):
             if function.id != "open" or _writes(node, 1):

@@ -1,10 +1,12 @@
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from docs_pages import ROOT, Block, blocks, pages, same_output, shown_name, validate_block
 
+validated = cache(validate_block)
 YAML = [block for page in pages() for block in blocks(page, "yaml")]
 
 
@@ -17,7 +19,7 @@ def answer(block: Block) -> Block | None:
 
 @pytest.mark.parametrize("block", YAML, ids=lambda block: block.label)
 def test_a_block_is_what_its_page_says(block: Block) -> None:
-    code, printed = validate_block(block)
+    code, printed = validated(block)
     if block.wrong:
         assert code == 2
         assert f"INVALID: {shown_name(block)}" in printed
@@ -34,7 +36,7 @@ def test_a_mistake_gets_the_answer_that_its_page_shows(block: Block) -> None:
     if shown is None:
         assert block.file, "a wrong block needs its answer in a text block, or a file name for a console block"
         return
-    _, printed = validate_block(block)
+    _, printed = validated(block)
     assert same_output(shown.text, printed), f"the program prints:\n{printed}\n(python tests/docs/refresh.py)"
 
 

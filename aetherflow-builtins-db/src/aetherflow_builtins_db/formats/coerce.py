@@ -68,8 +68,8 @@ def _float(value: Any) -> float:
     except (TypeError, OverflowError, ValueError) as error:
         raise ValueError("is no number") from error
     # 10**23 is what its float is written as, 1e23, though that float is another whole number
-    kept = (int(number), decimal.Decimal(repr(number))) if isinstance(value, int) and abs(value) > _EXACT_FLOAT else ()
-    if kept and value not in kept:
+    is_large = isinstance(value, int) and abs(value) > _EXACT_FLOAT
+    if is_large and value not in {int(number), decimal.Decimal(repr(number))}:
         raise ValueError("would lose digits as a float")
     return number
 

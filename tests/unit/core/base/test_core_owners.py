@@ -142,6 +142,25 @@ def test_a_database_that_others_may_write_is_not_opened(folder: Path) -> None:
 
 
 @as_root
+@pytest.mark.parametrize("ending", [".d", "-wal", "-shm"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_database_beside_which_a_stranger_has_put_something_is_not_opened(
+    folder: Path, ending: str, link: bool
+) -> None:
+    state, beside = folder / "state.sqlite", folder / f"state.sqlite{ending}"
+    durable.connect(state, busy_seconds=1).close()
+    if link:
+        beside.symlink_to(folder / "elsewhere")
+    else:
+        beside.touch()
+    os.chown(beside, STRANGER, -1, follow_symlinks=False)
+    with pytest.raises(UntrustedError, match=r"what stands beside a database, .* belongs to user"):
+        durable.connect(state, busy_seconds=1)
+    with pytest.raises(UntrustedError, match=r"what stands beside a database, .* belongs to user"):
+        durable.connect_to_read(state, immutable=True)
+
+
+@as_root
 def test_a_folder_of_the_system_is_no_work_folder() -> None:
     require_own(Path("/etc"), "the work folder")
     os.seteuid(STRANGER)

@@ -64,3 +64,9 @@ def test_secrets_that_overlap_leave_no_rest() -> None:
     redactor = Redactor()
     redactor.add(["xpasswo", "passwordlong"])
     assert redactor.mask("a xpasswordlong b") == "a *** b"
+
+
+def test_secrets_that_begin_alike_are_masked_as_far_as_each_goes() -> None:
+    redactor = Redactor()
+    redactor.add(["abcd", "abcdef", "abcdefghijkl", "abcdefghmnop"])
+    assert redactor.mask("abcdefghijk abcdefghmnop abcdeX abc") == "***ghijk *** ***eX abc"

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
+from misspelt import in_block_style, misspelt
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.problems import Problem, Problems
 from aetherflow.core.checks.report import check_flow_document
+from aetherflow.core.host.catalog import installed_catalog
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.binder import bind
@@ -240,7 +241,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 def problems_of(kind: str, document: Document, snapshot: Snapshot) -> list[Problem]:
     if kind == "flow":
-        return check_flow_document(document, snapshot, Problems()).problems.errors
+        return check_flow_document(document, snapshot, Problems(), installed_catalog()).problems.errors
     if kind == "project":
         return bind(ProjectFileSpec, document.data, document.source)[1]
     try:
@@ -258,9 +259,11 @@ def test_the_documents_are_good(kind: str, snapshot: Snapshot) -> None:
     assert problems_of(kind, parse_document(DOCUMENTS[kind], "x.yaml"), snapshot) == []
 
 
-def dumped(data: Any) -> str:
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(data, Dumper=dumper, sort_keys=False, width=10_000))
+def written(slip: Slip, good: Document) -> str:
+    """The text of a good document with the slip in it."""
+    if slip.is_key:
+        return misspelt(good, good.source.key((*slip.path[:-1], slip.word)), slip.word, slip.wrong)
+    return misspelt(good, good.source.value(slip.path), at_path(good.data, slip.path), at_path(slip.data, slip.path))
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
@@ -268,11 +271,12 @@ def test_a_thousand_typos_are_caught_at_their_line_with_the_right_suggestion(sna
     random_ = random.Random(seed)
     total, missed, unhelpful = 0, [], []
     for kind, text in DOCUMENTS.items():
-        data = parse_document(text, "x.yaml").data
+        good = in_block_style(parse_document(text, "x.yaml").data)
         for slips in (key_slips, choice_slips, reference_slips):
-            for slip in slips(data, random_):
+            for slip in slips(good.data, random_):
                 total += 1
-                document = parse_document(dumped(slip.data), "x.yaml")
+                document = parse_document(written(slip, good), "x.yaml")
+                assert document.data == slip.data
                 source = document.source
                 line = (source.key(slip.path) if slip.is_key else source.value(slip.path)).line
                 here = [item for item in problems_of(kind, document, snapshot) if item.location.line == line]

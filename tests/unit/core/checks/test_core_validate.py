@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 from core_validate import check, job
+from misspelt import in_block_style, misspelt
 from pydantic import BaseModel
 
 from aetherflow.core.api import (
@@ -258,18 +259,16 @@ def test_the_sample_names_every_key_and_is_good(project: "Project") -> None:
         assert set(model.model_fields) - ELSEWHERE == set(_at(SAMPLE, path)), path
 
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
 def test_every_misspelt_key_is_reported_at_its_place_with_the_right_suggestion(project: "Project") -> None:
     total, right, wrong = 0, 0, []
+    good = in_block_style(SAMPLE)
     for path, model in MODELS.items():
         for key in model.model_fields.keys() - ELSEWHERE:
             for slip in misspellings(key):
                 if slip in known_keys(model):
                     continue
                 total += 1
-                text = str(yaml.dump(_renamed(SAMPLE, path, key, slip), Dumper=DUMPER, sort_keys=False))
+                text = misspelt(good, good.source.key((*path, key)), key, slip)
                 path_of_flow = project.write(text)
                 report = validate_flow_yaml(path_of_flow)
                 loc = ".".join(str(part) if isinstance(part, str) else f"[{part}]" for part in (*path, slip))
@@ -289,15 +288,6 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
     for part in path:
         data = data[part]
     return data
-
-
-def _renamed(data: Any, path: tuple[str | int, ...], old: str, new: str) -> Any:
-    copy = json.loads(json.dumps(data))
-    target = _at(copy, path)
-    items = [(new if key == old else key, value) for key, value in target.items()]
-    target.clear()
-    target.update(items)
-    return copy
 
 
 # Wrong values

@@ -109,7 +109,7 @@ def test_a_shadow_starts_nothing_and_accounts_for_all(bench: "Bench", capsys: py
 
 
 def lines(*starts: tuple[str, str]) -> str:
-    return "".join(f"Mar 23 {time} host CRON[1]: {what}\n" for time, what in starts)
+    return "".join(f"2026-03-23 {time} host CRON[1]: {what}\n" for time, what in starts)
 
 
 def audited(bench: "Bench", capsys: pytest.CaptureFixture[str], *options: str, code: int) -> Any:

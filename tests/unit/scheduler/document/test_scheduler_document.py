@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -460,18 +459,22 @@ DOCUMENTS = st.builds(
 )
 
 
+@pytest.fixture(scope="module")
+def beside_a_flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / "flow.yaml").write_text(FLOW)
+    return folder / "scheduler.yaml"
+
+
 @settings(max_examples=200 if os.environ.get("AETHERFLOW_TORTURE_TIER", "T0") == "T0" else 5_000, deadline=None)
-@given(DOCUMENTS | VALUES)
-def test_no_document_raises_anything_but_findings(data: Any) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "flow.yaml").write_text(FLOW)
-        path = Path(folder) / "scheduler.yaml"
-        path.write_text(json.dumps(data))
-        read = check_schedule(path)
-        assert (read.schedule is None) is bool(read.problems.errors)
-        assert all(problem.message and problem.location.file for problem in read.problems)
-        if read.schedule is not None:
-            assert all(item.cron.after(NOON, item.zone) for item in read.schedule.items)
+@given(data=DOCUMENTS | VALUES)
+def test_no_document_raises_anything_but_findings(beside_a_flow: Path, data: Any) -> None:
+    beside_a_flow.write_text(json.dumps(data))
+    read = check_schedule(beside_a_flow)
+    assert (read.schedule is None) is bool(read.problems.errors)
+    assert all(problem.message and problem.location.file for problem in read.problems)
+    if read.schedule is not None:
+        assert all(item.cron.after(NOON, item.zone) for item in read.schedule.items)
 
 
 def test_the_item_of_an_id(write: Write) -> None:

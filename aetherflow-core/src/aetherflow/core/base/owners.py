@@ -9,6 +9,7 @@ import errno
 import os
 import shlex
 import stat
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -64,12 +65,8 @@ def judge(path: str | Path, owners: frozenset[int] | None = None, *, shared: boo
     With `shared` a folder at its end may be one that everybody may write, with the sticky bit: what is in it is judged
     on its own. A part that may not be looked at ends the walk, like a missing one: its use fails for the same reason.
     """
-    todo = list(reversed(Path(path).absolute().parts[1:]))
-    walk = _Walk(owners)
-    try:
-        return walk.to(todo, shared)
-    finally:
-        walk.close()
+    with closing(_Walk(owners)) as walk:
+        return walk.to(list(reversed(Path(path).absolute().parts[1:])), shared)
 
 
 def require_own(path: Path, what: str, *, shared: bool = False, mine: bool = False) -> None:

@@ -100,11 +100,10 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """The text with every registered secret replaced."""
-        known = self._known
-        if known is None or not known.within(text):
+        if (known := self._known) is None or not (spans := self._spans(known, text)):
             return text
         parts, end = [], 0
-        for start, stop in self._spans(known, text):
+        for start, stop in spans:
             parts += [text[end:start], MASK]
             end = stop
         return "".join([*parts, text[end:]])
@@ -161,36 +160,18 @@ class _Forms:
     """The forms of all secrets, and where they stand in a text."""
 
     def __init__(self, forms: set[str], encoded: set[str]) -> None:
-        self._forms = sorted(forms)
-        self._encoded = sorted(encoded)
+        self._all = _TextFinder(forms)
+        self._encoded = _TextFinder(encoded)
         self._by_first: dict[str, list[tuple[str, bool]]] = {}
         for form in forms:
             self._by_first.setdefault(form[0], []).append((form, form in encoded))
         # lines of 64 or 76, each with up to two characters at its end
         self.longest = max(len(form) + (len(form) // 32 + 1) * 2 * (form in encoded) for form in forms)
 
-    # compiled when they are needed: most texts hold no secret, and long keys make long patterns
-
-    @cached_property
-    def _any(self) -> re.Pattern[str]:
-        return re.compile(_alternatives(self._forms))
-
-    @cached_property
-    def _everywhere(self) -> re.Pattern[str]:
-        return re.compile(f"(?=({_alternatives(self._forms)}))")
-
-    @cached_property
-    def _lines(self) -> re.Pattern[str]:
-        return re.compile(f"(?=({_alternatives(self._encoded)}))")
-
-    def within(self, text: str) -> bool:
-        """Whether a secret stands in it."""
-        return self._any.search(text) is not None or ("\n" in text and self._lines.search(_one_line(text)) is not None)
-
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Start and end of every one, by start; they may overlap."""
-        found = [match.span(1) for match in self._everywhere.finditer(text)]
-        if "\n" in text and (broken := [match.span(1) for match in self._lines.finditer(_one_line(text))]):
+        found = list(self._all.spans(text))
+        if "\n" in text and (broken := list(self._encoded.spans(_one_line(text)))):
             places = [at for at, char in enumerate(text) if char not in "\r\n"]
             found += [(places[start], places[stop - 1] + 1) for start, stop in broken]
         return sorted(set(found))
@@ -202,6 +183,41 @@ class _Forms:
             (len(form) > len(text) and form.startswith(text)) or (broken and form.startswith(_one_line(text)))
             for form, broken in forms
         )
+
+
+HEAD = 8
+"""Characters of a text that a pattern looks for: one of whole private keys would take 50 ms to compile."""
+
+
+class _TextFinder:
+    """Finds some texts inside of others."""
+
+    def __init__(self, texts: set[str]) -> None:
+        self._texts = texts
+
+    @cached_property
+    def _by_head(self) -> dict[str, list[str]]:
+        """First characters to the texts that may stand where these do, the longest first."""
+        found: dict[str, list[str]] = {}
+        for text in sorted(self._texts, key=len, reverse=True):
+            found.setdefault(text[:HEAD], []).append(text)
+        short = [head for head in found if len(head) < HEAD]
+        return {
+            head: [*texts, *(each for each in short if head[: len(each)] == each != head)]
+            for head, texts in found.items()
+        }
+
+    @cached_property
+    def _heads(self) -> re.Pattern[str]:
+        return re.compile(_alternatives(sorted(self._by_head)))
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Start and end of the longest one at each place where one stands."""
+        at = 0
+        while (head := self._heads.search(text, at)) is not None:
+            start, at = head.start(), head.start() + 1
+            if found := next((each for each in self._by_head[head[0]] if text.startswith(each, start)), ""):
+                yield start, start + len(found)
 
 
 def _alternatives(forms: Sequence[str]) -> str:

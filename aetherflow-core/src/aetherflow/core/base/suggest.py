@@ -12,16 +12,17 @@ LEAST_LIKE, LEAST_LIKE_OF_ANOTHER_LETTER = 0.6, 0.75
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name that `word` most likely means, or None."""
     names = sorted(known)
-    folded = {name.lower(): name for name in reversed(names)}
-    if (same := folded.get(word.lower().replace("-", "_"))) is not None:
-        return same
-    if len(folded) > MAX_COMPARED:
+    plain, folded = word.lower().replace("-", "_"), list(map(str.lower, names))
+    if plain in folded:
+        return names[folded.index(plain)]
+    if len(names) > MAX_COMPARED:
         return None
     import difflib  # imported only for a misspelt name
 
-    found = difflib.get_close_matches(word.lower(), list(folded), cutoff=LEAST_LIKE)
-    likely = next((name for name in found if _may_mean(word.lower(), name)), None) or _in_more_words(word, folded)
-    return folded[likely] if likely is not None else None
+    different = list(dict.fromkeys(folded))
+    found = difflib.get_close_matches(word.lower(), different, cutoff=LEAST_LIKE)
+    likely = next((name for name in found if _may_mean(word.lower(), name)), None) or _in_more_words(word, different)
+    return names[folded.index(likely)] if likely is not None else None
 
 
 def _in_more_words(word: str, names: Iterable[str]) -> str | None:

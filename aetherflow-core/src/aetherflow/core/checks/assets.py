@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from aetherflow.core.base.errors import AetherflowError, PathError, SpecError
 from aetherflow.core.base.location import DocPath, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
+from aetherflow.core.base.redact import Redactor
 from aetherflow.core.checks.environment import static_work_root
 from aetherflow.core.checks.values import known_text
 from aetherflow.core.checks.view import jobs, resources, steps
@@ -63,7 +65,11 @@ class AssetChecks:
 
     def masked(self, text: str) -> str:
         """The text without secrets of the environment, which a path may hold."""
-        return self._snapshot.redactor().mask(text)
+        return self._redactor.mask(text)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        return self._snapshot.redactor()  # needed only for findings, of which there may be many
 
     def find(self, text: str) -> Path:
         """As `Assets.find`, for the run to come."""

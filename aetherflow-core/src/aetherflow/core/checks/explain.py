@@ -1,7 +1,6 @@
 """Explaining a flow: every value of the section `flow`, the resources and the settings, with its origin."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +59,15 @@ class Explainer:
         self.snapshot = snapshot
         self.shower = Shower(snapshot)
         self.catalog = checked.catalog
-        self.models: dict[DocPath, type[BaseModel]] = {}
+        self.models: dict[DocPath, type[BaseModel]] = {
+            ("resources", part.name or "", section): model
+            for part in resources(self.merged.data)
+            for section, model in models_of(self._connector(part.data))
+        }
         self.decoded: set[DocPath] = set()
 
     def explain(self) -> Explained:
         """The values of the document, each with its chain."""
-        return replace(self.without_steps(), others=dict(self.others()))
-
-    def without_steps(self) -> Explained:
-        """The same without the values of jobs and steps, which no check asks for and of which there may be 100,000."""
         self._learn()
         found = {part.name or "": self._resource(part.name or "", part.data) for part in resources(self.merged.data)}
         return Explained(
@@ -78,7 +77,18 @@ class Explainer:
             resources=found,
             settings=self._settings(),
             not_evaluated=(*self.snapshot.not_evaluated, *map(skipped_text, self.snapshot.skipped_plugins)),
+            others=dict(self.others()),
         )
+
+    def insecure(self) -> list[Value]:
+        """The values that give up a protection; without one, as in most documents, no value is explained."""
+        found = [value for value in self._settings().values() if value.insecure]
+        parts = [(part.name or "", part.data) for part in resources(self.merged.data)]
+        given = (each for part in parts for each in self._values(*part))
+        if any(self._is_insecure(path, self._plain(path, value)) for path, value, _ in given):
+            self._learn()
+            found += [value for part in parts for value in self._resource(*part).values.values() if value.insecure]
+        return found
 
     # Secrets are collected before anything is shown, since one value may contain another
 
@@ -96,9 +106,6 @@ class Explainer:
 
     def _learn_section(self, name: str, section: str, values: dict[str, Any], data: dict[str, Any]) -> None:
         at: DocPath = ("resources", name, section)
-        model = self._model(data, section)
-        if model is not None:
-            self.models[at] = model
         try:
             paths = decode_paths(data.get("decode") or {})[section]
             if (data.get("profile") or "") not in {"", *self.checked.profiles.by_name}:
@@ -117,9 +124,6 @@ class Explainer:
             return self.catalog.connector(str(data.get("kind")), str(data.get("driver")))
         except PluginError:
             return None
-
-    def _model(self, data: dict[str, Any], section: str) -> type[BaseModel] | None:
-        return dict(models_of(self._connector(data))).get(section)
 
     def _is_secret(self, path: DocPath) -> bool:
         if self._is_declared(path):
@@ -148,12 +152,9 @@ class Explainer:
 
     def _resource(self, name: str, data: dict[str, Any]) -> ExplainedResource:
         values: dict[DocPath, Value] = {}
-        for section in SECTIONS:
-            at: DocPath = ("resources", name, section)
-            given = data.get(section)
-            for path, value in leaves(given, at) if isinstance(given, dict) and given else ():
-                values[path] = self.value(path, value, self._resource_chain(path, value, data.get("profile")))
-            values |= self._defaults(at, given if isinstance(given, dict) else {})
+        for path, value, is_default in self._values(name, data):
+            chain = [Link("default", None)] if is_default else self._resource_chain(path, value, data.get("profile"))
+            values[path] = self.value(path, value, chain)
         decode = data.get("decode")
         return ExplainedResource(
             kind=_text(data, "kind"),
@@ -162,6 +163,16 @@ class Explainer:
             decode=self.shower.masked(decode) if isinstance(decode, dict) else {},
             values=values,
         )
+
+    def _values(self, name: str, data: dict[str, Any]) -> Iterator[tuple[DocPath, Any, bool]]:
+        """Path and value of what a resource is given, and of what it has by default; the last says which."""
+        for section in SECTIONS:
+            at: DocPath = ("resources", name, section)
+            given = data.get(section)
+            for path, value in leaves(given, at) if isinstance(given, dict) and given else ():
+                yield path, value, False
+            for path, value in self._defaults(at, given if isinstance(given, dict) else {}):
+                yield path, value, True
 
     def _resource_chain(self, path: DocPath, value: Any, profile: Any) -> list[Link]:
         secret = self._is_secret(path)
@@ -176,8 +187,7 @@ class Explainer:
             chain.append(Link(self.word, self.document.source.value(path), text))
         return chain + self._links(value, secret=secret)
 
-    def _defaults(self, at: DocPath, given: Mapping[str, Any]) -> dict[DocPath, Value]:
-        found: dict[DocPath, Value] = {}
+    def _defaults(self, at: DocPath, given: Mapping[str, Any]) -> Iterator[tuple[DocPath, Any]]:
         model = self.models.get(at)
         fields = model.model_fields if model is not None else {}
         others = {
@@ -188,14 +198,12 @@ class Explainer:
             choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
             if name in others or info.is_required() or given.keys() & {name, info.alias, *choices}:
                 continue
-            path = (*at, name)
             default = info.get_default(call_default_factory=True)
             if isinstance(default, BaseModel):
                 default = " ".join(f"{key}={value!r}" for key, value in default if f"{name}.{key}" not in named)
             default = list(default) if isinstance(default, tuple) else default
-            plain = default if isinstance(default, str | int | float | bool | list | dict | None) else str(default)
-            found[path] = self.value(path, plain, [Link("default", None)])
-        return found
+            is_plain = isinstance(default, str | int | float | bool | list | dict | None)
+            yield (*at, name), default if is_plain else str(default)
 
     # The section `flow`
 
@@ -309,10 +317,14 @@ class Explainer:
 
     def value(self, path: DocPath, value: Any, chain: list[Link]) -> Value:
         """The value at a path in the form to show: rendered, with secrets masked."""
-        value = plain(self.document.source.texts.get(path, value))  # in the form that the connector gets
+        value = self._plain(path, value)
         at_start = any(token.path[0] != "env" for token in tokens_of(value))
         shown = self.shower.shown(value, secret=self._is_secret(path))
         return Value(format_path(path), shown, tuple(chain), self._is_insecure(path, value), at_start)
+
+    def _plain(self, path: DocPath, value: Any) -> Any:
+        """A value in the form that the connector gets."""
+        return plain(self.document.source.texts.get(path, value))
 
     def _is_insecure(self, path: DocPath, value: Any) -> bool:
         if self._field(path) is None:

@@ -15,7 +15,7 @@ def insecure(checked: Checked, snapshot: Snapshot) -> Iterator[Problem]:
         return
     from aetherflow.core.checks.explain import Explainer
 
-    for value in Explainer(checked, snapshot).without_steps().insecure:
+    for value in Explainer(checked, snapshot).insecure():
         at = value.source.location or Location(checked.path)
         if (problem := _forbidden(checked, snapshot, value.path, at)) is not None:
             yield problem

@@ -86,10 +86,10 @@ def misplaced_databases(document: Document, catalog: Catalog, snapshot: Snapshot
         except (PluginError, AttributeError, TypeError, ValueError):
             continue
         try:
-            if name is None or Path(name).expanduser().is_absolute() or snapshot.redactor().mask(name) != name:
+            if name is None or Path(name).expanduser().is_absolute():
                 continue
             there, here = root / flow_id / name, Path.cwd() / name
-            if here.is_file() and not there.exists():
+            if here.is_file() and not there.exists() and snapshot.redactor().mask(name) == name:
                 found.append(Misplaced(part.name or "", there, here))
         except (OSError, ValueError):  # no path, or the working directory was removed
             continue

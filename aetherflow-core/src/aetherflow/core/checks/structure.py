@@ -80,7 +80,7 @@ class _Structure:
             self._add("AF1207", message, path, "semantic:unreferenceable_id", fix, severity="warning", key=key)
 
     def _dependencies(self, found: list[Part]) -> None:
-        names = {job.name for job in found if job.name is not None}
+        names = dict.fromkeys(sorted(job.name for job in found if job.name is not None))  # as suggestions need them
         earlier: set[str] = set()
         for job in found:
             for index, name in enumerate(job.get("depends_on", list) or ()):
@@ -88,7 +88,7 @@ class _Structure:
                 if not isinstance(name, str) or name in earlier:
                     continue
                 if name not in names:
-                    fix = did_you_mean(name, names - {job.name}, what="other jobs")
+                    fix = did_you_mean(name, [each for each in names if each != job.name], what="other jobs")
                     message = f"Job {job.name!r} depends_on unknown job: {name}"
                     self._add("AF1203", message, path, "semantic:depends_on_unknown_job", fix)
                 elif name == job.name:

@@ -54,7 +54,8 @@ class Here:
     def goes_on(self, trouble: "Trouble") -> tuple[str | None, tuple[str, ...]]:
         """What to do before a run can go on, if anything, and the commands."""
         run, path = trouble.run, Path(trouble.run.flow_path)
-        commands = (self.resumes.rest(run),) if run.partial else self.resumes.commands(run)
+        asked = [step for step, _ in trouble.asks]
+        commands = (self.resumes.rest(run),) if run.partial else self.resumes.commands(run, asked)
         by_itself = outer_run(self.root, run) is None
         if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
             # without what the run has lost it would be refused

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aetherflow.core.base.errors import (
@@ -260,7 +260,7 @@ class Catalog:
             error = PluginNotFoundError(message, fix=install_command(extra))
             error.extra = extra
             return error
-        likely = nearest(shown(group, name), [shown(group, known) for known in self.names(group)])
+        likely = _nearest(shown(group, name), tuple(shown(group, known) for known in self.names(group)))
         listed = typed_here("plugins", "list", "--kind", WORDS[group])
         return PluginNotFoundError(
             message, fix=f"did you mean {likely!r}?" if likely else f"what is installed: {listed}"
@@ -292,6 +292,7 @@ def installed_catalog() -> Catalog:
     return Catalog(installed_in(), legacy=legacy_plugins())
 
 
+_nearest = lru_cache(maxsize=2_048)(nearest)  # the checks of a flow ask for the same name several times
 _registered: dict[str, dict[str, Any]] = {STEPS: {}, CONNECTORS: {}, BUNDLE_SOURCES: {}, DOCUMENTS: {}}
 
 _active: ContextVar[Catalog | None] = ContextVar("catalog", default=None)

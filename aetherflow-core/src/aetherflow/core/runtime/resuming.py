@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,15 +71,17 @@ class Resumes:
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
 
-    def commands(self, run: PastRun) -> tuple[str, ...]:
+    def commands(self, run: PastRun, asked: Sequence[str] | None = None) -> tuple[str, ...]:
         """One command line; of a step that asks two, the first if it was done, the second if it was not.
 
         Of several steps that ask, the first is decided; the run then asks about the next one. For a run that a step
-        started they are those of the outer run, unless it asks itself. Raises StateError.
+        started they are those of the outer run, unless it asks itself. `asked` are the steps that ask, where they have
+        been read already. Raises StateError.
         """
         if stands_in_no_file(run):
             return (self.command(run),)
-        asked = open_questions(run)
+        if asked is None:
+            asked = open_questions(run)
         if asked:
             return tuple(self._resume(run, "--decide", f"{asked[0]}={answer}") for answer in ("done", "again"))
         outer = outer_run(self._root, run)

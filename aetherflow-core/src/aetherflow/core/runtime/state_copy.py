@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -301,6 +302,7 @@ def _digest(found: dict[str, tuple[list[str], list[tuple[Any, ...]]]]) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
+@cache
 def _columns(table: str) -> list[str]:
     """The columns of a table, in the order of the schema, without the one that counts its rows."""
     match = re.search(rf"CREATE TABLE {table} \((.*?)\n?\) ?(WITHOUT ROWID, )?STRICT", TABLES, re.DOTALL)

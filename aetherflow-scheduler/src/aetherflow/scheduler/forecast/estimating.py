@@ -69,10 +69,9 @@ class Estimates:
 
     def _runs_of(self, item: "Item") -> list[PastRun]:
         """Its runs; where others have the same lock, without the time in which it waited for them."""
-        runs = past_runs(self._ledger, item.id)
         sharing = self._sharing.get(item.spec.lock, []) if item.spec.lock is not None else []
         if len(sharing) < 2:
-            return runs
+            return past_runs(self._ledger, item.id)
         together = [run for name in sharing for run in past_runs(self._ledger, name)]
         return [run for run in without_waits(together) if run.item == item.id]
 

@@ -83,7 +83,7 @@ class Truth:
 
     def commands(self, found: "Trouble") -> tuple[str, ...]:
         """What goes on with a run that did not end well, as the core says it: two for a step that has to be decided."""
-        return self._resumes.commands(found.run)
+        return self._resumes.commands(found.run, [step for step, _ in found.asks])
 
     def changes(self, rows: Sequence[SlotRow], *, quick: bool = False) -> list[tuple[SlotRow, Fate]]:
         """Those of some slots that are something else than the ledger says; what waits, or was left out, stays so.

@@ -95,7 +95,7 @@ def test_misspelt_keys_and_choices_are_refused(snapshot: Snapshot) -> None:
     for path, model in sample.MODELS.items():
         for key in model.model_fields:
             for wrong in set(sample.misspellings(key)) - sample.known_keys(model):
-                data = sample._renamed(sample.SAMPLE, path, key, wrong)
+                data = typos.with_key(sample.SAMPLE, (*path, key), wrong)
                 slips.append(("flow", typos.Slip(key, wrong, (*path, wrong), True, data)))
     refused = 0
     for kind, slip in slips[:: STRIDE - 1 or 1]:

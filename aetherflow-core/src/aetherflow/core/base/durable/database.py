@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,7 @@ from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.places import FILE_MODE
 from aetherflow.core.base.durable.stores import Database, Values, server_at
 from aetherflow.core.base.errors import StateError
-from aetherflow.core.base.owners import require_own
+from aetherflow.core.base.owners import ROOT, require_own
 
 WAL_RETRY_SECONDS = 0.02
 BESIDE = ("-wal", "-shm")
@@ -212,9 +213,12 @@ def connect(path: Path, *, busy_seconds: float) -> FileDatabase:
 def _require_own(path: Path) -> None:
     # SQLite opens by name. Without faults nobody else can exchange what is there, so it need not be opened by us, too
     require_own(path, "the file")
-    for name in (side_folder(path), *(Path(f"{real_file(path)}{ending}") for ending in BESIDE)):
-        if os.path.lexists(name):
-            require_own(name, "what stands beside a database,")
+    real = real_file(path)
+    for name in (f"{real}{ending}" for ending in (".d", *BESIDE)):
+        with contextlib.suppress(OSError):
+            facts = os.lstat(name)  # its folder was judged with the file's: only the name itself may have faults
+            if stat.S_ISLNK(facts.st_mode) or facts.st_mode & 0o022 or facts.st_uid not in (ROOT, os.geteuid()):
+                require_own(Path(name), "what stands beside a database,")
 
 
 def memory_database() -> SqliteDatabase:

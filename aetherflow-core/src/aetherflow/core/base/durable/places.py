@@ -76,9 +76,7 @@ class Folder:
 
     def require_place(self) -> None:
         """OSError if its path leads to another folder now: what is made here would be found by nobody."""
-        here = os.fstat(self.descriptor)
-        there = self.path.stat()
-        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+        if not os.path.samestat(os.fstat(self.descriptor), self.path.stat()):
             raise OSError(errno.ESTALE, "another folder has taken its place meanwhile", str(self.path))
 
     def close(self) -> None:

@@ -64,10 +64,11 @@ def number_text(number: dict[str, Any]) -> dict[str, Any]:
 def shortened(schema: Any, defs: dict[str, Any]) -> Any:
     """Replace named schemas by references; the used ones are added to `defs`."""
     if isinstance(schema, dict):
-        for name, text in NAMED.items():
-            if schema in (text, _REFS[name]):
-                defs[name] = text
-                return ref(name)
+        if "description" in schema or "$ref" in schema:  # most have neither, and are none of these
+            for name, text in NAMED.items():
+                if schema in (text, _REFS[name]):
+                    defs[name] = text
+                    return ref(name)
         members = schema.get("anyOf", [])
         if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # these accept number texts, too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}

@@ -199,25 +199,24 @@ def look(root: Path, query: Callable[[durable.Database], T]) -> T:
     Where the file does not say it (it is missing, damaged, of schema 1, or has rows of before) the state files do.
     """
     unknown = "SELECT DISTINCT state_path FROM runs WHERE status IS NULL"
-    memory = empty_registry()
 
-    def select(db: durable.Database) -> list[T]:
+    def select(db: durable.Database) -> T:
         behind = [name for (name,) in db.execute(unknown).fetchall() if _is_ours(Path(name))]
         if not behind:
-            return [query(db)]
-        cast("durable.SqliteDatabase", db).backup(memory)  # rows of before stand in files only
-        add_runs(memory, (run for name in behind for run in runs_in(Path(name))))
-        return []
+            return query(db)
+        with closing(durable.memory_database()) as memory:
+            cast("durable.SqliteDatabase", db).backup(memory)  # rows of before stand in files only
+            add_runs(memory, (run for name in behind for run in runs_in(Path(name))))
+            return query(memory)
 
-    with closing(memory):
-        try:
-            if found := read_registry(root, select):
-                return found[0]
-        except (sqlite3.Error, OSError):
+    try:
+        return read_registry(root, select)
+    except (sqlite3.Error, OSError):
+        with closing(empty_registry()) as memory:
             for flow in known_flows(root):
                 add_runs(memory, runs_in(Path(flow.state_path)))
                 add_flow(memory, flow)
-        return query(memory)
+            return query(memory)
 
 
 def _is_ours(path: Path) -> bool:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def work_root(given: str | None, settings: "Settings", env: Mapping[str, str]) -> Path:
     """`flow.workspace.root`, else the setting `work_root`, else the platform's data folder; absolute."""
-    return absolute_path(given or settings.work_root or _platform(env, "XDG_DATA_HOME", ".local/share") / "work")
+    return absolute_path(given or settings.work_root or _platform(env, "XDG_DATA_HOME", "~/.local/share") + "/work")
 
 
 def default_state_root(given: str | None, env: Mapping[str, str]) -> Path:
     """`given`, else the platform's state folder; absolute."""
-    return absolute_path(given or _platform(env, "XDG_STATE_HOME", ".local/state") / "state")
+    return absolute_path(given or _platform(env, "XDG_STATE_HOME", "~/.local/state") + "/state")
 
 
 def absolute_path(path: str | Path) -> Path:
@@ -24,10 +24,10 @@ def absolute_path(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def _platform(env: Mapping[str, str], variable: str, folder: str) -> Path:
+def _platform(env: Mapping[str, str], variable: str, folder: str) -> str:
     if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/aetherflow"
-    return Path(env.get(variable) or Path.home() / folder) / "aetherflow"
+        return "~/Library/Application Support/aetherflow"
+    return f"{env.get(variable) or folder}/aetherflow"
 
 
 def in_server(path: Path) -> bool:
