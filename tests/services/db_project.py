@@ -17,6 +17,7 @@ from aetherflow.core.runner import run_flow
 from aetherflow_builtins_db import minimal
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
+from aetherflow_builtins_db.formats.values import json_value
 from db_places import DRIVERS, Place, place_for
 from db_strangers import published
 
@@ -24,7 +25,7 @@ AnyConnector = DuckDBConnector | Sqlite3Connector
 CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": Sqlite3Connector}
 
 _MADE: dict[tuple[str, tuple[str, ...]], bytes] = {}
-"""The database files that statements made, by driver and statements."""
+"""The database files that statements made, by resource and statements."""
 
 
 @dataclass
@@ -91,11 +92,15 @@ class Project:
         assert ran.status["step"] == "SUCCESS", ran.error
         return ran.outputs["step"]
 
+    @property
+    def _file(self) -> Path:
+        """The database, if it is a file."""
+        return self.root / "work" / "t" / str(self.resources["wh"]["config"].get("path"))
+
     def sql(self, *statements: str) -> None:
         """Run statements, each in its own transaction; on a new file, what they make is made once and then copied."""
-        resource = self.resources["wh"]
-        file = self.root / "work" / "t" / resource["config"].get("path", "none")
-        is_new, key = not file.exists(), (resource["driver"], statements)
+        file = self._file
+        is_new, key = not file.exists(), (json.dumps(self.resources["wh"]), statements)
         if is_new and key in _MADE:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(_MADE[key])
@@ -107,9 +112,14 @@ class Project:
             _MADE[key] = file.read_bytes()
 
     def rows(self, sql: str) -> list[list[Any]]:
-        """The rows of a query, in the form of step outputs."""
-        rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
-        return rows
+        """The rows of a query, in the form of step outputs; of a file without a run."""
+        driver, path = self.resources["wh"]["driver"], self._file
+        if driver not in CLASSES or not path.exists():
+            rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
+            return rows
+        init = ConnectorInit("wh", "db", driver, {"path": str(path)}, {})
+        with CLASSES[driver](init) as db, db.stream(sql) as found:
+            return [[json_value(value) for value in row] for batch in found.batches() for row in batch]
 
 
 @contextmanager

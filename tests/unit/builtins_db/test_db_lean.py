@@ -15,9 +15,11 @@ from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
 LIMIT = "SELECT current_setting('memory_limit') AS m"
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Any]:
-    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": f"{tmp_path}/wh.duckdb"}, {})) as made:
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One for all tests: none changes its rows, and a closed one is opened again."""
+    path = tmp_path_factory.mktemp("lean") / "wh.duckdb"
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": str(path)}, {})) as made:
         made.script("CREATE TABLE t AS SELECT range AS a, 'text ' || range AS s FROM range(1000)")
         yield made
 
@@ -130,9 +132,10 @@ def test_who_comes_later_has_all_the_memory(db: Any, where: str) -> None:
     assert limit(db) == usual
 
 
-def test_two_resources_of_one_file(db: Any, tmp_path: Path) -> None:
+def test_two_resources_of_one_file(db: Any) -> None:
     usual = limit(db)
-    config = {"path": f"{tmp_path}/../{tmp_path.name}/wh.duckdb"}
+    folder = Path(db.conf.path).parent
+    config = {"path": f"{folder}/../{folder.name}/wh.duckdb"}
     with DuckDBConnector(ConnectorInit("wh2", "db", "duckdb", config, {})) as second:
         with db.lean("SELECT * FROM t") as done:
             assert done
