@@ -94,7 +94,7 @@ def test_text_of_any_length_is_handed_out(db: DuckDBConnector, monkeypatch: pyte
 
 
 def test_a_time_limit_counts_over_all_batches() -> None:
-    with made(statement_timeout=0.15) as db:
+    with made(statement_timeout=0.3) as db:
         opened = db.stream("SELECT range AS i FROM range(100000000000)", fetch_size=1000)
         with opened as rows, pytest.raises(ConnectorError, match="statement timeout"):
             for _ in rows.batches():

@@ -71,10 +71,10 @@ def in_transaction(db: Any, sql: str) -> None:
 def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
     if way in {"csv", "arrow"} and driver == "sqlite3":
         way = "read"
-    with made(driver, tmp_path / "x.db", statement_timeout=0.15) as db:
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
         begun = time.monotonic()
-        with told(driver, r"statement timeout: it ran longer than 0\.15 s", "raise options.statement_timeout"):
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
             WAYS[way](db, ENDLESS[driver])
         assert time.monotonic() - begun < 20
         assert db.execute("INSERT INTO t VALUES (1)") == 1
@@ -85,17 +85,17 @@ def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) 
 
 def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
     """`executemany` is one statement, as long as it may be; what it has done so far is undone."""
-    with made(driver, tmp_path / "x.db", statement_timeout=0.15) as db:
+    with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
         begun = time.monotonic()
-        with told(driver, r"statement timeout: it ran longer than 0\.15 s", "raise options.statement_timeout"):
+        with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
             db.executemany("INSERT INTO t VALUES (:a)", ({"a": number} for number in range(2**31)))
         assert time.monotonic() - begun < 20
         assert db.read("SELECT count(*) AS n FROM t")[1] == [(0,)]
 
 
 def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
-    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.15}}
+    resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.3}}
     project = make_project(tmp_path, {"wh": resource})
     check, rows, text = SLOW[driver]
     project.sql(
@@ -105,7 +105,7 @@ def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: A
     file = tmp_path / "in.csv"
     file.write_text("a,s\n" + f"1,{text}\n" * rows)
     error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
-    assert "statement timeout: it ran longer than 0.15 s" in error.message
+    assert "statement timeout: it ran longer than 0.3 s" in error.message
     assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
 
 

@@ -100,7 +100,7 @@ def test_one_that_fails_is_repeated_alone(herd: Herd) -> None:
     order(herd)
     assert herd.until_all_have_ended() == {"r": 1}
     log = told(herd)
-    assert "1 of 3 items failed: y" in log
+    assert "1 of 3 items failed: y" in log, log
     assert "flow c ended FAILED in load.second" in log
     bad.unlink()
     order(herd, attempt=2)
