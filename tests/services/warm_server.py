@@ -118,7 +118,8 @@ class Server:
                     elif key.fileobj is self._listener:
                         if (child := self._accept(selector)) is not None:
                             return child
-                    else:  # a connection becomes readable only when the client closes it
+                    elif key.data in self._children:  # else it has been waited for in this round
+                        # a connection becomes readable only when the client closes it
                         selector.unregister(key.fileobj)
                         self._kill([key.data])
 
@@ -128,7 +129,7 @@ class Server:
         try:
             _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
             request = Request(*receive(connection))
-        except EOFError:
+        except (EOFError, ConnectionError):
             connection.close()
             return None
         if (pid := os.fork()) == 0:
@@ -154,7 +155,7 @@ class Server:
             _, connection = self._children.pop(pid)
             if connection in selector.get_map():
                 selector.unregister(connection)
-            with connection, suppress(BrokenPipeError):
+            with connection, suppress(ConnectionError):
                 send(connection, status)
 
     def _kill(self, pids: Iterable[int]) -> None:

@@ -1,12 +1,15 @@
 """A forked command is as one that was started: each sample is run both ways, and all that can be seen is compared."""
 
 import ast
+import fcntl
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 import time
@@ -19,6 +22,7 @@ import pytest
 import warm
 from core_project import Project
 from server_project import OtherHost
+from warm_request import Request
 
 WAYS: dict[str, Any] = {"started": warm.true_start("what a fork is compared with"), "forked": warm}
 PROBE = textwrap.dedent("""\
@@ -385,6 +389,13 @@ def test_another_program_is_refused(argv: list[str]) -> None:
         warm.run(command)
 
 
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_nothing_is_left_when_the_tests_are_killed(tmp_path: Path) -> None:
     code = f"""
 import os, signal, sys
@@ -401,10 +412,22 @@ signal.pause()
         assert tests.stdout is not None
         pids = [int(pid) for pid in tests.stdout.readline().split()]
         tests.kill()
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+
+
+def test_a_process_may_end_just_when_nobody_waits_for_it_any_more() -> None:
+    server = warm._server(())
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    request = Request(argv, dict(os.environb), "/", 0o022, session=False, group=-1, tied=True, ignored=(), blocked=())
+    with socket.socket(socket.AF_UNIX) as slow, Path(os.devnull).open("r+b") as nothing:
+        pid, connection = server.start(request, [nothing.fileno()] * 3)
+        slow.connect(str(server.path))
+        socket.send_fds(slow, [b"\0"], [nothing.fileno()] * 3)
+        until(lambda: fcntl.ioctl(slow, termios.TIOCOUTQ, bytes(4)) == bytes(4))  # the server waits for the rest of it
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: ") Z " in Path(f"/proc/{pid}/stat").read_text())
+        connection.close()
+    assert warm.run([sys.executable, "-c", "print('well')"], stdout=subprocess.PIPE, text=True).stdout == "well\n"
 
 
 def test_an_interpreter_that_cannot_begin_says_why_and_leaves_nothing(
