@@ -19,7 +19,7 @@ def trouble(status: str, reason_code: str | None = None, part: str | None = None
 
 
 def row(status: Status, code: str | None = None, told_by: str | None = None) -> SlotRow:
-    given: dict[str, Any] = dict.fromkeys(SlotRow.__dataclass_fields__)
+    given: dict[str, Any] = dict.fromkeys(SlotRow._fields)
     return SlotRow(**given | {"status": status, "reason_code": code, "reason": code, "told_by": told_by})
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -167,7 +167,7 @@ def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
         if how == "resolved" and act is not None and act.value == "done":
             well.append((row, SlotReason.AFTER_SETTLED))
     return [
-        replace(each, reason=said(code, other=row.item), reason_code=code)
+        each._replace(reason=said(code, other=row.item), reason_code=code)
         for row, code in well
         for name in followers[row.item]
         for each in slots.held_by(name, row.slot, row.slot, row.item)

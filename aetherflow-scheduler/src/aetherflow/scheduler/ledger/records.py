@@ -3,15 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from aetherflow.core.embedding import durable
 from aetherflow.scheduler.reasons import Reason, SlotReason, read_reason, said
 from aetherflow.scheduler.schedule.policy import ACTIVE, Status
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRow:
+class SlotRow(NamedTuple):
     """One slot of one item, with its status."""
 
     item: str
@@ -84,7 +83,7 @@ class SlotRow:
         values = list(row)
         for place, read in _READ:
             values[place] = read(values[place])
-        return cls(*values)
+        return cls._make(values)
 
     def as_json(self) -> dict[str, Any]:
         """The slot as a JSON object; instants are ISO 8601 text."""
@@ -107,7 +106,7 @@ def _params(text: str) -> dict[str, Any]:
     return found
 
 
-NAMES = tuple(field.name for field in fields(SlotRow))
+NAMES = SlotRow._fields
 COLUMNS = ", ".join(NAMES)
 _READERS: dict[str, Callable[[Any], Any]]
 _READERS = {"status": Status, "queued": bool, "late": bool, "overdue": bool, "params": _params}

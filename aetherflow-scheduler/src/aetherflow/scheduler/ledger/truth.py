@@ -1,7 +1,7 @@
 """The truth about slots: that of their runs, as the state files have it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,6 +213,11 @@ def _may_fail(row: SlotRow) -> bool:
 def _as(row: SlotRow, fate: Fate | None) -> SlotRow:
     if fate is None:
         return row
-    changed = {"reason": fate.reason, "reason_code": code_of(fate.reason), "finished_at": fate.finished_at}
-    flow_id = row.flow_id if fate.place is None else fate.place[0]
-    return replace(row, status=fate.status, told_by=None, flow_id=flow_id, **changed)  # type: ignore[arg-type]
+    return row._replace(
+        status=fate.status,
+        reason=fate.reason,
+        reason_code=code_of(fate.reason),
+        finished_at=fate.finished_at,
+        told_by=None,
+        flow_id=row.flow_id if fate.place is None else fate.place[0],
+    )
