@@ -215,10 +215,12 @@ def _require_own(path: Path) -> None:
     require_own(path, "the file")
     real = real_file(path)
     for name in (f"{real}{ending}" for ending in (".d", *BESIDE)):
-        with contextlib.suppress(OSError):
+        try:
             facts = os.lstat(name)  # its folder was judged with the file's: only the name itself may have faults
-            if stat.S_ISLNK(facts.st_mode) or facts.st_mode & 0o022 or facts.st_uid not in (ROOT, os.geteuid()):
-                require_own(Path(name), "what stands beside a database,")
+        except OSError:
+            continue
+        if stat.S_ISLNK(facts.st_mode) or facts.st_mode & 0o022 or facts.st_uid not in (ROOT, os.geteuid()):
+            require_own(Path(name), "what stands beside a database,")
 
 
 def memory_database() -> SqliteDatabase:
