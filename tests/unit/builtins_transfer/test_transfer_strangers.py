@@ -11,6 +11,7 @@ import pytest
 
 import transfer_strangers
 from aetherflow.core.api import (
+    ConnectorError,
     ConnectorInit,
     FileConnector,
     Problem,
@@ -24,6 +25,7 @@ from aetherflow.core.checks.report import check_flow
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.moving.minimal import MinimalFiles
+from aetherflow_builtins_transfer.moving.serving import files_of
 from transfer_peers import Peer, build_peer
 from transfer_strangers import KIND, STRANGERS, Config, Minimum, Options
 
@@ -249,6 +251,13 @@ def refused(folder: Path, resource: dict[str, Any]) -> list[str]:
 def test_a_connector_that_reaches_no_files_is_refused(tmp_path: Path) -> None:
     (message,) = refused(tmp_path, {"kind": "mail", "driver": "file", "config": {}})
     assert "lacks list(), which FileConnector or the documented minimum demands" in message
+
+
+def test_an_object_that_reaches_no_files_is_told_with_its_class() -> None:
+    made = type("Made", (), {"name": "peer", "kind": KIND, "driver": "made"})
+    with pytest.raises(ConnectorError) as caught:
+        files_of(made())
+    assert f"resource peer ({KIND}:made) reaches no files: class {__name__}.Made lacks list()" in str(caught.value)
 
 
 def test_a_class_that_is_not_finished_is_refused(tmp_path: Path) -> None:
