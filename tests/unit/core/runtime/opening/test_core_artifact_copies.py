@@ -19,7 +19,8 @@ PROJECT = """\
 version: 1
 paths: {write: [FOLDER/out]}
 resources:
-  lake: {kind: sftp, driver: DRIVER, config: {root: FOLDER/lake}, options: {retry: {max_attempts: 3, backoff_seconds: 0.01}}}
+  lake:
+    {kind: sftp, driver: DRIVER, config: {root: FOLDER/lake}, options: {retry: {max_attempts: 3, backoff_seconds: 0.01}}}
 artifacts: {resource: lake, path: runs}
 """
 FLOW = """\
@@ -29,7 +30,7 @@ jobs:
       - {id: one, type: file_write, inputs: {path: one.csv, content: same}}
       - {id: two, type: file_write, inputs: {path: two.csv, content: same}}
       - {id: out, type: file_write, inputs: {path: FOLDER/out/three.csv, content: elsewhere}}
-      - {id: bad, type: fail, inputs: {message: "cannot read {{steps.one.path}}, {{steps.two.path}}, {{steps.out.path}}"}}
+      - {id: bad, type: fail, inputs: {message: "no {{steps.one.path}}, {{steps.two.path}}, {{steps.out.path}}"}}
 """
 
 
