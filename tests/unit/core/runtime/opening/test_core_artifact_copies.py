@@ -20,7 +20,10 @@ version: 1
 paths: {write: [FOLDER/out]}
 resources:
   lake:
-    {kind: sftp, driver: DRIVER, config: {root: FOLDER/lake}, options: {retry: {max_attempts: 3, backoff_seconds: 0.01}}}
+    kind: sftp
+    driver: DRIVER
+    config: {root: FOLDER/lake}
+    options: {retry: {max_attempts: 3, backoff_seconds: 0.01}}
 artifacts: {resource: lake, path: runs}
 """
 FLOW = """\
