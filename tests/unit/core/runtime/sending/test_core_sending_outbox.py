@@ -212,6 +212,12 @@ def test_a_sender_that_stays_tries_again_as_long_as_its_time_lasts(
     assert telling.send() == ["failed no"]
 
 
+def test_what_keeps_runs_from_starting_keeps_nobody_from_being_told(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.project.write(f"{RULES}env_files: [{{type: dotenv, path: gone.env}}]\n", "aetherflow.yaml")
+    assert telling.send() == ["failed no"]
+
+
 def test_status_says_what_could_not_be_sent(telling: "Telling") -> None:
     telling.down = True
     telling.fails("no", "--run-id", "r1")
