@@ -85,7 +85,7 @@ class Target:
     def savepoint(self, *, again: bool = False) -> Iterator[None]:
         """A savepoint around the block, rolled back on RowsRefusedError; no effect if the loader has none.
 
-        `again`: one was rolled back, and nothing was written since. It still stands, and a new one would be nested in it.
+        `again`: one was rolled back, and nothing was written since. It still stands; a new one would be nested in it.
         """
         if not self.loader.savepoints:
             yield
