@@ -31,7 +31,7 @@ def copied(project: "Project", source: object, target: object) -> dict[str, Any]
 
 
 def rows_of(project: "Project", state: object) -> dict[str, int]:
-    info = json.loads(project.command("state", "info", str(state), "--json").out)["state"]
+    info = json.loads(project.cli("state", "info", str(state), "--json").out)["state"]
     return {
         name: count
         for name, count in info["rows"].items()
@@ -63,7 +63,7 @@ def test_what_1_0_0_has_made_moves_to_a_server_and_back(project: "Project", serv
     assert back["runs"] == there["runs"]
     for path in map(Path, back["targets"]):
         assert rows_of(project, path)["runs"] == rows_of(project, old.states / path.name)["runs"]
-        assert project.command("state", "check", str(path)).code == 0
+        assert project.cli("state", "check", str(path)).code == 0
 
 
 @pytest.mark.parametrize("server", SERVERS, indirect=True)
