@@ -121,42 +121,42 @@ class Project:
         assert ran.status["step"] == "SUCCESS", ran.error
         return ran.outputs["step"]
 
-    @property
-    def _file(self) -> Path:
-        """The database, if it is a file."""
-        return self.root / "work" / "t" / str(self.resources["wh"]["config"].get("path"))
+    def _file(self, name: str) -> Path:
+        """The database of a resource, if it is a file."""
+        return self.root / "work" / "t" / str(self.resources[name]["config"].get("path"))
 
-    def _duckdb(self) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+    def _duckdb(self, name: str) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
         """DuckDB with the database, if it is a file of DuckDB and nothing but its path is given."""
-        found = self.resources["wh"]
+        found = self.resources[name]
         plain = found["driver"] == "duckdb" and set(found["config"]) == {"path"} and not found.get("options")
-        return _attached(self._file) if plain else nullcontext()
+        return _attached(self._file(name)) if plain else nullcontext()
 
-    def _connector(self) -> Any:
-        """The connector of the database outside of a run; None for a driver that only runs know."""
-        found, file = self.resources["wh"], self._file
+    def _connector(self, name: str) -> Any:
+        """The connector of a resource outside of a run; None for a driver that only runs know."""
+        found, file = self.resources[name], self._file(name)
         config = dict(found["config"]) | ({"path": str(file)} if "path" in found["config"] else {})
         make = (CLASSES | SERVERS).get(found["driver"])
-        return make and make(ConnectorInit("wh", "db", found["driver"], config, found.get("options", {})))
+        return make and make(ConnectorInit(name, "db", found["driver"], config, found.get("options", {})))
 
-    def sql(self, *statements: str) -> None:
+    def sql(self, *statements: str, resource: str = "wh") -> None:
         """Run statements, each in its own transaction; on a new file, what they make is made once and then copied."""
-        file = self._file
-        is_new, key = not file.exists(), (json.dumps(self.resources["wh"]), statements)
+        file = self._file(resource)
+        is_new, key = not file.exists(), (json.dumps(self.resources[resource]), statements)
         if is_new and key in _MADE:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(_MADE[key])
             return
-        with self._duckdb() as attached:
+        with self._duckdb(resource) as attached:
             if attached:
                 for each in statements:
                     attached.execute(each)
-            elif connector := self._connector():
+            elif connector := self._connector(resource):
                 with connector as db:
                     for each in statements:
                         db.script(each)
             else:
-                steps = {f"s{number}": {"type": "db_execute", "sql": each} for number, each in enumerate(statements)}
+                work = {"type": "db_execute", "resource": resource}
+                steps = {f"s{number}": work | {"sql": each} for number, each in enumerate(statements)}
                 ran = self.run(slot=None, **steps)
                 assert set(ran.status.values()) == {"SUCCESS"}, ran.error
         if is_new and file.exists():
@@ -164,10 +164,10 @@ class Project:
 
     def rows(self, sql: str) -> list[list[Any]]:
         """The rows of a query, in the form of step outputs."""
-        with self._duckdb() as attached:
+        with self._duckdb("wh") as attached:
             if attached:
                 return [[json_value(value) for value in row] for row in attached.execute(sql).fetchall()]
-        if connector := self._connector():
+        if connector := self._connector("wh"):
             with connector as db, db.stream(sql) as found:
                 return [[json_value(value) for value in row] for batch in found.batches() for row in batch]
         rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
