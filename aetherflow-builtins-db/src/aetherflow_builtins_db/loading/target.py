@@ -29,7 +29,6 @@ class Target:
         """`is_late`: the database does not exist yet, and is not to be made."""
         self.database = database
         self._is_late = is_late
-        self._has_savepoint = False
         usual: SqlLoader = GenericServer(database, job)
         connector = database.connector
         self.loader = connector.loader(usual) if isinstance(connector, BulkLoader) else usual
@@ -83,25 +82,23 @@ class Target:
         return found
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
+    def savepoint(self, *, again: bool = False) -> Iterator[None]:
         """A savepoint around the block, rolled back on RowsRefusedError; no effect if the loader has none.
 
-        After a rollback it stands, and the next block begins at it: nothing may be written between two blocks.
+        `again`: one was rolled back, and nothing was written since. It still stands; a new one would be nested in it.
         """
         if not self.loader.savepoints:
             yield
             return
         tx = self.loader.tx
-        if not self._has_savepoint:  # a second one of this name would be nested in it
+        if not again:
             tx.execute("SAVEPOINT aetherflow")
-            self._has_savepoint = True
         try:
             yield
         except RowsRefusedError:
             tx.execute("ROLLBACK TO SAVEPOINT aetherflow")
             raise
         tx.execute("RELEASE SAVEPOINT aetherflow")
-        self._has_savepoint = False
 
     def check_keys(self, stage: SqlTable, keys: Sequence[TableColumn], shown: Sequence[str]) -> None:
         """StepError if a key is null or occurs twice, because the row to update would be ambiguous."""
