@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from office import new_profile
 from office_entries import Entries, entries
 from services import need
 
@@ -62,9 +63,7 @@ def compare(cases: Sequence[Case], folder: Path) -> list[Outcome]:
     for _ in range(_ATTEMPTS):  # LibreOffice sometimes crashes during an insertion
         left = [job for job in jobs if not Path(str(job["target"])).exists()]
         if left:
-            said = _run(
-                {"name": os.getpid(), "program": program, "profile": str(folder / "office"), "jobs": left}, folder
-            )
+            said = _run({"name": os.getpid(), "program": program, "profile": new_profile(), "jobs": left}, folder)
     assert all(Path(str(job["target"])).exists() for job in jobs), said
     return [_outcome(case, folder, number) for number, case in enumerate(cases)]
 

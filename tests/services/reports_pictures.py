@@ -75,10 +75,15 @@ def _shared(ones: list[Image.Image], others: list[Image.Image]) -> float:
     there, missing, there_too, too_much = 0, 0, 0, 0
     for one, other in zip(ones, others, strict=True):
         there, there_too = there + _count(one), there_too + _count(other)
-        missing += _count(ImageChops.subtract(one, other.filter(ImageFilter.MaxFilter(SLACK))))
-        too_much += _count(ImageChops.subtract(other, one.filter(ImageFilter.MaxFilter(SLACK))))
+        missing += _count(ImageChops.subtract(one, _grown(other)))
+        too_much += _count(ImageChops.subtract(other, _grown(one)))
     assert there >= 50, f"only {there} pixels are expected: nothing to compare with"
     return 1 - max(missing / there, too_much / there_too if there_too else 1)
+
+
+def _grown(mask: Image.Image) -> Image.Image:
+    """All pixels with a drawn one in the square around them: as MaxFilter(SLACK), in an eighth of its time."""
+    return mask.filter(ImageFilter.BoxBlur(SLACK // 2)).point([255 * (value > 0) for value in range(256)])
 
 
 def _count(mask: Image.Image) -> int:

@@ -243,6 +243,7 @@ class _Watch:
         self._thread.join()
 
 
+@pytest.mark.usefixtures("started")  # of a forked process the kernel does not know its own environment
 @pytest.mark.parametrize("good", [True, False])
 def test_no_password_shows_anywhere(
     smbd: Smbd, sshd: Sshd, request: pytest.FixtureRequest, tmp_path: Path, good: bool

@@ -4,6 +4,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aetherflow.core.builtins.file_copy import FileCopy
 from aetherflow.core.builtins.file_delete import FileDelete
 from aetherflow.core.builtins.file_find import FileFind
@@ -100,6 +102,7 @@ class TestFileWait(StepSuite):
         return {"path": "never"}
 
 
+@pytest.mark.usefixtures("started")
 def test_a_project_of_the_kit_runs_in_process_and_as_a_command(flow_project: FlowProject) -> None:
     ran = flow_project.run_step("check_items", {"items": [1, 2]})
     assert (ran.status, ran.error) == ("SUCCESS", None)

@@ -17,6 +17,8 @@ from aetherflow.core.runtime.processes import fork_server
 from aetherflow.core.runtime.processes.fork_server import UNKNOWN, ForkedProcess, ForkServer
 from aetherflow.core.runtime.processes.fork_server_program import RUNS
 
+pytestmark = pytest.mark.xdist_group("fork_server")  # one worker starts the server, once
+
 PROGRAMS = {
     "tells": """
         import json, os, signal, sys
