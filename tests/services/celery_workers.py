@@ -45,6 +45,7 @@ class Herd:
         self.state = folder / "state/f.sqlite"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.runs: dict[str, Running] = {}
+        self.queues: set[str | None] = {None}
         self.ended = threading.Event()
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
         self.env |= {
@@ -63,6 +64,11 @@ class Herd:
 
     def log(self, number: int) -> str:
         return (self.folder / f"worker-{number}.log").read_text()
+
+    def told(self) -> str:
+        """What workers and runs have told; an order that was delivered twice has two logs."""
+        logs = (*sorted(self.folder.glob("worker-*.log")), *sorted((self.folder / "ledger.d").glob("*.log")))
+        return "\n".join(f"{path.name}\n{path.read_text()[-4000:]}" for path in logs)
 
     def order(
         self,
@@ -88,6 +94,7 @@ class Herd:
             "i", name, "2026-11-25T01:00:00Z", (*arguments, "--param", f"n={name}"), self.folder,
             self.folder / f"ledger.d/{name}.{attempt}.log", queue=queue, fan_out_queue=fan_out_queue,
         )  # fmt: skip
+        self.queues |= {queue, fan_out_queue}
         self.runs[name] = found = launcher.start(request, self.ended.set)
         return found
 
@@ -129,7 +136,7 @@ class Herd:
     def until(self, true: Callable[[], object], seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not true():
-            assert time.monotonic() < deadline, "\n".join(self.log(n)[-2000:] for n in range(len(self.workers)))
+            assert time.monotonic() < deadline, self.told()
             time.sleep(0.03)
 
     def until_all_have_ended(self, seconds: float = 120) -> dict[str, int]:
@@ -180,4 +187,8 @@ def herd_on(
         yield made
     finally:
         made.end()
+        # an order that came back from a worker would be executed by one of the next test, which has the same run ids
+        with broker.application().connection_for_write() as connection:
+            for name in made.queues:
+                connection.default_channel.queue_delete(broker.queue(name).name)
         broker.application.cache_clear()

@@ -16,6 +16,9 @@ from aetherflow.core.kernel.sequencing.results import FailureSummary, RunSummary
 from aetherflow.core.runner import run_flow
 from aetherflow_builtins_db import minimal
 from aetherflow_builtins_db.connectors.duckdb.connector import DuckDBConnector
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
+from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from aetherflow_builtins_db.formats.values import json_value
 from db_places import DRIVERS, Place, place_for
@@ -23,6 +26,7 @@ from db_strangers import published
 
 AnyConnector = DuckDBConnector | Sqlite3Connector
 CLASSES: dict[str, type[AnyConnector]] = {"duckdb": DuckDBConnector, "sqlite3": Sqlite3Connector}
+SERVERS: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnector, "sqlalchemy": SQLAlchemyConnector}
 
 _MADE: dict[tuple[str, tuple[str, ...]], bytes] = {}
 """The database files that statements made, by resource and statements."""
@@ -97,6 +101,13 @@ class Project:
         """The database, if it is a file."""
         return self.root / "work" / "t" / str(self.resources["wh"]["config"].get("path"))
 
+    def _connector(self) -> Any:
+        """The connector of the database outside of a run; None for a driver that only runs know."""
+        found, file = self.resources["wh"], self._file
+        config = dict(found["config"]) | ({"path": str(file)} if "path" in found["config"] else {})
+        make = (CLASSES | SERVERS).get(found["driver"])
+        return make and make(ConnectorInit("wh", "db", found["driver"], config, found.get("options", {})))
+
     def sql(self, *statements: str) -> None:
         """Run statements, each in its own transaction; on a new file, what they make is made once and then copied."""
         file = self._file
@@ -105,21 +116,24 @@ class Project:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(_MADE[key])
             return
-        steps = {f"s{number}": {"type": "db_execute", "sql": each} for number, each in enumerate(statements)}
-        ran = self.run(slot=None, **steps)
-        assert set(ran.status.values()) == {"SUCCESS"}, ran.error
+        if connector := self._connector():
+            with connector as db:
+                for each in statements:
+                    db.script(each)
+        else:
+            steps = {f"s{number}": {"type": "db_execute", "sql": each} for number, each in enumerate(statements)}
+            ran = self.run(slot=None, **steps)
+            assert set(ran.status.values()) == {"SUCCESS"}, ran.error
         if is_new and file.exists():
             _MADE[key] = file.read_bytes()
 
     def rows(self, sql: str) -> list[list[Any]]:
-        """The rows of a query, in the form of step outputs; of a file without a run."""
-        driver, path = self.resources["wh"]["driver"], self._file
-        if driver not in CLASSES or not path.exists():
-            rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
-            return rows
-        init = ConnectorInit("wh", "db", driver, {"path": str(path)}, {})
-        with CLASSES[driver](init) as db, db.stream(sql) as found:
-            return [[json_value(value) for value in row] for batch in found.batches() for row in batch]
+        """The rows of a query, in the form of step outputs."""
+        if connector := self._connector():
+            with connector as db, db.stream(sql) as found:
+                return [[json_value(value) for value in row] for batch in found.batches() for row in batch]
+        rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]
+        return rows
 
 
 @contextmanager

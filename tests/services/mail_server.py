@@ -46,6 +46,8 @@ class Mailbox:
     logins: list[bool] = field(default_factory=list)
     full: bool = True
     """Whether it rejects `later@…`."""
+    sessions: set[object] = field(default_factory=set)
+    """The open connections."""
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if address.startswith("nobody@"):
@@ -138,8 +140,21 @@ def start_mail_server(certificates: Certificates) -> Iterator[Start]:
     `box` is the `Mailbox` that controls the server; other options go to aiosmtpd.
     """
     from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import SMTP
+
+    class Counted(SMTP):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.event_handler.sessions.add(self)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            super().connection_lost(error)
+            self.event_handler.sessions.discard(self)
 
     class AnyTls(Controller):
+        def factory(self) -> SMTP:
+            return Counted(self.handler, **self.SMTP_kwargs)
+
         def _trigger_server(self) -> None:
             plain = socket.create_connection((self.hostname, self.port), 5)
             with _any_client().wrap_socket(plain) if self.ssl_context else plain as stream:

@@ -14,6 +14,7 @@ from aetherflow.core.api import (
     ArchiveWork,
     ConnectorBase,
     ConnectorConfig,
+    ConnectorError,
     ConnectorOptions,
     Envelope,
     ExtractRules,
@@ -107,6 +108,10 @@ SENT: list[dict[str, Any]] = []
 """What the connectors below have sent."""
 
 
+class MuteMail(ConnectorBase[MinimalConfig, NoOptions]):
+    """It sends nothing."""
+
+
 class PlainMail(ConnectorBase[MinimalConfig, NoOptions]):
     """It sends text only."""
 
@@ -122,6 +127,8 @@ class PlainMail(ConnectorBase[MinimalConfig, NoOptions]):
     ) -> None:
         if "broken@x.test" in to:
             raise OSError("the line\nis broken")
+        if "unknown@x.test" in to:
+            raise ConnectorError("nobody of that name", fix="look at the address")
         SENT.append({"to": to, "subject": subject, "body": body, "from": from_addr, "cc": cc, "bcc": bcc})
 
 

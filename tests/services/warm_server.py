@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import huge_pages
+from measuring import measured
 from warm_request import DESCRIPTORS, EXECUTABLE, NotWarmError, Request, is_open, receive, send
 
 PACKAGES = (
@@ -477,8 +478,8 @@ def leave(code: int) -> None:
 
 
 def _start_coverage() -> None:
-    """Measure coverage of this child if the environment requests it (`patch = subprocess`, COVERAGE_PROCESS_START)."""
-    if any(name in os.environ for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")):
+    """Measure coverage of this child if the environment requests it (`patch = subprocess`)."""
+    if measured():
         import coverage  # type: ignore[import-not-found, unused-ignore]
 
         coverage.process_startup()

@@ -70,9 +70,7 @@ class Trial:
     def points(self) -> list[str]:
         """The engine's failpoints of an undisturbed run."""
         self.again()
-        names = self.bench.points()
-        self.again()
-        return names
+        return self.bench.points()
 
     def check(self) -> None:
         """The table is as before or as after; the same command brings it to its end, and no row twice."""
@@ -103,16 +101,12 @@ def work_named(name: str, data: Path) -> Work:
     return next(work for work in works(str(data)) if work.name == name)
 
 
-def warm(bench: Bench, place: Place, work: Work) -> None:
-    bench.write(flow(work, place))
-    Database(place, bench.work).reset(empty=work.makes)
-    warm_up(bench)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed(bench: Bench, place: Place, data: Path, kind: str) -> None:
     work = work_named(kind, data)
-    warm(bench, place, work)
+    bench.write(flow(work, place))
+    Database(place, bench.work).reset(empty=work.makes)
+    warm_up(bench)  # the imports are no part of the time that a run takes
     trial = Trial(bench, place, work)
     chance = random.Random(f"{SEED}-L1-{place.driver}-{kind}")
     points = trial.points()
@@ -139,7 +133,6 @@ def test_killed(bench: Bench, place: Place, data: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_cut_off(bench: Bench, place: Place, data: Path, kind: str) -> None:
     work = work_named(kind, data)
-    warm(bench, place, work)
     assert place.server is not None
     with Proxy(place.server.port) as proxy:
         trial = Trial(bench, place, work, proxy.port)
@@ -196,7 +189,6 @@ def test_killed_around_every_statement_of_a_table_that_is_made(
     bench: Bench, place: Place, data: Path, kind: str
 ) -> None:
     work = work_named(kind, data)
-    warm(bench, place, work)
     trial = Trial(bench, place, work)
     trial.again()
     log = bench.folder / "points"

@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
+import warm
 from aetherflow.core.cli import main
 from torture_bench import AMBIENT, Bench, warm_up
 from torture_output import WRITER, captured, log_uniform, make_data, written
@@ -182,7 +182,7 @@ def test_output_of_any_size_in_bounded_memory(runs: Runs) -> None:
 def _peak(runs: Runs, steps: list[dict[str, Any]]) -> int:
     """Most memory that the runner held, in bytes; the run must end well."""
     runs.write(steps)
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", MEASURED],
         cwd=runs.folder,
         env=runs.env,

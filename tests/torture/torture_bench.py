@@ -55,6 +55,7 @@ class Bench:
     hang_seconds = HANG_SECONDS
     """No attempt takes longer; SIGALRM ends one that does."""
     _warm = False
+    _connection: sqlite3.Connection | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -209,11 +210,28 @@ class Bench:
     # What there is
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with contextlib.closing(sqlite3.connect(self.state)) as connection:
-            return connection.execute(sql).fetchall()
+        with self.reading() as connection:
+            found: list[tuple[Any, ...]] = connection.execute(sql).fetchall()
+            return found
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Any]:
+        """A connection to the state; all `rows` within come over it: each new one would read the whole schema."""
+        if self._connection is not None:
+            yield self._connection
+            return
+        with contextlib.closing(sqlite3.connect(self.state)) as self._connection:
+            try:
+                yield self._connection
+            finally:
+                self._connection = None
 
     def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query a copy of the state, which may not be there yet.
+        """Query a copy of the state, which may not be there yet."""
+        return self.try_all(sql)[0]
+
+    def try_all(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """The rows of several queries of one copy of the state, which may not be there yet.
 
         A copy: whoever closes a state last writes its log back and removes it, and the resume is to find it as it was.
         """
@@ -224,15 +242,10 @@ class Bench:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(self.state.with_name(self.state.name + suffix), part)
         if not copy.exists():
-            return []
+            return [[] for _ in queries]
         copy.with_name(copy.name + "-shm").unlink(missing_ok=True)
-        try:
-            with contextlib.closing(sqlite3.connect(copy)) as connection:
-                return connection.execute(sql).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            return []
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            return [_found(connection, sql) for sql in queries]
 
     def version(self) -> int:
         """The number of the schema."""
@@ -270,13 +283,33 @@ class Bench:
     def sentinels(self) -> str:
         """A checksum of all that is not of flow f, run r."""
         digest = hashlib.sha256()
-        for path in sorted(self.disk.rglob("*")):
-            name = path.relative_to(self.disk).as_posix()
+        for name in below(self.disk)[0]:
             ours = name.startswith("state/f.sqlite") or (name.startswith("work/f/") and name.split("/")[3:4] == ["r"])
             ours |= name.startswith(("state/locks.sqlite", "state/registry.sqlite", "state/servers/", "lost+found"))
-            if not ours and path.is_file():
-                digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+            if not ours:
+                digest.update(f"{name} {hashlib.sha256((self.disk / name).read_bytes()).hexdigest()}\n".encode())
         return digest.hexdigest()
+
+
+def _found(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query; none where its table is not there yet."""
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return []
+
+
+def below(folder: Path) -> tuple[list[str], list[str]]:
+    """The files, and the empty folders, below a folder that may be missing: paths relative to it, in order."""
+    files, empty = [], []
+    start = len(str(folder)) + 1
+    for parent, folders, names in os.walk(folder):
+        files += [os.path.join(parent, name)[start:] for name in names]  # noqa: PTH118 there are many
+        if not folders and not names and parent != str(folder):
+            empty.append(parent[start:])
+    return sorted(files), sorted(empty)
 
 
 def _hangs(*_: object) -> None:

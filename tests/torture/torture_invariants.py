@@ -12,7 +12,7 @@ from typing import Any
 from aetherflow.core.base import durable
 from aetherflow.core.cli import main
 from aetherflow.core.kernel.state.transitions import JOB, RUN, STEP, Status, Table
-from torture_bench import Bench
+from torture_bench import Bench, below
 from torture_flows import Reference
 
 LATEST = "attempt = (SELECT max(attempt) FROM step_runs t WHERE t.job_id = s.job_id AND t.step_id = s.step_id)"
@@ -72,13 +72,9 @@ def undisturbed(bench: Bench, flow: Reference) -> Oracle:
 
 def work_files(bench: Bench) -> dict[str, str]:
     """Every file and empty folder of the work root, with its sha256."""
-    found = {}
-    for path in sorted(bench.work.rglob("*")):
-        if path.is_file():
-            found[path.relative_to(bench.disk).as_posix()] = durable.file_facts(path)[1]
-        elif not any(path.iterdir()):
-            found[path.relative_to(bench.disk).as_posix()] = "empty folder"
-    return found
+    files, empty = below(bench.work)
+    found = {f"{bench.work.name}/{name}": durable.file_facts(bench.work / name)[1] for name in files}
+    return found | {f"{bench.work.name}/{name}": "empty folder" for name in empty}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +95,22 @@ class Before:
 
 def observe(bench: Bench) -> Before:
     """Look at the state of a dead process."""
+    steps, jobs, artifacts, attempts = bench.try_all(STEPS, JOBS, ARTIFACTS, ATTEMPTS)
     return Before(
-        steps={(job, step): tuple(rest) for job, step, *rest in bench.try_rows(STEPS)},
-        jobs={job: tuple(rest) for job, *rest in bench.try_rows(JOBS)},
-        artifacts={path: tuple(rest) for path, *rest in bench.try_rows(ARTIFACTS)},
-        attempts={(job, step, number): status for job, step, number, status in bench.try_rows(ATTEMPTS)},
+        steps={(job, step): tuple(rest) for job, step, *rest in steps},
+        jobs={job: tuple(rest) for job, *rest in jobs},
+        artifacts={path: tuple(rest) for path, *rest in artifacts},
+        attempts={(job, step, number): status for job, step, number, status in attempts},
         lines=len(bench.lines()),
     )
 
 
 def finished_artifacts(bench: Bench, oracle: Oracle) -> None:
     """SUCCESS means that the artifacts are there, with their size and sha256; for a run that has not cleaned up yet."""
-    if oracle.flow.policy != "never" and len(bench.try_rows(JOBS)) >= len(oracle.facts["jobs"]):
+    jobs, artifacts = bench.try_all(JOBS, ARTIFACTS)
+    if oracle.flow.policy != "never" and len(jobs) >= len(oracle.facts["jobs"]):
         return  # the cleanup may be under way
-    for path, step, size, sha256 in bench.try_rows(ARTIFACTS):
+    for path, step, size, sha256 in artifacts:
         assert Path(path).is_file(), f"the artifact of {step}, recorded with its SUCCESS, is not there: {path}"
         assert durable.file_facts(Path(path)) == (size, sha256), f"the artifact of {step} is not what was recorded"
 
@@ -121,6 +119,13 @@ def check_invariants(
     bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int, faults: int = 0
 ) -> None:
     """I1 to I12 after kills and failed calls, observed after each, and a last start that ended with `code`."""
+    with bench.reading():
+        _check_records(bench, oracle, code, befores, kills, faults)
+    check_command(bench)
+
+
+def _check_records(bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int, faults: int) -> None:
+    """I1 to I11."""
     flow, befores = oracle.flow, list(befores)
     found = facts(bench)
     assert code == flow.code, f"I1: exit {code}: {bench.error_text()}"
@@ -149,7 +154,6 @@ def check_invariants(
     bench.check_store()
     _check_leftovers(bench)
     check_journal(bench)
-    check_command(bench)
 
 
 def _asked_again(bench: Bench) -> set[str]:
@@ -177,10 +181,12 @@ def _check_executions(bench: Bench, flow: Reference, kills: int, faults: int) ->
 
 
 def _check_leftovers(bench: Bench) -> None:
-    parts = [path for path in bench.disk.rglob("*.part") if "other" not in path.parts]
+    files = below(bench.disk)[0]
+    parts = [name for name in files if name.endswith(".part") and "other" not in name.split("/")]
     assert parts == [], f"I9: left behind: {parts}"
-    for lock in bench.states.rglob("*.lock"):
-        with lock.open("rb") as file:
+    locks = [name for name in files if name.startswith(f"{bench.states.name}/") and name.endswith(".lock")]
+    for lock in locks:
+        with (bench.disk / lock).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

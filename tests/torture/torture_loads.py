@@ -122,19 +122,16 @@ class Database:
 
     def reset(self, *, empty: bool = False) -> None:
         """The table as before the load; `empty`: no table. No key is unique: a row that came twice would stay."""
-        self.do("DROP TABLE IF EXISTS t", "DROP TABLE IF EXISTS aetherflow_loads")
-        if empty:
-            self._fill_source()
-            return
-        self.do("CREATE TABLE t (a INTEGER, s VARCHAR(40), n INTEGER, load_id VARCHAR(600))")
-        rows = ", ".join(f"({number}, 'old', {number})" for number in range(OLD))
-        self.do(f"INSERT INTO t (a, s, n) VALUES {rows}")
-
-    def _fill_source(self) -> None:
-        """What a copy reads."""
-        rows = ", ".join(f"({number}, 'new {number}', {number % 97})" for number in range(SOURCE_ROWS))
-        self.do("DROP TABLE IF EXISTS source", "CREATE TABLE source (a INTEGER, s VARCHAR(40), n INTEGER)")
-        self.do(f"INSERT INTO source VALUES {rows}")
+        statements = ["DROP TABLE IF EXISTS t", "DROP TABLE IF EXISTS aetherflow_loads"]
+        if empty:  # and what a copy reads
+            rows = ", ".join(f"({number}, 'new {number}', {number % 97})" for number in range(SOURCE_ROWS))
+            statements += ["DROP TABLE IF EXISTS source", "CREATE TABLE source (a INTEGER, s VARCHAR(40), n INTEGER)"]
+            statements.append(f"INSERT INTO source VALUES {rows}")
+        else:
+            rows = ", ".join(f"({number}, 'old', {number})" for number in range(OLD))
+            statements.append("CREATE TABLE t (a INTEGER, s VARCHAR(40), n INTEGER, load_id VARCHAR(600))")
+            statements.append(f"INSERT INTO t (a, s, n) VALUES {rows}")
+        self.do(*statements)
 
     def facts(self, *, made: bool = False) -> Facts:
         """What the table holds; nothing if it is not there. `made`: it has no column for the load's id."""

@@ -1,5 +1,7 @@
 """The bench of a flow whose state, locks and registry are in a server."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,12 @@ class ServerBench(Bench):
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._place.within("state", sql)
 
-    try_rows = rows
+    def try_all(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        return [self.rows(sql) for sql in queries]
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        yield
 
     def version(self) -> int:
         return int(self.rows("SELECT version FROM schema_version")[0][0])

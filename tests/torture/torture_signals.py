@@ -67,7 +67,7 @@ def wait_for(condition: Callable[[], object], seconds: float) -> float | None:
     while not condition():
         if time.monotonic() - started > seconds:
             return None
-        time.sleep(0.005)
+        time.sleep(0.02)  # most conditions read all of /proc
     return time.monotonic() - started
 
 

@@ -1,11 +1,12 @@
 """The suite of commands notices: a right command passes it, and each of these faults in one does not."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import warm
 
 pytestmark = pytest.mark.slow
 BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -46,14 +47,9 @@ def run_suite(folder: Path, name: str, source: str) -> str:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[aetherflow.commands]\n{name} = acme:app\n")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rA", "--import-mode=importlib", "test_hello.py"],
-        cwd=folder,
-        env={**os.environ, **BARE, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--import-mode=importlib", "test_hello.py"]
+    env = {**os.environ, **BARE, **warm.forking(), "PYTHONPATH": str(folder)}
+    return str(warm.run(command, cwd=folder, env=env, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.parametrize(("name", "right", "wrong", "test"), FAULTS)

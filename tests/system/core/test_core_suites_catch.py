@@ -3,12 +3,12 @@ of these faults in them does not.
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import warm
 from aetherflow.core.cli.plugins_new import TEMPLATES
 
 pytestmark = pytest.mark.slow
@@ -85,12 +85,18 @@ def run_suite(folder: Path, which: str, source: str, test: str) -> str:
         "[aetherflow.steps]\nacme_select = acme.step:Select\n"
     )
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "aetherflow.core.testing.fixtures",
-         "-k", test, f"test_{which}.py"],
-        cwd=folder, env={**os.environ, **BARE, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.stdout
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--import-mode=importlib",
+        "-p",
+        "aetherflow.core.testing.fixtures",
+    ]
+    env = {**os.environ, **BARE, **warm.forking(), "PYTHONPATH": str(folder)}
+    done = warm.run([*command, "-k", test, f"test_{which}.py"], cwd=folder, env=env, capture_output=True, text=True)
+    return str(done.stdout)
 
 
 @pytest.mark.parametrize(("which", "part", "wrong", "test"), FAULTS)

@@ -276,6 +276,17 @@ def test_values_are_safe_as_names(project: FlowProject) -> None:
     assert {each["value"] for each in out["files"]} == {"../../x", None, "", "null", "é y"}
 
 
+def test_lines_of_fixed_width_are_split_as_they_are(project: FlowProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aetherflow_builtins_db.tabular.records.BATCH_ROWS", 2)
+    path = write(project, "in.txt", "   1AT\r\n\r\n  22DE\n 333AT\r\n   4\u00d6 ")
+    out = outputs(project, "file_split", path=path, dest_dir="parts", by="land", read={"widths": {"id": 4, "land": 2}})
+    assert parts(out) == {
+        "in-AT.txt": "   1AT\r\n 333AT\r\n",
+        "in-DE.txt": "  22DE\n",
+        "in-%C3%96.txt": "   4\u00d6 ",
+    }
+
+
 def test_the_folder_is_replaced_as_a_whole(project: FlowProject) -> None:
     """No part of a longer file is left; but what no split has made there is no part of it."""
     step = {"dest_dir": str(project.folder / "out" / "parts"), "rows": 1}

@@ -204,6 +204,14 @@ def test_two_archives_with_the_same_member(project: FlowProject) -> None:
     assert tree(project, unzip(project, paths, private_zip_folder=True)) == {"a/f.txt": "a", "b/f.txt": "b"}
 
 
+def test_archives_by_a_pattern(project: FlowProject) -> None:
+    for name in "abc":
+        archive(project, f"in/{name}.zip", {f"{name}.txt": name})
+    found = unzip(project, str(project.work / "in/[ab].zip"), src_dir=str(project.work / "in"))
+    assert tree(project, found) == {"a.txt": "a", "b.txt": "b"}
+    assert "there is no archive [ab].zip" in str(unzip(project, "[ab].zip").error)
+
+
 def test_members(project: FlowProject) -> None:
     path = archive(project, "b.zip", {"f.txt": "1", "d/g.csv": "2", "d/h.txt": "3"})
     assert tree(project, unzip(project, path, members=["*.csv", "f.txt"])) == {"f.txt": "1", "d/g.csv": "2"}

@@ -21,13 +21,14 @@ from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host import catalog
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject, Ran
-from packet_strangers import SENT, MinimalMail, PlainMail
+from packet_strangers import SENT, MinimalMail, MuteMail, PlainMail
 
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_registered", {group: dict(known) for group, known in catalog._registered.items()})
     register_connector("mail", "minimal")(MinimalMail)
+    register_connector("mail", "mute")(MuteMail)
     register_connector("mail", "plain")(PlainMail)
     SENT.clear()
 
@@ -58,6 +59,9 @@ def test_an_error_of_the_connector_is_one_line_that_names_the_resource(tmp_path:
     error = send(tmp_path, to="broken@x.test").error
     assert error is not None
     assert error.message == "resource post (mail:minimal): the line is broken"
+    error = send(tmp_path, to="unknown@x.test").error
+    assert error is not None
+    assert (error.message, error.fix) == ("nobody of that name", "look at the address")  # it was written for people
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,7 @@ def test_an_error_of_the_connector_is_one_line_that_names_the_resource(tmp_path:
         ("minimal", {"headers": {"X-A": "b"}}, "lacks send(): no header can be set"),
         ("minimal", {"attachments": ["a.csv"]}, "lacks send(): files cannot be attached"),
         ("minimal", {"on_refused": "fail"}, "lacks send(): nobody tells which recipients were refused"),
+        ("mute", {}, "is no MailConnector, and lacks send_plaintext(): nothing can be sent"),
         ("plain", {"html": True}, "lacks send_html(): no HTML can be sent"),
     ],
 )

@@ -1,10 +1,13 @@
 """The file steps on every driver: what they promise beyond moving bytes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aetherflow.core.api import ConnectorInit, RemoteFileError, Step, register_step
+from aetherflow_builtins_transfer.connectors.local import LocalSession, SftpLocal
 from transfer_peers import Peer
 
 
@@ -99,3 +102,66 @@ def test_local_paths_stay_in_the_sandbox(local_peer: Peer, outside: str) -> None
     down = local_peer.run(local_peer.step("download", files=[f"{local_peer.base}/a"], dest_dir="/tmp/elsewhere"))
     assert down.error is not None
     assert not Path("/tmp/elsewhere").exists()
+
+
+@pytest.mark.usefixtures("strangers")  # what is registered here is forgotten
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_what_a_run_that_lives_has_taken_is_its_own(local_peer: Peer, after: str) -> None:
+    """Who takes what is new leaves it out; who takes it away fails, and says which run has it."""
+    met: list[Any] = []
+
+    class Meanwhile(Step[Any]):
+        def run(self) -> None:
+            local_peer.put("in/a.csv", "one")
+            os.utime(local_peer.disk / "in/a.csv", (1_700_000_000, 1_700_000_000))
+            met.append(local_peer.project.run("other.yaml", run_id="later"))
+
+    register_step("meanwhile")(Meanwhile)
+    path = local_peer.put("in/a.csv", "one")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    take = local_peer.step(
+        "download", files=[f"{local_peer.base}/in/a.csv"], dest_dir="got", after=after, new_only=after == "keep"
+    )
+    local_peer.project.flow(take, resources={"peer": local_peer.resource}, name="other.yaml")
+    ran = local_peer.run(take, {"id": "meanwhile", "type": "meanwhile"})
+    assert ran.error is None, ran.error
+    (later,) = met
+    if after == "keep":
+        assert later["download"].outputs["files"][0]["status"] == "claimed"
+        (log,) = local_peer.project.folder.rglob("later.jsonl")
+        assert f"left out, run {ran.summary.run_id} is at it" in log.read_text()
+    else:
+        assert later.error.code == "AF5303"
+        assert f"run {ran.summary.run_id} is taking {local_peer.base}/in/a.csv" in later.error.message
+
+
+def test_a_path_that_was_taken_for_good_and_is_gone_is_known(local_peer: Peer) -> None:
+    path = local_peer.put("in/a.csv", "one")
+    given = {"files": [f"{local_peer.base}/in/a.csv"], "dest_dir": "got", "new_only": True}
+    assert local_peer.outputs("download", **given)["files"][0]["status"] == "downloaded"
+    path.unlink()
+    assert local_peer.outputs("download", **given)["files"][0]["status"] == "known"
+
+
+def test_what_cannot_be_deleted_with_its_folder_is_told(tmp_path: Path) -> None:
+    class Keeping(LocalSession):
+        def remove(self, path: str) -> None:
+            if path.endswith("kept"):
+                raise PermissionError(13, "it stays")
+            super().remove(path)
+
+    class Keeps(SftpLocal):
+        SESSION = Keeping
+
+    for name in ("tree/kept", "tree/deep/gone", "file"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    files = Keeps(ConnectorInit("peer", "sftp", "local", {"root": str(tmp_path)}, {}))
+    files.delete_recursive("file")
+    with pytest.raises(RemoteFileError, match="left something behind") as caught:
+        files.delete_recursive("tree")
+    assert "/tree/kept: it stays; /tree: Directory not empty" in str(caught.value)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["tree", "kept"]
+    (tmp_path / "tree/kept").unlink()
+    files.delete("tree")
+    assert not list(tmp_path.iterdir())

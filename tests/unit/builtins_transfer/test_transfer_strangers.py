@@ -1,20 +1,33 @@
 """Every built-in step for files over connectors that are not ours."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import transfer_strangers
-from aetherflow.core.api import FileConnector, Problem, Step, register_connector, register_step
+from aetherflow.core.api import (
+    ConnectorError,
+    ConnectorInit,
+    FileConnector,
+    Problem,
+    RemoteEntry,
+    RemoteFileError,
+    Step,
+    register_connector,
+    register_step,
+)
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
 from aetherflow.core.testing import FlowProject
 from aetherflow_builtins_transfer.moving.minimal import MinimalFiles
+from aetherflow_builtins_transfer.moving.serving import files_of
 from transfer_peers import Peer, build_peer
-from transfer_strangers import KIND, STRANGERS, Config, Options
+from transfer_strangers import KIND, STRANGERS, Config, Minimum, Options
 
 pytestmark = pytest.mark.usefixtures("strangers")
 
@@ -144,6 +157,90 @@ def test_a_minimal_connector_is_called_by_one_thread_at_a_time() -> None:
     assert [type(each.exception()) for each in ended] == [threading.BrokenBarrierError] * 2
 
 
+def test_a_step_that_deletes_calls_a_minimal_connector_by_one_thread_at_a_time(tmp_path: Path) -> None:
+    both, together = threading.Barrier(2), []
+
+    class Slow(Minimum):
+        """It is opened slowly: all threads of the step wait for it."""
+
+        def __init__(self, init: ConnectorInit) -> None:
+            super().__init__(init)
+            time.sleep(0.05)
+
+        def delete(self, remote_path: str) -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=0.05)  # until another thread is here as well
+                together.append(remote_path)
+            super().delete(remote_path)
+
+    register_connector(KIND, "slow")(Slow)
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("x")
+    resource = {"kind": KIND, "driver": "slow", "config": {"root": str(tmp_path)}}
+    given = {"resource": "peer", "files": ["a", "b"]}
+    ran = FlowProject(tmp_path / "project").run_step("remote_delete", given, resources={"peer": resource})
+    assert ran["step"].outputs["deleted"] == ["a", "b"]
+    assert together == []
+
+
+class InMemory:
+    """The minimum by the other names that it may have: bytes and `mkdir`; entries are mappings."""
+
+    name, kind, driver = "peer", KIND, "memory"
+
+    def __init__(self, hidden: bool = False) -> None:
+        self.files: dict[str, bytes] = {}
+        self.folders: list[str] = []
+        self.hidden = hidden
+
+    def list(self, folder: str) -> list[dict[str, Any]]:
+        if self.hidden:
+            raise PermissionError("nothing is listed")
+        return [{"path": path, "size": len(data)} for path, data in self.files.items() if path.startswith(folder)]
+
+    def read_bytes(self, path: str) -> bytes:
+        return self.files[path]
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+
+    def mkdir(self, path: str) -> None:
+        self.folders.append(path)
+
+
+def test_a_minimal_connector_may_have_bytes_instead_of_files() -> None:
+    files = MinimalFiles(inner := InMemory())
+    files.make_folder("in")
+    pieces = iter([b"abc", b"def", b""])
+    files.write("in/a", lambda most: next(pieces))
+    assert (inner.folders, inner.files) == (["in"], {"in/a": b"abcdef"})
+    assert files.stat("in/a") == RemoteEntry("a", "file", 6)
+    assert files.stat("") == RemoteEntry("", "folder")
+    got: list[bytes] = []
+    for offset, limit in ((0, None), (1, 3), (6, None)):
+        files.read("in/a", got.append, offset=offset, limit=limit)
+    assert got == [b"abcdef", b"bcd"]
+    with pytest.raises(RemoteFileError) as caught:
+        files.read("in/b", got.append)
+    assert caught.value.kind == "missing"
+
+
+def test_what_a_minimal_connector_lacks_is_refused_when_it_is_called() -> None:
+    files = MinimalFiles(InMemory())
+    with pytest.raises(RemoteFileError, match=r"its class InMemory has no rename\(\)"):
+        files.rename("a", "b")
+    with pytest.raises(RemoteFileError, match=r"its class InMemory has no delete\(\)"):
+        files.remove_folder("a")
+
+
+def test_an_error_is_told_as_it_is_where_nothing_says_that_the_file_is_missing() -> None:
+    files = MinimalFiles(InMemory(hidden=True))
+    with pytest.raises(KeyError):
+        files.read("in/b", lambda data: None)
+    with pytest.raises(PermissionError):
+        files.entries("in")
+
+
 def refused(folder: Path, resource: dict[str, Any]) -> list[str]:
     inputs = {"resource": "peer", "remote_dir": "x"}
     step = {"id": "s", "type": "remote_list", "inputs": inputs}
@@ -154,6 +251,13 @@ def refused(folder: Path, resource: dict[str, Any]) -> list[str]:
 def test_a_connector_that_reaches_no_files_is_refused(tmp_path: Path) -> None:
     (message,) = refused(tmp_path, {"kind": "mail", "driver": "file", "config": {}})
     assert "lacks list(), which FileConnector or the documented minimum demands" in message
+
+
+def test_an_object_that_reaches_no_files_is_told_with_its_class() -> None:
+    made = type("Made", (), {"name": "peer", "kind": KIND, "driver": "made"})
+    with pytest.raises(ConnectorError) as caught:
+        files_of(made())
+    assert f"resource peer ({KIND}:made) reaches no files: class {__name__}.Made lacks list()" in str(caught.value)
 
 
 def test_a_class_that_is_not_finished_is_refused(tmp_path: Path) -> None:

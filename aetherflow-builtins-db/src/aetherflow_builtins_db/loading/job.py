@@ -279,15 +279,17 @@ class Load:
 
     def _insert(self, insert: Callable[[LoadBatch], int], batch: LoadBatch) -> int:
         """Insert a batch without the rows that the database refuses; return the number of inserted rows."""
-        loaded, pending = 0, [batch]
+        loaded, pending, again = 0, [batch], False
         while pending:
             part = pending.pop()
             if not part.rows:
                 continue
             try:
-                with self._target.savepoint():
+                with self._target.savepoint(again=again):
                     loaded += insert(part)
+                again = False
             except RowsRefusedError as error:
+                again = True
                 if not self._loader.savepoints:
                     self._refuse(part, error)
                 pending += reversed(self._without_refused(part, error))

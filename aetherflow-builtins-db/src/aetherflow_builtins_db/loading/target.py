@@ -82,13 +82,17 @@ class Target:
         return found
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """A savepoint around the block, rolled back on RowsRefusedError; no effect if the loader has none."""
+    def savepoint(self, *, again: bool = False) -> Iterator[None]:
+        """A savepoint around the block, rolled back on RowsRefusedError; no effect if the loader has none.
+
+        `again`: one was rolled back, and nothing was written since. It still stands; a new one would be nested in it.
+        """
         if not self.loader.savepoints:
             yield
             return
         tx = self.loader.tx
-        tx.execute("SAVEPOINT aetherflow")
+        if not again:
+            tx.execute("SAVEPOINT aetherflow")
         try:
             yield
         except RowsRefusedError:

@@ -102,12 +102,6 @@ class MinimalMail(MailConnector[Any, Any]):
             raise MailError(f"{label_of(self)}: {' '.join(str(error).split()) or type(error).__name__}") from error
         return MailReceipt("", envelope.recipients, {}, len(message.as_bytes()))
 
-    def interrupt(self) -> None:
-        """Interrupt the connector, if it can be."""
-        interrupt = getattr(self.plain, "interrupt", None)
-        if callable(interrupt):
-            interrupt()
-
 
 def mail_over(connector: Any) -> AnyMail:
     """A connector that implements MailConnector, or has the documented minimum."""

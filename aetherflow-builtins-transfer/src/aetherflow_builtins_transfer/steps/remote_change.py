@@ -95,25 +95,25 @@ class DeleteFiles(_Change[DeleteT]):
         return [f"delete {counted(names)} from resource {self.inputs['resource']}: {some(names)}"]
 
     def run(self) -> StepResult:
-        refuse_folders(self.args.files)
-        if not self.args.files:
-            return empty_result(
-                self.args.on_empty, {"is_deleted": True, "deleted": [], "missing": [], "count": 0}, "files"
-            )
+        args = self.args
+        refuse_folders(args.files)
+        if not args.files:
+            return empty_result(args.on_empty, {"is_deleted": True, "deleted": [], "missing": [], "count": 0}, "files")
+        peer = self.peer  # here: threads that ask for it at once would each make one
 
         def delete(file: RemoteFile, progress: Progress) -> bool:
             progress.tick(0)
             if not self._there(file):
                 return False
             try:
-                self.peer.remove(file.path)
+                peer.remove(file.path)
             except RemoteError as error:
-                if error.kind != "missing" or not self.args.missing_ok:
+                if error.kind != "missing" or not args.missing_ok:
                     raise
                 return False
             return True
 
-        outcome = run_all(self.ctx, self.args.files, delete, self.args.parallelism)
+        outcome = run_all(self.ctx, args.files, delete, args.parallelism)
         raise_failures(outcome, lambda file: file.path, "deleted")
         deleted = [file.path for file, was_there in outcome.done if was_there]
         missing = [file.path for file, was_there in outcome.done if not was_there]

@@ -1,6 +1,7 @@
 """Children whose end is learnt in other ways than usual."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,3 +55,28 @@ def test_a_guard_that_cannot_be_started_leaves_no_pipe() -> None:
     for pipe in pipes:
         pipe.close()
     assert process.wait(60) == 0
+
+
+def test_a_detached_child_that_has_ended_is_reaped_when_the_next_one_is_started(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+
+        def start(*argv: str) -> int:
+            return durable.spawn_detached(argv, cwd=tmp_path, env=os.environ, output=log)
+
+        lives, ended = start("sleep", "60"), start("echo", "written")
+        os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+        waited = start("true")
+        with pytest.raises(ChildProcessError):
+            os.waitpid(ended, 0)
+        durable.wait_detached(ended, 60)  # at once: there is nothing to wait for
+        durable.wait_detached(waited, 60)
+        began = time.monotonic()
+        durable.wait_detached(lives, 0.05)
+        assert time.monotonic() - began >= 0.05
+        os.kill(lives, signal.SIGKILL)
+        durable.wait_detached(lives, 60)
+        durable.wait_detached(start("true"), 60)
+    for pid in (waited, lives):
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
+    assert (tmp_path / "log").read_text() == "written\n"

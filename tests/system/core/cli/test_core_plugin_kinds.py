@@ -17,7 +17,8 @@ from aetherflow.core.cli import main
 from aetherflow.core.cli.plugins_new import scaffolds
 from laid_out import lay_out
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("plugin_kinds")]  # one worker runs their tests, once
+# one worker runs their tests, once; it is that of packaging, for a run of mypy uses what others before it have found
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 KINDS = pytest.mark.parametrize("kind", scaffolds())
 
 
@@ -37,7 +38,8 @@ def installed(written: Path) -> dict[str, str]:
     """The environment of a process that sees them."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
     roots = {f"AETHERFLOW_{name}_ROOT": str(written / name.lower()) for name in ("WORK", "STATE")}
-    return ours | roots | {"PYTHONPATH": str(written / "site"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    python = {"PYTHONPATH": str(written / "site"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return ours | roots | python | warm.forking()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def results(written: Path, installed: dict[str, str]) -> dict[str, list[tuple[st
     folders = [f"acme-{kind}/tests" for kind in scaffolds()]
     settings = ["-c", "acme-step/pyproject.toml", "--rootdir", ".", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", "-q", *settings, f"--junitxml={report}", *folders]
-    done = subprocess.run(command, cwd=written, env=installed, capture_output=True, text=True, check=False)
+    done = warm.run(command, cwd=written, env=installed, capture_output=True, text=True, check=False)
     assert report.exists(), done.stdout + done.stderr
     found: dict[str, list[tuple[str, str]]] = {}
     for case in ElementTree.parse(report).iter("testcase"):

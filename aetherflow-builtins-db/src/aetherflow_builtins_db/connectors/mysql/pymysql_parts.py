@@ -236,6 +236,11 @@ def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iter
     return rows, cursor.warning_count
 
 
+def tells_status(connection: Any) -> bool:
+    """Whether the answer to the last statement had the server's status; that of a result set is not read."""
+    return are_known() and connection._result is not None and connection._result.server_status is not None
+
+
 def taken(connection: Any) -> None:
     """What has come of the answer is not kept."""
     if are_known():

@@ -10,11 +10,15 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import reduce, wraps
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
+
+from pydantic import BaseModel
 
 from aetherflow.core.api import ConnectorBase, get_connector, register_connector
 from aetherflow.core.base.durable import failpoint
@@ -109,8 +113,24 @@ def finish(run_id: str) -> int:
     return 0
 
 
-def run(told: dict[str, Any]) -> int:
-    """Run the flow in a fork, with one failpoint set; its exit code, or minus its signal."""
+def import_early(names: Sequence[str]) -> None:
+    """Import those of our modules, and build the models in them, which each run would otherwise do after its fork."""
+    for name in names:
+        if name.startswith("aetherflow"):
+            with suppress(ImportError):
+                importlib.import_module(name)
+    waiting = BaseModel.__subclasses__() if names else []
+    for model in waiting:
+        waiting += model.__subclasses__()
+        model.model_rebuild(raise_errors=False)
+
+
+def run(told: dict[str, Any], imports: IO[str]) -> int:
+    """Run the flow in a fork, with one failpoint set; its exit code, or minus its signal.
+
+    If it ends by itself, the file `imports` has the names of the modules that it has imported.
+    """
+    known = set(sys.modules)
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -125,6 +145,8 @@ def run(told: dict[str, Any]) -> int:
         failpoint.setting = told["failpoint"]
         signal.alarm(told["seconds"])
         code = finish(told["run_id"])
+        imports.write(" ".join(name for name in list(sys.modules) if name not in known))
+        imports.flush()
     except BaseException:  # noqa: BLE001 this process ends
         traceback.print_exc()
     finally:
@@ -138,9 +160,14 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what imports print is no answer
     prepare(json.loads(sys.stdin.readline()))
-    while line := sys.stdin.readline():
-        answers.write(f"{run(json.loads(line))}\n")
-        answers.flush()
+    with tempfile.TemporaryFile("w+") as imports:
+        while line := sys.stdin.readline():
+            imports.seek(0)
+            imports.truncate()
+            answers.write(f"{run(json.loads(line), imports)}\n")
+            answers.flush()
+            imports.seek(0)
+            import_early(imports.read().split())
 
 
 if __name__ == "__main__":

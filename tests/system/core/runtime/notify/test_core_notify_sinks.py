@@ -118,6 +118,14 @@ def test_a_mail_that_the_server_does_not_take_is_not_sent(
     assert answer[:3] in sending.failing(notification(1)).message
 
 
+def test_a_mail_about_a_command_has_no_page(sending: Sending, start_mail_server: Start) -> None:
+    server = start_mail_server()
+    sending.write(smtp(server), {"to": "post", "recipients": RECIPIENTS, "attach": "page"})
+    sending.send(notification(1, flow=None))
+    (mail,) = server.box.mails
+    assert list(mail.message.iter_attachments()) == []
+
+
 def test_nobody_but_refused_recipients_is_a_failure(sending: Sending, start_mail_server: Start) -> None:
     sending.write(smtp(start_mail_server()), {"to": "post", "recipients": ["nobody@example.com"]})
     assert "nobody@example.com" in str(sending.failing(notification(1)))
@@ -263,6 +271,41 @@ def test_connectors_of_other_hands_send(
     (hit,) = http_api.api.hits
     assert hit.headers["idempotency-key"] == message.id
     assert json.loads(hit.body)["subject"] == "FAILED nightly in load.fetch"
+
+
+def test_a_certificate_that_a_profile_names_stands_beside_the_profiles(
+    sending: Sending, http_api: Running, http_authority: Authority
+) -> None:
+    profiles = sending.folder / "site/profiles.yaml"
+    profiles.parent.mkdir()
+    profiles.write_text("hook: {config: {ca_file: ca.pem}}\n")
+    sending.ambient["AETHERFLOW_PROFILES_FILE"] = str(profiles)
+    resources = rest(http_api, http_authority)
+    resources["channel"]["profile"] = "hook"
+    del resources["channel"]["config"]["ca_file"]
+    sending.write(resources, {"to": "channel"})
+    assert "site/ca.pem" in sending.failing(notification(1)).message
+    (profiles.parent / "ca.pem").write_bytes(http_authority.file.read_bytes())
+    sending.send(notification(1))
+    assert len(http_api.api.hits) == 1
+
+
+def test_an_error_of_the_receiver_is_no_success_of_the_documented_minimum_either(
+    sending: Sending,
+    strangers: Callable[[str, str, str], None],
+    http_api: Running,
+    http_authority: Authority,
+) -> None:
+    strangers("rest", "stranger", "http_strangers:Minimal")
+    config = {"base_url": f"{http_api.url}/status/503", "ca_file": str(http_authority.file)}
+    sending.write({"channel": {"kind": "rest", "driver": "stranger", "config": config}}, {"to": "channel"})
+    assert "answered 503" in sending.failing(notification(1)).message
+
+
+def test_a_resource_of_another_kind_sends_nothing(sending: Sending) -> None:
+    lake = {"kind": "sftp", "driver": "local", "config": {"root": str(sending.folder)}}
+    sending.write({"lake": lake}, {"to": "lake"})
+    assert "a resource of kind sftp sends no messages" in sending.failing(notification(1)).message
 
 
 def test_a_receiver_that_hangs_is_given_up(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:

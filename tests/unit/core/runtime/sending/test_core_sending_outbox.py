@@ -198,6 +198,26 @@ def test_tries_wait_longer_and_longer(telling: "Telling", monkeypatch: pytest.Mo
     assert telling.send() == ["failed no"]
 
 
+def test_a_sender_that_stays_tries_again_as_long_as_its_time_lasts(
+    telling: "Telling", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "BACKOFF_SECONDS", (0.01, 0.01, 900))
+    telling.down = True
+    telling.fails("no", "--run-id", "r1")
+    send_all(telling.requests[-1], dict(os.environ), stay=60)
+    assert telling.unsent == [(3, "[Errno 111] nobody there")], "the fourth try is for a later one"
+    telling.down = False
+    send_all(telling.requests[-1], dict(os.environ), stay=60)
+    assert telling.told() == [], "it is not due"
+    assert telling.send() == ["failed no"]
+
+
+def test_what_keeps_runs_from_starting_keeps_nobody_from_being_told(telling: "Telling") -> None:
+    telling.fails("no", "--run-id", "r1")
+    telling.project.write(f"{RULES}env_files: [{{type: dotenv, path: gone.env}}]\n", "aetherflow.yaml")
+    assert telling.send() == ["failed no"]
+
+
 def test_status_says_what_could_not_be_sent(telling: "Telling") -> None:
     telling.down = True
     telling.fails("no", "--run-id", "r1")
