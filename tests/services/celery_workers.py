@@ -190,5 +190,7 @@ def herd_on(
         # an order that came back from a worker would be executed by one of the next test, which has the same run ids
         with broker.application().connection_for_write() as connection:
             for name in made.queues:
-                connection.default_channel.queue_delete(broker.queue(name).name)
+                queue = broker.queue(name).bind(connection.default_channel)
+                queue.declare()
+                queue.purge()
         broker.application.cache_clear()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aetherflow.core.api import ConnectorError, TableMaker, list_steps
-from aetherflow.core.testing.connector import ConnectorSuite
+from aetherflow.core.api import ConnectorError, ConnectorInit, TableMaker, list_steps
+from aetherflow.core.testing.connector import ConnectorSuite, LocalContext
 from aetherflow.core.testing.crash_runs import artifacts, files_below
 from aetherflow.core.testing.project import FLOW_ID, FlowProject, Ran
 
@@ -39,16 +39,24 @@ class SqlSteps(ConnectorSuite):
                     "options": self.options(place)}  # fmt: skip
         return SqlFlows(project, resource, upper=self.names_are_upper)
 
+    def _connected(self, project: FlowProject, place: Path) -> Any:
+        """The connector of the flows in a project; the caller closes it."""
+        folder = project.work / FLOW_ID  # where a flow finds a relative path
+        folder.mkdir(parents=True, exist_ok=True)
+        given = self.config(place), self.options(place), LocalContext(folder)
+        return self.connector(ConnectorInit("peer", self.kind, self.driver, *given))
+
     def prepared(self, project: FlowProject, place: Path) -> "SqlFlows":
         """The same, with the table built_in(a, s) of two rows."""
-        with closing(self.build(place)) as peer, suppress(ConnectorError), peer.transaction() as tx:
-            tx.execute("DROP TABLE built_in")  # of an earlier test on a server that tests share
-        found = self.flows_in(project, place)
-        found.ok(
-            execute(f"CREATE TABLE built_in (a {self.key_type}, s {self.text_type})"),
-            execute("INSERT INTO built_in VALUES (1, 'x'); INSERT INTO built_in VALUES (2, NULL)") | {"id": "fill"},
-        )
-        return found
+        with closing(self._connected(project, place)) as connector:
+            with suppress(ConnectorError), connector.transaction() as tx:
+                tx.execute("DROP TABLE built_in")  # of an earlier test on a server that tests share
+            with connector.transaction() as tx:
+                tx.execute(f"CREATE TABLE built_in (a {self.key_type}, s {self.text_type})")
+            with connector.transaction() as tx:
+                tx.execute("INSERT INTO built_in VALUES (1, 'x')")
+                tx.execute("INSERT INTO built_in VALUES (2, NULL)")
+        return self.flows_in(project, place)
 
     def test_steps_that_read(self, flows: "SqlFlows") -> None:
         """`db_fetch_small`, `db_extract` with a watermark, `db_check`; parameters and literals are not confused."""
@@ -152,7 +160,10 @@ class SqlSteps(ConnectorSuite):
             )
 
         def effects(project: FlowProject) -> Any:
-            return self.flows_in(project, place).rows(), files_below(artifacts(project))
+            sql = "SELECT a, s FROM built_in ORDER BY a"
+            with closing(self._connected(project, place)) as connector, connector.stream(sql) as opened:
+                rows = [tuple(row) for batch in opened.batches() for row in batch]
+            return rows, files_below(artifacts(project))
 
         self.kill_and_run_again(flows.project.folder / "kills", arrange, effects, methods=("transaction",))
 
