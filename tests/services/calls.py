@@ -43,6 +43,8 @@ def effects(log: Path, start: Path) -> list[Effect]:
         pids.add(process)
         if here := _CWD.search(arguments):
             cwd[process] = here[1]
+        if name in LOOKS and name != "chdir":
+            continue  # most of all lines, and to resolve what they name takes half of a test here
         named = [_resolved(folder or cwd.get(process, str(start)), text) for folder, text in _NAME.findall(arguments)]
         if name == "chdir" and result == "0":
             cwd[process] = named[0]

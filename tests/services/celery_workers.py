@@ -189,6 +189,8 @@ def herd_on(
         made.end()
         # an order that came back from a worker would be executed by one of the next test, which has the same run ids
         with broker.application().connection_for_write() as connection:
-            for name in made.queues:
-                connection.default_channel.queue_delete(broker.queue(name).name)
+            for queue in made.queues:
+                bound = broker.queue(queue).bind(connection.default_channel)
+                bound.declare()
+                bound.purge()
         broker.application.cache_clear()

@@ -12,7 +12,8 @@ from services import Database
 DRIVERS = ("sqlite3", "duckdb", "postgres", "mysql", "sqlalchemy")
 
 END_SESSIONS = """\
-SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
 EMPTY = """\
 DO $$ DECLARE name text; BEGIN
@@ -66,14 +67,15 @@ def file_place(driver: str, name: str = "wh") -> Place:
 def postgres_place(server: Database, name: str) -> Place:
     """The server's database of this name, new or emptied: to empty it takes an eighth of the time."""
     own = Database(server.port, server.user, server.password, name, server.host)
-    with psycopg.connect(_dsn(server), autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-        if known is None:
+    try:
+        inside = psycopg.connect(_dsn(own), autocommit=True)
+    except psycopg.OperationalError:  # it is not there
+        with psycopg.connect(_dsn(server), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        else:
-            connection.execute(END_SESSIONS, [name])
-            with psycopg.connect(_dsn(own), autocommit=True) as inside:
-                inside.execute(EMPTY)
+    else:
+        with inside:
+            inside.execute(END_SESSIONS)
+            inside.execute(EMPTY)
     return Place("postgres", {"kind": "db", "driver": "postgres", "config": settings(own)}, own)
 
 

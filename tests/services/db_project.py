@@ -1,14 +1,16 @@
 """Runs flows with the real kernel, and opens connectors on real databases."""
 
+import functools
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from aetherflow.core.api import ConnectorInit, RunFailedError
@@ -30,6 +32,29 @@ SERVERS: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnecto
 
 _MADE: dict[tuple[str, tuple[str, ...]], bytes] = {}
 """The database files that statements made, by resource and statements."""
+
+
+@functools.cache
+def _instance() -> duckdb.DuckDBPyConnection:
+    """DuckDB for all files: to start it takes 20 ms. It has no thread, without which a fork would be."""
+    return duckdb.connect(config={"threads": 1, "async_threads": 0, "python_enable_replacements": False})
+
+
+@contextmanager
+def _attached(file: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """DuckDB with the database of a file; None if it is open in this process, as after a run whose error is kept."""
+    found = _instance()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        found.execute(f"ATTACH '{file}' AS {file.stem}")
+    except duckdb.Error:
+        yield None
+        return
+    try:
+        found.execute(f"USE {file.stem}")
+        yield found
+    finally:
+        found.execute(f"USE memory; DETACH {file.stem}")
 
 
 @dataclass
@@ -96,40 +121,53 @@ class Project:
         assert ran.status["step"] == "SUCCESS", ran.error
         return ran.outputs["step"]
 
-    @property
-    def _file(self) -> Path:
-        """The database, if it is a file."""
-        return self.root / "work" / "t" / str(self.resources["wh"]["config"].get("path"))
+    def _file(self, name: str) -> Path:
+        """The database of a resource, if it is a file."""
+        return self.root / "work" / "t" / str(self.resources[name]["config"].get("path"))
 
-    def _connector(self) -> Any:
-        """The connector of the database outside of a run; None for a driver that only runs know."""
-        found, file = self.resources["wh"], self._file
+    def _duckdb(self, name: str) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+        """DuckDB with the database, if it is a file of DuckDB and nothing but its path is given."""
+        found = self.resources[name]
+        plain = found["driver"] == "duckdb" and set(found["config"]) == {"path"} and not found.get("options")
+        return _attached(self._file(name)) if plain else nullcontext()
+
+    def _connector(self, name: str) -> Any:
+        """The connector of a resource outside of a run; None for a driver that only runs know."""
+        found, file = self.resources[name], self._file(name)
         config = dict(found["config"]) | ({"path": str(file)} if "path" in found["config"] else {})
         make = (CLASSES | SERVERS).get(found["driver"])
-        return make and make(ConnectorInit("wh", "db", found["driver"], config, found.get("options", {})))
+        return make and make(ConnectorInit(name, "db", found["driver"], config, found.get("options", {})))
 
-    def sql(self, *statements: str) -> None:
+    def sql(self, *statements: str, resource: str = "wh") -> None:
         """Run statements, each in its own transaction; on a new file, what they make is made once and then copied."""
-        file = self._file
-        is_new, key = not file.exists(), (json.dumps(self.resources["wh"]), statements)
+        file = self._file(resource)
+        is_new, key = not file.exists(), (json.dumps(self.resources[resource]), statements)
         if is_new and key in _MADE:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(_MADE[key])
             return
-        if connector := self._connector():
-            with connector as db:
+        with self._duckdb(resource) as attached:
+            if attached:
                 for each in statements:
-                    db.script(each)
-        else:
-            steps = {f"s{number}": {"type": "db_execute", "sql": each} for number, each in enumerate(statements)}
-            ran = self.run(slot=None, **steps)
-            assert set(ran.status.values()) == {"SUCCESS"}, ran.error
+                    attached.execute(each)
+            elif connector := self._connector(resource):
+                with connector as db:
+                    for each in statements:
+                        db.script(each)
+            else:
+                work = {"type": "db_execute", "resource": resource}
+                steps = {f"s{number}": work | {"sql": each} for number, each in enumerate(statements)}
+                ran = self.run(slot=None, **steps)
+                assert set(ran.status.values()) == {"SUCCESS"}, ran.error
         if is_new and file.exists():
             _MADE[key] = file.read_bytes()
 
     def rows(self, sql: str) -> list[list[Any]]:
         """The rows of a query, in the form of step outputs."""
-        if connector := self._connector():
+        with self._duckdb("wh") as attached:
+            if attached:
+                return [[json_value(value) for value in row] for row in attached.execute(sql).fetchall()]
+        if connector := self._connector("wh"):
             with connector as db, db.stream(sql) as found:
                 return [[json_value(value) for value in row] for batch in found.batches() for row in batch]
         rows: list[list[Any]] = self.one(type="db_fetch_small", sql=sql)["rows"]

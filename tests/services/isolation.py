@@ -30,6 +30,8 @@ MEMORY_BYTES = 4 << 30
 """Free space from which on the temporary folders are in memory; the whole run needs a fraction of it at a time."""
 TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
 """Environment variable with the folder in which pytest makes its own."""
+MARK = "aetherflow-"
+"""How names of folders begin that the product, or its tests, make in the temporary folder."""
 for name in ("PYTHONUNBUFFERED", "COLUMNS"):
     # now, for other modules copy the environment: commands of users have buffers, and what is no terminal has no width
     os.environ.pop(name, None)
@@ -38,8 +40,8 @@ for name in ("PYTHONUNBUFFERED", "COLUMNS"):
 class Watch:
     """Snapshot of the user's real home, and in CI of the machine, before the run, and checks after it."""
 
-    def __init__(self, home: Path, homes: Path) -> None:
-        self.homes = homes
+    def __init__(self, home: Path, homes: Path, temporary: Path) -> None:
+        self.homes, self.temporary = homes, temporary
         self._home = home
         self._before = self._fingerprints()
 
@@ -75,6 +77,8 @@ class Watch:
         alone = os.environ.get("CI") == "true"
         own = "" if alone else "aetherflow"
         found = {Path(folder, name): "there" for folder in MACHINE if alone for name in os.listdir(folder)}  # noqa: PTH208 names
+        if alone:  # what has an environment of its own may leave something here
+            found |= dict.fromkeys(self.temporary.parent.glob(f"{MARK}*"), "there")
         for folder in (self._home / name / own for name in WATCHED):
             for path in [folder, *folder.rglob("*")]:
                 if path.is_symlink() or not path.is_file():
@@ -107,12 +111,15 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if ROOT in os.environ:
         return  # a worker, or pytest under test
-    if _serves(MEMORY):  # on a disk the fsync calls of all the runs would take minutes
-        os.environ.setdefault(TEMPORARY, str(MEMORY))
-    homes = Path(tempfile.mkdtemp(prefix="aetherflow-homes-", dir=os.environ.get(TEMPORARY)))
+    # on a disk the fsync calls of all the runs would take minutes
+    os.environ.setdefault(TEMPORARY, str(MEMORY) if _serves(MEMORY) else tempfile.gettempdir())
+    homes = Path(tempfile.mkdtemp(prefix=f"{MARK}homes-", dir=os.environ[TEMPORARY]))
     homes.chmod(0o755)  # readable for servers that change their account
     os.environ[ROOT] = str(homes)
-    config.stash[WATCH] = Watch(Path.home(), homes)
+    temporary = Path(tempfile.mkdtemp(prefix=MARK))  # what is killed cannot remove what it has there
+    temporary.chmod(0o1777)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    config.stash[WATCH] = Watch(Path.home(), homes, temporary)
     # keep download caches: otherwise tests of installations would download everything again
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("UV_CACHE_DIR", f"{cache}/uv")
@@ -191,5 +198,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if (watch := config.stash.get(WATCH, None)) is not None:
-        shutil.rmtree(watch.homes, ignore_errors=True)
-        del os.environ[ROOT]
+        for folder in (watch.homes, watch.temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+        del os.environ[ROOT], os.environ["TMPDIR"]
+        tempfile.tempdir = None

@@ -1,6 +1,7 @@
 """One fixture per real server, started once per session on first use; tests of a missing server are skipped."""
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import trustme
 
     from exasol_standin import ExasolStandIn
+import isolation
 from svc import Server, account, free_port, port_open, workdir
 
 # Debian's servers are not in a user's PATH, and PostgreSQL's programs in no PATH; the highest version is used.
@@ -246,6 +248,23 @@ def _quick_verifier(password: str) -> str:
     return "SCRAM-SHA-256$1:{}${}:{}".format(*texts)
 
 
+def _filled(data: Path, name: str, make: Callable[[], object]) -> None:
+    """Fill a server's folder by `make`, or with a copy of what that made before in this run: it takes seconds."""
+    homes = os.environ.get(isolation.ROOT)
+    if homes is None:  # no run of tests
+        make()
+        return
+    kept = Path(homes, name)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            make()
+            subprocess.run(["cp", "-a", data, kept.with_suffix(".part")], check=True)
+            kept.with_suffix(".part").rename(kept)
+            return
+    subprocess.run(["cp", "-a", kept, data], check=True)
+
+
 @contextmanager
 def mortal_postgres() -> Iterator[MortalServer]:
     program, initdb, pg_isready, _ = need("postgres", "initdb", "pg_isready", "setpriv")
@@ -256,16 +275,20 @@ def mortal_postgres() -> Iterator[MortalServer]:
         if uid is not None and gid is not None:
             os.chown(home, uid, gid)
         (home / "password").write_text(_quick_verifier(database.password))
-        subprocess.run(
-            [initdb, f"--pgdata={home}/data", f"--username={database.user}", f"--pwfile={home}/password"]
-            + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
-            check=True,
-            capture_output=True,
-            cwd=home,
-            user=uid,
-            group=gid,
-            extra_groups=None if uid is None else [],
-        )
+
+        def make() -> None:
+            subprocess.run(
+                [initdb, f"--pgdata={home}/data", f"--username={database.user}", f"--pwfile={home}/password"]
+                + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+                check=True,
+                capture_output=True,
+                cwd=home,
+                user=uid,
+                group=gid,
+                extra_groups=None if uid is None else [],
+            )
+
+        _filled(home / "data", "postgres", make)
         settings = {
             "listen_addresses": database.host,
             "unix_socket_directories": home,
@@ -319,12 +342,9 @@ def mortal_mariadb(tls: "Tls | None" = None, *, version: str = "") -> Iterator[M
 
     with workdir("mariadb") as home:
         database = Database(free_port(), "app", "s3cret", "app", driver="mysql")
-        subprocess.run(
-            [install_db, "--no-defaults", f"--datadir={home}/data", f"--user={me()}", "--skip-test-db"]
-            + ["--auth-root-authentication-method=normal", "--skip-name-resolve"],
-            check=True,
-            capture_output=True,
-        )
+        install = [install_db, "--no-defaults", f"--datadir={home}/data", f"--user={me()}", "--skip-test-db"]
+        install += ["--auth-root-authentication-method=normal", "--skip-name-resolve"]
+        _filled(home / "data", "mariadb", lambda: subprocess.run(install, check=True, capture_output=True))
         who = f"'{database.user}'@'{database.host}'"
         (home / "init.sql").write_text(  # the server requires one statement per line
             f"CREATE DATABASE IF NOT EXISTS {database.name} CHARACTER SET utf8mb4;\n"

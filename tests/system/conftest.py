@@ -40,8 +40,8 @@ def _forked() -> Iterator[None]:
 def _run(argv: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
     try:
         return warm.run(argv, **options)
-    except warm.NotWarmError as error:
-        return warm.true_start(str(error)).run(argv, **options)
+    except warm.NotWarmError:
+        return warm.true_start("a project's own program, which the warm interpreter does not know").run(argv, **options)
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_kill_around_every_burst(bench: Bench, sshd: Sshd) -> None:
 def test_a_batch_that_is_cut_is_delivered_once(bench: Bench, sshd: Sshd) -> None:
     folder = sshd.root / "cut-batches"
     with Proxy(sshd.port, faults=None) as proxy:
-        resource = sftp_resource(sshd, proxy.port, timeout=4, idle_timeout_seconds=2)
+        resource = sftp_resource(sshd, proxy.port, timeout=8, idle_timeout_seconds=2)
         prepare(bench, resource, folder)
         warm_up(bench)
         shutil.rmtree(folder, ignore_errors=True)

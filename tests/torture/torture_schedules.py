@@ -14,6 +14,7 @@ import pytest
 from aetherflow.core.host.distributions import _first, distributions
 from aetherflow.core.host.metadata import _texts, installed_in
 from aetherflow.scheduler import launchers
+from aetherflow.scheduler.document.reading import load_schedule
 from torture_policies import Policy
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -61,6 +62,7 @@ def write_schedule(
     document = folder / "scheduler.yaml"
     document.write_text("\n".join(lines) + "\n")
     (folder / "flow.yaml").write_text("version: 1\nflow: {id: f}\njobs: []\n")
+    load_schedule(document)  # builds models, which each fork would build anew
     return document
 
 

@@ -183,11 +183,11 @@ def test_rows_go_to_duckdb_as_arrow(two: Any, to: str, monkeypatch: pytest.Monke
         two.one(**copy(mode="merge", keys=["a"], columns={"n": "n", "a": "a"}))
         ran = two.run(read=there("SELECT a, CAST(n AS VARCHAR) AS n FROM u ORDER BY a"))
         assert ran.outputs["read"]["rows"] == [[1, "1.25"], [2, None], [3, "0.00"]]
-    two.one(type="db_execute", resource="there", sql="CREATE TABLE strict (a BIGINT, n DECIMAL(9, 2) NOT NULL)")
+    two.sql("CREATE TABLE strict (a BIGINT, n DECIMAL(9, 2) NOT NULL)", resource="there")
     error = two.run(step=copy(table="strict", load_id="strict")).error
     assert "column n: the value is null, but the column is NOT NULL; nothing was loaded" in error.message
     two.sql("CREATE VIEW late AS SELECT a / (a - 3) AS q FROM t ORDER BY a" if two.place.driver == "postgres" else
             "CREATE VIEW late AS SELECT CASE WHEN a = 3 THEN error('odd') ELSE a END AS q FROM t")  # fmt: skip
-    two.one(type="db_execute", resource="there", sql="CREATE TABLE late (q BIGINT)")
+    two.sql("CREATE TABLE late (q BIGINT)", resource="there")
     error = two.run(step=copy(sql="SELECT q FROM late", table="late", load_id="late")).error
     assert "resource wh (db:" in error.message

@@ -47,7 +47,8 @@ def test_a_float_is_warned_of(filled: Any, suffix: str) -> None:
 
 
 def test_a_float_in_outputs_is_warned_of(filled: Any) -> None:
-    assert [row[2] for row in filled.rows(QUERY)] == [16777215, 1234567.5]
+    rows = filled.one(type="db_fetch_small", sql=QUERY)["rows"]
+    assert [row[2] for row in rows] == [16777215, 1234567.5]
     assert warnings(filled) == ["v"]
-    filled.rows("SELECT id, d, money, v * 1e0 AS v FROM fl")
+    filled.one(type="db_fetch_small", sql="SELECT id, d, money, v * 1e0 AS v FROM fl")
     assert warnings(filled) == ["v"]

@@ -48,11 +48,6 @@ def copy(**inputs: Any) -> dict[str, Any]:
     return {"type": "db_copy", "from_table": "t", "target": "there", "table": "u"} | CREATE | inputs
 
 
-def at_target(*statements: str) -> dict[str, dict[str, Any]]:
-    return {f"do{number}": {"type": "db_execute", "resource": "there", "sql": each}
-            for number, each in enumerate(statements)}  # fmt: skip
-
-
 def listed(out: dict[str, Any]) -> list[list[str]]:
     with Path(out["output"]).open(newline="") as file:
         return list(csv.reader(file))
@@ -139,8 +134,12 @@ def test_rows_that_differ_are_found_and_told(numbered: Any, to: str) -> None:
     assert (
         out["sums"] == {"n": ["125500.00", "125500.00"]} or [float(each) for each in out["sums"]["n"]] == [125500] * 2
     )
-    numbered.run(**at_target("UPDATE u SET s = 'other', n = NULL WHERE k = 700", "DELETE FROM u WHERE k IN (7, 1400)",
-                             "INSERT INTO u VALUES (1401, '', 1), (-3, NULL, 1), (9999, 'z', 1)"))  # fmt: skip
+    numbered.sql(
+        "UPDATE u SET s = 'other', n = NULL WHERE k = 700",
+        "DELETE FROM u WHERE k IN (7, 1400)",
+        "INSERT INTO u VALUES (1401, '', 1), (-3, NULL, 1), (9999, 'z', 1)",
+        resource="there",
+    )
     error = numbered.run(look=reconcile()).error
     assert "differ: 2 missing, 3 extra, 1 changed" in error.message
     out = numbered.one(**reconcile(on_difference="report"))
@@ -171,11 +170,13 @@ def test_the_next_night_starts_after_what_is_verified(numbered: Any, to: str) ->
     assert (first["verified_before"], first["verified_through"], first["rows"]) == (0, 3500, 500)
     numbered.sql("INSERT INTO t VALUES (4000, 'new', 1), (4001, 'newer', 2)")
     # The target lacks one of them, and has one that the source will have only later.
-    numbered.run(**at_target("INSERT INTO u VALUES (4000, 'new', 1), (4002, 'late', 3)", "DELETE FROM u WHERE k < 100"))
+    numbered.sql(
+        "INSERT INTO u VALUES (4000, 'new', 1), (4002, 'late', 3)", "DELETE FROM u WHERE k < 100", resource="there"
+    )
     for _ in range(2):
         out = numbered.one(**reconcile(**verify, on_difference="report"))
         assert (out["verified_before"], out["verified_through"], out["missing"], out["extra"]) == (3500, 3500, 1, 0)
-    numbered.run(**at_target("INSERT INTO u VALUES (4001, 'newer', 2)"))
+    numbered.sql("INSERT INTO u VALUES (4001, 'newer', 2)", resource="there")
     out = numbered.one(**reconcile(**verify))
     assert (out["verified_before"], out["verified_through"], out["rows"], out["target_rows"]) == (3500, 4001, 2, 2)
     out = numbered.one(**reconcile(**verify))
@@ -198,7 +199,7 @@ def test_text_names_rows_character_by_character(two: Any, to: str, monkeypatch: 
     two.one(**load(path, **CREATE, keys=["a", "k"]))
     two.one(**copy(keys=["a", "k"]))
     assert two.one(**reconcile(keys=["a", "k"]))["rows"] == len(TEXT_KEYS)
-    two.run(**at_target("UPDATE u SET k = 'B' WHERE k = 'b' AND a = 1"))
+    two.sql("UPDATE u SET k = 'B' WHERE k = 'b' AND a = 1", resource="there")
     out = two.one(**reconcile(keys=["a", "k"], on_difference="report"))
     assert sorted((row[0], row[5]) for row in listed(out)[1:]) == [("extra", "B"), ("missing", "b")]
     out = two.one(**reconcile(keys=["k"], on_difference="report", columns={"k": "k"}))
@@ -209,10 +210,10 @@ def test_text_names_rows_character_by_character(two: Any, to: str, monkeypatch: 
     ("place", "to"), [("postgres", "duckdb"), ("duckdb", "mysql"), ("mysql", "postgres")], indirect=["place"]
 )
 def test_all_rows_differ(numbered: Any, to: str) -> None:
-    numbered.run(**at_target("UPDATE u SET s = 'x'"))
+    numbered.sql("UPDATE u SET s = 'x'", resource="there")
     out = numbered.one(**reconcile(on_difference="report", max_listed=3))
     assert (out["changed"], out["missing"], out["extra"], len(listed(out))) == (500, 0, 0, 4)
-    numbered.run(**at_target("DELETE FROM u"))
+    numbered.sql("DELETE FROM u", resource="there")
     out = numbered.one(**reconcile(on_difference="report"))
     assert (out["missing"], out["target_rows"], len(listed(out))) == (500, 0, 501)
     numbered.sql("DELETE FROM t")
@@ -243,7 +244,7 @@ def test_keys_that_name_no_row_are_refused(two: Any, to: str) -> None:
         "INSERT INTO t VALUES (1, 'a', 1), (1, 'b', 2), (2, NULL, 3)",
     )
     two.one(**copy())
-    two.run(**at_target("INSERT INTO u VALUES (3, 'c', 4)"))
+    two.sql("INSERT INTO u VALUES (3, 'c', 4)", resource="there")
     assert "k = 1 occurs more than once in resource wh" in two.run(look=reconcile()).error.message
     assert "have no value in the keys (s)" in two.run(look=reconcile(keys=["s"])).error.message
     assert "f is a float" in two.run(look=reconcile(keys=["f"])).error.message
@@ -261,7 +262,7 @@ MIXED = [
 @pytest.mark.parametrize(("place", "to", "here", "there"), MIXED, indirect=["place"])
 def test_types_that_do_not_compare_are_refused_by_name(two: Any, to: str, here: str, there: str) -> None:
     two.sql(f"CREATE TABLE t (k INTEGER, v {here})")
-    two.run(**at_target(f"CREATE TABLE u (k INTEGER, v {there})"))
+    two.sql(f"CREATE TABLE u (k INTEGER, v {there})", resource="there")
     error = two.run(look=reconcile()).error
     assert "column v of resource wh" in error.message
     assert error.fix

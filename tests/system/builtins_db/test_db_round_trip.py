@@ -74,9 +74,7 @@ def filled(anywhere: Any) -> Any:
     driver = anywhere.place.driver
     mood = ["CREATE TYPE mood AS ENUM ('sad', 'ok')"] if driver == "postgres" else []
     tables = [f"CREATE TABLE {table} ({TYPES[driver]})" for table in "tu"]
-    for statement in [*mood, *tables, *(f"INSERT INTO t VALUES {row}" for row in ROWS[driver])]:
-        (anywhere.root / "next.sql").write_text(statement)  # in a flow's text, braces would be a template
-        anywhere.one(type="db_execute", sql_file="next.sql")
+    anywhere.sql(*mood, *tables, *(f"INSERT INTO t VALUES {row}" for row in ROWS[driver]))
     return anywhere
 
 

@@ -12,6 +12,7 @@ import pymysql
 import pytest
 
 from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
+from aetherflow_builtins_db.connectors.common import server as server_base
 from aetherflow_builtins_db.connectors.exasol.connector import ExasolConnector
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.mysql.limits import Login
@@ -200,8 +201,11 @@ def test_only_the_server_of_a_session_is_told_to_end_it(mariadb: Database, moved
 
 
 @pytest.mark.parametrize("way", ["csv", "script"])
-def test_a_stop_does_not_wait_for_a_silent_server(server: Database, driver: str, way: str) -> None:
+def test_a_stop_does_not_wait_for_a_silent_server(
+    server: Database, driver: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No limit is set, and not even a cancel gets through: the connection breaks."""
+    monkeypatch.setattr(server_base, "_BREAK_SECONDS", 1.0)
     if way == "csv" and driver == "mysql":
         way = "stream"
     errors: list[str] = []
@@ -217,7 +221,7 @@ def test_a_stop_does_not_wait_for_a_silent_server(server: Database, driver: str,
 
         waiting = threading.Thread(target=work, daemon=True)
         waiting.start()
-        waiting.join(1)
+        waiting.join(0.5)
         assert waiting.is_alive()
         with soon("interrupt waited for the server"):
             begun = time.monotonic()

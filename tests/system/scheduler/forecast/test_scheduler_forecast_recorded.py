@@ -27,7 +27,7 @@ REGULAR = {
 
 
 class Jumping(FakeClock):
-    """At once at the next slot or the next end of a run."""
+    """At once at the next slot, at the next end of a run, or at its own end."""
 
     def __init__(self, bench: Bench, slots: list[int], start: dt.datetime) -> None:
         super().__init__(start)
@@ -35,6 +35,7 @@ class Jumping(FakeClock):
 
     def wait(self, seconds: float) -> None:
         ends = [run.until - self.mono for run in self._bench.launcher.runs[-20:] if run.until > self.mono]
+        ends += [] if self.until is None else [self.until - self.mono]
         while self.slots and self.slots[0] <= self.wall:
             self.slots.pop(0)
         due = [(self.slots[0] - self.wall) / 1000] if self.slots else []

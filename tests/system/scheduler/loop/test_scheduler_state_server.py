@@ -37,6 +37,7 @@ def before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench.enter(monkeypatch)
     for name, value in warm.forking().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", str(warm.shims().with_name("python")))  # with which it starts runs
     bench.flow(["true"])
     bench.write(json.dumps({"timezone": "UTC", "items": [ITEM]}))
     return bench

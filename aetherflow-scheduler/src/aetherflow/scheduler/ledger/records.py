@@ -97,6 +97,8 @@ class SlotRow(NamedTuple):
 
 
 def _params(text: str) -> dict[str, Any]:
+    if text == "{}":  # as most have it; many rows are read again and again
+        return {}
     try:
         found = json.loads(text)
     except ValueError as error:

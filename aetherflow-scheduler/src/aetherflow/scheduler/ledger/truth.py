@@ -142,16 +142,23 @@ class Truth:
         return bool(found.run.jobs) or not self.is_partial(row.item)
 
     def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
-        from aetherflow.core.embedding import Place, WantedRun, wrapped_path
+        from aetherflow.core.embedding import Place, WantedRun
 
         place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
-        item = self._items.get(row.item)
-        unless = _as_known(row) if changed else frozenset[str]()
-        if item is None:
-            return WantedRun(row.run_id, place, unless=unless)
-        recorded = item.flow if item.command is None else wrapped_path(item.command.folder, item.id)
-        flow, manifest = (str(path) if path is not None else None for path in (recorded, item.manifest))
-        return WantedRun(row.run_id, place, flow, manifest, unless)
+        flow, manifest = self._recorded.get(row.item, (None, None))
+        return WantedRun(row.run_id, place, flow, manifest, _as_known(row) if changed else frozenset())
+
+    @cached_property
+    def _recorded(self) -> dict[str, tuple[str | None, str | None]]:
+        """Item to the flow and the manifest that its runs record."""
+        from aetherflow.core.embedding import wrapped_path
+
+        found = dict[str, tuple[str | None, str | None]]()
+        for name, item in self._items.items():
+            recorded = item.flow if item.command is None else wrapped_path(item.command.folder, item.id)
+            flow, manifest = (str(path) if path is not None else None for path in (recorded, item.manifest))
+            found[name] = flow, manifest
+        return found
 
 
 def truth_of(schedule: "Schedule") -> Truth:
