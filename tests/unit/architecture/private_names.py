@@ -61,14 +61,12 @@ def inherited(node: ast.ClassDef, imports: dict[str, str]) -> Iterator[str]:
             yield from (each for each in own if hasattr(theirs, each))
 
 
-def imported(node: ast.AST) -> dict[str, str]:
-    """What each name in a module was imported as, in functions too."""
-    found: dict[str, str] = {}
+def imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Each name that a module imports, in functions too, and what it is; a name may be imported in two ways."""
     for each in by_kind(node)[ast.Import]:
-        found |= {alias.asname or alias.name: alias.name for alias in each.names}
+        yield from ((alias.asname or alias.name, alias.name) for alias in each.names)
     for each in by_kind(node)[ast.ImportFrom]:
-        found |= {alias.asname or alias.name: f"{each.module}.{alias.name}" for alias in each.names}
-    return found
+        yield from ((alias.asname or alias.name, f"{each.module}.{alias.name}") for alias in each.names)
 
 
 def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
@@ -86,11 +84,11 @@ def reached(node: ast.AST) -> Iterator[tuple[str, bool]]:
 
 def taken(node: ast.AST, of_distribution: frozenset[str]) -> set[str]:
     """Private names of others that a module uses; the second are the names that its distribution defines."""
-    imports, of_module = imported(node), defined(node)
-    found = {full for full in imports.values() if not is_ours(full) and any(map(is_private, full.split(".")))}
+    imports, of_module = list(imported(node)), defined(node)
+    found = {full for _, full in imports if not is_ours(full) and any(map(is_private, full.split(".")))}
     found |= {name for name, of_self in reached(node) if name not in (of_distribution if of_self else of_module)}
     for each in by_kind(node)[ast.ClassDef]:
-        found.update(inherited(each, imports))
+        found.update(inherited(each, dict(imports)))
     return found
 
 

@@ -15,6 +15,7 @@ DB, TRANSFER, REPORTS = (f"aetherflow_builtins_{name}" for name in ("db", "trans
 FENCES = {
     "aetherflow.core.host.pydantic_internals": "pydantic",
     "aetherflow.core.console.typer_internals": "typer",
+    "aetherflow.core.runtime.processes.guard_program": "signal",
     "aetherflow.core.runtime.processes.interpreter_end": "threading",
     f"{DB}.connectors.mysql.pymysql_parts": "pymysql",
     f"{TRANSFER}.archives.zip_member": "zipfile",
@@ -26,7 +27,7 @@ FENCES = {
 """The module that holds all of a library's private parts that we use, and the library."""
 PAST_THE_PACKAGE = {f"{REPORTS}.shift.tokenizer"}
 """Fences that take no private name, but a public module from its file, without its package."""
-STANDARD = {"threading", "zipfile"}
+STANDARD = {"signal", "threading", "zipfile"}
 
 
 def test_private_names_are_used_behind_fences() -> None:
@@ -62,6 +63,7 @@ def test_a_library_behind_a_fence_has_an_upper_bound(fence: str) -> None:
         ("import theirs._inner", {"theirs._inner"}),
         ("from theirs._inner import thing", {"theirs._inner.thing"}),
         ("from theirs import _thing", {"theirs._thing"}),
+        ("try:\n    import _theirs as it\nexcept ImportError:\n    import it", {"_theirs"}),
         ("def f(it):\n    return it._sock", {"_sock"}),
         ("def f(it):\n    return getattr(it, '_sock', None)", {"_sock"}),
         ("class A:\n    def f(self):\n        return self._sock", {"_sock"}),

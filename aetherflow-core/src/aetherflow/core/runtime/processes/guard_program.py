@@ -22,13 +22,20 @@ run by then.
 
 The guard forks a twin at its start. The twin reads its own pipe, descriptor FD, with the same lines, and acts after the
 first guard has finished or died: killing one of the two has no effect.
+
+Why: `signal` makes enumerations of its numbers, which takes longer than all else that a guard does at its start;
+`_signal` is what it stands on. Where that is missing, `signal` does the same. Tried with Python 3.11 to 3.13.
 """
 
 import os
 import select
-import signal
 import sys
 import time
+
+try:
+    import _signal as signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal
 
 VARIABLE = "AETHERFLOW_GUARD"
 """Environment variable with the marks of a child, those of enclosing runs first: `mark:mark.n`."""
@@ -270,3 +277,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # the end of a run waits for it, and freeing all that an interpreter has takes as long as its start
