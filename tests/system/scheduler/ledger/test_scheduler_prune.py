@@ -138,7 +138,7 @@ def stuck(known: "Bench") -> "Bench":
     known.minutes(1)
     with known.ledger() as ledger:
         prune(ledger, known.clock.wall - DAY)
-    known.clock.wall = round(time.time() * 1000) - 3 * 3_600_000
+    known.clock.wall = int(time.time() // 3600 - 3) * 3_600_000 + 30 * 60_000  # how many slots follow is known
     known.minutes(1)
     return known
 
