@@ -47,7 +47,7 @@ class Mailbox:
     full: bool = True
     """Whether it rejects `later@…`."""
     sessions: set[object] = field(default_factory=set)
-    """The open connections."""
+    """What talks to a client right now; empty once the server is done with all that it got."""
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if address.startswith("nobody@"):

@@ -109,7 +109,7 @@ SENT: list[dict[str, Any]] = []
 
 
 class MuteMail(ConnectorBase[MinimalConfig, NoOptions]):
-    """It sends nothing."""
+    """It lacks even `send_plaintext`, the documented minimum: no step can send with it."""
 
 
 class PlainMail(ConnectorBase[MinimalConfig, NoOptions]):

@@ -125,7 +125,7 @@ def check_invariants(
 
 
 def _check_records(bench: Bench, oracle: Oracle, code: int, befores: Iterable[Before], kills: int, faults: int) -> None:
-    """I1 to I11."""
+    """I1 to I11: what the state, the files and the executions say, without a command being run."""
     flow, befores = oracle.flow, list(befores)
     found = facts(bench)
     assert code == flow.code, f"I1: exit {code}: {bench.error_text()}"
