@@ -206,6 +206,12 @@ def test_a_finalizer_that_has_done_its_work_is_nothing_that_is_left_behind(site:
     assert site.done(code, FINALIZER="1") == (pid, True)
 
 
+def test_a_thread_that_is_about_to_end_is_nothing_that_is_left_behind(site: Site) -> None:
+    code = "import threading, time; threading.Thread(target=time.sleep, args=[0.03], daemon=True).start()"
+    pid, _ = site.done(code, THREAD="1")
+    assert site.done(code, THREAD="1") == (pid, True)
+
+
 def test_a_limit_of_processor_time_is_one_for_each_run(site: Site) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (1_000_000, hard))

@@ -13,6 +13,7 @@ import socket
 import sys
 import sysconfig
 import threading
+import time
 import weakref
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from aetherflow.core.runtime.processes.interpreter_end import exit_functions
 GROWTH = 64 << 10 if sys.platform != "darwin" else 64 << 20
 """Memory by which a process may grow and still be used again, in the unit of the system: what it has used once, it
 keeps."""
+ENDING_SECONDS = 0.2
+"""How long threads are waited for that have done their work, but have not ended yet."""
 _LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
 _INSTALLED = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -102,6 +105,7 @@ class LeftBehind:
 
     def is_clean(self) -> bool:
         """Whether the process is as it was, but for modules of libraries, and some memory."""
+        self._wait_for_threads()
         condition = _condition()
         return (
             condition is not None
@@ -110,6 +114,12 @@ class LeftBehind:
             and resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY  # each run may take that much
             and not any(self._is_foreign(name) for name in sys.modules.keys() - self._modules)
         )
+
+    def _wait_for_threads(self) -> None:
+        until = time.monotonic() + ENDING_SECONDS
+        for thread in threading.enumerate():
+            if self._condition is not None and thread.ident not in self._condition.threads:
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _is_foreign(self, name: str) -> bool:
         top = name.partition(".")[0]
