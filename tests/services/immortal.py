@@ -21,7 +21,7 @@ _filling: list[bytes] = []
 
 def immortalize() -> None:
     """Do it for all objects that the collector reaches, and for those that their code holds."""
-    if sys.version_info < (3, 12) or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.hexversion < 0x030C0000 or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return
     found: dict[int, object] = {}
     waiting = gc.get_objects()
