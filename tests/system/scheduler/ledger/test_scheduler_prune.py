@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler_bench import Bench, PreparedBenches
+pytestmark = pytest.mark.xdist_group("prune")  # one worker prepares
 BEFORE = "2026-03-02T12:20:00Z"
 
 

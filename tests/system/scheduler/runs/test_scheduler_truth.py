@@ -15,6 +15,7 @@ import pytest
 import warm
 from scheduler_bench import Bench, PreparedBenches, today
 
+pytestmark = pytest.mark.xdist_group("truth")  # one worker prepares
 DAY = 86_400
 NOON = "T00:00:00Z"
 
