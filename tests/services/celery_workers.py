@@ -51,6 +51,7 @@ class Herd:
         self.env |= {
             broker.URL: url, broker.VISIBILITY: "6", "EFFECTS": str(self.effects), "GO": str(self.go),
             "AETHERFLOW_STATE_ROOT": str(folder / "state"), "AETHERFLOW_WORK_ROOT": str(folder / "work"),
+            **warm.forking(),
         }  # fmt: skip
         lines = [FIRST, *(STEP % (number, number) for number in range(1, steps))]
         (folder / "flow.yaml").write_text(FLOW.replace("STEPS", "\n".join(lines)).replace("SECONDS", str(seconds)))
@@ -105,15 +106,22 @@ class Herd:
 
     def of(self, worker: "subprocess.Popen[bytes]", flow: str = "f") -> dict[str, int]:
         """The runs that a worker executes, with their processes, which may have executed others before."""
-        below = _below(worker.pid)
+        below = self._below(worker)
         over = {name for (name,) in self.query("SELECT run_id FROM runs WHERE status<>'RUNNING'", flow)}
         return {name: pid for name, pid in self.owners(flow).items() if pid in below and name not in over}
+
+    def _below(self, worker: "subprocess.Popen[bytes]") -> set[int]:
+        """What a worker has started: the process that forks its runs, which writes into the same log, and these."""
+        log = self.folder / f"worker-{self.workers.index(worker)}.log"
+        parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+        servers = {pid for pid in parents if pid != worker.pid and _writes_into(pid, log)}
+        return servers | {pid for pid, parent in parents.items() if parent in servers}
 
     def lose(self, worker: "subprocess.Popen[bytes]") -> set[str]:
         """The host of a worker is gone, with all that ran there; returns the ids of these runs."""
         os.kill(worker.pid, signal.SIGSTOP)  # so that it starts nothing meanwhile
         runs = self.of(worker)
-        for pid in (worker.pid, *_below(worker.pid)):
+        for pid in (worker.pid, *self._below(worker)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         worker.wait(30)
@@ -160,18 +168,19 @@ class Herd:
             worker.wait()
 
 
-def _below(worker: int) -> set[int]:
-    """What a worker has started: the process that forks its runs, and these."""
-    parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
-    servers = {pid for pid, parent in parents.items() if parent == worker}
-    return servers | {pid for pid, parent in parents.items() if parent in servers}
-
-
 def _parent(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def _writes_into(pid: int, log: Path) -> bool:
+    """Whether it is the stderr of a process."""
+    try:
+        return Path(f"/proc/{pid}/fd/2").readlink() == log
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

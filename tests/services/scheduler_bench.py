@@ -319,18 +319,65 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    """An empty bench, in memory if possible, because the ledger syncs every transaction to disk."""
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A new folder, in memory if possible, because the ledger syncs every transaction to disk."""
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     folder = Path(tempfile.mkdtemp(prefix="scheduler-", dir=memory if usable else None))
-    made = Bench(folder)
     try:
-        yield made
+        yield folder
     finally:
-        made.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """An empty bench."""
+    with _folder() as folder:
+        made = Bench(folder)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+class PreparedBenches:
+    """Benches that go on from the end of a preparation, which is executed once a day.
+
+    They have one folder, one after the other, because ledgers and states hold absolute paths.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ends: dict[tuple[object, dt.date], Bench] = {}
+
+    @contextlib.contextmanager
+    def after(self, prepare: Callable[[Bench], None]) -> Iterator[Bench]:
+        """A bench as `prepare` leaves it."""
+        place, kept = self._folder / "bench", self._folder / f"{prepare.__name__}-{today()}"
+        if (prepare, today()) not in self._ends:
+            place.mkdir()
+            self._ends[prepare, today()] = end = Bench(place)
+            prepare(end)
+            end.close()
+            place.rename(kept)
+        end = self._ends[prepare, today()]
+        shutil.copytree(kept, place, symlinks=True)
+        made = Bench(place)
+        made.clock.wall, made.clock.mono = end.clock.wall, end.clock.mono
+        made.told.write(end.told.getvalue())
+        try:
+            yield made
+        finally:
+            made.close()
+            shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def prepared_benches() -> Iterator[PreparedBenches]:
+    with _folder() as folder:
+        yield PreparedBenches(folder)
 
 
 @pytest.fixture

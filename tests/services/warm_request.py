@@ -25,7 +25,7 @@ class Request(NamedTuple):
     """A process to be created, with the attributes that it would inherit at a true start."""
 
     argv: Sequence[str]
-    """The interpreter, then `-m MODULE`, `-c CODE` or a file, then arguments."""
+    """The interpreter, then `-m MODULE` or `-P -m MODULE`, `-c CODE` or a file, then arguments."""
     env: Mapping[bytes, bytes]
     cwd: str
     umask: int

@@ -2,7 +2,7 @@
 
 Started as `python warm_server.py SOCKET LIFE`. SOCKET is the socket on which it listens; it ends when the other end of
 the descriptor LIFE is closed. A child makes itself look like an interpreter that was just started, sends the client its
-pid, and goes on as `python -m MODULE`, `python -c CODE` or `python FILE`. The server reports to the client how it
+pid, and goes on as `python [-P] -m MODULE`, `python -c CODE` or `python FILE`. The server reports to the client how it
 ended.
 """
 
@@ -419,10 +419,13 @@ def run_as(argv: Sequence[str]) -> None:
     sys.orig_argv[:] = argv
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
-    if argv[1] == "-m":
-        sys.argv[:] = ["-m", *argv[3:]]
-        sys.path.insert(0, str(Path.cwd()))
-        runpy._run_module_as_main(argv[2])  # type: ignore[attr-defined]
+    safe = argv[1] == "-P"
+    if argv[1 + safe] == "-m":
+        if not safe:
+            sys.path.insert(0, str(Path.cwd()))
+        name, *arguments = argv[2 + safe :]
+        sys.argv[:] = ["-m", *arguments]
+        runpy._run_module_as_main(name)  # type: ignore[attr-defined]
     elif argv[1] == "-c":
         sys.argv[:] = ["-c", *argv[3:]]
         sys.path.insert(0, "")

@@ -26,13 +26,14 @@ def write(file: str, path: str, script: str = "") -> None:
 def main(path: str, script: str) -> None:
     """Run the script in the warm interpreter, with the arguments and the environment of this process.
 
-    Without a script: our module that `-m` names; Python itself runs anything else.
+    Without a script: our module that `-m` or `-P -m` names; Python itself runs anything else.
     """
     handed = inherited_signals()
     handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
     program, arguments = (script, [script, *sys.argv[1:]]) if script else (sys.executable, sys.argv[1:])
     started = arguments if script else [program, *arguments]
-    if not script and not (arguments[:1] == ["-m"] and "".join(arguments[1:2]).startswith("aetherflow.")):
+    named = arguments[1:] if arguments[:1] == ["-P"] else arguments
+    if not script and not (named[:1] == ["-m"] and "".join(named[1:2]).startswith("aetherflow.")):
         os.execv(program, started)
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise

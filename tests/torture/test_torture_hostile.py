@@ -1,6 +1,7 @@
 """Hostile documents: each is refused with an error of ours, exit code 2, in little time and memory, nothing written.
 
-One server process imports the program and forks for every case, so that a case costs what it costs by itself.
+One server process imports the program, plans a run once, and forks for every case, so that a case costs what it costs
+by itself.
 AETHERFLOW_TORTURE_TIER=T1 gives the largest to every command.
 """
 
@@ -17,6 +18,7 @@ SECONDS = 6.0
 """Of processor time. The slowest takes a quarter of it where other processes take the cores' caches, and more than this
 if it is quadratic in what is wrong."""
 MEGABYTES = 200
+SERVICES = str(Path(__file__).parents[1] / "services")
 FLOW = "version: 1\nflow: {id: f}\njobs: []\n"
 JOB = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: %s}}]}]\n"
 WHEN = "version: 1\nflow: {id: f}\njobs: [{id: z, steps: []}, {id: a, when: %s, steps: []}]\n"
@@ -26,8 +28,17 @@ import aetherflow.core.cli.app, aetherflow.core.runner
 import aetherflow.core.checks.doctor, aetherflow.core.checks.explain
 from aetherflow.core.checks import kinds
 from aetherflow.core.cli import main
+import warm_server
 
+given = dict(os.environ)
+warm_server.build_models()
+warm_server.rehearse()
+warm_server.forget()
+os.environ.clear()
+os.environ.update(given)
 gc.disable()
+gc.collect()
+gc.freeze()
 for line in sys.stdin:
     case = json.loads(line)
     pid = os.fork()
@@ -202,6 +213,7 @@ def expressions() -> dict[str, str]:
 
 def surroundings() -> dict[str, Case]:
     """Project files, profiles and env files."""
+    texts = documents()
     project = {
         "unknown key": "roots: {wrok: x}\n",
         "not a map": "- a\n",
@@ -247,7 +259,7 @@ def surroundings() -> dict[str, Case]:
         if TIER != "T0" and command != "explain":  # explain shows what it can and exits 0
             large = (*large, "many wrong jobs", "same ids")
         for name in ("laughs", "deep lists", "python object", "duplicate key", "utf-16", *large):
-            found[f"{command} {name}"] = Case({"flow.yaml": documents()[name]}, (command, "flow.yaml"))
+            found[f"{command} {name}"] = Case({"flow.yaml": texts[name]}, (command, "flow.yaml"))
     late = flow_id("{{env.NOTHING:../../evil}}")
     found["run late flow id"] = Case({"flow.yaml": late}, ("run", "flow.yaml"))
     found["run id"] = Case({"flow.yaml": FLOW}, ("run", "flow.yaml", "--run-id", "../../evil"))
@@ -273,7 +285,11 @@ class Server:
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("AETHERFLOW_")}
         self.env |= {"AETHERFLOW_WORK_ROOT": str(folder / "work"), "AETHERFLOW_STATE_ROOT": str(folder / "state")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SERVER],
+            env=self.env | {"PYTHONPATH": SERVICES},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         bare = subprocess.Popen([sys.executable, "-c", "pass"])
         _, _, usage = os.wait4(bare.pid, 0)

@@ -73,6 +73,8 @@ class Herd:
         if place is not None:
             keep_states_in(project, place.server)
             self._hosts = [OtherHost(project, name) for name in HOSTS]
+        else:
+            self._env = self._env | warm.forking()  # what is forked is on this host
 
     def start(self) -> None:
         argv = [sys.executable, "-m", "aetherflow.scheduler", "run", "scheduler.yaml"]

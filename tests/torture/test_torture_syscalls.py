@@ -4,12 +4,14 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from torture_bench import Bench, Result
+from torture_fixtures import bench_in_memory
 from torture_flows import ALL, F1, F2, F3, Reference
 from torture_invariants import (
     Oracle,
@@ -40,18 +42,37 @@ SYNCED_TWICE = re.compile(r"fdatasync \d+<[^>]*/state>|openat .*/state\", O_RDON
 Target = tuple[Base, Call, list[Call]]
 
 
-def prepared(bench: Bench, flow: Reference, calls: tuple[str, ...]) -> tuple[Oracle, list[Target]]:
-    """The oracle of a flow, and every call that can be hit, from every state between two steps."""
+class Recorded(NamedTuple):
+    """A flow on its bench, and every call of `FAILED_AT` that can be hit, from every state between two steps."""
+
+    bench: Bench
+    oracle: Oracle
+    targets: list[Target]
+
+
+@pytest.fixture(scope="module")
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """What kills and errors are tried on: both hit the same calls."""
     require_strace()
-    bench.write(flow.text)
-    oracle = undisturbed(bench, flow)
-    names = bench.points()
-    found: list[Target] = []
-    for base in bases(bench, names, sized(3, 99)):
-        base.restore(bench)
-        recorded = record(bench, calls)
-        found += [(base, call, recorded) for call in targets(recorded, bench.disk)]
-    return oracle, found
+    flow: Reference = request.param
+    with bench_in_memory(tmp_path_factory.mktemp("syscalls")) as bench:
+        bench.write(flow.text)
+        oracle = undisturbed(bench, flow)
+        names = bench.points()
+        found: list[Target] = []
+        for base in bases(bench, names, sized(3, 99)):
+            base.restore(bench)
+            calls = record(bench, FAILED_AT)
+            found += [(base, call, calls) for call in targets(calls, bench.disk)]
+        yield Recorded(bench, oracle, found)
+
+
+def each_of(flows: Iterable[Reference]) -> pytest.MarkDecorator:
+    """A test of each flow; one worker has all tests of a flow."""
+    params = [
+        pytest.param(flow, marks=pytest.mark.xdist_group(f"calls of {flow.name}"), id=flow.name) for flow in flows
+    ]
+    return pytest.mark.parametrize("recorded", params, indirect=True)
 
 
 def spread(found: list[Target], number: int, name: str) -> list[Target]:
@@ -65,12 +86,14 @@ def spread(found: list[Target], number: int, name: str) -> list[Target]:
     return sample(chosen, number, name) + sample(rest, max(number - len(chosen), 0), name)
 
 
-@pytest.mark.parametrize("flow", ALL if full() else (F1, F3), ids=lambda flow: flow.name)
-def test_kill_at_system_calls(bench: Bench, flow: Reference) -> None:
-    oracle, found = prepared(bench, flow, KILLED_AT)
+@each_of(ALL if full() else (F1, F3))
+def test_kill_at_system_calls(recorded: Recorded) -> None:
+    bench, oracle, _ = recorded
+    found = [target for target in recorded.targets if target[1].name in KILLED_AT]
     sentinels = bench.sentinels()
-    with suite(f"A2 {flow.name}", 1, 2, 3, 7, 10) as counted:
-        for base, call, _ in spread(found, sized(6, 50), f"A2-{flow.name}"):
+    name = f"A2 {oracle.flow.name}"
+    with suite(name, 1, 2, 3, 7, 10) as counted:
+        for base, call, _ in spread(found, sized(6, 50), name.replace(" ", "-")):
             base.restore(bench)
             with counted.case(f"{base.name}, kill at {call.label}"):
                 result = kill_at(bench, call)
@@ -126,19 +149,20 @@ def check_message(result: Result, error: str) -> None:
     assert re.search(r"[ '](/[^ '/]+)+", said) or "f.sqlite" in said, f"no path: {said}"
 
 
-@pytest.mark.parametrize("flow", (F1, F2, F3) if full() else (F1, F3), ids=lambda flow: flow.name)
-def test_errors_at_system_calls(bench: Bench, flow: Reference) -> None:
-    oracle, found = prepared(bench, flow, FAILED_AT)
+@each_of((F1, F2, F3) if full() else (F1, F3))
+def test_errors_at_system_calls(recorded: Recorded) -> None:
+    bench, oracle, found = recorded
     sentinels = bench.sentinels()
-    with suite(f"D1 {flow.name}", 2, 7, 9) as counted:
-        for number, (base, call, recorded) in enumerate(spread(found, sized(6, 40), f"D1-{flow.name}")):
+    name = f"D1 {oracle.flow.name}"
+    with suite(name, 2, 7, 9) as counted:
+        for number, (base, call, calls) in enumerate(spread(found, sized(6, 40), name.replace(" ", "-"))):
             for error in ERRORS if full() else ERRORS[number % 5 : number % 5 + 1]:
                 base.restore(bench)
                 with counted.case(f"{base.name}, {error} at {call.label}"):
                     result, injected = fail_at(bench, call, error)
                     if result.code == 0:
-                        for failed in failed_calls(call, injected, recorded, bench.disk):
-                            assert harmless(failed, recorded), f"{failed.label} failed and the run ended well"
+                        for failed in failed_calls(call, injected, calls, bench.disk):
+                            assert harmless(failed, calls), f"{failed.label} failed and the run ended well"
                     else:
                         assert result.code in (1, 4), (result.code, result.err)
                         check_message(result, error)

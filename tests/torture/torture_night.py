@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ from http_server import Running, running
 from mail_server import MailServer, Start
 from torture_bench import HANG_SECONDS, Bench, warm_up
 from torture_tier import Suite, sample, sized
+from warm import forking
+from warm_request import EXECUTABLE
 
 KILLED = -signal.SIGKILL
 PROJECT = """\
@@ -161,7 +164,9 @@ class Night:
         """End all processes that the project has started, as systemd, a container or a CI job does at its own end."""
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if f"AETHERFLOW_STATE_ROOT={self.bench.states}\0".encode() in (process / "environ").read_bytes():
+                # one that was forked has the environment of the warm interpreter there, and its own folder
+                ours = f"AETHERFLOW_STATE_ROOT={self.bench.states}\0".encode() in (process / "environ").read_bytes()
+                if ours or (process / "cwd").readlink() == self.bench.folder:
                     os.kill(int(process.name), signal.SIGKILL)
 
     def points(self, work: Callable[[str], object]) -> list[str]:
@@ -292,8 +297,12 @@ def tells(name: str) -> bool:
 
 
 def _begin() -> None:
-    """In a fork: set the clock. The test starts the senders: a detached one is the same at a time that nobody knows."""
+    """In a fork: set the clock. The test starts the senders: a detached one is the same at a time that nobody knows.
+
+    What else it starts is forked by the warm interpreter.
+    """
     start.start_sender = lambda request, env: None
+    sys.executable = os.environ[EXECUTABLE]
     if (shift := float(os.environ.get(SHIFT, "0"))) != 0:
         exec(SHIFTED)  # what the processes of a scheduler do as they start
         Clock.now = lambda self: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)  # type: ignore[method-assign]
@@ -309,4 +318,5 @@ def night(bench: Bench, start_mail_server: Start) -> Iterator[Night]:
         bench.forget()
         (bench.folder / "aetherflow.yaml").write_text(PROJECT.format(mail=mail.port, http=http.port))
         found.hear()
+        bench.env |= forking()
         yield found

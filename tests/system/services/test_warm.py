@@ -491,7 +491,8 @@ def test_a_shell_sees_no_difference(shell: str, tmp_path: Path) -> None:
 STARTS = """
 import os, subprocess, sys
 python = ["-c", "import sys; print(sys.flags.isolated, sys.argv)", "a"]
-for words in (["-m", "aetherflow.core", "plugins", "nope"], python):
+ours = ["-m", "aetherflow.core", "plugins", "nope"]
+for words in (ours, ["-P", *ours], python):
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     print(done.returncode, done.stdout, done.stderr)
 print([name for name in os.environ if name.startswith("AETHERFLOW_TESTS_EXE")])

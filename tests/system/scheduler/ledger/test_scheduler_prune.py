@@ -13,7 +13,10 @@ from aetherflow.scheduler.ledger.pruning import prune
 from aetherflow.scheduler.time.clock import from_ms
 
 if TYPE_CHECKING:
-    from scheduler_bench import Bench
+    from collections.abc import Iterator
+
+    from scheduler_bench import Bench, PreparedBenches
+pytestmark = pytest.mark.xdist_group("prune")  # one worker prepares
 BEFORE = "2026-03-02T12:20:00Z"
 
 
@@ -51,12 +54,16 @@ MINUTELY = {"id": "a", "cron": "* * * * *"}
 FORGOTTEN = "2026-03-02T12:19:01Z"
 
 
-@pytest.fixture
-def known(bench: "Bench") -> "Bench":
-    """Slots of half an hour of March: `a` every minute, `b` once, then never again."""
+def half_an_hour(bench: "Bench") -> None:
     bench.schedule_of(MINUTELY, {"id": "b", "cron": "2 12 2 3 *"})
     bench.minutes(30)
-    return bench
+
+
+@pytest.fixture
+def known(prepared_benches: "PreparedBenches") -> "Iterator[Bench]":
+    """Slots of half an hour of March: `a` every minute, `b` once, then never again."""
+    with prepared_benches.after(half_an_hour) as bench:
+        yield bench
 
 
 def test_old_slots_go_and_the_audit_says_so(known: "Bench") -> None:
@@ -126,21 +133,25 @@ def test_a_clock_that_goes_back_beyond_it_runs_nothing_again(known: "Bench") -> 
     assert len(known.launcher.started()) == len(set(known.launcher.started())) == started + 5
 
 
+def four_hundred_days_ahead(bench: "Bench") -> None:
+    half_an_hour(bench)
+    bench.schedule_of({"id": "a", "cron": "0 * * * *"})
+    bench.minutes(1)
+    bench.clock.wall = round(time.time() * 1000) + 400 * DAY
+    bench.minutes(1)
+    bench.clock.wall += 3 * DAY
+    bench.minutes(1)
+    with bench.ledger() as ledger:
+        prune(ledger, bench.clock.wall - DAY)
+    bench.clock.wall = int(time.time() // 3600 - 3) * 3_600_000 + 30 * 60_000  # how many slots follow is known
+    bench.minutes(1)
+
+
 @pytest.fixture
-def stuck(known: "Bench") -> "Bench":
+def stuck(prepared_benches: "PreparedBenches") -> "Iterator[Bench]":
     """The clock was 400 days ahead for three days, and slots of that time were pruned by it; now it is right."""
-    schedule = {"id": "a", "cron": "0 * * * *"}
-    known.schedule_of(schedule)
-    known.minutes(1)
-    known.clock.wall = round(time.time() * 1000) + 400 * DAY
-    known.minutes(1)
-    known.clock.wall += 3 * DAY
-    known.minutes(1)
-    with known.ledger() as ledger:
-        prune(ledger, known.clock.wall - DAY)
-    known.clock.wall = int(time.time() // 3600 - 3) * 3_600_000 + 30 * 60_000  # how many slots follow is known
-    known.minutes(1)
-    return known
+    with prepared_benches.after(four_hundred_days_ahead) as bench:
+        yield bench
 
 
 def test_slots_to_come_that_were_forgotten_are_told_of(stuck: "Bench") -> None:

@@ -6,15 +6,16 @@ import shlex
 import signal
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 import warm
-from scheduler_bench import Bench, today
+from scheduler_bench import Bench, PreparedBenches, today
 
+pytestmark = pytest.mark.xdist_group("truth")  # one worker prepares
 DAY = 86_400
 NOON = "T00:00:00Z"
 
@@ -29,12 +30,16 @@ def follower(**more: Any) -> Mapping[str, Any]:
     return {**item("report"), "after": "sales", **more}
 
 
-@pytest.fixture
-def night(bench: "Bench") -> "Bench":
-    """The item `sales`, which fails until the file `good` is there; `report` follows it."""
+def write_night(bench: "Bench") -> None:
     bench.flow(["sh", "-c", f"echo sales >> {bench.folder}/ran; test -e {bench.folder}/good"], "sales")
     bench.flow(["sh", "-c", f"echo report >> {bench.folder}/ran"], "report")
     bench.schedule_of(item("sales"), follower())
+
+
+@pytest.fixture
+def night(bench: "Bench") -> "Bench":
+    """The item `sales`, which fails until the file `good` is there; `report` follows it."""
+    write_night(bench)
     return bench
 
 
@@ -86,52 +91,60 @@ def fail(bench: "Bench") -> None:
     (bench.folder / "good").touch()
 
 
-def test_a_resume_by_hand_heals_the_slot_and_what_follows_it_runs(night: "Bench") -> None:
-    fail(night)
-    (need,) = needs(night, code=1)
+def write_night_and_fail(bench: "Bench") -> None:
+    write_night(bench)
+    fail(bench)
+
+
+@pytest.fixture
+def failed(prepared_benches: PreparedBenches) -> Iterator["Bench"]:
+    """As `night`, after `fail`."""
+    with prepared_benches.after(write_night_and_fail) as bench:
+        yield bench
+
+
+def test_a_resume_by_hand_heals_the_slot_and_what_follows_it_runs(failed: "Bench") -> None:
+    (need,) = needs(failed, code=1)
     assert (need["status"], need["item"], need["holds_up"]) == ("FAILED", "sales", ["report"])
-    assert "\nit held up report: the scheduler starts that now, or " in aetherflow(night, "resume", run_id(night))
-    night.command("tick", "scheduler.yaml")
-    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
-    assert ran(night) == ["sales", "sales", "report"]
-    assert needs(night, code=0) == []
-    assert night.rows("SELECT json_extract(detail, '$.was') FROM journal WHERE event='reread'") == [("FAILED",)]
-    assert night.rows("SELECT status FROM attempts WHERE item='sales'") == [("FAILED",)]  # that start did fail
+    assert "\nit held up report: the scheduler starts that now, or " in aetherflow(failed, "resume", run_id(failed))
+    failed.command("tick", "scheduler.yaml")
+    assert fates(failed) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+    assert ran(failed) == ["sales", "sales", "report"]
+    assert needs(failed, code=0) == []
+    assert failed.rows("SELECT json_extract(detail, '$.was') FROM journal WHERE event='reread'") == [("FAILED",)]
+    assert failed.rows("SELECT status FROM attempts WHERE item='sales'") == [("FAILED",)]  # that start did fail
 
 
-def test_a_scheduler_that_runs_sees_it_too(night: "Bench", until: Any) -> None:
-    fail(night)
-    process = night.start("run", "scheduler.yaml")
-    until(lambda: "this scheduler leads" in night.told_so_far())
-    aetherflow(night, "resume", run_id(night))
-    until(lambda: fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)])
-    assert night.stop(process) == 0
-    assert ran(night) == ["sales", "sales", "report"]
+def test_a_scheduler_that_runs_sees_it_too(failed: "Bench", until: Any) -> None:
+    process = failed.start("run", "scheduler.yaml")
+    until(lambda: "this scheduler leads" in failed.told_so_far())
+    aetherflow(failed, "resume", run_id(failed))
+    until(lambda: fates(failed) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)])
+    assert failed.stop(process) == 0
+    assert ran(failed) == ["sales", "sales", "report"]
 
 
-def test_commands_that_only_look_tell_the_truth_and_write_nothing(night: "Bench") -> None:
-    fail(night)
-    aetherflow(night, "resume", run_id(night))
-    before = night.rows("SELECT * FROM slots")
-    told = night.command("audit", "scheduler.yaml", code=1)
+def test_commands_that_only_look_tell_the_truth_and_write_nothing(failed: "Bench") -> None:
+    aetherflow(failed, "resume", run_id(failed))
+    before = failed.rows("SELECT * FROM slots")
+    told = failed.command("audit", "scheduler.yaml", code=1)
     assert "after sales, which has succeeded since" in told
     assert told.endswith("no gap in 2 expected slots: 1 SKIPPED, 1 SUCCESS\n")
-    assert [need["item"] for need in needs(night, code=1)] == ["report"]
+    assert [need["item"] for need in needs(failed, code=1)] == ["report"]
     day = today().isoformat(), (today() + dt.timedelta(days=1)).isoformat()
     backfill = ("backfill", "scheduler.yaml", "sales", "--from", day[0], "--to", day[1], "--include", "failed")
-    assert night.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
-    assert night.rows("SELECT * FROM slots") == before
-    assert night.command(*backfill) == "0 of 0 slots have run, 0 of them failed\n"
-    assert fates(night)[0] == ("sales", "SUCCESS", "healed")
-    assert ran(night) == ["sales", "sales"]
+    assert failed.command(*backfill, "--dry-run") == "0 slots of sales would run\n"
+    assert failed.rows("SELECT * FROM slots") == before
+    assert failed.command(*backfill) == "0 of 0 slots have run, 0 of them failed\n"
+    assert fates(failed)[0] == ("sales", "SUCCESS", "healed")
+    assert ran(failed) == ["sales", "sales"]
 
 
-def test_a_trigger_finds_the_slot_healed(night: "Bench") -> None:
-    fail(night)
-    aetherflow(night, "resume", run_id(night))
-    told = night.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
+def test_a_trigger_finds_the_slot_healed(failed: "Bench") -> None:
+    aetherflow(failed, "resume", run_id(failed))
+    told = failed.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
     assert "ended before with SUCCESS" in told
-    assert ran(night) == ["sales", "sales"]
+    assert ran(failed) == ["sales", "sales"]
 
 
 def test_later_than_the_grace_it_is_listed_with_the_command(night: "Bench") -> None:
@@ -157,28 +170,26 @@ def test_later_than_the_grace_it_is_listed_with_the_command(night: "Bench") -> N
 
 
 @pytest.mark.parametrize("end", ["run", "ack"])
-def test_what_follows_a_slot_that_was_settled_as_done_is_listed_with_the_command(night: "Bench", end: str) -> None:
-    fail(night)
-    aetherflow(night, "runs", "resolve", run_id(night), "--as", "done", "--reason", "loaded by hand")
-    night.command("tick", "scheduler.yaml")
-    assert ran(night) == ["sales"], "it has not succeeded: nothing starts by itself"
-    (need,) = needs(night, code=1)
+def test_what_follows_a_slot_that_was_settled_as_done_is_listed_with_the_command(failed: "Bench", end: str) -> None:
+    aetherflow(failed, "runs", "resolve", run_id(failed), "--as", "done", "--reason", "loaded by hand")
+    failed.command("tick", "scheduler.yaml")
+    assert ran(failed) == ["sales"], "it has not succeeded: nothing starts by itself"
+    (need,) = needs(failed, code=1)
     assert (need["status"], need["item"], need["reason_code"]) == ("MISSED", "report", "after_settled")
     assert need["cause"] == "after sales, which a person has settled as done"
-    assert need["commands"][0] in aetherflow(night, "status", code=1)
+    assert need["commands"][0] in aetherflow(failed, "status", code=1)
     if end == "run":
-        typed(night, need["commands"][0])
-        assert ran(night) == ["sales", "report"]
+        typed(failed, need["commands"][0])
+        assert ran(failed) == ["sales", "report"]
     else:
-        night.command("ack", "scheduler.yaml", "report", "--slot", need["slots"][0], "--reason", "nobody reads it")
-    assert needs(night, code=0) == []
-    aetherflow(night, "status")
+        failed.command("ack", "scheduler.yaml", "report", "--slot", need["slots"][0], "--reason", "nobody reads it")
+    assert needs(failed, code=0) == []
+    aetherflow(failed, "status")
 
 
-def test_what_follows_an_abandoned_slot_is_given_up_with_it(night: "Bench") -> None:
-    fail(night)
-    aetherflow(night, "runs", "resolve", run_id(night), "--as", "abandoned", "--reason", "too late")
-    assert needs(night, code=0) == []
+def test_what_follows_an_abandoned_slot_is_given_up_with_it(failed: "Bench") -> None:
+    aetherflow(failed, "runs", "resolve", run_id(failed), "--as", "abandoned", "--reason", "too late")
+    assert needs(failed, code=0) == []
 
 
 @pytest.mark.parametrize("grace", [1, 7 * DAY])
@@ -214,22 +225,20 @@ def test_what_a_leader_is_about_to_start_needs_nobody(night: "Bench", until: Any
     assert night.stop(process) == 0
 
 
-def test_a_retry_by_the_scheduler_heals_as_well(night: "Bench") -> None:
-    fail(night)
-    night.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
-    assert fates(night) == [("sales", "SUCCESS", None), ("report", "SKIPPED", "after_healed")]
-    night.command("tick", "scheduler.yaml")
-    assert fates(night) == [("sales", "SUCCESS", None), ("report", "SUCCESS", None)]
+def test_a_retry_by_the_scheduler_heals_as_well(failed: "Bench") -> None:
+    failed.command("run-item", "scheduler.yaml", "sales", "--slot", today().isoformat() + NOON)
+    assert fates(failed) == [("sales", "SUCCESS", None), ("report", "SKIPPED", "after_healed")]
+    failed.command("tick", "scheduler.yaml")
+    assert fates(failed) == [("sales", "SUCCESS", None), ("report", "SUCCESS", None)]
 
 
-def test_a_run_that_is_still_bad_stays_so(night: "Bench") -> None:
-    fail(night)
-    (night.folder / "good").unlink()
-    aetherflow(night, "resume", run_id(night), code=1)
-    night.command("tick", "scheduler.yaml")
-    assert fates(night) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")]
-    assert len(needs(night, code=1)) == 1
-    assert night.rows("SELECT * FROM journal WHERE event='reread'") == []
+def test_a_run_that_is_still_bad_stays_so(failed: "Bench") -> None:
+    (failed.folder / "good").unlink()
+    aetherflow(failed, "resume", run_id(failed), code=1)
+    failed.command("tick", "scheduler.yaml")
+    assert fates(failed) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")]
+    assert len(needs(failed, code=1)) == 1
+    assert failed.rows("SELECT * FROM journal WHERE event='reread'") == []
 
 
 def to_full_disk(bench: "Bench", name: str) -> None:
@@ -302,25 +311,23 @@ def test_status_of_the_core_shows_a_slot_once(night: "Bench") -> None:
     assert night.rows("SELECT DISTINCT status FROM slots") == [("SUCCESS",)]
 
 
-def test_what_is_in_hand_does_not_fail_the_audit_and_is_shown(night: "Bench") -> None:
-    fail(night)
-    aetherflow(night, "runs", "ack", run_id(night), "--reason", "ticket 4711")
-    told = night.command("audit", "scheduler.yaml")
+def test_what_is_in_hand_does_not_fail_the_audit_and_is_shown(failed: "Bench") -> None:
+    aetherflow(failed, "runs", "ack", run_id(failed), "--reason", "ticket 4711")
+    told = failed.command("audit", "scheduler.yaml")
     assert "acknowledged" in told
-    (need,) = needs(night, code=0)
+    (need,) = needs(failed, code=0)
     assert need["in_hand"] is True
-    assert "ticket 4711" in night.command("status", "scheduler.yaml")
+    assert "ticket 4711" in failed.command("status", "scheduler.yaml")
 
 
 @pytest.mark.parametrize(
     ("fail_on", "code"),
     [(None, 1), ("failed", 1), ("missed", 0), ("late", 0), ("missed,failed", 1), ("none", 0), ("nothing", 2), ("", 2)],
 )
-def test_what_fails_an_audit_is_asked_for(night: "Bench", fail_on: str | None, code: int) -> None:
-    fail(night)
+def test_what_fails_an_audit_is_asked_for(failed: "Bench", fail_on: str | None, code: int) -> None:
     given = [] if fail_on is None else ["--fail-on", fail_on]
-    night.command("audit", "scheduler.yaml", *given, code=code)
-    found = json.loads(night.command("audit", "scheduler.yaml", "--json", *given, code=code))
+    failed.command("audit", "scheduler.yaml", *given, code=code)
+    found = json.loads(failed.command("audit", "scheduler.yaml", "--json", *given, code=code))
     assert found["ok"] is (code == 0)
     if code != 2:
         (finding,) = found["findings"]
@@ -424,15 +431,14 @@ def test_a_once_step_that_was_killed_asks_at_once(night: "Bench", answer: str) -
 
 
 @pytest.mark.parametrize("command", ["aetherflow", "aetherflow-scheduler"])
-def test_both_statuses_print_one_command_for_a_slot_that_failed(night: "Bench", command: str) -> None:
-    fail(night)
+def test_both_statuses_print_one_command_for_a_slot_that_failed(failed: "Bench", command: str) -> None:
     shown = (
-        aetherflow(night, "status", code=1)
+        aetherflow(failed, "status", code=1)
         if command == "aetherflow"
-        else night.command("status", "scheduler.yaml", code=1)
+        else failed.command("status", "scheduler.yaml", code=1)
     )
     assert [line for line in shown.splitlines() if "next:" in line] == [
-        line for line in shown.splitlines() if line.strip() == f"next: aetherflow resume {run_id(night)}"
+        line for line in shown.splitlines() if line.strip() == f"next: aetherflow resume {run_id(failed)}"
     ]
     assert shown.count("next:") == 1
 
@@ -542,16 +548,15 @@ def test_what_is_not_the_same_slot_heals_it_in_neither_view(night: "Bench", othe
     assert backfill_failed(night, "--dry-run").endswith("1 slots of sales would run\n")
 
 
-def test_a_slot_of_which_another_run_was_settled_needs_nobody_in_both_views(night: "Bench") -> None:
-    fail(night)
-    (night.folder / "good").unlink()
-    run_mine(night, code=1)
-    aetherflow(night, "runs", "resolve", "mine", "--as", "abandoned", "--reason", "not needed")
-    assert needs(night, code=0) == []
-    assert core_needs(night, code=0) == []
-    night.command("audit", "scheduler.yaml", "--fail-on", "failed")
-    night.command("tick", "scheduler.yaml")
-    assert fates(night) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")], "it has not succeeded"
+def test_a_slot_of_which_another_run_was_settled_needs_nobody_in_both_views(failed: "Bench") -> None:
+    (failed.folder / "good").unlink()
+    run_mine(failed, code=1)
+    aetherflow(failed, "runs", "resolve", "mine", "--as", "abandoned", "--reason", "not needed")
+    assert needs(failed, code=0) == []
+    assert core_needs(failed, code=0) == []
+    failed.command("audit", "scheduler.yaml", "--fail-on", "failed")
+    failed.command("tick", "scheduler.yaml")
+    assert fates(failed) == [("sales", "FAILED", "run"), ("report", "SKIPPED", "after")], "it has not succeeded"
 
 
 def test_a_question_is_not_answered_by_another_run(night: "Bench") -> None:
@@ -600,14 +605,13 @@ def test_a_run_of_another_flow_with_the_same_id_heals_nothing(night: "Bench") ->
     assert fates(night)[0] == ("sales", "FAILED", "refused")
 
 
-def test_a_ledger_of_the_first_version_is_healed_too(night: "Bench") -> None:
-    fail(night)
-    with closing(sqlite3.connect(night.folder / "ledger.sqlite")) as db:
+def test_a_ledger_of_the_first_version_is_healed_too(failed: "Bench") -> None:
+    with closing(sqlite3.connect(failed.folder / "ledger.sqlite")) as db:
         db.execute("UPDATE slots SET flow_id=NULL, state_path=NULL")
         db.commit()
-    aetherflow(night, "resume", run_id(night))
-    night.command("tick", "scheduler.yaml")
-    assert fates(night) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
+    aetherflow(failed, "resume", run_id(failed))
+    failed.command("tick", "scheduler.yaml")
+    assert fates(failed) == [("sales", "SUCCESS", "healed"), ("report", "SUCCESS", None)]
 
 
 @pytest.mark.parametrize("source", ["flow", "bundle"])
