@@ -59,6 +59,11 @@ def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
     return None if at is None else Slot(item, at)
 
 
+def may_be_late(item: "Item") -> bool:
+    """Whether `late_at` says anything of slots of an item."""
+    return item.deadline is not None or item.spec.late_after_seconds is not None
+
+
 def late_at(item: "Item", slot: int) -> tuple[int, str] | None:
     """The instant (epoch ms) from which a slot that has not ended is late, and how that is told; None if never."""
     spec = item.spec
