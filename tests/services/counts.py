@@ -31,6 +31,14 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         importlib.import_module("properties")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where tests are only collected, as before they run side by side: read the constants of our code for all."""
+    if session.config.option.collectonly and "properties" in sys.modules:
+        from hypothesis import find, strategies
+
+        find(strategies.booleans(), bool)  # any example: Hypothesis looks for constants first, and keeps them in a file
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
