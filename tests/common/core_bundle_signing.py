@@ -50,10 +50,10 @@ class Key(NamedTuple):
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: bytes | None = None) -> Key:
     private = KEYS[kind]()
-    how = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-    path.write_bytes(
-        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, how),
-    )
+    form = serialization.PrivateFormat.OpenSSH
+    # one round: the usual sixteen are to take long
+    how = form.encryption_builder().kdf_rounds(1).build(passphrase) if passphrase else serialization.NoEncryption()
+    path.write_bytes(private.private_bytes(serialization.Encoding.PEM, form, how))
     path.chmod(0o600)
     return Key(path, private)
 

@@ -7,8 +7,12 @@ import psycopg
 import pymysql
 import pytest
 
+from aetherflow.core.api import ConnectorInit
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from services import Database
 
+_SESSIONS: dict[str, psycopg.Connection[Any]] = {}
+"""Sessions in databases of PostgreSQL by their URL; they stay open, for the server takes 10 ms to begin with one."""
 DRIVERS = ("sqlite3", "duckdb", "postgres", "mysql", "sqlalchemy")
 
 END_SESSIONS = """\
@@ -68,14 +72,13 @@ def postgres_place(server: Database, name: str) -> Place:
     """The server's database of this name, new or emptied: to empty it takes an eighth of the time."""
     own = Database(server.port, server.user, server.password, name, server.host)
     try:
-        inside = psycopg.connect(_dsn(own), autocommit=True)
+        inside = session_in(_url(own))
     except psycopg.OperationalError:  # it is not there
-        with psycopg.connect(_dsn(server), autocommit=True) as connection:
+        with psycopg.connect(_url(server), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
     else:
-        with inside:
-            inside.execute(END_SESSIONS)
-            inside.execute(EMPTY)
+        inside.execute(END_SESSIONS)
+        inside.execute(EMPTY)
     return Place("postgres", {"kind": "db", "driver": "postgres", "config": settings(own)}, own)
 
 
@@ -83,8 +86,30 @@ def sqlalchemy_place(server: Database, name: str) -> Place:
     """The same by SQLAlchemy."""
     own = postgres_place(server, name).server
     assert own is not None
-    url = f"postgresql+psycopg://{own.user}:{own.password}@{own.host}:{own.port}/{own.name}"
+    url = _url(own).replace(":", "+psycopg:", 1)
     return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, own)
+
+
+def session_in(url: str) -> psycopg.Connection[Any]:
+    """The session of this process in a database of PostgreSQL, set up as those of the connector are."""
+    if url in _SESSIONS:
+        try:
+            _SESSIONS[url].execute("SELECT 1")
+        except psycopg.Error:  # it was ended, or its server
+            _SESSIONS.pop(url).close()
+    if url not in _SESSIONS:
+        _SESSIONS[url] = PostgresConnector(ConnectorInit("wh", "db", "postgres", {"url": url}, {})).open()
+    return _SESSIONS[url]
+
+
+def session_of(resource: dict[str, Any]) -> psycopg.Connection[Any] | None:
+    """The same for a resource of `postgres_place` or `sqlalchemy_place`; None for any other."""
+    config, url = resource["config"], ""
+    if config.keys() == {"host", "port", "user", "password", "database"} and resource["driver"] == "postgres":
+        url = "postgresql://{user}:{password}@{host}:{port}/{database}".format(**config)
+    elif config.keys() == {"url"} and config["url"].startswith("postgresql+psycopg:"):
+        url = config["url"].replace("+psycopg", "", 1)
+    return session_in(url) if url and not resource.get("options") else None
 
 
 def mysql_place(server: Database) -> Place:
@@ -124,6 +149,5 @@ def mysql_by_url(server: Database) -> Place:
     return Place("sqlalchemy", {"kind": "db", "driver": "sqlalchemy", "config": {"url": url}}, server)
 
 
-def _dsn(server: Database) -> str:
-    where = f"host={server.host} port={server.port} user={server.user} password={server.password}"
-    return f"{where} dbname={server.name}"
+def _url(server: Database) -> str:
+    return f"postgresql://{server.user}:{server.password}@{server.host}:{server.port}/{server.name}"

@@ -23,7 +23,7 @@ from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnect
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
 from aetherflow_builtins_db.connectors.sqlite3.connector import Sqlite3Connector
 from aetherflow_builtins_db.formats.values import json_value
-from db_places import DRIVERS, Place, place_for
+from db_places import DRIVERS, Place, place_for, session_of
 from db_strangers import published
 
 AnyConnector = DuckDBConnector | Sqlite3Connector
@@ -147,9 +147,9 @@ class Project:
             file.write_bytes(_MADE[key])
             return
         with self._duckdb(resource) as attached:
-            if attached:
+            if direct := attached or session_of(self.resources[resource]):
                 for each in statements:
-                    attached.execute(each)
+                    direct.execute(each)
             elif connector := self._connector(resource):
                 with connector as db:
                     for each in statements:
@@ -165,8 +165,8 @@ class Project:
     def rows(self, sql: str) -> list[list[Any]]:
         """The rows of a query, in the form of step outputs."""
         with self._duckdb("wh") as attached:
-            if attached:
-                return [[json_value(value) for value in row] for row in attached.execute(sql).fetchall()]
+            if direct := attached or session_of(self.resources["wh"]):
+                return [[json_value(value) for value in row] for row in direct.execute(sql).fetchall()]
         if connector := self._connector("wh"):
             with connector as db, db.stream(sql) as found:
                 return [[json_value(value) for value in row] for batch in found.batches() for row in batch]

@@ -132,10 +132,11 @@ class Nights:
         with self.ledger.transaction("evening"):
             for item in self.schedule.items:
                 Epochs(self.ledger).set_cursor(item.id, now)
-        slots, spec = gather(self.schedule, self.ledger, now + NIGHT_MS).slots, self.schedule.spec
+        until, spec = now + NIGHT_MS, self.schedule.spec
         told: list[ForecastSlot] = []
         if judged:
-            told = forecast(self.schedule, self.ledger, now + NIGHT_MS, Estimates(self.schedule, self.ledger)).slots
+            told = forecast(self.schedule, self.ledger, until, Estimates(self.schedule, self.ledger)).slots
+        slots = [each.night_slot for each in told] or gather(self.schedule, self.ledger, until).slots
         real = [1000 * takes(each.item.id, evening.date()) for each in slots]
         was = play([each.played for each in slots], real, spec.max_running, spec.pools)
         found = list[Judged]()

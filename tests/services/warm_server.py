@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import huge_pages
+import immortal
 from measuring import measured
 from warm_request import DESCRIPTORS, EXECUTABLE, NotWarmError, Request, is_open, receive, send
 
@@ -504,6 +505,8 @@ def main() -> None:
     build_commands()
     must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     gc.collect()
+    immortal.fill_holes()
+    immortal.immortalize()
     gc.freeze()
     huge_pages.collapse()
     send(life, None)

@@ -59,7 +59,9 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, ob
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown() -> Generator[None, object, object]:
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    if item.nodeid.startswith(HOUSE):
+        gc.freeze()  # nor does the collection at the end of the file
     refused, GUARD.refused = GUARD.refused, ""
     result = yield
     if refused:  # who is tested may have survived it, in a thread or by an `except BaseException`

@@ -49,22 +49,30 @@ def name(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(row[key] for key in ("run_id", "job_id", "step_id", "item_key"))
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OldData]:
-    """The data in a folder of the test, with the environment and the working directory of its runs."""
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldData]:
+    """The data, made once and put aside as `copy`; paths in it lead to the place where each test in turn has it."""
     memory = Path("/dev/shm")  # where there is one: nothing here is about a disk
     usable = memory.is_dir() and os.access(memory, os.W_OK)
-    folder = Path(tempfile.mkdtemp(dir=memory if usable else tmp_path))
-    found = unpack(folder)
+    with tempfile.TemporaryDirectory(dir=memory if usable else tmp_path_factory.getbasetemp()) as base:
+        found = unpack(Path(base, "data"))
+        found.folder.rename(Path(base, "copy"))
+        yield found
+
+
+@pytest.fixture
+def data(unpacked: OldData, monkeypatch: pytest.MonkeyPatch) -> Iterator[OldData]:
+    """The data in a folder of the test, with the environment and the working directory of its runs."""
+    shutil.copytree(unpacked.folder.with_name("copy"), unpacked.folder, symlinks=True)
     for name in list(os.environ):
         if name.startswith(("AETHERFLOW_", "XDG_")):
             monkeypatch.delenv(name)
-    for name, value in found.env.items():
+    for name, value in unpacked.env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.chdir(found.documents)
-    yield found
+    monkeypatch.chdir(unpacked.documents)
+    yield unpacked
     monkeypatch.chdir("/")
-    shutil.rmtree(folder)
+    shutil.rmtree(unpacked.folder)
 
 
 # Opening

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import immortal
 import warm
 from core_project import Project
 from server_project import OtherHost
@@ -126,6 +127,14 @@ def test_a_forked_process_sees_what_a_started_one_sees(case: str, tmp_path: Path
         assert (done["forked"].returncode, done["forked"].stderr) == (0, done["started"].stderr)
         assert started["cwd"] == str(tmp_path if "cwd" in options else Path.cwd())
         assert (started["host"][0] == "two") is (case == "another host")
+
+
+def test_a_forked_process_writes_to_no_page_for_using_what_was_imported() -> None:
+    code = "import sys, aetherflow.core.errors as kept; print(sys.getrefcount(kept), sys.getrefcount(object()))"
+    done = warm.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, new = map(int, done.stdout.split())
+    assert (kept == immortal.COUNT) is (sys.version_info >= (3, 12))
+    assert new < 3
 
 
 # How a process ends: code, what it tells last

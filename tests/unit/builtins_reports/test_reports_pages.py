@@ -168,6 +168,12 @@ def test_the_longest_run_is_a_page_of_its_size() -> None:
     assert "j.s2" in text, "what failed is kept first"
 
 
+def test_a_failure_is_shown_however_long_the_keys_of_its_items_are() -> None:
+    text = read_page(run_page(run_document(failures=[failure(items=["k" * 400_000] * 20)]))).text
+    assert "failed for kkk" in text
+    assert "mend it" in text
+
+
 def test_the_longest_status_and_schedule_are_pages_of_their_size() -> None:
     long = "<&>'" * 200
     flows = [flow_row(f"{long}{n}", 30) | {"reason": long} for n in range(2_000)]

@@ -84,7 +84,8 @@ def _failure(failure: Mapping[str, Any]) -> dict[str, Any]:
     tail = [texts.cut(texts.visible(line[:1000]), 300) for line in (failure.get("tail") or [])[-20:]]
     kept = {key: failure.get(key) for key in ("code", "location", "log")}
     kept |= {key: texts.cut(failure.get(key) or "", 4000) for key in ("message", "fix")}
-    return {"name": name, "tail": tail, "items": (failure.get("items") or [])[:20], **kept}
+    items = [texts.cut(item, 300) for item in (failure.get("items") or [])[:20]]
+    return {"name": name, "tail": tail, "items": items, **kept}
 
 
 def _output(output: Mapping[str, Any]) -> dict[str, Any]:

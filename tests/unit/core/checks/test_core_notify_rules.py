@@ -1,9 +1,9 @@
 """Rules for notifications are checked at their place: in the project file and in a scheduler document."""
 
+import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from aetherflow.core.checks.explain_project import explain_project
 from aetherflow.core.checks.kinds import Environment, check_document
@@ -146,9 +146,9 @@ def test_explain_shows_rules_and_resources_with_their_origin(tmp_path: Path) -> 
 
 def test_the_schema_completes_rules_and_drivers() -> None:
     schema = schema_for("project", installed_catalog()).document
-    text = yaml.safe_dump(schema)
+    text = json.dumps(schema)
     assert "every-" not in text
     assert schema["properties"]["notify"]["items"] == {"$ref": "#/$defs/NotifySpec"}
     assert "httpx" in text
     formats = schema["$defs"]["NotifySpec"]["properties"]["format"]
-    assert "mattermost" in yaml.safe_dump(formats)
+    assert "mattermost" in json.dumps(formats)

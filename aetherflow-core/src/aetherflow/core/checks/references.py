@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 from aetherflow.core.base.errors import AetherflowError
 from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.suggest import did_you_mean, is_slip
-from aetherflow.core.checks.view import Part, jobs, resources, steps
+from aetherflow.core.checks.view import Part, jobs, resources, steps, with_braces
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.names import STEPS
 from aetherflow.core.host.step_inputs import conditions_of
 from aetherflow.core.kernel.resolver.template import parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
 from aetherflow.core.kernel.yaml.flow import FlowSpec
-from aetherflow.core.kernel.yaml.loader import RawString
 
 JOB_KEYS = {"status", "outputs", "skip_reason", "error"}
 ERROR_KEYS = {"step", "code", "message", "log", "items"}
@@ -156,22 +155,16 @@ class _References:
 
     def _walk(self, value: Any, path: DocPath, where: Where | None) -> None:
         """Check the references in a value; `where` is None outside of steps, where only constants can be read."""
-        if isinstance(value, dict):
-            for key, item in value.items():
-                self._walk(item, (*path, key), where)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                self._walk(item, (*path, index), where)
-        elif isinstance(value, str) and not isinstance(value, RawString) and "{{" in value:
+        for at, text in with_braces(value, path):
             try:
-                tokens = parse_template(value).tokens
+                tokens = parse_template(text).tokens
             except AetherflowError:
-                return  # reported where the syntax is checked
+                continue  # reported where the syntax is checked
             for token in tokens:
                 if where is not None:
-                    self._token(token.path, path, token.offset, where)
+                    self._token(token.path, at, token.offset, where)
                 elif token.path[0] in ("params", "run"):
-                    self._constant(token.path, path, token.offset)
+                    self._constant(token.path, at, token.offset)
 
     def _token(self, names: tuple[str, ...], path: DocPath, offset: int, where: Where) -> None:
         root = names[0]

@@ -7,13 +7,13 @@ from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem, Problems, Severity
 from aetherflow.core.base.suggest import did_you_mean, nearest
 from aetherflow.core.checks.references import Flows, check_references
-from aetherflow.core.checks.view import jobs, resources, steps
+from aetherflow.core.checks.view import jobs, resources, steps, with_braces
 from aetherflow.core.host.catalog import Catalog
 from aetherflow.core.host.step_inputs import conditions_of
 from aetherflow.core.kernel.resolver.scope import CONSTANT_ROOTS, IDENTITY_ROOTS, JOB_ROOTS, STEP_ROOTS, WHEN_ROOTS
 from aetherflow.core.kernel.resolver.template import Token, parse_template
 from aetherflow.core.kernel.resolver.when import parse_when, paths_of
-from aetherflow.core.kernel.yaml.loader import Document, RawString
+from aetherflow.core.kernel.yaml.loader import Document
 from aetherflow.core.runtime.environment.snapshot import Snapshot
 
 
@@ -71,14 +71,9 @@ class _Templates:
         self._value(value, path, IDENTITY_ROOTS if key == "id" else CONSTANT_ROOTS)
 
     def _value(self, value: Any, path: DocPath, roots: frozenset[str]) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                self._value(item, (*path, key), roots)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                self._value(item, (*path, index), roots)
-        elif isinstance(value, str) and not isinstance(value, RawString) and path not in self.conditions:
-            self._text(value, path, roots)
+        for at, text in with_braces(value, path):
+            if at not in self.conditions:
+                self._text(text, at, roots)
 
     def _text(self, text: str, path: DocPath, roots: frozenset[str]) -> None:
         try:

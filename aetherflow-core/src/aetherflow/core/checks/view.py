@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from aetherflow.core.base.location import DocPath
+from aetherflow.core.kernel.yaml.loader import RawString
 
 
 class Part(NamedTuple):
@@ -35,6 +36,17 @@ def resources(data: Any) -> list[Part]:
     if not isinstance(found, dict):
         return []
     return [Part(("resources", name), item, name) for name, item in found.items() if isinstance(item, dict)]
+
+
+def with_braces(value: Any, path: DocPath) -> list[tuple[DocPath, str]]:
+    """Path and text of each string with a brace inside a value: the others, and `!raw` ones, hold no template."""
+    if isinstance(value, str):
+        return [(path, value)] if ("{" in value or "}" in value) and not isinstance(value, RawString) else []
+    found = []
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if isinstance(item, dict | list) or (isinstance(item, str) and ("{" in item or "}" in item)):
+            found += with_braces(item, (*path, key))
+    return found
 
 
 def _parts(data: Any, key: str, path: DocPath) -> Iterator[Part]:

@@ -90,6 +90,7 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
     usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
     picture.before = [run for run in found.before if run.state_path in usable]
     rows = _read(picture, found, usable)
+    here.resumes.expect(trouble.run for trouble in picture.known.values())
     for same in _of_one_thing(picture, rows):
         _sort(picture, here, same, now)
     for key, (_, healed) in rows.items():
@@ -251,7 +252,7 @@ def _is_settled(trouble: Trouble, now: int) -> bool:
 def _part_of_another(root: Path, trouble: Trouble) -> bool:
     """Whether the run around it speaks for it: it stands in the list itself, or needs nobody."""
     flow_id, _, run_id = (trouble.run.parent or "").partition("/")
-    if flow_id not in registry.flow_ids_of(root, run_id):
+    if flow_id not in registry.flow_ids_of(root, [run_id])[run_id]:
         return False
     outer = outer_run(root, trouble.run)
     return outer is None or not asks(trouble)

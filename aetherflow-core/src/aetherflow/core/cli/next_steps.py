@@ -17,7 +17,6 @@ from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.resuming import (
     Resumes,
     in_folder,
-    named,
     outer_run,
     stands_in_no_file,
     words_again,
@@ -62,7 +61,7 @@ class Here:
             commands = (f"{commands[0]} --from {shlex.quote(trouble.lost_in)}",)
         if not by_itself or stands_in_no_file(run) or run.manifest is not None or path.is_file():
             return None, commands
-        return f"bring {path} back: {commands[0]}", (self._dismiss(*named(self.root, run.flow_id, run.run_id)),)
+        return f"bring {path} back: {commands[0]}", (self._dismiss(*self.resumes.named(run)),)
 
     def again(self, refused: "Refused", handle: str) -> tuple[str | None, tuple[str, ...]]:
         """The same of a start that was refused."""

@@ -15,11 +15,10 @@ Named = tuple[DocPath, str, AssetFile]
 
 def assets_in(model: type[BaseModel], data: Any) -> Iterator[Named]:
     """Path, value and mark of each marked text in raw data for the model, also in nested models, lists and maps."""
-    if isinstance(data, Mapping) and _holds_assets(model):
-        for name, field in model.model_fields.items():
-            for key in _keys(name, field):
-                if key in data:
-                    yield from _below(key, _marked(field.annotation, field.metadata, data[key]))
+    for field, keys in _holding(model) if isinstance(data, Mapping) else ():
+        for key in keys:
+            if key in data:
+                yield from _below(key, _marked(field.annotation, field.metadata, data[key]))
 
 
 def _marked(annotation: Any, marks: Any, data: Any) -> Iterator[Named]:
@@ -64,20 +63,25 @@ def _keys(name: str, field: FieldInfo) -> list[str]:
 
 
 @cache
-def _holds_assets(model: type[BaseModel]) -> bool:
-    """Whether a model or one inside it has a marked field: most have none, and their data need not be searched."""
-    known, left = {model}, [model]
+def _holding(model: type[BaseModel]) -> list[tuple[FieldInfo, list[str]]]:
+    """The fields of a model that are marked or have such fields inside, each with its keys: most models have none."""
+    return [(field, _keys(name, field)) for name, field in model.model_fields.items() if _holds_assets(field)]
+
+
+def _holds_assets(field: FieldInfo) -> bool:
+    known: set[type[BaseModel]] = set()
+    left = [field]
     while left:
-        for field in left.pop().model_fields.values():
-            pieces = [field.annotation]
-            if any(isinstance(mark, AssetFile) for mark in field.metadata):
+        each = left.pop()
+        pieces = [each.annotation]
+        if any(isinstance(mark, AssetFile) for mark in each.metadata):
+            return True
+        while pieces:
+            piece = pieces.pop()
+            if any(isinstance(mark, AssetFile) for mark in _marks(piece)):
                 return True
-            while pieces:
-                piece = pieces.pop()
-                if any(isinstance(mark, AssetFile) for mark in _marks(piece)):
-                    return True
-                pieces += _inner(piece)
-                if isinstance(piece, type) and issubclass(piece, BaseModel) and piece not in known:
-                    known.add(piece)
-                    left.append(piece)
+            pieces += _inner(piece)
+            if isinstance(piece, type) and issubclass(piece, BaseModel) and piece not in known:
+                known.add(piece)
+                left += piece.model_fields.values()
     return False

@@ -1,6 +1,7 @@
 """Which settings of a resource give up a protection, as the models of its connector mark them: `InsecureWhen`."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -32,13 +33,20 @@ def gives_up(model: type[BaseModel], path: DocPath, value: Any) -> bool:
     return any(isinstance(item, InsecureWhen) and _same(value, item.value) for item in field.metadata)
 
 
-def field_of(model: type[BaseModel], key: object) -> tuple[str, FieldInfo] | None:
+def field_of(model: type[BaseModel], key: str | int) -> tuple[str, FieldInfo] | None:
     """Name and field of a key, which may be an alias; None if the model has none."""
+    return _fields(model).get(key)
+
+
+@lru_cache(maxsize=512)
+def _fields(model: type[BaseModel]) -> dict[str | int, tuple[str, FieldInfo]]:
+    found: dict[str | int, tuple[str, FieldInfo]] = {}
     for name, info in model.model_fields.items():
         choices = getattr(info.validation_alias, "choices", (info.validation_alias,))
-        if key in (name, info.alias, *choices):
-            return name, info
-    return None
+        for key in (name, info.alias, *choices):
+            if isinstance(key, str):
+                found.setdefault(key, (name, info))
+    return found
 
 
 def _leaves(value: Any, path: DocPath = ()) -> Iterator[tuple[DocPath, Any]]:

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +70,16 @@ class Resumes:
         self._root, self.config = root, config
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
+        self._flow_ids: dict[str, set[str]] = {}
+
+    def expect(self, runs: Iterable[PastRun]) -> None:
+        """Ask once which flows have runs of these ids, for commands that are made right after that."""
+        run_ids = [run.run_id for run in runs]
+        self._flow_ids = flow_ids_of(self._root, run_ids) if len(run_ids) > 1 else {}
+
+    def named(self, run: PastRun) -> list[str]:
+        """The words that name a run to a command."""
+        return named(self._root, run.flow_id, run.run_id, self._flow_ids)
 
     def commands(self, run: PastRun, asked: Sequence[str] | None = None) -> tuple[str, ...]:
         """One command line; of a step that asks two, the first if it was done, the second if it was not.
@@ -96,7 +106,7 @@ class Resumes:
 
     def shown(self, run: PastRun) -> str:
         """What shows a run, and both commands if it asks whether a step was done."""
-        return command_line("runs", "show", *named(self._root, run.flow_id, run.run_id), config=self.config)
+        return command_line("runs", "show", *self.named(run), config=self.config)
 
     def rest(self, run: PastRun) -> str:
         """What runs the jobs that a run of some of its jobs (`--flow-job`) has left out. Raises StateError."""
@@ -109,7 +119,7 @@ class Resumes:
 
     def _resume(self, run: PastRun, *options: str) -> str:
         folder, config = self._way(run)
-        words = ["resume", *named(self._root, run.flow_id, run.run_id), *options]
+        words = ["resume", *self.named(run), *options]
         return in_folder(folder, command_line(*words, config=config), self._here)
 
     def _way(self, run: PastRun) -> tuple[Path | None, Path | None]:
@@ -154,9 +164,10 @@ def _here() -> Path:
         return Path("/")
 
 
-def named(root: Path, flow_id: str, run_id: str) -> list[str]:
-    """The words that name a run to a command."""
-    return [run_id, *(["--flow", flow_id] if flow_ids_of(root, run_id) - {flow_id} else [])]
+def named(root: Path, flow_id: str, run_id: str, known: Mapping[str, set[str]] | None = None) -> list[str]:
+    """The words that name a run to a command; `known`: run ids to the flows that have runs of them, as far as asked."""
+    flow_ids = (known or {}).get(run_id) or flow_ids_of(root, [run_id])[run_id]
+    return [run_id, *(["--flow", flow_id] if flow_ids - {flow_id} else [])]
 
 
 def in_folder(folder: Path | None, command: str, here: Path | None = None) -> str:

@@ -90,7 +90,7 @@ class RegistrySuite(StateBase):
         ]  # fmt: skip
         assert [(flow.flow_id, flow.last_started_at) for flow in known_flows(at)] == [("flow", 1000), ("other", 900)]
         assert [run.flow_id for run in find_runs(at, "r")] == ["flow", "other"]
-        assert flow_ids_of(at, "r") == {"flow", "other"}
+        assert flow_ids_of(at, ["r", "none"]) == {"r": {"flow", "other"}, "none": set()}
         assert [run.started_at for run in recent_runs(at, "r", 10)] == [1000, 900]
         assert [run.run_id for run in recent_runs(at, "", 1)] == ["r"]
 

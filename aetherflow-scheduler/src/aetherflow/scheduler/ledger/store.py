@@ -152,8 +152,10 @@ class Ledger:
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises StateError if the file cannot be read."""
-        with self.reported():
+        try:  # and not `reported`: each pass reads many times, and a generator costs as much as a short query
             return self.db.execute(query, values).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
 
     def note_document(self, path: Path) -> None:
         """Note whose ledger this is, for those who find it in a server."""
@@ -179,9 +181,11 @@ class Ledger:
 
     def changes(self) -> object:
         """What is another one when another connection has committed a change to the ledger."""
-        with self.reported():
+        try:
             self.db.require()
             return self.db.changes()
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
 
     # Owners
 
@@ -229,8 +233,11 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            fix = FIX if self.shared is None else "check the server, and the rights of its account"
-            raise StateError(f"ledger {self.path}: {error}", fix=fix) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StateError:
+        fix = FIX if self.shared is None else "check the server, and the rights of its account"
+        return StateError(f"ledger {self.path}: {error}", fix=fix)
 
 
 def _of_owner(name: str) -> str:

@@ -1,8 +1,8 @@
 """The truth about slots: that of their runs, as the state files have it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +61,12 @@ class Truth:
         The registry is behind where a run could not write it, so that is not for commands of people.
         """
         asked = {row.run_id: row for row in rows}
-        found = self._records.find(self._wanted(row, changed=changed) for row in asked.values())
+        found = self._records.find(self._wanted(asked.values(), changed=changed))
         return {(asked[run_id].item, asked[run_id].slot): run for run_id, run in found.items()}
 
     def places(self, rows: Iterable[SlotRow]) -> "dict[str, Place]":
         """Run id of slots to where the run is recorded, as the registry has it."""
-        return self._records.places(self._wanted(row, changed=False) for row in rows)
+        return self._records.places(self._wanted(rows, changed=False))
 
     def acts(self, rows: Iterable[SlotRow]) -> "dict[str, tuple[Act, ...]]":
         """Run id to what persons did about runs that did not end well, and about starts that were refused."""
@@ -105,7 +105,7 @@ class Truth:
 
     def _healed(self, rows: Iterable[SlotRow]) -> "list[tuple[SlotRow, Healed]]":
         bad = [row for row in rows if row.status in _BAD]
-        found = self._records.healed(self._wanted(row, changed=False) for row in bad) if bad else {}
+        found = self._records.healed(self._wanted(bad, changed=False)) if bad else {}
         return [(row, found[row.run_id]) for row in bad if row.run_id in found]
 
     def begin(self) -> None:
@@ -141,12 +141,13 @@ class Truth:
             return False
         return bool(found.run.jobs) or not self.is_partial(row.item)
 
-    def _wanted(self, row: SlotRow, *, changed: bool) -> "WantedRun":
+    def _wanted(self, rows: Iterable[SlotRow], *, changed: bool) -> "Iterator[WantedRun]":
         from aetherflow.core.embedding import Place, WantedRun
 
-        place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
-        flow, manifest = self._recorded.get(row.item, (None, None))
-        return WantedRun(row.run_id, place, flow, manifest, _as_known(row) if changed else frozenset())
+        for row in rows:
+            place = Place(row.flow_id, row.state_path) if row.flow_id and row.state_path else None
+            known = _as_known(row.status, row.reason_code, told=bool(row.told_by)) if changed else frozenset[str]()
+            yield WantedRun(row.run_id, place, *self._recorded.get(row.item, (None, None)), known)
 
     @cached_property
     def _recorded(self) -> dict[str, tuple[str | None, str | None]]:
@@ -184,7 +185,7 @@ def fate_of(row: SlotRow, found: "Trouble", *, partial: bool | None) -> Fate | N
     if run.status == Status.UNKNOWN and (row.status != Status.UNKNOWN or row.told_by):
         return Fate(Status.UNKNOWN, said(SlotReason.UNDECIDED), run.finished_at, place)
     since = row.reason_code == SlotReason.REFUSED and (run.finished_at or 0) > (row.finished_at or 0)
-    if run.status == Status.FAILED and (_may_fail(row) or row.told_by or since):
+    if run.status == Status.FAILED and (_may_fail(row.status, row.reason_code) or row.told_by or since):
         return Fate(Status.FAILED, error_of(found), run.finished_at, place)
     return None
 
@@ -201,20 +202,21 @@ def error_of(found: "Trouble") -> Reason:
     return said(SlotReason.RUN, error=one_line(f"{where}: {error}") if where else error)
 
 
-def _as_known(row: SlotRow) -> frozenset[str]:
+@cache
+def _as_known(status: Status, code: str | None, *, told: bool) -> frozenset[str]:
     """The statuses of its run that make nothing else of a slot: see `fate_of`."""
     found = {Status.INTERRUPTED}
-    if row.status == Status.UNKNOWN and not row.told_by:
+    if status == Status.UNKNOWN and not told:
         found.add(Status.UNKNOWN)
-    if row.status == Status.RUNNING or not (_may_fail(row) or row.told_by or row.reason_code == SlotReason.REFUSED):
+    if status == Status.RUNNING or not (_may_fail(status, code) or told or code == SlotReason.REFUSED):
         found.add(Status.FAILED)
     return frozenset(map(str, found))
 
 
-def _may_fail(row: SlotRow) -> bool:
+def _may_fail(status: Status, code: str | None) -> bool:
     """Whether a slot was no failure so far; one that was interrupted and goes on by itself is the scheduler's."""
-    stopped = row.status == Status.INTERRUPTED and row.reason_code not in GOES_ON
-    return stopped or row.status in (Status.UNKNOWN, Status.MISSED)
+    stopped = status == Status.INTERRUPTED and code not in GOES_ON
+    return stopped or status in (Status.UNKNOWN, Status.MISSED)
 
 
 def _as(row: SlotRow, fate: Fate | None) -> SlotRow:

@@ -318,7 +318,7 @@ class Planner:
             row = known.get(at)
             if row is not None and not row.from_the_future(now):
                 continue
-            pause = next((pause for pause in pauses if pause.covers(at)), pause_now)
+            pause = next((pause for pause in pauses if pause.covers(at)), pause_now) if pauses else None
             why = pause.why if pause is not None else excluded(slot)
             found.append(with_act(DueSlot(at, why), acts.get(at), now))
         spec = item.spec

@@ -19,6 +19,7 @@ from aetherflow.scheduler.runs.run_requests import log_of, request_for
 from aetherflow.scheduler.runs.start_decisions import StartDecision, StartDecisions, by_item
 from aetherflow.scheduler.runs.watching import LiveRun, Watch, fault_end
 from aetherflow.scheduler.schedule.policy import BY_HAND, Status
+from aetherflow.scheduler.schedule.slots import may_be_late
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -61,6 +62,7 @@ class Dispatcher:
         """Replace the schedule; runs that have started keep their item."""
         self._schedule = schedule
         self._decisions = StartDecisions(self._ledger, schedule, only_mine=self._only_mine)
+        self._may_be_late = any(map(may_be_late, schedule.items))
         self._watch.truth, self._watch.dependants = truth_of(schedule), Dependants(self._ledger, schedule.items)
         self._changed = True
 
@@ -98,7 +100,8 @@ class Dispatcher:
 
     def check_late(self) -> None:
         """Warn once for each slot that has not ended by `deadline` or `late_after_seconds`, waiting included."""
-        self._watch.check_late(self._decisions.item)
+        if self._may_be_late:  # asked once a second: most schedules have no deadline
+            self._watch.check_late(self._decisions.item)
 
     def step(self, *, start: bool = True) -> None:
         """Record ended runs, stop runs past their limit, and start slots. After a StateError, call it again later."""

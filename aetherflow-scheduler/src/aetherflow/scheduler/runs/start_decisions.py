@@ -1,6 +1,6 @@
 """Decides by the ledger whether a waiting slot may start now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -83,7 +83,8 @@ class StartDecisions:
         now = self._ledger.clock.now_ms()
         if not by_hand and (pause := self._pauses.at(row.item, now)) is not None:
             return StartDecision("wait", pause.why, pause.until) if row.begun else StartDecision("skip", pause.why)
-        if not row.begun and (hold := self._acts.hold(row.item, row.slot)) is not None:
+        holds = self._acts.holds(row.item)
+        if not row.begun and (hold := holds.get(row.slot)) is not None:
             return StartDecision("wait", hold.why, hold.until)
         if not is_ready(now, row.not_before, row.waits_since):
             return StartDecision("wait", None if row.reason_code == SlotReason.HELD else row.why, row.not_before)
@@ -91,7 +92,7 @@ class StartDecisions:
             decision = self.follows(item, row)
             if decision.action != "start":
                 return decision
-        decision = self._overlap(item, row, others)
+        decision = self._overlap(item, row, [other for other in others if not _is_held(other, holds)])
         if decision.action != "start":
             return decision
         if (full := room.full(row.pool)) is not None:
@@ -99,11 +100,10 @@ class StartDecisions:
         return decision
 
     def _overlap(self, item: "Item", row: SlotRow, others: Sequence[SlotRow]) -> StartDecision:
-        held = self.held(row.item, others)
         open_ones = [
             OtherSlot(other.slot, other.run_id, other.status == Status.RUNNING, other.begun)
             for other in others
-            if other.slot != row.slot and other.slot not in held and not self._is_left(other)
+            if other.slot != row.slot and not self._is_left(other)
         ]
         decision = decide_overlap(row.slot, open_ones, item.spec.overlap, begun=row.begun, queued=row.queued)
         if decision in ("start", "replace"):
@@ -116,8 +116,8 @@ class StartDecisions:
         """The waiting slots of an item that a person holds: no other one waits for them, is skipped for them or takes
         their place.
         """
-        waiting = {row.slot for row in rows if row.status == Status.WAITING and not row.begun}
-        return waiting & self._acts.held(item) if waiting else waiting
+        holds = self._acts.holds(item)
+        return {row.slot for row in rows if _is_held(row, holds)}
 
     def _is_left(self, row: SlotRow) -> bool:
         """Whether a waiting slot may never be started: this process does not start it, and no scheduler runs."""
@@ -157,6 +157,10 @@ class StartDecisions:
         stopped = found.status == Status.INTERRUPTED and found.reason_code not in GOES_ON
         status = f"{found.status}, {found.reason}" if stopped else str(found.status)
         return _Followed(other, decide_after(found.status, wanted, goes_on=not stopped), status)
+
+
+def _is_held(row: SlotRow, holds: Collection[int]) -> bool:
+    return row.status == Status.WAITING and not row.begun and row.slot in holds
 
 
 def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:

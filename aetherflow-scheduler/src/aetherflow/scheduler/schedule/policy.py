@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 
@@ -33,8 +33,7 @@ BY_HAND = ("manual", "backfill")
 """Triggers by users; pauses and `after` do not apply to them."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueSlot:
+class DueSlot(NamedTuple):
     """A due slot; `excluded` is the reason why it is skipped: calendar, blackout, pause, or a person's wish."""
 
     slot: int
@@ -45,8 +44,7 @@ class DueSlot:
     """End of a hold that is over; how late it is counts from there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The decision about a due slot: WAITING, SKIPPED or MISSED, with the reason."""
 
     slot: int

@@ -2,8 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.schedule.calendars import rolled_from
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One instant at which an item is expected to run."""
 
     item: "Item"
@@ -61,6 +59,11 @@ def last_slot(item: "Item", until: dt.datetime) -> Slot | None:
     return None if at is None else Slot(item, at)
 
 
+def may_be_late(item: "Item") -> bool:
+    """Whether `late_at` says anything of slots of an item."""
+    return item.deadline is not None or item.spec.late_after_seconds is not None
+
+
 def late_at(item: "Item", slot: int) -> tuple[int, str] | None:
     """The instant (epoch ms) from which a slot that has not ended is late, and how that is told; None if never."""
     spec = item.spec
@@ -75,9 +78,10 @@ def late_at(item: "Item", slot: int) -> tuple[int, str] | None:
 
 def excluded(slot: Slot) -> Reason | None:
     """Why a slot is skipped by its item's calendar or blackouts; None if it is not."""
-    item = slot.item
-    local = slot.local
+    item, local = slot.item, slot.local
     if (reason := item.days.excluded(local.date())) is not None:
         return reason
+    if not item.blackouts:  # of years that have passed there are many slots
+        return None
     whys = (window.reason for window in item.blackouts if window.covers(slot.at, local))
     return next((said(SlotReason.BLACKOUT, why=why) for why in whys), None)

@@ -123,17 +123,16 @@ class Cron:
         end, offset = span(zone, start)
         wall = _next_minute(start + offset)
         while True:
-            while (found := (wall := self.first(wall)) - offset) < end:
+            for each in self._walls(wall):
+                if (found := each - offset) >= end:
+                    break
                 yield found
-                wall += _MINUTE
             end, offset = span(zone, start := end)
             wall = _this_minute(start + offset)
 
     def _fixed(self, start: dt.datetime, zone: ZoneInfo) -> Iterator[dt.datetime]:
         """The same where a time that a clock change skips is not left out, and one that comes twice is taken once."""
-        wall = start + span(zone, start)[1]
-        while True:
-            wall = self.first(_next_minute(wall))
+        for wall in self._walls(_next_minute(start + span(zone, start)[1])):
             offset = wall.replace(tzinfo=zone).utcoffset() or dt.timedelta()
             found = wall - offset
             if offset_at(zone, found) != offset and (change := last_change(zone, found)) is not None:
@@ -143,21 +142,19 @@ class Cron:
 
     def first(self, wall: dt.datetime) -> dt.datetime:
         """The first matching local time at or after `wall`. Raises OverflowError after the year 9999."""
-        year, month = wall.year, wall.month
-        day, minute = wall.day, wall.hour * 60 + wall.minute
-        while True:
+        return next(self._walls(wall))
+
+    def _walls(self, wall: dt.datetime) -> Iterator[dt.datetime]:
+        """All matching local times from `wall` on. Raises OverflowError after the year 9999."""
+        year, month, first = wall.year, wall.month, wall.day
+        from_minute = bisect_left(self._times, wall.hour * 60 + wall.minute)
+        while year <= dt.MAXYEAR:
             days = self.in_month(year, month)
-            index = bisect_left(days, day)
-            if index < len(days) and days[index] == day:
-                at = bisect_left(self._times, minute)
-                if at < len(self._times):
-                    return _wall(year, month, day, self._times[at])
-                index += 1
-            if index < len(days):
-                return _wall(year, month, days[index], self._times[0])
-            year, month, day, minute = (year, month + 1, 1, 0) if month < 12 else (year + 1, 1, 1, 0)
-            if year > dt.MAXYEAR:
-                raise OverflowError
+            for day in days[bisect_left(days, first) :]:
+                for minute in self._times[from_minute:] if day == first else self._times:
+                    yield dt.datetime(year, month, day, *divmod(minute, 60))
+            year, month, first, from_minute = (year, month + 1, 1, 0) if month < 12 else (year + 1, 1, 1, 0)
+        raise OverflowError
 
     def in_month(self, year: int, month: int) -> tuple[int, ...]:
         """The days of a month on which it fires, ascending."""
@@ -211,10 +208,6 @@ def month_length(year: int, month: int) -> int:
     """The number of days of a month."""
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return 29 if leap and month == 2 else _MONTH_LENGTHS[month - 1]
-
-
-def _wall(year: int, month: int, day: int, minute: int) -> dt.datetime:
-    return dt.datetime(year, month, day, *divmod(minute, 60))
 
 
 def _this_minute(wall: dt.datetime) -> dt.datetime:

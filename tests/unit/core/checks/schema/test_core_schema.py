@@ -32,14 +32,14 @@ def test_a_kind_that_does_not_exist(project: "Project") -> None:
 
 
 def test_output_writes_a_file_and_prints_its_path(project: "Project") -> None:
-    printed = project.cli("schema", "project").out
-    result = project.cli("schema", "project", "--output", "new/folder/project.schema.json")
-    assert (result.code, result.out, result.err) == (0, "new/folder/project.schema.json\n", "")
-    path = project.folder / "new/folder/project.schema.json"
+    printed = project.cli("schema", "policy").out
+    result = project.cli("schema", "policy", "--output", "new/folder/policy.schema.json")
+    assert (result.code, result.out, result.err) == (0, "new/folder/policy.schema.json\n", "")
+    path = project.folder / "new/folder/policy.schema.json"
     assert path.read_text() == printed
     assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing half-written is left"
     project.write("x", "file")
-    result = project.cli("schema", "project", "-o", "file/project.json")
+    result = project.cli("schema", "policy", "-o", "file/policy.json")
     assert (result.code, result.out) == (1, "")
     assert "Traceback" not in result.err
 
@@ -63,9 +63,11 @@ def test_without_plugins_every_type_is_unknown() -> None:
 
 def test_it_is_made_in_under_a_second() -> None:
     seconds = []
-    for _ in range(3):  # the best of three: whatever disturbs only adds
+    for _ in range(3):  # the best of up to three: whatever disturbs only adds
         started = time.process_time()
         text = schema_for("flow", installed_catalog()).text
         seconds.append(time.process_time() - started)
+        if seconds[-1] < 1:
+            break
     assert min(seconds) < 1
     assert len(text) < 1_000_000

@@ -51,7 +51,8 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/$defs/{name}"}
 
 
-_REFS = {name: ref(name) for name in NAMED}
+_NAMES = {key: name for name, text in NAMED.items() for key in (text["description"], ref(name)["$ref"])}
+"""Description, and reference, of each of them to its name."""
 
 
 def number_text(number: dict[str, Any]) -> dict[str, Any]:
@@ -64,11 +65,10 @@ def number_text(number: dict[str, Any]) -> dict[str, Any]:
 def shortened(schema: Any, defs: dict[str, Any]) -> Any:
     """Replace named schemas by references; the used ones are added to `defs`."""
     if isinstance(schema, dict):
-        if "description" in schema or "$ref" in schema:  # most have neither, and are none of these
-            for name, text in NAMED.items():
-                if schema in (text, _REFS[name]):
-                    defs[name] = text
-                    return ref(name)
+        key = schema.get("description") or schema.get("$ref")
+        if isinstance(key, str) and (name := _NAMES.get(key)) and schema in (NAMED[name], ref(name)):
+            defs[name] = NAMED[name]
+            return ref(name)
         members = schema.get("anyOf", [])
         if {"type": list(TEXT)} in members or {"type": [*TEXT, "null"]} in members:  # these accept number texts, too
             schema = {**schema, "anyOf": [each for each in members if each not in NUMBERS.values()]}

@@ -64,6 +64,12 @@ def count_open(db: durable.Database, member: Member) -> int:
     return int(db.execute(query, (member.flow_id, member.run_id)).fetchone()[0])
 
 
+def has_claims(db: durable.Database, member: Member) -> bool:
+    """Whether a run has claimed anything, whatever became of it."""
+    query = "SELECT 1 FROM claims WHERE flow_id=? AND run_id=? LIMIT 1"
+    return db.execute(query, (member.flow_id, member.run_id)).fetchone() is not None
+
+
 def any_open(family: Family) -> bool:
     """Whether a run of a family has open claims. StateError for a file that cannot be read."""
     for path in dict.fromkeys(member.state for member in family):

@@ -103,14 +103,13 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
         return _runs_once(run for run in scan(root) if run.run_id == run_id)
 
 
-def flow_ids_of(root: Path, run_id: str) -> set[str]:
-    """Which flows have a run of an id. Writes nothing."""
-    query = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?"
+def flow_ids_of(root: Path, run_ids: Iterable[str]) -> dict[str, set[str]]:
+    """Run id to the flows that have a run of that id. Writes nothing."""
+    query, wanted = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?", set(run_ids)
     try:
-        rows = read_registry(root, lambda db: db.execute(query, (run_id,)).fetchall())
+        return read_registry(root, lambda db: {each: {row[0] for row in db.execute(query, (each,))} for each in wanted})
     except (sqlite3.Error, OSError):
-        return {run.flow_id for run in find_runs(root, run_id)}
-    return {flow_id for (flow_id,) in rows}
+        return {each: {run.flow_id for run in find_runs(root, each)} for each in wanted}
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:

@@ -15,6 +15,7 @@ from aetherflow.core.kernel.state.claims_end import (
     count_open,
     end_claims,
     end_elsewhere,
+    has_claims,
     lost_claims,
     note_gone,
     release_folders,
@@ -162,7 +163,7 @@ class RunState:
             record_end(unit, status, self.also_notified, whole=whole)
             if whole:
                 self._refuse_lost(family)
-                here = [member for member in family if member.state == unit.member.state]
+                here = [each for each in family if each.state == unit.member.state and has_claims(unit.db, each)]
                 end.final += end_claims(unit.db, here, "final")
                 end.released += release_folders(unit.db, here)
             else:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import yaml
+from yaml import MappingEndEvent, ScalarEvent, SequenceEndEvent
 
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.base.location import DocPath, Location, format_path
 from aetherflow.core.base.problems import Problem
 from aetherflow.core.contracts.written import value_at, with_texts
 from aetherflow.core.kernel.yaml.scalars import plain_scalar
-from aetherflow.core.kernel.yaml.source_map import Mark, SourceMap
+from aetherflow.core.kernel.yaml.source_map import SourceMap
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 300_000
@@ -145,25 +146,24 @@ class _Builder:
             raise self._too_many(event, path)
         if depth > MAX_DEPTH:
             raise self._error("AF1006", f"is nested deeper than {MAX_DEPTH} levels", event, path, "flatten the value")
-        mark = event.start_mark
-        self.values[path] = Mark(mark.line + 1, mark.column + 1)
+        self.values[path] = event.start_mark
         kind = type(event)
+        if kind is ScalarEvent and event.anchor is None:
+            return self._scalar(event, path)
         if kind is yaml.AliasEvent:
             return self._alias(event, path)
-        if kind is yaml.ScalarEvent and event.anchor is None:
-            return self._scalar(event, path)
+        if event.anchor is None:
+            return self._value(event, path, depth)
         before, first_word = self.nodes, len(self.words)
-        if event.anchor:
-            self.open_anchors.add(event.anchor)
+        self.open_anchors.add(event.anchor)
         value = self._value(event, path, depth)
-        if event.anchor:
-            self.open_anchors.discard(event.anchor)
-            words = [(at[len(path) :], word) for at, word in self.words[first_word:]]
-            self.anchors[event.anchor] = (value, self.nodes - before, words)
+        self.open_anchors.discard(event.anchor)
+        words = [(at[len(path) :], word) for at, word in self.words[first_word:]]
+        self.anchors[event.anchor] = (value, self.nodes - before, words)
         return value
 
     def _value(self, event: Any, path: DocPath, depth: int) -> Any:
-        if type(event) is yaml.ScalarEvent:
+        if type(event) is ScalarEvent:
             return self._scalar(event, path)
         if event.tag is not None:
             raise self._tag_error(event, path)
@@ -173,30 +173,31 @@ class _Builder:
 
     def _sequence(self, path: DocPath, depth: int) -> list[Any]:
         items: list[Any] = []
-        while type(event := self.next_event()) is not yaml.SequenceEndEvent:
+        next_event = self.next_event
+        while type(event := next_event()) is not SequenceEndEvent:
             items.append(self._node(event, (*path, len(items)), depth + 1))
         return items
 
     def _mapping(self, path: DocPath, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
-        while type(event := self.next_event()) is not yaml.MappingEndEvent:
+        next_event = self.next_event
+        while type(event := next_event()) is not MappingEndEvent:
             key = self._key(event, path)
             here = (*path, key)
-            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
             if key in mapping:
-                first = self.keys[here]
+                first = self.source.key(here)
                 raise self._error(
                     "AF1005", f"duplicate key {key!r}, first on line {first.line}", event, here, "remove one"
                 )
-            self.keys[here] = mark
-            mapping[key] = self._node(self.next_event(), here, depth + 1)
+            self.keys[here] = event.start_mark
+            mapping[key] = self._node(next_event(), here, depth + 1)
         return mapping
 
     def _key(self, event: Any, path: DocPath) -> str:
         self.nodes += 1
         if self.nodes > self.most:
             raise self._too_many(event, path)
-        if type(event) is not yaml.ScalarEvent:
+        if type(event) is not ScalarEvent:
             raise self._error("AF1010", "a key must be text", event, path, "write the key as plain text")
         if event.value == "<<" and event.implicit[0]:
             raise self._error("AF1011", "merge keys (<<) are not supported", event, path, "repeat the keys")
@@ -212,20 +213,18 @@ class _Builder:
         return value
 
     def _scalar(self, event: Any, path: DocPath) -> Any:
-        if event.tag == "!raw":
-            return RawString(event.value)
-        if event.tag is not None and event.tag != "!":
-            raise self._tag_error(event, path)
-        plain, _ = event.implicit
-        if not plain or event.tag is not None:
-            return event.value
-        value = plain_scalar(event.value)
+        text = event.value
+        if (tag := event.tag) is not None:
+            if tag not in ("!", "!raw"):
+                raise self._tag_error(event, path)
+            return text if tag == "!" else RawString(text)
+        value = plain_scalar(text) if event.implicit[0] else text
         if value is None:
             # in a list a written `null` is deliberate, so it keeps its word; after a key it means no value
-            if event.value and path and type(path[-1]) is int:
-                self.words.append((path, event.value))
-        elif type(value) is bool and event.value not in ("true", "false"):
-            self.words.append((path, event.value))
+            if text and path and type(path[-1]) is int:
+                self.words.append((path, text))
+        elif type(value) is bool and text not in ("true", "false"):
+            self.words.append((path, text))
         return value
 
     def _alias(self, event: Any, path: DocPath) -> Any:

@@ -8,8 +8,11 @@ from typing import Any
 
 from aetherflow.core.contracts.written import written_number
 
-NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 OCTAL = re.compile(r"0o[0-7]+\Z")
 HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
@@ -24,12 +27,9 @@ MAX_DIGITS = 4_000
 
 def plain_scalar(text: str) -> Any:
     """Value of an unquoted scalar (https://yaml.org/spec/1.2.2/#103-core-schema)."""
-    if text in NULLS:
-        return None
-    if text in BOOLEANS:
-        return BOOLEANS[text]
-    first = text[0]
-    if first in "+-.0123456789" and len(text) < MAX_DIGITS:
+    if (word := WORDS.get(text, text)) is not text:
+        return word
+    if text[0] in "+-.0123456789" and len(text) < MAX_DIGITS:
         if INTEGER.match(text):
             return written_number(int(text), text)
         if OCTAL.match(text) or HEXADECIMAL.match(text):

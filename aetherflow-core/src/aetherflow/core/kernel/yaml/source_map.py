@@ -1,15 +1,8 @@
 """The positions of the keys and values of a document."""
 
-from typing import NamedTuple
+from typing import Any
 
 from aetherflow.core.base.location import DocPath, Location
-
-
-class Mark(NamedTuple):
-    """Position in a document, counted from 1."""
-
-    line: int
-    column: int
 
 
 class SourceMap:
@@ -17,8 +10,9 @@ class SourceMap:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.values: dict[DocPath, Mark] = {}
-        self.keys: dict[DocPath, Mark] = {}
+        self.values: dict[DocPath, Any] = {}
+        """The parser's own marks, which count from 0: of thousands of positions hardly any is ever read."""
+        self.keys: dict[DocPath, Any] = {}
         self.words: dict[DocPath, str] = {}
         """Written form of booleans other than `true` and `false`, and of nulls that are written in lists."""
         self.texts: dict[DocPath, str] = {}
@@ -32,11 +26,7 @@ class SourceMap:
         """Location of the key at `path`; for a list item, which has no key, that of its value."""
         return self._find(self.keys, path) if path in self.keys else self.value(path)
 
-    def _find(self, marks: dict[DocPath, Mark], path: DocPath) -> Location:
-        if path in marks:
-            return Location(self.file, *marks[path])
-        while path:
-            path = path[:-1]
-            if path in self.values:
-                return Location(self.file, *self.values[path])
-        return Location(self.file)
+    def _find(self, marks: dict[DocPath, Any], path: DocPath) -> Location:
+        while (mark := marks.get(path)) is None and path:
+            path, marks = path[:-1], self.values
+        return Location(self.file) if mark is None else Location(self.file, mark.line + 1, mark.column + 1)

@@ -36,4 +36,6 @@ def sync_logs(folder: Path, run_id: str) -> None:
 
 
 def _printed(inner: Path) -> list[Path]:
+    if not inner.is_dir():  # as of most runs: no step has started a program
+        return []
     return sorted(path for path in inner.rglob("*") if path.is_file())

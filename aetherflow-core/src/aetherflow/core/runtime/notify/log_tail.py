@@ -47,6 +47,8 @@ def _end_of(log: str | None, most: int) -> str | None:
 
 
 def _event(line: str) -> dict[str, Any] | None:
+    if not line.lstrip().startswith("{"):  # a log that is no JSON may have a million lines
+        return None
     try:
         found = json.loads(line)
     except ValueError:
