@@ -14,27 +14,39 @@ from warm_request import NotWarmError, Request, ask, inherited_signals, inherite
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
+STARTS = """\
+#!/bin/sh
+case "$1 $2 $3" in
+"-m aetherflow."* | "-P -m aetherflow."*) exec {python} -IS -c {code} "$@" ;;
+esac
+exec {python} "$@"
+"""
+"""What stands in for Python: the guard of each run, too, is started by it."""
+
+
 def write(file: str, path: str, script: str = "") -> None:
     """Write the program `file`; `path` is the socket of the server, `script` the console script, or none for Python."""
     here = os.path.dirname(__file__)  # noqa: PTH120 pathlib takes longer to import than all of this
     code = f"import sys; sys.path[:0] = [{here!r}]; import warm_shim; warm_shim.main({path!r}, {script!r})"
     with open(file, "w", encoding="utf-8") as program:  # noqa: PTH123 likewise
-        program.write(f"#!{sys.executable} -IS\n{code}\n")
+        if script:
+            program.write(f"#!{sys.executable} -IS\n{code}\n")
+        else:
+            from shlex import quote  # takes long to import, too
+
+            program.write(STARTS.format(python=quote(sys.executable), code=quote(code)))
     os.chmod(file, 0o755)  # noqa: PTH101 likewise
 
 
 def main(path: str, script: str) -> None:
     """Run the script in the warm interpreter, with the arguments and the environment of this process.
 
-    Without a script: our module that `-m` or `-P -m` names; Python itself runs anything else.
+    Without a script: our module that `-m` or `-P -m` names.
     """
     handed = inherited_signals()
     handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
     program, arguments = (script, [script, *sys.argv[1:]]) if script else (sys.executable, sys.argv[1:])
     started = arguments if script else [program, *arguments]
-    named = arguments[1:] if arguments[:1] == ["-P"] else arguments
-    if not script and not (named[:1] == ["-m"] and "".join(named[1:2]).startswith("aetherflow.")):
-        os.execv(program, started)
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
         session=False, group=-1, tied=True, apart=(), **handed,
