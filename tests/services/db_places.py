@@ -1,5 +1,6 @@
 """The databases for tests of steps: files, and an empty database on each server."""
 
+import atexit
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,7 @@ def session_in(url: str) -> psycopg.Connection[Any]:
             _SESSIONS.pop(url).close()
     if url not in _SESSIONS:
         _SESSIONS[url] = PostgresConnector(ConnectorInit("wh", "db", "postgres", {"url": url}, {})).open()
+        atexit.register(_SESSIONS[url].close)
     return _SESSIONS[url]
 
 
