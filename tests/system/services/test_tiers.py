@@ -34,6 +34,7 @@ def folder(pytester: pytest.Pytester, root: Path, monkeypatch: pytest.MonkeyPatc
     (home / ".config/kept").write_text("kept")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("TMPDIR", str(pytester.mkdir("temporary")))  # other workers make folders in that of this run
     return pytester.path
 
 
