@@ -1,9 +1,11 @@
 """The documents that the pages and examples show, checked with the tool that the how-to names for pipelines."""
 
+import json
 import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_jsonschema import main
@@ -16,15 +18,8 @@ from docs_pages import ROOT, Block, blocks, name_of, pages, shown_name, whole_fl
 KINDS = set(known_kinds())
 UNSHOWN = {"env-files"}
 """Pages show them as part of a project file."""
+EXAMPLES = sorted(ROOT.glob("docs/examples/**/flow.yaml"))
 BLOCKS = [block for page in pages() for block in blocks(page, "yaml") if not block.wrong]
-
-
-def write_schema(kind: str, folder: Path, env: dict[str, str] | None = None) -> Path:
-    path = folder / f"{kind}.schema.json"
-    command = [sys.executable, "-m", "aetherflow.core", "schema", kind, "--output", str(path)]
-    done = warm.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}\n", "")
-    return path
 
 
 def tool(*arguments: str | Path) -> Result:
@@ -33,15 +28,56 @@ def tool(*arguments: str | Path) -> Result:
 
 
 def check(schema: Path, documents: list[Path]) -> None:
-    """Check the schema, which takes the tool most of the time, and documents by it."""
+    """Check the schema and documents by it."""
     result = tool("--schemafile", schema, *documents)
     assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What `aetherflow schema` writes for each kind where the plugins of the examples are installed."""
     folder = tmp_path_factory.mktemp("schemas")
-    return {kind: write_schema(kind, folder) for kind in KINDS}
+    path = [str(folder)]
+    for file in (*ROOT.glob("docs/examples/*/pyproject.toml"), *ROOT.glob("docs/examples/plugins/*/pyproject.toml")):
+        path.append(str(file.parent / "src"))
+        _install(file, folder)
+    env = {**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    schemas = {kind: folder / f"{kind}.schema.json" for kind in KINDS}
+    for kind, schema in schemas.items():
+        command = [sys.executable, "-m", "aetherflow.core", "schema", kind, "--output", str(schema)]
+        done = warm.run(command, check=False, capture_output=True, text=True, env=env, cwd=folder)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{schema}\n", "")
+    return schemas
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The blocks of the pages by kind, but those below a plugin that the page brings."""
+    folder = tmp_path_factory.mktemp("blocks")
+    found: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    environment = Environment()
+    for block in BLOCKS:
+        if any(each.file and each.first < block.first for each in blocks(block.page, "python")):
+            continue
+        path = _written(block, folder)
+        found[kind_of(path, environment) or "flow"].append(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def report(schemas: dict[str, Path], documents: dict[str, list[Path]]) -> dict[str, Any]:
+    """What the tool says of the flows, of the examples and of the blocks: to check their schema takes it seconds."""
+    result = tool("-v", "--output-format", "json", "--schemafile", schemas["flow"], *EXAMPLES, *documents["flow"])
+    assert result.exit_code in (0, 1), result.output
+    found: dict[str, Any] = json.loads(result.output)
+    return found
+
+
+def misfits(report: dict[str, Any], documents: list[Path]) -> dict[str, list[object]]:
+    """Those documents that do not fit, with what is wrong in each."""
+    fitting = report["checked_paths"] if report["status"] == "ok" else report["successes"]
+    wrong = [*report["errors"], *report.get("parse_errors", ())]
+    return {name: [each for each in wrong if each["filename"] == name] for name in {*map(str, documents)} - {*fitting}}
 
 
 def test_the_schema_of_a_kind_that_no_page_shows_is_one(schemas: dict[str, Path]) -> None:
@@ -57,17 +93,11 @@ def test_documents_are_not_checked_by_what_is_no_schema(tmp_path: Path) -> None:
     assert (result.exit_code, "schemafile was not valid" in result.output) == (1, True), result.output
 
 
-def test_the_examples_fit_the_schema(tmp_path: Path) -> None:
-    path = [str(tmp_path)]
-    for file in (*ROOT.glob("docs/examples/*/pyproject.toml"), *ROOT.glob("docs/examples/plugins/*/pyproject.toml")):
-        path.append(str(file.parent / "src"))
-        _install(file, tmp_path)
-    env = {**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    schema = write_schema("flow", tmp_path, env)
-    assert '"word_count"' in schema.read_text()
-    examples = sorted(ROOT.glob("docs/examples/**/flow.yaml"))
-    assert len(examples) >= 7
-    check(schema, examples)
+@pytest.mark.xdist_group("schema of flows")
+def test_the_examples_fit_the_schema(schemas: dict[str, Path], report: dict[str, Any]) -> None:
+    assert '"word_count"' in schemas["flow"].read_text()
+    assert len(EXAMPLES) >= 7
+    assert misfits(report, EXAMPLES) == {}
 
 
 def _install(pyproject: Path, site: Path) -> None:
@@ -82,18 +112,16 @@ def _install(pyproject: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
-def test_the_blocks_of_the_pages_fit_the_schema(schemas: dict[str, Path], tmp_path: Path) -> None:
-    found: dict[str, list[Path]] = {kind: [] for kind in schemas}
-    environment = Environment()
-    for block in BLOCKS:
-        if any(each.file and each.first < block.first for each in blocks(block.page, "python")):
-            continue  # the page brings a plugin of its own
-        path = _written(block, tmp_path)
-        found[kind_of(path, environment) or "flow"].append(path)
-    assert len(found["flow"]) >= 20
-    assert {kind for kind, documents in found.items() if not documents} == UNSHOWN
-    for kind in KINDS - UNSHOWN:
-        check(schemas[kind], found[kind])
+@pytest.mark.xdist_group("schema of flows")
+def test_the_blocks_of_the_pages_fit_the_schema(
+    schemas: dict[str, Path], documents: dict[str, list[Path]], report: dict[str, Any]
+) -> None:
+    """That they name no plugin which is missing, `validate` says of each (tests/unit/docs/test_docs_yaml.py)."""
+    assert len(documents["flow"]) >= 20
+    assert {kind for kind, found in documents.items() if not found} == UNSHOWN
+    assert misfits(report, documents["flow"]) == {}
+    for kind in KINDS - UNSHOWN - {"flow"}:
+        check(schemas[kind], documents[kind])
 
 
 def _written(block: Block, folder: Path) -> Path:
