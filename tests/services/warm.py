@@ -148,7 +148,8 @@ class _Server:
 
     def start(self, request: Request, descriptors: Sequence[int]) -> tuple[int, socket.socket]:
         """Start a process: its pid, and the connection on which its wait status will come."""
-        return self._ask(ask, str(self.path), request, descriptors)
+        pid, connection = self._ask(ask, str(self.path), request, descriptors)
+        return pid, socket.socket(fileno=connection.detach())
 
     def status(self, connection: socket.socket) -> int:
         """Receive a wait status."""

@@ -15,6 +15,7 @@ import io
 import linecache
 import locale
 import os
+import pickle
 import pkgutil
 import runpy
 import selectors
@@ -130,7 +131,7 @@ class Server:
         connection, _ = self._listener.accept()
         try:
             _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
-            request = Request(*receive(connection))
+            request = Request(**receive(connection))
         except (EOFError, ConnectionError):
             connection.close()
             return None
@@ -518,7 +519,7 @@ def main() -> None:
     try:
         become(request, descriptors, filters)
     except Exception as error:  # noqa: BLE001 for the client, as `subprocess` has it
-        send(connection, error)
+        send(connection, pickle.dumps(error))
         os._exit(127)
     send(connection, os.getpid())
     connection.close()

@@ -4,14 +4,13 @@ It takes a tenth of the time of a true start. Signals are forwarded to the proce
 the end of this one; if the script cannot be forked, this process becomes it.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
-from types import FrameType
 
 from warm_request import NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
 
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGUSR1, _signal.SIGUSR2)
 
 
 STARTS = """\
@@ -44,21 +43,21 @@ def main(path: str, script: str) -> None:
     Without a script: our module that `-m` or `-P -m` names.
     """
     handed = inherited_signals()
-    handed["ignored"] = [number for number in handed["ignored"] if number not in (signal.SIGPIPE, signal.SIGXFSZ)]
+    handed["ignored"] = [number for number in handed["ignored"] if number not in (_signal.SIGPIPE, _signal.SIGXFSZ)]
     program, arguments = (script, [script, *sys.argv[1:]]) if script else (sys.executable, sys.argv[1:])
     started = arguments if script else [program, *arguments]
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
         session=False, group=-1, tied=True, apart=(), **handed,
     )  # fmt: skip
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until there is a process to forward them to
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, SIGNALS)  # until there is a process to forward them to
     try:
         pid, connection = ask(path, request, [0, 1, 2])
     except NotWarmError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, handed["blocked"])
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, handed["blocked"])
         os.execv(program, started)
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: object) -> None:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
@@ -66,11 +65,11 @@ def main(path: str, script: str) -> None:
 
     for number in SIGNALS:
         if number not in handed["ignored"]:
-            signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_SETMASK, handed["blocked"])
+            _signal.signal(number, pass_on)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, handed["blocked"])
     code = os.waitstatus_to_exitcode(receive(connection))
     if code < 0:
-        if -code != signal.SIGKILL:
-            signal.signal(-code, signal.SIG_DFL)
+        if -code != _signal.SIGKILL:
+            _signal.signal(-code, _signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
