@@ -208,13 +208,15 @@ def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], in
     log = Log(folder / "nemesis.log")
     place = locks_of(folder, options)
     stopped: list[tuple[float, int]] = []
+    killed: set[int] = set()
+    """Whom a busy server may take for alive for a while: it has not seen the end of their sessions yet."""
     while (now := time.monotonic()) < end:
         for item in [item for item in stopped if item[0] <= now]:
             os.kill(item[1], signal.SIGCONT)
             stopped.remove(item)
         # closed again before a worker is forked: SQLite allows no connection to be carried across a fork
         with LockStore(place.path) as store:
-            holders = [h for h in store.holders() if h.alive and h.pid not in {pid for _, pid in stopped}]
+            holders = [h for h in store.holders() if h.alive and h.pid not in killed | {pid for _, pid in stopped}]
             waited = {waiter.key for waiter in store.waiters() if waiter.alive}
         action = rnd.choice(options["faults"])
         if not holders and action != "stall":
@@ -228,6 +230,7 @@ def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], in
             at = time.monotonic_ns() // 1_000_000
             os.kill(victim.pid, signal.SIGKILL)
             os.waitpid(victim.pid, 0)
+            killed.add(victim.pid)
             log.add(what="kill", pid=victim.pid, at=at, key=victim.key, waited=victim.key in waited)
             start()
         elif action == "stop":
