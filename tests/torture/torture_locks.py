@@ -208,8 +208,7 @@ def nemesis(folder: Path, rnd: random.Random, end: float, start: Callable[[], in
     log = Log(folder / "nemesis.log")
     place = locks_of(folder, options)
     stopped: list[tuple[float, int]] = []
-    killed: set[int] = set()
-    """Whom a busy server may take for alive for a while: it has not seen the end of their sessions yet."""
+    killed: set[int] = set()  # whom a busy server may take for alive for a while: it has not seen their sessions end
     while (now := time.monotonic()) < end:
         for item in [item for item in stopped if item[0] <= now]:
             os.kill(item[1], signal.SIGCONT)
