@@ -5,6 +5,8 @@ Each job opens a workbook, inserts rows with LibreOffice's own function, recalcu
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -107,7 +109,8 @@ def main(path: str) -> None:
         work["program"], f"-env:UserInstallation=file://{work['profile']}", "--headless", "--norestore", "--nologo",
         "--nodefault", f"--accept=pipe,name={pipe};urp;",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True) as process:
         try:
             office = Office(pipe, process, time.monotonic() + 120)
             for job in work["jobs"]:
@@ -116,7 +119,9 @@ def main(path: str) -> None:
                 office.desktop.terminate()
             process.wait(60)
         finally:
-            process.kill()
+            # the program is a child of what was started; one that hangs would answer in place of the next one
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
