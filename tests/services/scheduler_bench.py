@@ -333,7 +333,7 @@ def _folder() -> Iterator[Path]:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """An empty bench."""
+    """A bench in a folder of its own, without a schedule."""
     with _folder() as folder:
         made = Bench(folder)
         try:

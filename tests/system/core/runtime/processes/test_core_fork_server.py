@@ -183,6 +183,9 @@ def test_a_process_knows_no_environment_but_its_own(site: Site) -> None:
         "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
         "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
         "import threading, time; threading.Thread(target=time.sleep, args=[60], daemon=True).start()",
+        """import _thread, threading, time
+_thread.start_new_thread(lambda: (threading.current_thread(), time.sleep(60)), ())
+while len(threading.enumerate()) < 2: time.sleep(0.01)""",
         "import logging; logging.root.addHandler(logging.NullHandler())",
         "import atexit; atexit.register(print)",
         "sys.path.append('/nowhere')",

@@ -116,10 +116,11 @@ class LeftBehind:
         )
 
     def _wait_for_threads(self) -> None:
+        known = set(self._condition.threads) if self._condition is not None else set()
         until = time.monotonic() + ENDING_SECONDS
-        for thread in threading.enumerate():
-            if self._condition is not None and thread.ident not in self._condition.threads:
-                thread.join(max(0.0, until - time.monotonic()))
+        # not joined: that raises for threads that Python has not started, such as those of libraries
+        while {thread.ident for thread in threading.enumerate()} - known and time.monotonic() < until:
+            time.sleep(0.001)
 
     def _is_foreign(self, name: str) -> bool:
         top = name.partition(".")[0]
