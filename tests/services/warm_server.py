@@ -30,7 +30,7 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,15 +252,48 @@ def must_be_alone(known: set[int]) -> None:
 
 def forget() -> None:
     """Clear caches of data that was read from disk during the imports."""
-    from pydantic.plugin import _loader
-
-    _loader._plugins = None  # set again by the first model of a command, as in a fresh interpreter
     importlib.invalidate_caches()
     for name, module in sys.modules.items():
         if name.startswith("aetherflow"):
-            for value in vars(module).values():
-                if callable(clear := getattr(value, "cache_clear", None)):
-                    clear()
+            _clear_caches(module)
+
+
+def _clear_caches(module: types.ModuleType) -> None:
+    for value in vars(module).values():
+        if callable(clear := getattr(value, "cache_clear", None)):
+            clear()
+
+
+def look_at_distributions() -> dict[str, int]:
+    """Read which distributions are installed: in each child it would be a fifteenth of a run.
+
+    Returns when each folder on the path was changed; where that or the path is another one, a child looks itself.
+    """
+    from aetherflow.core.host import metadata
+
+    seen = {folder: _changed(folder) for folder in sys.path}
+    metadata.installed_hooks()
+    metadata.installed_in()
+    return seen
+
+
+def forget_distributions() -> None:
+    """Take `look_at_distributions` back."""
+    from pydantic.plugin import _loader
+
+    from aetherflow.core.host import distributions, metadata
+
+    _loader._plugins = None  # set again by the first model of a command, as in a fresh interpreter
+    for module in (distributions, metadata):
+        _clear_caches(module)
+
+
+def _changed(folder: str) -> int:
+    """When something was last added to a folder or removed; -1 if there is no such folder."""
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 of each folder on the path, in each child
+    except OSError:
+        return -1
 
 
 def _descriptors() -> set[int]:
@@ -270,7 +303,7 @@ def _descriptors() -> set[int]:
 # In a child
 
 
-def become(request: Request, descriptors: list[int], filters: Filters) -> None:
+def become(request: Request, descriptors: list[int], filters: Filters, seen: Mapping[str, int]) -> None:
     """Make this process look like a fresh interpreter: session, signals, environment, descriptors, `sys`."""
     _refuse(request)
     if request.apart:
@@ -290,6 +323,8 @@ def become(request: Request, descriptors: list[int], filters: Filters) -> None:
     time.tzset()
     _make_streams(errors)
     _take_options(filters)
+    if not _is_command(request.argv) or other_distributions(seen, sys.path):
+        forget_distributions()
     from aetherflow.core.base.durable import failpoint
 
     failpoint.setting = os.environ.get(failpoint.VARIABLE, "")
@@ -320,6 +355,27 @@ def _refuse(request: Request) -> None:
             loaded = sys.modules.get(module)
             if loaded is not None and not (getattr(loaded, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
                 raise NotWarmError(f"the module {module} of {folder} would not be seen: another one is imported")
+
+
+def _is_command(argv: Sequence[str]) -> bool:
+    """Whether it is one of our modules or scripts: these leave `sys.path` as it is."""
+    script = Path(argv[1])
+    module = "".join(argv[1:4]).removeprefix("-P").startswith("-maetherflow.")
+    return module or (script.name.startswith("aetherflow") and script.parent == Path(sys.prefix, "bin"))
+
+
+def other_distributions(seen: Mapping[str, int], path: Iterable[str]) -> bool:
+    """Whether what is installed on a path may differ from what the server has seen."""
+    return any(_changed(folder) != at for folder, at in seen.items()) or any(
+        _holds_distributions(folder) for folder in path if folder not in seen
+    )
+
+
+def _holds_distributions(folder: str) -> bool:
+    try:
+        return any(name.lower().endswith(("-info", ".egg")) for name in os.listdir(folder))  # noqa: PTH208 as `_changed`
+    except OSError:  # a zip file, or none
+        return True
 
 
 def _move_apart(request: Request) -> None:
@@ -503,6 +559,7 @@ def main() -> None:
     build_models()
     rehearse()
     forget()
+    seen = look_at_distributions()
     build_commands()
     must_be_alone({0, 1, 2, life.fileno(), listener.fileno()})
     gc.collect()
@@ -517,7 +574,7 @@ def main() -> None:
         return
     request, descriptors, connection = child
     try:
-        become(request, descriptors, filters)
+        become(request, descriptors, filters, seen)
     except Exception as error:  # noqa: BLE001 for the client, as `subprocess` has it
         send(connection, pickle.dumps(error))
         os._exit(127)

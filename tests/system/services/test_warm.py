@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wheels import install
 
 import immortal
 import warm
+import warm_server
 from core_project import Project
 from server_project import OtherHost
 from warm_request import Request
@@ -271,6 +273,31 @@ def test_a_forked_command_does_what_a_started_one_does(command: str, tmp_path: P
         done = module.run(argv, cwd=folder, env=env, capture_output=True, text=True, umask=0o027, timeout=60)
         seen[way] = (done.returncode, neutral(done.stdout), neutral(done.stderr), left(folder))
     assert seen["forked"] == seen["started"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_forked_command_sees_what_is_installed_where_it_looks(way: str, tmp_path: Path) -> None:
+    install(tmp_path / "site", "acme", "[aetherflow.steps]\nacme.it = acme:It\n", {"acme.py": ""})
+    argv = [sys.executable, *MODULE, "plugins", "list"]
+    for path, listed in ((tmp_path / "site", True), (tmp_path, False)):
+        env = environment(None, {"PYTHONPATH": str(path)})
+        done = WAYS[way].run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        assert ("acme.it" in done.stdout) is listed, done
+
+
+def test_what_is_installed_later_is_looked_at_anew(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    os.utime(tmp_path / "before", (1, 1))
+    seen = {str(tmp_path / "before"): 10**9, str(tmp_path / "absent"): -1}
+    assert not warm_server.other_distributions(seen, list(seen))
+    (tmp_path / "other").mkdir()
+    assert not warm_server.other_distributions(seen, [*seen, str(tmp_path / "other")])
+    for name in ("acme-1.0.dist-info", "acme.egg-info", "acme.EGG"):
+        (tmp_path / "other" / name).mkdir()
+        assert warm_server.other_distributions(seen, [*seen, str(tmp_path / "other")])
+        (tmp_path / "other" / name).rmdir()
+    (tmp_path / "before" / "acme-1.0.dist-info").mkdir()
+    assert warm_server.other_distributions(seen, list(seen))
 
 
 # What a test does with a process that runs

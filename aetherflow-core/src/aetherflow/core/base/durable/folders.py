@@ -7,7 +7,7 @@ import stat
 import sys
 from pathlib import Path
 
-from aetherflow.core.base.durable.base import PART_PREFIX, PART_SUFFIX, make_dir, parts_of, sync_dir, sync_file
+from aetherflow.core.base.durable.base import PART_PREFIX, PART_SUFFIX, is_part, make_dir, parts_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.places import Folder, naming
 
@@ -178,7 +178,8 @@ def _sync_tree(path: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Delete the leftovers of unfinished writes below a folder; only while no other process writes there."""
-    for part in sorted(folder.rglob(f"{PART_PREFIX}*{PART_SUFFIX}")):
+    # not by `rglob`: each process that begins a run would compile a pattern
+    for part in sorted(filter(is_part, (Path(at, one) for at, dirs, files in os.walk(folder) for one in dirs + files))):
         with Folder(part.parent) as around:
             hit(f"remove {part.name}")
             _remove(around, part.name)
