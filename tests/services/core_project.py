@@ -20,6 +20,7 @@ import pytest
 
 import warm
 from aetherflow.core.cli import main
+from warm_request import UNPRIVILEGED
 
 HEAD = "version: 1\nflow: {id: f}\n"
 """The head of a flow whose state and folders are configured by the environment."""
@@ -193,7 +194,7 @@ def unprivileged() -> tuple[str, ...]:
     """Command prefix that drops privileges, so that file permissions apply even if the tests run as root."""
     if os.geteuid() != 0:
         return ()
-    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    return UNPRIVILEGED
 
 
 def _wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -23,19 +23,18 @@ def immortalize() -> None:
     """Do it for all objects that the collector reaches, and for those that their code holds."""
     if sys.hexversion < 0x030C0000 or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return
-    found: dict[int, object] = {}
+    count_at = ctypes.c_uint32.from_address
     waiting = gc.get_objects()
     while waiting:
-        new = dict(zip(map(id, waiting), waiting, strict=True))
-        for known in new.keys() & found.keys():
-            del new[known]
-        found |= new
-        waiting = gc.get_referents(*new.values())
-        for code in new.values():
+        new = []
+        for one in waiting:
+            if (count := count_at(id(one))).value != COUNT:
+                count.value = COUNT  # which also says that it has been found
+                new.append(one)
+        waiting = gc.get_referents(*new)
+        for code in new:
             if isinstance(code, types.CodeType):  # which the collector does not look into
                 waiting += code.co_consts
-    for address in found:
-        ctypes.c_uint32.from_address(address).value = COUNT
 
 
 def fill_holes() -> None:

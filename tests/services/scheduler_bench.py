@@ -136,7 +136,7 @@ class FakeLauncher(Launcher):
     def start(self, request: RunRequest, ended: Callable[[], None]) -> Running:
         if self.refuse:
             raise OSError("out of processes")
-        finished = request.run_id in self.done()
+        finished = self._has(f"done {request.run_id} ")
         if not finished:
             self._write("start", request.run_id)
         code = 0 if finished or not self.codes.get(request.item) else self.codes[request.item].pop(0)
@@ -146,10 +146,14 @@ class FakeLauncher(Launcher):
         return run
 
     def _write(self, event: str, run_id: str) -> None:
-        if event == "done" and run_id in self.done():
+        if event == "done" and self._has(f"done {run_id} "):
             return
         with self.file.open("a") as file:
             file.write(f"{event} {run_id} {self.clock.now():%Y-%m-%dT%H:%M:%S}\n")
+
+    def _has(self, line: str) -> bool:
+        """Whether a line begins so."""
+        return self.file.exists() and f"\n{line}" in f"\n{self.file.read_text()}"
 
     def lines(self, event: str) -> list[tuple[str, str]]:
         """Run id and time of each recorded event of this kind."""

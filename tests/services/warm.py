@@ -23,15 +23,23 @@ from typing import Any, TypeVar
 import pytest
 
 import warm_shim
-from warm_request import APART, EXECUTABLE, NotWarmError, Request, ask, inherited_signals, inherited_umask, receive
+from warm_request import (
+    APART,
+    EXECUTABLE,
+    UNPRIVILEGED,
+    NotWarmError,
+    Request,
+    ask,
+    inherited_signals,
+    inherited_umask,
+    receive,
+)
 
 __all__ = ["NotWarmError", "Popen", "forking", "run", "shims", "true_start"]
 TESTS = str(Path(__file__).parents[1])
 SERVER = Path(__file__).with_name("warm_server.py")
 READ_AT_START = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONIOENCODING")
 MODES = ("-m", "-c")
-INHERITED = ("setpriv",)
-"""Programs that change a process and then become the command: the server is started under them."""
 
 
 T = TypeVar("T")
@@ -117,14 +125,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 class _Server:
     """The warm interpreter that forks, and the connection to it."""
 
-    def __init__(self, prefix: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
         self._pid = os.getpid()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 open as long as the server lives
         self._life, theirs = socket.socketpair()
         self.path = Path(tempfile.mkdtemp(prefix="warm-"), "socket")
         try:
             with theirs:
-                self._process = self._begin(prefix, theirs.fileno())
+                self._process = self._begin(theirs.fileno())
             self._ask(receive, self._life)
         except BaseException:  # a failed start must not leave anything behind
             self._life.close()
@@ -133,11 +141,11 @@ class _Server:
             raise
         atexit.register(self.close)
 
-    def _begin(self, prefix: tuple[str, ...], life: int) -> "subprocess.Popen[bytes]":
+    def _begin(self, life: int) -> "subprocess.Popen[bytes]":
         gone = ("AETHERFLOW_", "COVERAGE_PROCESS_", "LC_", *READ_AT_START)
         env = {name: value for name, value in os.environ.items() if not name.startswith(gone)} | {"LC_CTYPE": "C.UTF-8"}
         return subprocess.Popen(
-            [*prefix, sys.executable, str(SERVER), str(self.path), str(life)],
+            [sys.executable, str(SERVER), str(self.path), str(life)],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
@@ -174,15 +182,15 @@ class _Server:
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-_servers: dict[tuple[int, tuple[str, ...]], _Server] = {}
+_servers: dict[int, _Server] = {}
 _servers_lock = threading.Lock()
 
 
-def _server(prefix: tuple[str, ...]) -> _Server:
+def _server() -> _Server:
     with _servers_lock:
-        key = os.getpid(), prefix  # a forked test process must not share a server with its parent
+        key = os.getpid()  # a forked test process must not share a server with its parent
         if key not in _servers:
-            _servers[key] = _Server(prefix)
+            _servers[key] = _Server()
         return _servers[key]
 
 
@@ -211,10 +219,11 @@ class Popen(subprocess.Popen[Any]):
             group=process_group,
             tied=False,
             apart=apart,
+            unprivileged=prefix == UNPRIVILEGED,
             **inherited_signals(),
         )
         given = [number if ours == -1 else ours for number, ours in enumerate((p2cread, c2pwrite, errwrite))]
-        self._server = _server(() if apart else prefix)
+        self._server = _server()
         try:
             self.pid, self._connection = self._server.start(request, given)
         finally:
@@ -284,7 +293,7 @@ def run(
 
 def shims() -> Path:
     """A folder for a shell's PATH with programs that stand in for the console scripts."""
-    server = _server(())
+    server = _server()
     folder = server.path.with_name("bin")
     if not folder.exists():
         folder.mkdir()
@@ -309,8 +318,11 @@ def _split(args: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         else:
             continue
         apart = tuple(args[: len(APART)]) == APART and not args[len(APART)].startswith("-")
-        behind = number == 0 or apart or Path(args[0]).name in INHERITED
-        if not behind or len(rest) < 2 or (rest[1].startswith("-") and rest[1] not in MODES):
+        if (
+            not (number == 0 or apart or tuple(args[:number]) == UNPRIVILEGED)
+            or len(rest) < 2
+            or (rest[1].startswith("-") and rest[1] not in MODES)
+        ):
             break
         return tuple(args[:number]), tuple(rest)
     raise NotWarmError(f"{list(args)}: not a command of {sys.executable} that can be forked")

@@ -21,6 +21,10 @@ LENGTH = 8
 """Bytes of the length before each object."""
 APART = ("unshare", "--uts", "--mount")
 """The only use of `unshare` that a fork can do itself: another host name, and other files at some paths."""
+UNPRIVILEGED = (
+    "setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search",
+)  # fmt: skip
+"""The only use of `setpriv` that a fork can do itself: permissions of files hold for root, too."""
 DESCRIPTORS = 3
 """Of each request: stdin, stdout, stderr."""
 
@@ -35,7 +39,7 @@ class Request:
     def __init__(
         self, argv: "Sequence[str]", env: "Mapping[bytes, bytes]", cwd: str, umask: int, *, session: bool, group: int,
         tied: bool, ignored: "Sequence[int]", blocked: "Sequence[int]", closed: "Sequence[int]" = (),
-        apart: "Sequence[str]" = (),
+        apart: "Sequence[str]" = (), unprivileged: bool = False,
     ) -> None:  # fmt: skip
         self.argv = argv
         """The interpreter, then `-m MODULE` or `-P -m MODULE`, `-c CODE` or a file, then arguments."""
@@ -56,6 +60,8 @@ class Request:
         """Which of the descriptors 0, 1 and 2 are closed."""
         self.apart = apart
         """The program after APART that runs in its namespaces before it does; none: it stays in those of the server."""
+        self.unprivileged = unprivileged
+        """Whether it drops what UNPRIVILEGED drops."""
 
 
 def inherited_signals() -> dict[str, list[int]]:

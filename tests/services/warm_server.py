@@ -22,6 +22,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ from typing import Any
 import huge_pages
 import immortal
 from measuring import measured
-from warm_request import DESCRIPTORS, EXECUTABLE, NotWarmError, Request, is_open, receive, send
+from warm_request import DESCRIPTORS, EXECUTABLE, UNPRIVILEGED, NotWarmError, Request, is_open, receive, send
 
 PACKAGES = (
     "aetherflow.core",
@@ -79,6 +80,12 @@ C_LOCALES = ("C", "POSIX")
 CLONE_NEWNS, CLONE_NEWUTS = 0x00020000, 0x04000000
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 """Of <sched.h> and <sys/mount.h>."""
+PR_CAPBSET_DROP = 24
+CAPABILITIES_3 = 0x20080522
+DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
+"""Of <sys/prctl.h> and <linux/capability.h>."""
+PEER = struct.Struct("3i")
+"""Process, user and group at the other end of a socket."""
 COERCED = "C.UTF-8"
 """The locale that Python uses instead of C, and passes to its children as LC_CTYPE (PEP 538)."""
 
@@ -305,16 +312,22 @@ def _descriptors() -> set[int]:
 # In a child
 
 
-def become(request: Request, descriptors: list[int], filters: Filters, seen: Mapping[str, int]) -> None:
+def become(
+    request: Request, descriptors: list[int], connection: socket.socket, filters: Filters, seen: Mapping[str, int]
+) -> None:
     """Make this process look like a fresh interpreter: session, signals, environment, descriptors, `sys`."""
     _refuse(request)
     if request.apart:
         _move_apart(request)
+    if request.tied and sys.platform == "linux":
+        _follow(connection)
     if request.session:
         os.setsid()
     if request.group >= 0:
         os.setpgid(0, request.group)
     os.chdir(request.cwd)
+    if request.unprivileged:
+        _drop_privileges()
     os.umask(request.umask)
     _take_descriptors(descriptors, request.closed)
     os.environb.clear()
@@ -386,6 +399,34 @@ def _move_apart(request: Request) -> None:
     if library.unshare(CLONE_NEWUTS | CLONE_NEWNS) or library.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None):
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run([*request.apart, "true"], env=request.env, cwd=request.cwd, stdin=subprocess.DEVNULL, check=True)
+
+
+def _follow(connection: socket.socket) -> None:
+    """Go to the host of whoever asks: what stands in for a command may run under another name, with other files."""
+    pid, _, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+    here, there = Path("/proc/self/ns"), Path(f"/proc/{pid}/ns")
+    if (there / "net").readlink() != (here / "net").readlink():
+        raise NotWarmError("a fork stays in the network that it comes from")
+    library = ctypes.CDLL(None, use_errno=True)
+    others = [there / kind for kind in ("uts", "mnt") if (there / kind).readlink() != (here / kind).readlink()]
+    for descriptor in [os.open(other, os.O_RDONLY) for other in others]:
+        if library.setns(descriptor, 0):
+            raise OSError(ctypes.get_errno(), "setns")
+        os.close(descriptor)
+
+
+def _drop_privileges() -> None:
+    """Do what UNPRIVILEGED does, and what the start of a program by root then does."""
+    library = ctypes.CDLL(None, use_errno=True)
+    dropped = (DAC_OVERRIDE, DAC_READ_SEARCH)
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable ones, then the same above 31
+    failed = any(library.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) for number in dropped)
+    failed = failed or library.capget(header, sets)
+    for place in range(3):
+        sets[place] &= ~sum(1 << number for number in dropped)
+    if failed or library.capset(header, sets):
+        raise OSError(ctypes.get_errno(), UNPRIVILEGED[0])
 
 
 def _modules(folder: Path) -> Iterator[str]:
@@ -576,7 +617,7 @@ def main() -> None:
         return
     request, descriptors, connection = child
     try:
-        become(request, descriptors, filters, seen)
+        become(request, descriptors, connection, filters, seen)
     except Exception as error:  # noqa: BLE001 for the client, as `subprocess` has it
         send(connection, pickle.dumps(error))
         os._exit(127)

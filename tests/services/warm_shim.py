@@ -48,7 +48,7 @@ def main(path: str, script: str) -> None:
     started = arguments if script else [program, *arguments]
     request = Request(
         [sys.executable, *arguments], dict(os.environb), os.getcwd(), inherited_umask(),  # noqa: PTH109 likewise
-        session=False, group=-1, tied=True, apart=(), **handed,
+        session=False, group=-1, tied=True, apart=(), unprivileged=False, **handed,
     )  # fmt: skip
     _signal.pthread_sigmask(_signal.SIG_BLOCK, SIGNALS)  # until there is a process to forward them to
     try:

@@ -69,12 +69,11 @@ class Herd:
         self.ledger = folder / "ledger.sqlite"
         self.processes: list[subprocess.Popen[bytes]] = []
         project = Project(folder)
-        self._env, self._hosts = project.env, list[OtherHost]()
+        self._hosts = list[OtherHost]()
         if place is not None:
             keep_states_in(project, place.server)
             self._hosts = [OtherHost(project, name) for name in HOSTS]
-        else:
-            self._env = self._env | warm.forking()  # what is forked is on this host
+        self._env = project.env | warm.forking()
 
     def start(self) -> None:
         argv = [sys.executable, "-m", "aetherflow.scheduler", "run", "scheduler.yaml"]

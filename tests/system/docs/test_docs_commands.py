@@ -6,7 +6,7 @@ import pytest
 
 from docs_pages import FIRST_HOUR, Sandbox, blocks, name_of, pages, run_page
 from typed_hints import Typed, type_hints
-from warm import shims
+from warm import forking, shims
 
 WITH_COMMANDS = sorted(
     (page for page in pages() if blocks(page, "bash", "console") and page != FIRST_HOUR),
@@ -16,7 +16,7 @@ WITH_COMMANDS = sorted(
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_commands_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path, programs=shims())
+    sandbox = Sandbox(tmp_path, forking(), shims())
     typed: list[Typed] = []
     wrong = [
         f"{ran.block.label}: $ {ran.command}\n--- the page shows\n{ran.shown}\n"

@@ -25,7 +25,7 @@ import warm
 import warm_server
 from core_project import Project
 from server_project import OtherHost
-from warm_request import Request
+from warm_request import UNPRIVILEGED, Request
 
 WAYS: dict[str, Any] = {"started": warm.true_start("what a fork is compared with"), "forked": warm}
 PROBE = textwrap.dedent("""\
@@ -92,7 +92,7 @@ CASES: dict[str, Options] = {
     "no locale": lambda _: {"more": {"LC_ALL": "", "LC_CTYPE": "", "LANG": ""}},
     "errors to stdout": lambda _: {"stderr": subprocess.STDOUT},
     "nothing to read": lambda _: {"stdin": subprocess.DEVNULL},
-    "prefix": lambda _: {"prefix": ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]},
+    "prefix": lambda _: {"prefix": UNPRIVILEGED},
     "another host": lambda folder: {"prefix": OtherHost(Project(folder)).prefix},
 }
 
@@ -439,7 +439,7 @@ sys.path.insert(0, {str(Path(warm.__file__).parent)!r})
 import warm
 child = warm.Popen([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"], stdout=-1)
 child.stdout.readline()
-print(child.pid, warm._server(())._process.pid, flush=True)
+print(child.pid, warm._server()._process.pid, flush=True)
 signal.pause()
 """
     with warm.true_start("it stands for a whole process of tests").Popen(
@@ -452,7 +452,7 @@ signal.pause()
 
 
 def test_a_process_may_end_just_when_nobody_waits_for_it_any_more() -> None:
-    server = warm._server(())
+    server = warm._server()
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     request = Request(argv, dict(os.environb), "/", 0o022, session=False, group=-1, tied=True, ignored=(), blocked=())
     with socket.socket(socket.AF_UNIX) as slow, Path(os.devnull).open("r+b") as nothing:
@@ -540,6 +540,19 @@ def test_what_a_forked_command_starts_can_be_forked_too() -> None:
     executable = [sys.executable, "-c", "import sys; print(sys.executable)"]
     done = warm.run(executable, env=environment(None, warm.forking()), capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == warm.forking()["AETHERFLOW_TESTS_EXECUTABLE"]
+
+
+def test_what_is_started_on_another_host_is_forked_there(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    host = OtherHost(project)
+    seen = "uname -n; cat /proc/sys/kernel/random/boot_id; tr '\\\\0' ' ' < /proc/$PPID/cmdline"
+    (tmp_path / "flow.yaml").write_text(FLOW.replace("env;", f"({seen}) > {tmp_path}/seen;"))
+    run = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'aetherflow.core', 'run', 'flow.yaml'])"
+    env = project.env | host.env | warm.forking()
+    warm.run([*host.prefix, sys.executable, "-c", run], cwd=tmp_path, env=env, capture_output=True, check=True)
+    name, boot, program = (tmp_path / "seen").read_text().splitlines()
+    assert (name, boot + "\n") == ("two", host.boot.read_text())
+    assert str(warm.SERVER) in program
 
 
 # True starts: a test says why it makes one

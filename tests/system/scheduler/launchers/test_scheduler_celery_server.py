@@ -47,9 +47,7 @@ class ServerHerd:
         """A worker on the other host."""
         argv = [*self.other.prefix, sys.executable, "-m", "aetherflow.scheduler", "worker", "--concurrency", "2", *more]
         with (self.herd.folder / f"worker-{len(self.herd.workers)}.log").open("ab") as log:
-            # what it starts is forked by nobody: that would be on this host
-            env = {name: value for name, value in self.herd.env.items() if name not in warm.forking()}
-            found = warm.Popen(argv, cwd=self.herd.folder, env=env | self.other.env, stdout=log, stderr=log)
+            found = warm.Popen(argv, cwd=self.herd.folder, env=self.herd.env | self.other.env, stdout=log, stderr=log)
         self.herd.workers.append(found)
         return found
 

@@ -208,7 +208,7 @@ def test_the_slots_of_a_lost_host_go_on_at_another(
     lost = warm.Popen(
         [*argv, "--slot", "2026-04-01T00:00:00Z"],
         cwd=served.folder,
-        env={**project.env, **host.env},
+        env={**project.env, **host.env, **warm.forking()},
         start_new_session=True,
     )
     until((served.folder / "ran").exists)
