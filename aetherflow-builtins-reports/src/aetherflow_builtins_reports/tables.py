@@ -4,8 +4,7 @@ import csv
 import datetime
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 from aetherflow_builtins_reports.errors import missing_extra
 
@@ -18,8 +17,7 @@ _EXACT = 2**53
 _LINE_END = "\r\n\ud802"
 
 
-@dataclass(frozen=True, slots=True)
-class TypedColumn:
+class TypedColumn(NamedTuple):
     """A column with values of one type; null is None."""
 
     name: str

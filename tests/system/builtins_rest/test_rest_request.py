@@ -327,7 +327,7 @@ def test_secrets_are_in_no_log_state_or_message(
     resources = rest_api(
         auth={"type": "api_key", "api_key": secrets[2], "place": "query", "name": "k"},
         headers={"Authorization": f"Bearer {secrets[1]}", "X-Api-Key": secrets[0]},
-        options={"show_error_body": True, "timeout": 0.3},
+        options={"show_error_body": True, "timeouts": {"read": 0.3}},
     )
     flow_project.env["MY_TOKEN"] = secrets[3]
     inputs: dict[str, Any] = {

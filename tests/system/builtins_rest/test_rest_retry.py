@@ -161,7 +161,7 @@ def step(method: str, path: str, **more: Any) -> dict[str, Any]:
 def test_a_post_whose_fate_is_unknown_is_not_even_repeated_by_the_steps_retry(
     flow_project: FlowProject, rest_api: Callable[..., dict[str, Any]], http_api: Running, method: str
 ) -> None:
-    resources = rest_api(options={**RETRY, "timeout": 0.3})
+    resources = rest_api(options={**RETRY, "timeouts": {"read": 0.3}})
     flow_project.flow(step(method, "/slow/1.5", retry={"max_attempts": 3}), resources=resources)
     ran = flow_project.run()
     assert ran.status == "UNKNOWN"

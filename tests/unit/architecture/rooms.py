@@ -43,7 +43,7 @@ _LINES = {
         steps
     """,
     "aetherflow_builtins_reports": """
-        errors package cells sources tables reading shift fill steps
+        errors escaping package cells sources tables reading shift fill steps
         pages
     """,
     "aetherflow_builtins_rest": """

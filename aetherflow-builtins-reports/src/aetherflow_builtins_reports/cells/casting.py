@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
-from xml.sax.saxutils import escape
 
 from aetherflow_builtins_reports.cells.dates import Days, Fractions, Irregular, parse_moment, time_fraction
 from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import text_cell
+from aetherflow_builtins_reports.escaping import escape
 
 Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
 CellContent: TypeAlias = tuple[str, str]

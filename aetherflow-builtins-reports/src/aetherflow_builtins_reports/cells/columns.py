@@ -5,12 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
 
 from aetherflow_builtins_reports.cells.casting import FALSE, MISSING_VALUE, TRUE, Caster, Conventions, Dtype, Formula
 from aetherflow_builtins_reports.cells.dates import Irregular
 from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import plain_texts
+from aetherflow_builtins_reports.escaping import escape
 
 _INT = r"-?(?:0|[1-9][0-9]{0,14})"
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?"

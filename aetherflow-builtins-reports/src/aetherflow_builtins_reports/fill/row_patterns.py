@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from xml.sax.saxutils import escape
 
 from aetherflow_builtins_reports.cells.rows import Surroundings
+from aetherflow_builtins_reports.escaping import escape
 from aetherflow_builtins_reports.fill.row_formulas import RowFormula
 from aetherflow_builtins_reports.package.markup import parse
 from aetherflow_builtins_reports.package.refs import MAX_ROW, cell_name, letters, parse_area

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import quoteattr
+
+from aetherflow_builtins_reports.escaping import quoteattr
 
 STAMP_PART = "customXml/aetherflow.xml"
 

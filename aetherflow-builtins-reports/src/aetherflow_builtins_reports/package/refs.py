@@ -1,8 +1,8 @@
 """Parses and writes cell references."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
 
@@ -56,8 +56,7 @@ def quoted(sheet: str) -> str:
     return "'" + sheet.replace("'", "''") + "'"
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
+class Area(NamedTuple):
     top: int
     left: int
     bottom: int

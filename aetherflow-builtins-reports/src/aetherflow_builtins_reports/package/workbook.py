@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 from aetherflow.core.api import StepInputError
 from aetherflow_builtins_reports.errors import WorkbookError
+from aetherflow_builtins_reports.escaping import escape
 from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.markup import (
     DOCUMENT_RELS,

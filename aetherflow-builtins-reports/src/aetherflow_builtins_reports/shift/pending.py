@@ -1,8 +1,8 @@
 """Collects the changes of one part while its tree is read; changes inside a removed element are dropped."""
 
 from collections.abc import Mapping
-from xml.sax.saxutils import escape
 
+from aetherflow_builtins_reports.escaping import escape
 from aetherflow_builtins_reports.package.markup import Edits, Element
 
 

@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, unescape
 
+from aetherflow_builtins_reports.escaping import escape, unescape
 from aetherflow_builtins_reports.package.markup import Edits, Element, parse
 from aetherflow_builtins_reports.package.refs import Area, cell_name, parse_area, parse_cell, quoted
 from aetherflow_builtins_reports.package.sheet_stream import Row
@@ -12,7 +12,6 @@ from aetherflow_builtins_reports.shift.moves import Moves, Shift
 from aetherflow_builtins_reports.shift.references import FormulaError
 
 _ODD = (b"<!--", b"<![CDATA[", b"<?")
-_ENTITIES = {"&quot;": '"', "&apos;": "'"}
 _ROW_NUMBER = re.compile(rb"""(\sr\s*=\s*["'])\d+(?=["'])""")
 
 
@@ -113,7 +112,7 @@ class ShiftedRows:
         where = f"{quoted(self._sheet)}!{cell_name(row, column)}"
         plain = self._plain_formula.search(raw)
         if plain is not None and b"&#" not in plain[1]:
-            text = unescape(plain[1].decode("utf-8"), _ENTITIES)
+            text = unescape(plain[1].decode("utf-8"))
             new = self._shifted(text, where, row)
             return raw if new == text else raw[: plain.start(1)] + escape(new).encode() + raw[plain.end(1) :]
         formula = next((each for each in parse(raw).children if each.local == "f"), None)
@@ -204,5 +203,5 @@ class ShiftedRows:
 
 
 def _formula(name: str, attributes: dict[str, str], text: str) -> bytes:
-    listed = "".join(f' {key}="{escape(value, {chr(34): "&quot;"})}"' for key, value in attributes.items())
+    listed = "".join(f' {key}="{escape(value).replace(chr(34), "&quot;")}"' for key, value in attributes.items())
     return f"<{name}{listed}>{escape(text)}</{name}>".encode()

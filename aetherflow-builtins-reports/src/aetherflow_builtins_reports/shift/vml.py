@@ -1,8 +1,8 @@
 """Shifts comment boxes and form controls in VML, which is not always well-formed XML; hence regular expressions."""
 
 import re
-from xml.sax.saxutils import escape, unescape
 
+from aetherflow_builtins_reports.escaping import escape, unescape
 from aetherflow_builtins_reports.shift.formulas import shift_formula
 from aetherflow_builtins_reports.shift.moves import Moves, Shift, moved_end, moved_row
 
@@ -31,7 +31,7 @@ def shift_vml(data: bytes, own_sheet: str | None, shift: Shift, where: str) -> b
 
 
 def _formula(text: bytes, own_sheet: str | None, shift: Shift, where: str) -> bytes:
-    plain = unescape(text.decode("utf-8"), {"&quot;": '"', "&apos;": "'"})
+    plain = unescape(text.decode("utf-8"))
     moved = shift_formula(plain, own_sheet, shift, f"{where}, a control")
     return text if moved == plain else escape(moved).encode()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from aetherflow_builtins_reports.errors import SourceError, missing_extra
 from aetherflow_builtins_reports.sources.chunk import CHUNK_ROWS, Chunk
-from aetherflow_builtins_reports.sources.opening import file_sha256
 
 _BATCH_ROWS = 8 * CHUNK_ROWS
 
@@ -65,6 +64,9 @@ class ParquetSource:
 
     @property
     def sha256(self) -> str:
+        # a limited child, which needs none, starts without what opens files durably
+        from aetherflow_builtins_reports.sources.opening import file_sha256
+
         return file_sha256(self.path)
 
     def close(self) -> None:
