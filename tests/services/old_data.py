@@ -100,30 +100,40 @@ def unpack(folder: Path) -> OldData:
     shutil.copytree(DATA, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("expected.json"))
     for base in ("home", "ledger"):
         for path in sorted((folder / base).rglob("*.sqlite")):
-            _lead_to(path, str(folder))
+            _lead_to(path, str(folder), path.relative_to(folder))
     for row in expected_state("pickup")["ledger"]:  # git does not keep modification times
         at = json.loads(row["value"])["mtime"]
         os.utime(folder / "working/pickup" / row["key"].replace("down partner", "partner").replace(" ", "/"), (at, at))
     return OldData(folder)
 
 
-def _lead_to(path: Path, folder: str) -> None:
+_updates: dict[Path, list[str]] = {}
+"""The updates by which something changes in a database, by its path in the data: most find nothing in any copy."""
+
+
+def _lead_to(path: Path, folder: str, name: Path) -> None:
+    if (known := _updates.get(name)) == []:
+        return
     wal = path.with_name(f"{path.name}-wal")
     kept = [path, wal] if wal.exists() else []
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute("PRAGMA synchronous=OFF")
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        for table in tables:
-            for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
-                if kind == "TEXT" and table != "definitions":
-                    update = f"UPDATE {table} SET {column}=replace({column}, ?, ?) WHERE instr({column}, ?)"
-                    db.execute(update, (ROOT, folder, ROOT))
+        updates = _all_updates(db) if known is None else known
+        _updates[name] = [update for update in updates if db.execute(update, (ROOT, folder, ROOT)).rowcount]
         db.commit()
         for each in kept:  # closing a connection would move the write-ahead log into the database
             shutil.copy(each, each.with_name(f"{each.name}.kept"))
     for each in kept:
         each.with_name(f"{each.name}.kept").replace(each)
+
+
+def _all_updates(db: sqlite3.Connection) -> list[str]:
+    found = db.execute(
+        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+        " WHERE m.type = 'table' AND m.name <> 'definitions' AND c.type = 'TEXT'"
+    )
+    return [f"UPDATE {table} SET {column}=replace({column}, ?, ?) WHERE instr({column}, ?)" for table, column in found]
 
 
 def as_of_1_0_0(path: Path, sample: str) -> None:
