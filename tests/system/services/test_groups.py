@@ -51,6 +51,12 @@ def pytest_runtest_logreport(report):
 TIMING = MODULE.replace("@pytest", '@pytest.mark.xdist_group("timing")\n@pytest', 1)
 
 
+@pytest.fixture(autouse=True)
+def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs load xdist alone: half of their time went into imports of plugins that they do not use."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def workers(folder: Path, *options: str) -> dict[str, set[str]]:
     """The workers that ran the tests of each file."""
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -64,6 +70,8 @@ def workers(folder: Path, *options: str) -> dict[str, set[str]]:
             "2",
             "--dist",
             "loadgroup",
+            "-p",
+            "xdist",
             "-p",
             "no:cacheprovider",
             *options,
@@ -104,7 +112,9 @@ def test_one_worker_runs_a_file_of_unit_tests(tmp_path: Path) -> None:
 
 def test_all_that_is_no_success_is_told(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(REPORTS)
-    pytester.makeini(f"[pytest]\npythonpath = {Path(side_by_side.__file__).parent}\naddopts = -s -p no:cacheprovider\n")
+    pytester.makeini(
+        f"[pytest]\npythonpath = {Path(side_by_side.__file__).parent}\naddopts = -s -p no:cacheprovider -p xdist\n"
+    )
     pytester.makepyfile(OUTCOMES)
     alone = pytester.runpytest_subprocess()
     told = pytester.runpytest_subprocess("-n", "1", "-p", "side_by_side")

@@ -18,9 +18,10 @@ def pytest_runtest_makereport(item):
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, root: Path) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, root: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     pytester.makeconftest(CONFTEST)
-    pytester.makeini(f"[pytest]\npythonpath = {root}/tests/services\naddopts = -rfEs -p no:cacheprovider\n")
+    pytester.makeini(f"[pytest]\npythonpath = {root}/tests/services\naddopts = -rfEs -p no:cacheprovider -p xdist\n")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # imports of plugins were half of a run
     pytester.makepyfile(**{f"test_{number}": "def test_a(): pass\ndef test_b(): pass\n" for number in range(1, 13)})
     pytester.makepyfile(test_13="def test_a(): assert 0\n")
     return pytester

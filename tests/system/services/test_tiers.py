@@ -22,8 +22,10 @@ def folder(pytester: pytest.Pytester, root: Path, monkeypatch: pytest.MonkeyPatc
     """The rules of this repository in a folder of its own, whose user has a home with a file in it."""
     pytester.makeconftest('pytest_plugins = ["isolation"]\n')
     pytester.makeini(
-        f"[pytest]\npythonpath = {root}/tests/services\naddopts = --import-mode=importlib -p no:cacheprovider\n"
+        f"[pytest]\npythonpath = {root}/tests/services\n"
+        "addopts = --import-mode=importlib -p no:cacheprovider -p xdist\n"
     )
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # imports of plugins were half of a run
     unit = pytester.path / "tests/unit"
     unit.mkdir(parents=True)
     (unit / "conftest.py").write_text((root / "tests/unit/conftest.py").read_text())
