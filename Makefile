@@ -146,7 +146,7 @@ fuzz: $(READY) ## fuzz what reads foreign text, 60 seconds per target (SECONDS=.
 torture: $(READY) ## the torture suites in full, each alone (SUITE=crash, AETHERFLOW_TORTURE_SEED=...)
 	@seed=$${AETHERFLOW_TORTURE_SEED:-$$(date +%s)}; failed=0; \
 	for file in $(or $(SUITE:%=tests/torture/test_torture_%.py),$(TORTURE)); do \
-	  AETHERFLOW_TORTURE_TIER=T1 AETHERFLOW_TORTURE_SEED=$$seed $(BIN)/python -m pytest -q -o faulthandler_timeout=3600 $$file || failed=1; done; \
+	  AETHERFLOW_TORTURE_TIER=T1 AETHERFLOW_TORTURE_SEED=$$seed $(BIN)/python -m pytest -q -o hang_seconds=3600 $$file || failed=1; done; \
 	$(BIN)/python tests/torture/matrix.py && exit $$failed
 
 mutation: $(READY) ## change the product and see a test fail (MODULE=kernel/locks/store.py, SAMPLE=200, SEED=1)

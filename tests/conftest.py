@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 # Only what every tier needs and what loads in no time; the folders bring their own fixtures (their conftest.py).
-pytest_plugins = ["isolation", "counts", "measuring", "scrambling", "side_by_side", "slimming", "slowest", "warm"]
+pytest_plugins = [
+    "isolation", "counts", "measuring", "scrambling", "side_by_side", "hanging", "slimming", "slowest", "warm",
+]  # fmt: skip
 # Plugins of folders, which other modules may import before a folder does: asserts in them explain themselves.
 pytest.register_assert_rewrite(
     "exporting",

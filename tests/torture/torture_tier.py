@@ -75,7 +75,7 @@ class Suite:
     def repeat(self) -> str:
         """The command that does exactly this again."""
         setting = f"AETHERFLOW_TORTURE_TIER={TIER} AETHERFLOW_TORTURE_SEED={SEED}"
-        patience = "-o faulthandler_timeout=3600 " if full() else ""  # a suite in full takes longer than any test may
+        patience = "-o hang_seconds=3600 " if full() else ""  # a suite in full takes longer than any test may
         return f"{setting} .venv/bin/python -m pytest {patience}{shlex.quote(self.test)}"
 
 
