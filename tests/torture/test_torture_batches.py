@@ -20,7 +20,7 @@ from torture_invariants import check_command
 from torture_tier import sample, sized, suite
 from transfer_peers import sftp_resource
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("waiting")]  # one worker waits, while the others work
 
 FILES = {f"{number:02}.txt": bytes([number]) * number * 517 for number in range(40)}
 """Some are empty, none is like another."""

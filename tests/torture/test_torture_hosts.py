@@ -24,7 +24,7 @@ from torture_tier import SEED, Suite, full, sized, suite
 if TYPE_CHECKING:
     from core_project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("waiting")]  # one worker waits, while the others work
 
 ROUNDS, RUNS = sized(1, 10), sized(6, 10)
 CLOCKS = {"one": "-3h", "two": "+3h"}

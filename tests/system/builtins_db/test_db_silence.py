@@ -23,6 +23,7 @@ from proxy import Proxy
 from services import Database
 
 CLASSES: dict[str, Any] = {"postgres": PostgresConnector, "mysql": MySQLConnector}
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
 PATIENCE_SECONDS = 25
 """A busy machine has that long for what takes two or three seconds."""
 

