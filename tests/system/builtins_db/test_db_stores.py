@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aetherflow.core.base import durable
+from aetherflow.core.kernel.locks import schema
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.kernel.state.records import Intervention, StepKey
 from aetherflow.core.kernel.state.run_state import RunState
@@ -21,7 +22,9 @@ from aetherflow_builtins_db.stores.backend import ServerStores
 from aetherflow_builtins_db.stores.sending import Found
 from aetherflow_builtins_db.stores.server import ServerDatabase
 from book_cases import BookCases
-from server_stores import SERVERS, ServerPlace, new_place
+from db_places import new_database
+from server_stores import SERVERS, ServerPlace, new_place, place_of
+from services import Database
 from torture_tier import full
 
 
@@ -250,3 +253,21 @@ jobs:
     assert project.run(run_id="r").summary.status == Status.SUCCESS
     # about 1.45 times; more where the machine is slow, and the server's own upkeep (autovacuum) takes numbers, too
     assert place.commits() - before - 1 <= 2 * steps
+
+
+def test_a_lock_store_that_another_run_creates_meanwhile_is_taken(
+    mariadb: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In MariaDB each table that is created ends the transaction, and so the turn of who creates them."""
+    path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path)
+    tables = ServerDatabase.tables
+
+    def created_before(database: ServerDatabase) -> set[str]:
+        monkeypatch.setattr(ServerDatabase, "tables", tables)
+        with closing(durable.open_store(path, "locks", busy_seconds=30)) as other:
+            durable.execute_all(other, schema._TABLES, schema.SCHEMA_VERSION)
+        return tables(database)
+
+    monkeypatch.setattr(ServerDatabase, "tables", created_before)
+    with closing(LockStore(path)) as store:
+        assert (ServerDatabase.tables, store.holders()) == (tables, [])

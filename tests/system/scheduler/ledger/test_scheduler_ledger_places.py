@@ -1,12 +1,19 @@
 """The ledger in a file, in what is a server to it, and in PostgreSQL and MariaDB: one suite."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from aetherflow.core.base import durable
+from aetherflow.scheduler.ledger import schema
+from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow_builtins_db.stores.server import ServerDatabase
+from db_places import new_database
 from file_as_server import use_file
-from ledger_cases import LedgerCases
-from server_stores import SERVERS, ServerPlace, new_place
+from ledger_cases import HandClock, LedgerCases
+from server_stores import SERVERS, ServerPlace, new_place, place_of
+from services import Database
 
 
 class TestLedgerInAFile(LedgerCases):
@@ -32,3 +39,21 @@ class TestLedgerInADatabaseServer(LedgerCases):
 
     def path(self, place: Path) -> Path:
         return self.server.use(place) / "night"
+
+
+def test_a_ledger_that_another_scheduler_creates_meanwhile_is_taken(
+    mariadb: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In MariaDB each table that is created ends the transaction, and so the turn of who creates them."""
+    path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path) / "night"
+    tables = ServerDatabase.tables
+
+    def created_before(database: ServerDatabase) -> set[str]:
+        monkeypatch.setattr(ServerDatabase, "tables", tables)
+        with closing(durable.open_store(path, "ledger", busy_seconds=30)) as other:
+            durable.execute_all(other, schema._TABLES, schema.SCHEMA_VERSION)
+        return tables(database)
+
+    monkeypatch.setattr(ServerDatabase, "tables", created_before)
+    with closing(Ledger(path, HandClock())) as ledger:
+        assert (ServerDatabase.tables, ledger.db.schema_version()) == (tables, schema.SCHEMA_VERSION)

@@ -172,9 +172,11 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         return
     with durable.transaction(connection, "create ledger"):
         connection.await_turn("ledger")
+        # tables before the version that counts: MariaDB ends a turn with the first table that another process creates
+        tables = connection.tables()
         if connection.schema_version() == SCHEMA_VERSION:
             return  # another process was first
-        if connection.tables():
+        if tables:
             raise _no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
 

@@ -53,6 +53,7 @@ def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> No
         )
     with durable.transaction(connection, "create lock store"):
         connection.await_turn("schema")
+        tables = connection.tables()  # before the version: MariaDB ends a turn with the first table of another process
         if (version := connection.schema_version()) == SCHEMA_VERSION:
             return  # another process was first
         if version:
@@ -61,7 +62,7 @@ def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> No
             for old in range(version, SCHEMA_VERSION):
                 durable.execute_all(connection, _MIGRATIONS[old], old + 1)
             return
-        if connection.tables():
+        if tables:
             fix = "name another file in AETHERFLOW_LOCK_STORE"
             raise StateError(f"{path} is a database that AetherFlow did not create", fix=fix)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
