@@ -88,7 +88,8 @@ def test_long_text_takes_linear_time(head: str, repeated: str) -> None:
             least = min(least, time.process_time() - started)
         return least
 
-    assert seconds(4_000) < 8 * seconds(1_000), "four times the text takes four times as long; were it squared, sixteen"
+    # a virtual machine is sometimes twice as slow for a while: 64 is four times as far from either
+    assert seconds(8_000) < 64 * seconds(500), "16 times the text takes 16 times as long; were it squared, 256"
 
 
 def test_a_missing_value_is_named_with_the_likely_slip() -> None:
