@@ -1,4 +1,4 @@
-"""Ends a run in which a test hangs, with the stack of every thread; `hang_seconds` in pyproject.toml says when.
+"""Ends a run in which a test hangs, with the stack of every thread; `-o hang_seconds=...` says when.
 
 pytest's own `faulthandler_timeout` starts a thread for each test, and waits for its end: for most unit tests, of a
 millisecond, that is a quarter of their time.

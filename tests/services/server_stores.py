@@ -20,6 +20,7 @@ from aetherflow_builtins_db.stores.dialect import mariadb
 from aetherflow_builtins_db.stores.mariadb import MariadbLine
 from aetherflow_builtins_db.stores.postgres import PostgresLine
 from aetherflow_builtins_db.stores.sending import Line
+from aetherflow_builtins_db.stores.server import ServerDatabase
 from db_places import new_database, settings
 from services import Database
 
@@ -207,3 +208,24 @@ class MariadbPlace(ServerPlace):
 
     def commits(self) -> int:
         return int(self.ask("SHOW GLOBAL STATUS LIKE 'com_commit'")[0][1])
+
+
+@contextmanager
+def another_creates(path: Path, store: str, statements: str, version: int) -> Iterator[None]:
+    """When the tables of a new store are looked for, another process has just created them.
+
+    In MariaDB each table that is created ends the transaction, and so the turn of who creates them.
+    """
+    tables, others = ServerDatabase.tables, list[str]()
+
+    def created(database: ServerDatabase) -> set[str]:
+        if not others:
+            others.append(store)
+            with closing(durable.open_store(path, store, busy_seconds=30)) as other:
+                durable.execute_all(other, statements, version)
+        return tables(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServerDatabase, "tables", created)
+        yield
+    assert others == [store]

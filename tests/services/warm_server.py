@@ -287,7 +287,7 @@ def look_at_distributions() -> dict[str, int]:
 
 
 def forget_distributions() -> None:
-    """Take `look_at_distributions` back."""
+    """Let this process read which distributions are installed, as a fresh interpreter does."""
     from pydantic.plugin import _loader
 
     from aetherflow.core.host import distributions, metadata
@@ -374,9 +374,10 @@ def _refuse(request: Request) -> None:
 
 def _is_command(argv: Sequence[str]) -> bool:
     """Whether it is one of our modules or scripts: these leave `sys.path` as it is."""
-    script = Path(argv[1])
-    module = "".join(argv[1:4]).removeprefix("-P").startswith("-maetherflow.")
-    return module or (script.name.startswith("aetherflow") and script.parent == Path(sys.prefix, "bin"))
+    first, *rest = [word for word in argv[1:] if word != "-P"]
+    if first == "-m":
+        return any(module.startswith("aetherflow.") for module in rest[:1])
+    return Path(first).name.startswith("aetherflow") and Path(first).parent == Path(sys.prefix, "bin")
 
 
 def other_distributions(seen: Mapping[str, int], path: Iterable[str]) -> bool:

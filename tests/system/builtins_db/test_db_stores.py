@@ -23,7 +23,7 @@ from aetherflow_builtins_db.stores.sending import Found
 from aetherflow_builtins_db.stores.server import ServerDatabase
 from book_cases import BookCases
 from db_places import new_database
-from server_stores import SERVERS, ServerPlace, new_place, place_of
+from server_stores import SERVERS, ServerPlace, another_creates, new_place, place_of
 from services import Database
 from torture_tier import full
 
@@ -255,19 +255,10 @@ jobs:
     assert place.commits() - before - 1 <= 2 * steps
 
 
-def test_a_lock_store_that_another_run_creates_meanwhile_is_taken(
-    mariadb: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In MariaDB each table that is created ends the transaction, and so the turn of who creates them."""
+def test_a_lock_store_that_another_run_creates_meanwhile_is_taken(mariadb: Database, tmp_path: Path) -> None:
     path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path)
-    tables = ServerDatabase.tables
-
-    def created_before(database: ServerDatabase) -> set[str]:
-        monkeypatch.setattr(ServerDatabase, "tables", tables)
-        with closing(durable.open_store(path, "locks", busy_seconds=30)) as other:
-            durable.execute_all(other, schema._TABLES, schema.SCHEMA_VERSION)
-        return tables(database)
-
-    monkeypatch.setattr(ServerDatabase, "tables", created_before)
-    with closing(LockStore(path)) as store:
-        assert (ServerDatabase.tables, store.holders()) == (tables, [])
+    with (
+        another_creates(path, "locks", schema._TABLES, schema.SCHEMA_VERSION),
+        closing(LockStore(path)) as store,
+    ):
+        assert store.holders() == []

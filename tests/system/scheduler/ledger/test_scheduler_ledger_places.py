@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from aetherflow.core.base import durable
 from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow_builtins_db.stores.server import ServerDatabase
 from db_places import new_database
 from file_as_server import use_file
 from ledger_cases import HandClock, LedgerCases
-from server_stores import SERVERS, ServerPlace, new_place, place_of
+from server_stores import SERVERS, ServerPlace, another_creates, new_place, place_of
 from services import Database
 
 
@@ -41,19 +39,10 @@ class TestLedgerInADatabaseServer(LedgerCases):
         return self.server.use(place) / "night"
 
 
-def test_a_ledger_that_another_scheduler_creates_meanwhile_is_taken(
-    mariadb: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In MariaDB each table that is created ends the transaction, and so the turn of who creates them."""
+def test_a_ledger_that_another_scheduler_creates_meanwhile_is_taken(mariadb: Database, tmp_path: Path) -> None:
     path = place_of(new_database(mariadb, "meanwhile")).use(tmp_path) / "night"
-    tables = ServerDatabase.tables
-
-    def created_before(database: ServerDatabase) -> set[str]:
-        monkeypatch.setattr(ServerDatabase, "tables", tables)
-        with closing(durable.open_store(path, "ledger", busy_seconds=30)) as other:
-            durable.execute_all(other, schema._TABLES, schema.SCHEMA_VERSION)
-        return tables(database)
-
-    monkeypatch.setattr(ServerDatabase, "tables", created_before)
-    with closing(Ledger(path, HandClock())) as ledger:
-        assert (ServerDatabase.tables, ledger.db.schema_version()) == (tables, schema.SCHEMA_VERSION)
+    with (
+        another_creates(path, "ledger", schema._TABLES, schema.SCHEMA_VERSION),
+        closing(Ledger(path, HandClock())) as ledger,
+    ):
+        assert ledger.db.schema_version() == schema.SCHEMA_VERSION

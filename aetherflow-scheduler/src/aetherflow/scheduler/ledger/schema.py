@@ -172,8 +172,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         return
     with durable.transaction(connection, "create ledger"):
         connection.await_turn("ledger")
-        # tables before the version that counts: MariaDB ends a turn with the first table that another process creates
-        tables = connection.tables()
+        tables = connection.tables()  # before the version: in MariaDB the first table that is created ends a turn
         if connection.schema_version() == SCHEMA_VERSION:
             return  # another process was first
         if tables:

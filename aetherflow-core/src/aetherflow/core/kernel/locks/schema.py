@@ -53,7 +53,7 @@ def prepare_schema(connection: durable.Database, path: Path, clock: Clock) -> No
         )
     with durable.transaction(connection, "create lock store"):
         connection.await_turn("schema")
-        tables = connection.tables()  # before the version: MariaDB ends a turn with the first table of another process
+        tables = connection.tables()  # before the version: in MariaDB the first table that is created ends a turn
         if (version := connection.schema_version()) == SCHEMA_VERSION:
             return  # another process was first
         if version:
