@@ -59,4 +59,4 @@ def cron_daemon(table: str, *, system: bool, clock: Mapping[str, str]) -> Iterat
 def clock_before_a_minute(seconds: float) -> dict[str, str]:
     """Environment variables that fake a clock whose next minute begins in this many seconds."""
     offset = (60 - time.time() % 60 - seconds) % 60
-    return {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}
+    return {**faketime(), "FAKETIME": f"+{offset:.2f}s", "NO_FAKE_STAT": "1"}

@@ -41,12 +41,15 @@ def need(*commands: str) -> list[str]:
     return [path for path in paths.values() if path]
 
 
-def faketime() -> Path:
-    """The library that, preloaded, gives a program another clock; skips the test if it is missing."""
+def faketime() -> dict[str, str]:
+    """Environment variables with which a program has the clock of FAKETIME; skips the test if the library is missing.
+
+    Without shared memory, which a program that is killed leaves in /dev/shm.
+    """
     found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if found is None:
         pytest.skip("not installed: libfaketime; tests/services/install.sh tells how to get it")
-    return found
+    return {"LD_PRELOAD": str(found), "FAKETIME_DISABLE_SHM": "1"}
 
 
 def me() -> str:
@@ -296,6 +299,7 @@ def mortal_postgres() -> Iterator[MortalServer]:
             "full_page_writes": "off",
             "synchronous_commit": "off",
             "logging_collector": "off",
+            "dynamic_shared_memory_type": "mmap",  # in its folder; in /dev/shm it stays when the server is killed
         }
         argv: list[str | Path | int] = [program, "-D", home / "data", "-p", database.port]
         for key, value in settings.items():

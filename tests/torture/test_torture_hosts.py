@@ -90,8 +90,7 @@ class Hosts:
     def bring_up(self, name: str) -> None:
         """Begin a host, or begin it again after it was lost."""
         made = self.made[name] = self.made.get(name) or OtherHost(self.project, name, apart=True)
-        clock = {"LD_PRELOAD": str(faketime()), "FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        clock |= {"NO_FAKE_STAT": "1", "FAKETIME_DISABLE_SHM": "1"}
+        clock = {"FAKETIME": CLOCKS[name], "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", **faketime()}
         env = made.environment({"OPS_USER": name, "HOST": name, **clock})
         self.on[name] = host = Host(made, env, self.project.folder / f"{name}.log")
         self.ways[name] = CuttingProxy(self.place.server.port, "up", 1 << 40, times=0, listener=host.listener)

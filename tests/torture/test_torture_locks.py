@@ -235,7 +235,7 @@ def test_no_clock_prolongs_a_lease_of_another_boot(folder: Path, clock: Clock) -
 def test_the_same_with_the_clock_of_a_real_process(folder: Path, fake: str, which: str) -> None:
     shift = {
         **os.environ,
-        "LD_PRELOAD": str(services.faketime()),
+        **services.faketime(),
         "FAKETIME": fake,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_RESET": "1",

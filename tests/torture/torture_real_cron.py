@@ -61,10 +61,10 @@ def _cron(expressions: list[str], zone: ZoneInfo, start: dt.datetime) -> Iterato
     table.chmod(0o644)
     mounts = " && ".join(f"mount --bind {folder / name} {place}" for name, place in FOLDERS.items())
     local = start.astimezone(zone).replace(tzinfo=None).isoformat(" ", timespec="seconds")
-    clock = {"FAKETIME": f"@{local} x{SPEED}", "FAKETIME_DONT_RESET": "1", "NO_FAKE_STAT": "1"}
+    clock = {"FAKETIME": f"@{local} x{SPEED}", "NO_FAKE_STAT": "1", **faketime()}
     process = subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", f"{mounts} && exec cron -f -x sch"],
-        env={"PATH": f"{os.environ['PATH']}:/usr/sbin", "TZ": zone.key, "LD_PRELOAD": str(faketime()), **clock},
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin", "TZ": zone.key, **clock},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -69,7 +69,8 @@ def test_the_line_of_the_crontab_keeps_what_the_page_says(tmp_path: Path) -> Non
         command for block in blocks(PAGE, "console") for command, _ in block.commands if command.startswith("echo 'ret")
     ]
     # the chain of a run would show that somebody had set back its rows: the days are those of its clock
-    began = f"LD_PRELOAD={faketime()} NO_FAKE_STAT=1 aetherflow run nightly.yaml"
+    clock = " ".join(f"{name}={value}" for name, value in faketime().items())
+    began = f"{clock} NO_FAKE_STAT=1 aetherflow run nightly.yaml"
     runs = [f"FAKETIME=-{days}d {began} --run-id d{days} -q" for days in DAYS]
     started = dataclasses.replace(sandbox, programs=Path(sys.executable).parent)
     assert sandbox.run(policy) == (0, "")
