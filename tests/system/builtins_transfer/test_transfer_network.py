@@ -20,6 +20,7 @@ from proxy import Proxy
 from services import Smbd, Sshd
 from transfer_peers import Peer, build_peer, sftp_resource, smb_resource
 
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
 SIZE = 20_000_000
 DRIVERS = ("sftp.paramiko", "smb.smbclient", "smb.pysmb")
 

@@ -11,6 +11,8 @@ import pytest
 
 from scheduler_bench import Bench, day
 
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
+
 
 def fill(bench: "Bench", item: str, before: int) -> str:
     """A backfill of one day, to its end."""

@@ -27,6 +27,7 @@ from services import Database
 if TYPE_CHECKING:
     from psycopg import Connection
 
+pytestmark = pytest.mark.xdist_group("waiting")  # one worker waits, while the others work
 VERIFY = ("audit", "scheduler.yaml", "--verify", "a.json", "--signers", "signers")
 ITEM = {"id": "pay", "flow_yaml": "flow.yaml", "cron": "0 2 * * *", "since": "2026-03-01"}
 
