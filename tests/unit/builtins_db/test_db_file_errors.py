@@ -24,12 +24,14 @@ ENDLESS = {
     "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) AS a, 1 AS b FROM r",
     "duckdb": "SELECT max(a.range * b.range) AS a, 1 AS b FROM range(10000000) a, range(10000000) b",
 }
-
-SLOW = {
-    "sqlite3": ("length(hex(zeroblob(200000 + a))) > 0", 10_000, "x"),
-    "duckdb": ("NOT regexp_matches(s, '(x+x+)+y') AND levenshtein(s, reverse(s) || 'y') > 0", 1_000, "x" * 3000),
+ASLEEP = {
+    "sqlite3": "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + nap() FROM r) SELECT max(n) AS a, 1 AS b FROM r",
+    "duckdb": "SELECT CAST(sleep_ms(60000) AS BIGINT) AS a, 1 AS b",
 }
-"""A check that takes its time with every row, and rows and their text for seconds of it."""
+"""Statements that take as long, and no CPU time; SQLite has no function that sleeps, and is given `nap`."""
+
+SLOW = {"sqlite3": "length(hex(zeroblob(200000 + a))) > 0", "duckdb": "sleep_ms(1) IS NULL"}
+"""A check that takes its time with every row."""
 
 
 @pytest.fixture(params=list(CLASSES))
@@ -61,6 +63,11 @@ WAYS: dict[str, Any] = {
 }
 
 
+def nap() -> int:
+    time.sleep(0.01)
+    return 1
+
+
 def in_transaction(db: Any, sql: str) -> None:
     with db.transaction() as tx:
         tx.execute("CREATE TABLE first (a INTEGER)")
@@ -69,13 +76,16 @@ def in_transaction(db: Any, sql: str) -> None:
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_a_statement_that_takes_too_long(driver: str, way: str, tmp_path: Path) -> None:
+    sql = (ENDLESS if way == "read" else ASLEEP)[driver]
     if way in {"csv", "arrow"} and driver == "sqlite3":
         way = "read"
     with made(driver, tmp_path / "x.db", statement_timeout=0.3) as db:
+        if driver == "sqlite3":
+            db.connect().create_function("nap", 0, nap)
         db.execute("CREATE TABLE t (a INTEGER)")
         begun = time.monotonic()
         with told(driver, r"statement timeout: it ran longer than 0\.3 s", "raise options.statement_timeout"):
-            WAYS[way](db, ENDLESS[driver])
+            WAYS[way](db, sql)
         assert time.monotonic() - begun < 20
         assert db.execute("INSERT INTO t VALUES (1)") == 1
         assert db.read("SELECT a FROM t")[1] == [(1,)], "the next statement has its own time"
@@ -97,13 +107,12 @@ def test_many_rows_that_take_too_long(driver: str, tmp_path: Path) -> None:
 def test_a_load_that_takes_too_long(driver: str, tmp_path: Path, make_project: Any) -> None:
     resource = {"kind": "db", "driver": driver, "config": {"path": "x.db"}, "options": {"statement_timeout": 0.3}}
     project = make_project(tmp_path, {"wh": resource})
-    check, rows, text = SLOW[driver]
     project.sql(
         "CREATE TABLE t (a INTEGER, s VARCHAR)",
-        f"CREATE TABLE slow (a INTEGER, s VARCHAR CHECK ({check}))",
+        f"CREATE TABLE slow (a INTEGER, s VARCHAR CHECK ({SLOW[driver]}))",
     )
     file = tmp_path / "in.csv"
-    file.write_text("a,s\n" + f"1,{text}\n" * rows)
+    file.write_text("a,s\n" + "1,x\n" * 10_000)
     error = project.run(step={"type": "db_load", "table": "slow", "path": str(file), "batch_rows": 10_000}).error
     assert "statement timeout: it ran longer than 0.3 s" in error.message
     assert project.rows("SELECT count(*) AS n FROM slow") == [[0]]
