@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+from openpyxl.workbook import Workbook
 
 from aetherflow.core.testing import FlowProject
 
@@ -41,14 +42,17 @@ class Reports(FlowProject):
         return f"{ran.error.message} | {ran.error.fix}"
 
 
-def cells(path: str | Path, sheet: str) -> dict[str, Any]:
-    """Address to value of the non-empty cells of a sheet; formulas are text."""
+def opened(path: str | Path) -> Workbook:
+    """A workbook, for tests that look at more than the cells of one sheet: openpyxl takes long to read one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns about content that it would lose on writing
-        book = openpyxl.load_workbook(path)
-    found = {cell.coordinate: cell.value for row in book[sheet].iter_rows() for cell in row if cell.value is not None}
-    book.close()
-    return found
+        return openpyxl.load_workbook(path)
+
+
+def cells(book: str | Path | Workbook, sheet: str) -> dict[str, Any]:
+    """Address to value of the non-empty cells of a sheet; formulas are text."""
+    found = book if isinstance(book, Workbook) else opened(book)
+    return {cell.coordinate: cell.value for row in found[sheet].iter_rows() for cell in row if cell.value is not None}
 
 
 Convert = Callable[[str | Path, str], Path]

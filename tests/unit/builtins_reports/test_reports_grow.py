@@ -8,7 +8,7 @@ import openpyxl
 import pytest
 from reports_grow import NAMES, ROWS, template
 
-from reports_project import Reports, cells
+from reports_project import Reports, cells, opened
 from reports_tables import with_table
 from reports_templates import parts_of, rewrite, rich
 
@@ -29,13 +29,13 @@ def test_totals_charts_names_and_formats_stretch(project: Reports) -> None:
     out = grow(project)
     (entry,) = out["written"]
     assert (entry["rows"], entry["start_cell"], entry["insert"]) == (8, [4, 2], "grow")
-    found = cells(out["output"], "Report")
+    book = opened(out["output"])
+    found = cells(book, "Report")
     assert [found[f"B{row}"] for row in range(3, 13)] == ["ROWS", "name", *[row[0] for row in ROWS], "Total"]
     assert (found["C12"], found["D12"], found["E12"], found["B14"]) == (
         "=SUM(C5:C11)", "=AVERAGE(D5:D11)", "=SUM(E5:E11)", "below",
     )  # fmt: skip
-    assert cells(out["output"], "Charts & More") == {"A1": "=MAX(Report!C5:C11)", "A2": "=Report!C12"}
-    book = openpyxl.load_workbook(out["output"])
+    assert cells(book, "Charts & More") == {"A1": "=MAX(Report!C5:C11)", "A2": "=Report!C12"}
     assert book.defined_names["COUNTS"].attr_text == "Report!$C$5:$C$11"
     sheet = book["Report"]
     assert [str(each.sqref) for each in sheet.conditional_formatting] == ["C5:C11"]
@@ -46,8 +46,8 @@ def test_totals_charts_names_and_formats_stretch(project: Reports) -> None:
 
 def test_new_rows_look_like_the_style_row_in_full(project: Reports) -> None:
     out = grow(project)
-    sheet = openpyxl.load_workbook(out["output"])["Report"]
-    found = cells(out["output"], "Report")
+    book = opened(out["output"])
+    sheet, found = book["Report"], cells(book, "Report")
     for row in range(5, 12):
         assert sheet.row_dimensions[row].height == 27.75
         assert (found[f"E{row}"], found[f"F{row}"]) == (f"=C{row}*D{row}", f"=E{row}/E$12")
@@ -76,13 +76,13 @@ def test_cells_that_are_merged_beside_the_data_are_merged_in_each_row(project: R
 @pytest.mark.parametrize("rows", [[], [["only"]], [["a", 1, 2], ["b"], []]])
 def test_samples_never_stay(project: Reports, rows: list[Any]) -> None:
     out = grow(project, rows)
-    found = cells(out["output"], "Report")
+    book = opened(out["output"])
+    sheet, found = book["Report"], cells(book, "Report")
     last = 4 + max(len(rows), 1)
     assert [found.get(f"B{row}") for row in range(5, last + 1)] == [row[0] if row else None for row in rows or [[]]]
     assert "C5" in found or not rows or len(rows[0]) < 2
     assert found[f"C{last + 1}"] == f"=SUM(C5:C{last})"
     assert out["written"][0]["rows"] == 1 + len(rows)
-    sheet = openpyxl.load_workbook(out["output"])["Report"]
     assert {sheet[f"C{row}"].fill.fgColor.rgb for row in range(5, last + 1)} == {"FFFFF2CC"}
 
 
@@ -143,8 +143,8 @@ def test_grow_side_by_side_and_above_one_another(project: Reports) -> None:
 def test_a_shorter_neighbour_has_rows_that_only_look_alike(project: Reports) -> None:
     beside = {"name": "beside", "cell": "Report!J5", "insert": "grow", "rows_json": [["j"]] * 9}
     out = project.fill("t.xlsx", GROW | {"rows_json": ROWS[:2]}, beside, small=True)
-    found = cells(out["output"], "Report")
-    sheet = openpyxl.load_workbook(out["output"])["Report"]
+    book = opened(out["output"])
+    sheet, found = book["Report"], cells(book, "Report")
     assert (found["J13"], found["C14"], found["E6"]) == ("j", "=SUM(C5:C13)", "=C6*D6")
     assert sheet["C13"].fill.fgColor.rgb == "FFFFF2CC"
     assert "C13" not in found

@@ -7,7 +7,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from reports_project import Reports, cells
+from reports_project import Reports, cells, opened
 from reports_tables import COLUMNS, with_table
 from reports_templates import parts_of
 
@@ -19,8 +19,10 @@ def fill(project: Reports, rows: list[Any] = ROWS, **keys: Any) -> dict[str, Any
     return project.fill("t.xlsx", {"name": "q", "table": "Sales", "rows_json": rows} | keys, small=True)
 
 
-def table(path: str) -> Any:
-    return openpyxl.load_workbook(path)["Report"].tables["Sales"]
+def seen(path: str) -> tuple[Any, dict[str, Any]]:
+    """The table of the sheet `Report`, and the cells."""
+    book = opened(path)
+    return book["Report"].tables["Sales"], cells(book, "Report")
 
 
 def test_all_that_uses_the_table_follows(reports: Reports) -> None:
@@ -28,9 +30,10 @@ def test_all_that_uses_the_table_follows(reports: Reports) -> None:
     out = fill(reports, columns_json=NAMES)
     (entry,) = out["written"]
     assert (entry["rows"], entry["cols"], entry["start_cell"], entry["insert"]) == (6, 5, [4, 2], "grow")
-    sales = table(out["output"])
+    book = opened(out["output"])
+    sheet, found = book["Report"], cells(book, "Report")
+    sales = sheet.tables["Sales"]
     assert (sales.ref, sales.autoFilter.ref, sales.totalsRowCount) == ("B4:F10", "B4:F9", 1)
-    found = cells(out["output"], "Report")
     assert [[found[f"{c}{row}"] for c in "BCD"] for row in range(5, 10)] == ROWS
     assert {found[f"E{row}"] for row in range(5, 10)} == {"=Sales[[#This Row],[amount]]*Sales[[#This Row],[price]]"}
     assert [found[f"F{row}"] for row in range(5, 10)] == [f"=E{row}/SUM(E$5:E$9)" for row in range(5, 10)]
@@ -42,7 +45,6 @@ def test_all_that_uses_the_table_follows(reports: Reports) -> None:
     assert b'refreshOnLoad="1"' in after["xl/pivotCache/pivotCacheDefinition1.xml"]
     for part in ("xl/slicers/slicer1.xml", "xl/slicerCaches/slicerCache1.xml", "xl/pivotTables/pivotTable1.xml"):
         assert after[part] == before[part]
-    sheet = openpyxl.load_workbook(out["output"])["Report"]
     assert {sheet[f"B{row}"].font.italic for row in range(5, 10)} == {True}
     assert {sheet[f"E{row}"].number_format for row in range(5, 10)} == {"#,##0.00"}
 
@@ -52,9 +54,9 @@ def test_columns_go_by_name_where_the_data_have_them(reports: Reports) -> None:
     source = reports.csv("d.csv", [["PRICE", "region"], ["1.5", "north"], ["2.5", "south"]])
     target = {"name": "q", "table": "sales", "source_path": source, "dtypes": {"PRICE": "float"}}
     out = reports.fill("t.xlsx", target)
-    found = cells(out["output"], "Report")
+    sales, found = seen(out["output"])
     assert [[found.get(f"{c}{row}") for c in "BCD"] for row in (5, 6)] == [["north", None, 1.5], ["south", None, 2.5]]
-    assert (table(out["output"]).ref, out["written"][0]["mode"]) == ("B4:F7", "data_sheet")
+    assert (sales.ref, out["written"][0]["mode"]) == ("B4:F7", "data_sheet")
 
 
 def test_maps_go_by_name_and_other_names_by_place(reports: Reports) -> None:
@@ -81,9 +83,8 @@ def test_maps_go_by_name_and_other_names_by_place(reports: Reports) -> None:
 def test_samples_never_stay(reports: Reports, kept: int, rows: int, totals: bool) -> None:
     with_table(reports.folder / "t.xlsx", rows=kept, totals=totals)
     out = fill(reports, ROWS[:rows], columns_json=NAMES)
-    found = cells(out["output"], "Report")
+    sales, found = seen(out["output"])
     end = max(rows, kept if totals else 1) + 4
-    sales = table(out["output"])
     assert (sales.ref, sales.autoFilter.ref) == (f"B4:F{end + totals}", f"B4:F{end}")
     assert [found[f"B{row}"] for row in range(5, 5 + rows)] == [row[0] for row in ROWS[:rows]]
     assert re.findall("<c:f>(.*?)</c:f>", parts_of(Path(out["output"]))["xl/charts/chart1.xml"].decode()) == [
@@ -103,9 +104,9 @@ def test_samples_never_stay(reports: Reports, kept: int, rows: int, totals: bool
 def test_a_table_without_a_header(reports: Reports) -> None:
     with_table(reports.folder / "t.xlsx", header=False)
     out = fill(reports)
-    found = cells(out["output"], "Report")
+    sales, found = seen(out["output"])
     assert [found[f"B{row}"] for row in range(4, 10)] == [*[row[0] for row in ROWS], "All"]
-    assert (table(out["output"]).ref, out["written"][0]["start_cell"]) == ("B4:F9", [4, 2])
+    assert (sales.ref, out["written"][0]["start_cell"]) == ("B4:F9", [4, 2])
 
 
 def test_large_files_and_thresholds(reports: Reports) -> None:
@@ -113,9 +114,9 @@ def test_large_files_and_thresholds(reports: Reports) -> None:
     source = reports.csv("d.csv", [NAMES, *[[f"r{number % 7}", number, number / 4] for number in range(2500)]])
     target = {"name": "q", "table": "Sales", "source_path": source, "type_cast": "basic"}
     out = reports.fill("t.xlsx", target, rows_threshold=100)
-    found = cells(out["output"], "Report")
+    sales, found = seen(out["output"])
     assert (found["C2504"], found["F2504"], found["B2519"]) == (2499, "=E2504/SUM(E$5:E$2504)", "below")
-    assert table(out["output"]).ref == "B4:F2504"
+    assert sales.ref == "B4:F2504"
     text = reports.fails("excel_fill_from_file", template_path="t.xlsx", output="o.xlsx", rows_threshold=100,
                          targets=[target | {"mode": "report_region"}])  # fmt: skip
     assert "more than rows_threshold" in text
@@ -155,8 +156,8 @@ def test_a_table_and_regions_on_one_sheet(reports: Reports) -> None:
     above = {"name": "above", "cell": "Report!A2", "insert": "below", "rows_json": [["a"]] * 2}
     for order in ((sales, under, above), (above, under, sales)):
         out = reports.fill("t.xlsx", *order, small=True)
-        found = cells(out["output"], "Report")
-        assert table(out["output"]).ref == "B6:F12"
+        table, found = seen(out["output"])
+        assert table.ref == "B6:F12"
         assert [found[f"B{row}"] for row in (7, 11, 12, 26, 28, 29)] == ["north", "north", "All", "u", "u", "below"]
         assert (found["A2"], found["A4"], found["F11"]) == ("a", "A designed report", "=E11/SUM(E$7:E$11)")
 

@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 import zstandard
 
-from reports_project import Reports, cells
+from reports_project import Reports, cells, opened
 from reports_templates import layout, rewrite
 
 
@@ -134,7 +134,7 @@ def test_packed_and_other_files(project: Reports) -> None:
     (project.folder / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     targets = [{"name": name, "source_path": str(project.folder / file)} for name, file in
                [("a", "a.csv.gz"), ("b", "b.tsv.zst"), ("c", "c.jsonl")]]  # fmt: skip
-    out = project.fill("t.xlsx", *targets)["output"]
+    out = opened(project.fill("t.xlsx", *targets)["output"])
     assert cells(out, "DATA_a") == {"A1": "v", "A2": "1"}
     assert cells(out, "DATA_b")["B2"] == "2"
     assert cells(out, "DATA_c") == {
