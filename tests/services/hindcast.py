@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from random import Random
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -43,6 +44,7 @@ Law = Callable[[Random, str, int, dt.date], float]
 """Random numbers, item, number of the night and its day to the seconds that its run takes."""
 
 
+@cache
 def usual(item: str) -> float:
     """Seconds in the middle."""
     return 60.0 * (10 + 50 * Random(item).random())
@@ -139,25 +141,27 @@ class Nights:
         slots = [each.night_slot for each in told] or gather(self.schedule, self.ledger, until).slots
         real = [1000 * takes(each.item.id, evening.date()) for each in slots]
         was = play([each.played for each in slots], real, spec.max_running, spec.pools)
-        found = list[Judged]()
+        found, rows = list[Judged](), list[dict[str, Any]]()
+        for place, each in enumerate(slots):
+            start, end = was.starts[place], was.ends[place]
+            assert start is not None
+            assert end is not None
+            known = self.ends.setdefault(each.item.id, [])
+            if judged:
+                p50, p90 = ((at - each.slot) / MINUTE for at in told[place].end)
+                found.append(Judged((end - each.slot) / MINUTE, p50, p90, known[-1], fmean(known)))
+            known.append((end - each.slot) / MINUTE)
+            rows.append(row_of(each.item.id, each.slot, round(start), round(end)))
         with self.ledger.transaction("night"):
-            for place, each in enumerate(slots):
-                start, end = was.starts[place], was.ends[place]
-                assert start is not None
-                assert end is not None
-                known = self.ends.setdefault(each.item.id, [])
-                if judged:
-                    p50, p90 = ((at - each.slot) / MINUTE for at in told[place].end)
-                    found.append(Judged((end - each.slot) / MINUTE, p50, p90, known[-1], fmean(known)))
-                known.append((end - each.slot) / MINUTE)
-                self.write(each.item.id, each.slot, round(start), round(end))
+            insert(self.ledger.db, "slots", *rows)
         return found
 
-    def write(self, item: str, slot: int, start: int, end: int) -> None:
-        """Write a slot that has ended well into the ledger."""
-        values: dict[str, Any] = {"item": item, "slot": slot, "status": "SUCCESS", "run_id": run_id_of(item, slot)}
-        values |= {"trigger": "scheduler", "host": "h", "claimed_at": slot, "attempts": 1}
-        insert(self.ledger.db, "slots", values | {"started_at": start, "finished_at": end})
+
+def row_of(item: str, slot: int, start: int, end: int) -> dict[str, Any]:
+    """The row of a slot that has ended well."""
+    values: dict[str, Any] = {"item": item, "slot": slot, "status": "SUCCESS", "run_id": run_id_of(item, slot)}
+    values |= {"trigger": "scheduler", "host": "h", "claimed_at": slot, "attempts": 1}
+    return values | {"started_at": start, "finished_at": end}
 
 
 def hindcast(bench: Bench, law: Law, *, before: int, nights: int, seed: int = 1) -> list[Judged]:

@@ -91,8 +91,9 @@ def estimate(runs: Sequence[PastRun], days: Sequence[dt.date]) -> Estimate | Non
     if len(runs) >= LEAST_FOR_PATTERNS:
         at = [day.toordinal() - first for day in days]
         slope = _slope(at, left)
-        left = [each - slope * x for each, x in zip(left, at, strict=True)]
-        known += slope != 0
+        if slope:
+            left = [each - slope * x for each, x in zip(left, at, strict=True)]
+            known += 1
         kinds = [(place, kinds) for place, day in enumerate(days) if (kinds := _month_ends_of(day))]
         for kind in range(MONTH_ENDS):
             chosen = [place for place, each in kinds if kind in each]
@@ -149,9 +150,10 @@ def _of_kind(values: Sequence[float], chosen: Sequence[int]) -> float:
         del others[place]
     middle = median(others)
     differs = median(some) - middle
-    alike = sum((each > middle) == (differs > 0) for each in some) > 0.9 * len(some)
+    if sum((each > middle) == (differs > 0) for each in some) <= 0.9 * len(some):
+        return 0.0  # as of most items: the spread of the others takes the longest
     clear = abs(differs) > CLEARLY * _OF_MEDIAN * _spread(others) / math.sqrt(len(some))
-    return differs if alike and clear else 0.0
+    return differs if clear else 0.0
 
 
 def _weekdays(values: Sequence[float], weekdays: Sequence[int]) -> list[float]:
