@@ -69,6 +69,9 @@ class FakeClock(Clock):
     def now(self) -> dt.datetime:
         return from_ms(self.wall)
 
+    def now_ms(self) -> int:
+        return self.wall
+
     def monotonic(self) -> float:
         return self.mono
 

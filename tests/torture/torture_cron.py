@@ -130,14 +130,16 @@ def changes_of(zone: ZoneInfo, year: int) -> list[dt.datetime]:
     """The instants of a year at which a zone's offset changes, found hour by hour, then minute by minute."""
     found = []
     at = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
+    before = at.astimezone(zone).utcoffset()
     while at.year == year:
         later = at + dt.timedelta(hours=1)
-        if at.astimezone(zone).utcoffset() != later.astimezone(zone).utcoffset():
+        after = later.astimezone(zone).utcoffset()
+        if after != before:
             minute = at
-            while minute.astimezone(zone).utcoffset() == at.astimezone(zone).utcoffset():
+            while minute.astimezone(zone).utcoffset() == before:
                 minute += dt.timedelta(minutes=1)
             found.append(minute)
-        at = later
+        at, before = later, after
     return found
 
 

@@ -30,8 +30,8 @@ def adopt(ledger: Ledger, events: Events, *, leading: bool, item: str | None = N
             return False
         return ledger.is_gone(row.owner) or (leading and kinds.get(row.owner or "") == "scheduler")
 
-    if leading:
-        _take_waiting(ledger, [name for name, kind in kinds.items() if kind == "scheduler" and name != ledger.me])
+    if leading and (deposed := [name for name, kind in kinds.items() if kind == "scheduler" and name != ledger.me]):
+        _take_waiting(ledger, deposed)
     return _restart(
         ledger, events, lambda: [row for row in slots.active() if is_left(row)], said(SlotReason.LEFT), item
     )
