@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+import auditing
 import warm_shim
 from warm_request import (
     APART,
@@ -78,11 +79,11 @@ def _allowed() -> Iterator[None]:
         _here.allowed = False
 
 
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """Audit hook: refuse true starts of commands by tests without `true_start`; starts by the product are allowed."""
-    if event != "subprocess.Popen" or not _is_command(arguments[1]):
+def _watch(_event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse true starts of commands by tests without `true_start`; starts by the product are allowed."""
+    if not _is_command(arguments[1]):
         return
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(2)  # below the audit hook
     while frame is not None and frame.f_code.co_filename == subprocess.__file__:
         frame = frame.f_back
     if frame is None or not frame.f_code.co_filename.startswith(TESTS):
@@ -107,7 +108,7 @@ def _is_script(part: str) -> bool:
     return Path(part).parent == Path(sys.executable).parent and Path(part).name.startswith("aetherflow")
 
 
-sys.addaudithook(_watch)
+auditing.listeners["subprocess.Popen"].append(_watch)
 
 
 @pytest.hookimpl(tryfirst=True)
