@@ -78,7 +78,9 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
     try:
         return Fitted(model.model_validate(data), None, {})
     except ValidationError as error:
-        first = error
+        # without its traceback, which holds this frame and those of all callers, and the frame holds the error: the
+        # whole document would wait for the collector
+        first = error.with_traceback(None)
     refused = _refused(first, data)
     texts = {
         path: text
@@ -90,7 +92,7 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
     try:
         return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
     except ValidationError as error:
-        second = error
+        second = error.with_traceback(None)
     # values that are refused as text, too, are reported in their original form, unless the field takes only text
     wanted = {path for path, _, kind in refused if kind == "string_type"}
     if unfit := {path for path, *_ in _refused(second, data)} & texts.keys() - wanted:
@@ -98,7 +100,7 @@ def fit(model: type[ModelT], data: Any, text_at: Callable[[DocPath, Any], str | 
         try:
             return Fitted(model.model_validate(with_texts(data, texts)), None, texts)
         except ValidationError as error:
-            second = error
+            second = error.with_traceback(None)
     return Fitted(None, second, texts)
 
 

@@ -1,8 +1,10 @@
 """Numbers and truth values that reach text fields: what arrives is what is written, and numbers stay numbers."""
 
 import copy
+import gc
 import json
 import pickle
+import weakref
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 
 from aetherflow.core.contracts.fields import Flag, StrictModel
-from aetherflow.core.contracts.written import WRITTEN, as_written, plain, text_of, validated, with_texts
+from aetherflow.core.contracts.written import WRITTEN, as_written, fit, plain, text_of, validated, with_texts
 from aetherflow.core.kernel.yaml.binder import bind
 from aetherflow.core.kernel.yaml.loader import parse_document
 from aetherflow.core.kernel.yaml.scalars import plain_scalar
@@ -208,3 +210,20 @@ def test_a_bound_document_has_as_text_what_was_taken_as_text_and_is_wanted() -> 
     assert document.bound().data == {"text": "1.10", "needed": "007", "count": 7}
     found = document.bound(lambda path, _value: path == ("needed",)).data
     assert found == {"text": 1.1, "needed": "007", "count": 7}
+
+
+@pytest.mark.parametrize("mistake", [{"count": "x"}, {"needed": 7, "count": "x"}, {"needed": 7, "short": 1}])
+def test_what_was_refused_is_gone_without_the_collector(mistake: dict[str, Any]) -> None:
+    class Held(dict[str, Any]):
+        """A map that can be watched."""
+
+    data = Held(mistake)
+    watched = weakref.ref(data)
+    gc.disable()
+    try:
+        found = fit(Model, data, lambda _path, value: text_of(value))
+        assert found.error is not None
+        del found, data
+        assert watched() is None
+    finally:
+        gc.enable()
