@@ -37,7 +37,7 @@ demo: $(READY) ## run the example flow on real data
 
 # More than cores: tests wait for clocks, and those of `make test` for servers.
 test-unit: WORKERS := 3
-test-unit: $(READY) ## the unit tests: everything that happens in one process, in two minutes on two cores
+test-unit: $(READY) ## the unit tests: everything that happens in one process, in a minute and a half on two cores
 	@$(PYTEST) tests/unit
 
 test: WORKERS := 4
