@@ -83,9 +83,9 @@ def test_long_text_takes_linear_time(head: str, repeated: str) -> None:
     def seconds(number: int) -> float:
         sql, least = head + repeated * number, float("inf")
         for _ in range(5):  # the best of five: whatever disturbs only adds
-            started = time.process_time()
+            started = time.thread_time()  # where processor time is limited, that of a process counts in ticks
             names(sql)
-            least = min(least, time.process_time() - started)
+            least = min(least, time.thread_time() - started)
         return least
 
     # a virtual machine is sometimes twice as slow for a while: 64 is four times as far from either
