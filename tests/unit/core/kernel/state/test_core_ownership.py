@@ -3,6 +3,7 @@
 import fcntl
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_one_who_only_looks_is_no_owner_however_slow(tmp_path: Path, monkeypatch
         if next(waits) == 9:
             fcntl.flock(looks, fcntl.LOCK_UN)
 
-    monkeypatch.setattr("aetherflow.core.kernel.state.ownership.time.sleep", sleep)
+    # not `time.sleep` itself: threads of other tests' connectors may sleep meanwhile
+    monkeypatch.setattr("aetherflow.core.kernel.state.ownership.time", SimpleNamespace(sleep=sleep))
     lock = RunLock(path)
     try:
         lock.acquire("r")
