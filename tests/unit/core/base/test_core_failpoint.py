@@ -6,8 +6,8 @@ import itertools
 import os
 import signal
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Never
 
 import pytest
@@ -59,7 +59,8 @@ def test_a_full_or_broken_disk(ends: list[int], monkeypatch: pytest.MonkeyPatch,
 
 def test_a_pause(ends: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
+    # not `time.sleep` itself: threads of other tests' connectors may sleep meanwhile
+    monkeypatch.setattr(failpoint, "time", SimpleNamespace(sleep=slept.append))
     monkeypatch.setattr(failpoint, "setting", "1:sleep=0.5")
     failpoint.hit("point")
     assert (slept, ends) == ([0.5], [])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,8 +53,9 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def sleep(seconds: float) -> None:
         told.append(seconds)
 
-    monkeypatch.setattr("aetherflow.core.kernel.locks.store.time.sleep", sleep)
-    monkeypatch.setattr("aetherflow.core.kernel.locks.store.time.monotonic", lambda: now + sum(told))
+    # not those of `time` itself: threads of other tests' connectors may sleep meanwhile
+    hand = SimpleNamespace(sleep=sleep, monotonic=lambda: now + sum(told))
+    monkeypatch.setattr("aetherflow.core.kernel.locks.store.time", hand)
     return told
 
 
@@ -101,7 +103,8 @@ def test_a_waiter_beats_so_that_it_keeps_its_place(
             raise KeyboardInterrupt
 
     holder.acquire("k", A)
-    monkeypatch.setattr("aetherflow.core.kernel.locks.store.time.sleep", sleep)
+    hand = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    monkeypatch.setattr("aetherflow.core.kernel.locks.store.time", hand)
     with pytest.raises(KeyboardInterrupt):
         me.acquire("k", B, wait_seconds=60)
     assert seen == [[True]] * 4
