@@ -1,4 +1,4 @@
-"""From which difference on an end of a month counts in an estimate: three times its error, by what usual days differ."""
+"""From which difference on an end of a month counts in an estimate: three times the error of what usual days differ."""
 
 import datetime as dt
 import math
