@@ -90,7 +90,7 @@ def _lives(project: Project) -> Iterator[None]:
     lock.release()
 
 
-CHANGED = "--accept-changes keeps their results, --from a.s does it again, another --run-id starts afresh"
+CHANGED = "--accept-changes keeps their results, --from-step a.s does it again, another --run-id starts afresh"
 BAD = ("aetherflow run bad.yaml --run-id r",)
 S, K = "aetherflow-scheduler", "aetherflow-scheduler export kubernetes pods.yaml"
 GOOD_K = f"{K} --image registry.example.com/flows:1.4"
@@ -233,9 +233,12 @@ COMMANDS = [
     ),
     # a part, a repetition, a change
     Advice(
-        "aetherflow run two.yaml --run-id r --flow-job b --from a",
+        "aetherflow run two.yaml --run-id r --flow-job b --from-step a",
         "leave --flow-job out, or name a step of b",
-        ("aetherflow run two.yaml --run-id r --from a", "aetherflow run two.yaml --run-id r --flow-job b --from b"),
+        (
+            "aetherflow run two.yaml --run-id r --from-step a",
+            "aetherflow run two.yaml --run-id r --flow-job b --from-step b",
+        ),
         ("aetherflow run two.yaml --run-id r",),
         code=1,
     ),
@@ -244,7 +247,7 @@ COMMANDS = [
         CHANGED,
         (
             "aetherflow resume r --accept-changes",
-            "aetherflow resume r --from a.s",
+            "aetherflow resume r --from-step a.s",
             "aetherflow run two.yaml --run-id s",
         ),
         ("aetherflow run two.yaml --run-id r",),
@@ -253,8 +256,8 @@ COMMANDS = [
     ),
     Advice(
         "aetherflow resume r",
-        "bring it back, or have the step done again: --from a.w",
-        ("aetherflow resume r --from a.w",),
+        "bring it back, or have the step done again: --from-step a.w",
+        ("aetherflow resume r --from-step a.w",),
         ("aetherflow run writes.yaml --run-id r",),
         code=1,
         meanwhile=_file_lost,

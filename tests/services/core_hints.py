@@ -238,13 +238,13 @@ def a_wrapped_command_without_dashes(project: Project) -> Result:
 @case("runtime/opening/opening", {"aetherflow runs list": (0, "no such run")})
 def from_a_step_of_an_unknown_run(project: Project) -> Result:
     project.write(OK)
-    return project.cli("run", "flow.yaml", "--run-id", "r", "--from", "a")
+    return project.cli("run", "flow.yaml", "--run-id", "r", "--from-step", "a")
 
 
-@case("runtime/opening/opening", {"aetherflow run flow.yaml --run-id r --flow-job b --from b": (0, "SUCCESS")})
+@case("runtime/opening/opening", {"aetherflow run flow.yaml --run-id r --flow-job b --from-step b": (0, "SUCCESS")})
 def from_a_job_outside_of_the_part(project: Project) -> Result:
     started(project, TWO, "r", "flow.yaml", "--flow-job", "a")
-    return project.cli("resume", "r", "--from", "b")
+    return project.cli("resume", "r", "--from-step", "b")
 
 
 @case("runtime/opening/opening", {"aetherflow run flow.yaml --run-id r": (0, "SUCCESS")})
@@ -421,7 +421,7 @@ def a_part_whose_claims_later_runs_left(project: Project) -> Result:
 @case(
     "kernel/sequencing/lost_claims",
     {
-        "aetherflow resume one --from take": (0, "SUCCESS"),
+        "aetherflow resume one --from-step take": (0, "SUCCESS"),
         "aetherflow runs resolve one --as abandoned --reason TEXT": (0, "resolved as abandoned"),
     },
 )
@@ -432,7 +432,10 @@ def claims_that_another_run_took_over(project: Project) -> Result:
     return project.cli("resume", "one")
 
 
-@case("cli/next_steps", {"aetherflow resume one --from take": (0, "SUCCESS"), "aetherflow resume two": (0, "SUCCESS")})
+@case(
+    "cli/next_steps",
+    {"aetherflow resume one --from-step take": (0, "SUCCESS"), "aetherflow resume two": (0, "SUCCESS")},
+)
 def one_that_goes_on_without_what_it_lost(project: Project) -> Result:
     project.write(flow())
     run(project, "one", "--slot", "2026-11-24T01:00Z", fail="load")

@@ -146,7 +146,7 @@ class Nights:
             assert check_chain(copy) == []
 
     def _again_from(self, flow: str) -> None:
-        self.cli("resume", self.run(flow, well=True), "--from", "end.judge", "-q")
+        self.cli("resume", self.run(flow, well=True), "--from-step", "end.judge", "-q")
 
 
 def findings(root: Path, state: Path) -> list[StateFinding]:

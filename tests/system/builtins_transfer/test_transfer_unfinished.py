@@ -234,7 +234,7 @@ def test_a_list_that_looks_for_what_is_new_is_enough(local_peer: Peer) -> None:
 
 
 def test_listing_again_in_the_same_run_finds_the_files_again(local_peer: Peer) -> None:
-    """`--from` sets the results aside, and with them what they had taken, moved or not."""
+    """`--from-step` sets the results aside, and with them what they had taken, moved or not."""
     nights = made(local_peer, "move")
     nights.put("a.csv", "1")
     bad = nights.run("early")

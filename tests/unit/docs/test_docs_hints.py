@@ -139,13 +139,13 @@ MADE_OF_PARTS = {"core/runtime/resuming", "core/cli/lookup", "core/cli/needs"}
 
 
 NOT_FOLLOWED = {
-    ("core/builtins/file_move", "--from"): "of a file that somebody takes between two attempts",
+    ("core/builtins/file_move", "--from-step"): "of a file that somebody takes between two attempts",
     ("core/bundle/signing", "--version"): "tests/unit/core/bundle/test_core_bundle_sign.py follows it",
     ("core/cli/bundle_sign", "--signers"): "the same",
     ("core/cli/state", "--reason"): "tests/unit/core/cli/test_core_status.py gives the reason",
     ("core/runtime/opening/opening", "--run-id"): "core_hints.py types the command in it",
     ("core/runtime/opening/opening", "--flow-job"): "the same",
-    ("core/runtime/opening/opening", "--from"): "the same",
+    ("core/runtime/opening/opening", "--from-step"): "the same",
     ("scheduler/cli/next_slots", "--until"): "of a hundred thousand slots",
     ("scheduler/schedule/differences", "--until"): "of two million slots",
     ("scheduler/export/crontab", "--item"): "of a line that cron cuts, below a path of a thousand letters",

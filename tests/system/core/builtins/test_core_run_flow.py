@@ -78,7 +78,7 @@ def test_what_is_done_again_on_purpose_is_a_new_run(project: "Project") -> None:
         + "  - {id: z, steps: [{id: s, type: fail, inputs: {message: x}}]}\n",
     )
     run(project, code=1)
-    run(project, "--from", "a.sub", code=1)
+    run(project, "--from-step", "a.sub", code=1)
     assert project.lines().count("one 3") == 2
     first, second = (row[0] for row in children(project))
     assert second == f"{first}-2"

@@ -105,11 +105,11 @@ def test_a_run_of_one_job_is_resumed_as_such_and_the_printed_command_runs_the_re
     (bundle.folder / "release/flows/main.yaml").write_text(FLOW + more)
     run(bundle, "--run-id", "r1", "--flow-job", "b")
     assert "for b only" in bundle.command("resume", "r1").err
-    refused = bundle.command("resume", "r1", "--from", "a")
+    refused = bundle.command("resume", "r1", "--from-step", "a")
     assert refused.code == 2
     shown = bundle.command("runs", "show", "r1").out
     (rest,) = re.findall(r"^for the other jobs: aetherflow (.*)$", shown, re.MULTILINE)
-    assert f"aetherflow {rest} --flow-job a --from a" in refused.err
+    assert f"aetherflow {rest} --flow-job a --from-step a" in refused.err
     assert bundle.command(*shlex.split(rest)).code == 0
     assert bundle.rows("SELECT status, reason_code FROM runs") == [("SUCCESS", None)]
     assert bundle.rows("SELECT job_id, status FROM job_runs ORDER BY job_id") == [("a", "SUCCESS"), ("b", "SUCCESS")]

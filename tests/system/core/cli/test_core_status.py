@@ -325,7 +325,7 @@ def test_what_a_refused_resume_says_is_the_next_command(project: "Project") -> N
     (need,) = document(project)["needs_person"]
     assert typed(project, need["commands"][0]).code == 2
     (need,) = document(project)["needs_person"]
-    commands = ["aetherflow resume e1 --accept-changes", "aetherflow resume e1 --from main.a"]
+    commands = ["aetherflow resume e1 --accept-changes", "aetherflow resume e1 --from-step main.a"]
     assert (need["error_code"], need["commands"]) == ("AF3003", commands)
     assert f"         next: {commands[0]}\n         or: {commands[1]}\n" in project.command("status").out
     assert typed(project, commands[0]).code == 0

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[4]
 RECORDED = sorted(ROOT.glob("tests/data/*/surface.json"))
 PAGE = (ROOT / "docs/reference/compatibility.md").read_text(encoding="utf-8")
-GONE = {f"/aetherflow.core.testing/SqlSuite/{name}: gone" for name in ("has_returning", "undoes_tables")}
+GONE = {f"/aetherflow.core.testing/SqlSuite/{name}: gone" for name in ("has_returning", "undoes_tables")} | {
+    f"/commands/aetherflow/{command}/--from: gone" for command in ("plan", "run")
+}
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.parent.name)
@@ -31,8 +33,11 @@ def test_the_first_release_is_recorded() -> None:
 
 def test_the_page_names_what_has_gone() -> None:
     rows = PAGE.partition("## What has gone")[2].partition("\n## ")[0]
-    named = {f"/aetherflow.core.testing/{name.replace('.', '/')}: gone" for name in re.findall(r"`(\w+\.\w+)`", rows)}
-    assert named == GONE
+    names = {f"aetherflow.core.testing/{name.replace('.', '/')}" for name in re.findall(r"`(\w+\.\w+)`", rows)}
+    options = {
+        f"commands/{b.replace(' ', '/')}/{a}" for a, b in re.findall(r"`(--[\w-]+)` of `(aetherflow[\w -]*)`", rows)
+    }
+    assert {f"/{name}: gone" for name in names | options} == GONE
 
 
 def test_the_page_lists_the_hooks_that_warn() -> None:

@@ -149,7 +149,7 @@ def test_a_resume_goes_on_with_the_others(nights: Nights) -> None:
     assert nights.project.cli("resume", "one").code == 1
     attempts = "SELECT max(attempt) FROM step_runs WHERE step_id LIKE 'rows%' AND item_key<>''"
     assert nights.project.rows(attempts) == [(1,)]
-    assert nights.project.cli("resume", "one", "--from", "load").code == 1
+    assert nights.project.cli("resume", "one", "--from-step", "load").code == 1
     assert nights.project.rows(attempts) == [(2,)], "done again as asked"
     assert len(nights.aside()) == 2
 

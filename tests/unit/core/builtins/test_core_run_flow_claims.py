@@ -90,7 +90,7 @@ def test_another_run_takes_them_over_if_the_run_around_failed(project: "Project"
     assert refused.code == 2
     assert "AF3005 run one cannot go on: run two" in refused.err
     assert "what it had claimed in take.sub: 'a.txt' of ledger picked and 1 more" in refused.err
-    again = project.cli("resume", "one", "--from", "take")
+    again = project.cli("resume", "one", "--from-step", "take")
     assert again.code == 0, again.err
     assert project.lines() == ["a.txt 1", "b.txt 2"]
     assert project.cli("resume", "one").code == 0
@@ -115,7 +115,7 @@ def test_a_step_that_is_done_again_takes_again_what_its_run_had_taken(project: "
     lay(project)
     run(project, "one", fail="after")
     project.effects.unlink()
-    again = project.cli("resume", "one", "--from", "take")
+    again = project.cli("resume", "one", "--from-step", "take")
     assert again.code == 0, again.err
     assert project.lines() == ["a.txt 1", "b.txt 2"]
     assert final(project) == {"a.txt": "1", "b.txt": "2"}
@@ -214,7 +214,7 @@ def test_a_step_may_start_runs_of_several_flows(project: "Project", inbox: Path)
     assert claims(project) == [("a.txt", "final"), ("b.txt", "final")]
     listed = json.loads(project.cli("claims", "list", "--state", "final", "--json").out)["claims"]
     assert sorted(each["flow_id"] for each in listed) == ["another", "c", "c"]
-    assert project.cli("resume", "one", "--from", "take").code == 0
+    assert project.cli("resume", "one", "--from-step", "take").code == 0
     assert json.loads(project.cli("claims", "list", "--json").out)["claims"] == []
 
 
@@ -224,7 +224,7 @@ def test_what_a_step_no_longer_runs_is_not_final_with_the_run_around(project: "P
     one = "version: 1\nflow: {id: another}\njobs: [{id: a, steps: [{id: s, type: test_claim}]}]\n"
     project.write(one, "another.yaml")
     project.write(PARENT.replace("child.yaml", "another.yaml"))
-    again = project.cli("resume", "one", "--from", "take")
+    again = project.cli("resume", "one", "--from-step", "take")
     assert again.code == 0, again.err
     assert claims(project) == [("a.txt", "open"), ("b.txt", "open")], "for the next run of that flow"
     assert project.cli("run", "child.yaml", "--run-id", "later").code == 0

@@ -131,7 +131,7 @@ def test_a_run_is_resolved_as_abandoned(project: "Project", inbox: Path) -> None
         ("a.txt", "two", "final", None),
         ("b.txt", "two", "final", None),
     ]
-    assert project.cli("resume", "one", "--from", "take").code == 0
+    assert project.cli("resume", "one", "--from-step", "take").code == 0
     assert project.rows("SELECT ended_at IS NULL FROM acts") == [(0,)], "it went on"
 
 

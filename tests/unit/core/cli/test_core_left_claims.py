@@ -146,7 +146,7 @@ def test_one_that_has_lost_its_claims_is_told_what_works(project: "Project", inb
     project.write(pick_up())
     run(project, "one", "--slot", "2026-11-24T01:30Z", fail="load")
     run(project, "two", "--slot", "2026-11-25T01:30Z")
-    assert told(project) == [("FAILED", "one", ["aetherflow resume one --from take"])]
+    assert told(project) == [("FAILED", "one", ["aetherflow resume one --from-step take"])]
     assert project.cli(*needs(project)[0]["commands"][0].split()[1:]).code == 0
     assert told(project) == []
 
@@ -187,7 +187,7 @@ def test_the_earliest_job_that_lost_something_is_named(project: "Project", monke
     run(project, "two", "--slot", "2026-11-25T01:30Z")
     refused = project.cli("resume", "one")
     assert "took over what it had claimed in z.find" in refused.err
-    assert told(project) == [("FAILED", "one", ["aetherflow resume one --from z"])]
-    again = project.cli("resume", "one", "--from", "z")
+    assert told(project) == [("FAILED", "one", ["aetherflow resume one --from-step z"])]
+    again = project.cli("resume", "one", "--from-step", "z")
     assert again.code == 0, again.err
     assert told(project) == []

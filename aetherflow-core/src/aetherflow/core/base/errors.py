@@ -237,7 +237,7 @@ class ChangedDefinitionError(AetherflowError):
         texts = [f"{name}\n{textwrap.indent(diff, '  ')}" for name, diff in changes]
         lines = [f"changed since they finished: {', '.join(name for name, _ in changes)}", *texts]
         name = changes[0][0]
-        fix = f"--accept-changes keeps their results, --from {name} does it again, another --run-id starts afresh"
+        fix = f"--accept-changes keeps their results, --from-step {name} does it again, another --run-id starts afresh"
         super().__init__("\n".join(lines), fix=fix)
 
 

@@ -57,7 +57,7 @@ SlotOption = Annotated[str | None, typer.Option(metavar="INSTANT", help="Slot of
 DataDateOption = Annotated[str | None, typer.Option(metavar="DATE", help="Date of the data.")]
 FlowJobOption = Annotated[str | None, typer.Option(metavar="JOB", help="Run only this job.")]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="JOB[.STEP]", help="Repeat this job or step, and what follows.")
+    str | None, typer.Option("--from-step", metavar="JOB[.STEP]", help="Repeat this job or step, and what follows.")
 ]
 AcceptChangesOption = Annotated[
     bool, typer.Option("--accept-changes", help="Keep results of finished steps whose definition has changed.")

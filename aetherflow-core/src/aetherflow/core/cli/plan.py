@@ -33,7 +33,7 @@ def plan(
     Nothing is run and nothing is written. Changes of the flow since the steps ran are shown as diffs. With --effects
     each step tells what it would delete, move, send or load, if its inputs depend on no step that is still to run.
 
-    Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from load --effects
+    Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from-step load --effects
     """
     import json
 
@@ -74,7 +74,7 @@ def _as_text(plan: "Plan") -> str:
     from aetherflow.core.console.table import table
 
     if not plan.jobs:
-        return "nothing to do: the run ended SUCCESS; --from JOB does a part of it again"
+        return "nothing to do: the run ended SUCCESS; --from-step JOB does a part of it again"
     rows = []
     for job in plan.jobs:
         rows.append([job.job_id, "", str(job.verdict), job.reason or ""])

@@ -130,7 +130,7 @@ def _following(error: AetherflowError | OSError, redactor: "Redactor") -> tuple[
     hint, given = None, list(map(_text, sys.argv))
     typed = [given]
     if isinstance(error, ChangedDefinitionError):
-        typed = [[*given, "--accept-changes"], [*given, "--from", error.changes[0][0]]]
+        typed = [[*given, "--accept-changes"], [*given, "--from-step", error.changes[0][0]]]
     elif isinstance(error, ParamError):
         hint = f"give {error.missing}" if error.missing else "correct it"
         typed = [[*given, "--param", f"{error.missing}=VALUE"]] if error.missing else typed

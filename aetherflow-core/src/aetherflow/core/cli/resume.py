@@ -45,8 +45,8 @@ def resume(
     It works in any folder: flow file, jobs (--flow-job), project file, working directory, parameters and dates are
     those that the run started with; a bundle is synced again. Finished steps are not repeated. A step that must not be
     repeated unasked and was interrupted waits for your decision: look whether it had its effect, then say done or
-    again. If another run has taken over what a step had claimed, this is refused; --from then does the step again, with
-    what is new now.
+    again. If another run has taken over what a step had claimed, this is refused; --from-step then does the step again,
+    with what is new now.
 
     Example: aetherflow resume nightly-2026-11-24
 

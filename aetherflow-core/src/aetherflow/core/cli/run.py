@@ -31,7 +31,7 @@ def run(
     """Run a flow, or resume the unfinished run of a --run-id.
 
     Steps that an earlier process of the same run finished are not repeated; their outputs are read from the state. If
-    the definition of a finished step has changed, the run is refused with a diff; see --accept-changes and --from.
+    the definition of a finished step has changed, the run is refused with a diff; see --accept-changes and --from-step.
     Progress goes to stderr, the result to stdout.
 
     With --bundle-manifest the bundle is synced first, every file of its version is verified, and the run keeps that

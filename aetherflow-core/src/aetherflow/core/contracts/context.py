@@ -159,7 +159,7 @@ class RunContext(ABC):
 
     @abstractmethod
     def remembered(self) -> Any:
-        """The last value that an earlier attempt stored; None if there is none, or if `--from` discarded it."""
+        """The last value that an earlier attempt stored; None if there is none, or if `--from-step` discarded it."""
 
     @abstractmethod
     def artifact(self, path: str | Path, *, sha256: str | None = None) -> Path:

@@ -133,7 +133,9 @@ class StateBackendSuite(StepStateSuite, StateRecordsSuite):
         with pytest.raises(StateError):
             run.start_job("job", "")
         assert self.look(store).jobs["job"].status is status
-        again = self.begin(store, intervention=Intervention("ann", "wrong", discard_jobs={"job": True}, why="--from"))
+        again = self.begin(
+            store, intervention=Intervention("ann", "wrong", discard_jobs={"job": True}, why="--from-step")
+        )
         again.start_job("job", "")
 
     # Interventions

@@ -21,7 +21,7 @@ def test_an_environment_that_is_not_utf8_does_not_stop_a_run(
         'jobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: [echo, "{{env.ODD}}"]}}]}]\n'
     )
     assert project.cli(*RUN).code == 0
-    assert project.cli(*RUN, "--from", "a", "--reason", "b\udcff").code == 0
+    assert project.cli(*RUN, "--from-step", "a", "--reason", "b\udcff").code == 0
 
 
 def test_literal_secrets_of_profiles_and_addresses_are_not_stored(

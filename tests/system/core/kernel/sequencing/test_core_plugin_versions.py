@@ -107,5 +107,5 @@ def test_another_result_version_is_a_change(failed: "Project", declared: str, li
 
 def test_another_result_version_is_done_again_if_asked_for(failed: "Project") -> None:
     install(failed, "2.0", "result_version = 2")
-    assert failed.command("run", "flow.yaml", "--run-id", "r", "--from", "main.first", env=MENDED).code == 0
+    assert failed.command("run", "flow.yaml", "--run-id", "r", "--from-step", "main.first", env=MENDED).code == 0
     assert failed.lines() == ["first", "first"]

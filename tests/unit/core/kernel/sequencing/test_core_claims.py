@@ -120,10 +120,10 @@ def test_a_run_that_was_taken_over_does_not_go_on(project: "Project", inbox: Pat
     assert refused.code == 2
     told = "AF3005 run one cannot go on: run two took over what it had claimed in take.pick: 'a.txt' of ledger picked"
     assert told + " and 1 more" in refused.err
-    assert "aetherflow resume one --from take" in refused.err
+    assert "aetherflow resume one --from-step take" in refused.err
     assert "AF3005" in project.cli("plan", "flow.yaml", "--run-id", "one").err
-    assert project.cli("resume", "one", "--from", "load").code == 2, "what it would load is not its own any more"
-    again = project.cli("resume", "one", "--from", "take")
+    assert project.cli("resume", "one", "--from-step", "load").code == 2, "what it would load is not its own any more"
+    again = project.cli("resume", "one", "--from-step", "take")
     assert again.code == 0, again.err
     assert project.rows("SELECT status FROM job_runs WHERE run_id='one' AND job_id='take'") == [("SKIPPED",)]
     assert project.lines() == ["a.txt 1", "b.txt 2"]
@@ -134,7 +134,7 @@ def test_a_run_that_was_taken_over_does_not_go_on(project: "Project", inbox: Pat
 def test_from_takes_again_what_is_still_its_own(project: "Project", inbox: Path) -> None:
     project.write(flow(after="move"))
     run(project, "one", fail="load")
-    assert project.cli("resume", "one", "--from", "take").code == 0
+    assert project.cli("resume", "one", "--from-step", "take").code == 0
     assert project.lines() == ["a.txt 1", "b.txt 2"]
     assert claims(project) == [("a.txt", "one", "final", None), ("b.txt", "one", "final", None)]
 

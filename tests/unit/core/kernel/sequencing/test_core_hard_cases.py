@@ -114,7 +114,7 @@ def test_outputs_of_a_discarded_job_do_not_come_back(project: "Project") -> None
     assert project.cli(*RUN).code == 0
     touch(project, "skip_one")
     fail = touch(project, "fail_three")
-    assert project.cli(*RUN, "--from", "a").code == 1
+    assert project.cli(*RUN, "--from-step", "a").code == 1
     fail.unlink()
     assert project.cli(*RUN).code == 0
     assert project.lines()[-2:] == ["three none", "three none"]
@@ -146,7 +146,7 @@ def test_an_output_that_a_discarded_step_replaced_is_the_earlier_one_again(proje
               - {id: two, type: hard_note, inputs: {v: "{{job.outputs.x}}2"}, outputs: {x: "{{result.v}}"}}
         """)
     assert project.cli(*RUN).code == 0
-    assert project.cli(*RUN, "--from", "a.two").code == 0
+    assert project.cli(*RUN, "--from-step", "a.two").code == 0
     assert project.lines() == ["one 1", "two 12", "two 12"]
 
 
@@ -170,9 +170,9 @@ def test_from_is_refused_together_with_another_job_or_a_decision(project: "Proje
     project.flow("jobs: [{id: a, steps: [{id: one, type: hard_once}]}, {id: b, steps: [{id: two, type: hard_note}]}]\n")
     touch(project, "lose_one")
     assert project.cli(*RUN).code == 1
-    refused = project.cli(*RUN, "--from", "a", "--flow-job", "b")
+    refused = project.cli(*RUN, "--from-step", "a", "--flow-job", "b")
     assert refused.code == 2
-    assert "--from a discards results" in refused.err
+    assert "--from-step a discards results" in refused.err
     with pytest.raises(UsageError, match="does not ask"):
         run_flow("flow.yaml", run_id="r", from_step="a.one", decisions={"a.one": "again"})
     assert run_flow("flow.yaml", run_id="r", from_step="a.one", flow_job="a").status == "SUCCESS"
@@ -257,7 +257,7 @@ def test_thousands_of_files_neither_flood_the_failure_nor_slow_the_plan(project:
 
 def test_a_plan_that_is_refused_is_one_json_document_too(project: "Project") -> None:
     project.flow("jobs: [{id: a, steps: [{id: one, type: hard_note}]}]\n")
-    refused = project.cli("plan", "flow.yaml", "--from", "a", "--json")
+    refused = project.cli("plan", "flow.yaml", "--from-step", "a", "--json")
     document = json.loads(refused.out)
     assert (refused.code, document["schema"], document["exit_code"]) == (2, 1, 2)
 
@@ -278,7 +278,7 @@ def test_a_secret_that_comes_or_goes_is_no_change_of_the_flow(
     assert project.cli(*RUN).code == 1
     monkeypatch.setenv("DEPLOY_TOKEN", "production")
     assert project.cli(*RUN).code == 1
-    assert project.cli(*RUN, "--from", "a.one").code == 1
+    assert project.cli(*RUN, "--from-step", "a.one").code == 1
     monkeypatch.delenv("DEPLOY_TOKEN")
     assert project.cli(*RUN).code == 1
     project.flow(flow.replace("PLACE", "another"))

@@ -134,10 +134,10 @@ def test_a_run_of_all_jobs_stays_one(project: "Project") -> None:
 
 
 def test_what_is_outside_of_the_part_is_refused(project: "Project", failed: "Result") -> None:
-    refused = project.cli("resume", "r", "--from", "b")
+    refused = project.cli("resume", "r", "--from-step", "b")
     assert refused.code == 2
-    assert "run r was asked for a only, and --from b is outside of that" in refused.err
-    command = "aetherflow run flow.yaml --run-id r --flow-job b --from b"
+    assert "run r was asked for a only, and --from-step b is outside of that" in refused.err
+    command = "aetherflow run flow.yaml --run-id r --flow-job b --from-step b"
     assert f"fix: ask for that job too: {command}" in refused.err
     assert typed(project, command).code == 0
     assert project.lines() == ["first", "send"]

@@ -105,7 +105,7 @@ def test_a_change_in_a_finished_step_is_refused_with_a_diff(project: "Project") 
     assert "AF3003 changed since they finished: extract.two" in err
     assert '-   "n": 2' in err
     assert '+   "n": 22' in err
-    assert "--accept-changes keeps their results, --from extract.two does it again" in err
+    assert "--accept-changes keeps their results, --from-step extract.two does it again" in err
     assert project.rows("SELECT generation FROM runs") == [(1,)], "nothing was entered"
 
 
@@ -126,10 +126,10 @@ def test_from_a_step_repeats_it_and_what_follows(project: "Project") -> None:
     write(project)
     assert run(project)[2] == ["one", "two", "three", "four"]
     write(project, two=22)
-    assert verdicts(project, "--from", "extract.two") == {
+    assert verdicts(project, "--from-step", "extract.two") == {
         "one": "reuse", "two": "run again", "three": "run again", "four": "reuse",
     }  # fmt: skip
-    code, _, ran = run(project, "--from", "extract.two")
+    code, _, ran = run(project, "--from-step", "extract.two")
     assert (code, ran) == (0, ["two", "three"])
     rows = project.rows("SELECT step_id, attempt, status FROM step_runs ORDER BY step_id, attempt")
     assert ("two", 1, "DISCARDED") in rows
@@ -141,7 +141,7 @@ def test_from_is_remembered_when_the_run_fails(project: "Project") -> None:
     write(project)
     run(project)
     block = fail(project, "two")
-    assert run(project, "--from", "extract")[0] == 1
+    assert run(project, "--from-step", "extract")[0] == 1
     block.unlink()
     code, _, ran = run(project)
     assert (code, ran) == (0, ["two", "three"])
@@ -150,8 +150,8 @@ def test_from_is_remembered_when_the_run_fails(project: "Project") -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--from", "extrct"], "--from: no job 'extrct' in this flow"),
-        (["--from", "extract.tow"], "job 'extract' has no step 'tow'"),
+        (["--from-step", "extrct"], "--from-step: no job 'extrct' in this flow"),
+        (["--from-step", "extract.tow"], "job 'extract' has no step 'tow'"),
         (["--flow-job", "laod"], "--flow-job: no job 'laod' in this flow"),
         (["--if-busy", "often"], "--if-busy 'often' is not known"),
     ],
@@ -167,7 +167,7 @@ def test_wishes_that_name_nothing(project: "Project", options: list[str], words:
 
 def test_from_of_an_unknown_run(project: "Project") -> None:
     write(project)
-    code, err, _ = run(project, "--from", "extract")
+    code, err, _ = run(project, "--from-step", "extract")
     assert code == 2
     assert "run r of flow f is not known" in err
 
@@ -207,7 +207,7 @@ def test_a_new_step_in_a_finished_job_is_a_change(project: "Project") -> None:
     assert (code, ran) == (2, [])
     assert "changed since they finished: extract" in err
     assert '+  "more"' in err
-    assert run(project, "--from", "extract")[2] == ["one", "two", "more", "three"]
+    assert run(project, "--from-step", "extract")[2] == ["one", "two", "more", "three"]
 
 
 def test_only_one_job(project: "Project") -> None:
@@ -348,5 +348,5 @@ def test_a_once_step_is_not_repeated_because_its_file_is_gone(project: "Project"
     code, err, ran = run(project)
     assert (code, ran) == (2, [])
     assert "load.three needs one.txt, which is gone, and extract.one must not be repeated unasked" in err
-    assert "--from extract.one" in err
-    assert run(project, "--from", "extract.one")[2] == ["one", "two", "three"]
+    assert "--from-step extract.one" in err
+    assert run(project, "--from-step", "extract.one")[2] == ["one", "two", "three"]

@@ -268,7 +268,7 @@ def test_a_finished_item_whose_step_changed_is_refused(project: "Project") -> No
     done = project.cli("run", "flow.yaml", "--run-id", "r")
     assert done.code == 2
     assert "changed since they finished: a.s" in done.err
-    assert project.cli("run", "flow.yaml", "--run-id", "r", "--from", "a.s").code == 0
+    assert project.cli("run", "flow.yaml", "--run-id", "r", "--from-step", "a.s").code == 0
     assert [call[1] for call in calls(project)] == [1, 2, 1, 2]
 
 

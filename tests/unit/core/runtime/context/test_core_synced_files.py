@@ -66,7 +66,7 @@ def test_what_is_remembered_survives_a_failure_and_not_a_decision(project: "Proj
     (told,) = run(project, ["remembered"], ["remember", {"n": [1, None]}], fail="stop", code=1)
     assert "stop: [null, null]" in told
     assert run(project, ["remembered"]) == [{"n": [1, None]}]
-    project.cli("run", "flow.yaml", "--run-id", "r", "--from", "a.s")
+    project.cli("run", "flow.yaml", "--run-id", "r", "--from-step", "a.s")
     text = project.rows("SELECT outputs FROM step_runs WHERE step_id='s' ORDER BY attempt DESC")[0][0]
     # the run had ended SUCCESS; done again on purpose, the step looks anew
     assert json.loads(text) == {"found": [None]}

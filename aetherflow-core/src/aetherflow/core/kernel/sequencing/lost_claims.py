@@ -11,7 +11,7 @@ from aetherflow.core.kernel.state.transitions import Status
 def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
     """Raise ClaimsLostError if the run would use what a step had claimed, and another run has now.
 
-    Not for steps whose results are set aside, now (`--from`) or before.
+    Not for steps whose results are set aside, now (`--from-step`) or before.
     """
     again = {(key.job, _outer(key)) for key in plan.intervention.discard_steps}
     latest = state.steps.latest
@@ -30,7 +30,7 @@ def refuse_lost_claims(state: RunState, plan: Plan, run_id: str) -> None:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     what = f"{first.key!r} of ledger {first.namespace}{more}"
     how = f"run {first.taken_by} took over" if first.taken_by else "a person gave back"
-    again_from = typed_anywhere("resume", run_id, "--from", first.step.job)
+    again_from = typed_anywhere("resume", run_id, "--from-step", first.step.job)
     leave = typed_anywhere("runs", "resolve", run_id, "--as", "abandoned", "--reason", "TEXT")
     raise ClaimsLostError(
         f"run {run_id} cannot go on: {how} what it had claimed in {step}: {what}",

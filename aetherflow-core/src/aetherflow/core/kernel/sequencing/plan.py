@@ -13,8 +13,8 @@ from aetherflow.core.kernel.state.records import Intervention, StepKey
 class PlanReason(ReasonCode):
     """Why a job or step gets its verdict."""
 
-    ASKED_FROM = "asked_from", "--from {text}"
-    FOLLOWS_FROM = "follows_from", "follows from --from {text}"
+    ASKED_FROM = "asked_from", "--from-step {text}"
+    FOLLOWS_FROM = "follows_from", "follows from --from-step {text}"
     CONDITION_READS = "condition_reads", "its condition reads {job}, which runs again"
     DEPENDS_ON = "depends_on", "it was skipped with {job}, which runs again"
     NEEDS_SECRET = "needs_secret", "{live} needs its output {names}, a secret that was not stored"

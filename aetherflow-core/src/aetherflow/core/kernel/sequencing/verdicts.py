@@ -1,9 +1,9 @@
 """The plan of a run, made before anything runs: a verdict (reuse, run, run again, ask, leave) with its reason per step.
 
 Stored results are reused: those of jobs and steps that are SUCCESS or SKIPPED. Four things discard a stored result:
-`--from`; an output that held a secret and was therefore not stored; an artifact that is missing; and, for a job that
-its `when` skipped, a job in that condition that runs again. An output or artifact counts only if a step that is still
-to run needs it.
+`--from-step`; an output that held a secret and was therefore not stored; an artifact that is missing; and, for a job
+that its `when` skipped, a job in that condition that runs again. An output or artifact counts only if a step that is
+still to run needs it.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,11 +47,11 @@ def check_jobs(spec: FlowSpec, options: RunOptions) -> None:
     """Raise UsageError for options that name no job of the flow, or two that contradict each other."""
     jobs = [job.id for job in spec.jobs]
     again, only = (options.from_step or "").partition(".")[0], ", ".join(options.jobs)
-    for option, wanted in {"--flow-job": options.jobs, "--from": [again] if again else []}.items():
+    for option, wanted in {"--flow-job": options.jobs, "--from-step": [again] if again else []}.items():
         for job_id in set(wanted) - set(jobs):
             raise UsageError(f"{option}: no job {job_id!r} in this flow", fix=did_you_mean(job_id, jobs, what="jobs"))
     if again and only and again not in options.jobs:
-        message = f"--from {options.from_step} discards results that --flow-job {only} would not make again"
+        message = f"--from-step {options.from_step} discards results that --flow-job {only} would not make again"
         raise UsageError(message, fix=f"leave --flow-job out, or name a step of {only}")
 
 
@@ -107,7 +107,7 @@ class _Planner:
         steps = [step.id for step in job.steps]
         if step_id and step_id not in steps:
             fix = did_you_mean(step_id, steps, what=f"steps of job {job_id}")
-            raise UsageError(f"--from {text}: job {job_id!r} has no step {step_id!r}", fix=fix)
+            raise UsageError(f"--from-step {text}: job {job_id!r} has no step {step_id!r}", fix=fix)
         asked, follows = said(PlanReason.ASKED_FROM, text=text), said(PlanReason.FOLLOWS_FROM, text=text)
         self.reopened[job_id] = (asked, not step_id)
         for name in steps[steps.index(step_id) if step_id else 0 :]:
@@ -161,7 +161,7 @@ class _Planner:
             parts = (key, *self.parts.get(key, ()))
             if any(self.state.steps.latest[part].effect == "once" for part in parts if part in self.state.steps.latest):
                 message = f"{why}, and {key} must not be repeated unasked"
-                raise UsageError(message, fix=f"bring it back, or have the step done again: --from {key}")
+                raise UsageError(message, fix=f"bring it back, or have the step done again: --from-step {key}")
 
     def _kept_outputs(self, job_id: str) -> set[str]:
         """Outputs of a job that are promoted only by steps whose results stay."""

@@ -18,7 +18,7 @@ class Status(StrEnum):
     UNKNOWN = "UNKNOWN"
     """A `once` step was interrupted and may have had its effect; a person or its `verify` has to decide."""
     DISCARDED = "DISCARDED"
-    """A discarded result, for example by `--from`; it is made again."""
+    """A discarded result, for example by `--from-step`; it is made again."""
 
 
 FINAL_JOB = frozenset({Status.SUCCESS, Status.SKIPPED})
@@ -38,7 +38,7 @@ RUN: Table = {
     _S.UNKNOWN: _AGAIN,
     _S.SUCCESS: _AGAIN,
 }
-"""RUNNING to RUNNING is a takeover after a crash; SUCCESS is the end unless a person asks for more by `--from`."""
+"""RUNNING to RUNNING is a takeover after a crash; SUCCESS is the end unless a person asks for more by `--from-step`."""
 _GATES = frozenset({_S.RUNNING, _S.SKIPPED, _S.BLOCKED, _S.FAILED})
 JOB: Table = {
     None: _GATES,

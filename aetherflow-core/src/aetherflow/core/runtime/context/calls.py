@@ -32,6 +32,6 @@ class AttemptCalls:
         key = attempt.key
         run_id = f"{services.run_id}.{key.job}.{key.step}"[:100] + f".{attempt.idem_key[:12]}"
         if times := services.state.steps.times_set_aside(key):
-            run_id += f"-{times + 1}"  # after `--from` the flow starts again in a new run
+            run_id += f"-{times + 1}"  # after `--from-step` the flow starts again in a new run
         slot = slot or services.constants["run"]["slot"]
         return services.flows.call(attempt, FlowCall(flow, run_id, dict(params or {}), slot, data_date))

@@ -111,7 +111,7 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         options = _with_part(flow, found, options)
     check_jobs(flow.spec, options)
     if found is None and (options.from_step is not None or options.decisions):
-        option = "--from" if options.from_step is not None else "--decide"
+        option = "--from-step" if options.from_step is not None else "--decide"
         message = f"{option}: run {run_id} of flow {flow.flow_id} is not known, so there is nothing to do again"
         raise UsageError(message, fix=f"name a known run with --run-id, as listed by: {typed_here('runs', 'list')}")
     frozen = freeze_inputs(flow, inputs, found, dt.datetime.now(dt.UTC))
@@ -176,8 +176,10 @@ def _with_part(flow: PreparedFlow, found: RunRecord, options: RunOptions) -> Run
             message = f"run {found.run_id} was asked for job {job_id!r}, which is not in this flow any more"
             raise UsageError(message, fix=f"bring it back, or run all jobs: {run}")
     if found.part and again in jobs and again not in found.part:
-        message = f"run {found.run_id} was asked for {only} only, and --from {options.from_step} is outside of that"
-        raise UsageError(message, fix=f"ask for that job too: {run} --flow-job {again} --from {options.from_step}")
+        message = (
+            f"run {found.run_id} was asked for {only} only, and --from-step {options.from_step} is outside of that"
+        )
+        raise UsageError(message, fix=f"ask for that job too: {run} --flow-job {again} --from-step {options.from_step}")
     return options._replace(jobs=found.part)
 
 
