@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.cli import main
 from aetherflow.core.testing import HookSuite
 from aetherflow.scheduler.hooks import StatusHook
 from aetherflow.scheduler.ledger.known import KnownSchedule, known_schedules
@@ -70,19 +71,58 @@ def test_a_ledger_of_1_0_has_no_notes(bench: "Bench", root: Path) -> None:
     assert StatusHook().aetherflow_run_notes(root, "a-20260302T120100Z") == []
 
 
-def test_missed_slots_of_an_item_are_one(bench: "Bench", root: Path) -> None:
+def test_each_missed_slot_is_one_with_one_command_for_those_of_an_item(bench: "Bench", root: Path) -> None:
     bench.schedule_of({"id": "m", "cron": "* * * * *", "misfire_grace_time": 5})
     bench.minutes(1)
     bench.clock.pass_time(600)
     bench.minutes(0.2)
-    (need,) = StatusHook().aetherflow_needs_person(root)
-    assert (need.status, need.times, need.reason_code) == ("MISSED", 10, "misfire")
+    found = StatusHook().aetherflow_needs_person(root)
+    assert {(need.status, need.times, need.reason_code) for need in found} == {("MISSED", 1, "misfire")}
+    assert [need.slot for need in found] == [f"2026-03-02T12:{minute:02}:00Z" for minute in range(2, 12)]
     span = "--from 2026-03-02T12:02:00Z --to 2026-03-02T12:11:01Z"
     leave = "--before 2026-03-02T12:11:01Z --reason TEXT"
-    assert need.commands == (
-        f"aetherflow-scheduler backfill {bench.file} m {span}",
-        f"aetherflow-scheduler ack {bench.file} m {leave}",
-    )
+    assert {need.commands for need in found} == {
+        (
+            f"aetherflow-scheduler backfill {bench.file} m {span}",
+            f"aetherflow-scheduler ack {bench.file} m {leave}",
+        )
+    }
+
+
+def test_items_that_were_missed_at_one_time_are_counted_each(
+    bench: "Bench", root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.schedule_of(*({**ONCE, "id": name, "misfire_grace_time": 5} for name in ("a", "b", "c")))
+    bench.minutes(0.2)
+    bench.clock.pass_time(120)
+    bench.minutes(0.2)
+    assert main(["status", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["needs_person"]
+    assert {(need["name"], need["slot"]) for need in found} == {(name, "2026-03-02T12:01:00Z") for name in "abc"}
+    assert main(["status"]) == 1
+    assert " 3 need a person\n" in capsys.readouterr().out
+    assert main(["status", "--format", "prometheus"]) == 0
+    told = capsys.readouterr().out
+    assert [f'aetherflow_flow_open_failures{{flow="{name}"}} 1' in told for name in "abc"] == [True] * 3
+    page = bench.folder / "status.html"
+    assert main(["status", "--html", str(page)]) == 0
+    assert page.read_text().count("<h3>") == 3
+
+
+def test_missed_slots_of_an_item_are_shown_as_one_and_counted_each(
+    bench: "Bench", root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.schedule_of({"id": "m", "cron": "* * * * *", "misfire_grace_time": 90})
+    bench.minutes(1)
+    bench.clock.pass_time(600)
+    bench.minutes(0.2)
+    assert main(["status"]) == 1
+    told = capsys.readouterr().out
+    count = len(StatusHook().aetherflow_needs_person(root))
+    assert count > 5
+    assert f" {count} need a person\n" in told
+    assert f", and {count - 1} older slots from " in " ".join(told.split())
+    assert (told.count("MISSED"), told.count("next: aetherflow-scheduler backfill")) == (1, 1)
 
 
 def test_removed_items_need_nobody(bench: "Bench", root: Path) -> None:

@@ -1,6 +1,6 @@
 """The page of the status: what needs a person first, then every flow with its last runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,8 @@ def status_page(document: Mapping[str, Any]) -> bytes:
 
 
 def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
-    needs, needs_left = budget.rows(document["needs_person"], 60, _ROW, _need)
-    in_hand, in_hand_left = budget.rows(document["in_hand"], 30, _ROW, _need)
+    needs, needs_left = budget.rows(_grouped(document["needs_person"]), 60, _ROW, _need)
+    in_hand, in_hand_left = budget.rows(_grouped(document["in_hand"]), 30, _ROW, _need)
     flows = sorted(document["flows"], key=lambda flow: (_ORDER.get(status_class(flow["status"]), 4), flow["flow_id"]))
     shown = []
     for flow in flows[:MOST_FLOWS]:
@@ -43,6 +43,17 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
         well=not document["needs_person"] and not document["not_sent"],
         sparks=any(flow["rows"] for flow in shown),
     )
+
+
+def _grouped(needs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Missed slots that one command makes up for together, as the newest of them with the number of the others."""
+    found: dict[object, dict[str, Any]] = {}
+    for number, need in enumerate(needs):
+        one = need["status"] == "MISSED" and need["slot"] and need["commands"]
+        key = (need["name"], tuple(need["commands"])) if one else number
+        first = found.setdefault(key, {**need, "older": -1, "first_slot": None})
+        first |= {"older": first["older"] + 1, "first_slot": need["slot"]}
+    return list(found.values())
 
 
 def _need(need: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aetherflow.scheduler.audit.needs import Need
     from aetherflow.scheduler.ledger.copying import Places
+    from aetherflow.scheduler.ledger.records import SlotRow
 
 
 class StatusHook:
@@ -45,7 +46,8 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
         ledger = Ledger(known.ledger, Clock(), read_only=True)
         try:
             with ledger.reported():
-                return [_told(need) for need in needs_of(ledger, Truth([], root), known.document)]
+                needs = needs_of(ledger, Truth([], root), known.document)
+                return [_told(need, row) for need in needs for row in need.rows]
         finally:
             ledger.close()
     except StateError as error:
@@ -71,13 +73,14 @@ def _acts_in(known: KnownSchedule, run_id: str) -> list[str]:
         ledger.close()
 
 
-def _told(need: "Need") -> NeedsPerson:
-    row, act, found = need.row, need.acknowledged, need.trouble
+def _told(need: "Need", row: "SlotRow") -> NeedsPerson:
+    """One slot of a need; those that were missed for one reason have one command for all."""
+    act, found = need.acknowledged, need.trouble
     return NeedsPerson(
         status=need.status,
         name=row.item,
-        since=need.since,
-        cause=need.cause,
+        since=row.slot if need.kind == "missed" else need.since,
+        cause=row.reason or str(row.status) if need.kind == "missed" else need.cause,
         reason_code=row.reason_code,
         error_code=found.error_code if found is not None else None,
         flow_id=row.flow_id,
@@ -88,5 +91,4 @@ def _told(need: "Need") -> NeedsPerson:
         runbook_url=found.run.runbook if found is not None else None,
         commands=need.commands if need.leave is None else (*need.commands, need.leave),
         acknowledged=None if act is None else Acknowledged(act.actor, act.at, act.reason, act.until),
-        times=len(need.rows),
     )

@@ -148,10 +148,20 @@ def test_many_slots_of_one_flow_do_not_bury_the_others(project: "Project") -> No
         assert project.cli("run", "f.yaml", "--slot", f"2026-11-0{day}T01:00Z").code == 1
     assert project.cli("run", "g.yaml").code == 1
     text = project.cli("status").out
-    assert (text.count("FAILED"), "3 more of it need a person (--all)" in text) == (4, True)
+    assert (text.count("FAILED"), "3 more of it, older, need a person (--all)" in text) == (4, True)
     assert project.cli("status", "--all").out.count("FAILED") == 7
     assert len(needs(project, "--flow", "f*")) == 6
     assert project.cli("status", "--flow", "h*").code == 0
+
+
+def test_the_newest_slots_of_a_flow_are_shown_first(project: "Project") -> None:
+    flow(project, "f", BAD)
+    for day in (4, 3, 2, 1):  # made up for backwards: the oldest slot ended last
+        assert project.cli("run", "f.yaml", "--run-id", f"r{day}", "--slot", f"2026-11-0{day}T01:00Z").code == 1
+    assert [each["run_id"] for each in status(project)["needs_person"]] == ["r4", "r3", "r2", "r1"]
+    text = project.cli("status").out
+    assert [f"aetherflow resume r{day}" in text for day in (4, 3, 2, 1)] == [True, True, True, False]
+    assert "1 more of it, older, needs a person (--all)" in text
 
 
 # What persons do

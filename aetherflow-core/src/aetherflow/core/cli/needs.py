@@ -127,7 +127,9 @@ def add_told(picture: Picture, told: Iterable[NeedsPerson], now: int) -> None:
 def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
     if known.run_id and told.run_id:
         return (known.run_id, known.flow_id) == (told.run_id, told.flow_id or known.flow_id)
-    return told.slot is not None and (known.flow_id, known.slot) == (told.flow_id, told.slot)
+    if known.flow_id is None or told.slot is None:  # slots that never ran name no flow: each is one of its own
+        return False
+    return (known.flow_id, known.slot) == (told.flow_id, told.slot)
 
 
 def _merged(known: NeedsPerson, told: NeedsPerson, *, again: bool) -> NeedsPerson:

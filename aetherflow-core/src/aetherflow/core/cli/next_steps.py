@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.said import ReasonCode, said
+from aetherflow.core.base.times import instant_of
 from aetherflow.core.base.typed import command_line
 from aetherflow.core.cli.lookup import plain
 from aetherflow.core.contracts.needs_person import NeedsPerson
@@ -108,14 +109,22 @@ def instead(refused: "Refused") -> tuple[str, ...]:
 
 
 def children_first(*lists: list[NeedsPerson]) -> list[list[NeedsPerson]]:
-    """Each list with the last one first, but a child before its parent, which cannot go on as long as a child asks."""
+    """Each list by flow or item, the one with the latest first, and of each the newest slot or run first.
+
+    A child is before its parent, which cannot go on as long as a child asks.
+    """
     known = {f"{need.flow_id}/{need.run_id}": need for needs in lists for need in needs if need.run_id}
     asked = {parent for needs in lists for need in needs if need.status == "UNKNOWN" for parent in _above(need, known)}
 
-    def place(need: NeedsPerson) -> tuple[int, str, int]:
+    last = dict[str, int]()
+    for need in (need for needs in lists for need in needs):
+        last[need.name] = max(need.since, last.get(need.name, 0))
+
+    def place(need: NeedsPerson) -> tuple[int, str, int, int, str, int]:
         above = _above(need, known)
         top = known[above[-1]] if above else need
-        return -top.since, top.name, -len(above)
+        newest = instant_of(top.slot) or top.since
+        return -last[top.name], top.name, -newest, -top.since, top.run_id or "", -len(above)
 
     return [
         [

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.times import iso
+from aetherflow.core.base.times import instant_of, iso
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.causes import printable
 from aetherflow.core.cli.how_far import how_far
@@ -42,14 +42,17 @@ class Lines:
         self._name = min(max(map(len, names), default=0), NAME_WIDTH)
         lines = [self._head(len(picture.needs))]
         of_flow: dict[str, int] = {}
-        for need in picture.needs:
-            of_flow[need.name] = of_flow.get(need.name, 0) + 1
-            if every or of_flow[need.name] <= EARLIER_SHOWN:
-                lines += self._need(need)
+        left_out: dict[str, int] = {}
+        for same in _of_one_command(picture.needs):
+            name = same[0].name
+            of_flow[name] = of_flow.get(name, 0) + 1
+            if every or of_flow[name] <= EARLIER_SHOWN:
+                lines += self._need(same)
+            else:
+                left_out[name] = left_out.get(name, 0) + len(same)
         lines += [
-            self._line("", name, f"{number - EARLIER_SHOWN} more of it need a person (--all)")
-            for name, number in of_flow.items()
-            if number > EARLIER_SHOWN and not every
+            self._line("", name, f"{number} more of it, older, need{'s' * (number == 1)} a person (--all)")
+            for name, number in left_out.items()
         ]
         lines += self._files(picture)
         for need in picture.in_hand:
@@ -65,8 +68,11 @@ class Lines:
         told = f"{count or 'nobody'} need{'s' * (count < 2)} a person" if count else "nothing needs a person"
         return time + told.rjust(max(len(told) + 2, min(self._width, 72) - len(time)))
 
-    def _need(self, need: "NeedsPerson") -> list[str]:
-        lines = self._wrapped(need.status, need.name, f"{self._when(need)}  {_cause(need)}")
+    def _need(self, same: "Sequence[NeedsPerson]") -> list[str]:
+        need, others = same[0], len(same) - 1
+        first = self._time(instant_of(same[-1].slot))
+        more = f", and {others} older slot{'s' * (others > 1)} from {first}" if others else ""
+        lines = self._wrapped(need.status, need.name, f"{self._when(need)}{more}  {_cause(need)}")
         if about := _about(need):
             lines += self._below(about)
         asks = need.status == "UNKNOWN"
@@ -115,7 +121,7 @@ class Lines:
         return lines
 
     def _when(self, need: "NeedsPerson") -> str:
-        when = f"slot {self._time(_instant(need.slot))}" if need.slot else self._time(need.since)
+        when = f"slot {self._time(instant_of(need.slot))}" if need.slot else self._time(need.since)
         often = f", {need.times} times" if need.times > 1 else ""
         return f"{when}, {_span(self._now - need.since)} ago{often}"
 
@@ -156,6 +162,15 @@ class Lines:
         )
 
 
+def _of_one_command(needs: "Sequence[NeedsPerson]") -> "list[list[NeedsPerson]]":
+    """Missed slots that one command makes up for together, each other one alone."""
+    found: dict[object, list[NeedsPerson]] = {}
+    for number, need in enumerate(needs):
+        one = need.status == "MISSED" and need.slot and need.commands
+        found.setdefault((need.name, need.commands) if one else number, []).append(need)
+    return list(found.values())
+
+
 def _cause(need: "NeedsPerson") -> str:
     """With its code; that of a flow inside stands in the words already, and says more than the one around it."""
     return f"{need.cause} ({need.error_code})" if need.error_code and not _CODE.search(need.cause) else need.cause
@@ -168,15 +183,6 @@ def _about(need: "NeedsPerson") -> str:
     if need.handle and need.status == "REFUSED":
         parts.append(f"`runs ack` and `runs resolve` take it as {need.handle}")
     return " · ".join(parts)
-
-
-def _instant(slot: str | None) -> int | None:
-    if slot is None:
-        return None
-    try:
-        return int(dt.datetime.fromisoformat(slot).timestamp() * 1000)
-    except ValueError:
-        return None
 
 
 def _span(milliseconds: int) -> str:

@@ -143,7 +143,7 @@ def _text(found: "ScheduleStatus") -> str:
     waiting = [row for row in found.interrupted if (row.item, row.slot) not in told]
     lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in waiting]
     if found.needs:
-        open_needs = sum(need.acknowledged is None for need in found.needs)
+        open_needs = sum(len(need.rows) for need in found.needs if need.acknowledged is None)
         lines += ["", f"{open_needs} need{'s' * (open_needs == 1)} a person"]
         lines += [line for need in found.needs for line in _need_lines(need)]
     return "\n".join(lines)
