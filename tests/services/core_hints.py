@@ -277,6 +277,16 @@ def a_step_that_asks(project: Project) -> Result:
 
 
 @case(
+    "kernel/sequencing/answers",
+    {"aetherflow resume r": (0, "nothing to do"), "aetherflow resume r --from-step a.s": (1, "AF5")},
+)
+def a_step_that_was_answered_otherwise(project: Project) -> Result:
+    killed(project)
+    project.cli("resume", "r", "--decide", "a.s=done")
+    return project.cli("resume", "r", "--decide", "a.s=again")
+
+
+@case(
     "runtime/resuming cli/needs",
     {
         "aetherflow resume r --decide a.s=done": (0, "SUCCESS"),

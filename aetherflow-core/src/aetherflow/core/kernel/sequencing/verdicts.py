@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from aetherflow.core.base.errors import ChangedDefinitionError, UsageError
 from aetherflow.core.base.said import Reason, code_of, said
 from aetherflow.core.base.suggest import did_you_mean
+from aetherflow.core.kernel.sequencing.answers import was_answered
 from aetherflow.core.kernel.sequencing.changes import as_defined_today, change_text, equal_but_for_secrets
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions, jobs_read_by
 from aetherflow.core.kernel.sequencing.incomplete_results import IncompleteResults
@@ -36,9 +37,9 @@ def make_plan(
 ) -> Plan:
     """Make the plan of a new or resumed run; `state` is loaded, `exists` tells whether an artifact still exists.
 
-    Raises UsageError for options that name no job or step or decide about a step that does not ask, and
-    ChangedDefinitionError if the definition of a finished step or job has changed and the options neither accept the
-    change nor discard the result.
+    Raises UsageError for options that name no job or step or decide about a step that does not ask,
+    AnswerRecordedError for another answer than the recorded one, and ChangedDefinitionError if the definition of a
+    finished step or job has changed and the options neither accept the change nor discard the result.
     """
     return _Planner(spec, state, definitions, options, exists).plan()
 
@@ -223,6 +224,8 @@ class _Planner:
             asked = self._questions(key)
             if answer not in ("done", "again"):
                 raise UsageError(f"--decide {text}={answer}: the answer is not known", fix="write done or again")
+            if not asked and was_answered(self.state, text, answer):
+                continue
             if not asked:
                 open_ones = [str(known) for known in self.order if self._questions(known)]
                 message = f"--decide {text}: this step does not ask"

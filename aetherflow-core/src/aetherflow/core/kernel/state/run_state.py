@@ -61,6 +61,11 @@ class RunState:
         """The chain of the state's heads with the end of the run; "" before it has ended."""
 
     @property
+    def run_id(self) -> str:
+        """The id that the run was started with or given."""
+        return self._unit.run_id
+
+    @property
     def outermost(self) -> Member:
         """The run in which this one ends well: itself, or the outermost of those around it."""
         return self._unit.outermost
@@ -219,6 +224,15 @@ class RunState:
         )
         row = self._unit.db.execute(query, tuple(self._unit.key.values())).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
+
+    def last_answer(self, key: StepKey) -> tuple[str, str, int] | None:
+        """The last answer (`done` or `again`) about a step, one of its items or inner steps; who gave it, and when."""
+        query = "SELECT detail, at FROM journal WHERE flow_id=? AND run_id=? AND event='decided' ORDER BY seq DESC"
+        for text, at in self._unit.db.execute(query, tuple(self._unit.key.values())).fetchall():
+            found = json.loads(text)
+            if found["job"] == key.job and f"{found['step']}.".startswith(f"{key.step}."):
+                return found["answer"], found["actor"], at
+        return None
 
     # Jobs
 

@@ -11,6 +11,7 @@ from aetherflow.core.base.redact import MIN_LENGTH, Redactor, secrets_in, url_se
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.contracts.events import RunInfo
 from aetherflow.core.host.secret_settings import secret_settings
+from aetherflow.core.kernel.sequencing.answers import was_answered
 from aetherflow.core.kernel.sequencing.definitions import References, StepDefinitions, define
 from aetherflow.core.kernel.sequencing.lost_claims import refuse_lost_claims
 from aetherflow.core.kernel.sequencing.plan import Plan, RunOptions
@@ -140,6 +141,8 @@ def open_run(flow: PreparedFlow, store: StateStore, run_id: str, inputs: RunInpu
         refuse_lost_claims(state, plan, run_id)
         plan = plan._replace(plugins=plugin_changes(state.circumstances(), flow))
     elif found is not None:  # it has succeeded: a changed flow makes no difference
+        for step, answer in options.decisions.items():
+            was_answered(state, step, answer)
         plan = Plan([], [], options.nothing())
     else:
         plan = make_plan(flow.spec, state, definitions, options, _exists)
