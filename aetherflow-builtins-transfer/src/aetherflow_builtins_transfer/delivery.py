@@ -26,7 +26,7 @@ from aetherflow_builtins_transfer.moving.batches import in_batches
 from aetherflow_builtins_transfer.moving.files import Files
 from aetherflow_builtins_transfer.moving.upload_batch import LARGEST, SmallFile
 from aetherflow_builtins_transfer.parallel import Outcome, Parallelism, Progress, raise_failures, run_all
-from aetherflow_builtins_transfer.paths import is_part, part_key, part_name
+from aetherflow_builtins_transfer.paths import is_part, part_key, part_name, part_names
 from aetherflow_builtins_transfer.records import After, ControlFile
 
 
@@ -292,8 +292,8 @@ class Delivery:
         for item in items:
             for target in (item.target, *(f"{item.target}.{each}" for each in self.plan.control_files)):
                 folder, name = self.peer.split(target)
-                begin = part_name(name, self._owner(target)).removesuffix(".part")
-                folders.setdefault(folder, {})[begin] = self._usable(item, target)
+                for part in part_names(name, self._owner(target)):
+                    folders.setdefault(folder, {})[part.removesuffix(".part")] = self._usable(item, target)
         for folder, usable in folders.items():
             names = self.peer.names_in(folder)
             self._names[folder] = frozenset(map(str.casefold, names))

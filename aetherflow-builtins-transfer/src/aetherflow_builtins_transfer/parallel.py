@@ -1,8 +1,10 @@
 """Runs the same work on many files in parallel and collects the results."""
 
+import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -67,17 +69,22 @@ def run_all(
     futures: list[Future[ResultT]] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="transfer")
     try:
-        futures = [pool.submit(work, item, progress) for item in items]
-        open_futures = set(futures)
-        while open_futures:
-            finished, open_futures = wait(open_futures, POLL_SECONDS, FIRST_COMPLETED)
+        # a queue, and not `futures.wait`: that goes through all open futures each time one has finished
+        ended: queue.SimpleQueue[Future[ResultT]] = queue.SimpleQueue()
+        for item in items:
+            futures.append(future := pool.submit(work, item, progress))
+            future.add_done_callback(ended.put)
+        count = 0
+        while count < len(futures):
+            finished = _next(ended)
+            count += len(finished)
             ctx.check_cancelled()
             if total_bytes:
                 ctx.progress(progress.moved, total_bytes, "bytes")
             else:
-                ctx.progress(len(futures) - len(open_futures), len(futures), "files")
+                ctx.progress(count, len(futures), "files")
             if parallelism.fail_fast and any(each.exception() for each in finished if not each.cancelled()):
-                for each in open_futures:
+                for each in futures:
                     each.cancel()
     except BaseException:
         progress.ended = True
@@ -95,6 +102,16 @@ def run_all(
         else:
             raise error
     return outcome
+
+
+def _next(ended: "queue.SimpleQueue[Future[ResultT]]") -> list[Future[ResultT]]:
+    """The futures that have ended since the last call; waits for the first of them, at most POLL_SECONDS."""
+    found = []
+    with suppress(queue.Empty):
+        found.append(ended.get(timeout=POLL_SECONDS))
+        while True:
+            found.append(ended.get_nowait())
+    return found
 
 
 def raise_failures(outcome: Outcome[ItemT, ResultT], name_of: Callable[[ItemT], str], what: str) -> None:

@@ -10,7 +10,7 @@ from aetherflow_builtins_transfer.failures import shown
 
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
 """Start and end of the names of unfinished files, local and remote, as in the kernel; listings leave them out."""
-NAME_BYTES = 255
+NAME_BYTES, _CUT_BYTES = 255, 120
 
 
 def is_part(name: str) -> bool:
@@ -20,8 +20,15 @@ def is_part(name: str) -> bool:
 
 def part_name(name: str, key: str | None = None) -> str:
     """The temporary name for a file `name`: fixed for a given key, random without one."""
-    stem = name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
-    return f"{PART_PREFIX}{stem}.{key or secrets.token_hex(6)}{PART_SUFFIX}"
+    return part_names(name, key or secrets.token_hex(6))[0]
+
+
+def part_names(name: str, key: str) -> list[str]:
+    """`part_name`; for a name that is cut also the form before 1.1, which held no hash of the whole name."""
+    whole = name.encode(errors="surrogateescape")
+    cut = whole[:_CUT_BYTES].decode(errors="ignore")
+    stems = [cut] if len(whole) <= _CUT_BYTES else [f"{cut}~{hashlib.sha256(whole).hexdigest()[:16]}", cut]
+    return [f"{PART_PREFIX}{stem}.{key}{PART_SUFFIX}" for stem in stems]
 
 
 def part_key(*facts: object) -> str:

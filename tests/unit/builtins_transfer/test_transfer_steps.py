@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from aetherflow.core.api import ConnectorInit, RemoteFileError, Step, register_step
+from aetherflow.core.testing.project import FLOW_ID, JOB_ID
 from aetherflow_builtins_transfer.connectors.local import LocalSession, SftpLocal
+from aetherflow_builtins_transfer.paths import part_key
 from transfer_peers import Peer
 
 
@@ -67,6 +69,27 @@ def test_two_files_of_one_name_are_an_error(local_peer: Peer) -> None:
     renamed = [{"file": str(one)}, {"file": str(two), "remote_name": "b", "id": "second"}]
     assert local_peer.outputs("upload", items=renamed, remote_dir=local_peer.base)["files"][1]["id"] == "second"
     assert local_peer.tree() == {"a": b"1", "b": b"2"}
+
+
+def test_long_names_that_begin_alike_arrive_with_their_own_content(local_peer: Peer) -> None:
+    """Side by side, as often as a file is in the way of another one."""
+    tree = {f"{'n' * 130}-{number:02}": bytes([number]) * 300_000 for number in range(16)}
+    for name, data in tree.items():
+        local_peer.put(name, data)
+    listed = local_peer.files()
+    outputs = local_peer.outputs("download", files=listed, dest_dir="in")
+    got = {Path(each["file"]).name: Path(each["file"]).read_bytes() for each in outputs["files"]}
+    assert got == tree
+
+
+def test_an_unfinished_upload_of_1_0_under_a_cut_name_is_removed(local_peer: Peer) -> None:
+    name = "n" * 130
+    here = str(local_peer.local(name, b"new"))
+    upload = local_peer.step("upload", items=here, remote_dir=local_peer.base)
+    owner = part_key(FLOW_ID, JOB_ID, "upload", "peer", f"{local_peer.base}/{name}")
+    left = local_peer.put(f".aetherflow-{name[:120]}.{owner}-0123456789ab.part", b"half")
+    assert local_peer.run(upload).error is None
+    assert not left.exists()
 
 
 def test_all_failures_are_told_and_the_rest_is_done(local_peer: Peer) -> None:

@@ -1,5 +1,6 @@
 """A file that is written over several attempts, and what it takes for a piece of it to count."""
 
+import hashlib
 import json
 import os
 import time
@@ -68,6 +69,43 @@ def test_what_is_not_as_it_was_written_does_not_count(tmp_path: Path) -> None:
     for wrong in ("", "{", "[]", json.dumps({"size": "x"})):
         side.write_text(wrong)
         assert opened(tmp_path).size == 0
+
+
+LONG = "n" * 130
+
+
+def test_long_names_that_begin_alike_have_files_of_their_own(tmp_path: Path) -> None:
+    one, two = (durable.ResumableFile(tmp_path / f"{LONG}-{end}", "key") for end in "ab")
+    one.write(b"of a")
+    two.write(b"of b")
+    one.publish()
+    two.publish()
+    assert [(tmp_path / f"{LONG}-{end}").read_bytes() for end in "ab"] == [b"of a", b"of b"]
+
+
+def test_an_unfinished_file_of_1_0_under_a_shared_name_is_not_continued_but_removed(tmp_path: Path) -> None:
+    older = f".aetherflow-{LONG[:120]}"
+    for owner in ("key", "other"):
+        (tmp_path / f"{older}.{owner}.kept").write_bytes(b"of which file?")
+        (tmp_path / f"{older}.{owner}.note").write_text("{}")
+    file = durable.ResumableFile(tmp_path / LONG, "key")
+    assert (file.size, sorted(path.name for path in tmp_path.glob(f"{older}.*"))) == (
+        0,
+        [f"{older}.other.kept", f"{older}.other.note"],
+    )
+    durable.Leftovers().remove(tmp_path / LONG, "key")
+    assert not list(tmp_path.glob(f"{older}.*"))
+    file.publish()
+
+
+def test_an_unfinished_file_of_1_0_under_a_name_of_its_own_is_continued(tmp_path: Path) -> None:
+    data, name = b"0123456789", "n" * 120
+    (tmp_path / f".aetherflow-{name}.key.kept").write_bytes(data)
+    note = {"size": 10, "sha256": hashlib.sha256(data).hexdigest(), "note": {"at": 1}}
+    (tmp_path / f".aetherflow-{name}.key.note").write_text(json.dumps(note))
+    file = durable.ResumableFile(tmp_path / name, "key")
+    assert (file.size, file.note) == (10, {"at": 1})
+    file.publish()
 
 
 def test_restart_and_discard_leave_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The base class of all archive connectors."""
 
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_transfer.archives.limits import Limits
 from aetherflow_builtins_transfer.archives.pack import Compression
 from aetherflow_builtins_transfer.archives.tools import Work
+from aetherflow_builtins_transfer.paths import part_name
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
@@ -65,7 +65,7 @@ class ArchiveBase(ArchiveConnector[ConfigT, OptionsT]):
         if target.exists() and not overwrite:
             raise self.refuse(f"{target} exists", "overwrite: true replaces it")
         sources = [self._source(Path(file).absolute(), base) for file in files]
-        part = target.with_name(f".aetherflow-{target.name[:120]}.{secrets.token_hex(6)}.part")
+        part = target.with_name(part_name(target.name))
         try:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink:
                 self.create(cast(BinaryIO, sink), sources, Packing(compression=compression, password=password), Work())

@@ -1,5 +1,6 @@
 """Shared by the modules of this package: names of unfinished writes, creating and syncing folders."""
 
+import hashlib
 import os
 import re
 import secrets
@@ -10,6 +11,8 @@ from aetherflow.core.base.durable.places import FOLDER_MODE, Folder, naming
 
 PART_PREFIX, PART_SUFFIX = ".aetherflow-", ".part"
 """Start and end of the names of unfinished writes; leftovers of a crash match both."""
+_NAME_BYTES = 120
+"""Bytes of a longer name that the names of its unfinished writes hold; their hash takes 17, key and suffix the rest."""
 SOURCE_FOLDER_MODE, SOURCE_FILE_MODE = 0o755, 0o644
 """Modes of files that a person creates with a command, to edit; a project file writable by others is refused."""
 
@@ -44,19 +47,28 @@ def make_dir(path: Path, *, mode: int = FOLDER_MODE) -> None:
 
 
 def part_of(final: Path) -> Path:
-    """A temporary name beside `final`, cut so that it stays within the file system's 255 bytes."""
-    return final.with_name(f"{hidden_stem(final)}.{secrets.token_hex(6)}{PART_SUFFIX}")
+    """A temporary name in the folder of `final`, within the file system's 255 bytes."""
+    return final.with_name(f"{stems_of(final)[0]}.{secrets.token_hex(6)}{PART_SUFFIX}")
 
 
 def parts_of(final: Path, folder: Folder) -> list[str]:
     """The leftovers of unfinished writes of `final`, in its folder."""
-    shape = re.compile(re.escape(hidden_stem(final)) + r"\.[0-9a-f]{12}" + re.escape(PART_SUFFIX))
+    stems = "|".join(map(re.escape, stems_of(final)))
+    shape = re.compile(rf"(?:{stems})\.[0-9a-f]{{12}}" + re.escape(PART_SUFFIX))
     return [name for name in folder.names() if shape.fullmatch(name)]
 
 
-def hidden_stem(final: Path) -> str:
-    """The common prefix of the names of all unfinished writes of `final`."""
-    return PART_PREFIX + final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
+def stems_of(final: Path) -> list[str]:
+    """The prefix of the names of all unfinished writes of `final`, and of no other file in its folder.
+
+    A name that is cut has its hash in it, and is longer than any that is not cut. For such a name also the prefix
+    before 1.1, which several names could share.
+    """
+    name = final.name.encode(errors="surrogateescape")
+    stem = PART_PREFIX + name[:_NAME_BYTES].decode(errors="ignore")
+    if len(name) <= _NAME_BYTES:
+        return [stem]
+    return [f"{stem}~{hashlib.sha256(name).hexdigest()[:16]}", stem]
 
 
 def is_part(path: Path) -> bool:

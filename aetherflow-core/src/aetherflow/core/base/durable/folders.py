@@ -7,7 +7,7 @@ import stat
 import sys
 from pathlib import Path
 
-from aetherflow.core.base.durable.base import PART_PREFIX, PART_SUFFIX, is_part, make_dir, parts_of, sync_dir, sync_file
+from aetherflow.core.base.durable.base import PART_SUFFIX, is_part, make_dir, parts_of, stems_of, sync_dir, sync_file
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.places import Folder, naming
 
@@ -74,9 +74,9 @@ def restore_dir(final: Path, owner: str) -> None:
     """Undo an interrupted `swap_dir`: put the old folder back if `final` is missing; remove what `owner` left."""
     if not final.parent.is_dir():
         return
-    prefix = _hidden(final, "", "").name
+    prefixes = tuple(f"{stem}." for stem in stems_of(final))
     for aside in sorted(final.parent.iterdir()):
-        if not (aside.name.startswith(prefix) and aside.name.endswith(ASIDE_SUFFIX)):
+        if not (aside.name.startswith(prefixes) and aside.name.endswith(ASIDE_SUFFIX)):
             continue
         if not final.exists():
             with Folder(final.parent) as around:
@@ -157,8 +157,7 @@ def _special(folder: str, names: list[str]) -> list[str]:
 
 
 def _hidden(final: Path, owner: str, suffix: str) -> Path:
-    stem = final.name.encode(errors="surrogateescape")[:120].decode(errors="ignore")
-    return final.with_name(f"{PART_PREFIX}{stem}.{owner}{suffix}")
+    return final.with_name(f"{stems_of(final)[0]}.{owner}{suffix}")
 
 
 def _sync_both(one: Folder, other: Folder) -> None:

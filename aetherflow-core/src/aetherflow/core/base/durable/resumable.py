@@ -10,7 +10,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aetherflow.core.base.durable.base import PART_PREFIX, hidden_stem, part_of
+from aetherflow.core.base.durable.base import PART_PREFIX, part_of, stems_of
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.durable.hashing import BackgroundHash
 from aetherflow.core.base.durable.places import FOLDER_MODE, Folder, naming
@@ -34,13 +34,15 @@ class ResumableFile(BufferedIOBase):
         self._folder = Folder(final.parent, mode=FOLDER_MODE)
         self.final = final
         self._check = check
-        self._kept = f"{hidden_stem(final)}.{key}{_KEPT}"
-        self._side = f"{hidden_stem(final)}.{key}{_NOTE}"
+        stem, *older = stems_of(final)
+        self._kept, self._side = f"{stem}.{key}{_KEPT}", f"{stem}.{key}{_NOTE}"
         self.size = 0
         """Bytes in the file, those of earlier attempts included."""
         self.note: dict[str, Any] = {}
         """The note of the last checkpoint; empty if there is none."""
         self._ended = False
+        for name in (f"{each}.{key}{end}" for each in older for end in (_NOTE, _KEPT)):
+            _remove_if_left(self._folder, name)  # several files shared it in 1.0: whose content it is is not known
         hit(f"resume {final.name}")
         self._file = os.fdopen(_open_alone(self._folder, self._kept), "r+b", 1 << 18)
         self._hash = BackgroundHash()
@@ -200,7 +202,7 @@ class Leftovers:
 
     def remove(self, final: Path, key: str) -> None:
         """Remove the leftovers of `final` by writers other than `key`; at the first call for a folder, all old ones."""
-        begin = f"{hidden_stem(final)}."
+        begin, *older = (f"{stem}." for stem in stems_of(final))
         try:
             folder = Folder(final.parent)
         except FileNotFoundError:
@@ -213,8 +215,8 @@ class Leftovers:
                     if _is_old(folder, name) and not name.startswith(f"{begin}{key}."):
                         _remove_if_left(folder, name)
             for name in found:
-                owner = name.removeprefix(begin).rpartition(".")[0]
-                if name.startswith(begin) and "." not in owner and owner != key:
+                stem, _, owner = name.rpartition(".")[0].rpartition(".")
+                if (f"{stem}." == begin and owner != key) or f"{stem}." in older:
                     _remove_if_left(folder, name)
 
 
