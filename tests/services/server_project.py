@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Protocol
 
 import pytest
 
-from core_project import Project
+import warm
+from core_project import Project, Result
 from db_places import settings
 from server_stores import place_of
 from services import Database
 
 TLS_OFF = "ssl: false"  # the throw-away servers have no certificate
+_IN_A_CONTAINER = warm.true_start("a fork is in no other PID namespace")
 
 
 class Folder(Protocol):
@@ -93,3 +96,32 @@ class OtherHost:
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables of a process there."""
         return {**self._project.env, **self.env, **(env or {})}
+
+
+class Container:
+    """A container of this machine: the same boot and clock; a name, processes and folders of its own."""
+
+    def __init__(self, project: Project, name: str, *, shares: bool = False) -> None:
+        """`shares`: its work and state folders are volumes, those of the project."""
+        if os.geteuid() != 0 or shutil.which("unshare") is None:
+            pytest.skip("only root makes namespaces")
+        self._project = project
+        script = f'hostname {name} && shift && exec "$@"'
+        self.prefix = (
+            *("unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+            *("sh", "-c", script, "sh", name),
+        )
+        folder = project.folder / f"container-{name}"
+        own = {"AETHERFLOW_WORK_ROOT": str(folder / "work"), "AETHERFLOW_STATE_ROOT": str(folder / "state")}
+        self.env = {} if shares else own
+
+    def command(self, *arguments: str) -> Result:
+        """Run a command there."""
+        return self._project.command(*arguments, env=self.env, prefix=self.prefix, by=_IN_A_CONTAINER)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a command there; killing what is returned kills the container."""
+        argv = [*self.prefix, *self._project.argv(*arguments)]
+        env = {**self._project.env, **self.env}
+        nowhere = subprocess.DEVNULL
+        return _IN_A_CONTAINER.Popen(argv, cwd=self._project.folder, env=env, stdout=nowhere, stderr=nowhere)

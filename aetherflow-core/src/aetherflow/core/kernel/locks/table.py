@@ -50,8 +50,9 @@ class Busy:
 class LockTable:
     """The rows, read and written through one connection.
 
-    Of processes of this boot the files in `folder` tell who lives. In a store that is `shared` by several hosts the
-    others are judged by the wall clock, which is the server's; in a file they have ended with their boot.
+    Files in `folder` show which processes of this boot live. In a store that is `shared` by several hosts, processes
+    that use another folder (another host, or another container of this one) are judged by the wall clock, which is the
+    server's. In a file, processes of another boot have ended with it.
     """
 
     def __init__(self, db: durable.Database, clock: Clock, folder: Path, me: AliveFile, *, shared: bool) -> None:
@@ -61,6 +62,11 @@ class LockTable:
         self._folder = folder
         self._me = me
         self._host, self._pid = hostname(), os.getpid()
+        self._place = clock.boot
+        """Where the processes are whose files and monotonic clock this one sees; the column `boot`."""
+        if shared:
+            found = folder.stat()
+            self._place += f" {found.st_dev}:{found.st_ino}"
 
     # Reading
 
@@ -91,14 +97,14 @@ class LockTable:
         return Busy(holder, 0) if holder is not None and holder.alive else None
 
     def _goes_on_here(self, key: str, owner: Owner) -> bool:
-        """Whether the holder is the same run as it was on another host, whose lease of the run has ended since."""
+        """Whether the holder is the same run as it was elsewhere, whose lease of the run has ended since."""
         before = (self._shared and self._owner_before(key)) or owner
         same = (before.flow_id, before.run_id) == (owner.flow_id, owner.run_id)
         return same and before.generation < owner.generation
 
     def _owner_before(self, key: str) -> Owner | None:
-        """The holder if its row is of another boot."""
-        row = self._db.execute("SELECT owner FROM locks WHERE key=? AND boot<>?", (key, self._clock.boot)).fetchone()
+        """The holder if its row is of another place."""
+        row = self._db.execute("SELECT owner FROM locks WHERE key=? AND boot<>?", (key, self._place)).fetchone()
         return Owner.parse(row[0]) if row else None
 
     def is_foreign(self, key: str) -> bool:
@@ -128,7 +134,7 @@ class LockTable:
             _TAKE,
             (
                 *(key, str(owner), token, now, now, now + ttl_ms, ttl_ms),
-                *(self._clock.boot, mono + ttl_ms, self._me.name, self._host, self._pid),
+                *(self._place, mono + ttl_ms, self._me.name, self._host, self._pid),
             ),
         )
         self._drop_dead_waiters(key)
@@ -141,12 +147,12 @@ class LockTable:
         The remaining time is at most the time to live, whatever the wall clock says.
         """
         row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
-        if row is None or row[0] == self._clock.boot or self._shared:
+        if row is None or row[0] == self._place or self._shared:
             return
         left = max(0, min(row[2], row[1] - self._clock.wall_ms()))
         self._db.execute(
             "UPDATE locks SET boot=?, expires_mono=?, alive=NULL WHERE key=?",
-            (self._clock.boot, self._clock.mono_ms() + left, key),
+            (self._place, self._clock.mono_ms() + left, key),
         )
 
     def renew(self, key: str, token: int, ttl_ms: int) -> Grant | None:
@@ -154,7 +160,7 @@ class LockTable:
         now, mono = self._clock.wall_ms(), self._clock.mono_ms()
         done = self._db.execute(
             "UPDATE locks SET renewed_at=?, expires_at=?, boot=?, expires_mono=?, alive=? WHERE key=? AND token=?",
-            (now, now + ttl_ms, self._clock.boot, mono + ttl_ms, self._me.name, key, token),
+            (now, now + ttl_ms, self._place, mono + ttl_ms, self._me.name, key, token),
         )
         return Grant(token, mono + ttl_ms) if done.rowcount else None
 
@@ -177,7 +183,7 @@ class LockTable:
         """Join the queue; returns the ticket."""
         self._me.beat(self._clock.mono_ms())
         now = self._clock.wall_ms()
-        row = (key, str(owner), now, self._clock.boot, self._me.name, self._host, self._pid)
+        row = (key, str(owner), now, self._place, self._me.name, self._host, self._pid)
         done = self._db.execute(
             "INSERT INTO waiters (key, owner, since, boot, alive, host, pid, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "RETURNING ticket",
@@ -196,7 +202,7 @@ class LockTable:
     def _drop_dead_waiters(self, key: str) -> None:
         rows = self._db.execute("SELECT ticket, boot, alive, beat_at FROM waiters WHERE key=?", (key,)).fetchall()
         for ticket, boot, name, beat_at in rows:
-            if boot != self._clock.boot:
+            if boot != self._place:
                 gone = not self._beats(beat_at)
             else:
                 gone = is_dead(self._folder, name) or not (self._folder / name).exists()
@@ -204,14 +210,14 @@ class LockTable:
                 self.leave(ticket)
 
     def _beats(self, beat_at: int | None) -> bool:
-        """Whether a waiter of another boot lives."""
+        """Whether a waiter of another place lives."""
         return self._shared and self._clock.wall_ms() - (beat_at or 0) < WAITER_STALE_MS
 
     # Life
 
     def _holder(self, row: tuple[Any, ...]) -> Holder:
         key, owner, token, acquired, renewed, expires, host, pid, boot, ttl_ms, expires_mono, name = row
-        if boot != self._clock.boot:
+        if boot != self._place:
             alive = min(ttl_ms, expires - self._clock.wall_ms()) > 0
         elif self._clock.mono_ms() >= expires_mono:
             alive = False
@@ -221,7 +227,7 @@ class LockTable:
 
     def _waiter(self, row: tuple[Any, ...]) -> Waiter:
         key, ticket, owner, since, host, pid, boot, name, beat_at = row
-        here = boot == self._clock.boot
+        here = boot == self._place
         alive = not is_dead(self._folder, name) if here else self._beats(beat_at)
         if alive and here and name != self._me.name:
             alive = self._clock.mono_ms() - last_beat(self._folder, name) < WAITER_STALE_MS
