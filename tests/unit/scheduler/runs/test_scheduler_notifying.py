@@ -54,7 +54,7 @@ def test_a_failure_is_a_row_when_no_start_is_left(bench: "Bench", requests: "lis
     bench.minutes(2)
     assert bench.slots() == {"f 12:01": "FAILED"}
     assert outbox(bench) == [("f", "failed", 1)]
-    assert [(each.document, each.ledger) for each in requests] == [(bench.file, bench.folder / "ledger.sqlite")]
+    assert {(each.document, each.ledger) for each in requests} == {(bench.file, bench.folder / "ledger.sqlite")}
     assert requests[0].again == f"aetherflow-scheduler run-item {bench.file} {{item}} --slot {{slot}}"
     assert requests[0].look == f"aetherflow-scheduler status {bench.file}"
 
@@ -197,3 +197,20 @@ def test_a_sender_is_waited_for_only_where_it_would_not_outlive_its_starter(
         here.ledger.db.execute(f"INSERT INTO outbox ({columns}) VALUES ('1', 'f', 0, 'r', 'late', '{{}}', 1)")
     assert len(requests) == 1
     assert waited == ([(4711, WAIT_SECONDS)] if waits else [])
+
+
+def test_rules_count_from_the_time_of_the_ledger_s_clock(bench: "Bench", requests: "list[SendRequest]") -> None:
+    bench.schedule_of(ONCE, notify=RULES)
+    began = bench.clock.now_ms()
+    bench.launcher.codes = {"f": [1]}
+    bench.minutes(2)
+    assert {each.since for each in requests} == {began}
+
+
+def test_what_waits_is_looked_for_each_minute_of_the_ledger_s_clock(
+    bench: "Bench", requests: "list[SendRequest]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "is_needed", lambda _: True, raising=False)
+    bench.schedule_of(ONCE, notify=RULES)
+    bench.minutes(10)
+    assert 10 <= len(requests) <= 12

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ class Notifier:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._since = time.time_ns() // 1_000_000
+        self._since = ledger.clock.now_ms()
         self._schedule: Schedule | None = None
         self._rules = False
         self._seen: int | None = None
@@ -45,14 +44,14 @@ class Notifier:
     def look(self, schedule: "Schedule") -> None:
         """Start a sender if there is anything new, or if something else may be sent by now. Returns at once."""
         newest: int | None = self._ledger.read(_OPEN)[0][0]
-        due = time.monotonic() >= self._next
+        due = self._ledger.clock.monotonic() >= self._next
         if not due and newest in (None, self._seen):
             return
         if due or schedule is not self._schedule:
             self.begin(schedule)
         self._seen = newest
         if due:
-            self._next = time.monotonic() + LOOK_SECONDS
+            self._next = self._ledger.clock.monotonic() + LOOK_SECONDS
         if self._rules:
             self._start(schedule, new=newest is not None)
         elif due and newest is not None:

@@ -1,6 +1,7 @@
 """What the fork server, who asks it, and the processes that it forks tell each other."""
 
 import json
+import os
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,8 @@ def next_message(by: socket.socket) -> ForkMessage | None:
         return None
     body = received(by, *LENGTH.unpack(head)) if len(head) == LENGTH.size else None
     if body is None:
+        for descriptor in descriptors:
+            os.close(descriptor)
         return None
     *streams, status = descriptors
     return ForkRequest(*json.loads(body)), streams, socket.socket(fileno=status)

@@ -111,7 +111,11 @@ class ForkServer:
         for _ in range(2):  # the server may be gone
             ours, theirs = socket.socketpair()
             with self._lock, theirs:
-                control = self._reached()
+                try:
+                    control = self._reached()
+                except BaseException:
+                    ours.close()
+                    raise
                 try:
                     socket.send_fds(control, [LENGTH.pack(len(body))], [*streams, theirs.fileno()])
                     control.sendall(body)
@@ -135,9 +139,15 @@ class ForkServer:
             self._servers = [server for server in self._servers if server.poll() is None]
             control, theirs = socket.socketpair()
             argv = [sys.executable or "python3", "-P", "-m", fork_server_program.__name__]
-            with theirs, os.fdopen(os.dup(2), "wb") as told:
-                self._servers.append(
-                    durable.spawn(argv, cwd=Path.cwd(), env=os.environ, stdin=theirs.fileno(), stdout=told, stderr=told)
-                )
+            try:
+                with theirs, os.fdopen(os.dup(2), "wb") as told:
+                    self._servers.append(
+                        durable.spawn(
+                            argv, cwd=Path.cwd(), env=os.environ, stdin=theirs.fileno(), stdout=told, stderr=told
+                        )
+                    )
+            except BaseException:
+                control.close()
+                raise
             self._control = control
         return self._control
