@@ -87,8 +87,12 @@ class Model:
         for at in due[:-number]:
             self.fates[at] = "MISSED max_catch_up" if self._policy.misfire == "all" else "MISSED coalesced"
         kept = due[-number:]
+        all_run = self._policy.misfire == "all"
+        behind = all_run and 0 < sum(slot.queued for slot in self._open) <= number
         for index, at in enumerate(kept):
-            self._open.append(Slot(at, now + index * self._policy.spacing, queued=len(kept) > 1))
+            late = all_run and now - at > self._policy.grace
+            queued = len(kept) > 1 or behind or late
+            self._open.append(Slot(at, now + index * self._policy.spacing, queued=queued))
 
     def _ends(self, now: int) -> bool:
         over = [slot for slot in self._open if slot.live and slot.end is not None and slot.end <= now]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.scheduler.cli import main
+
 if TYPE_CHECKING:
     from scheduler_bench import Bench
 
@@ -73,6 +75,40 @@ def test_catching_up_is_spaced_and_in_order(bench: "Bench") -> None:
     assert [run_id for run_id, _ in starts] == [f"a-20260302T120{n}00Z" for n in (5, 6, 7)]
     times = [dt.datetime.fromisoformat(at) for _, at in starts]
     assert all(5 <= (after - before).total_seconds() <= 7 for before, after in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("overlap", ["skip", "kill_old"])
+@pytest.mark.parametrize("missed", [1, 5])
+def test_slots_that_come_due_while_older_ones_catch_up_are_queued(bench: "Bench", overlap: str, missed: int) -> None:
+    bench.schedule_of({"id": "a", "cron": "*/10 * * * *", "misfire": "all", "overlap": overlap})
+    bench.launcher.seconds = {"a": 8 * 60}
+    bench.minutes(5)
+    bench.clock.pass_time(missed * 600)
+    bench.minutes(300)
+    assert bench.clock.now().hour >= 17
+    assert set(bench.slots("a").values()) <= {"SUCCESS", "INTERRUPTED", "WAITING"}
+    assert set(list(bench.slots("a").values())[:-1]) == {"SUCCESS"}  # it has caught up
+
+
+def test_an_item_that_never_catches_up_waits_for_max_catch_up_slots_at_most(bench: "Bench") -> None:
+    bench.schedule_of({"id": "a", "cron": "*/10 * * * *", "misfire": "all", "max_catch_up": 3})
+    bench.launcher.seconds = {"a": 20 * 60}
+    bench.minutes(5)
+    bench.clock.pass_time(2 * 600 + 60)
+    bench.minutes(200)
+    found = list(bench.slots("a").values())
+    assert "SKIPPED" in found
+    assert found.count("WAITING") <= 3
+
+
+def test_validate_warns_where_catching_up_meets_skipping(bench: "Bench", capsys: pytest.CaptureFixture[str]) -> None:
+    bench.flow(["true"])
+    for more, warned in (({}, True), ({"overlap": "queue"}, False), ({"overlap": "kill_old"}, False)):
+        bench.schedule_of({"id": "a", "cron": "*/10 * * * *", "misfire": "all", **more})
+        assert main(["validate", str(bench.file)]) == 0
+        told = capsys.readouterr()
+        assert ("AF8016" in told.out + told.err) == warned
+        assert ("add `overlap: queue`" in told.out + told.err) == warned
 
 
 @pytest.mark.parametrize(

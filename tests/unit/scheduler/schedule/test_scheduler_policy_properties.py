@@ -50,21 +50,24 @@ def model(due: Sequence[DueSlot], now: int, misfire: Misfire, grace: int, most: 
     return found
 
 
-@given(slots, st.data(), misfires, st.integers(0, 500), st.integers(1, 12), st.integers(0, 50))
+@given(slots, st.data(), misfires, st.integers(0, 500), st.integers(1, 12), st.integers(0, 50), st.integers(0, 20))
 def test_due_slots(
-    instants: list[int], data: st.DataObject, misfire: Misfire, grace: int, most: int, spacing: int
+    instants: list[int], data: st.DataObject, misfire: Misfire, grace: int, most: int, spacing: int, ahead: int
 ) -> None:
     now = data.draw(st.integers(max(instants, default=0), 2500))
     excluded = data.draw(st.sets(st.sampled_from(instants or [0])))
     due = [DueSlot(slot, said(SlotReason.PAUSED, why="") if slot in excluded else None) for slot in instants]
-    verdicts = decide_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing)
+    verdicts = decide_due(due, now, misfire=misfire, grace_ms=grace, max_catch_up=most, spacing_ms=spacing, ahead=ahead)
     assert [verdict.slot for verdict in verdicts] == instants
     assert {verdict.slot: verdict.status for verdict in verdicts} == model(due, now, misfire, grace, most)
     assert all((verdict.reason is None) == (verdict.status == Status.WAITING) for verdict in verdicts)
     kept = [verdict for verdict in verdicts if verdict.status == Status.WAITING]
     assert len(kept) <= (most if misfire == "all" else 1)
     assert [verdict.delay_ms for verdict in kept] == [index * spacing for index in range(len(kept))]
-    assert all(verdict.catch_up == (len(kept) > 1) for verdict in kept)
+    behind = misfire == "all" and 0 < ahead <= most
+    for verdict in kept:
+        late = misfire == "all" and now - verdict.slot > grace
+        assert verdict.catch_up == (len(kept) > 1 or behind or late)
 
 
 others = st.lists(

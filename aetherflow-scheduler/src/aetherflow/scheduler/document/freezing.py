@@ -223,6 +223,11 @@ class Freezer:
             for number, each in enumerate(item.blackouts)
             if (window := read_blackout(each, (*self.at(index, "blackouts"), number), zone, self.found)) is not None
         )
+        if item.enabled and (item.misfire, item.overlap) == ("all", "skip"):
+            message = f"{format_path(path)}: `misfire: all` runs missed slots, and `overlap: skip` skips slots"
+            message += " whose time comes while a run of the item takes longer than its interval"
+            fix = "add `overlap: queue`, so that every slot runs"
+            self.found.add("AF8016", message, self.at(index, "misfire"), "misfire", fix, severity="warning")
         command = self._command(item, index)
         flow, manifest, inside = self.paths.of_item(item, path, self.at(index, "bundle_manifest"))
         self.named.append(ItemTarget(index, item, flow, manifest, command))

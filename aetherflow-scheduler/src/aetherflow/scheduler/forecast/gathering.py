@@ -102,6 +102,7 @@ class _Gathering:
             spec.lock,
             spec.overlap,
             found.queued,
+            spec.max_catch_up if spec.misfire == "all" else 0,
             spec.after_status == "any",
             tuple(numbers[each] for each in self._after.get(key, ()) if each in numbers),
         )
@@ -149,7 +150,8 @@ class _Gathering:
                     self._left[waiting] = said(SlotReason.COALESCED)
                     del self._found[waiting]
                 waiting = key
-            self._found[key] = _Candidate(item, None, max(at, self._now, until))
+            late = at <= self._now and item.spec.misfire == "all"
+            self._found[key] = _Candidate(item, None, max(at, self._now, until), late)
 
     def _follow(self, key: _Key, found: _Candidate) -> None:
         """Note what a slot follows; it does not run if that does not, or has ended in another way."""

@@ -25,6 +25,8 @@ class PlayedSlot:
     overlap: Overlap = "skip"
     queued: bool = False
     """It waits for the slots of its item before it, whatever `overlap` says."""
+    max_catch_up: int = 0
+    """With `misfire: all`: the most slots that catch up for which it waits, whatever `overlap` says."""
     any_status: bool = False
     """What it follows may also have been skipped."""
     after: tuple[int, ...] = ()
@@ -72,6 +74,7 @@ class _Play:
         """Since when those wait that only wait for room."""
         self._active: dict[str, list[int]] = {}
         """Item to its slots that wait or run."""
+        self._catching_up = {number for number, slot in enumerate(slots) if slot.queued}
         self._followers: dict[int, list[int]] = {}
         self._events: list[tuple[float, bool, int]] = []
         """Time, whether it is ready in place of over, and number."""
@@ -116,7 +119,10 @@ class _Play:
         active = self._active[slot.item]
         ahead = [each for each in active if each < number or self._stage[each] == _RUNS] if len(active) > 1 else None
         if ahead and slot.overlap != "allow":
-            if slot.queued or slot.overlap == "queue":
+            before = sum(each in self._catching_up for each in active if each != number)
+            if 0 < before <= slot.max_catch_up:
+                self._catching_up.add(number)
+            if number in self._catching_up or slot.overlap == "queue":
                 self._left[number] = 1
                 self._followers.setdefault(ahead[-1], []).append(number)
                 return

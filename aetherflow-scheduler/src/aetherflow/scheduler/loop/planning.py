@@ -17,6 +17,7 @@ from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
 from aetherflow.scheduler.reasons import Reason, SlotReason, said
 from aetherflow.scheduler.runs.events import Events
+from aetherflow.scheduler.runs.start_decisions import catching_up
 from aetherflow.scheduler.schedule.calendars import cron_of
 from aetherflow.scheduler.schedule.policy import DueSlot, Status, Verdict, decide_due
 from aetherflow.scheduler.schedule.slots import Slot, due, excluded, expected, next_slot
@@ -56,15 +57,7 @@ class _Changes(NamedTuple):
 class Planner:
     """Keeps the next slot of each item in a heap; `plan` enters the due ones in the ledger."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        items: Sequence["Item"],
-        events: Events,
-        *,
-        trigger: str,
-        file: Path,
-    ) -> None:
+    def __init__(self, ledger: Ledger, items: Sequence["Item"], events: Events, *, trigger: str, file: Path) -> None:
         self._ledger = ledger
         self._file = file
         self._events = events
@@ -329,6 +322,7 @@ class Planner:
             grace_ms=round(spec.misfire_grace_time * 1000),
             max_catch_up=spec.max_catch_up,
             spacing_ms=round(spec.spacing_seconds * 1000),
+            ahead=catching_up(self._slots, self._acts, item.id) if spec.misfire == "all" else 0,
         )
 
     def _claim(self, item: "Item", verdicts: Iterable[Verdict]) -> list[Verdict]:

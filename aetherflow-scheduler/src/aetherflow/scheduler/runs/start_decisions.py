@@ -168,3 +168,10 @@ def by_item(rows: Sequence[SlotRow]) -> dict[str, list[SlotRow]]:
     for row in rows:
         found.setdefault(row.item, []).append(row)
     return found
+
+
+def catching_up(slots: Slots, acts: Acts, item: str) -> int:
+    """Count the slots of an item that were late, or that wait for such slots, and that have not ended."""
+    holds = acts.holds(item)
+    rows = slots.active_of(item)
+    return sum(row.queued and row.trigger not in BY_HAND and row.slot not in holds for row in rows)

@@ -53,17 +53,27 @@ class Verdict(NamedTuple):
     delay_ms: int = 0
     """Least time for which a WAITING slot waits."""
     catch_up: bool = False
-    """Whether it is one of several slots that run one after the other."""
+    """Whether it waits for the slots of its item before it, whatever `overlap` says."""
 
 
 def decide_due(
-    due: Sequence[DueSlot], now: int, *, misfire: Misfire, grace_ms: int, max_catch_up: int, spacing_ms: int
+    due: Sequence[DueSlot],
+    now: int,
+    *,
+    misfire: Misfire,
+    grace_ms: int,
+    max_catch_up: int,
+    spacing_ms: int,
+    ahead: int = 0,
 ) -> list[Verdict]:
     """Decide about the slots of one item that are due at `now`, ordered by time; returns one verdict for each.
 
     Slots later than `grace_ms` are misfires. `skip` makes them MISSED; `last` runs only the latest of all slots; `all`
     runs the newest `max_catch_up` slots in order, `spacing_ms` apart, and misses the older ones. Of several slots
     within the grace, `skip` and `last` run only the latest. A slot that is held waits beside them.
+
+    `ahead`: number of earlier slots of the item that still catch up. With `all`, a new slot waits for up to
+    `max_catch_up` of them, since it's they that delay it; behind more of them `overlap` decides.
     """
     fates: dict[int, Verdict] = {}
     wanted: list[int] = []
@@ -80,8 +90,10 @@ def decide_due(
     left = said(SlotReason.MAX_CATCH_UP if misfire == "all" else SlotReason.COALESCED)
     for slot in wanted[: len(wanted) - len(kept)]:
         fates[slot] = Verdict(slot, Status.MISSED, left)
+    waits = len(kept) > 1 or (misfire == "all" and 0 < ahead <= max_catch_up)
     for index, slot in enumerate(kept):
-        fates[slot] = Verdict(slot, Status.WAITING, None, index * spacing_ms, catch_up=len(kept) > 1)
+        late = misfire == "all" and now - slot > grace_ms
+        fates[slot] = Verdict(slot, Status.WAITING, None, index * spacing_ms, catch_up=waits or late)
     return [fates[each.slot] for each in due]
 
 
