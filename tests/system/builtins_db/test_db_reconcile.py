@@ -178,14 +178,23 @@ def test_the_next_night_starts_after_what_is_verified(numbered: Any, to: str) ->
         assert (out["verified_before"], out["verified_through"], out["missing"], out["extra"]) == (3500, 3500, 1, 0)
     numbered.sql("INSERT INTO u VALUES (4001, 'newer', 2)", resource="there")
     out = numbered.one(**reconcile(**verify))
-    assert (out["verified_before"], out["verified_through"], out["rows"], out["target_rows"]) == (3500, 4001, 2, 2)
+    assert (out["verified_before"], out["verified_through"], out["rows"], out["target_rows"]) == (3500, 4001, 3, 3)
     out = numbered.one(**reconcile(**verify))
-    assert (out["verified_through"], out["rows"], out["equal"]) == (4001, 0, True)
+    assert (out["verified_through"], out["rows"], out["equal"]) == (4001, 1, True)
     # What a failed run has verified is verified again.
     numbered.sql("INSERT INTO t VALUES (4002, 'late', 3)")
     broken = numbered.run(look=reconcile(**verify), fail={"type": "db_execute", "sql": "SELECT nothing FROM nowhere"})
     assert (broken.status["look"], broken.status["fail"]) == ("SUCCESS", "FAILED")
     assert numbered.one(**reconcile(**verify))["verified_before"] == 4001
+
+
+@pytest.mark.parametrize(("place", "to"), SOME[:2], indirect=["place"])
+def test_a_late_row_of_the_verified_value_is_compared(numbered: Any, to: str) -> None:
+    verify = {"verified_through": {"column": "n", "initial": 0, "name": "late"}}
+    assert numbered.one(**reconcile(**verify))["verified_through"] in ("500.50", 500.5)
+    numbered.sql("INSERT INTO t VALUES (5000, 'late', 500.5)")
+    out = numbered.one(**reconcile(**verify, on_difference="report"))
+    assert (out["missing"], out["rows"]) == (1, 2)
 
 
 TEXT_KEYS = ["a", "A", "ä", "b ", "b", "Z", "_", "😀", "10", "9", "", "é", "e\u0301"]

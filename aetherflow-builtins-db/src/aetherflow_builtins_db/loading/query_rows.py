@@ -2,7 +2,7 @@
 
 import codecs
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -30,8 +30,8 @@ from aetherflow_builtins_db.formats.values import query_sha256
 from aetherflow_builtins_db.loading.batch import OnReject, Streams
 from aetherflow_builtins_db.loading.profile import Profile, Texts
 
-Follow = Callable[[list[Column]], Callable[[list[Row]], None]]
-"""Gets the columns; returns what is called with each batch."""
+Follow = Callable[[list[Column]], Callable[[Iterable[list[Row]]], Iterator[list[Row]]]]
+"""Gets the columns; returns that through which all batches go."""
 _DIALECT = CsvFormat(include_header=False)
 _ARROW_ROWS = 50_000
 """Rows of a record batch."""
@@ -46,7 +46,7 @@ class QueryRows:
     params: Mapping[str, Any] | None = None
     fetch_size: int = 5000
     follow: Follow | None = None
-    """For a watermark: sees every batch that is loaded."""
+    """For a watermark: passes through the batches that are loaded."""
     format: str = field(default="query", init=False)
     texts: Texts = field(default="none", init=False)
 
@@ -114,11 +114,11 @@ class _QueryReader:
     def batches(self, size: int, on_reject: OnReject) -> Iterator[LoadBatch]:
         """Yield the rows in batches as the database sends them; none is ever rejected here."""
         del size, on_reject
-        seen = self._follow(list(self._rows.columns)) if self._follow else None
+        batches = self._rows.batches()
+        if self._follow is not None:
+            batches = self._follow(list(self._rows.columns))(batches)
         number = 1
-        for rows in self._rows.batches():
-            if seen is not None:
-                seen(rows)
+        for rows in batches:
             yield LoadBatch(rows, list(range(number, number + len(rows))))
             number += len(rows)
 

@@ -25,10 +25,11 @@ from aetherflow_builtins_db.loading.target import Target
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
 from aetherflow_builtins_db.steps.query import database_of, query_source, text_of
-from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
+from aetherflow_builtins_db.steps.watermark import RowWatermark, Tracker
 
 if TYPE_CHECKING:
     from aetherflow.core.api import Lack
+    from aetherflow_builtins_db.steps.last_rows import Use
 
 
 class Inputs(TableInputs):
@@ -42,10 +43,11 @@ class Inputs(TableInputs):
     params: dict[str, Any] | None = Field(
         None, description="Values of the `:name` markers in the query; each must be used, and each marker needs one."
     )
-    watermark: Watermark | None = Field(
+    watermark: RowWatermark | None = Field(
         None,
         description="Copy only new rows: the query gets the greatest value of all successful runs as `:watermark`; of "
-        "a table those rows are copied whose value is greater. For mode `merge`, or `append` with `load_id_column`.",
+        "a table those rows are copied that have a greater value, or that came later with the same. For mode `merge`, "
+        "or `append` with `load_id_column`.",
     )
     fetch_size: int = Field(5000, ge=1, description="Rows fetched at a time.")
 
@@ -107,7 +109,7 @@ class DbCopy(Step[Inputs]):
         args, tracker = self.args, None
         if args.watermark is not None:
             try:
-                tracker = Tracker(args.watermark, self.ctx, args.from_table)
+                tracker = Tracker(args.watermark, self.ctx, args.from_table, self._use_of(args.watermark))
             except ClaimBusyError as error:
                 if args.watermark.if_claimed != "skip":
                     raise
@@ -168,7 +170,7 @@ class DbCopy(Step[Inputs]):
                     f"from_table: resource {args.resource} has no table {args.from_table}",
                     fix="check the name; sql reads what is no table",
                 )
-            sql = f"SELECT * FROM {found.sql}{self._newer(database, found)}"  # noqa: S608 - names of the catalogue
+            sql = f"SELECT * FROM {found.sql}{self._newer(database, found, tracker)}"  # noqa: S608 - names of the catalogue
         if args.watermark is not None:
             params = {**(params or {}), "watermark": tracker.before if tracker else args.watermark.initial}
         self._read = query_source(args.resource, sql, params)
@@ -176,13 +178,22 @@ class DbCopy(Step[Inputs]):
             self._read |= {"kind": "table", "name": f"{args.resource}: {found.sql}"}
         return QueryRows(database, sql, params, args.fetch_size, tracker.follow if tracker else None)
 
-    def _newer(self, database: Database, table: SqlTable) -> str:
-        """The condition for rows of a table above the watermark; none without one."""
+    def _use_of(self, watermark: RowWatermark) -> "Use | None":
+        """For what rows of the watermark's value are remembered: a query that names no keys decides by itself."""
+        if self.args.from_table is None and not watermark.keys:
+            return None
+        return "merge" if self.args.mode == "merge" else "append" if self.args.from_table else "keys"
+
+    def _newer(self, database: Database, table: SqlTable, tracker: Tracker | None) -> str:
+        """The condition for rows of a table at and above the watermark; none without one.
+
+        Above only, as long as no run has remembered any: the initial value names no row.
+        """
         if self.args.watermark is None:
             return ""
         names = [column.name for column in table.columns]
         column = names[place_of("watermark.column", self.args.watermark.column, names, "column of the table")]
-        return f" WHERE {database.quote(column)} > :watermark"
+        return f" WHERE {database.quote(column)} {'>=' if tracker and tracker.is_stored else '>'} :watermark"
 
     def _ending(self, tracker: Tracker | None) -> Ending:
         usual = tracker.outputs["claim"] if tracker else self.ctx.work_id

@@ -29,7 +29,7 @@ from aetherflow_builtins_db.formats.parquet import libraries_for, require_pyarro
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.minimal import lacks_of
 from aetherflow_builtins_db.steps.query import QueryInputs, database_of, query_source, sql_of
-from aetherflow_builtins_db.steps.watermark import Tracker, Watermark
+from aetherflow_builtins_db.steps.watermark import RowWatermark, Tracker
 from aetherflow_builtins_db.steps.writing import FileSpec, Format, Writing
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Inputs(QueryInputs, DelimitedInputs):
         description="`gzip`, `zstd` or `none`; `snappy` for Parquet only. Default: by a last suffix `.gz` or `.zst`, "
         "else `none`; for Parquet, whose columns are compressed, `zstd`.",
     )
-    watermark: Watermark | None = Field(
+    watermark: RowWatermark | None = Field(
         None,
         description="Read only new rows: the SQL gets the greatest value of all successful runs as `:watermark`.",
     )
@@ -182,7 +182,7 @@ class ExtractStep(Step[Inputs]):
         params = args.params
         if args.watermark is not None:
             try:
-                tracker = Tracker(args.watermark, self.ctx)
+                tracker = Tracker(args.watermark, self.ctx, use="keys" if args.watermark.keys else None)
             except ClaimBusyError as error:
                 if args.watermark.if_claimed != "skip":
                     raise

@@ -111,7 +111,7 @@ class Outputs(StepOutputs):
     verified_through: Any = Field(
         None, description="With `verified_through`: the value up to which no row differs, now and in earlier runs."
     )
-    verified_before: Any = Field(None, description="With `verified_through`: the value after which rows were compared.")
+    verified_before: Any = Field(None, description="With `verified_through`: the value that was remembered before.")
 
 
 class DbReconcile(Step[Inputs]):
@@ -281,7 +281,8 @@ class DbReconcile(Step[Inputs]):
                 f"verified_through.column: {names[index]} holds no numbers, dates or times",
                 fix="choose a column of these",
             )
-        after = f"{source.quoted(index)} > :aetherflow_v"
+        above = ">=" if tracker.is_stored else ">"  # rows may have come later with the value that was verified
+        after = f"{source.quoted(index)} {above} :aetherflow_v"
         ((last,),) = source.read(f"max({source.quoted(index)})", None, f"WHERE {after}", aetherflow_v=tracker.before)
         if last is None:
             return False
@@ -289,7 +290,7 @@ class DbReconcile(Step[Inputs]):
         typed = reader(pairs[index].meaning)
         for side, read in ((source, None), (target, typed)):
             name = side.quoted(index)
-            side.window = f"{name} > :aetherflow_v AND {name} <= :aetherflow_w"
+            side.window = f"{name} {above} :aetherflow_v AND {name} <= :aetherflow_w"
             bounds = (tracker.before, last) if read is None else (read(tracker.before), read(last))
             side.window_params = dict(zip(("aetherflow_v", "aetherflow_w"), bounds, strict=True))
         return True

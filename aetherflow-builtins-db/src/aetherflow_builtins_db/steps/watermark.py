@@ -8,7 +8,7 @@ import decimal
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from pydantic import Field
 from aetherflow.core.api import Claim, ClaimBusyError, Column, Row, RunContext, StepError, StepInputError, StepInputs
 from aetherflow_builtins_db.formats.values import json_value, text_value
 from aetherflow_builtins_db.loading.table import find_name
+from aetherflow_builtins_db.steps.last_rows import LastRows, Use
 
 LEDGER = "db_watermarks"
 """The name of the ledger that holds them."""
@@ -49,11 +50,24 @@ class Watermark(StepInputs):
     )
 
 
+class RowWatermark(Watermark):
+    """A watermark that can remember which rows have its value."""
+
+    keys: tuple[str, ...] = Field(
+        (),
+        description="Columns of the result that identify a row. The rows that have the remembered value are remembered "
+        "by them and not given again, so that a query with `>= :watermark` gets late rows of that value once.",
+    )
+
+
 class Tracker:
     """The watermark of one step: read before, followed during, claimed after the query."""
 
-    def __init__(self, wanted: Watermark, ctx: RunContext, table: str | None = None) -> None:
-        """ClaimBusyError if another run is at it and the step is not to wait. `table` has a watermark of its own."""
+    def __init__(self, wanted: Watermark, ctx: RunContext, table: str | None = None, use: Use | None = None) -> None:
+        """ClaimBusyError if another run is at it and the step is not to wait. `table` has a watermark of its own.
+
+        With `use` the rows of the value are remembered.
+        """
         self._wanted = wanted
         self._ctx = ctx
         self._ledger = ctx.ledger(LEDGER)
@@ -61,8 +75,12 @@ class Tracker:
         unfinished = self._wait_until_free()
         stored = self._ledger.get(self._key)
         self.before: Any = wanted.initial if stored is None else _READERS[stored["kind"]](stored["value"])
+        self._stored = stored
+        self.is_stored = stored is not None
+        """Whether a run has succeeded; else `before` is the initial value."""
+        keys = wanted.keys if isinstance(wanted, RowWatermark) else ()
+        self._rows = None if use is None else LastRows(use, keys, stored)
         self.value: Any = None
-        self._index = 0
         self._claim: Claim | None = None
         if unfinished is not None:
             ctx.log.info("read again from %s: run %s did not finish", text_value(self.before), unfinished.run_id)
@@ -86,8 +104,11 @@ class Tracker:
                 time.sleep(min(left, 0.1))
         return claim
 
-    def follow(self, columns: list[Column]) -> Callable[[list[Row]], None]:
-        """The function to call with every batch; StepInputError if the result has no such column."""
+    def follow(self, columns: list[Column]) -> Callable[[Iterable[list[Row]]], Iterator[list[Row]]]:
+        """The function that passes the batches of the query through, without the rows that were given before.
+
+        StepInputError if the result has no such column.
+        """
         names = [column.name for column in columns]
         found = find_name(self._wanted.column, names)
         if found is None:
@@ -95,11 +116,26 @@ class Tracker:
                 f"watermark.column names no column of the query: {self._wanted.column}",
                 fix=f"its columns are: {', '.join(names)}",
             )
-        self._index = names.index(found)
-        return self._look
+        index = names.index(found)
+        self.value = None
+        if self._rows is not None:
+            self._rows.open(names)
+        return lambda batches: self._passed(batches, index)
 
-    def _look(self, batch: list[Row]) -> None:
-        values = [row[self._index] for row in batch if row[self._index] is not None]
+    def _passed(self, batches: Iterable[list[Row]], index: int) -> Iterator[list[Row]]:
+        rows = self._rows
+        for batch in batches:
+            new = batch if rows is None else rows.new_of(batch, index, self.before)
+            last = self.value
+            self._look(new, index)
+            if rows is not None:
+                rows.add(new, index, self.value, is_greater=self.value != last)
+            if new:
+                yield new
+        self._entry()  # a StepError now undoes the load
+
+    def _look(self, batch: list[Row], index: int) -> None:
+        values = [row[index] for row in batch if row[index] is not None]
         if not values:
             return
         try:
@@ -111,19 +147,32 @@ class Tracker:
         self.value = greatest
 
     def claim(self) -> None:
-        """Claim the greatest value; it counts once the run has succeeded. Without rows the old one stays.
+        """Claim the greatest value and its rows; it counts once the run has succeeded. Without rows the old one stays.
 
         ClaimBusyError if another run was faster: it has the same rows.
         """
-        if self.value is None or (after := self._after) is self.before:
-            return
-        kind = _kind_of(self.value, self._wanted.column)
-        self._claim = self._ledger.claim(self._key, {"kind": kind, "value": json_value(after)})
+        if (entry := self._entry()) is not None:
+            self._claim = self._ledger.claim(self._key, entry)
+
+    def _entry(self) -> dict[str, Any] | None:
+        """What the ledger is to hold; None if that is what it holds already."""
+        after = self._after
+        is_same = after is self.before
+        if is_same and not self.is_stored and (self._rows is None or self.value != self.before):
+            return None
+        rows = None
+        if self._rows is not None:
+            rows = self._rows.stored(same_value=is_same, found=self.value == after)
+        entry = {"kind": _kind_of(after, self._wanted.column), "value": json_value(after)}
+        if rows is not None:
+            entry["rows"] = rows
+        return None if is_same and rows == (self._stored or {}).get("rows") else entry
 
     @property
     def outputs(self) -> dict[str, Any]:
         """What templates may read: the value before and after, and what names the rows between in every run."""
-        start = json.dumps([self._ctx.flow_id, LEDGER, self._key, json_value(self.before)])
+        rows = [] if self._rows is None else self._rows.identity
+        start = json.dumps([self._ctx.flow_id, LEDGER, self._key, json_value(self.before), *rows])
         return {
             "watermark": json_value(self._after),
             "watermark_before": json_value(self.before),

@@ -17,7 +17,7 @@ from aetherflow_builtins_db.formats.sink import HashingSink, Packing, packed
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet"]
 OnRows: TypeAlias = Callable[[int | None], None]
 """Called with the number of rows so far; None if the database tells it only at the end."""
-Seen: TypeAlias = Callable[[list[Row]], None]
+Seen: TypeAlias = Callable[[Iterable[list[Row]]], Iterator[list[Row]]]
 
 ARROW_BATCH_ROWS = 8192
 """Smallest Arrow batch: small batches cost more than their rows. `fetch_size` is meant for Python rows."""
@@ -53,7 +53,7 @@ class Writing:
     def run(self, sink: HashingSink, seen: Callable[[list[Column]], Seen] | None = None) -> list[Column]:
         """Write all rows; return the columns.
 
-        :param seen: gets the columns and returns a function that is called with every batch; rows then pass through
+        :param seen: gets the columns and returns a function through which all batches go; rows then pass through
             Python. Column types are complete for Parquet and with `emit_dtypes` only.
         """
         if seen is None and (columns := self._natively(sink)) is not None:
@@ -115,7 +115,7 @@ class Writing:
                 columns, batches = typed.columns, typed.batches
             every: Iterable[list[Row]] = batches()
             if seen is not None:
-                every = _telling(every, seen(columns))
+                every = seen(columns)(every)
             names = [column.name for column in columns]
             if spec.format == "parquet":
                 write_parquet(columns, every, sink, compression=spec.compression, on_rows=self._on_rows)
@@ -124,9 +124,3 @@ class Writing:
             else:
                 write_delimited(names, every, out, spec.dialect, self._on_rows)
             return columns
-
-
-def _telling(batches: Iterable[list[Row]], seen: Seen) -> Iterator[list[Row]]:
-    for batch in batches:
-        seen(batch)
-        yield batch
