@@ -137,6 +137,17 @@ def test_a_commit_whose_end_is_not_known_is_not_taken_for_the_next(
         assert numbers(place) == [1, 2, 3]
 
 
+def test_a_transaction_is_not_begun_within_another(place: ServerPlace, stores: ServerStores) -> None:
+    with closing(stores.database("numbers", busy_seconds=5)) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER)")
+        with durable.transaction(db, "outer"):
+            db.execute("INSERT INTO numbers (n) VALUES (?)", (1,))
+            with pytest.raises(OSError, match="transaction within a transaction"), durable.transaction(db, "inner"):
+                pytest.fail("it has begun")
+            db.execute("INSERT INTO numbers (n) VALUES (?)", (2,))
+        assert numbers(place) == [1, 2]
+
+
 def test_who_only_looks_connects_once(place: ServerPlace, stores: ServerStores, tmp_path: Path) -> None:
     with closing(stores.database("numbers", busy_seconds=5)) as db:
         db.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER)")

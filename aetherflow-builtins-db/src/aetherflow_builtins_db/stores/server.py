@@ -110,8 +110,10 @@ class ServerDatabase:
         return self._open
 
     def begin(self) -> None:
-        """Begin a transaction; the server is told with its first statement."""
+        """Begin a transaction; the server gets it with its first statement. StoreError if one is open."""
         with self._turn:
+            if self._open:  # to begin another one would end it half-way
+                raise StoreError("cannot start a transaction within a transaction")
             self._end(opens=True)
 
     def commit(self) -> None:

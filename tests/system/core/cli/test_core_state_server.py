@@ -119,6 +119,48 @@ def test_a_flow_alone_may_keep_its_state_there(project: "Project", server: Datab
     assert project.state.exists()
 
 
+KEEPS_MUCH = f"""\
+{HEAD}jobs:
+  - id: a
+    steps:
+      - id: much
+        type: check_items
+        inputs: {{items: [1]}}
+        outputs: {{one: "{{{{env.LARGE}}}}", two: "{{{{env.LARGE}}}}", three: "{{{{env.LARGE}}}}"}}
+      - {{id: second, type: external.process, inputs: {{command: [sh, -c, "echo second >> $EFFECTS"]}}}}
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
+def test_a_repeated_step_begins_as_a_whole_or_not_at_all(project: "Project", server: Database) -> None:
+    """Where its job keeps outputs beyond 256 Ki characters, which are stored in a transaction of their own."""
+    project.write(KEEPS_MUCH)
+    project.env["LARGE"] = "x" * 100_000
+    log = project.folder / "points"
+    for run_id in ("r1", "r2"):
+        ran = project.command("run", "flow.yaml", "--run-id", run_id)
+        assert ran.code == 0, ran.err
+    again = ["resume", "r1", "--from", "a.second"]
+    assert project.command(*again, env={"AETHERFLOW_FAILPOINT": f"log:{log}"}).code == 0
+    points = log.read_text().splitlines()
+    assert points.count("commit begin run") == 1
+    killed_at = points.index("commit begin run") + 1
+
+    def shown() -> object:
+        return json.loads(project.command("runs", "show", "r2", "--journal", "--json").out)
+
+    before = shown()
+    again[1] = "r2"
+    killed = project.command(*again, env={"AETHERFLOW_FAILPOINT": str(killed_at)})
+    assert killed.code == -signal.SIGKILL
+    assert shown() == before
+    assert project.command("state", "check", state_of(server), "--read-data").code == 0
+    end_leases(server)
+    assert project.command(*again).code == 0
+    assert project.lines() == ["second"] * 4
+    assert project.command("state", "check", state_of(server), "--read-data").code == 0
+
+
 @pytest.mark.parametrize("server", SERVERS, indirect=True)
 def test_two_databases_of_one_name_are_kept_apart(project: "Project", server: Database) -> None:
     project.write(FAILS_ONCE)

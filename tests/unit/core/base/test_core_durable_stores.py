@@ -1,5 +1,7 @@
 """Stores in a server: which paths name one, and what stands beside it."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,14 @@ def test_a_ledger_in_a_server_is_a_store_of_its_own(tmp_path: Path) -> None:
 def test_a_server_that_nobody_has_named_is_refused() -> None:
     with pytest.raises(StateError, match="//sqlite:unknown is a database that nothing here says how to reach"):
         durable.server_at(Path("//sqlite:unknown"))
+
+
+def test_a_transaction_is_not_begun_within_another(tmp_path: Path) -> None:
+    with closing(durable.connect(tmp_path / "f.sqlite", busy_seconds=1)) as db:
+        db.execute("CREATE TABLE numbers (n INTEGER)")
+        with durable.transaction(db, "outer"):
+            db.execute("INSERT INTO numbers (n) VALUES (1)")
+            with pytest.raises(sqlite3.Error, match="within a transaction"), durable.transaction(db, "inner"):
+                pytest.fail("it has begun")
+            db.execute("INSERT INTO numbers (n) VALUES (2)")
+        assert db.execute("SELECT n FROM numbers").fetchall() == [(1,), (2,)]

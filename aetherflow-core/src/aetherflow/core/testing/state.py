@@ -160,6 +160,40 @@ class StateBackendSuite(StepStateSuite, StateRecordsSuite):
         ]  # fmt: skip
         assert latest[kept].def_hash == "new"
 
+    def test_an_intervention_is_made_as_a_whole(self, store: Any, run: Any) -> None:
+        """A discarded job keeps large outputs; an intervention that fails in the middle changes nothing."""
+        kept, redone = StepKey("job", "kept"), StepKey("job", "redone")
+        large, later = {"text": "x" * 400_000}, StepKey("later", "step")
+        for key, outputs in ((kept, {**large, "gone": 1}), (redone, {"gone": 2})):
+            run.steps.start(start(key))
+            run.steps.finish(key, end(outputs, job_outputs={**large, "gone": 1}))
+        run.finish_job("job", Status.SUCCESS)
+        run.start_job("later", "later-hash")
+        run.steps.start(start(later))
+        run.steps.fail(later, Status.FAILED, "it broke")
+        run.finish_job("later", Status.FAILED)
+        run.finish(Status.FAILED)
+        given = Intervention("ann", "wrong", discard_steps=[redone, later], why="--from")
+        given.discard_jobs, given.kept_outputs = {"job": False, "never": True}, {"job": {"text"}}
+        with pytest.raises(StateError):  # the second job has no record
+            self.begin(store, intervention=given)
+        seen, found = self.look(store), store.find_run(FLOW, RUN_ID)
+        assert (found.status, found.generation) == (Status.FAILED, 1)
+        assert {key.step: record.status for key, record in seen.steps.latest.items()} == {
+            "kept": Status.SUCCESS, "redone": Status.SUCCESS, "step": Status.FAILED,
+        }  # fmt: skip
+        assert (seen.jobs["job"].status, seen.job_outputs("job")) == (Status.SUCCESS, {**large, "gone": 1})
+        given.discard_jobs = {"job": False, "later": True}
+        self.begin(store, intervention=given)
+        seen, found = self.look(store), store.find_run(FLOW, RUN_ID)
+        assert (found.status, found.generation) == (Status.RUNNING, 2)
+        assert {key.step: record.status for key, record in seen.steps.latest.items()} == {
+            "kept": Status.SUCCESS, "redone": Status.DISCARDED, "step": Status.DISCARDED,
+        }  # fmt: skip
+        assert [(job.status, seen.job_outputs(name)) for name, job in sorted(seen.jobs.items())] == [
+            (Status.DISCARDED, large), (Status.DISCARDED, {}),
+        ]  # fmt: skip
+
     # Readers
 
     def test_readers_see_whole_transactions(self, open: Callable[[], Any]) -> None:

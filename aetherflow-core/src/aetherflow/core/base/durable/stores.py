@@ -65,7 +65,7 @@ class Database(Protocol):
         ...
 
     def begin(self) -> None:
-        """Begin a transaction that will write."""
+        """Begin a transaction that will write; an error, which changes nothing, if one is open."""
         ...
 
     def commit(self) -> None:

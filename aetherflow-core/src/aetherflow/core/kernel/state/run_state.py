@@ -119,6 +119,7 @@ class RunState:
         """
         unit = self._unit
         unit.remove_unfinished_blobs()
+        kept_outputs = self._store_kept_outputs(intervention)
         with unit.transaction("begin run", check=False):
             unit.db.await_turn(f"run {unit.flow_id} {unit.run_id}")
             if (lease := self._lease) is not None and not lease.renew(unit.db):
@@ -144,7 +145,7 @@ class RunState:
             kept = "INSERT INTO definitions (hash, text) VALUES (?, ?) ON CONFLICT DO NOTHING"
             unit.db.executemany(kept, sorted(definitions.items()))
             self.steps.interrupt_all()
-            self._intervene(intervention)
+            self._intervene(intervention, kept_outputs)
             record_start(unit, self.also_notified)
 
     def finish(self, status: Status, *, reason: Reason | None = None, error: str | None = None) -> RunEnd:
@@ -295,7 +296,16 @@ class RunState:
 
     # Before the run goes on
 
-    def _intervene(self, intervention: Intervention) -> None:
+    def _store_kept_outputs(self, intervention: Intervention) -> dict[str, tuple[str | None, str | None]]:
+        """Store what discarded jobs keep, before the transaction: large outputs take one each. Returns their columns."""
+        found = {}
+        for job_id, names in intervention.kept_outputs.items():
+            stored = self.job_outputs(job_id) if names else {}
+            if outputs := {name: value for name, value in stored.items() if name in names}:
+                found[job_id] = dump_outputs(outputs, self._unit.blobs)
+        return found
+
+    def _intervene(self, intervention: Intervention, kept_outputs: Mapping[str, tuple[str | None, str | None]]) -> None:
         who = {"actor": intervention.actor, "reason": intervention.reason}
         for key, answer in intervention.decided.items():
             self._unit.journal("decided", job=key.job, step=key.step, answer=answer, **who)
@@ -312,10 +322,7 @@ class RunState:
             self.steps.discard(key)
         for job_id, ask_again in intervention.discard_jobs.items():
             when_result = None if ask_again else self._jobs[job_id].when_result
-            kept = intervention.kept_outputs.get(job_id, set())
-            stored = self.job_outputs(job_id) if kept else {}
-            outputs = {name: value for name, value in stored.items() if name in kept}
-            text, blob = dump_outputs(outputs, self._unit.blobs) if outputs else (None, None)
+            text, blob = kept_outputs.get(job_id, (None, None))
             self._change_job(job_id, Status.DISCARDED, when_result=when_result, outputs=text, blob=blob)
 
     def _accept(self, key: StepKey, def_hash: str) -> None:
