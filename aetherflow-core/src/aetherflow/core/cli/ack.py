@@ -171,4 +171,4 @@ def _write(root: Path, run: "PastRun", act: "Act") -> None:
             _require_same(store, run)
             record_act(unit, Verb.ACK, act.value, actor=act.actor, host=act.host, reason=act.reason, until=act.until)
     written_off = act.value is not None and act.until is None
-    settle(root, run.flow_id, run.run_id, Verb.ACK if written_off else None, run.last_seen)
+    settle(root, run.flow_id, run.run_id, run.state_path, Verb.ACK if written_off else None, run.last_seen)

@@ -62,7 +62,7 @@ def resolve(
     run = find_run(root, run_id, flow, "runs resolve")
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer, **given)
-    settle(root, run.flow_id, run.run_id, "resolve", run.last_seen)
+    settle(root, run.flow_id, run.run_id, run.state_path, "resolve", run.last_seen)
     for warning in remove_kept(found.released):
         typer.echo(f"warning: {warning}", err=True)
     lost = list_claims(path, "lost", flow_id=run.flow_id, run_id=run.run_id) if answer == "abandoned" else []

@@ -129,9 +129,9 @@ class RegistrySuite(StateBase):
         found = look(at, overview)
         assert found.latest["flow", "/states/flow.sqlite"].run_id == "r7"
         assert look(at, last_successes) == {("flow", "/states/flow.sqlite"): (505, 5)}
-        settle(at, "flow", "r3", "resolve", 1000)
+        settle(at, "flow", "r3", "/states/flow.sqlite", "resolve", 1000)
         assert self.needs(at) == ["r1", "r4", "r7"]
-        settle(at, "flow", "r3", None, 1000)
+        settle(at, "flow", "r3", "/states/flow.sqlite", None, 1000)
         assert self.needs(at) == ["r1", "r3", "r4", "r7"]
 
     def test_open_claims_are_somebodys_business(self, at: Path) -> None:

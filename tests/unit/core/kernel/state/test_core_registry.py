@@ -1,15 +1,20 @@
 """The registry of runs: an index that may be lost, and that no run depends on."""
 
 import contextlib
+import itertools
+import re
 import shutil
 import sqlite3
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from core_registry import flow, known, rows
 
-from aetherflow.core.kernel.state import registry
+from aetherflow.core.base import durable
+from aetherflow.core.kernel.state import registry, registry_file, trouble
 from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
 if TYPE_CHECKING:
@@ -76,17 +81,139 @@ def test_a_damaged_registry_is_a_warning_and_built_anew(project: "Project", dama
         path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     else:
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.execute("DROP TABLE runs")
+            page, size = connection.execute(
+                "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name='runs'"
+            ).fetchone()
+        with path.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
     assert project.cli("runs", "list").code == 0
     result = project.cli("run", "f.yaml", "--run-id", "new")
     assert result.code == 0
     assert "was damaged" in result.err
-    assert path.with_name("registry.sqlite.damaged").exists()
+    (aside,) = path.parent.glob("registry.sqlite.damaged-*")
     found = set(rows(project, "SELECT flow_id, run_id FROM runs"))
     assert {("f", "old"), ("f", "new")} <= found
     if damage == "table":  # what the old one still says about states elsewhere is not lost
         assert ("g", "old") in found
     assert "was damaged" not in project.cli("run", "f.yaml", "--run-id", "third").err
+    before = aside.read_bytes()
+    path.write_text("no database " * 500)
+    assert "was damaged" in project.cli("run", "f.yaml", "--run-id", "fourth").err
+    assert len(list(path.parent.glob("registry.sqlite.damaged-*"))) == 2
+    assert aside.read_bytes() == before, "the second copy has a name of its own"
+
+
+NO_DAMAGE = sorted(
+    name
+    for name in dir(sqlite3)
+    if re.fullmatch(
+        r"SQLITE_(PROTOCOL|BUSY|LOCKED|IOERR|FULL|CANTOPEN|READONLY|SCHEMA|ERROR|NOMEM|INTERRUPT|PERM)", name
+    )
+)
+
+
+@pytest.mark.parametrize("code", NO_DAMAGE)
+def test_contention_is_no_damage(project: "Project", monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Refused starts and the chain of the root are in the index alone: a healthy one stays where it is."""
+    flow(project, "f")
+    project.write("version: 1\nflow: {id: g}\njobs: [{}]\n", "g.yaml")
+    assert project.cli("run", "f.yaml", "--run-id", "first").code == 0
+    assert project.cli("run", "g.yaml").code == 2
+    failing = iter([True])
+
+    def add_runs(db: durable.Database, runs: Iterable[Registered]) -> None:
+        if next(failing, False):
+            error = sqlite3.OperationalError("as another process would have it")
+            error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, code), code
+            raise error
+        registry_file.add_runs(db, runs)
+
+    monkeypatch.setattr(registry, "add_runs", add_runs)
+    warning = registry.register(project.states, Registered("f", "second", str(project.state), "/f.yaml", 1, "RUNNING"))
+    assert warning is not None
+    assert "cannot be written" in warning
+    assert list(project.states.glob("registry.sqlite.damaged*")) == []
+    assert rows(project, "SELECT flow_id FROM refused") == [("g",)]
+
+
+def test_a_registry_of_another_schema_is_no_damage(project: "Project") -> None:
+    flow(project, "f")
+    assert project.cli("run", "f.yaml", "--run-id", "first").code == 0
+    with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection:
+        connection.execute("ALTER TABLE runs RENAME TO others")
+    done = project.cli("run", "f.yaml", "--run-id", "second")
+    assert (done.code, "cannot be written: no such table: runs" in done.err) == (0, True)
+    assert list(project.states.glob("registry.sqlite.damaged*")) == []
+
+
+def test_one_moves_a_damaged_registry_aside(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that find the damage at once; what they enter is in the new one."""
+    flow(project, "f")
+    assert project.cli("run", "f.yaml", "--run-id", "first").code == 0
+    (project.states / "registry.sqlite").write_text("no database " * 500)
+    together, move_aside = threading.Barrier(4), registry._move_aside
+
+    def moved(path: Path, enter: Callable[[], None]) -> Path | None:
+        together.wait(30)  # all have found it damaged
+        return move_aside(path, enter)
+
+    monkeypatch.setattr(registry, "_move_aside", moved)
+    warnings = list[str | None]()
+
+    def enter(number: int) -> None:
+        run = Registered("f", f"r{number}", str(project.state), "/f.yaml", number, "RUNNING")
+        warnings.append(registry.register(project.states, run))
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(warning is None for warning in warnings) == [False, True, True, True]
+    assert len(list(project.states.glob("registry.sqlite.damaged-*"))) == 1
+    assert [run for (run,) in rows(project, "SELECT run_id FROM runs ORDER BY 1")] == ["first", "r0", "r1", "r2", "r3"]
+
+
+def test_states_are_read_while_others_change_the_registry(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be far, or hang: another run is entered at that time, and is not lost."""
+    flow(project, "f")
+    for number in range(2):
+        assert project.cli("run", "f.yaml", "--run-id", f"r{number}").code == 0
+    monkeypatch.setattr(registry_file, "BUSY_SECONDS", 0.05)
+    entered = itertools.count()
+
+    def meanwhile() -> None:
+        number = next(entered)
+        run = Registered("g", f"g{number}", "/g.sqlite", "/g.yaml", number, "SUCCESS", number)
+        assert registry.register(project.states, run) is None
+
+    def runs_in(path: Path) -> list[Registered]:
+        if path == project.state:
+            meanwhile()
+        return registry_file.runs_in(path)
+
+    trouble_of = trouble.trouble_of
+
+    def judged(path: Path, runs: list[tuple[str, str]]) -> list[trouble.Trouble]:
+        meanwhile()
+        return trouble_of(path, runs)
+
+    monkeypatch.setattr(registry, "runs_in", runs_in)
+    registry.adopt(project.states, project.state)
+    as_of_1_0 = "UPDATE runs SET status=NULL WHERE run_id='r0'"
+    killed = "UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id='r0'"
+    for change in (as_of_1_0, killed):
+        with contextlib.closing(sqlite3.connect(project.states / "registry.sqlite")) as connection, connection:
+            connection.execute(change)
+        if change == as_of_1_0:
+            assert project.cli("run", "f.yaml", "--run-id", "r2").code == 0
+            assert rows(project, "SELECT count(*) FROM runs WHERE status IS NULL") == [(0,)]
+    monkeypatch.setattr(trouble, "trouble_of", judged)
+    registry.forget(project.states, [("f", "r2", project.state)])
+    found = [run for (run,) in rows(project, "SELECT run_id FROM runs ORDER BY 1")]
+    assert found == [*(f"g{number}" for number in range(next(entered))), "r0", "r1"]
+    assert rows(project, "SELECT status, settled FROM runs WHERE run_id='r0'") == [("RUNNING", None)], "it may go on"
 
 
 def test_a_registry_that_cannot_be_written_does_not_stop_a_run(project: "Project") -> None:

@@ -1,5 +1,6 @@
 """What the registry says of all flows at once: which runs nothing has healed, and how each flow stands."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ OF_ITS_SUBJECT = "s.flow_id=r.flow_id AND s.subject=r.subject"
 """Of a run `s`: it is of the same slot and parameters as `r`."""
 WHOLE = "s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial'"
 _HEALED = f"""coalesce((SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT}
-    AND ({WHOLE} OR s.settled<>'before')), 0)"""  # noqa: S608 names are ours
+    AND ({WHOLE} OR (s.settled<>'before' AND s.state_path=r.state_path))), 0)"""  # noqa: S608 names are ours
 _RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
 _FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
 _OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL
@@ -54,17 +55,28 @@ class Overview(NamedTuple):
     refused: list[tuple[Refused, list[Act]]]
 
 
-def settle_healed(db: durable.Database) -> None:
-    """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller.
+def healed_runs(db: durable.Database) -> list[Registered]:
+    """The runs that are healed; it asks their states, so no transaction may be open.
 
     A run that asks whether a step was done is not healed by others. A row that says RUNNING may be of a killed process.
     """
-    for *known, healed in db.execute(_SETTLE).fetchall():
-        run = Registered(*known)
-        if run.status == Status.FAILED or not _may_ask_or_run(run, healed):
-            key = (run.flow_id, run.run_id, run.state_path)
-            over = "settled='healed', status=CASE status WHEN 'RUNNING' THEN 'INTERRUPTED' ELSE status END"
-            db.execute(f"UPDATE runs SET {over} WHERE flow_id=? AND run_id=? AND state_path=?", key)  # noqa: S608 ours
+    found = [(Registered(*known), healed) for *known, healed in db.execute(_SETTLE).fetchall()]
+    return [run for run, healed in found if run.status == Status.FAILED or not _may_ask_or_run(run, healed)]
+
+
+def settle_healed(db: durable.Database, healed: Iterable[Registered], *, unchanged: bool) -> None:
+    """Note which runs are healed, before those that healed them are forgotten; in a transaction of the caller.
+
+    One that has gone on since it was looked at stays what it is; not `unchanged`: those that say RUNNING may have.
+    """
+    over = "settled='healed', status=CASE status WHEN 'RUNNING' THEN 'INTERRUPTED' ELSE status END"
+    which = "flow_id=? AND run_id=? AND state_path=? AND status=? AND settled IS NULL AND coalesce(ended_at, 0)=?"
+    keys = [
+        (run.flow_id, run.run_id, run.state_path, run.status, run.ended_at or 0)
+        for run in healed
+        if unchanged or run.status != Status.RUNNING
+    ]
+    db.executemany(f"UPDATE runs SET {over} WHERE {which}", keys)  # noqa: S608 ours
 
 
 def _may_ask_or_run(run: Registered, healed: int) -> bool:

@@ -10,9 +10,13 @@ What stands only here are starts that were refused before their state was opened
 file as before; it is migrated while they run.
 """
 
+import fcntl
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -26,6 +30,7 @@ from aetherflow.core.kernel.state.registry_file import (
     Registered,
     add_flow,
     add_runs,
+    change_after,
     changing,
     empty_registry,
     open_registry,
@@ -39,19 +44,8 @@ from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 T = TypeVar("T")
 _LAST_HEAD = "SELECT chain FROM heads ORDER BY seq DESC LIMIT 1"
 
-_NO_DAMAGE = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
-"""SQLite error codes that do not mean damage: busy, no space, no permission."""
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""The only SQLite error codes that mean damage; others mean contention, no space, no permission, another schema."""
 
 
 def register(
@@ -62,18 +56,19 @@ def register(
     `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends, as
     is `sealed`.
     """
-    path = durable.store_under(root, NAME)
+    path, enter = durable.store_under(root, NAME), partial(_enter, root, run, claiming, sealed)
     try:
         try:
-            _enter(root, run, claiming, sealed)
+            enter()
+        except durable.ReplacedFileError:  # another process has just moved a damaged one aside
+            enter()
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF in _NO_DAMAGE:
+            if not _is_damage(error):
                 raise
-            aside = path.with_name(f"{NAME}.damaged")
-            _move_aside(path, aside)
-            _enter(root, run, claiming, sealed)
-            _add_known_before(root, aside)
-            return f"the registry of runs {path} was damaged ({error}): built anew, the old one is {aside}"
+            if (aside := _move_aside(path, enter)) is not None:
+                enter()
+                _add_known_before(root, aside)
+                return f"the registry of runs {path} was damaged ({error}): built again, the old one is {aside}"
     except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
         return f"the registry of runs {path} cannot be written: {error}; `status` and `runs` may not see this run"
     return None
@@ -124,11 +119,17 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
 
 def adopt(root: Path, state_path: Path) -> None:
     """Let the registry say of a state file what that file says."""
-    with changing(root, "register runs") as db:
+
+    def look_up(_: durable.Database) -> tuple[list[Registered], tuple[str] | None]:
+        return runs_in(state_path), read_store(state_path, lambda state: state.execute(_LAST_HEAD).fetchone())
+
+    def change(db: durable.Database, found: tuple[list[Registered], tuple[str] | None], _: bool) -> None:
+        runs, head = found
         db.execute("DELETE FROM runs WHERE state_path=?", (str(state_path),))
-        add_runs(db, runs_in(state_path))
-        found = read_store(state_path, lambda state: state.execute(_LAST_HEAD).fetchone())
-        add_root_head(db, "adopted", str(state_path), Sealed(found[0] if found else ""))
+        add_runs(db, runs)
+        add_root_head(db, "adopted", str(state_path), Sealed(head[0] if head else ""))
+
+    change_after(root, "register runs", look_up, change)
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
@@ -136,18 +137,19 @@ def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
 
     What they have healed stays healed.
     """
-    from aetherflow.core.kernel.state.overview import settle_healed
+    from aetherflow.core.kernel.state.overview import healed_runs, settle_healed
     from aetherflow.core.kernel.state.refused import forget_healed
 
     if not durable.is_there(durable.store_under(root, NAME)):
         return
-    with changing(root, "forget runs") as db:
-        settle_healed(db)
+    keys = [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs]
+
+    def change(db: durable.Database, healed: list[Registered], unchanged: bool) -> None:
+        settle_healed(db, healed, unchanged=unchanged)
         forget_healed(db)
-        db.executemany(
-            "DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?",
-            [(flow_id, run_id, str(path)) for flow_id, run_id, path in runs],
-        )
+        db.executemany("DELETE FROM runs WHERE flow_id=? AND run_id=? AND state_path=?", keys)
+
+    change_after(root, "forget runs", healed_runs, change)
 
 
 def let_logs_go(root: Path, flow_id: str, run_id: str, state_path: str) -> None:
@@ -160,16 +162,21 @@ def let_logs_go(root: Path, flow_id: str, run_id: str, state_path: str) -> None:
             add_root_head(db, "logs_pruned", state_path, Sealed(found[0]), flow_id, run_id)
 
 
-def settle(root: Path, flow_id: str, run_id: str, verb: str | None, last_seen: int) -> None:
+def settle(root: Path, flow_id: str, run_id: str, state_path: str, verb: str | None, last_seen: int) -> None:
     """Note that a run needs nobody any more, so that its state file is not opened to find that out; None: it may.
 
     `last_seen` is the last sign of life in UTC epoch milliseconds: the end of a run whose process recorded none. What
-    failed since then is not settled with it.
+    failed since then is not settled with it, nor a run of the same ids in another state.
     """
+    file = durable.real_file(Path(state_path))
     with changing(root, "settle run") as db:
         ended = last_seen if verb is not None else None
-        query = "UPDATE runs SET settled=?, ended_at=coalesce(ended_at, ?) WHERE flow_id=? AND run_id=?"
-        db.execute(query, (verb, ended, flow_id, run_id))
+        names = db.execute("SELECT state_path FROM runs WHERE flow_id=? AND run_id=?", (flow_id, run_id)).fetchall()
+        query = (
+            "UPDATE runs SET settled=?, ended_at=coalesce(ended_at, ?) WHERE flow_id=? AND run_id=? AND state_path=?"
+        )
+        same = [(verb, ended, flow_id, run_id, name) for (name,) in names if durable.real_file(Path(name)) == file]
+        db.executemany(query, same)
 
 
 def forget_files(root: Path, state_paths: Iterable[str], *, actor: str, host: str, reason: str) -> int:
@@ -242,18 +249,25 @@ def _enter(root: Path, run: Registered, claiming: Sequence[str] | None, sealed: 
     with closing(open_registry(root)) as db:
         if run.ended_at is not None:  # that is in its state, too; only the begin of a run must not be lost
             db.relax()
-        with durable.transaction(db, "register run"):
-            db.await_turn("registry")
-            here = (run.flow_id, run.state_path)
-            if db.execute(unknown, here).fetchone():  # entered by 1.0: from now on the file need not be asked
-                add_runs(db, runs_in(Path(run.state_path)))
-            add_runs(db, [run])
-            if sealed is not None:
-                add_root_head(db, "ended", run.state_path, sealed, run.flow_id, run.run_id)
-            if claiming is not None:
-                db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims=1", here)
-                mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"
-                db.executemany(mark, [(*here, run_id) for run_id in claiming])
+        known: list[Registered] | None = None
+        while True:
+            with durable.transaction(db, "register run"):
+                db.await_turn("registry")
+                if known is not None or not db.execute(unknown, (run.flow_id, run.state_path)).fetchone():
+                    add_runs(db, (*(known or ()), run))
+                    _enter_end(db, run, claiming, sealed)
+                    return
+            known = runs_in(Path(run.state_path))  # entered by 1.0: from now on the file need not be asked
+
+
+def _enter_end(db: durable.Database, run: Registered, claiming: Sequence[str] | None, sealed: Sealed | None) -> None:
+    here = (run.flow_id, run.state_path)
+    if sealed is not None:
+        add_root_head(db, "ended", run.state_path, sealed, run.flow_id, run.run_id)
+    if claiming is not None:
+        db.execute("UPDATE runs SET open_claims=NULL WHERE flow_id=? AND state_path=? AND open_claims=1", here)
+        mark = "UPDATE runs SET open_claims=1 WHERE flow_id=? AND state_path=? AND run_id=?"
+        db.executemany(mark, [(*here, run_id) for run_id in claiming])
 
 
 def _add_known_before(root: Path, damaged: Path) -> None:
@@ -263,12 +277,39 @@ def _add_known_before(root: Path, damaged: Path) -> None:
         named = read_any(damaged, lambda db: db.execute(query).fetchall())
     except (sqlite3.Error, OSError):
         return
-    with changing(root, "register runs") as db:
-        add_runs(db, (run for (state_path,) in named for run in runs_in(Path(state_path))))
+    found = partial(_runs_of, [Path(state_path) for (state_path,) in named])
+    change_after(root, "register runs", found, lambda db, runs, _: add_runs(db, runs))
 
 
-def _move_aside(path: Path, aside: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        found = path.with_name(path.name + suffix)
-        if found.exists():
-            durable.rename_file(found, aside.with_name(aside.name + suffix))
+def _runs_of(state_paths: Iterable[Path], _: durable.Database) -> list[Registered]:
+    return [run for path in state_paths for run in runs_in(path)]
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE  # errors of Python's module have no code
+
+
+def _move_aside(path: Path, enter: Callable[[], None]) -> Path | None:
+    """Give a damaged file a name of its own, which is returned; None if `enter` works, as another process did it first.
+
+    Its log is copied: SQLite removes the one that it finds beside a new file. A process that has the damaged file open
+    notices that it was moved when it commits.
+    """
+    path = durable.real_file(path)
+    with durable.open_lock(path.with_name(f"{NAME}.lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            enter()
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                raise
+        else:
+            return None
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        names = (path.with_name(f"{NAME}.damaged-{stamp}{f'-{number}' if number else ''}") for number in count())
+        aside = next(name for name in names if not name.exists())
+        log = path.with_name(f"{NAME}-wal")
+        if log.exists():
+            durable.write_bytes(aside.with_name(f"{aside.name}-wal"), log.read_bytes())
+        durable.rename_file(path, aside)
+        return aside

@@ -17,6 +17,8 @@ from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
 T = TypeVar("T")
 NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
+LOOKS = 3
+"""Times that states are looked at before a change, where others change the registry after each."""
 SCHEMA_VERSION = 2
 
 _RUN_COLUMNS_OF_2 = (
@@ -158,6 +160,29 @@ def changing(root: Path, name: str) -> Iterator[durable.Database]:
         yield db
 
 
+def change_after(
+    root: Path,
+    name: str,
+    look_up: Callable[[durable.Database], T],
+    change: Callable[[durable.Database, T, bool], None],
+) -> None:
+    """Change the registry by what `look_up` finds in states, while no transaction is open: those may be far, or hang.
+
+    Where others have changed the registry since, it is looked up again; at last the change is made all the same, with
+    False. Raises sqlite3.Error, OSError.
+    """
+    with closing(open_registry(root)) as db:
+        for last in (False,) * (LOOKS - 1) + (True,):
+            before = db.changes()
+            found = look_up(db)
+            with durable.transaction(db, name):
+                db.await_turn("registry")
+                unchanged = db.changes() == before
+                if unchanged or last:
+                    change(db, found, unchanged)
+                    return
+
+
 def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
     """What `query` finds in the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if none."""
     return read_store(durable.store_under(root, NAME), query, "registry")
@@ -184,11 +209,12 @@ def open_registry(root: Path) -> durable.Database:
         if version > SCHEMA_VERSION:
             raise StateError(f"it has schema {version}, this engine knows up to {SCHEMA_VERSION}")
         if version == 0:
+            found = list(scan(root))  # before the transaction
             with durable.transaction(db, "create registry"):
                 db.await_turn("registry")
                 if not db.tables():
                     _define(db, TABLES)
-                    add_runs(db, scan(root))
+                    add_runs(db, found)
         elif version < SCHEMA_VERSION:
             _migrate(db, path, version)
     except BaseException:

@@ -297,7 +297,7 @@ class RunState:
     # Before the run goes on
 
     def _store_kept_outputs(self, intervention: Intervention) -> dict[str, tuple[str | None, str | None]]:
-        """Store what discarded jobs keep, before the transaction: large outputs take one each. Returns their columns."""
+        """Store what discarded jobs keep, before the transaction: large outputs take one each. Return their columns."""
         found = {}
         for job_id, names in intervention.kept_outputs.items():
             stored = self.job_outputs(job_id) if names else {}
