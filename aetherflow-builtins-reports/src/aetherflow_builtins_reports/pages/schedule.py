@@ -50,7 +50,7 @@ def _page(document: Mapping[str, Any], budget: Budget) -> bytes:
         months=[_months(document, each) for each in document["year"]["calendars"][:MOST_CALENDARS]],
         calendars_left=max(0, len(document["year"]["calendars"]) - MOST_CALENDARS),
         plain=_months(document, None) if not document["year"]["calendars"] else None,
-        open_needs=sum(len(need["slots"]) for need in document["needs_person"] if not need["in_hand"]),
+        open_needs=sum(max(1, len(need["slots"])) for need in document["needs_person"] if not need["in_hand"]),
     )
 
 

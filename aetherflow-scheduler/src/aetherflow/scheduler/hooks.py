@@ -11,6 +11,7 @@ from aetherflow.scheduler.time.clock import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aetherflow.scheduler.audit.late import Late
     from aetherflow.scheduler.audit.needs import Need
     from aetherflow.scheduler.ledger.copying import Places
     from aetherflow.scheduler.ledger.records import SlotRow
@@ -38,6 +39,7 @@ class StatusHook:
 
 
 def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
+    from aetherflow.scheduler.audit.late import late_heartbeats
     from aetherflow.scheduler.audit.needs import needs_of
     from aetherflow.scheduler.ledger.store import Ledger
     from aetherflow.scheduler.ledger.truth import Truth
@@ -47,7 +49,8 @@ def _of_ledger(known: KnownSchedule, root: Path) -> list[NeedsPerson]:
         try:
             with ledger.reported():
                 needs = needs_of(ledger, Truth([], root), known.document)
-                return [_told(need, row) for need in needs for row in need.rows]
+                late = [_late(each, known.document) for each in late_heartbeats(ledger, known.document)]
+                return [*late, *(_told(need, row) for need in needs for row in need.rows)]
         finally:
             ledger.close()
     except StateError as error:
@@ -71,6 +74,11 @@ def _acts_in(known: KnownSchedule, run_id: str) -> list[str]:
         ]
     finally:
         ledger.close()
+
+
+def _late(late: "Late", document: Path) -> NeedsPerson:
+    cause, code = str(late.reason), late.reason.code
+    return NeedsPerson("LATE", document.name, late.since, cause, reason_code=code, commands=late.commands)
 
 
 def _told(need: "Need", row: "SlotRow") -> NeedsPerson:

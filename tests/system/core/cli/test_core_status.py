@@ -6,8 +6,11 @@ import pty
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -422,3 +425,46 @@ def test_a_run_does_not_import_what_only_status_asks(project: "Project") -> None
     flow(project, "f", OK)
     assert project.command("run", "f.yaml").code == 0
     assert "AF2102" in project.command("status").out + project.command("status").err
+
+
+def beat_late(project: "Project", run_id: str, seconds: int) -> None:
+    """Let the last heartbeat of a run be so old; one that is stopped writes none in between."""
+    with closing(sqlite3.connect(project.states / "slow.sqlite", timeout=30)) as db, db:
+        query = "UPDATE runs SET heartbeat_at=heartbeat_at-? WHERE run_id=?"
+        assert db.execute(query, (seconds * 1000, run_id)).rowcount == 1
+
+
+def test_a_run_that_is_stopped_is_late_and_the_typed_command_continues_it(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "slow", SLEEPS)
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2][1] == "T")
+    assert document(project)["ok"]  # for a minute it isn't late
+    beat_late(project, "r", 61)
+    (need,) = document(project)["needs_person"]
+    assert (need["status"], need["reason_code"], need["run_id"]) == ("LATE", "stopped", "r")
+    assert document(project)["running"] == []
+    assert project.command("status").code == 1
+    assert f"next: kill -CONT {process.pid}" in project.command("status").out
+    (command,) = need["commands"]
+    assert typed(project, command).code == 0
+    wait_for(lambda: document(project)["ok"])
+    process.terminate()
+    process.communicate()
+
+
+def test_a_run_that_writes_no_heartbeat_is_late(
+    project: "Project", wait_for: Callable[..., None], reap: list[int]
+) -> None:
+    flow(project, "slow", SLEEPS)
+    process = begin(project, wait_for, reap, "slow.yaml", "--run-id", "r")
+    for seconds in (61, -600):  # also of a clock that was ahead: a living process would have written it again
+        beat_late(project, "r", seconds)
+        (need,) = document(project)["needs_person"]
+        assert (need["status"], need["reason_code"]) == ("LATE", "no_heartbeat")
+        assert str(process.pid) in need["hint"]
+    wait_for(lambda: document(project)["ok"])
+    process.terminate()
+    process.communicate()

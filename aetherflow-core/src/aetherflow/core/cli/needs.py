@@ -12,6 +12,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
+from aetherflow.core.cli.frozen import frozen
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, children_first, instead
@@ -207,6 +208,9 @@ def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     """The last run of one thing speaks for those before it."""
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
+        if (late := frozen(here.root, trouble, now)) is not None:
+            picture.needs.append(late)
+            return
         process = f"pid {run.pid} on {run.host}"
         picture.running.append(Running(run.flow_id, run.run_id, run.started_at, process, progress_of(run)))
         return

@@ -44,11 +44,12 @@ def status(
     """Show what needs a person, with the one command that goes on; then what runs, then how many flows are well.
 
     FAILED, INTERRUPTED (stopped, or its process is gone), UNKNOWN (a step was interrupted that must not be repeated
-    unasked: you decide), REFUSED (a start that did not come to a run), MISSED and LATE (slots of a schedule),
-    UNFINISHED (later runs have left alone what it took), GONE (state files). Each stays until a run of the same flow,
-    slot and parameters is SUCCESS and has left nothing of it alone, or until `runs ack` or `runs resolve`; UNKNOWN
-    stays until you have decided about that run. Messages that could not be sent are counted below. Exit code 1 if there
-    is one of all these that nobody has in hand; with --html 0, as the page says it.
+    unasked: you decide), REFUSED (a start that did not come to a run), MISSED (slots of a schedule), LATE (a run, a
+    scheduler, a worker or a broker without a heartbeat), UNFINISHED (later runs have left alone what it took), GONE
+    (state files). Each stays until a run of the same flow, slot and parameters is SUCCESS and has left nothing of it
+    alone, or until `runs ack` or `runs resolve`; UNKNOWN stays until you have decided about that run, LATE until the
+    next heartbeat. Messages that could not be sent are counted below. Exit code 1 if there is one of all these that
+    nobody has in hand; with --html 0, as the page says it.
 
     Example, at any hour: aetherflow status
     """

@@ -6,9 +6,10 @@ from typing import Literal
 NeedStatus = Literal[
     "FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE", "GONE"
 ]
-"""How a run ended; REFUSED: a start that was refused before its run began; MISSED, LATE: slots of a schedule;
-UNFINISHED: one that ended well, but not finally, with claims that later runs have left alone; UNREADABLE: a file that
-would have to say it; GONE: state files that are there no more."""
+"""How a run ended; REFUSED: a start that was refused before its run began; MISSED: a slot of a schedule; LATE: a run,
+a scheduler, a worker or a broker whose heartbeat is late, or a slot; UNFINISHED: one that ended well, but not finally,
+with claims that later runs have left alone; UNREADABLE: a file that would have to say it; GONE: state files that are
+there no more."""
 
 
 @dataclass(frozen=True, slots=True)

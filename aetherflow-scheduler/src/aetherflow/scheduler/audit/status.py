@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
+from aetherflow.scheduler.audit.late import Late, late_heartbeats
 from aetherflow.scheduler.audit.needs import Need, needs_of
 from aetherflow.scheduler.forecast.estimating import Estimates, UsualTime
 from aetherflow.scheduler.ledger.acts import Acts, SlotAct
@@ -32,6 +33,9 @@ class ItemStatus:
     latest: SlotRow | None
     """The latest slot in the ledger, started or not."""
     next: int | None
+    """Its next slot to come."""
+    due: int | None
+    """The first slot whose time has come and that is not in the ledger yet."""
     pause: Pause | None
     active: list[SlotRow]
     """Its WAITING and RUNNING slots."""
@@ -70,6 +74,8 @@ class ScheduleStatus:
     interrupted: list[SlotRow]
     needs: list[Need]
     """The slots that need a person."""
+    late: list[Late]
+    """The heartbeats that are late."""
 
     @property
     def waiting(self) -> int:
@@ -92,14 +98,16 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
     acts, estimates = Acts(ledger).open(), Estimates(schedule, ledger)
     items = []
     for item in schedule.items:
-        after = max(cursors.get(item.id, now), now - 86_400_000)  # a due slot that is not recorded yet is shown as next
-        following = next_slot(item, from_ms(after)) if item.spec.enabled else None
+        following = next_slot(item, from_ms(now)) if item.spec.enabled else None
+        after = max(cursors.get(item.id, now), now - 86_400_000)
+        due = next_slot(item, from_ms(after)) if item.spec.enabled and after < now else None
         items.append(
             ItemStatus(
                 item,
                 _as_told(truth, slots.last_run(item.id)),
                 _as_told(truth, slots.latest(item.id)),
                 to_ms(following.at) if following is not None else None,
+                to_ms(due.at) if due is not None and to_ms(due.at) <= now else None,
                 pauses.at(item.id, now),
                 active.get(item.id, []),
                 item.id in seen,
@@ -109,7 +117,8 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
             )
         )
     interrupted = [row for row in truth.told(slots.interrupted()) if row.status == Status.INTERRUPTED]
-    return ScheduleStatus(current_leader(ledger), items, interrupted, needs_of(ledger, truth, schedule.path))
+    needs, late = needs_of(ledger, truth, schedule.path), late_heartbeats(ledger, schedule.path)
+    return ScheduleStatus(current_leader(ledger), items, interrupted, needs, late)
 
 
 def _slot_of_interest(active: list[SlotRow], following: Slot | None, now: int) -> int:

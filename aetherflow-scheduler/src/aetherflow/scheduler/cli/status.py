@@ -6,6 +6,7 @@ import typer
 from aetherflow.scheduler.cli.arguments import HtmlOption, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
+    from aetherflow.scheduler.audit.late import Late
     from aetherflow.scheduler.audit.needs import Need
     from aetherflow.scheduler.audit.status import ItemStatus, ScheduleStatus
     from aetherflow.scheduler.schedule.schedule import Schedule
@@ -21,10 +22,12 @@ def status(
 ) -> None:
     """Show the state of a schedule: the leader, and each item's last run, next slot, waiting, held and late slots.
 
-    Then what needs a person: slots that failed, were stopped or missed, and that nothing has healed, settled or
-    acknowledged since, each with the command that goes on. Ends with 1 if there is one. Changes nothing.
+    Then what needs a person: a scheduler, worker or broker without a heartbeat; slots that failed, were stopped or
+    missed, and that nothing has healed, settled or acknowledged since, each with the command that goes on. Ends with 1
+    if there is one. Changes nothing.
 
-    With --check, for probes: a scheduler leads, and no slot is due for two minutes that the ledger does not have.
+    With --check, for probes: a scheduler leads, no slot is due for two minutes that the ledger does not have, and the
+    workers and brokers that it watches write heartbeats.
     Runs that fail are no reason to start a scheduler anew, so they do not count.
 
     With --html it is a page that also shows the last night over time, and a year of days on which slots do not run; it
@@ -61,7 +64,7 @@ def status(
     if any(each.held_until is not None for each in found.items):
         fix = pruned_ahead_fix(schedule.path)
         typer.echo(f"warning: items start nothing that should, as {PRUNED_AHEAD}\n  fix: {fix}", err=True)
-    if open_needs:
+    if open_needs or found.late:
         raise typer.Exit(1)
 
 
@@ -77,10 +80,19 @@ def _report(schedule: "Schedule", found: "ScheduleStatus") -> dict[str, Any]:
         "running": found.running,
         "waiting": found.waiting,
         "interrupted": [row.as_json() for row in found.interrupted],
-        "ok": all(need.acknowledged is not None for need in found.needs),
-        "needs_person": [_need(each) for each in found.needs],
+        "ok": not found.late and all(need.acknowledged is not None for need in found.needs),
+        "needs_person": [*map(_late, found.late), *map(_need, found.needs)],
         "items": [_described(each) for each in found.items],
     }
+
+
+def _late(late: "Late") -> dict[str, Any]:
+    """A heartbeat that is late, in the form of a slot that needs a person; it belongs to no item."""
+    from aetherflow.core.embedding import iso
+
+    found: dict[str, Any] = {"status": "LATE", "item": None, "slots": [], "run_id": None, "since": iso(late.since)}
+    found |= {"cause": str(late.reason), "reason_code": late.reason.code, "told_by": None, "holds_up": []}
+    return found | {"owner": None, "runbook_url": None, "in_hand": False, "commands": late.commands, "leave": None}
 
 
 def _need(need: "Need") -> dict[str, Any]:
@@ -117,6 +129,7 @@ def _described(each: "ItemStatus") -> dict[str, Any]:
         "state": each.state,
         "seen": each.seen,
         "next": iso(each.next) if each.next is not None else None,
+        "due": iso(each.due) if each.due is not None else None,
         "late": each.late,
         "held_until": iso(each.held_until) if each.held_until is not None else None,
         "paused": pause,
@@ -142,9 +155,11 @@ def _text(found: "ScheduleStatus") -> str:
     told = {(row.item, row.slot) for need in found.needs for row in need.rows}
     waiting = [row for row in found.interrupted if (row.item, row.slot) not in told]
     lines += [f"{row.item} {iso(row.slot)} is INTERRUPTED: {row.reason}" for row in waiting]
-    if found.needs:
-        open_needs = sum(len(need.rows) for need in found.needs if need.acknowledged is None)
+    if found.needs or found.late:
+        open_needs = len(found.late) + sum(len(need.rows) for need in found.needs if need.acknowledged is None)
         lines += ["", f"{open_needs} need{'s' * (open_needs == 1)} a person"]
+        for late in found.late:
+            lines += [f"LATE: {late.reason}", *(f"  next: {command}" for command in late.commands)]
         lines += [line for need in found.needs for line in _need_lines(need)]
     return "\n".join(lines)
 
@@ -194,6 +209,8 @@ def _row(each: "ItemStatus") -> list[str]:
         notes.append(f"{iso(each.latest.slot)} {each.latest.status}: {each.latest.reason}")
     if each.held_until is not None:
         notes.append(f"starts nothing until {iso(each.held_until)}: pruned by a clock that was ahead")
+    if each.due is not None:
+        notes.append(f"{iso(each.due)} is due, and not in the ledger")
     if not each.seen:
         notes.append("not seen yet")
     zone = each.item.zone

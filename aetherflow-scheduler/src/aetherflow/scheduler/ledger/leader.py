@@ -101,8 +101,14 @@ def _key(ledger: Ledger) -> str:
 
 def current_leader(ledger: Ledger) -> Holder | None:
     """The process that currently holds the lease; None if there is no leader."""
+    holder = last_leader(ledger)
+    return holder if holder is not None and holder.alive else None
+
+
+def last_leader(ledger: Ledger) -> Holder | None:
+    """The process that holds the lease, or held it until it ended without a stop; None if nothing is known of one."""
     path = store_path(ledger)
     if not durable.is_there(path):
         return None
     with LockStore(path) as store:
-        return next((each for each in store.holders() if each.key == _key(ledger) and each.alive), None)
+        return next((each for each in store.holders() if each.key == _key(ledger)), None)

@@ -27,6 +27,8 @@ from aetherflow.scheduler.time.clock import Clock
 BUSY_SECONDS = 10.0
 OWNER_SECONDS = 60.0
 """In a server: how long an owner on another host, of which nothing is heard, counts as living."""
+SCHEDULER = "scheduler"
+"""The kind of owner that `run` enters as."""
 FIX = "check the disk and the permissions, or name another file in `state:`"
 
 
@@ -66,6 +68,7 @@ class Ledger:
         self.active: tuple[object, list[SlotRow]] | None = None
         """The active slots as they were read last, and what `seen` was then."""
         self._alive: AliveFile | None = None
+        self._kind: str | None = None
         self.shared = path.parent if durable.server_at(path) is not None else None
         """The server, if the ledger is in one; its locks tell which owners live, on whatever host."""
         self._locks: LockStore | None = None
@@ -111,6 +114,7 @@ class Ledger:
             now = self.clock.now_ms()
             values = {"name": self.me, "kind": kind, "host": self.host, "pid": os.getpid(), "since": now}
             insert(self.db, "owners", values)
+            self._kind = kind
             self._bury()
 
     def leave(self) -> None:
@@ -121,6 +125,7 @@ class Ledger:
             with self.transaction("leave", fenced=False):
                 self.db.execute("UPDATE slots SET owner=NULL WHERE owner=? AND status='WAITING'", (self.me,))
                 self.db.execute("DELETE FROM owners WHERE name=?", (self.me,))
+                self._bury()
         finally:
             self._release()
             self._alive.close()
@@ -218,13 +223,16 @@ class Ledger:
                 return {holder.key for holder in locks.holders() if holder.alive}
 
     def _bury(self) -> None:
-        """Remove dead owners. Their slots still count as those of a dead process, as the alive file is missing."""
+        """Remove dead owners. Their slots still count as those of a dead process, as the alive file is missing.
+
+        Only a scheduler removes dead schedulers: until then `status` reports that one ended without a stop.
+        """
         for path in sorted(self._owners.glob("*.alive")) if self._owners.is_dir() else ():
             if path.name != self.me and is_dead(self._owners, path.name):
                 with contextlib.suppress(OSError):
                     durable.remove_file(path)
-        for name in self.owners():
-            if self.is_gone(name):
+        for name, owner in self.owners().items():
+            if self.is_gone(name) and (owner.kind != SCHEDULER or self._kind == SCHEDULER):
                 self.db.execute("DELETE FROM owners WHERE name=?", (name,))
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ from aetherflow.scheduler.ledger.document_owner import check_owner
 from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.places import open_ledger
-from aetherflow.scheduler.ledger.store import DeposedError, Fault, fault_of
+from aetherflow.scheduler.ledger.store import SCHEDULER, DeposedError, Fault, fault_of
 from aetherflow.scheduler.loop.planning import Planner
 from aetherflow.scheduler.loop.reloading import Reloading
 from aetherflow.scheduler.loop.stopping import StopRequest
@@ -91,7 +91,7 @@ class Scheduler:
 
     def _enter(self) -> None:
         self._check_document()  # here it ends the process
-        self._ledger.enter("scheduler")
+        self._ledger.enter(SCHEDULER)
         if (warning := note_schedule(self._schedule)) is not None:
             self._events.warning("not_noted", warning)
         self._notifier.begin(self._schedule)
