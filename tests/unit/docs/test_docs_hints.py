@@ -82,6 +82,7 @@ TYPED_BY = {
     "core/checks/changes": "tests/system/docs/test_docs_upgrade.py",
     "core/cli/retaining": "tests/unit/core/cli/test_core_retention.py",
     "core/host/locked": "tests/system/core/host/test_core_plugins_lock.py",
+    "scheduler/audit/late": "tests/system/scheduler/audit/test_scheduler_late.py",
     "scheduler/audit/needs": "tests/system/scheduler/runs/test_scheduler_truth.py",
     "scheduler/cli/audit_statement": "tests/system/scheduler/audit/test_scheduler_audit_statement.py",
     "scheduler/cli/prune": "tests/unit/scheduler/cli/test_scheduler_retention.py",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,7 +53,9 @@ def test_a_scheduler_that_is_killed_or_frozen_is_late_until_another_one_leads(
     first.send_signal(number)
     until(lambda: needs(bench) == ["leader_late"])
     assert json.loads(bench.command("status", "scheduler.yaml", "--check", "--json", code=1))["leader"] is None
-    second = bench.start("run", "scheduler.yaml")  # as the row says
+    (row,) = json.loads(bench.command("status", "scheduler.yaml", "--json", code=1))["needs_person"]
+    (command,) = row["commands"]
+    second = bench.start(*shlex.split(command)[1:])
     until(lambda: needs(bench) == [] and leads(bench))
     if number == signal.SIGSTOP:
         os.kill(first.pid, signal.SIGCONT)
