@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from aetherflow.core.console.since import is_span as is_span
     from aetherflow.core.console.since import span_ms as span_ms
     from aetherflow.core.console.streams import dropped_lines as dropped_lines
+    from aetherflow.core.console.streams import print_json as print_json
     from aetherflow.core.console.streams import recorded as recorded
+    from aetherflow.core.console.streams import reserve_stdout as reserve_stdout
     from aetherflow.core.console.streams import unhindered as unhindered
     from aetherflow.core.console.table import table as table
     from aetherflow.core.host.importing import import_target as import_target
@@ -128,7 +130,7 @@ _HOMES = {
     "console.findings": "verdict",
     "console.outcome": "exit_code show_error",
     "console.pages": "made_here require_pages write_page",
-    "console.streams": "dropped_lines recorded unhindered",
+    "console.streams": "dropped_lines print_json recorded reserve_stdout unhindered",
     "console.table": "table",
     "host.importing": "import_target",
     "host.metadata": "installed_in",

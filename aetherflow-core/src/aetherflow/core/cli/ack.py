@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.acts import Act
@@ -44,8 +45,6 @@ def ack(
 
     Example: aetherflow runs ack --before 2026-11-24 --reason "from before the upgrade"
     """
-    import json
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import state_root_here
@@ -66,7 +65,7 @@ def ack(
         done = _all_before(root, before_ms, flow, _act(before, reason, until_ms, now))
     if as_json:
         document = {"schema": ACK_SCHEMA, "acknowledged": done, "until": until_ms, "reason": reason}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     elif done:
         for each in done:
             typer.echo(f"{each['flow_id'] or each['flow_yaml']}  {each['run_id']}  {each['status']}: in hand")

@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments[:1]
     _prepare_completion()
     try:
-        return exit_code(lambda: _call(arguments), program="aetherflow", debug=debug)
+        return exit_code(lambda: _call(arguments), program="aetherflow", debug=debug, ends=argv is None)
     finally:
         given_project((), {})  # of a process that calls several
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from aetherflow.core.base.errors import UsageError
+from aetherflow.core.console.streams import reserve_stdout
 
 
 def complete_flow_id(incomplete: str) -> list[str]:
@@ -34,12 +35,16 @@ RunIdArgument = Annotated[
     str,
     typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+JsonOption = Annotated[bool, typer.Option("--json", callback=reserve_stdout, help="Print one JSON document.")]
 HtmlOption = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", readable=False, help="Write it as a page: one file, which needs no server."),
 ]
-SummaryJsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
+SummaryJsonOption = Annotated[
+    bool, typer.Option("--json", callback=reserve_stdout, help="Print the summary as one JSON document.")
+]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing on success.")]
 
 # The flow and the options of its run: for run, plan, resume, explain, doctor and validate.

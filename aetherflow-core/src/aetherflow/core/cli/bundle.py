@@ -7,6 +7,7 @@ import typer
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, ReasonOption, WorkRootOption
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.store import BundleStore
@@ -69,8 +70,6 @@ def sync(
 
     Example: aetherflow bundle sync --bundle-manifest bundle.yaml
     """
-    import json
-
     from aetherflow.core.cli.bundle_context import bundle_here
     from aetherflow.core.cli.flow_source import SyncProgress, remarks
 
@@ -96,7 +95,7 @@ def sync(
             "pinned": _pin(here.store),
             "signature": done.signed.as_json() if done.signed else None,
         }
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
         return
     typer.echo(f"{_word(done)}: bundle synced to {done.local_root} fingerprint={done.content}")
     if print_local_root:
@@ -115,8 +114,6 @@ def status(
 
     Example: aetherflow bundle status --bundle-manifest bundle.yaml
     """
-    import json
-
     from aetherflow.core.bundle.records import plain, read_json
     from aetherflow.core.cli.bundle_context import bundle_here
 
@@ -149,7 +146,7 @@ def status(
             ],
             "history": [plain(event) for event in history],
         }
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
         return
     shown = f"bundle_id={store.bundle_id} fingerprint={active or '(none)'}"
     lines = [f"{shown} has_active={'yes' if active else 'no'}"]

@@ -10,6 +10,7 @@ from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, RunHooksOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption
 from aetherflow.core.cli.validate import Format
+from aetherflow.core.console.streams import print_text, reserve_stdout
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked
@@ -38,12 +39,13 @@ def check(
     from aetherflow.core.bundle.listing import why_unsafe
     from aetherflow.core.cli.reports import FORMATS
 
+    reserve_stdout(as_json or form is not Format.text)
     for path in paths or ():
         if path != Path() and (why := why_unsafe(path.as_posix())) is not None:
             raise UsageError(f"{str(path)!r} {why}", fix="name documents by their paths in the bundle")
     checked, folders = _checked(bundle_manifest, paths or [Path()], config, run_hooks)
     single = len(checked) == 1 and not folders
-    typer.echo(FORMATS["json" if as_json else form.value](checked, single))
+    print_text(FORMATS["json" if as_json else form.value](checked, single) + "\n")
     raise typer.Exit(0 if all(each.ok for each in checked) else 2)
 
 

@@ -5,6 +5,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.records import Version
@@ -36,8 +37,6 @@ def diff(
 
     Example: aetherflow bundle diff previous active --bundle-manifest bundle.yaml
     """
-    import json
-
     from aetherflow.core.cli.bundle_context import bundle_here
 
     store = bundle_here(bundle_manifest, work_root, config).store
@@ -47,7 +46,7 @@ def diff(
     changed = sorted(path for path in old.files.keys() & new.files.keys() if old.files[path] != new.files[path])
     if as_json:
         document = {"a": old.content, "b": new.content, "added": added, "removed": removed, "changed": changed}
-        typer.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
+        print_json({"schema": SCHEMA, **document})
         return
     for mark, paths in (("A", added), ("D", removed), ("M", changed)):
         for path in paths:

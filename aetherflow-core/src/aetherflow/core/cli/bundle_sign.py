@@ -7,6 +7,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, WorkRootOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.bundle.signed import SigningRules
@@ -50,7 +51,6 @@ def sign(
 
     Example: aetherflow bundle sign --bundle-manifest bundle.yaml --key ~/.ssh/release
     """
-    import json
     import shlex
 
     from aetherflow.core.bundle.signing import load_key, release_of, sign_tree
@@ -77,7 +77,7 @@ def sign(
             "key_type": made.key_type,
             "allowed_signers": made.allowed,
         }
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
         return
     files = f"{len(statement.files)} file{'s' * (len(statement.files) != 1)}"
     typer.echo(f"signed: {statement.bundle} version {statement.version}, {files}, by {made.key}")
@@ -111,15 +111,13 @@ def verify(
 
     Example: aetherflow bundle verify --bundle-manifest bundle.yaml
     """
-    import json
-
     from aetherflow.core.cli.bundle_context import bundle_here
 
     here = bundle_here(bundle_manifest, work_root, config)
     rules = _rules(here, signers)
     report = _of_store(here, rules) if folder is None else _of_folder(here, rules, folder)
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, **report}, ensure_ascii=False, indent=2))
+        print_json({"schema": SCHEMA, **report})
     else:
         _show(here, report)
     raise typer.Exit(0 if report["ok"] else 1)

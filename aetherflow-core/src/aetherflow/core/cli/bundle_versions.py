@@ -6,6 +6,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.bundle_context import ManifestFileOption, ReasonOption, WorkRootOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.bundle_context import BundleHere
@@ -64,7 +65,6 @@ def rollback(
 
 
 def _activate(here: "BundleHere", name: str, action: str, back: str, reason: str, *, as_json: bool) -> None:
-    import json
     import shlex
 
     from aetherflow.core.bundle.records import Pin, plain
@@ -87,7 +87,7 @@ def _activate(here: "BundleHere", name: str, action: str, back: str, reason: str
         store.set_pin(None)
     if as_json:
         document = {"bundle_id": store.bundle_id, "content_fingerprint": content, "pinned": plain(pin) if pin else None}
-        typer.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
+        print_json({"schema": SCHEMA, **document})
         return
     release = shlex.join(["aetherflow", "bundle", "activate", "latest", *here.named])
     kept = f"pinned: syncs do not replace it until `{release}`" if pin else "syncs replace it"
@@ -108,8 +108,6 @@ def prune(
 
     Example: aetherflow bundle prune --bundle-manifest bundle.yaml --keep 3
     """
-    import json
-
     from aetherflow.core.bundle.prune import prune as prune_store
     from aetherflow.core.cli.bundle_context import bundle_here
 
@@ -118,7 +116,7 @@ def prune(
     if as_json:
         report: dict[str, Any] = {"bundle_id": store.bundle_id, "dry_run": dry_run, "versions": removed.versions}
         report |= {"in_use": removed.in_use, "blobs": len(removed.blobs), "bytes": removed.bytes}
-        typer.echo(json.dumps({"schema": SCHEMA, **report}, indent=2))
+        print_json({"schema": SCHEMA, **report})
         return
     for content in removed.versions:
         typer.echo(f"{'would remove' if dry_run else 'removed'} version {content[:12]}")

@@ -6,6 +6,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.claim_history import PastClaim
@@ -56,8 +57,6 @@ def list_claims(
 
     Example: aetherflow claims list --flow pickup
     """
-    import json
-
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
@@ -80,7 +79,7 @@ def list_claims(
     if as_json:
         shown = [claim_json(each, config, aside.get((each.state_path, each.identity or ""))) for each in found]
         document = {"schema": CLAIMS_SCHEMA, "claims": shown, "unreadable": unreadable}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     else:
         typer.echo(_text(found, config, aside) if found else f"no claim is {state} under {root}")
         for each in unreadable:

@@ -7,6 +7,7 @@ import typer
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, JsonOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+from aetherflow.core.console.streams import print_json
 
 FlowsArgument = Annotated[
     list[Path] | None,
@@ -54,8 +55,6 @@ def doctor(
 
     Example: aetherflow doctor flow.yaml --connect --as cron
     """
-    import json
-
     if upgrade_from is not None:
         from aetherflow.core.cli.arguments import flow_paths
         from aetherflow.core.cli.upgrading import show_differences
@@ -83,7 +82,7 @@ def doctor(
         with source.open(config=config, run_hooks=False) as (path, snapshot):
             found = examine(path, config=config, cron=cron, deadline=limit, bundle=snapshot.bundle)
     if as_json:
-        typer.echo(json.dumps({"schema": DOCTOR_SCHEMA, **found.as_json()}, ensure_ascii=False, indent=2))
+        print_json({"schema": DOCTOR_SCHEMA, **found.as_json()})
     else:
         typer.echo(f"{'OK' if found.ok else 'FAIL'}: {found.path}")
         for item in found.missing_env:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aetherflow.core.base.errors import AetherflowError, UsageError
-from aetherflow.core.console.streams import unhindered
+from aetherflow.core.console.streams import print_json, unhindered
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.flow_source import FlowSource
@@ -40,8 +40,6 @@ def execute(
 
     `noting` learns how far it gets. Raises what `run_flow` raises, after showing what there is to show.
     """
-    import json
-
     from aetherflow.core.cli.progress import make_observer
     from aetherflow.core.cli.summary import failure_blocks, nothing_to_do, refusal, summary_text
     from aetherflow.core.kernel.sequencing.run_errors import RunError
@@ -79,7 +77,7 @@ def execute(
     except AetherflowError as error:
         document = refusal(error, source.shown)
         if as_json:
-            typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+            print_json(document)
         if lines:  # with log_format json every line on stderr is an object
             _tell("refused", "ERROR", **document["error"])
             error.told = True
@@ -91,7 +89,7 @@ def execute(
         else:
             typer.echo(note, err=True)
     if as_json:
-        typer.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+        print_json(summary.as_json())
     elif not quiet and not summary.nothing_to_do and not summary.note:
         typer.echo(summary_text(summary))
     if failure is not None:

@@ -4,6 +4,7 @@ import typer
 
 from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.explained import Explained, Value
@@ -25,8 +26,6 @@ def explain(
 
     Example: aetherflow explain flow.yaml --value resources.db.config.host
     """
-    import json
-
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.checks.explain import EXPLAIN_SCHEMA, explain_flow
     from aetherflow.core.checks.kinds import Environment, kind_of
@@ -63,7 +62,7 @@ def explain(
         typer.echo("\n".join(_text(explained)))
         return
     document = {"schema": EXPLAIN_SCHEMA, "flow_yaml": explained.checked.path, **report}
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    print_json(document)
 
 
 def _select(explained: "Explained", wanted: str) -> list["Value"]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, RunHooksOption
+from aetherflow.core.console.streams import print_text, reserve_stdout
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.graph import DocumentGraph, GraphEdge, GraphNode
@@ -41,6 +42,7 @@ def graph(
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.console.pages import rendered, write_file
 
+    reserve_stdout(output is None)
     found = graph_of(
         flow_paths([document] if document else None, flow_yaml)[0], Environment(config, run_hooks=run_hooks)
     )
@@ -51,7 +53,7 @@ def graph(
     if output is not None:
         typer.echo(write_file(output, data))
     else:
-        typer.echo(data.decode(), nl=False)
+        print_text(data.decode())
 
 
 def _as_json(found: "DocumentGraph") -> dict[str, object]:

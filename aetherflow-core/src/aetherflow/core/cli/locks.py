@@ -4,6 +4,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.locks.records import Holder, Waiter
@@ -37,7 +38,6 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
     Example: aetherflow locks list
     """
     import dataclasses
-    import json
 
     from aetherflow.core.base import durable
     from aetherflow.core.cli.lookup import lock_store_here
@@ -53,7 +53,7 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
         document: dict[str, Any] = {"schema": LOCKS_SCHEMA, "lock_store": str(path)}
         document |= {"locks": [dataclasses.asdict(each) for each in holders]}
         document |= {"waiters": [dataclasses.asdict(each) for each in waiters]}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     else:
         typer.echo(_text(holders, waiters) if holders or waiters else f"no locks are held in {path}")
 
@@ -72,8 +72,6 @@ def release(
 
     Example: aetherflow locks release flow/nightly --reason "host replaced" --yes
     """
-    import json
-
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.suggest import did_you_mean
@@ -98,7 +96,7 @@ def release(
         holder = store.break_lock(key, reason=reason)
     if as_json:
         document = {"schema": LOCKS_SCHEMA, "key": key, "released": holder is not None, "reason": reason}
-        typer.echo(json.dumps({**document, "holder": str(holder) if holder else None}, ensure_ascii=False, indent=2))
+        print_json({**document, "holder": str(holder) if holder else None})
     else:
         typer.echo(f"released {key}, {str(holder).replace('held', 'which was held')}" if holder else f"{key} was free")
 

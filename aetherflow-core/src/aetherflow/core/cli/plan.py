@@ -4,6 +4,7 @@ import typer
 
 from aetherflow.core.cli import arguments
 from aetherflow.core.cli.flow_source import AllowStaleOption, ExpectOption, ManifestOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.plan import Plan, StepPlan
@@ -35,8 +36,6 @@ def plan(
 
     Example: aetherflow plan flow.yaml --run-id 2026-11-24 --from-step load --effects
     """
-    import json
-
     from aetherflow.core.base.errors import AetherflowError
     from aetherflow.core.cli.flow_source import flow_source
     from aetherflow.core.cli.summary import refusal
@@ -62,10 +61,10 @@ def plan(
             )
     except AetherflowError as error:
         if as_json:
-            typer.echo(json.dumps(refusal(error, source.shown), ensure_ascii=False, indent=2))
+            print_json(refusal(error, source.shown))
         raise
     if as_json:
-        typer.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
+        print_json(_as_json(found))
     else:
         typer.echo(_as_text(found))
 

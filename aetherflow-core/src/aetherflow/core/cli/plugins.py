@@ -6,6 +6,7 @@ import typer
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
@@ -86,12 +87,10 @@ def list_plugins(
         if kind not in kinds:
             raise UsageError(f"there is no plugin of kind {kind!r}", fix=f"kinds here: {', '.join(kinds)}")
     if as_json:
-        import json
-
         problems = [{"code": error.code, "message": error.message, "fix": error.fix} for error, _ in catalog.notices]
         locked = [{"path": str(lock.path), "sha256": lock.sha256} for lock in locks.files]
         report = {"plugins": rows, "locks": locked, "problems": problems, "not_evaluated": list(catalog.skipped)}
-        typer.echo(json.dumps({"schema": LIST_SCHEMA, **report}, indent=2))
+        print_json({"schema": LIST_SCHEMA, **report})
         return
     header = ["kind", "name", "distribution", "version", *(["target"] if wide else []), "status"]
     typer.echo(table(header, [[row[name] or "-" for name in header] for row in rows]))
@@ -110,8 +109,6 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
 
     Example: aetherflow plugins check
     """
-    import json
-
     from aetherflow.core.checks.installed_plugins import absent_drivers, check_installed_plugins
     from aetherflow.core.console.table import table
 
@@ -136,7 +133,7 @@ def check_plugins(config: ConfigOption = None, run_hooks: HooksOption = False, a
             "absent_drivers": [each._asdict() for each in absent],
             "not_evaluated": list(catalog.skipped),
         }
-        typer.echo(json.dumps({"schema": CHECK_SCHEMA, **report}, ensure_ascii=False, indent=2))
+        print_json({"schema": CHECK_SCHEMA, **report})
     else:
         for each in findings:
             typer.echo(each.as_text())

@@ -6,6 +6,7 @@ import typer
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.plugins import found_plugins
+from aetherflow.core.console.streams import print_text, reserve_stdout
 
 DistributionArgument = Annotated[
     str, typer.Argument(metavar="DISTRIBUTION", help="An installed distribution with plugins.", show_default=False)
@@ -30,6 +31,7 @@ def docs(distribution: DistributionArgument, output: PagesOption = None, config:
     from aetherflow.core.host.describe import described
     from aetherflow.core.host.distributions import key_of
 
+    reserve_stdout(output is None)
     catalog, _ = found_plugins(config, run_hooks=False)
     own = [entry for entry in catalog.entries if key_of(entry.distribution) == key_of(distribution)]
     if not own:
@@ -39,7 +41,7 @@ def docs(distribution: DistributionArgument, output: PagesOption = None, config:
     name = own[0].distribution
     text = page_of(name, [described(entry, catalog) for entry in own])
     if output is None:
-        typer.echo(text, nl=False)
+        print_text(text)
         return
     path = output / f"{name}.md"
     durable.make_dir(output)

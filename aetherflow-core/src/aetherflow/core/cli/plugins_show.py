@@ -6,6 +6,7 @@ import typer
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
 from aetherflow.core.cli.plugins import HooksOption, found_commands, found_plugins
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.host.catalog import Catalog
@@ -32,8 +33,6 @@ def show_plugin(
 
     Example: aetherflow plugins show check_items
     """
-    import json
-
     catalog, snapshot = found_plugins(config, run_hooks)
     found = _described(name, catalog, found_commands(snapshot))
     if not as_json:
@@ -66,7 +65,7 @@ def show_plugin(
         **sections,
         "example": found.example,
     }
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    print_json(document)
 
 
 def _described(name: str, catalog: "Catalog", commands: "Catalog") -> "Description":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
@@ -37,7 +38,6 @@ def prune(
 
     Example: aetherflow runs prune --older-than 30d --keep-last 10
     """
-    import json
     import sys
 
     from aetherflow.core.base import durable
@@ -86,7 +86,7 @@ def prune(
         typer.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)}?", abort=True, err=True)
     total = carry_out(root, flows, doomed, errors) if not dry_run else None
     if as_json:
-        typer.echo(json.dumps(_document(runs, claiming, total), ensure_ascii=False, indent=2))
+        print_json(_document(runs, claiming, total))
     elif total is None:
         typer.echo(f"{len(runs)} run{'s' * (len(runs) != 1)} would be deleted")
     else:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.console.streams import print_json
 
 RESOLVE_SCHEMA = 1
 SHOWN = 10
@@ -33,8 +34,6 @@ def resolve(
 
     Example: aetherflow runs resolve nightly-2026-11-24 --as done --reason "loaded by hand, ticket 4711"
     """
-    import json
-
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
@@ -57,7 +56,7 @@ def resolve(
         document = {"schema": RESOLVE_SCHEMA, "flow_id": refused["flow_id"], "run_id": run_id, "as": answer}
         document |= {"claims": 0, "changed": True, "files": []}
         text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
+        print_json(document) if as_json else typer.echo(text)
         return
     run = find_run(root, run_id, flow, "runs resolve")
     path = Path(run.state_path)
@@ -70,7 +69,7 @@ def resolve(
     if as_json:
         document = {"schema": RESOLVE_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id, "as": answer}
         document |= {"claims": found.claims, "changed": found.before is None, "files": files}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
         return
     if found.before is not None:
         typer.echo(f"run {run_id} was resolved as {answer} by {found.before.actor} before: {found.before.reason}")

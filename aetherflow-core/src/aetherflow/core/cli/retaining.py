@@ -1,6 +1,5 @@
 """`aetherflow runs prune` without ages: what the retention of the project file lets go."""
 
-import json
 import os
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ from aetherflow.core.cli.lookup import flows_of
 from aetherflow.core.cli.notes import notes_of
 from aetherflow.core.cli.pruned import PRUNE_SCHEMA, carry_out, row, text_of
 from aetherflow.core.console.amounts import size_text
+from aetherflow.core.console.streams import print_json
 from aetherflow.core.kernel.state.pruning import Freed
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.runtime.environment.snapshot import build_snapshot
@@ -55,7 +55,7 @@ def prune_by_policy(
         typer.confirm(f"{_going(found)}. Delete them?", abort=True, err=True)
     freed = None if dry_run else _carry_out(root, flows, found)
     if as_json:
-        typer.echo(json.dumps(_document(found, spec, freed), ensure_ascii=False, indent=2))
+        print_json(_document(found, spec, freed))
     else:
         lines = [f"would be deleted: {_going(found)}"] if freed is None else _deleted(*freed)
         typer.echo("\n".join([*lines, *_kept(found)]))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
@@ -35,8 +36,6 @@ def diff(
 
     Example: aetherflow runs diff nightly-2026-11-24
     """
-    import json
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import find_run, state_root_here
@@ -51,7 +50,7 @@ def diff(
     before, now = recorded(other), recorded(run)
     found = differences(before, now)
     if as_json:
-        typer.echo(json.dumps(diff_document(before, now, found), ensure_ascii=False, indent=2))
+        print_json(diff_document(before, now, found))
     else:
         typer.echo(_text(before, now, found))
 

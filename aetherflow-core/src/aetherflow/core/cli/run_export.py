@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
@@ -50,7 +51,7 @@ def export(
         raise UsageError(f"{target} cannot be written: {error}", fix="name another file") from error
     size = target.stat().st_size
     if as_json:
-        typer.echo(json.dumps({"schema": EXPORT_SCHEMA, "file": str(target), "size": size}))
+        print_json({"schema": EXPORT_SCHEMA, "file": str(target), "size": size})
     else:
         typer.echo(f"wrote {target}: {size_text(size)}")
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
@@ -25,8 +26,6 @@ def logs(
 
     Example: aetherflow runs logs nightly-2026-11-24 --step load.copy
     """
-    import json
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import event_text
@@ -46,7 +45,7 @@ def logs(
             document |= {"log_path": str(run.log_path), "events": _events(run.log_path)}
         else:
             document |= {"step": step, "logs": [{"path": str(path), "text": _text(path)} for path in files]}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
         return
     if not files:
         typer.echo(f"{step} printed nothing", err=True)

@@ -6,6 +6,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, HtmlOption, JsonOption, RunIdArgument
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.hooks_here import HooksHere
@@ -66,8 +67,6 @@ def list_runs(
 
     Example: aetherflow runs list --flow nightly --status failed --since 7d
     """
-    import json
-
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.history_text import run_json, runs_text
@@ -93,7 +92,7 @@ def list_runs(
     if as_json:
         shown = [run_json(run, notes[key_of(run)]) for run in found]
         document = {"schema": RUNS_SCHEMA, "runs": shown, "unreadable": unreadable}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     else:
         typer.echo(runs_text(found, notes) if found else f"no such run under {root}{elsewhere(config, 'runs list')}")
         for each in unreadable:
@@ -120,8 +119,6 @@ def show(
 
     Example: aetherflow runs show nightly-2026-11-24 --receipts
     """
-    import json
-
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.history_text import details_json, details_text
@@ -147,7 +144,7 @@ def show(
 
         listed = receipts_of(found)
         if as_json:
-            typer.echo(json.dumps(receipts_json(found.run, listed), ensure_ascii=False, indent=2))
+            print_json(receipts_json(found.run, listed))
         else:
             typer.echo(receipts_text(found.run, listed))
         return
@@ -168,7 +165,7 @@ def show(
             page = page_document(document, found, commands, resumes, named(root, found.run.flow_id, run_id))
             typer.echo(write_page(html, "run", page, config))
             return
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     else:
         lines = following(commands)
         if found.run.partial:

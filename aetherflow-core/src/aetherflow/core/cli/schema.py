@@ -5,6 +5,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption
 from aetherflow.core.cli.validate import checked_kind, complete_kind
+from aetherflow.core.console.streams import print_text, reserve_stdout
 
 if TYPE_CHECKING:
     from aetherflow.core.contracts.document_kind import DocumentKind
@@ -43,6 +44,7 @@ def schema(
     from aetherflow.core.runtime.environment.policy import catalog_for
     from aetherflow.core.runtime.environment.snapshot import build_snapshot
 
+    reserve_stdout(output is None)
     checked_kind(kind)
     snapshot = build_snapshot(Path.cwd(), config=config, run_hooks=run_hooks)
     wanted: str | DocumentKind = kind
@@ -52,7 +54,7 @@ def schema(
         wanted = foreign_kind(kind, snapshot)
     found = schema_for(wanted, catalog_for(snapshot))
     if output is None:
-        typer.echo(found.text, nl=False)
+        print_text(found.text)
     else:
         from aetherflow.core.base import durable
 

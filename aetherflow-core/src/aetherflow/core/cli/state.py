@@ -5,6 +5,7 @@ import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption
 from aetherflow.core.console.commands import LazyGroup
+from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.checking import StateInfo
@@ -45,14 +46,13 @@ def info(
     Example: aetherflow state info flow.yaml
     """
     import dataclasses
-    import json
 
     from aetherflow.core.cli.state_files import state_file
     from aetherflow.core.kernel.state.checking import state_info
 
     found = state_info(state_file(which, flow, config))
     if as_json:
-        typer.echo(json.dumps({"schema": STATE_SCHEMA, "state": dataclasses.asdict(found)}, indent=2))
+        print_json({"schema": STATE_SCHEMA, "state": dataclasses.asdict(found)})
     else:
         typer.echo(_info_text(found))
 
@@ -73,7 +73,6 @@ def check(
     Example: aetherflow state check --flow nightly --read-data
     """
     import dataclasses
-    import json
 
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.state_files import state_file
@@ -89,7 +88,7 @@ def check(
     if as_json:
         document = {"schema": STATE_SCHEMA, "ok": not findings, "state_path": str(path)}
         shown = [dataclasses.asdict(finding) for finding in findings]
-        typer.echo(json.dumps({**document, "findings": shown}, ensure_ascii=False, indent=2))
+        print_json({**document, "findings": shown})
     else:
         for finding in findings:
             typer.echo(f"{finding.where}: {finding.what}")
@@ -114,7 +113,6 @@ def backup(
     Example: aetherflow state backup flow.yaml --to nightly.tar
     """
     import dataclasses
-    import json
 
     from aetherflow.core.base import durable
     from aetherflow.core.cli.state_files import in_server, require_option, state_file
@@ -127,7 +125,7 @@ def backup(
         raise in_server(path, target)
     found = backup_state(path, target)
     if as_json:
-        typer.echo(json.dumps({"schema": STATE_SCHEMA, "backup": dataclasses.asdict(found)}, indent=2))
+        print_json({"schema": STATE_SCHEMA, "backup": dataclasses.asdict(found)})
     else:
         typer.echo(f"wrote {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs, {size_text(found.size)}")
 
@@ -149,7 +147,6 @@ def restore(
     Example: aetherflow state restore flow.yaml --from nightly.tar
     """
     import dataclasses
-    import json
     import sys
 
     from aetherflow.core.base import durable
@@ -167,7 +164,7 @@ def restore(
     found = restore_state(path, wanted)
     adopt(state_root_here(config), path)
     if as_json:
-        typer.echo(json.dumps({"schema": STATE_SCHEMA, "restored": dataclasses.asdict(found)}, indent=2))
+        print_json({"schema": STATE_SCHEMA, "restored": dataclasses.asdict(found)})
         return
     typer.echo(f"restored {path} from {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs")
     if found.kept_aside:
@@ -183,8 +180,6 @@ def migrate(
 
     Example: aetherflow state migrate flow.yaml
     """
-    import json
-
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.state_files import migrate_file, state_file
     from aetherflow.core.kernel.state.claim_history import taken_in_vain
@@ -197,7 +192,7 @@ def migrate(
         adopt(root, path)
     if as_json:
         document = {"schema": STATE_SCHEMA, "state_path": str(path), "from": before, "to": after}
-        typer.echo(json.dumps({**document, "backup": str(copy) if copy else None}, indent=2))
+        print_json({**document, "backup": str(copy) if copy else None})
     elif before == after:
         typer.echo(f"nothing to do: {path} has schema {after}")
     else:
@@ -225,8 +220,6 @@ def forget(
 
     Example: aetherflow state forget --reason "the test host was rebuilt"
     """
-    import json
-
     from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
@@ -246,7 +239,7 @@ def forget(
     removed = None if dry_run else forget_files(root, gone, **who)
     if as_json:
         document = {"schema": STATE_SCHEMA, "dry_run": dry_run, "state_paths": gone, "runs": removed, "not_well": bad}
-        typer.echo(json.dumps(document))
+        print_json(document)
         return
     for path in gone:
         typer.echo(path)

@@ -4,6 +4,7 @@ from typing import Annotated
 import typer
 
 from aetherflow.core.cli.arguments import ConfigOption, JsonOption
+from aetherflow.core.console.streams import print_json
 
 
 def copy(
@@ -21,7 +22,6 @@ def copy(
     Example: aetherflow state copy ~/.local/state/aetherflow/state //postgres:ops_db
     """
     import dataclasses
-    import json
 
     from aetherflow.core.base import durable
     from aetherflow.core.cli.hooks_here import HooksHere
@@ -37,7 +37,7 @@ def copy(
     if as_json:
         shown = dataclasses.asdict(done) | {"targets": [str(path) for path in done.targets], "beside": beside}
         del shown["places"]
-        typer.echo(json.dumps({"schema": STATE_SCHEMA, "copied": shown}, indent=2))
+        print_json({"schema": STATE_SCHEMA, "copied": shown})
         return
     left = f", {done.left} were there already" if done.left else ""
     typer.echo(f"copied {done.runs} run{'s' * (done.runs != 1)} to {target}{left}")

@@ -5,6 +5,7 @@ import typer
 
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, HtmlOption, JsonOption
+from aetherflow.core.console.streams import print_json, print_text, reserve_stdout
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.hooks_here import HooksHere
@@ -53,8 +54,6 @@ def status(
 
     Example, at any hour: aetherflow status
     """
-    import json
-
     from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
     from aetherflow.core.cli.needs import add_told, picture
@@ -72,6 +71,7 @@ def status(
         if as_format is not None:
             raise UsageError("--format and --html exclude each other", fix="give one of them")
         require_pages("status", html, json=as_json)
+    reserve_stdout(as_format is not None)
     root = state_root_here(config)
     if notify:
         send_here(root, config)
@@ -95,9 +95,9 @@ def status(
             typer.echo(_page(html, root, document, config))
             return  # who opens it reads in it what is wrong
         if as_format is not None:
-            typer.echo(_formatted(hooks, as_format, document), nl=False)
+            print_text(_formatted(hooks, as_format, document))
             return  # who collects it reads in it what is wrong
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     else:
         typer.echo(_text(found, now, shown, every=every) or _nothing(root, config, flow))
         if left_out := len(flows) - len(shown):

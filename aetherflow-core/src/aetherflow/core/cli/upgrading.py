@@ -1,6 +1,5 @@
 """`aetherflow doctor --upgrade-from VERSION`: what documents mean otherwise than in an older version."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from aetherflow.core.checks.changes import changes_since
 from aetherflow.core.checks.documents import documents_in, is_folder
 from aetherflow.core.checks.kinds import Environment
 from aetherflow.core.checks.upgrade import UPGRADE_SCHEMA, compare, known_version
+from aetherflow.core.console.streams import print_json
 
 
 def show_differences(paths: Sequence[Path], version: str, *, config: Path | None, as_json: bool) -> int:
@@ -35,7 +35,7 @@ def show_differences(paths: Sequence[Path], version: str, *, config: Path | None
         ]
         head = {"schema": UPGRADE_SCHEMA, "upgrade_from": version, "ok": not count and not broken}
         changes = [each.as_json() for each in changes_since(version)]
-        typer.echo(json.dumps({**head, "documents": shown, "changes": changes}, ensure_ascii=False, indent=2))
+        print_json({**head, "documents": shown, "changes": changes})
     else:
         for each in compared:
             for found in each.found:

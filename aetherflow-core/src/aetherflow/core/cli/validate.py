@@ -7,6 +7,7 @@ import typer
 from aetherflow.core.base.errors import UsageError
 from aetherflow.core.cli.arguments import ConfigOption, FlowYamlOption, RunHooksOption
 from aetherflow.core.cli.flow_source import AllowStaleOption, ManifestOption
+from aetherflow.core.console.streams import print_text, reserve_stdout
 
 if TYPE_CHECKING:
     from aetherflow.core.checks.checked import Checked
@@ -77,16 +78,17 @@ def validate(
     from aetherflow.core.cli.arguments import flow_paths
     from aetherflow.core.cli.reports import FORMATS
 
+    reserve_stdout(as_json or form is not Format.text)
     if bundle_manifest is not None:
         checked = [_in_bundle(bundle_manifest, paths, flow_yaml, allow_stale_bundle, config, run_hooks)]
-        typer.echo(FORMATS["json" if as_json else form.value](checked, True))
+        print_text(FORMATS["json" if as_json else form.value](checked, True) + "\n")
         raise typer.Exit(0 if checked[0].ok else 2)
     named = flow_paths(paths, flow_yaml)
     environment = Environment(config, run_hooks=run_hooks)
     wanted = checked_kind(kind) if kind is not None else None
     checked, folders = check_paths(named, environment, wanted)
     single = len(checked) == 1 and not folders
-    typer.echo(FORMATS["json" if as_json else form.value](checked, single))
+    print_text(FORMATS["json" if as_json else form.value](checked, single) + "\n")
     raise typer.Exit(0 if all(item.ok for item in checked) else 2)
 
 

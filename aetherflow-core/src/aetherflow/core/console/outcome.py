@@ -16,13 +16,15 @@ STOPPED = 128
 """Greater exit codes are those of commands that a signal has stopped."""
 
 
-def exit_code(call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None) -> int:
+def exit_code(
+    call: Callable[[], Any], *, program: str, debug: bool, show: Show | None = None, ends: bool = False
+) -> int:
     """Call a command line; returns its exit code. Errors are shown on stderr, whether it can be written or not.
 
     With `debug` they are shown as tracebacks, and unexpected ones are raised. `show` replaces `show_error` for expected
-    errors.
+    errors. `ends`: the process ends with the command.
     """
-    with StandardStreams() as streams:
+    with StandardStreams(ends=ends) as streams:
         code = _called(call, program, debug, show or show_error)
         streams.stopped = code > STOPPED
         return code

@@ -119,11 +119,52 @@ def recorded() -> None:
             stream.writer.recorded = True
 
 
+_reserved: Stream | None = None
+"""Stdout of a command that prints one document; None: `sys.stdout` is not set aside."""
+
+
+def reserve_stdout(asked: bool = True) -> bool:
+    """Keep stdout for the document that a command prints; callback of `--json`, which passes its value through.
+
+    From then on everything that plugins, their libraries and their children print goes to stderr: a program has to be
+    able to read the document, whatever a step, a hook or an import prints.
+    """
+    global _reserved  # noqa: PLW0603 a process has one stdout
+    ours, errors = sys.stdout, sys.stderr
+    if not asked or _reserved is not None or not (isinstance(ours, Stream) and isinstance(errors, Stream)):
+        return asked  # also where a test captures the streams
+    ours.flush()
+    real = os.fdopen(os.dup(1), "w", encoding=ours.encoding, errors=ours.errors)
+    os.dup2(2, 1)
+    _reserved = Stream(real)
+    _reserved.writer = ours.writer
+    sys.stdout = sys.stderr
+    return asked
+
+
+def print_json(document: Any) -> None:
+    """Print the document that a command was asked for as JSON."""
+    import json  # a command that prints text starts without it
+
+    print_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print the document that a command was asked for, in a format of its own."""
+    stream = _reserved or sys.stdout
+    stream.write(text)
+    stream.flush()
+
+
 class StandardStreams:
     """Around a command: missing streams are opened, output goes through `Stream`; at the end it is waited for."""
 
     stopped = False
     """Set for a command that ends because of a signal: then its output is not waited for as long."""
+
+    def __init__(self, *, ends: bool = False) -> None:
+        """`ends`: the process ends with this command, so that stdout set aside stays so for what is printed at exit."""
+        self._ends = ends
 
     def __enter__(self) -> Self:
         _open_missing()
@@ -136,12 +177,26 @@ class StandardStreams:
         sys.stdout, sys.stderr = self._before
         for writer in writers:
             writer.finish(stopped=self.stopped)
+        self._give_back()
         for stream in self._before:
             _give_up(stream)
 
+    def _give_back(self) -> None:
+        """End what `reserve_stdout` began: a test calls several commands in one process."""
+        global _reserved  # noqa: PLW0603 a process has one stdout
+        if _reserved is not None:
+            _give_up(self._before[0])  # what was printed before it was set aside, or around it
+            _give_up(cast("TextIO", _reserved))
+            if self._ends:
+                return
+            os.dup2(_reserved.fileno(), 1)
+            _reserved.close()
+            _reserved = None
+
 
 def _streams() -> list[Stream]:
-    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, Stream)]
+    found = (sys.stdout, sys.stderr, _reserved)
+    return [stream for stream in dict.fromkeys(found) if isinstance(stream, Stream)]
 
 
 def _taken(real: TextIO, number: int) -> TextIO:

@@ -1,9 +1,9 @@
-import json
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def ack(
     if as_json:
         report = {"schema": SCHEMA, "item": item, "slots": [iso(row.slot) for row in rows], "reason": reason}
         report["until"] = iso(over) if over is not None else None
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         shown = f" until {iso(over)}" if over is not None else ""
         typer.echo(f"{len(rows)} missed slots of {item} need nobody{shown}: {reason}")

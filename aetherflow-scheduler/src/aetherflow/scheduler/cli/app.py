@@ -1,6 +1,5 @@
 """The command tree of `aetherflow-scheduler`."""
 
-import json
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 from typer.main import get_command
 
-from aetherflow.core.embedding import LazyGroup, exit_code, show_error
+from aetherflow.core.embedding import LazyGroup, exit_code, print_json, show_error
 
 if TYPE_CHECKING:
     from aetherflow.core.api import AetherflowError
@@ -90,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: _program().main(args=arguments, prog_name="aetherflow-scheduler", standalone_mode=False),
         program="aetherflow-scheduler",
         debug="--debug" in arguments[:1],
+        ends=argv is None,
         show=_as_json if "--json" in arguments else show_error,
     )
 
@@ -109,4 +109,4 @@ def _as_json(error: "AetherflowError") -> None:
     errors: list[dict[str, Any]] = [each.as_json() for each in problems if each.severity == "error"]
     if not errors:
         errors = [{"code": "", "loc": "", "msg": str(error), "af": error.code, "fix": error.fix}]
-    typer.echo(json.dumps({"schema": SCHEMA, "ok": False, "errors": errors}, ensure_ascii=False, indent=2))
+    print_json({"schema": SCHEMA, "ok": False, "errors": errors})

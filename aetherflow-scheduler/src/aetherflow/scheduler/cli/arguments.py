@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import reserve_stdout
+
 ScheduleArgument = Annotated[
     Path, typer.Argument(metavar="FILE", readable=False, help="The scheduler document.", show_default=False)
 ]
@@ -12,7 +14,7 @@ ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="Id of the ite
 ItemsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ITEM", help="Ids of items; omitted: all.", show_default=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+JsonOption = Annotated[bool, typer.Option("--json", callback=reserve_stdout, help="Print one JSON document.")]
 HtmlOption = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", readable=False, help="Write it as a page: one file, which needs no server."),

@@ -1,10 +1,10 @@
 import datetime as dt
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption
 from aetherflow.scheduler.cli.shown import SHOWN
 
@@ -134,7 +134,7 @@ def audit(
             {"item": row.item, "slot": iso(row.slot), "reason": row.reason, "reason_code": row.reason_code}
             for row in found.waiting
         ]
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         _show(found, wanted)
     if found.gaps or counted:

@@ -1,13 +1,13 @@
 """What `audit --against` prints: the slots of a schedule beside the starts of a log."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.shown import SHOWN
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def audit_against(
         typer.echo(f"note: without `replaces`, so no log tells of them: {told}", err=True)
     counted = [each for each in found.findings if each.kind in wanted]
     if as_json:
-        typer.echo(json.dumps(_report(found, wanted, log.unread, ok=not counted), ensure_ascii=False, indent=2))
+        print_json(_report(found, wanted, log.unread, ok=not counted))
     else:
         _show(found)
     if counted:

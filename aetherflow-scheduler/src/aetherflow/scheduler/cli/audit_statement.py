@@ -1,12 +1,13 @@
 """The options `--sign` and `--verify` of `audit`."""
 
 import datetime as dt
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from aetherflow.core.embedding import print_json
 
 if TYPE_CHECKING:
     from aetherflow.scheduler.audit.proving import Proven
@@ -49,7 +50,7 @@ def sign_audit(schedule: "Schedule", day: str, key: Path, out: Path, *, as_json:
     if as_json:
         report = {"schema": SCHEMA, "ok": not wrong, "number": statement["number"], "statement": str(out)}
         report |= {"signature": str(_sig(out)), "page": str(_page(out)), "key": made.key, "allowed_signers": line}
-        typer.echo(json.dumps({**report, "findings": wrong}, ensure_ascii=False, indent=2))
+        print_json({**report, "findings": wrong})
     else:
         slots = f"{len(statement['slots'])} slots, {len(statement['runs'])} runs"
         typer.echo(f"signed: statement {statement['number']} about {day}, {slots}, by {made.key}")
@@ -89,7 +90,7 @@ def verify_audit(files: list[Path], signers: Path, schedule: "Schedule | None", 
     if as_json:
         report = {"schema": SCHEMA, "ok": not findings, "findings": findings, "recomputed": schedule is not None}
         report["statements"] = [_described(each) for each in proven]
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         typer.echo("\n".join([*(_told(each) for each in proven if each.key), *findings]))
         against = "" if schedule is None else "; ledger and states say the same"

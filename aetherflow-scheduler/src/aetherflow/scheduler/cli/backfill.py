@@ -1,9 +1,9 @@
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _print_report(item: str, done: "list[SlotRow]", wanted: int, undone: dict[in
     report: dict[str, Any] = {"schema": SCHEMA, "item": item, "slots": [row.as_json() for row in done]}
     report |= {"left": wanted - len(done), "failed": _failed(done)}
     report["not_done"] = [{"slot": iso(slot), "status": status} for slot, status in undone.items()]
-    typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    print_json(report)
 
 
 def _print_counts(done: "list[SlotRow]", wanted: int, undone: dict[int, str]) -> None:
@@ -141,7 +141,7 @@ def _show_plan(item: str, wanted: "list[Wanted]", busy: "list[SlotRow]", *, as_j
         ]
         left = [iso(row.slot) for row in busy]
         report = {"schema": SCHEMA, "item": item, "dry_run": True, "slots": slots, "busy": left}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
         return
     if wanted:
         rows = [[iso(each.slot), each.was, each.run_id, each.reason or ""] for each in wanted]

@@ -1,10 +1,10 @@
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def diff(
     found = differences(before, after, first, end)
     if as_json:
         report: dict[str, Any] = {"schema": SCHEMA, "same": not found, "items": [_described(each) for each in found]}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         typer.echo(_text(found, len(after.items)))
     if found:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from aetherflow.core.embedding import LazyGroup
+from aetherflow.core.embedding import LazyGroup, print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 from aetherflow.scheduler.cli.loading import load
 
@@ -209,8 +209,6 @@ def _give(
     whole: bool = True,
 ) -> None:
     """Write the exported files, or print them without `out`; also print the notes on stderr."""
-    import json
-
     from aetherflow.scheduler.cli.app import SCHEMA
     from aetherflow.scheduler.export.writing import write_file, write_folder
 
@@ -224,7 +222,7 @@ def _give(
     if as_json:
         document = {"schema": SCHEMA, "document": str(schedule.path), "files": exported.files}
         document |= {"notes": exported.notes, "written": list(map(str, written)), "left_over": list(map(str, left))}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        print_json(document)
     elif written:
         for path in written:
             typer.echo(path)

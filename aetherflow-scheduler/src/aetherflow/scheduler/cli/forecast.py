@@ -1,9 +1,9 @@
 import datetime as dt
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 from aetherflow.scheduler.cli.shown import SHOWN
 
@@ -44,7 +44,7 @@ def forecast(
         end = until_ms(schedule, until) or ledger.clock.now_ms() + DAY_MS
         found = forecast_of(schedule, ledger, end, Estimates(schedule, ledger))
     if as_json:
-        typer.echo(json.dumps(_report(found), ensure_ascii=False, indent=2))
+        print_json(_report(found))
     else:
         typer.echo(_text(found, zone_of(schedule)))
     if any(each.is_late for each in found.slots):

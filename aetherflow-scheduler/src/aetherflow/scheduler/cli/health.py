@@ -1,10 +1,10 @@
 """`aetherflow-scheduler status --check`: whether the scheduler works, for probes."""
 
-import json
 from typing import TYPE_CHECKING
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.audit.health import health_of
 from aetherflow.scheduler.cli.app import SCHEMA
 from aetherflow.scheduler.cli.instants import ledger_of
@@ -25,7 +25,7 @@ def show_health(schedule: "Schedule", *, as_json: bool) -> int:
             "leader": {"host": leader.host, "pid": leader.pid} if leader is not None else None,
             "problems": [{"reason_code": each.code, "reason": str(each)} for each in found.problems],
         }
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     elif found.problems:
         typer.echo("\n".join(f"unhealthy: {each}" for each in found.problems))
     else:

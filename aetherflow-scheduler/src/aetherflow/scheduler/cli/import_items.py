@@ -1,13 +1,12 @@
 """`aetherflow-scheduler import`: a scheduler document of crontabs or units of systemd."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.embedding import LazyGroup
+from aetherflow.core.embedding import LazyGroup, print_json
 from aetherflow.scheduler.cli.arguments import JsonOption
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ def _give(found: "Imported", kind: str, files: "Iterable[Path]", output: Path | 
         report |= {"items": [draft.id for draft in found.drafts], "counts": counts}
         report |= {"lines": [line.as_json() for line in found.lines]}
         report |= {"document": text, "written": None if output is None else str(output)}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         if output is None:
             typer.echo(text, nl=False)

@@ -1,10 +1,10 @@
 import datetime as dt
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_items(file: ScheduleArgument, as_json: JsonOption = False) -> None:
     found = [_described(item, now) for item in schedule.items]
     if as_json:
         report = {"schema": SCHEMA, "path": str(schedule.path), "state": str(schedule.state), "items": found}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
         return
     rows = [
         [

@@ -1,11 +1,11 @@
 import datetime as dt
 import heapq
-import json
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemsArgument, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def next_slots(
     acts = _acts(schedule, slots)
     found = [_described(slot, acts.get((slot.item.id, to_ms(slot.at)))) for slot in slots]
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "slots": found}, ensure_ascii=False, indent=2))
+        print_json({"schema": SCHEMA, "slots": found})
     else:
         typer.echo(_text(found))
 

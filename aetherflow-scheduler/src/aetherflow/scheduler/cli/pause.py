@@ -1,8 +1,8 @@
-import json
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 
@@ -36,6 +36,6 @@ def pause(
             ledger.journal("pause", item, reason=reason, until=iso(end) if end is not None else None)
     if as_json:
         report = {"schema": SCHEMA, "item": item, "paused": True, "reason": reason}
-        typer.echo(json.dumps({**report, "until": iso(end) if end is not None else None}, ensure_ascii=False, indent=2))
+        print_json({**report, "until": iso(end) if end is not None else None})
     else:
         typer.echo(f"{item} is paused" + (f" until {iso(end)}" if end is not None else "") + f": {reason}")

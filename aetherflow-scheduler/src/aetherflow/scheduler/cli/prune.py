@@ -1,9 +1,9 @@
-import json
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def prune(
         report["kept"] = [
             {"item": item, "slot": iso(slot), "reason_code": "needs_person"} for item, slot in sorted(kept)
         ]
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
         return
     if found:
         typer.echo(

@@ -1,8 +1,8 @@
-import json
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 
@@ -28,6 +28,6 @@ def resume(
         if ended:
             ledger.journal("resume", item, reason=reason)
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "item": item, "paused": False, "was_paused": bool(ended)}, indent=2))
+        print_json({"schema": SCHEMA, "item": item, "paused": False, "was_paused": bool(ended)})
     else:
         typer.echo(f"{item} goes on" if ended else f"{item} was not paused")

@@ -1,8 +1,8 @@
-import json
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 TRIGGERS = ("manual", "cron", "systemd", "kubernetes")
@@ -51,13 +51,13 @@ def run_item(
         why = f"nothing to do, slots are expected since {iso(to_ms(since))}"
         if as_json:
             report = {"schema": SCHEMA, "ran": False, "item": item, "slot": None, "reason": why, "exit_code": 0}
-            typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+            print_json(report)
         elif not quiet:
             typer.echo(f"{item}: {why}")
         return
     if as_json:
         report = {"schema": SCHEMA, "ran": done.ran, **row.as_json(), "exit_code": done.exit_code}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     elif not quiet:
         what = "ended before with" if not done.ran else "ended with"
         typer.echo(f"{item} {iso(row.slot)}: {what} {row.status}" + (f", {row.reason}" if row.reason else ""))

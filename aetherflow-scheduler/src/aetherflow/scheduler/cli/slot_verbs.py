@@ -1,9 +1,9 @@
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import ItemArgument, JsonOption, ScheduleArgument
 
 SlotOption = Annotated[str | None, typer.Option("--slot", metavar="TIME", help="The slot.")]
@@ -107,7 +107,7 @@ def _do(
         next_start = started_by(ledger, schedule, act) if verb == SlotVerb.RELEASE and status == "WAITING" else None
     if as_json:
         report = {"schema": SCHEMA, **act.as_json(), "status": status, "next": next_start}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
         return
     what = {"hold": "is held", "skip": "is skipped" if status == "SKIPPED" else "will be skipped"}
     shown = f" until {iso(end)}" if end is not None else ""

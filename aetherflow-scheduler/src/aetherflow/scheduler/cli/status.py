@@ -1,8 +1,8 @@
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import HtmlOption, JsonOption, ScheduleArgument
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def status(
             return
     open_needs = [need for need in found.needs if need.acknowledged is None]
     if as_json:
-        typer.echo(json.dumps(_report(schedule, found), ensure_ascii=False, indent=2))
+        print_json(_report(schedule, found))
     else:
         typer.echo(_text(found))
     if any(each.held_until is not None for each in found.items):

@@ -1,10 +1,10 @@
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument, TakeOverOption
 
 
@@ -58,6 +58,6 @@ def one_pass(
             "leader": {"pid": done.leader.pid, "host": done.leader.host} if done.leader else None,
             "exit_code": done.exit_code,
         }
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     if done.exit_code:
         raise typer.Exit(done.exit_code)

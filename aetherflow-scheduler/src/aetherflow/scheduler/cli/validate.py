@@ -1,7 +1,6 @@
-import json
-
 import typer
 
+from aetherflow.core.embedding import print_json
 from aetherflow.scheduler.cli.arguments import JsonOption, ScheduleArgument
 
 
@@ -26,7 +25,7 @@ def validate(file: ScheduleArgument, as_json: JsonOption = False) -> None:
             for severity, problems in (("errors", read.problems.errors), ("warnings", read.problems.warnings))
         }
         report = {"schema": SCHEMA, "ok": checked.ok, "path": str(file), **found}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        print_json(report)
     else:
         for problem in read.problems:
             typer.echo(problem.as_text())
