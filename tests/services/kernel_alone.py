@@ -88,6 +88,14 @@ class Classes:
         """The class of a step type; KeyError for any other."""
         return self.known[name]
 
+    def outputs_of(self, cls: type, outputs: dict[str, Any], status: str) -> dict[str, Any]:
+        """The steps of this program declare none."""
+        return outputs
+
+    def frames_of(self, error: BaseException, name: str, cls: type) -> str:
+        """No step of this program is of a third party."""
+        return ""
+
     def of_step(self, name: str) -> Mapping[str, Any]:
         """No fact of a step's class belongs to its definition."""
         return {}

@@ -55,6 +55,13 @@ def test_text_and_html_are_sent(tmp_path: Path) -> None:
     assert (got["html"], got["text"], got["to"]) == ("<p>ü</p>\n", "ü\n", ["a@x.test", "b@x.test"])
 
 
+def test_a_connector_without_a_configured_sender_uses_its_own(tmp_path: Path) -> None:
+    given = {"resource": "post", "to": "a@x.test", "subject": "s", "body": "b"}
+    ran = FlowProject(tmp_path).run_step("mail_send", given, resources={"post": {"kind": "mail", "driver": "minimal"}})
+    assert ran.error is None
+    assert SENT.pop()["from"] is None
+
+
 def test_an_error_of_the_connector_is_one_line_that_names_the_resource(tmp_path: Path) -> None:
     error = send(tmp_path, to="broken@x.test").error
     assert error is not None

@@ -1,5 +1,6 @@
 """A launcher of a distribution that enterprise mode does not allow is not imported."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_it_is_refused_before_it_is_imported(site: Path) -> None:
 
 @pytest.mark.parametrize("place", ["item", "defaults"])
 def test_validate_says_that_it_is_refused(site: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before a slot comes, at each place that names it; nothing is imported for that either."""
+    """Before a slot comes, at each place that names it; nothing of a refused one is imported for that either."""
     project, launcher = Path("aetherflow.yaml"), "launcher: foreign"
     project.write_text("policy: {mode: enterprise}\n")
     own, of_all = (f", {launcher}", "") if place == "item" else ("", f", {launcher}")
@@ -71,9 +72,28 @@ def test_validate_says_that_it_is_refused(site: Path, place: str, capsys: pytest
     assert out.count("launcher 'foreign' of acme-launcher 1.0 is not allowed") == (2 if place == "item" else 1)
     assert "AF2104" in out
     assert "plugins" in out
+    assert not (site / "ran").exists()
     project.write_text("policy: {mode: enterprise}\nplugins: {allow: [acme-launcher]}\n")
     assert main(["validate", "scheduler.yaml"]) == 0, capsys.readouterr().out
-    assert not (site / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("class Foreign: pass\n", "acme_foreign_launcher:Foreign is not a subclass of Launcher"),
+        ("def Foreign(): pass\n", "acme_foreign_launcher:Foreign is not a subclass of Launcher"),
+        (MODULE.replace("def start", "def begin"), "acme_foreign_launcher:Foreign does not define start"),
+    ],
+)
+def test_validate_refuses_one_that_is_no_launcher(
+    site: Path, code: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "acme_foreign_launcher.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "acme_foreign_launcher", raising=False)
+    items = '  - {id: a, cron: "0 2 * * *", command: make, launcher: foreign}\n'
+    Path("scheduler.yaml").write_text(f"timezone: UTC\ndefaults: {{enabled: true}}\nitems:\n{items}")
+    assert main(["validate", "scheduler.yaml"]) == 2
+    assert f"AF2102 launcher 'foreign' of acme-launcher 1.0: {said}" in capsys.readouterr().out
 
 
 def test_our_own_needs_no_project_file(site: Path) -> None:

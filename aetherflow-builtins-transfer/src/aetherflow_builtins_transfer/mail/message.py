@@ -39,7 +39,8 @@ class Part:
 class Mail:
     """A mail to be sent, with its addresses, content and files."""
 
-    sender: str
+    sender: str | None
+    """None: the connector's own sender applies, which only a connector with the documented minimum may have."""
     to: Sequence[str]
     subject: str
     body: Body
@@ -60,12 +61,12 @@ class Mail:
 def envelope_of(mail: Mail, *, all_or_none: bool = False) -> Envelope:
     """Whom the mail is from and for; ValueError if an address is invalid."""
     recipients = tuple(wire_form(address) for address in mail.recipients)
-    return Envelope(wire_form(parse_addresses(mail.sender)[0]), recipients, all_or_none)
+    return Envelope(wire_form(parse_addresses(mail.sender)[0]) if mail.sender else "", recipients, all_or_none)
 
 
-def message_id(key: str, sender: str) -> str:
+def message_id(key: str, sender: str | None) -> str:
     """The Message-ID for a key, with the sender's domain."""
-    domain = wire_form(parse_addresses(sender)[0]).rpartition("@")[2]
+    domain = wire_form(parse_addresses(sender)[0]).rpartition("@")[2] if sender else "localhost"
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
 
 
@@ -88,7 +89,8 @@ def check_line(what: str, value: str) -> None:
 def build(mail: Mail) -> EmailMessage:
     """Build the MIME message; ValueError if a part of it is invalid."""
     message = EmailMessage(policy=POLICY)
-    message["From"] = mail.sender
+    if mail.sender is not None:
+        message["From"] = mail.sender
     for name, addresses in (("To", mail.to), ("Cc", mail.cc), ("Reply-To", mail.reply_to)):
         if addresses:
             message[name] = ", ".join(addresses)

@@ -16,10 +16,13 @@ def label_of(connector: Any) -> str:
     return f"resource {connector.name} ({connector.kind}:{connector.driver})"
 
 
-def sender_of(connector: AnyMail, from_addr: str | None) -> str:
-    """The sender of a mail; ConnectorError if neither the mail nor the resource names one."""
+def sender_of(connector: AnyMail, from_addr: str | None) -> str | None:
+    """The sender of a mail; None for that of a connector with the minimum, which has a default of its own.
+
+    Raises ConnectorError if neither the mail nor the resource names one.
+    """
     sender = from_addr or connector.sender
-    if sender is None:
+    if sender is None and not isinstance(connector, MinimalMail):
         text = f"{label_of(connector)}: no sender is named"
         raise ConnectorError(text, fix="set config.from_addr, or from_addr in the step")
     return sender
@@ -88,7 +91,8 @@ class MinimalMail(MailConnector[Any, Any]):
         """Send the bodies of the message; its own headers are lost."""
         to, cc = ([f for _, f in getaddresses(map(str, message.get_all(name, [])))] for name in ("To", "Cc"))
         bcc = [each for each in envelope.recipients if each not in {*to, *cc}]
-        who = {"to": to, "cc": cc, "bcc": bcc, "from_addr": str(message["From"]), "subject": str(message["Subject"])}
+        sender, subject = message["From"], str(message["Subject"])
+        who = {"to": to, "cc": cc, "bcc": bcc, "from_addr": sender and str(sender), "subject": subject}
         html, text = message.get_body(("html",)), message.get_body(("plain",))
         body = "" if text is None else text.get_content()
         try:

@@ -210,7 +210,8 @@ class MailSend(Step[Inputs]):
         connector = self._connector()
         mail = self._mail(connector)
         size = len(posted(connector, mail)[0].as_bytes())
-        said = f"send mail {mail.subject!r} ({size:,} bytes) from {mail.sender} to {', '.join(mail.to) or 'nobody'}"
+        by = mail.sender or "the sender of the connector"
+        said = f"send mail {mail.subject!r} ({size:,} bytes) from {by} to {', '.join(mail.to) or 'nobody'}"
         for name, addresses in (("cc", mail.cc), ("bcc", mail.bcc)):
             if addresses:
                 said += f", {name} {', '.join(addresses)}"

@@ -173,7 +173,7 @@ def test_check_finds_it_all(broken: "Project") -> None:
         "AF2102 step 'gone' of acme-broken 1.0 cannot be loaded from acme_gone:Gone: ModuleNotFoundError",
         "AF2102 step 'raises' of acme-broken 1.0 cannot be loaded from acme_raises:Step: RuntimeError: at import",
         "AF2102 step 'wrong' of acme-broken 1.0: acme_good:Wrong is not a subclass of Step",
-        "AF2102 step 'lacks' of acme-broken 1.0 does not define run",
+        "AF2102 step 'lacks' of acme-broken 1.0: acme_good:Lacks has no method run",
         "AF2102 step 'unresolved' of acme-broken 1.0: the model of its inputs cannot be built: PydanticUndefined",
         "AF2124 step 'silent' of acme-rival 1.0: inputs.silent has no description",
         "AF2105 connector 'db:acme' of acme-good 1.0: its driver is not installed (acme_driver_that_is_missing)",

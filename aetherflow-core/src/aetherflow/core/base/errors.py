@@ -286,7 +286,7 @@ class PathError(StepError, ValueError):
 
 
 class OutputError(StepError, ValueError):
-    """Step outputs that cannot be stored: not JSON-safe, or too large."""
+    """Step outputs that cannot be stored: not JSON-safe, too large, or of another type than the step declares."""
 
     code = "AF5004"
 

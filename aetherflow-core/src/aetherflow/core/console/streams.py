@@ -187,9 +187,8 @@ class StandardStreams:
         if _reserved is not None:
             _give_up(self._before[0])  # what was printed before it was set aside, or around it
             _give_up(cast("TextIO", _reserved))
-            if self._ends:
-                return
-            os.dup2(_reserved.fileno(), 1)
+            if not self._ends:
+                os.dup2(_reserved.fileno(), 1)
             _reserved.close()
             _reserved = None
 

@@ -34,6 +34,12 @@ class StepClasses(Protocol):
     def step(self, name: str) -> Any:
         """The class of a step type, a subclass of `Step`; PluginError if it cannot be had."""
 
+    def outputs_of(self, cls: type, outputs: dict[str, Any], status: str) -> dict[str, Any]:
+        """JSON-safe outputs with the types that the step declares; OutputError where they cannot have these."""
+
+    def frames_of(self, error: BaseException, name: str, cls: type) -> str:
+        """The traceback of an error from the first frame of a third-party step on, whose line is noted on the error."""
+
 
 class PluginFacts(Protocol):
     """The facts about plugins that are part of the definition of a step that uses them, as JSON-safe maps."""

@@ -31,6 +31,8 @@ def load_plugin(entry: PluginEntry) -> Any:
     if not (isinstance(found, type) and issubclass(found, base)):
         message = f"{label_of(entry)}: {entry.target} is not a subclass of {base.__name__}"
         raise PluginLoadError(message, fix=f"report it to the authors of {entry.distribution}")
+    if entry.group == STEPS:
+        _check_run(entry, found)
     return found
 
 
@@ -40,10 +42,43 @@ def check_registered(entry: PluginEntry, found: Any) -> Any:
     A step is a subclass of Step; a connector may be any class.
     """
     if isinstance(found, type) and (entry.group != STEPS or issubclass(found, Step)):
+        if entry.group == STEPS:
+            _check_run(entry, found)
         return found
     wanted = "a subclass of Step" if entry.group == STEPS else "a class"
     message = f"{entry.kind} {entry.shown_name!r}: {entry.target} is not {wanted}"
     raise PluginLoadError(message, fix="register a class of aetherflow.core.api's kind")
+
+
+def _check_run(entry: PluginEntry, cls: type) -> None:
+    """Raise PluginLoadError for a step whose `run` the engine cannot call as `run(self)`.
+
+    Without `inspect`, which every start would import.
+    """
+    run = next(vars(each)["run"] for each in cls.__mro__ if "run" in vars(each))
+    code, wrong = getattr(run, "__code__", None), ""
+    if getattr(run, "__isabstractmethod__", False):
+        wrong = "has no method run"
+    elif isinstance(run, staticmethod | classmethod | property) or not callable(run):
+        wrong = f"has a {type(run).__name__} run, no method"
+    elif code is not None:
+        needs = code.co_varnames[1 : code.co_argcount - len(run.__defaults__ or ())]
+        named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        needs += tuple(name for name in named if name not in (run.__kwdefaults__ or {}))
+        if needs:
+            wrong = f"has a run that needs {', '.join(needs)}"
+        elif not code.co_argcount and not code.co_flags & CO_VARARGS:
+            wrong = "has a run without self"
+        elif code.co_flags & CO_ASYNC:
+            wrong = "has a run that is async or a generator"
+    if wrong:
+        message = f"{label_of(entry)}: {entry.target} {wrong}; the engine calls run(self)"
+        raise PluginLoadError(message, fix="define `def run(self)` in it: inputs are in self.args or self.inputs")
+
+
+CO_VARARGS = 0x04
+CO_ASYNC = 0x20 | 0x80 | 0x200
+"""Flags of code objects, as in `inspect`: a generator, a coroutine, an asynchronous generator."""
 
 
 @cache

@@ -4,13 +4,21 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
+from aetherflow.core.base.errors import PluginError
+from aetherflow.core.base.suggest import nearest
 from aetherflow.core.host.distributions import UNKNOWN, Found, distributions, key_of, name_and_version, points_in
-from aetherflow.core.host.names import COMMANDS, HOOKS, KINDS, LEGACY, WORDS, shown
+from aetherflow.core.host.names import COMMANDS, HOOKS, INTERNAL, KINDS, LEGACY, WORDS, shown
 
 PYDANTIC = "pydantic"
 """Entry-point group of pydantic's own plugins."""
 FOLDER = "(folder)"
 """The distribution of a folder plugin, which has none."""
+
+
+class PluginGroupError(PluginError):
+    """A distribution has an entry point in a group `aetherflow.…` that does not exist; nothing reads it."""
+
+    code = "AF2114"
 
 
 class PluginEntry(NamedTuple):
@@ -78,6 +86,25 @@ def installed_hooks() -> tuple[PluginEntry, ...]:
 def installed_commands() -> tuple[PluginEntry, ...]:
     """All commands of the installed distributions, sorted by name and distribution."""
     return installed_in(COMMANDS)
+
+
+def group_errors() -> list[tuple[PluginGroupError, bool]]:
+    """An error for each entry-point group `aetherflow.…` that nothing reads, and whether it looks misspelt.
+
+    One that does not look so may be known to a later version.
+    """
+    known = {*WORDS, LEGACY, *INTERNAL}
+    found = []
+    for each, text in _texts().ours:
+        groups = {group for group, _, _ in points_in(text) if group.startswith("aetherflow.")}
+        name, version = name_and_version(each)
+        for group in sorted(groups - known):
+            meant = nearest(group, known)
+            message = f"{name} {version} has entry points in the group {group}, which does not exist"
+            advice = f"name the group {meant}" if meant else "use a version of AetherFlow that knows it"
+            error = PluginGroupError(message, fix=f"{advice}; it is in the pyproject.toml of {name}")
+            found.append((error, meant is not None))
+    return found
 
 
 def legacy_plugins() -> tuple[PluginEntry, ...]:

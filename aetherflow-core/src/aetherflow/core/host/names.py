@@ -30,6 +30,8 @@ WORDS = {
     STATE_BACKENDS: "state backend",
 }
 """Entry-point group to its word, for every group."""
+INTERNAL = frozenset({"aetherflow.hints", "aetherflow.first_party"})
+"""Groups of aetherflow-core's own metadata, which name no plugins."""
 MANY = frozenset({HOOKS, STATUS, OTEL})
 """Groups of which everything is used: two distributions may provide one name."""
 

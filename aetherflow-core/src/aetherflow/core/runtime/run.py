@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetherflow.core.base.errors import RunBusyError
+from aetherflow.core.host.step_classes import CatalogClasses
 from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.results import RunSummary
 from aetherflow.core.kernel.sequencing.run import FlowToRun, KernelRun
@@ -130,7 +131,7 @@ class Run:
             stop=Stop(),
             redactor=opened.redactor,
             events=self._events,
-            classes=flow.catalog,
+            classes=CatalogClasses(flow.catalog),
             wrapper=StepWrapping(self._hooks, self._info, flow.catalog),
             processes=processes,
             connectors=connectors,

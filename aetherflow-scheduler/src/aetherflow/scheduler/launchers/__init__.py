@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from aetherflow.core.embedding import PluginLoadError, import_target, installed_in, usable_in
 from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Running, RunRequest
@@ -14,7 +15,7 @@ __all__ = [
     "Outcome",
     "RunRequest",
     "Running",
-    "check_launcher",
+    "launcher_class",
     "launcher_names",
     "load_launcher",
 ]
@@ -28,9 +29,19 @@ def launcher_names() -> list[str]:
     return sorted({entry.name for entry in installed_in(GROUP)})
 
 
-def check_launcher(name: str) -> None:
-    """Raise what `load_launcher` raises for a launcher that may not be used, without importing anything of it."""
-    usable_in(GROUP, name, Path.cwd(), os.environ)
+def launcher_class(name: str) -> type[Launcher]:
+    """Import the class of a launcher; raises what `load_launcher` raises."""
+    entry = usable_in(GROUP, name, Path.cwd(), os.environ)
+    found = import_target(entry)
+    wrong = ""
+    if not (isinstance(found, type) and issubclass(found, Launcher)):
+        wrong = "is not a subclass of Launcher"
+    elif missing := ", ".join(sorted(found.__abstractmethods__)):
+        wrong = f"does not define {missing}"
+    if wrong:
+        message = f"launcher {name!r} of {entry.source}: {entry.target} {wrong}"
+        raise PluginLoadError(message, fix=f"report it to the authors of {entry.source}")
+    return cast("type[Launcher]", found)
 
 
 @cache
@@ -40,9 +51,4 @@ def load_launcher(name: str) -> Launcher:
     Raises PluginNotFoundError, PluginConflictError, PluginLoadError; PluginNotAllowedError and PluginLockError for one
     that enterprise mode or a lock refuses: nothing of it is imported then.
     """
-    entry = usable_in(GROUP, name, Path.cwd(), os.environ)
-    found = import_target(entry)
-    if not (isinstance(found, type) and issubclass(found, Launcher)):
-        message = f"launcher {name!r}: {entry.target} is not a subclass of Launcher"
-        raise PluginLoadError(message, fix=f"report it to the authors of {entry.source}")
-    return found()
+    return launcher_class(name)()

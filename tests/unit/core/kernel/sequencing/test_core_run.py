@@ -3,7 +3,9 @@
 import json
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import pytest
 from core_run import RECEIVED, VALUES
@@ -163,9 +165,9 @@ def test_gates_failures_and_what_goes_on(project: "Project") -> None:
     assert jobs["short"]["skip_reason"] == "count(0) < min_count(1)"
     assert [step["status"] for step in jobs["short"]["steps"]] == ["SKIPPED", "SKIPPED"]
     assert [step["status"] for step in jobs["bad"]["steps"]] == ["FAILED"]
-    assert RECEIVED == [
-        {"e": {"step": "s", "code": "AF5001", "message": "RuntimeError: oh no", "log": None, "items": []}}
-    ]
+    assert RECEIVED == [{"e": {"step": "s", "code": "AF5001", "message": ANY, "log": ANY, "items": []}}]
+    assert re.fullmatch(r"RuntimeError: oh no \(.*core_run\.py:\d+\)", RECEIVED[0]["e"]["message"])
+    assert 'raise RuntimeError(self.inputs.get("message", "failed"))' in Path(RECEIVED[0]["e"]["log"]).read_text()
     assert "when: cannot order text and a number" in jobs["wrong_when"]["error"]["message"]
     assert jobs["wrong_when"]["error"]["location"].startswith("flow.yaml:16:")
     assert summary["status_counts"] == {"FAILED": 2, "BLOCKED": 3, "SUCCESS": 3, "SKIPPED": 2}
@@ -236,7 +238,7 @@ def test_run_flow_returns_or_raises_with_the_summary(project: "Project") -> None
     with pytest.raises(RunFailedError) as caught:
         run_flow(path, run_id="r")
     assert caught.value.summary.jobs[0].error is not None
-    assert caught.value.summary.jobs[0].error.message == "RuntimeError: no luck"
+    assert caught.value.summary.jobs[0].error.message.startswith("RuntimeError: no luck (")
     assert caught.value.exit_code == 1
 
 

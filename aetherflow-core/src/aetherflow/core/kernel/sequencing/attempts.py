@@ -115,7 +115,11 @@ class Attempts:
         """Record the result of an attempt. StepFailedError, StepUnknownError for values that cannot be stored."""
         try:
             reason = step_reason(result, self.services.redactor, self.services.warned())
-            done = Done(Status(result.status), json_safe(result.as_output()), reason)
+            done = Done(
+                Status(result.status),
+                self.services.classes.outputs_of(work.cls, json_safe(result.as_output()), result.status),
+                reason,
+            )
             if self.services.stop.requested or (done.status is Status.SKIPPED and work.step.on_no_data is not None):
                 follow = None
             return self.hand_over(work, done, attempt, follow)

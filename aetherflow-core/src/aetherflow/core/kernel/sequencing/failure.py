@@ -4,6 +4,8 @@ import errno
 
 from aetherflow.core.base.errors import AetherflowError, StepError
 
+RAISED_AT = "aetherflow_raised_at"
+"""Attribute of an error of a foreign type: package, file and line of the plugin that raised it, if they are known."""
 _FIXES = {
     errno.ENOSPC: "free space on that disk, then resume with the command below",
     errno.EDQUOT: "free space within the quota of this account, then resume with the command below",
@@ -31,4 +33,5 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, AetherflowError):
         return str(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    raised = getattr(error, RAISED_AT, "")
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + (f" ({raised})" if raised else "")

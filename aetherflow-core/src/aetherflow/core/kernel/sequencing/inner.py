@@ -54,7 +54,7 @@ class InnerSteps:
         info = StepInfo(key.job, key.step, step_type, number, key.item or None)
         try:
             result = services.wrapper.call(info, lambda: call(cls, step_id, inputs, ctx, key.job))
-            outputs = json_safe(result.as_output())
+            outputs = services.classes.outputs_of(cls, json_safe(result.as_output()), result.status)
             reason = step_reason(result, services.redactor)
             stored, secret, _ = self._values.without_secrets(key, outputs, None)
             outer.control.check_open()  # the result of an abandoned thread is ignored
@@ -63,6 +63,7 @@ class InnerSteps:
             # a cancelled step may fail with any error, such as one about its children that were ended
             ended = isinstance(error, StepCancelledError) or outer.control.cancelled
             status = Status.INTERRUPTED if ended else Status.FAILED
+            attempt.log.feed("stderr", services.classes.frames_of(error, step_type, cls).encode())
             why = mask(message_of(error))
             if outer.control.ended_by == "signal":
                 why = said(StateReason.STOPPED, number=services.stop.signal)

@@ -228,6 +228,9 @@ class StepRunner:
         if outcome.stopped == "signal":
             raise RunStoppedError
         work, attempt = turn.current.work, turn.current.attempt
+        if outcome.error is not None:
+            frames = self.services.classes.frames_of(outcome.error, work.step.type, work.cls)
+            attempt.log.feed("stderr", frames.encode())
         cause = outcome.error or self._locks.lost() or StepError("the step gave no result")
         # by force, or while others could work under its lock: nobody knows how far
         ended = outcome.stopped is not None or isinstance(cause, StepTimeoutError | LeaseLostError)

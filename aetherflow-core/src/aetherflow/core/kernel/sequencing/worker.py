@@ -115,9 +115,11 @@ def call(cls: type[Step[Any]], step_id: str, inputs: Mapping[str, Any], ctx: Run
     if result is None or isinstance(result, Mapping):
         return StepResult(output=result)
     if not isinstance(result, StepResult):
-        raise StepError(f"the step returned {type(result).__name__}; it must return a StepResult, a map or None")
+        raise StepError(
+            f"{cls.__qualname__}.run() returned {type(result).__name__}; it must return a StepResult, a map or None"
+        )
     if result.status not in (STEP_SUCCESS, STEP_SKIPPED):
-        raise StepError(f"the step returned status {result.status!r}; it must be SUCCESS or SKIPPED")
+        raise StepError(f"{cls.__qualname__}.run() returned status {result.status!r}; it must be SUCCESS or SKIPPED")
     return result
 
 
