@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from aetherflow.core.api import UsageError
-from aetherflow.scheduler.launchers import broker, celery
+from aetherflow.scheduler.launchers import broker, celery, heartbeats
 from aetherflow.scheduler.launchers.base import Outcome, RunRequest
 from aetherflow.scheduler.launchers.broker import RunOrder
 
@@ -156,3 +156,53 @@ def test_an_order_without_an_answer_is_given_again_but_not_once_it_is_withdrawn(
     assert (launcher.given, launcher.withdrawn) == (3, [False, True])
     now += celery.KILLED_SECONDS
     assert running.poll() == Outcome(-9), "no worker has it"
+
+
+def test_orders_that_were_given_again_are_shown_until_a_worker_has_them(launcher: Given) -> None:
+    running = launcher.start(request(), lambda: None)
+    assert isinstance(running, celery.Ordered)
+    assert launcher.late_heartbeats(10, [None]) == []
+    running.given_again(10)
+    (late,) = launcher.late_heartbeats(10, [None])
+    assert (late.code, late.since) == ("orders_lost", running.lost_at)
+    assert late.text == "the broker has lost 1 orders of the queue q; they were given again"
+    answer = {"worker": "w@h", "host": "h", "queues": ["q"], "orders": [running.order.number]}
+    launcher.take(answer, Message())
+    assert launcher.late_heartbeats(10, [None]) == []
+
+
+def test_a_broker_that_takes_nothing_is_late_and_nothing_is_known_of_its_workers(
+    launcher: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 1_000_000))
+    launcher._heartbeats = heartbeats.Heartbeats()
+    assert launcher.late_heartbeats(10, [None, "own"]) == []
+    now += 31
+    assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["broker_unreachable"]
+    launcher._heartbeats.reached()
+    assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["no_worker", "no_worker"]
+    launcher.take({"worker": "w@h", "host": "h", "queues": ["own"]}, Message())
+    assert [each.code for each in launcher.late_heartbeats(10, [None, "own"])] == ["no_worker"]
+
+
+def test_a_worker_is_forgotten_once_another_one_has_replaced_it_or_a_day_has_passed(
+    launcher: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 1_000_000))
+    known = launcher._heartbeats = heartbeats.Heartbeats()
+
+    def late(*answers: str) -> list[str]:
+        known.reached()
+        for name in answers:
+            known.heard({"worker": name, "host": name[1:], "queues": ["q"]})
+        return [each.text.split()[2] for each in known.late([], ())]
+
+    assert late("a1", "b1", "c1", "d2") == []
+    now += 40
+    assert late("c1") == ["a1", "b1", "d2"]  # an older one replaces none
+    assert late("e1", "c1") == ["b1", "d2"]
+    assert late("e1", "c1") == ["b1", "d2"]  # one replaces one
+    now += 24 * 3600
+    assert late("e1", "c1") == []

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import cast
 
 from aetherflow.core.embedding import PluginLoadError, import_target, installed_in, usable_in
-from aetherflow.scheduler.launchers.base import GROUP, Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.launchers.base import GROUP, LateHeartbeat, Launcher, Outcome, Running, RunRequest
 
 __all__ = [
     "GROUP",
+    "LateHeartbeat",
     "Launcher",
     "Order",
     "Outcome",

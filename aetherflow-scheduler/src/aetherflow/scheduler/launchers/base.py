@@ -1,10 +1,12 @@
 """The interface of launchers, which start the run of a slot and report how it ended."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
+
+from aetherflow.core.embedding import Reason
 
 GROUP = "aetherflow.launchers"
 
@@ -44,6 +46,22 @@ class Outcome:
     """The JSON document that `run --json` printed; None if it could not be read."""
 
 
+class LateHeartbeat(NamedTuple):
+    """A heartbeat that is late, of what executes runs elsewhere."""
+
+    code: str
+    """For programs, such as `worker_late`."""
+    text: str
+    """For people, in one line."""
+    since: int
+    """The last heartbeat, in UTC epoch milliseconds; the same at each call until the next one."""
+
+    @classmethod
+    def of(cls, reason: Reason, since: int) -> Self:
+        """The heartbeat that is late for a reason."""
+        return cls(str(reason.code), str(reason), since)
+
+
 class Running(ABC):
     """Handle of a run that a launcher has started. All methods return at once."""
 
@@ -76,3 +94,11 @@ class Launcher(ABC):
         slot. The run must get the run id of the request: an earlier process of the same run may still exist, and
         `--if-busy wait` among the arguments makes the new one wait for it.
         """
+
+    def late_heartbeats(self, lease_seconds: float, queues: Collection[str | None]) -> Sequence[LateHeartbeat]:
+        """Return at once which heartbeats of workers and brokers are late; `status` shows them.
+
+        The leading scheduler asks every few seconds. `queues` are those that enabled items name. This one has none.
+        """
+        del lease_seconds, queues
+        return ()

@@ -18,7 +18,7 @@ from aetherflow.scheduler.launchers.base import RunRequest
 
 if TYPE_CHECKING:
     from celery import Celery
-    from kombu import Queue
+    from kombu import Connection, Queue
 
 URL = "AETHERFLOW_BROKER_URL"
 VISIBILITY = "AETHERFLOW_BROKER_VISIBILITY_SECONDS"
@@ -30,6 +30,8 @@ INSIDE = "inside"
 """First argument of an order for a run that a step of another one has side by side with others."""
 STOP = "aetherflow_stop"
 """Name of the command that workers get by broadcast."""
+HERE = "aetherflow_here"
+"""Name of the command by which workers are asked for a heartbeat."""
 LONGEST_MS = 10 * 24 * 3600 * 1000
 """RabbitMQ closes the connection of a worker that has not acknowledged for so long; its own default is 30 minutes."""
 VISIBILITY_SECONDS = 300.0
@@ -129,6 +131,15 @@ def answers(name: str) -> "Queue":
     from kombu import Exchange, Queue
 
     return Queue(name, Exchange(name, "direct"), routing_key=name, durable=True, expires=ANSWERS_KEPT_SECONDS)
+
+
+def ready_in(connection: "Connection", name: str) -> int:
+    """The number of orders that wait in a queue; 0 if the broker no longer has the queue."""
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue=name, passive=True).message_count)
+        except connection.channel_errors:
+            return 0
 
 
 @cache

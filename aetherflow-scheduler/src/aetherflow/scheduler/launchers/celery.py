@@ -6,14 +6,29 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
-from aetherflow.scheduler.launchers.base import Launcher, Outcome, Running, RunRequest
-from aetherflow.scheduler.launchers.broker import STOP, TASK, RunOrder, answers, application, queue
+from aetherflow.core.embedding import said
+from aetherflow.scheduler.launchers.base import LateHeartbeat, Launcher, Outcome, Running, RunRequest
+from aetherflow.scheduler.launchers.broker import (
+    DEFAULT_QUEUE,
+    HERE,
+    STOP,
+    TASK,
+    RunOrder,
+    answers,
+    application,
+    queue,
+    ready_in,
+)
+from aetherflow.scheduler.launchers.heartbeats import LATE_LEASES, Heartbeats, WorkerReason
+
+if TYPE_CHECKING:
+    from kombu import Connection
 
 REPEAT_SECONDS = 900.0
-"""Time without an answer after which an order is given once more, in case the broker has lost it; then twice that."""
+"""Time without an answer after which an order is given once more whatever workers say; then twice that."""
 KILLED_SECONDS = 10.0
 """Time after `kill` without an answer after which the order counts as withdrawn: no worker has it."""
 WAIT_SECONDS = 1.0
@@ -27,6 +42,8 @@ class CeleryLauncher(Launcher):
         self._app = application()
         self._name = f"aetherflow.answers.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         self._orders: dict[str, Ordered] = {}
+        self._heartbeats = Heartbeats()
+        self._watches = False
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -40,9 +57,7 @@ class CeleryLauncher(Launcher):
         order = ordered.order
         with self._lock:
             self._orders[order.number] = ordered
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._read_answers, name="answers", daemon=True)
-                self._thread.start()
+            self._begin_to_read()
         try:
             self.give(ordered)
         except OSError:
@@ -50,6 +65,30 @@ class CeleryLauncher(Launcher):
                 del self._orders[order.number]
             raise
         return ordered
+
+    def _begin_to_read(self) -> None:
+        if self._thread is None:
+            self._heartbeats.reached()
+            self._thread = threading.Thread(target=self._read_answers, name="answers", daemon=True)
+            self._thread.start()
+
+    def late_heartbeats(self, lease_seconds: float, queues: Collection[str | None]) -> list[LateHeartbeat]:
+        now = time.monotonic()
+        with self._lock:
+            self._heartbeats.lease = lease_seconds
+            self._watches = True
+            self._begin_to_read()
+            orders = list(self._orders.values())
+            waiting = {each.queue_name for each in orders if now - each.last > LATE_LEASES * lease_seconds}
+            found = self._heartbeats.late(sorted(name or DEFAULT_QUEUE for name in queues), waiting)
+        lost: dict[str, list[Ordered]] = {}
+        for each in orders:
+            if each.lost_at is not None:
+                lost.setdefault(each.queue_name, []).append(each)
+        for name, those in sorted(lost.items()):
+            why = said(WorkerReason.LOST, count=len(those), queue=name)
+            found.append(LateHeartbeat.of(why, min(each.lost_at or 0 for each in those)))
+        return found
 
     def give(self, ordered: "Ordered") -> None:
         """Give an order; OSError if the broker does not take it."""
@@ -82,17 +121,54 @@ class CeleryLauncher(Launcher):
     def _read_answers(self) -> None:
         while True:
             with contextlib.suppress(Exception), self._app.connection_for_read() as connection:
-                connection.ensure_connection(max_retries=None)
+                connection.ensure_connection(max_retries=None, interval_start=1, interval_step=1, interval_max=5)
                 with connection.Consumer([answers(self._name)], callbacks=[self.take], accept=["json"]):
+                    ask_at = 0.0
                     while True:
+                        if time.monotonic() >= ask_at and (self._watches or self._orders):
+                            ask_at = time.monotonic() + self._heartbeats.lease / 2
+                            self._ask(connection)
+                        wait = min(WAIT_SECONDS, self._heartbeats.lease / 4)
                         with contextlib.suppress(socket.timeout):
-                            connection.drain_events(timeout=WAIT_SECONDS)
+                            connection.drain_events(timeout=wait)
                         connection.heartbeat_check()
             time.sleep(WAIT_SECONDS)  # the connection is lost
+
+    def _ask(self, connection: "Connection") -> None:
+        """Give again what the broker has lost, as far as the last answers tell, and ask the workers again."""
+        self._restore(connection)
+        self._app.control.broadcast(HERE, arguments={"answer_to": self._name}, connection=connection)
+        with self._lock:
+            self._heartbeats.reached()
+
+    def _restore(self, connection: "Connection") -> None:
+        """Give orders again that no worker has, although workers of their queue answer, and that don't wait in it."""
+        now = time.monotonic()
+        with self._lock:
+            lease = self._heartbeats.lease
+            missing: dict[str, list[Ordered]] = {}
+            for each in self._orders.values():
+                serves = self._heartbeats.serves(each.queue_name, each.last + lease / 2)
+                if not each.stopped and serves and now - each.last >= max(lease, each.patience):
+                    missing.setdefault(each.queue_name, []).append(each)
+        for name, orders in missing.items():
+            if len(orders) <= ready_in(connection, name):
+                continue  # they wait for a worker that is free
+            for each in orders:
+                each.given_again(lease)
+                with contextlib.suppress(OSError):  # tried again later
+                    self.give(each)
 
     def take(self, body: Mapping[str, Any], message: Any) -> None:
         """Take the answer of a worker; one that nobody waits for any more is dropped."""
         message.ack()
+        if "worker" in body:
+            with self._lock:
+                self._heartbeats.heard(body)
+                for number in body.get("orders", ()):
+                    if (known := self._orders.get(str(number))) is not None:
+                        known.seen()
+            return
         with self._lock:
             ordered = self._orders.pop(str(body.get("number")), None)
         if ordered is not None:
@@ -116,7 +192,27 @@ class Ordered(Running):
         self._wait = REPEAT_SECONDS
         self._repeat_at = time.monotonic() + self._wait
         self._void_at: float | None = None
-        self._stopped = False
+        self.stopped = False
+        self.last = time.monotonic()
+        """When it was given, or when a worker last said that it has it."""
+        self.lost_at: int | None = None
+        """When it was given again because it was lost, in UTC epoch milliseconds; None once a worker has it."""
+        self.patience = 0.0
+        """Seconds for which it's waited for at least before it is given again."""
+
+    @property
+    def queue_name(self) -> str:
+        """The name of its queue."""
+        return self.queue or DEFAULT_QUEUE
+
+    def seen(self) -> None:
+        """A worker has the order."""
+        self.last, self.lost_at, self.patience = time.monotonic(), None, 0.0
+
+    def given_again(self, lease: float) -> None:
+        """The order was lost; the next time it is waited for longer."""
+        self.patience = min(max(lease, self.patience * 2), REPEAT_SECONDS)
+        self.last, self.lost_at = time.monotonic(), self.lost_at or time.time_ns() // 1_000_000
 
     def answered(self, outcome: Outcome) -> None:
         """Take the answer of a worker."""
@@ -128,7 +224,7 @@ class Ordered(Running):
         if self._outcome is None and self._void_at is not None and now >= self._void_at:
             self._launcher.forget(self)
             self._outcome = Outcome(-9)
-        elif self._outcome is None and not self._stopped and now >= self._repeat_at:
+        elif self._outcome is None and not self.stopped and now >= self._repeat_at:
             self._wait *= 2
             self._repeat_at = now + self._wait
             with contextlib.suppress(OSError):  # tried again later
@@ -136,10 +232,10 @@ class Ordered(Running):
         return self._outcome
 
     def terminate(self) -> None:
-        self._stopped = True
+        self.stopped = True
         self._launcher.withdraw(self, kill=False)
 
     def kill(self) -> None:
-        self._stopped = True
+        self.stopped = True
         self._launcher.withdraw(self, kill=True)
         self._void_at = self._void_at or time.monotonic() + KILLED_SECONDS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.embedding import ForkServer
 from aetherflow.scheduler.launchers.base import Outcome, Running
-from aetherflow.scheduler.launchers.broker import STOP, TASK, URL, RunOrder, answers, application, queue
+from aetherflow.scheduler.launchers.broker import HERE, STOP, TASK, URL, RunOrder, answers, application, queue
 from aetherflow.scheduler.launchers.celery import CeleryLauncher
 from aetherflow.scheduler.launchers.fan_out import FanOut
 from aetherflow.scheduler.launchers.subprocess import SubprocessLauncher, summary_file
@@ -57,6 +57,9 @@ class Worker:
         """Orders that were delivered here once more while they were executed, and that therefore come back."""
         self._gives: CeleryLauncher | None = None
         """Gives the orders for runs inside of those that are executed here."""
+        self._asked_by: set[str] = set()
+        """Who has asked for heartbeats: names of queues for answers."""
+        self._name = f"aetherflow-{os.getpid()}@{os.uname().nodename}"  # several workers of a host have several names
         self.ends = threading.Event()
         """Set when the worker is being stopped: what it executes is stopped, and goes on elsewhere."""
 
@@ -66,7 +69,7 @@ class Worker:
         self._forks.prepare()
         logging.captureWarnings(capture=True)  # of Celery, about accounts and settings: lines of the log like others
         worker = self._app.Worker(
-            hostname=f"aetherflow-{os.getpid()}@{os.uname().nodename}",  # several workers of a host have several names
+            hostname=self._name,
             concurrency=self._at_a_time,
             pool="threads",
             loglevel="INFO",
@@ -76,7 +79,10 @@ class Worker:
             without_heartbeat=True,
             quiet=True,
         )
-        worker.start()
+        try:
+            worker.start()
+        finally:
+            self._say_goodbye()
         self._forks.close()
         return int(worker.exitcode or 0)
 
@@ -138,6 +144,23 @@ class Worker:
             self._gives = CeleryLauncher()
         return self._gives
 
+    def here(self, asked_by: str, orders: Sequence[str]) -> None:
+        """Answer that this worker is there, and which orders it has."""
+        self._asked_by.add(asked_by)
+        with contextlib.suppress(OSError):  # asked again soon
+            self._tell(asked_by, {**self._facts, "orders": list(orders)})
+
+    def _say_goodbye(self) -> None:
+        """Tell those who have asked that this worker was stopped, so that nobody waits for its heartbeats."""
+        for each in self._asked_by:
+            with contextlib.suppress(Exception):  # the broker may be gone: then its heartbeats are late
+                self._tell(each, {**self._facts, "left": True})
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        queues = [each.name for each in self._app.conf.task_queues]
+        return {"worker": self._name, "host": os.uname().nodename, "queues": queues}
+
     def answer(self, order: RunOrder, outcome: Outcome) -> None:
         """Tell the scheduler that gave the order. It asks the state where the answer is lost."""
         summary = outcome.summary or {}
@@ -146,8 +169,10 @@ class Worker:
             told = dict(summary) or None
         elif told is not None and isinstance(error := summary.get("error"), Mapping):
             told["error"] = {name: error.get(name) for name in ("job", "step", "code", "message")}
-        body = {"number": order.number, "exit_code": outcome.exit_code, "summary": told}
-        to = answers(order.answer_to)
+        self._tell(order.answer_to, {"number": order.number, "exit_code": outcome.exit_code, "summary": told})
+
+    def _tell(self, name: str, body: Mapping[str, Any]) -> None:
+        to = answers(name)
         with self._app.producer_or_acquire() as producer:
             # by the exchange that knows each queue by its name: with Redis nothing needs to be looked up
             producer.publish(
@@ -160,6 +185,7 @@ def _register(app: "Celery", worker: Worker) -> None:
     """Give Celery its task, and tell it what to call."""
     from celery import signals
     from celery.exceptions import Reject
+    from celery.worker import state as worker_state
     from celery.worker.control import control_command
 
     @app.task(bind=True, name=TASK, max_retries=None)  # type: ignore[untyped-decorator]
@@ -183,6 +209,12 @@ def _register(app: "Celery", worker: Worker) -> None:
             wait = min(AGAIN_SECONDS << min(task.request.retries, 8), longest)
             routing = task.request.delivery_info or {}
             raise task.retry(countdown=0 if worker.ends.is_set() else wait, queue=queue(routing.get("routing_key")))
+
+    @control_command(name=HERE, args=[("answer_to", str)])  # type: ignore[untyped-decorator]
+    def here(state: Any, answer_to: str) -> None:
+        timed = (getattr(each.entry, "args", ())[:1] for each in list(state.consumer.timer.schedule.queue))
+        later = [request[0].id for request in timed if request and hasattr(request[0], "id")]
+        worker.here(answer_to, [*worker_state.requests, *later])
 
     @control_command(name=STOP, args=[("number", str), ("kill", bool)])  # type: ignore[untyped-decorator]
     def stop(_state: Any, number: str, kill: bool) -> None:

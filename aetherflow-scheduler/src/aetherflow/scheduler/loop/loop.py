@@ -23,6 +23,7 @@ from aetherflow.scheduler.runs.adoption import adopt, resume_interrupted
 from aetherflow.scheduler.runs.dispatcher import Dispatcher
 from aetherflow.scheduler.runs.events import Events, events_for
 from aetherflow.scheduler.runs.forewarning import Forewarning
+from aetherflow.scheduler.runs.launcher_watch import LauncherWatch
 from aetherflow.scheduler.runs.notifying import Notifier
 from aetherflow.scheduler.runs.watching import kill_after_seconds
 from aetherflow.scheduler.time.clock import Clock
@@ -36,6 +37,7 @@ ADOPT_SECONDS = 5.0
 """Interval of the checks for slots whose process has died."""
 PRUNE_SECONDS = 86400.0
 FOREWARN_SECONDS = 60.0
+HEARTBEATS_SECONDS = 2.0
 DRAIN_SECONDS = 30.0
 DEPOSED = "another scheduler has taken the lead; this one stands by"
 
@@ -68,6 +70,7 @@ class Scheduler:
         self._planner: Planner | None = None
         self._launchers = launchers
         self._dispatcher = self._new_dispatcher()
+        self._launcher_watch = LauncherWatch(self._ledger, launchers, self._events)
         self._reloading = Reloading(schedule, load or _load, self.clock, self._events)
         self._left: list[Dispatcher] = []
         """Dispatchers from before this process was deposed: their runs are reaped, and nothing is written for them."""
@@ -157,6 +160,8 @@ class Scheduler:
             self._dispatcher.check_late()
             self._forewarn()
             self._notifier.look(self._schedule)
+        if self._is_time("heartbeats", HEARTBEATS_SECONDS):
+            self._launcher_watch.look(self._schedule)
         if self._is_time("prune", PRUNE_SECONDS):
             prune_logs(self._ledger.side)
 
