@@ -333,6 +333,11 @@ COMMANDS = [
         tuple(f"{S} backfill schedule.yaml a {SPAN} --dry-run --include {each}" for each in ("missing", "failed")),
     ),
     Advice(
+        f"{S} backfill schedule.yaml {NONE}",
+        "name items, or write --all for all that are enabled",
+        (f"{S} backfill schedule.yaml a {NONE}", f"{S} backfill schedule.yaml --all {NONE} --dry-run"),
+    ),
+    Advice(
         f"{S} backfill schedule.yaml a {NONE} --include all",
         'say why: --reason "TEXT"',
         (f'{S} backfill schedule.yaml a {NONE} --include all --reason "TEXT"',),

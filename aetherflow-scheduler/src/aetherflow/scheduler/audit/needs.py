@@ -1,8 +1,8 @@
 """Which slots need a person: those that should have succeeded, have not, and are not settled otherwise."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ from aetherflow.scheduler.ledger.leader import current_leader
 from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
-from aetherflow.scheduler.reasons import GOES_ON, MEANT, SlotReason, said
+from aetherflow.scheduler.reasons import GOES_ON, LEFT_OUT, MEANT, SlotReason, said
 from aetherflow.scheduler.schedule.policy import Status
 
 if TYPE_CHECKING:
@@ -141,7 +141,35 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         held, commands = _held_up(slots, group, followers), commands_for(document, group, trouble, truth)
         kind = kind_of(last) or "failed"
         found.append(Need(kind, group, trouble, act, held, commands, _leave(document, group)))
-    return sorted(found, key=lambda need: (-need.since, need.row.item))
+    return sorted(_by_one_command(document, slots, found, present), key=lambda need: (-need.since, need.row.item))
+
+
+def _by_one_command(document: Path, slots: Slots, needs: list[Need], present: Collection[str]) -> list[Need]:
+    """Give all missed slots one command, but for items of which it would also run slots that need nobody."""
+    missed = [need for need in needs if need.kind == "missed"]
+    wanted: dict[str, set[int]] = {}
+    for need in missed:
+        wanted.setdefault(need.row.item, set()).update(row.slot for row in need.rows)
+    if len(wanted) < 2:
+        return needs
+    first = min(row.slot for need in missed for row in need.rows)
+    last = max(row.slot for need in missed for row in need.rows)
+
+    def would_run(item: str) -> set[int]:
+        rows = slots.between(item, first, last).values()
+        left_out = (Status.MISSED, Status.SKIPPED)
+        return {row.slot for row in rows if row.status in left_out and row.reason_code not in LEFT_OUT}
+
+    items = sorted(item for item, known in wanted.items() if would_run(item) == known)
+    if len(items) < 2:
+        return needs
+    names = ["--all"] if set(items) == set(present) else items
+    span = ["--from", iso(first), "--to", iso(last + 1000)]
+    command = shlex.join(["aetherflow-scheduler", "backfill", str(document), *names, *span])
+    return [
+        replace(need, commands=(command,)) if need.kind == "missed" and need.row.item in items else need
+        for need in needs
+    ]
 
 
 def released(ledger: Ledger, truth: "Truth") -> list[SlotRow]:

@@ -36,6 +36,7 @@ class Commands(LazyGroup):
             "status": "status:status",
             "audit": "audit:audit",
             "backfill": "backfill:backfill",
+            "rerun": "rerun:rerun",
             "prune": "prune:prune",
             "ack": "ack:ack",
             "hold": "slot_verbs:hold",

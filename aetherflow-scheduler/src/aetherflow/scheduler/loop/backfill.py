@@ -1,11 +1,11 @@
 """Runs past slots: those that were missed, those that failed, or all of them again."""
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aetherflow.core.api import UsageError
 from aetherflow.core.embedding import iso
@@ -23,20 +23,23 @@ from aetherflow.scheduler.loop.session import Session
 from aetherflow.scheduler.loop.single import reopen
 from aetherflow.scheduler.reasons import LEFT_OUT, Reason, SlotReason, code_of, said
 from aetherflow.scheduler.runs.adoption import adopt
+from aetherflow.scheduler.runs.start_decisions import StartDecisions
 from aetherflow.scheduler.schedule.policy import Status, Verdict
-from aetherflow.scheduler.schedule.slots import Slot, excluded, expected
+from aetherflow.scheduler.schedule.slots import Slot, excluded, expected, last_slot, next_slot
 from aetherflow.scheduler.time.clock import from_ms, to_ms
 
 if TYPE_CHECKING:
-    from aetherflow.scheduler.schedule.schedule import Item
+    from aetherflow.scheduler.schedule.schedule import Item, Schedule
 
-Include = Literal["missing", "failed", "all"]
+Include = Literal["missing", "failed", "unfinished", "all"]
+"""`unfinished`: missing and failed ones."""
+Span = tuple[dt.datetime, dt.datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A past slot to be run, and the id of its run."""
 
+    item: "Item"
     slot: int
     run_id: str
     was: str
@@ -79,11 +82,11 @@ def choose(
             if _is_busy(ledger, row):
                 busy.append(row)
             else:
-                chosen.append(Wanted(slot, row.run_id, row.status, row.why or said(SlotReason.PROCESS_ENDED)))
+                chosen.append(Wanted(item, slot, row.run_id, row.status, row.why or said(SlotReason.PROCESS_ENDED)))
         elif _is_wanted(item, slot, row, include):
             batch = row.batch + 1 if row is not None and include == "all" and row.attempts else 1
             run_id = run_id_of(item.id, slot, batch) if row is None or include == "all" else row.run_id
-            chosen.append(Wanted(slot, run_id, row.status if row else "-", row.why if row else None))
+            chosen.append(Wanted(item, slot, run_id, row.status if row else "-", row.why if row else None))
     return chosen, busy
 
 
@@ -100,36 +103,106 @@ def _is_wanted(item: "Item", slot: int, row: SlotRow | None, include: Include) -
         return include != "failed" and code_of(why) not in LEFT_OUT
     if include == "all":
         return True
-    wanted = (Status.MISSED,) if include == "missing" else (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED)
-    return row.status in wanted
+    missed = row.status == Status.MISSED and include != "failed"
+    failed = row.status in (Status.FAILED, Status.UNKNOWN, Status.INTERRUPTED) and include != "missing"
+    return missed or failed
 
 
-def backfill(
-    here: Session, item: "Item", wanted: list[Wanted], reason: str | None, each: Callable[[SlotRow], None]
-) -> list[SlotRow]:
-    """Run slots one after the other, the oldest first; returns the rows of those that were run.
+def choose_all(
+    schedule: "Schedule",
+    spans: Mapping["Item", Span],
+    ledger: Ledger,
+    truth: Truth,
+    include: Include,
+    *,
+    successors: bool,
+) -> tuple[list[Wanted], list[SlotRow]]:
+    """The same for the spans of several items, in the order in which they run: by time, each after what it follows.
 
-    A slot is claimed only when its turn comes, so that a stop leaves the remaining slots unchanged.
+    `successors`: also the slots that follow them, directly or over others, if they did not succeed; with `all` those
+    that did, too.
+    """
+    chosen: dict[tuple[str, int], Wanted] = {}
+    busy: dict[tuple[str, int], SlotRow] = {}
+
+    def add(item: "Item", span: Span, which: Include) -> None:
+        found, taken = choose(schedule.path, item, ledger, truth, *span, which)
+        busy.update({(row.item, row.slot): row for row in taken})
+        for want in found:
+            chosen.setdefault((item.id, want.slot), want)
+
+    for item, span in spans.items():
+        add(item, span, include)
+    order = in_order(schedule)
+    if successors:
+        after: Include = "all" if include == "all" else "unfinished"
+        for item in order:
+            for other in (schedule.item(name) for name in item.after if item.spec.enabled):
+                for slot in [slot for name, slot in chosen if name == other.id]:
+                    add(item, _slots_after(other, slot, ledger), after)
+    place = {item.id: number for number, item in enumerate(order)}
+    keys = sorted(chosen, key=lambda key: (key[1], place[key[0]]))
+    return [chosen[key] for key in keys], [busy[key] for key in sorted(busy)]
+
+
+def in_order(schedule: "Schedule") -> list["Item"]:
+    """The items of a schedule, each after those that it follows."""
+    graph = {item.id: item.after for item in schedule.items}
+    return [schedule.item(name) for name in TopologicalSorter(graph).static_order()]
+
+
+def _slots_after(item: "Item", slot: int, ledger: Ledger) -> Span:
+    """The span in which slots of other items follow this slot: up to the next one of its item, or now."""
+    following, now = next_slot(item, from_ms(slot)), from_ms(ledger.clock.now_ms() + 1)
+    return from_ms(slot), now if following is None else min(following.at, now)
+
+
+def backfill(here: Session, wanted: list[Wanted], reason: str | None, each: Callable[[SlotRow], None]) -> list[SlotRow]:
+    """Run slots one after the other, in their order; returns the rows of those that were run.
+
+    A slot is claimed only when its turn comes, so that a stop leaves the remaining slots unchanged. A slot that follows
+    another one of them is left out if that did not end as `after_status` says.
     """
     done: list[SlotRow] = []
+    named, bad = {want.item.id for want in wanted}, set[tuple[str, int]]()
+    decisions = StartDecisions(here.ledger, here.schedule)
     for want in wanted:
+        item = want.item
         if here.stop.asked:
             break
+        why = _left_out(here, decisions, want, bad) if named & set(item.after) else None
         known = here.slots.find(item.id, want.slot)
         act = Acts(here.ledger).of(item.id, want.slot)
-        if act is not None and (known is None or known.status == Status.WAITING):
-            here.events.warning("held", f"{item.id} {iso(want.slot)}: left out, {act.why}")
+        held = act is not None and (known is None or known.status == Status.WAITING)
+        if why is None and act is not None and held:
+            why = act.why
+        if why is not None:
+            here.events.warning("held" if held else "left_out", f"{item.id} {iso(want.slot)}: left out, {why}")
+            bad.add((item.id, want.slot))
             continue
         adopt(here.ledger, here.events, leading=False, item=item.id, slot=want.slot)
-        if not _claim(here, item, want, reason):
+        claimed = _claim(here, item, want, reason)
+        if claimed:
+            here.work(partial(_is_mine, here, item.id, want.slot))
+        else:
             here.events.warning("taken", f"{item.id} {iso(want.slot)}: left out, another process has taken it")
-            continue
-        here.work(partial(_is_mine, here, item.id, want.slot))
         row = here.slots.find(item.id, want.slot)
-        if row is not None:
+        if row is None or row.status != Status.SUCCESS:
+            bad.add((item.id, want.slot))
+        if row is not None and claimed:
             done.append(row)
             each(row)
     return done
+
+
+def _left_out(here: Session, decisions: StartDecisions, want: Wanted, bad: Collection[tuple[str, int]]) -> str | None:
+    """Why a slot doesn't run after those that it follows, of which some are wanted and `bad`; None if it does."""
+    for name in want.item.after if want.item.spec.after_status == "success" else ():
+        slot = last_slot(here.schedule.item(name), from_ms(want.slot))
+        if slot is not None and (name, to_ms(slot.at)) in bad:
+            return f"after {name}: it did not succeed"
+    decision = decisions.follows(want.item, want.slot)
+    return None if decision.action == "start" else str(decision.reason)
 
 
 def _is_mine(here: Session, item: str, slot: int) -> bool:
@@ -157,6 +230,8 @@ def _claim(here: Session, item: "Item", want: Wanted, reason: str | None) -> boo
             return False
         if row.active and want.was != Status.RUNNING and _is_busy(ledger, row):
             return False
+        if row.status == Status.SUCCESS and want.was != Status.SUCCESS:
+            return False  # it has succeeded since
         new = {}
         if want.run_id != row.run_id:
             new = {"run_id": want.run_id, "batch": row.batch + 1, "started_at": None}

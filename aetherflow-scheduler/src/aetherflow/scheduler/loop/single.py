@@ -81,7 +81,7 @@ def run_item(
     }
     waits = asked in ("systemd", "kubernetes")  # which end with a service, or a container, all that is left of it
     with session(schedule, "run-item", only_mine=True, waits=waits, **told) as here:  # type: ignore[arg-type]
-        at = _slot_of(schedule, item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
+        at = slot_of(schedule, item, here.clock.now_ms(), slot, EARLY_MS if machine else 0)
         here.reread(name, at)
         adopt(here.ledger, here.events, leading=False, item=name, slot=None if machine else at)
         if item.spec.enabled and slot is None and machine:
@@ -116,7 +116,7 @@ def _take_waiting(here: Session, name: str) -> None:
                 here.slots.update(row, owner=ledger.me)
 
 
-def _slot_of(schedule: "Schedule", item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:
+def slot_of(schedule: "Schedule", item: "Item", now: int, wanted: dt.datetime | None, early: int) -> int:
     if wanted is not None:
         slot = next_slot(item, wanted - dt.timedelta(microseconds=1))
         if slot is None or slot.at != wanted:

@@ -71,4 +71,4 @@ class Dependants:
         if item is None or not item.after or not item.spec.enabled:
             return False
         late = self._ledger.clock.now_ms() - row.slot
-        return late <= item.spec.misfire_grace_time * 1000 and decisions.follows(item, row).action == "start"
+        return late <= item.spec.misfire_grace_time * 1000 and decisions.follows(item, row.slot).action == "start"

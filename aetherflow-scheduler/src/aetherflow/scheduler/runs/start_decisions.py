@@ -89,7 +89,7 @@ class StartDecisions:
         if not is_ready(now, row.not_before, row.waits_since):
             return StartDecision("wait", None if row.reason_code == SlotReason.HELD else row.why, row.not_before)
         if item.after and not row.begun and not by_hand:
-            decision = self.follows(item, row)
+            decision = self.follows(item, row.slot)
             if decision.action != "start":
                 return decision
         decision = self._overlap(item, row, [other for other in others if not _is_held(other, holds)])
@@ -125,9 +125,9 @@ class StartDecisions:
             return False
         return self._ledger.is_gone(row.owner) and current_leader(self._ledger) is None
 
-    def follows(self, item: "Item", row: SlotRow) -> StartDecision:
-        """What the slots that another one follows let it do, by `after` of its item."""
-        each = [self._follow(item, other, row) for other in item.after]
+    def follows(self, item: "Item", slot: int) -> StartDecision:
+        """What the slots that one of an item follows let it do, by `after`."""
+        each = [self._follow(item, other, slot) for other in item.after]
         action = all_of([one.action for one in each])
         if action == "start":
             return StartDecision("start")
@@ -135,11 +135,11 @@ class StartDecisions:
         instants = [one.again for one in each if one.again is not None]
         return StartDecision(action, said(SlotReason.AFTER, what=told), min(instants, default=None))
 
-    def _follow(self, item: "Item", other: str, row: SlotRow) -> "_Followed":
+    def _follow(self, item: "Item", other: str, begin: int) -> "_Followed":
         now, grace = self._ledger.clock.now_ms(), round(item.spec.misfire_grace_time * 1000)
         wanted = item.spec.after_status
         followed = self._items.get(other)
-        slot = last_slot(followed, from_ms(row.slot)) if followed is not None else None
+        slot = last_slot(followed, from_ms(begin)) if followed is not None else None
         if slot is None:
             return _Followed(other, decide_after(None, wanted), _NO_SLOT)
         at = to_ms(slot.at)
@@ -149,8 +149,8 @@ class StartDecisions:
             # triggers come in any order: on the first day of a crontab the other item may not have been seen yet
             enabled = followed is not None and followed.spec.enabled
             expected = enabled if epoch is None else epoch.since <= at
-            if expected and now <= row.slot + grace:
-                return _Followed(other, "wait", f"its slot {iso(at)} is not entered yet", row.slot + grace + 1)
+            if expected and now <= begin + grace:
+                return _Followed(other, "wait", f"its slot {iso(at)} is not entered yet", begin + grace + 1)
             found = self._slots.latest(other, at)
         if found is None:
             return _Followed(other, decide_after(None, wanted), _NO_SLOT)
