@@ -9,7 +9,7 @@ _LINES = {
         runtime.logs runtime.environment.spec runtime.environment runtime.processes runtime.connectors
         runtime.workspace runtime.opening runtime.notify runtime.hooks runtime.context runtime.dry_run
         runtime.lent_locks runtime.child_elsewhere runtime.child_run runtime.subflow
-        runtime.phases runtime.run runtime.run_record runtime.resuming runtime.retention
+        runtime.phases runtime.run runtime.run_record runtime.late_run runtime.resuming runtime.retention
         runtime.proof runtime.state_copy runtime.comparing
         runtime.sending
         bundle

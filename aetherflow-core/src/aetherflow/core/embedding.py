@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from aetherflow.core.runtime.environment.spec.notify import NotifySpec as NotifySpec
     from aetherflow.core.runtime.environment.spec.span import seconds_of as seconds_of
     from aetherflow.core.runtime.environment.trust import findings as findings
+    from aetherflow.core.runtime.late_run import late_run as late_run
+    from aetherflow.core.runtime.late_run import late_run_commands as late_run_commands
     from aetherflow.core.runtime.notify.start import SendRequest as SendRequest
     from aetherflow.core.runtime.notify.start import may_have_rules as may_have_rules
     from aetherflow.core.runtime.notify.start import start_sender as start_sender
@@ -154,6 +156,7 @@ _HOMES = {
     "runtime.environment.spec.span": "seconds_of",
     "runtime.environment.trust": "findings",
     "runtime.sending.sender": "is_needed note_ledger",
+    "runtime.late_run": "late_run late_run_commands",
     "runtime.notify.start": "SendRequest may_have_rules start_sender",
     "runtime.opening.calendars": "FIX read_calendar",
     "runtime.processes.fork_server": "ForkServer ForkedProcess",

@@ -4,9 +4,12 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,3 +87,28 @@ def test_a_scheduler_that_was_stopped_is_quiet_after_one_that_was_killed_beside_
     assert bench.stop(second) == 0
     until(lambda: not leads(bench))
     assert needs(bench) == []
+
+
+def test_a_slot_whose_run_is_stopped_is_late_and_the_typed_command_continues_it(
+    bench: "Bench", until: Callable[..., Any]
+) -> None:
+    go = bench.folder / "go"
+    bench.flow(["sh", "-c", f"until test -e {go}; do sleep 0.05; done"])
+    bench.schedule_of({"id": "a", "cron": "0 3 1 1 *"})
+    process = bench.start("run-item", "scheduler.yaml", "a", "-q")
+    state = bench.folder / "state/flow.sqlite"
+    until(lambda: state.exists() and bench.rows("SELECT 1 FROM slots WHERE pid IS NOT NULL"))
+    with closing(sqlite3.connect(state, timeout=30)) as db:
+        (pid,) = until(lambda: db.execute("SELECT pid FROM runs WHERE status='RUNNING'").fetchone())
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        with db:
+            db.execute("UPDATE runs SET heartbeat_at=heartbeat_at-61000")
+    assert needs(bench) == own_needs(bench) == ["stopped"]
+    told = bench.command("status", "scheduler.yaml", code=1)
+    assert f"  next: kill -CONT {pid}\n" in f"{told}\n"
+    assert "LATE a " in told
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: needs(bench) == own_needs(bench) == [])
+    go.touch()
+    assert process.wait(60) == 0

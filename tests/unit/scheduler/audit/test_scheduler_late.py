@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aetherflow.core.cli.app import main as core
 from aetherflow.scheduler.audit.late import LATE_LEASES, late_heartbeats
 from aetherflow.scheduler.cli.app import main
 from aetherflow.scheduler.hooks import StatusHook
@@ -115,3 +116,12 @@ def test_the_next_slot_is_never_in_the_past(here: "Bench", capsys: pytest.Captur
     main(["status", "scheduler.yaml", "--json"])
     (item,) = json.loads(capsys.readouterr().out)["items"]
     assert item["next"] > "2026-12-02"
+
+
+def test_prometheus_counts_it_under_the_name_of_the_document(here: "Bench", capsys: pytest.CaptureFixture[str]) -> None:
+    here.clock.wall = 1_700_000_000_000
+    killed(here)
+    note_schedule(here.load())
+    capsys.readouterr()
+    assert core(["status", "--format", "prometheus"]) == 0
+    assert 'aetherflow_flow_open_failures{flow="scheduler.yaml"} 1' in capsys.readouterr().out.splitlines()

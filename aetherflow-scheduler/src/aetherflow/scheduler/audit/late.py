@@ -2,16 +2,22 @@
 
 import json
 import shlex
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder, Reason, ReasonCode, iso, read_reason, said
 from aetherflow.scheduler.audit.audit import expected_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import last_leader
 from aetherflow.scheduler.ledger.pruning import pruned_until
+from aetherflow.scheduler.ledger.records import SlotRow
 from aetherflow.scheduler.ledger.store import SCHEDULER, Ledger
+from aetherflow.scheduler.time.clock import Clock
+
+if TYPE_CHECKING:
+    from aetherflow.scheduler.ledger.truth import Truth
 
 BEHIND_MS = 120_000
 """A scheduler that works enters a slot within seconds; on a busy machine, or with a slow disk, within this time."""
@@ -37,6 +43,8 @@ class Late:
     since: int
     """The last heartbeat, or when it should have come; UTC epoch milliseconds."""
     commands: tuple[str, ...] = ()
+    row: SlotRow | None = None
+    """The slot whose run it is of."""
 
 
 def late_heartbeats(ledger: Ledger, document: Path) -> list[Late]:
@@ -74,6 +82,20 @@ def behind(ledger: Ledger, items: Container[str] | None = None) -> list[Late]:
         if due is not None:
             why = said(LateReason.BEHIND, slot=iso(due), item=item, seconds=(now - due) // 1000)
             found.append(Late(why, due))
+    return found
+
+
+def late_runs(rows: Iterable[SlotRow], truth: "Truth") -> list[Late]:
+    """The slots that run, but whose runs write no heartbeat; `aetherflow status` shows these runs itself."""
+    from aetherflow.core.embedding import late_run, late_run_commands
+
+    rows, now, found = list(rows), Clock().now_ms(), []
+    runs = truth.runs(rows) if rows else {}
+    for row in rows:
+        trouble = runs.get((row.item, row.slot))
+        if trouble is not None and (why := late_run(trouble.run, now)) is not None:
+            run = trouble.run
+            found.append(Late(why, run.heartbeat_at or run.started_at, late_run_commands(run, why), row))
     return found
 
 

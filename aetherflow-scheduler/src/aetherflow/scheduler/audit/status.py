@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder
-from aetherflow.scheduler.audit.late import Late, late_heartbeats
+from aetherflow.scheduler.audit.late import Late, late_heartbeats, late_runs
 from aetherflow.scheduler.audit.needs import Need, needs_of
 from aetherflow.scheduler.forecast.estimating import Estimates, UsualTime
 from aetherflow.scheduler.ledger.acts import Acts, SlotAct
@@ -118,6 +118,8 @@ def status_of(schedule: "Schedule", ledger: Ledger) -> ScheduleStatus:
         )
     interrupted = [row for row in truth.told(slots.interrupted()) if row.status == Status.INTERRUPTED]
     needs, late = needs_of(ledger, truth, schedule.path), late_heartbeats(ledger, schedule.path)
+    running = (row for rows in active.values() for row in rows if row.status == Status.RUNNING)
+    late += late_runs(running, truth)
     return ScheduleStatus(current_leader(ledger), items, interrupted, needs, late)
 
 

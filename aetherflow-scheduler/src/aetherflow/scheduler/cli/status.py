@@ -87,10 +87,12 @@ def _report(schedule: "Schedule", found: "ScheduleStatus") -> dict[str, Any]:
 
 
 def _late(late: "Late") -> dict[str, Any]:
-    """A heartbeat that is late, in the form of a slot that needs a person; it belongs to no item."""
+    """A heartbeat that is late, in the form of a slot that needs a person; one of a scheduler belongs to no item."""
     from aetherflow.core.embedding import iso
 
-    found: dict[str, Any] = {"status": "LATE", "item": None, "slots": [], "run_id": None, "since": iso(late.since)}
+    item, slots, run_id = (late.row.item, [iso(late.row.slot)], late.row.run_id) if late.row else (None, [], None)
+    found: dict[str, Any] = {"status": "LATE", "item": item, "slots": slots, "run_id": run_id}
+    found["since"] = iso(late.since)
     found |= {"cause": str(late.reason), "reason_code": late.reason.code, "told_by": None, "holds_up": []}
     return found | {"owner": None, "runbook_url": None, "in_hand": False, "commands": late.commands, "leave": None}
 
@@ -159,7 +161,8 @@ def _text(found: "ScheduleStatus") -> str:
         open_needs = len(found.late) + sum(len(need.rows) for need in found.needs if need.acknowledged is None)
         lines += ["", f"{open_needs} need{'s' * (open_needs == 1)} a person"]
         for late in found.late:
-            lines += [f"LATE: {late.reason}", *(f"  next: {command}" for command in late.commands)]
+            what = f"LATE {late.row.item} {iso(late.row.slot)}" if late.row is not None else "LATE"
+            lines += [f"{what}: {late.reason}", *(f"  next: {command}" for command in late.commands)]
         lines += [line for need in found.needs for line in _need_lines(need)]
     return "\n".join(lines)
 
