@@ -107,6 +107,23 @@ def test_workers_that_are_frozen_or_killed_are_late_and_those_that_are_stopped_a
     herd.until(lambda: launcher.codes() == set())
 
 
+def test_a_broker_that_is_frozen_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with redis_running() as url, herd_on(tmp_path, url, monkeypatch) as herd:
+        with broker.application().connection_for_write() as connection:
+            server = connection.default_channel.client.info()["process_id"]
+        launcher = Watched()
+        herd.worker()
+        launcher.codes()
+        time.sleep(4 * LEASE)
+        herd.until(lambda: launcher.codes() == set())
+        os.kill(server, signal.SIGSTOP)
+        try:
+            herd.until(lambda: launcher.codes() == {"broker_unreachable"})
+        finally:
+            os.kill(server, signal.SIGCONT)
+        herd.until(lambda: launcher.codes() == set())
+
+
 def needs(bench: "Bench") -> list[str]:
     """The reason codes of `aetherflow status`."""
     argv = [sys.executable, "-m", "aetherflow.core", "status", "--json"]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from aetherflow.scheduler.schedule.schedule import Schedule
 
 
+AGAIN_SECONDS = 60.0
+
+
 class LauncherWatch:
     """Asks the launchers of a schedule; only a scheduler that leads does."""
 
@@ -22,6 +25,8 @@ class LauncherWatch:
         self._launchers = launchers
         self._events = events
         self._noted: str | None = None
+        self._not_before: dict[str, float] = {}
+        """Launcher to when it is asked again after a fault."""
 
     def look(self, schedule: "Schedule") -> None:
         """Ask the launchers, and note what has changed. A launcher that can't be used is the matter of its slots."""
@@ -32,10 +37,12 @@ class LauncherWatch:
                 named |= {item.spec.queue, item.spec.fan_out_queue or item.spec.queue}
         found: list[LateHeartbeat] = []
         for name in sorted(queues):
+            if self._ledger.clock.monotonic() < self._not_before.get(name, 0.0):
+                continue
             try:
                 found += self._launchers(name).late_heartbeats(schedule.spec.lease_seconds, queues[name])
-            except (Exception, SystemExit):  # noqa: BLE001, S112 - a plugin's fault is that of its slots alone
-                continue
+            except (Exception, SystemExit):  # noqa: BLE001 - a plugin's fault is that of its slots alone
+                self._not_before[name] = self._ledger.clock.monotonic() + AGAIN_SECONDS
         self._note(found)
 
     def _note(self, found: list[LateHeartbeat]) -> None:
