@@ -7,11 +7,15 @@ import pytest
 
 from aetherflow.core.cli.app import main as core
 from aetherflow.scheduler.audit.late import LATE_LEASES, late_heartbeats
+from aetherflow.scheduler.audit.needs import needs_of
 from aetherflow.scheduler.cli.app import main
 from aetherflow.scheduler.hooks import StatusHook
 from aetherflow.scheduler.ledger.known import note_schedule
 from aetherflow.scheduler.ledger.leader import Leadership
+from aetherflow.scheduler.ledger.slots import Slots
 from aetherflow.scheduler.ledger.store import Ledger
+from aetherflow.scheduler.ledger.truth import Truth
+from aetherflow.scheduler.schedule.policy import Status, Verdict
 
 if TYPE_CHECKING:
     from scheduler_bench import Bench
@@ -125,3 +129,22 @@ def test_prometheus_counts_it_under_the_name_of_the_document(here: "Bench", caps
     capsys.readouterr()
     assert core(["status", "--format", "prometheus"]) == 0
     assert 'aetherflow_flow_open_failures{flow="scheduler.yaml"} 1' in capsys.readouterr().out.splitlines()
+
+
+def test_a_slot_that_a_killed_command_left_before_its_run_began_needs_somebody(here: "Bench") -> None:
+    slot = here.clock.now_ms() // 60_000 * 60_000
+    ledger = Ledger(here.folder / "ledger.sqlite", here.clock)
+    ledger.enter("run-item")
+    with ledger.transaction("claim"):
+        Slots(ledger).claim("a", [Verdict(slot, Status.WAITING)], trigger="manual", owner=ledger.me)
+        row = Slots(ledger).find("a", slot)
+        assert row is not None
+        assert Slots(ledger).begin(row, "manual", "log") is not None
+    ledger.close()
+    here.clock.pass_time(299)
+    with here.ledger() as known:
+        assert needs_of(known, Truth([], here.folder / "state"), here.file) == []
+        here.clock.pass_time(2)
+        (need,) = needs_of(known, Truth([], here.folder / "state"), here.file)
+    assert (need.status, need.row.reason_code) == ("INTERRUPTED", "left")
+    assert need.commands == (f"aetherflow-scheduler run-item {here.file} a --slot 2026-03-02T12:00:00Z",)

@@ -128,6 +128,7 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
         rows += [row for row in truth.told(slots.interrupted()) if row.reason_code in GOES_ON and _is_old(ledger, row)]
+        rows += _left_running(ledger, truth)
     followers = _followers(ledger)
     begun = [row for row in rows if row.attempts]
     runs, acts = truth.runs(begun), truth.acts(begun)
@@ -142,6 +143,19 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         kind = kind_of(last) or "failed"
         found.append(Need(kind, group, trouble, act, held, commands, _leave(document, group)))
     return sorted(_by_one_command(document, slots, found, present), key=lambda need: (-need.since, need.row.item))
+
+
+def _left_running(ledger: Ledger, truth: "Truth") -> list[SlotRow]:
+    """Slots that are RUNNING for a command that was killed, and of which no run continues, as INTERRUPTED."""
+    now, why = ledger.clock.now_ms(), said(SlotReason.LEFT)
+    return [
+        row._replace(status=Status.INTERRUPTED, reason=str(why), reason_code=why.code, finished_at=row.started_at)
+        for row in truth.told(Slots(ledger).active())
+        if row.status == Status.RUNNING
+        and ledger.is_gone(row.owner)
+        and not 0 <= now - (row.started_at or 0) <= WAIT_MS
+        and ((found := truth.run(row)) is None or found.run.status != Status.RUNNING)
+    ]
 
 
 def _by_one_command(document: Path, slots: Slots, needs: list[Need], present: Collection[str]) -> list[Need]:
