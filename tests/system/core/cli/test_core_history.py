@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -202,6 +203,34 @@ def test_equal_run_ids_in_two_flows_of_one_state_file(project: "Project") -> Non
     assert (result.code, "no run 'r' of flow h" in result.err) == (2, True)
     result = project.cli("runs", "list", "--flow", "hh")
     assert (result.code, "fix: flows: f, g" in result.err) == (2, True)
+
+
+def test_equal_run_ids_of_one_flow_in_two_states(project: "Project") -> None:
+    for name in ("one", "two"):
+        project.write(
+            f"version: 1\nflow: {{id: f, state: {{path: {project.states}/{name}.sqlite}}}}\n{BAD}", f"{name}.yaml"
+        )
+        assert project.cli("run", f"{name}.yaml", "--run-id", "r").code == 1
+    one, two = (f"{project.states}/{name}.sqlite" for name in ("one", "two"))
+    reason = ["--reason", "by hand"]
+    for command in (["runs", "show"], ["runs", "logs"], ["runs", "diff"], ["resume"], ["runs", "ack", *reason],
+                    ["runs", "resolve", "--as", "done", *reason]):  # fmt: skip
+        words = [*command[:2], "r", *command[2:]] if command[0] == "runs" else [*command, "r"]
+        result = project.cli(*words)
+        assert (result.code, "2 states have a run 'r'" in result.err) == (2, True), result.err
+        typed = shlex.split(result.err.rpartition("fix: aetherflow ")[2])
+        assert typed[typed.index("--state-path") + 1] == one
+        if command[-1] not in ("diff", "ack", "resume", *reason):
+            assert project.cli(*typed).code == 0
+    assert f"state  {two}\n" in project.cli("runs", "show", "r", "--state-path", two).out
+    assert project.cli("runs", "resolve", "r", "--state-path", one, "--as", "done", *reason).code == 0
+    shown = project.cli("status")
+    assert (shown.code, f"aetherflow resume r --state-path {two}" in shown.out) == (1, True), shown.out
+    assert f"resume r --state-path {one}" not in shown.out
+    assert project.cli("runs", "ack", "--before", "2100-01-01", *reason).code == 0
+    assert project.cli("status").code == 0
+    result = project.cli("runs", "show", "r", "--state-path", "none.sqlite")
+    assert (result.code, "no run 'r' in none.sqlite" in result.err) == (2, True)
 
 
 def test_logs(project: "Project") -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, StatePathOption, complete_run_id
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def ack(
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; written down.  [required]")] = "",
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +60,7 @@ def ack(
     until_ms = _until(until, now) if until is not None else None
     root = state_root_here(config)
     if run_id is not None:
-        done = [_one(root, run_id, flow, _act(None, reason, until_ms, now))]
+        done = [_one(root, run_id, flow, state_path, _act(None, reason, until_ms, now))]
     else:
         before_ms = instant_ms(before, now, "--before") or now
         done = _all_before(root, before_ms, flow, _act(before, reason, until_ms, now))
@@ -102,7 +103,7 @@ def _until(text: str, now: int) -> int:
     return found
 
 
-def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, Any]:
+def _one(root: Path, run_id: str, flow_id: str | None, state_path: str | None, act: "Act") -> dict[str, Any]:
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.lookup import find_run
@@ -112,7 +113,7 @@ def _one(root: Path, run_id: str, flow_id: str | None, act: "Act") -> dict[str, 
 
     if run_id.startswith(HANDLE):
         return act_on_handle(root, run_id, act)
-    run = find_run(root, run_id, flow_id, "runs ack")
+    run = find_run(root, run_id, flow_id, state_path, "runs ack", "--reason", act.reason)
     (trouble,) = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     if run.status not in NOT_WELL and (run.status == Status.RUNNING or not trouble.open_claims):
         message = f"run {run_id!r} of flow {run.flow_id} is {run.status}: there is nothing to acknowledge"
@@ -137,13 +138,19 @@ def act_on_handle(root: Path, handle: str, act: "Act") -> dict[str, Any]:
 
 
 def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> list[dict[str, Any]]:
-    from aetherflow.core.cli.needs import picture
+    from aetherflow.core.cli.needs import NOT_WELL, picture
+    from aetherflow.core.runtime.resuming import runs_of
 
-    found = picture(root, act.at, flow)
-    needs = [need for need in (*found.needs, *found.in_hand) if need.since < before_ms]
+    seen = picture(root, act.at, flow)
+    needs = [need for need in (*seen.needs, *seen.in_hand) if need.since < before_ms]
     named = [(need.handle, need.flow_id) for need in needs if need.handle is not None]
-    named += [(run.run_id, run.flow_id) for run in found.before if (run.ended_at or run.started_at) < before_ms]
-    return [_one(root, handle, flow_id, act) for handle, flow_id in named]
+    named += [(run.run_id, run.flow_id) for run in seen.before if (run.ended_at or run.started_at) < before_ms]
+    done = []
+    for handle, flow_id in dict.fromkeys(named):
+        found = [] if handle.startswith(HANDLE) else runs_of(root, handle, flow_id)
+        states = [run.state_path for run in found if run.status in NOT_WELL] if len(found) > 1 else [None]
+        done += [_one(root, handle, flow_id, state, act) for state in states]
+    return done
 
 
 def _require_same(store: "StateStore", run: "PastRun") -> None:

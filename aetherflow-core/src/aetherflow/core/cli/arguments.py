@@ -31,6 +31,10 @@ ConfigOption = Annotated[
 FlowIdOption = Annotated[
     str | None, typer.Option("--flow", metavar="ID", help="Id of the flow.", autocompletion=complete_flow_id)
 ]
+StatePathOption = Annotated[
+    str | None,
+    typer.Option("--state-path", metavar="PATH", help="State that has the run, if several have its id."),
+]
 RunIdArgument = Annotated[
     str,
     typer.Argument(metavar="RUN_ID", help="Id of the run.", show_default=False, autocompletion=complete_run_id),

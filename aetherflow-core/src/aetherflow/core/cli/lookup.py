@@ -35,24 +35,26 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
     return found
 
 
-def find_run(root: Path, run_id: str, flow_id: str | None, command: str) -> "PastRun":
-    """The run with an id; UsageError if there is none, or if there are several. `command` is used in the fix."""
+def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, command: str, *options: str) -> "PastRun":
+    """The run with an id; UsageError if there is none, or if there are several.
+
+    `state` is the path of its state, if that was given; `command` and its `options` are used in the fix.
+    """
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.runtime.resuming import runs_of
 
-    found = runs_of(root, run_id, flow_id)
+    found = runs_of(root, run_id, flow_id, None if state is None else Path(state))
     if not found:
-        of = f" of flow {flow_id}" if flow_id else ""
+        of = (f" of flow {flow_id}" if flow_id else "") + (f" in {state}" if state else "")
         gone = _forgotten(root, run_id, flow_id)
         raise UsageError(f"no run {run_id!r}{of} is known under {root}{gone}", fix=typed_here("runs", "list"))
     if len(found) > 1:
         lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
-        several = len({run.flow_id for run in found}) > 1
-        message = f"{len(found)} {'flows' if several else 'state files'} have a run {run_id!r}:\n" + "\n".join(lines)
-        if several:
-            named = typed_here(*command.split(), run_id, "--flow", found[0].flow_id)
-            raise UsageError(message, fix=named)
-        raise UsageError(message, fix="give one of the two flows another id, or its runs other ids")
+        first, flows = found[0], {run.flow_id for run in found}
+        message = f"{len(found)} {'flows' if len(flows) > 1 else 'states'} have a run {run_id!r}:\n" + "\n".join(lines)
+        more = ["--flow", first.flow_id] if len(flows) > 1 or flow_id else []
+        more += ["--state-path", first.state_path] if [run.flow_id for run in found].count(first.flow_id) > 1 else []
+        raise UsageError(message, fix=typed_here(*command.split(), run_id, *more, *options))
     return found[0]
 
 
@@ -104,7 +106,7 @@ def resolve_commands(root: Path, run: "PastRun", config: Path | None = None) -> 
     from aetherflow.core.base.typed import command_line
     from aetherflow.core.runtime.resuming import named
 
-    words = ["runs", "resolve", *named(root, run.flow_id, run.run_id), "--reason", "TEXT"]
+    words = ["runs", "resolve", *named(root, run.flow_id, run.run_id, run.state_path), "--reason", "TEXT"]
     done, abandoned = (command_line(*words, "--as", answer, config=config) for answer in ("done", "abandoned"))
     return done, abandoned
 

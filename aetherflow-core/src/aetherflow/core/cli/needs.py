@@ -258,7 +258,7 @@ def _is_settled(trouble: Trouble, now: int) -> bool:
 def _part_of_another(root: Path, trouble: Trouble) -> bool:
     """Whether the run around it speaks for it: it stands in the list itself, or needs nobody."""
     flow_id, _, run_id = (trouble.run.parent or "").partition("/")
-    if flow_id not in registry.flow_ids_of(root, [run_id])[run_id]:
+    if flow_id not in {flow for flow, _ in registry.places_of(root, [run_id])[run_id]}:
         return False
     outer = outer_run(root, trouble.run)
     return outer is None or not asks(trouble)

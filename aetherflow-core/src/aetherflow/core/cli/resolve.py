@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, StatePathOption, complete_run_id
 from aetherflow.core.console.streams import print_json
 
 RESOLVE_SCHEMA = 1
@@ -23,6 +23,7 @@ def resolve(
     ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; written down with your name.")],
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +59,7 @@ def resolve(
         text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
         print_json(document) if as_json else typer.echo(text)
         return
-    run = find_run(root, run_id, flow, "runs resolve")
+    run = find_run(root, run_id, flow, state_path, "runs resolve", "--as", answer, "--reason", reason)
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer, **given)
     settle(root, run.flow_id, run.run_id, run.state_path, "resolve", run.last_seen)

@@ -28,6 +28,7 @@ def resume(
         ),
     ],
     flow: arguments.FlowIdOption = None,
+    state_path: arguments.StatePathOption = None,
     decide: Annotated[
         list[str] | None,
         typer.Option(metavar="JOB.STEP=done|again", help="Whether an interrupted `once` step was done."),
@@ -59,7 +60,7 @@ def resume(
     noting = NotedStart(Path(what) if _is_file(what) else None, goes_on=True, config=config, here=Path.cwd())
     with noted(noting), contextlib.ExitStack() as moved:
         given = config.absolute() if config is not None else None
-        found = _by_file(Path(what), given) if noting.flow else _by_id(what, flow, given, noting, moved)
+        found = _by_file(Path(what), given) if noting.flow else _by_id(what, (flow, state_path), given, noting, moved)
         if found is None:
             return
         source = found.source._replace(allow_stale=allow_stale_bundle)
@@ -109,7 +110,11 @@ def _is_file(what: str) -> bool:
 
 
 def _by_id(
-    run_id: str, flow_id: str | None, config: Path | None, noting: "NotedStart", moved: contextlib.ExitStack
+    run_id: str,
+    where: tuple[str | None, str | None],
+    config: Path | None,
+    noting: "NotedStart",
+    moved: contextlib.ExitStack,
 ) -> _Found:
     """The run with an id. `moved` enters the folder in which it was started: paths of settings are relative to that."""
     from aetherflow.core.base.errors import UsageError
@@ -122,7 +127,7 @@ def _by_id(
     root = state_root_here(config)
     for known in find_runs(root, run_id):
         _bring_up_to_date(Path(known.state_path))
-    run = find_run(root, run_id, flow_id, "resume")
+    run = find_run(root, run_id, *where, "resume")
     if stands_in_no_file(run):
         message = f"run {run_id!r} is one of a command line, which has no flow file"
         raise UsageError(message, fix=f"run it again: {Resumes(root, config, noting.here).command(run)}")

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, complete_run_id
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, StatePathOption, complete_run_id
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def diff(
         ),
     ],
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,8 +46,8 @@ def diff(
     if len(runs) > TWO:
         raise UsageError(f"{len(runs)} runs are named, two are compared", fix=typed_here("runs", "diff", *runs[-TWO:]))
     root = state_root_here(config)
-    run = find_run(root, runs[-1], flow, "runs diff")
-    other = last_good(run) if len(runs) == 1 else find_run(root, runs[0], flow or run.flow_id, "runs diff")
+    run = find_run(root, runs[-1], flow, state_path, " ".join(["runs diff", *runs[:-1]]))
+    other = last_good(run) if len(runs) == 1 else find_run(root, runs[0], flow or run.flow_id, state_path, "runs diff")
     before, now = recorded(other), recorded(run)
     found = differences(before, now)
     if as_json:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument, StatePathOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def export(
         Path | None, typer.Option("--to", metavar="FILE", readable=False, help="New file, JSON, gzip.  [required]")
     ] = None,
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +42,7 @@ def export(
     target = require_option(to, "--to")
     if target.exists():
         raise UsageError(f"{target} exists, and no file is overwritten", fix="name a new file")
-    run = find_run(state_root_here(config), run_id, flow, "runs export")
+    run = find_run(state_root_here(config), run_id, flow, state_path, "runs export", "--to", str(target))
     capsule: dict[str, Any] = {"schema": EXPORT_SCHEMA, **capsule_of(run, _before(run))}
     data = gzip.compress(json.dumps(capsule, ensure_ascii=False, indent=1).encode(), mtime=0)
     try:

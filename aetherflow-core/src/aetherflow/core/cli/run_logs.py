@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, JsonOption, RunIdArgument, StatePathOption
 from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ LOGS_SCHEMA = 1
 def logs(
     run_id: RunIdArgument,
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     step: Annotated[
         str | None,
         typer.Option("--step", metavar="JOB.STEP", help="The output of a step, or of an item: JOB.STEP[NAME]."),
@@ -33,11 +34,11 @@ def logs(
     from aetherflow.core.runtime.resuming import named
 
     root = state_root_here(config)
-    run = find_run(root, run_id, flow, "runs logs")
+    run = find_run(root, run_id, flow, state_path, "runs logs", *(("--step", step) if step is not None else ()))
     files = [run.log_path] if step is None else _attempt_logs(run, step)
     files = [path for path in files if path.is_file()]
     if not files and step is None:
-        show = typed_here("runs", "show", *named(root, run.flow_id, run_id))
+        show = typed_here("runs", "show", *named(root, run.flow_id, run_id, run.state_path))
         raise UsageError(f"run {run_id!r} has no log {run.log_path}", fix=f"it was removed; see: {show}")
     if as_json:
         document: dict[str, Any] = {"schema": LOGS_SCHEMA, "flow_id": run.flow_id, "run_id": run.run_id}

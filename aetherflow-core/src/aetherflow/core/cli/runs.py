@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from aetherflow.core.cli.arguments import ConfigOption, FlowIdOption, HtmlOption, JsonOption, RunIdArgument
+from aetherflow.core.cli.arguments import (
+    ConfigOption,
+    FlowIdOption,
+    HtmlOption,
+    JsonOption,
+    RunIdArgument,
+    StatePathOption,
+)
 from aetherflow.core.console.commands import LazyGroup
 from aetherflow.core.console.streams import print_json
 
@@ -103,6 +110,7 @@ def list_runs(
 def show(
     run_id: RunIdArgument,
     flow: FlowIdOption = None,
+    state_path: StatePathOption = None,
     journal: Annotated[bool, typer.Option("--journal", help="Also every transition, in order.")] = False,
     receipts: Annotated[
         bool, typer.Option("--receipts", help="Instead: what each step read and made, with rows and hashes.")
@@ -136,7 +144,7 @@ def show(
         require_pages("run", html, json=as_json)
     root = state_root_here(config)
     journal = journal or html is not None
-    found = run_details(find_run(root, run_id, flow, "runs show"), journal=journal)
+    found = run_details(find_run(root, run_id, flow, state_path, "runs show"), journal=journal)
     if found is None:
         raise UsageError(f"run {run_id!r} was removed a moment ago", fix=typed_here("runs", "list"))
     if receipts:
@@ -162,7 +170,9 @@ def show(
             from aetherflow.core.cli.run_page import page_document
             from aetherflow.core.console.pages import write_page
 
-            page = page_document(document, found, commands, resumes, named(root, found.run.flow_id, run_id))
+            page = page_document(
+                document, found, commands, resumes, named(root, found.run.flow_id, run_id, found.run.state_path)
+            )
             typer.echo(write_page(html, "run", page, config))
             return
         print_json(document)

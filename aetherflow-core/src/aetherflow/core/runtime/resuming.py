@@ -12,10 +12,12 @@ from aetherflow.core.base.redact import MASK
 from aetherflow.core.base.typed import CONFIG_VARIABLE, command_line, option_in
 from aetherflow.core.kernel.state.history import PastRun, bundle_of, list_runs
 from aetherflow.core.kernel.state.questions import open_questions
-from aetherflow.core.kernel.state.registry import find_runs, flow_ids_of, known_flows
+from aetherflow.core.kernel.state.registry import find_runs, known_flows, places_of
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 STATE_ROOT = "AETHERFLOW_STATE_ROOT"
+Places = Mapping[str, set[tuple[str, Path]]]
+"""Run ids to the flows, each with a state, that have runs of them."""
 
 
 class Start(NamedTuple):
@@ -70,16 +72,16 @@ class Resumes:
         self._root, self.config = root, config
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
-        self._flow_ids: dict[str, set[str]] = {}
+        self._places: Places = {}
 
     def expect(self, runs: Iterable[PastRun]) -> None:
-        """Ask once which flows have runs of these ids, for commands that are made right after that."""
+        """Ask once which flows and states have runs of these ids, for commands that are made right after that."""
         run_ids = [run.run_id for run in runs]
-        self._flow_ids = flow_ids_of(self._root, run_ids) if len(run_ids) > 1 else {}
+        self._places = places_of(self._root, run_ids) if len(run_ids) > 1 else {}
 
     def named(self, run: PastRun) -> list[str]:
         """The words that name a run to a command."""
-        return named(self._root, run.flow_id, run.run_id, self._flow_ids)
+        return named(self._root, run.flow_id, run.run_id, run.state_path, self._places)
 
     def commands(self, run: PastRun, asked: Sequence[str] | None = None) -> tuple[str, ...]:
         """One command line; of a step that asks two, the first if it was done, the second if it was not.
@@ -164,10 +166,14 @@ def _here() -> Path:
         return Path("/")
 
 
-def named(root: Path, flow_id: str, run_id: str, known: Mapping[str, set[str]] | None = None) -> list[str]:
-    """The words that name a run to a command; `known`: run ids to the flows that have runs of them, as far as asked."""
-    flow_ids = (known or {}).get(run_id) or flow_ids_of(root, [run_id])[run_id]
-    return [run_id, *(["--flow", flow_id] if flow_ids - {flow_id} else [])]
+def named(
+    root: Path, flow_id: str, run_id: str, state_path: str | None = None, known: Places | None = None
+) -> list[str]:
+    """The words that name a run to a command; `known`: what has runs of their ids, as far as that was asked."""
+    places = (known or {}).get(run_id) or places_of(root, [run_id])[run_id]
+    words = [run_id, *(["--flow", flow_id] if {flow for flow, _ in places} - {flow_id} else [])]
+    several = state_path is not None and len([flow for flow, _ in places if flow == flow_id]) > 1
+    return [*words, "--state-path", str(state_path)] if several else words
 
 
 def in_folder(folder: Path | None, command: str, here: Path | None = None) -> str:
@@ -216,20 +222,20 @@ def outer_run(root: Path, run: PastRun) -> PastRun | None:
     return found[0] if len(found) == 1 and found[0].status in ("FAILED", "INTERRUPTED", "UNKNOWN") else None
 
 
-def runs_of(root: Path, run_id: str, flow_id: str | None = None) -> list[PastRun]:
-    """All runs with an id, read from their state files."""
+def runs_of(root: Path, run_id: str, flow_id: str | None = None, state: Path | None = None) -> list[PastRun]:
+    """All runs with an id, read from their state files; of one flow or state, if that is given."""
     places = {(run.flow_id, run.state_path) for run in find_runs(root, run_id)}
-    found = _present(places, run_id, flow_id)
+    found = _present(places, run_id, flow_id, state)
     if not found:  # it may be missing in the registry, if that was lost: search every state file
         places = {(flow.flow_id, flow.state_path) for flow in known_flows(root)}
-        found = _present(places, run_id, flow_id)
+        found = _present(places, run_id, flow_id, state)
     return found
 
 
-def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None) -> list[PastRun]:
-    found = []
+def _present(places: Iterable[tuple[str, str]], run_id: str, flow_id: str | None, state: Path | None) -> list[PastRun]:
+    found, file = [], state if state is None else durable.real_file(state.absolute())
     for flow, path in sorted(places):
-        if flow_id is None or flow == flow_id:
+        if flow_id in (None, flow) and file in (None, durable.real_file(Path(path))):
             try:
                 found += list_runs(Path(path), flow_id=flow, run_id=run_id)
             except StateError:

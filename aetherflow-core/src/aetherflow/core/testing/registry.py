@@ -21,11 +21,11 @@ from aetherflow.core.kernel.state.refused import (
 from aetherflow.core.kernel.state.registry import (
     adopt,
     find_runs,
-    flow_ids_of,
     forget,
     forget_files,
     known_flows,
     look,
+    places_of,
     recent_runs,
     register,
     settle,
@@ -90,7 +90,8 @@ class RegistrySuite(StateBase):
         ]  # fmt: skip
         assert [(flow.flow_id, flow.last_started_at) for flow in known_flows(at)] == [("flow", 1000), ("other", 900)]
         assert [run.flow_id for run in find_runs(at, "r")] == ["flow", "other"]
-        assert flow_ids_of(at, ["r", "none"]) == {"r": {"flow", "other"}, "none": set()}
+        places = {("flow", Path("/states/flow.sqlite")), ("other", Path("/states/other.sqlite"))}
+        assert places_of(at, ["r", "none"]) == {"r": places, "none": set()}
         assert [run.started_at for run in recent_runs(at, "r", 10)] == [1000, 900]
         assert [run.run_id for run in recent_runs(at, "", 1)] == ["r"]
 
@@ -129,6 +130,8 @@ class RegistrySuite(StateBase):
         found = look(at, overview)
         assert found.latest["flow", "/states/flow.sqlite"].run_id == "r7"
         assert look(at, last_successes) == {("flow", "/states/flow.sqlite"): (505, 5)}
+        settle(at, "flow", "r3", "/states/other.sqlite", "resolve", 1000)
+        assert self.needs(at) == ["r1", "r3", "r4", "r7"], "another state has a run of the same ids"
         settle(at, "flow", "r3", "/states/flow.sqlite", "resolve", 1000)
         assert self.needs(at) == ["r1", "r4", "r7"]
         settle(at, "flow", "r3", "/states/flow.sqlite", None, 1000)

@@ -98,13 +98,14 @@ def find_runs(root: Path, run_id: str) -> list[Registered]:
         return _runs_once(run for run in scan(root) if run.run_id == run_id)
 
 
-def flow_ids_of(root: Path, run_ids: Iterable[str]) -> dict[str, set[str]]:
-    """Run id to the flows that have a run of that id. Writes nothing."""
-    query, wanted = "SELECT DISTINCT flow_id FROM runs WHERE run_id=?", set(run_ids)
+def places_of(root: Path, run_ids: Iterable[str]) -> dict[str, set[tuple[str, Path]]]:
+    """Run id to the flows, each with a state, that have a run of that id; links are followed. Writes nothing."""
+    query, wanted = "SELECT flow_id, state_path FROM runs WHERE run_id=?", set(run_ids)
     try:
-        return read_registry(root, lambda db: {each: {row[0] for row in db.execute(query, (each,))} for each in wanted})
+        rows = read_registry(root, lambda db: {each: db.execute(query, (each,)).fetchall() for each in wanted})
     except (sqlite3.Error, OSError):
-        return {each: {run.flow_id for run in find_runs(root, each)} for each in wanted}
+        rows = {each: [(run.flow_id, run.state_path) for run in find_runs(root, each)] for each in wanted}
+    return {each: {(flow, durable.real_file(Path(path))) for flow, path in found} for each, found in rows.items()}
 
 
 def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
