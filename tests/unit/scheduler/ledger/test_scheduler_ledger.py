@@ -11,6 +11,7 @@ import pytest
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
+from aetherflow.core.runtime.sending import ledgers
 from aetherflow.scheduler.ledger import schema
 from aetherflow.scheduler.ledger.leader import Leadership
 from aetherflow.scheduler.ledger.slots import Slots
@@ -39,6 +40,32 @@ def test_the_page_shows_the_tables(bench: "Bench", root: Path) -> None:
             columns = [row[1] for row in ledger.db.execute(f"PRAGMA table_info({table})")]
             lines.append(f"{table}({', '.join(columns)})")
     assert shown == " ".join(lines)
+
+
+def test_the_slot_of_a_run_is_found_by_an_index(bench: "Bench") -> None:
+    """Also in a ledger of before there was one, once it is opened for writing; its schema keeps its number."""
+    path = bench.folder / "ledger.sqlite"
+
+    def plan() -> str:
+        with closing(sqlite3.connect(path)) as db:
+            return " ".join(str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {ledgers._SLOT}", ("r",)))
+
+    def version() -> object:
+        with closing(sqlite3.connect(path)) as db:
+            return db.execute("PRAGMA user_version").fetchone()
+
+    with bench.ledger():
+        pass
+    assert "slots_of_run (run_id=?)" in plan()
+    before = version()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP INDEX slots_of_run")
+        db.execute("DELETE FROM meta WHERE name='slots_of_run'")
+    Ledger(path, Clock(), read_only=True).close()
+    assert "SCAN slots" in plan()
+    with bench.ledger():
+        pass
+    assert ("slots_of_run (run_id=?)" in plan(), version()) == (True, before)
 
 
 def test_the_page_names_every_reason(root: Path) -> None:

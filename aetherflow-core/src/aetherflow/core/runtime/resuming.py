@@ -16,7 +16,7 @@ from aetherflow.core.kernel.state.registry import find_runs, known_flows, places
 from aetherflow.core.runtime.workspace.state_root import find_state_root
 
 STATE_ROOT = "AETHERFLOW_STATE_ROOT"
-Places = Mapping[str, set[tuple[str, Path]]]
+PlacesOfRuns = Mapping[str, set[tuple[str, Path]]]
 """Run ids to the flows, each with a state, that have runs of them."""
 
 
@@ -72,7 +72,7 @@ class Resumes:
         self._root, self.config = root, config
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
-        self._places: Places = {}
+        self._places: PlacesOfRuns = {}
 
     def expect(self, runs: Iterable[PastRun]) -> None:
         """Ask once which flows and states have runs of these ids, for commands that are made right after that."""
@@ -167,7 +167,7 @@ def _here() -> Path:
 
 
 def named(
-    root: Path, flow_id: str, run_id: str, state_path: str | None = None, known: Places | None = None
+    root: Path, flow_id: str, run_id: str, state_path: str | None = None, known: PlacesOfRuns | None = None
 ) -> list[str]:
     """The words that name a run to a command; `known`: what has runs of their ids, as far as that was asked."""
     places = (known or {}).get(run_id) or places_of(root, [run_id])[run_id]

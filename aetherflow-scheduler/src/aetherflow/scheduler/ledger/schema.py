@@ -156,6 +156,8 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
     """
     version = connection.schema_version()
     if version == SCHEMA_VERSION:
+        if not read_only:
+            _add_index(connection)
         return
     if version > SCHEMA_VERSION:
         raise StateError(
@@ -169,6 +171,7 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         )
     if version:
         _migrate(connection, path, version, living)
+        _add_index(connection)
         return
     with durable.transaction(connection, "create ledger"):
         connection.await_turn("ledger")
@@ -178,6 +181,23 @@ def prepare_schema(connection: durable.Database, path: Path, living: Living, *, 
         if tables:
             raise _no_ledger(path)
         durable.execute_all(connection, _TABLES, SCHEMA_VERSION)
+    _add_index(connection)
+
+
+def _add_index(connection: durable.Database) -> None:
+    """Add the index that finds the slot of a run, to ledgers of before it, too.
+
+    The schema keeps its number: whoever does not know the index, of 1.1 or SQLite itself, keeps it as it has to be.
+    """
+    added = "SELECT 1 FROM meta WHERE name='slots_of_run'"
+    if connection.execute(added).fetchone() is not None:
+        return
+    with durable.transaction(connection, "add index"):
+        connection.await_turn("ledger")
+        if connection.execute(added).fetchone() is None:
+            connection.execute("CREATE INDEX IF NOT EXISTS slots_of_run ON slots (run_id)")
+            put = "INSERT INTO meta (name, value) VALUES ('slots_of_run', '1') ON CONFLICT (name) DO NOTHING"
+            connection.execute(put)
 
 
 def _migrate(connection: durable.Database, path: Path, version: int, living: Living) -> None:

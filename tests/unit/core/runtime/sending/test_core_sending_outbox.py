@@ -15,11 +15,13 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
 from aetherflow.core.kernel.state import outbox, sql
 from aetherflow.core.kernel.state.reading import read
+from aetherflow.core.kernel.state.registry_file import empty_registry
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.unit import Unit
 from aetherflow.core.runtime.notify import deliver
 from aetherflow.core.runtime.notify.start import SendRequest
 from aetherflow.core.runtime.sending import book as books
+from aetherflow.core.runtime.sending import collect
 from aetherflow.core.runtime.sending.collect import _of_run, _of_slot, _rows
 from aetherflow.core.runtime.sending.ledgers import LedgerSource, Slot, SlotTransition
 from aetherflow.core.runtime.sending.sender import DAY_MS, is_needed, send_all
@@ -457,3 +459,10 @@ def test_a_document_that_is_gone_or_wrong_keeps_nobody_else_from_being_told(
     ledger = telling.project.states / "ledger.sqlite"
     telling.requests.append(telling.requests[-1]._replace(document=document, ledger=ledger))
     assert telling.send() == ["failed no"]
+
+
+def test_a_sender_finds_running_runs_by_indexes() -> None:
+    with closing(empty_registry()) as db:
+        plan = " ".join(str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {collect._RUNNING}"))
+    assert "SCAN runs USING INDEX open_runs" in plan
+    assert "SCAN runs USING INDEX runs_before" in plan

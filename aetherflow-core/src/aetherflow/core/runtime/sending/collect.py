@@ -30,7 +30,10 @@ from aetherflow.core.runtime.sending.ledgers import Ledgers, LedgerSource, Slot,
 from aetherflow.core.runtime.sending.reading import in_registry, in_state, project_above, real_path, states
 
 BAD = frozenset({"failed", "unknown", "interrupted"})
-_RUNNING = "SELECT flow_id, run_id, state_path FROM runs WHERE status='RUNNING'"
+_RUNNING = """SELECT flow_id, run_id, state_path FROM runs
+    WHERE status='RUNNING' AND status<>'SUCCESS' AND settled IS NULL
+    UNION ALL SELECT flow_id, run_id, state_path FROM runs WHERE status='RUNNING' AND settled='before'"""
+"""Those that nobody has closed, as the indexes of the registry find them: a sender asks twice."""
 
 
 class NotificationReason(ReasonCode):
