@@ -231,3 +231,30 @@ def test_the_slots_of_a_lost_host_go_on_at_another(
     (served.folder / "mark").touch()
     assert main(words) == 0
     assert (served.folder / "ran").read_text().split() == ["x", "x"]
+
+
+def test_a_scheduler_that_was_killed_is_late_in_the_server_and_one_that_was_stopped_is_not(
+    served: Bench, capsys: pytest.CaptureFixture[str], until: Callable[..., Any]
+) -> None:
+    item = {**ITEM, "since": "2126-01-01"}
+    served.write(json.dumps({"timezone": "UTC", "lease_seconds": 1, "items": [item]}))
+    env = {"OPS_PASSWORD": os.environ["OPS_PASSWORD"]}
+
+    def late() -> list[str]:
+        answers = [answer(capsys, "status", "scheduler.yaml")["needs_person"]]
+        core(["status", "--json"])
+        answers.append(json.loads(capsys.readouterr().out)["needs_person"])
+        own, of_core = ([need["reason_code"] for need in needs if need["status"] == "LATE"] for needs in answers)
+        return own if own == of_core else ["not yet"]
+
+    first = served.start("run", "scheduler.yaml", **env)
+    until(lambda: answer(capsys, "status", "scheduler.yaml")["leader"] is not None)
+    assert late() == []
+    first.kill()
+    first.wait()
+    until(lambda: late() == ["leader_late"])
+    second = served.start("run", "scheduler.yaml", **env)
+    until(lambda: late() == [])
+    until(lambda: answer(capsys, "status", "scheduler.yaml")["leader"] is not None)
+    assert served.stop(second) == 0
+    assert late() == []
