@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from core_clock import ahead
 
 from aetherflow.core.kernel.state import trouble
 from aetherflow.core.kernel.state.acts import Verb, record_act
@@ -162,6 +163,30 @@ def test_refused_starts_are_told_with_what_was_done_about_them(project: "Project
 
 def healed(project: "Project", *wanted: WantedRun) -> dict[str, tuple[str | None, bool]]:
     return {run_id: (each.by, each.good) for run_id, each in RunRecords(project.states).healed(wanted).items()}
+
+
+def test_what_was_recorded_before_it_heals_no_run_whatever_its_clock_said(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ahead(monkeypatch):
+        run(project, run_id="ahead", good=True)
+    path = run(project, good=False)
+    wanted = WantedRun("r", flow_path=path)
+    assert healed(project, wanted) == {}
+    run(project, run_id="s", good=True)
+    assert healed(project, wanted) == {"r": ("s", True)}
+
+
+def test_a_run_that_ended_well_stays_so_when_its_state_is_an_older_copy(project: "Project") -> None:
+    path = run(project, good=False)
+    before = project.state.read_bytes()
+    run(project, good=True)
+    wanted = WantedRun("r", flow_path=path)
+    assert healed(project, wanted) == {}, "it is well itself"
+    for side in project.states.glob("f.sqlite-*"):
+        side.unlink()
+    project.state.write_bytes(before)
+    assert healed(project, wanted) == {"r": ("r", True)}
 
 
 def test_another_run_of_the_same_heals_what_is_meant(project: "Project") -> None:

@@ -144,7 +144,6 @@ def _all_before(root: Path, before_ms: int, flow: str | None, act: "Act") -> lis
     seen = picture(root, act.at, flow)
     needs = [need for need in (*seen.needs, *seen.in_hand) if need.since < before_ms]
     named = [(need.handle, need.flow_id) for need in needs if need.handle is not None]
-    named += [(run.run_id, run.flow_id) for run in seen.before if (run.ended_at or run.started_at) < before_ms]
     done = []
     for handle, flow_id in dict.fromkeys(named):
         found = [] if handle.startswith(HANDLE) else runs_of(root, handle, flow_id)

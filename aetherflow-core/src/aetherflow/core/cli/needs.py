@@ -3,7 +3,6 @@
 import dataclasses
 import fnmatch
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +14,7 @@ from aetherflow.core.cli.causes import Cause, asks, cause_of, short
 from aetherflow.core.cli.frozen import frozen
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
-from aetherflow.core.cli.next_steps import Here, children_first, instead
+from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
@@ -23,12 +22,12 @@ from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.checking import check_schema
 from aetherflow.core.kernel.state.family import lives
-from aetherflow.core.kernel.state.overview import Overview, overview
+from aetherflow.core.kernel.state.overview import Overview, is_healed, overview
 from aetherflow.core.kernel.state.registry_file import schema_of
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.kernel.state.trouble import Trouble, trouble_of
-from aetherflow.core.runtime.resuming import outer_run, stands_in_no_file
+from aetherflow.core.runtime.resuming import outer_run
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.refused import Refused
@@ -69,7 +68,7 @@ class Picture:
     """State files of an older schema; the next run migrates each."""
     unreadable: dict[str, StateError] = field(default_factory=dict)
     before: "list[Registered]" = field(default_factory=list)
-    """Runs of before the upgrade."""
+    """Those of `needs` and `in_hand` that ended before the upgrade."""
     known: dict[Key, Trouble] = field(default_factory=dict)
     """What was read of runs."""
 
@@ -83,20 +82,23 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
     found = registry.look(root, overview)
     # several flows may have one state file
     found.open[:] = [each for each in found.open if _wanted(each[0].flow_id, flow)]
-    found.before[:] = [run for run in found.before if _wanted(run.flow_id, flow)]
     known = registry.known_flows(root)
     picture = Picture(flows=[each for each in known if _wanted(each.flow_id, flow)])
     picture.latest = found.latest
     _files(picture)
     usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
-    picture.before = [run for run in found.before if run.state_path in usable]
     rows = _read(picture, found, usable)
     here.resumes.expect(trouble.run for trouble in picture.known.values())
     for same in _of_one_thing(picture, rows):
         _sort(picture, here, same, now)
-    for key, (_, healed) in rows.items():
-        if (trouble := picture.known.get(key)) is not None and trouble.open_claims and healed >= trouble.run.last_seen:
+    for key, (run, healed) in rows.items():
+        trouble = picture.known.get(key)
+        if trouble is not None and trouble.open_claims and is_healed(run.ended_at, healed, trouble.run):
             _left(picture, here, trouble, now)
+    listed = {(need.flow_id, need.run_id) for need in (*picture.needs, *picture.in_hand)}
+    picture.before = [
+        run for run, _ in rows.values() if run.settled == "before" and (run.flow_id, run.run_id) in listed
+    ]
     ids = {each.flow_path: each.flow_id for each in known}
     for refused, acts in found.refused:
         flow_id = refused.flow_id or ids.get(refused.flow_path)
@@ -107,39 +109,6 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
     if picture.gone:
         picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
     return picture
-
-
-def add_told(picture: Picture, told: Iterable[NeedsPerson], now: int) -> None:
-    """Merge what hooks say: of one thing that is known, only what is not known yet."""
-    wrapped = {run.run_id for run in (trouble.run for trouble in picture.known.values()) if stands_in_no_file(run)}
-    for each in told:
-        for shown in (picture.needs, picture.in_hand):
-            same = next((known for known in shown if _same(known, each)), None)
-            if same is not None:
-                shown[shown.index(same)] = _merged(same, each, again=same.status == "REFUSED" or same.run_id in wrapped)
-                break
-        else:
-            acknowledged = each.acknowledged
-            in_hand = acknowledged is not None and (acknowledged.until is None or acknowledged.until > now)
-            (picture.in_hand if in_hand else picture.needs).append(each)
-    picture.needs, picture.in_hand = children_first(picture.needs, picture.in_hand)
-
-
-def _same(known: NeedsPerson, told: NeedsPerson) -> bool:
-    if known.run_id and told.run_id:
-        return (known.run_id, known.flow_id) == (told.run_id, told.flow_id or known.flow_id)
-    if known.flow_id is None or told.slot is None:  # slots that never ran name no flow: each is one of its own
-        return False
-    return (known.flow_id, known.slot) == (told.flow_id, told.slot)
-
-
-def _merged(known: NeedsPerson, told: NeedsPerson, *, again: bool) -> NeedsPerson:
-    """`again`: it cannot be resumed, it is started again."""
-    fields = ("cause", "holds_up", "owner", "runbook_url", "slot", "commands")
-    more = {name: getattr(told, name) for name in fields if not getattr(known, name)}
-    if again and told.commands:  # whoever has started it knows how it is started again
-        more |= {"name": told.name, "commands": told.commands, "hint": None}
-    return dataclasses.replace(known, **more)
 
 
 def _wanted(name: str, pattern: str | None) -> bool:
@@ -168,13 +137,13 @@ def _files(picture: Picture) -> None:
             picture.unreadable[path] = error
 
 
-def _read(picture: Picture, found: Overview, usable: set[str]) -> dict[Key, tuple[str | None, int]]:
-    """Read what the state files say of open runs; returns of what each is, and the end of what heals it (or 0)."""
+def _read(picture: Picture, found: Overview, usable: set[str]) -> "dict[Key, tuple[Registered, int]]":
+    """Read what the state files say of open runs; returns each with the end of what heals it (or 0)."""
     wanted: dict[str, list[tuple[str, str]]] = {}
-    rows: dict[Key, tuple[str | None, int]] = {}
+    rows: dict[Key, tuple[Registered, int]] = {}
     for run, healed in found.open:
         wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
-        rows[run.state_path, run.flow_id, run.run_id] = run.subject, healed
+        rows[run.state_path, run.flow_id, run.run_id] = run, healed
     for run in found.latest.values():  # ended well, but not whole: the reason is in its state
         if run.reason_code is not None and run.status == Status.SUCCESS:
             wanted.setdefault(run.state_path, []).append((run.flow_id, run.run_id))
@@ -187,21 +156,21 @@ def _read(picture: Picture, found: Overview, usable: set[str]) -> dict[Key, tupl
     return rows
 
 
-def _of_one_thing(picture: Picture, rows: dict[Key, tuple[str | None, int]]) -> list[list[Trouble]]:
+def _of_one_thing(picture: Picture, rows: "dict[Key, tuple[Registered, int]]") -> list[list[Trouble]]:
     """Open runs by flow and subject, the last one first; each for itself that is under way, or asks something.
 
     Whether a step was done is asked of each run: no later one answers that.
     """
     found: dict[tuple[str, ...], list[Trouble]] = {}
-    for key, (subject, healed) in rows.items():
+    for key, (known, healed) in sorted(rows.items(), key=lambda each: -(each[1][0].recorded or 0)):
         if (trouble := picture.known.get(key)) is None:
             continue
         run = trouble.run
         if run.status == Status.RUNNING or (run.status in NOT_WELL and asks(trouble)):
             found[key] = [trouble]
-        elif run.status in NOT_WELL and healed < run.last_seen:
-            found.setdefault((run.flow_id, subject or run.run_id), []).append(trouble)
-    return [sorted(same, key=lambda each: -each.run.last_seen) for same in found.values()]
+        elif run.status in NOT_WELL and not is_healed(known.ended_at, healed, run):
+            found.setdefault((run.flow_id, known.subject or run.run_id), []).append(trouble)
+    return list(found.values())
 
 
 def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.base.said import ReasonCode, said
-from aetherflow.core.base.times import instant_of
 from aetherflow.core.base.typed import command_line
 from aetherflow.core.cli.lookup import plain
+from aetherflow.core.console.since import instant_of
 from aetherflow.core.contracts.needs_person import NeedsPerson
 from aetherflow.core.kernel.state.transitions import Status
 from aetherflow.core.runtime.resuming import (

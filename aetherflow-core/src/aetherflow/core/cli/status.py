@@ -56,7 +56,8 @@ def status(
     """
     from aetherflow.core.cli.hooks_here import HooksHere
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.cli.needs import add_told, picture
+    from aetherflow.core.cli.merged_needs import add_told
+    from aetherflow.core.cli.needs import picture
     from aetherflow.core.cli.unsent import send_here, unsent_json, unsent_text
     from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state.records import now_ms

@@ -7,11 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aetherflow.core.base.times import instant_of, iso
+from aetherflow.core.base.times import iso
 from aetherflow.core.base.typed import typed_here
 from aetherflow.core.cli.causes import printable
 from aetherflow.core.cli.how_far import how_far
 from aetherflow.core.cli.lookup import plain
+from aetherflow.core.console.since import instant_of
 
 if TYPE_CHECKING:
     from aetherflow.core.cli.needs import Picture, Running

@@ -52,3 +52,11 @@ def both(epoch_ms: int | None) -> str:
         return iso(epoch_ms)
     day = "" if here.date() == utc.date() else f"{here:%d %b} "
     return f"{iso(epoch_ms)} ({day}{here:%H:%M %Z})"
+
+
+def instant_of(text: str | None) -> int | None:
+    """The UTC epoch milliseconds of a time in ISO 8601; None for None, and for any other text."""
+    try:
+        return None if text is None else int(dt.datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return None

@@ -172,10 +172,8 @@ def _in_need(root: Path) -> Iterator[Member]:
     """The runs that need a person, and those that had open claims when they ended."""
     found = registry.look(root, overview)
     for run, healed in found.open:
-        if run.open_claims or healed < (run.ended_at or run.started_at) or _asks(run):
+        if run.open_claims or not healed or _asks(run):
             yield Member.of(Path(run.state_path), run.flow_id, run.run_id)
-    for run in found.before:
-        yield Member.of(Path(run.state_path), run.flow_id, run.run_id)
 
 
 def _asks(run: Registered) -> bool:

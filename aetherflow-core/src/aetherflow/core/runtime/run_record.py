@@ -11,7 +11,7 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.history import PastRun
-from aetherflow.core.kernel.state.overview import OF_ITS_SUBJECT, WHOLE
+from aetherflow.core.kernel.state.overview import AFTER, OF_ITS_SUBJECT, WHOLE, is_healed
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.refused import HEALS, open_refusals
 from aetherflow.core.kernel.state.registry_file import NAME, read_registry
@@ -23,11 +23,12 @@ SETTLED_NS = 2_000_000_000
 """A file that was written a shorter time ago may change once more within one tick of its clock."""
 _Facts = tuple[tuple[int, int, int] | None, ...]
 _GOOD = "SELECT s.ended_at || ' ' || s.run_id FROM runs s"
-_LAST = "ORDER BY s.ended_at DESC LIMIT 1"
-_OF_RUNS = f"""SELECT r.run_id, r.flow_id, r.state_path, r.settled, coalesce(r.ended_at, r.started_at),
-    ({_GOOD} WHERE {OF_ITS_SUBJECT} AND {WHOLE} {_LAST}),
-    (SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT} AND s.settled<>'before' AND s.run_id<>r.run_id)
-    FROM runs r WHERE coalesce(r.status, '')<>'SUCCESS' AND r.run_id """  # noqa: S608 names are ours
+_LAST = "ORDER BY s.recorded DESC LIMIT 1"
+_OF_RUNS = f"""SELECT r.run_id, r.flow_id, r.state_path, r.settled, r.ended_at, coalesce(r.ended_at, r.started_at),
+    ({_GOOD} WHERE {OF_ITS_SUBJECT} AND {AFTER} AND {WHOLE} {_LAST}),
+    (SELECT s.ended_at FROM runs s WHERE {OF_ITS_SUBJECT} AND {AFTER} AND s.settled<>'before' AND s.run_id<>r.run_id
+    {_LAST})
+    FROM runs r WHERE r.run_id """  # noqa: S608 names are ours
 _OF_REFUSALS = f"""SELECT r.run_id, ({_GOOD} WHERE {HEALS} {_LAST}) FROM refused r
     WHERE NOT EXISTS (SELECT 1 FROM runs k WHERE k.run_id=r.run_id
     AND (k.flow_id=r.flow_id OR k.flow_path=r.flow_path OR k.manifest=r.manifest)) AND r.run_id """  # noqa: S608 names are ours
@@ -62,6 +63,8 @@ class Healed(NamedTuple):
     """Id of that run, which was SUCCESS; None if it was removed since, or a person has settled it."""
     good: bool = True
     """False: a person has settled that run."""
+    ended_at: int | None = None
+    """The end of the run that was healed, as it was registered."""
 
 
 def acknowledged(acts: Sequence[Act]) -> Act | None:
@@ -152,7 +155,7 @@ class RunRecords:
         for run_id, by_place in found.items():
             places = (*(each.place for each in self._fitting(named[run_id])), None)
             place = next((place for place in places if place in by_place), None)
-            if (one := by_place.get(place)) is not None and _may_be_healed(place, runs.get(run_id), one):
+            if (one := by_place.get(place)) is not None and _may_be_healed(run_id, place, runs.get(run_id), one):
                 healed[run_id] = one
         return healed
 
@@ -241,14 +244,12 @@ def _healed_in(db: durable.Database, run_ids: Iterable[str]) -> dict[str, dict[P
     for wanted, some in among(run_ids):
         runs += db.execute(_OF_RUNS + wanted, some).fetchall()
         refused += db.execute(_OF_REFUSALS + wanted, some).fetchall()
-    for run_id, flow_id, path, settled, ended, good, acted in runs:
-        at, by = _good_run(good) if good else (0, None)
-        if settled == "healed":  # by a run that was forgotten since
-            at, by = max(at, ended), by if at >= ended else None
-        if at >= ended:
-            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(at, by)
-        elif acted is not None and acted >= ended:
-            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(acted, None, good=False)
+    for run_id, flow_id, path, settled, known_end, ended, good, acted in runs:
+        if good or settled == "healed":  # by a run that was forgotten since
+            at, by = _good_run(good) if good else (ended, None)
+            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(at, by, ended_at=known_end)
+        elif acted is not None:
+            found.setdefault(run_id, {})[Place(flow_id, path)] = Healed(acted, None, good=False, ended_at=known_end)
     refusals: dict[str, list[str | None]] = {}
     for run_id, good in refused:
         refusals.setdefault(run_id, []).append(good)
@@ -263,11 +264,15 @@ def _good_run(found: str) -> tuple[int, str | None]:
     return int(ended_at), run_id
 
 
-def _may_be_healed(place: Place | None, trouble: Trouble | None, healed: Healed) -> bool:
+def _may_be_healed(run_id: str, place: Place | None, trouble: Trouble | None, healed: Healed) -> bool:
+    if healed.by == run_id and place is not None:  # it ended well itself; then its state is an older copy
+        older = trouble is None or trouble.run.status not in (Status.RUNNING, Status.SUCCESS)
+        return older and durable.is_there(Path(place.state_path))
     if trouble is None:  # it was refused, or its state is gone; else it is another run than the one that is meant
         return place is None or not durable.is_there(Path(place.state_path))
     run = trouble.run
-    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and healed.at >= run.last_seen
+    ended = is_healed(healed.ended_at, healed.at, run)
+    return run.status != Status.RUNNING and not trouble.asks and not trouble.open_claims and ended
 
 
 def _is_meant(wanted: WantedRun, run: PastRun) -> bool:

@@ -24,6 +24,7 @@ from aetherflow.core.kernel.locks.store import LockStore as Locks
 from aetherflow.core.kernel.state.ownership import held_runs, live_runs
 from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.registry import adopt
+from aetherflow.core.kernel.state.registry_file import ORDER_OF_RECORD
 from aetherflow.core.kernel.state.schema import TABLES
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.values import to_json
@@ -269,11 +270,11 @@ class _Copying:
 
 
 def _runs_of(db: durable.Database, one: RunKey | None = None) -> Iterator[RunKey]:
-    """All runs in the order of their starts, or the one of this name."""
+    """All runs in the order in which they were recorded, or the one of this name."""
     if one is not None:
         rows = db.execute(f"{_KEYS} WHERE flow_id=? AND run_id=?", one[:2])
     else:
-        rows = db.execute(f"{_KEYS} ORDER BY started_at, flow_id, run_id")
+        rows = db.execute(f"{_KEYS} ORDER BY {ORDER_OF_RECORD}")
     return (RunKey(*row) for row in rows.fetchall())
 
 

@@ -247,10 +247,12 @@ class Slots:
         """Write rows of an item into the outbox: slot, run id, event, detail and time of each."""
         # ids are in the order in which rows were written: many may be of one instant
         ((seq,),) = self.db.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchall()
-        rows = []
+        # and no time is before that of the last one, as where the clock was set back: they are notified in order
+        last = self.db.execute("SELECT at FROM outbox WHERE item=? ORDER BY seq DESC LIMIT 1", (item,)).fetchone()
+        rows, earliest = [], last[0] if last is not None else 0
         for before, (slot, run_id, event, detail, at) in enumerate(entries, start=seq):
             values = {"id": f"{before:08x}{secrets.token_hex(12)}", "item": item, "slot": slot, "run_id": run_id}
-            rows.append({**values, "event": event, "detail": json.dumps(detail), "at": at})
+            rows.append({**values, "event": event, "detail": json.dumps(detail), "at": max(at, earliest)})
         insert(self.db, "outbox", *rows)
 
     def begin(self, row: SlotRow, trigger: str, log: str) -> SlotRow | None:

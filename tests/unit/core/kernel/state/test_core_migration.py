@@ -285,7 +285,7 @@ def test_an_old_registry_is_migrated_and_read_before(data: OldData) -> None:
     assert data.rows(f"{root.relative_to(data.folder)}/registry.sqlite", "PRAGMA user_version")[0]["user_version"] == 1
     assert register(root, Registered("new", "r", str(root / "new.sqlite"), "new.yaml", 1)) is None
     registry = str((root / "registry.sqlite").relative_to(data.folder))
-    assert data.rows(registry, "PRAGMA user_version") == [{"user_version": 2}]
+    assert data.rows(registry, "PRAGMA user_version") == [{"user_version": 3}]
     assert data.rows(registry, "SELECT count(*) AS n FROM refused") == [{"n": 0}]
     assert data.rows(f"{registry}.v1.bak", "PRAGMA user_version") == [{"user_version": 1}]
     assert len(known_flows(root)) == 23

@@ -46,7 +46,7 @@ def test_it_is_copied_once(told: Path, tmp_path: Path, place: Callable[[Path], P
     target = place(folder)
     with closing(open_registry(target)) as db, durable.transaction(db, "another one"):  # the numbers of both differ
         columns = [name for name in OF_REFUSED["refused"] if name != "id"]
-        values = [0 if name in ("at", "last_at", "times") else "other" for name in columns]
+        values = [0 if name in ("at", "last_at", "times", "recorded") else "other" for name in columns]
         db.execute(f"INSERT INTO refused ({', '.join(columns)}) VALUES ({', '.join('?' * len(values))})", values)
     assert list(copy_told(told, target)) == ["1 refused starts", "2 notifications"]
     assert open_refusals(target) == [(2, 2, "known")]

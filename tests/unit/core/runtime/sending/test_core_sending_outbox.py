@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from core_clock import ahead
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.durable import failpoint
@@ -62,6 +63,22 @@ def test_one_cause_is_told_once_another_too_and_the_recovery(telling: "Telling")
         ("r2", "failed", 3),
         ("r3", "recovered", None),
     ]
+
+
+def test_a_clock_that_was_ahead_neither_hides_a_failure_nor_keeps_an_incident_open(
+    telling: "Telling", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ahead(monkeypatch):
+        telling.fails("no", "--run-id", "r1")
+        assert telling.send() == ["failed no"]
+    telling.succeeds("--run-id", "r2")
+    assert telling.send() == ["recovered it is well again"]
+    with ahead(monkeypatch):
+        telling.fails("no", "--run-id", "r3")
+        telling.succeeds("--run-id", "r4")
+        assert telling.send() == ["failed no", "recovered it is well again"]
+    telling.fails("no", "--run-id", "r5")
+    assert telling.send() == ["failed no"], "the same cause, but after the recovery"
 
 
 def test_an_older_run_that_ends_well_at_last_heals_nothing_while_a_later_one_is_broken(telling: "Telling") -> None:

@@ -160,10 +160,10 @@ def _damage(path: Path) -> list[StateFinding]:
 def check_schema(path: Path) -> int:
     """The schema of a state file. Raises StateError for any other file."""
     try:
-        version = read_store(path, lambda db: schema_of(db, path))
+        version, tables = read_store(path, lambda db: (schema_of(db, path), db.tables()))
     except (sqlite3.Error, OSError) as error:
         raise unreadable(path, error) from error
-    if version == 0:
+    if version == 0 or "step_runs" not in tables:  # other stores have schemas of the same numbers
         raise StateError(f"{path} is no state file of AetherFlow", fix="name another file")
     return version
 

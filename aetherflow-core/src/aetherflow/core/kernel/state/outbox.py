@@ -20,11 +20,15 @@ from aetherflow.core.kernel.state.values import to_json
 RECOVERED, STARTED, SUCCEEDED = "recovered", "started", "succeeded"
 _LAST = """SELECT event, detail FROM outbox WHERE flow_id=? AND series=? AND event NOT IN ('started', 'succeeded')
     ORDER BY seq DESC LIMIT 1"""
-_LATER = """SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=? AND o.series=? AND
-    r.started_at > (SELECT started_at FROM runs WHERE flow_id=? AND run_id=?) ORDER BY r.started_at DESC LIMIT 1"""
-_WELL_SINCE = """SELECT s.run_id, s.finished_at, coalesce(r.heartbeat_at, r.started_at) FROM runs r JOIN runs s
-    ON s.flow_id=r.flow_id AND s.params=r.params AND s.started_at>r.started_at AND s.status='SUCCESS'
-    AND coalesce(s.reason_code, '')<>'partial' WHERE r.flow_id=? AND r.run_id=? ORDER BY s.finished_at LIMIT 1"""
+_BEGAN = "(SELECT min(seq) FROM journal j WHERE j.flow_id={0}.flow_id AND j.run_id={0}.run_id)"
+"""The place of the begin of a run in the order of record: clocks are set back."""
+_LATER = f"""SELECT r.status FROM outbox o JOIN runs r USING (flow_id, run_id) WHERE o.flow_id=? AND o.series=? AND
+    {_BEGAN.format("r")} > (SELECT min(seq) FROM journal WHERE flow_id=? AND run_id=?)
+    ORDER BY {_BEGAN.format("r")} DESC LIMIT 1"""  # noqa: S608 names are ours
+_WELL_SINCE = f"""SELECT s.run_id, s.finished_at, coalesce(r.heartbeat_at, r.started_at) FROM runs r JOIN runs s
+    ON s.flow_id=r.flow_id AND s.params=r.params AND {_BEGAN.format("s")}>{_BEGAN.format("r")} AND s.status='SUCCESS'
+    AND coalesce(s.reason_code, '')<>'partial' WHERE r.flow_id=? AND r.run_id=?
+    ORDER BY {_BEGAN.format("s")} LIMIT 1"""  # noqa: S608 names are ours
 _OPEN = "SELECT id, flow_id, run_id, event, detail, at FROM outbox WHERE done_at IS NULL ORDER BY seq"
 
 
@@ -136,10 +140,19 @@ def _why(unit: Unit, last: str, before: str) -> dict[str, Any]:
 
 
 def _write(unit: Unit, event: str, series: str, detail: dict[str, Any], at: int | None = None) -> str:
-    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at or unit.now_ms()}
+    at = at or _time_of_next(unit)
+    values = {**unit.key, "event": event, "series": series, "detail": to_json(detail), "at": at}
     row_id = _id_of(unit.member, _began(unit), unit.generation, event)
     insert(unit.db, "outbox", {"id": row_id, **values}, once=True)
     return row_id
+
+
+def _time_of_next(unit: Unit) -> int:
+    """Now; where the clock was set back since the last row of the flow, right behind that: rows are told in order."""
+    last = unit.db.execute(
+        "SELECT at FROM outbox WHERE flow_id=? ORDER BY seq DESC LIMIT 1", (unit.flow_id,)
+    ).fetchone()
+    return max(unit.now_ms(), last[0] + 1 if last else 0)
 
 
 def _began(unit: Unit) -> int:

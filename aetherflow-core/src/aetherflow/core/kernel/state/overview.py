@@ -7,37 +7,39 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.acts import Act
+from aetherflow.core.kernel.state.history import PastRun
 from aetherflow.core.kernel.state.refused import Refused, open_refusals
 from aetherflow.core.kernel.state.registry_file import Registered
 from aetherflow.core.kernel.state.transitions import Status
 
 _COLUMNS = (
     "r.flow_id, r.run_id, r.state_path, r.flow_path, r.started_at, r.status, r.ended_at, r.subject, r.given, r.parent, "
-    "r.reason_code, r.settled, r.manifest, r.open_claims"
+    "r.reason_code, r.settled, r.manifest, r.open_claims, r.recorded"
 )
 OF_ITS_SUBJECT = "s.flow_id=r.flow_id AND s.subject=r.subject"
 """Of a run `s`: it is of the same slot and parameters as `r`."""
 WHOLE = "s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial'"
-_HEALED = f"""coalesce((SELECT max(s.ended_at) FROM runs s WHERE {OF_ITS_SUBJECT}
-    AND ({WHOLE} OR (s.settled<>'before' AND s.state_path=r.state_path))), 0)"""  # noqa: S608 names are ours
+AFTER = "s.recorded>=r.recorded"
+"""Of a run `s`: it was recorded after `r`, whatever the clocks said."""
+_HEALED = f"""coalesce((SELECT s.ended_at FROM runs s WHERE {OF_ITS_SUBJECT} AND {AFTER} AND ({WHOLE}
+    OR (s.settled<>'before' AND s.state_path=r.state_path)) ORDER BY s.recorded DESC LIMIT 1), 0)"""  # noqa: S608 ours
 _RUNS = f"SELECT {_COLUMNS}, {_HEALED} AS healed FROM runs r"  # noqa: S608 names are ours
 _FOUND = f"WITH found AS MATERIALIZED ({_RUNS}"
 _OPEN = f"""{_FOUND} WHERE r.status<>'SUCCESS' AND r.settled IS NULL
+    UNION {_RUNS} WHERE r.status<>'SUCCESS' AND r.settled='before'
     UNION {_RUNS} WHERE r.open_claims=1 AND (r.settled IS NULL OR r.settled='healed'))
     SELECT * FROM found WHERE status IN ('RUNNING', 'INTERRUPTED', 'UNKNOWN') OR open_claims=1
-    OR healed < coalesce(ended_at, started_at)"""  # noqa: S608
-_BEFORE = f"""{_FOUND} WHERE r.settled='before' AND r.status<>'SUCCESS')
-    SELECT * FROM found WHERE healed < coalesce(ended_at, started_at)"""  # noqa: S608
+    OR healed=0"""  # noqa: S608 names are ours
 _LATEST = f"""SELECT {_COLUMNS} FROM flows f CROSS JOIN runs r WHERE r.flow_id=f.flow_id AND r.state_path=f.state_path
     AND r.run_id=(SELECT run_id FROM runs l WHERE l.flow_id=f.flow_id AND l.state_path=f.state_path
-    ORDER BY l.started_at DESC, l.run_id DESC LIMIT 1)"""  # noqa: S608 names are ours
-_SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING') AND r.settled IS NULL)
-    SELECT * FROM found WHERE healed >= coalesce(ended_at, started_at)"""  # noqa: S608
+    ORDER BY l.recorded DESC, l.run_id DESC LIMIT 1)"""  # noqa: S608 names are ours
+_SETTLE = f"""{_FOUND} WHERE r.status IN ('FAILED', 'INTERRUPTED', 'RUNNING')
+    AND coalesce(r.settled, 'before')='before') SELECT * FROM found WHERE healed<>0"""  # noqa: S608 names are ours
 
 
 _SUCCESSES = f"""SELECT flow_id, state_path, ended_at, ended_at - started_at FROM
     (SELECT s.flow_id, s.state_path, s.ended_at, s.started_at, row_number() OVER
-    (PARTITION BY s.flow_id, s.state_path ORDER BY s.ended_at DESC) AS place FROM runs s WHERE {WHOLE}) AS found
+    (PARTITION BY s.flow_id, s.state_path ORDER BY s.recorded DESC) AS place FROM runs s WHERE {WHOLE}) AS found
     WHERE place=1"""  # noqa: S608
 
 
@@ -45,13 +47,11 @@ class Overview(NamedTuple):
     """One consistent look at the registry."""
 
     open: list[tuple[Registered, int]]
-    """Runs that did not end well, are RUNNING, or have open claims, each with the end of what heals it (or 0): the last
-    SUCCESS of its subject, or the last run of its subject that a person has settled. Those that may ask whether a step
-    was done are listed even if something would heal them: their state files tell."""
-    before: list[Registered]
-    """Those that ended badly before the upgrade, and that nothing has healed."""
+    """Runs that did not end well, are RUNNING, or have open claims, each with the end of what resolves it (or 0): the
+    last SUCCESS of its subject that was recorded after it, or the last run of its subject that a person has settled.
+    Those that may ask whether a step was done are listed even if something would resolve them: their states say it."""
     latest: dict[tuple[str, str], Registered]
-    """Flow id and state file to the run that was started last."""
+    """Flow id and state file to the run that was recorded last."""
     refused: list[tuple[Refused, list[Act]]]
 
 
@@ -70,7 +70,8 @@ def settle_healed(db: durable.Database, healed: Iterable[Registered], *, unchang
     One that has gone on since it was looked at stays what it is; not `unchanged`: those that say RUNNING may have.
     """
     over = "settled='healed', status=CASE status WHEN 'RUNNING' THEN 'INTERRUPTED' ELSE status END"
-    which = "flow_id=? AND run_id=? AND state_path=? AND status=? AND settled IS NULL AND coalesce(ended_at, 0)=?"
+    which = "flow_id=? AND run_id=? AND state_path=? AND status=? AND coalesce(ended_at, 0)=?"
+    which += " AND coalesce(settled, 'before')='before'"
     keys = [
         (run.flow_id, run.run_id, run.state_path, run.status, run.ended_at or 0)
         for run in healed
@@ -86,14 +87,25 @@ def _may_ask_or_run(run: Registered, healed: int) -> bool:
         found = trouble_of(Path(run.state_path), [(run.flow_id, run.run_id)])
     except StateError:
         return durable.is_there(Path(run.state_path))
-    return any(each.asks or each.run.status == Status.RUNNING or healed < each.run.last_seen for each in found)
+    return any(
+        each.asks or each.run.status == Status.RUNNING or not is_healed(run.ended_at, healed, each.run)
+        for each in found
+    )
+
+
+def is_healed(ended: int | None, healed: int, run: PastRun) -> bool:
+    """Whether what was recorded after a run, and ended at `healed`, resolves it; 0: there is nothing.
+
+    `ended` is the end of the run in the registry. What its state says beyond that, as of a killed run how long it was
+    alive, has no place in the order of record: what ended in that time does not resolve it.
+    """
+    return healed > 0 and (ended == run.finished_at is not None or not run.started_at <= healed < run.last_seen)
 
 
 def overview(db: durable.Database) -> Overview:
     """All of it, as a query for `registry.look`."""
     return Overview(
         [(Registered(*row[:-1]), row[-1]) for row in db.execute(_OPEN)],
-        [Registered(*row[:-1]) for row in db.execute(_BEFORE)],
         {(run.flow_id, run.state_path): run for run in (Registered(*row) for row in db.execute(_LATEST))},
         open_refusals(db),
     )

@@ -14,7 +14,7 @@ from uuid import uuid4
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_file import changing
+from aetherflow.core.kernel.state.registry_file import changing, next_place
 from aetherflow.core.kernel.state.sql import insert, insert_numbered, update
 
 
@@ -57,7 +57,7 @@ class Refused(NamedTuple):
 
 _STORED = tuple(name for name in Refused._fields if name not in ("id", "known"))
 _COLUMNS = ", ".join(f"r.{name}" for name in (*_STORED, "id"))
-HEALS = """s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial' AND s.ended_at >= r.last_at
+HEALS = """s.status='SUCCESS' AND coalesce(s.reason_code, '')<>'partial' AND s.recorded >= r.recorded
     AND (s.flow_id = r.flow_id OR s.flow_id IN (SELECT flow_id FROM flows WHERE flow_path=r.flow_path)
     OR s.manifest = r.manifest
     AND r.flow_path IN (r.manifest, substr(s.flow_path, length(s.flow_path) - length(r.flow_path) + 1)))
@@ -84,13 +84,15 @@ def record_refusal(root: Path, refused: Refused) -> None:
         for known, acts in open_refusals(db):
             acted = standing(acts, Verb.RESOLVE, now_ms())
             if acted is None and all(getattr(known, name) == getattr(refused, name) for name in same):
-                values = {"last_at": refused.last_at, "times": known.times + 1}
+                place = next_place(db, None, refused.last_at)
+                values = {"last_at": refused.last_at, "times": known.times + 1, "recorded": place}
                 latest = ("reason", "command", "following", "hint")
                 values |= {name: getattr(refused, name) for name in latest}
                 update(db, "refused", values, {"id": known.id})
                 return
         values = {name: getattr(refused, name) for name in _STORED}
-        values["id"] = insert_numbered(db, "refused", values)
+        place = next_place(db, None, refused.last_at)
+        values["id"] = insert_numbered(db, "refused", {**values, "recorded": place})
         insert(db, "outbox", {"id": uuid4().hex, "detail": json.dumps(values), "at": refused.at})
 
 
@@ -103,7 +105,7 @@ def open_refusal_rows(db: durable.Database) -> list[tuple[str, Refused]]:
 def healer_of(db: durable.Database, refused_id: int, at: int) -> tuple[str, str, int] | None:
     """Flow id, run id and end of the run that has healed a start refused first at `at`; None if none has."""
     query = f"SELECT s.flow_id, s.run_id, s.ended_at FROM refused r CROSS JOIN runs s WHERE {HEALS}"  # noqa: S608 ours
-    row = db.execute(f"{query} AND r.id=? AND r.at=? ORDER BY s.ended_at LIMIT 1", (refused_id, at)).fetchone()
+    row = db.execute(f"{query} AND r.id=? AND r.at=? ORDER BY s.recorded LIMIT 1", (refused_id, at)).fetchone()
     return tuple(row) if row is not None else None
 
 

@@ -7,11 +7,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.kernel.state.reading import HEADER, read_store, unreadable
+from aetherflow.core.kernel.state.records import now_ms
+from aetherflow.core.kernel.state.registry_tables import MIGRATIONS, SCHEMA_VERSION, TABLES
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION as STATE_SCHEMA
 
 T = TypeVar("T")
@@ -19,55 +21,6 @@ NAME = "registry.sqlite"
 BUSY_SECONDS = 5.0
 LOOKS = 3
 """Times that states are looked at before a change, where others change the registry after each."""
-SCHEMA_VERSION = 2
-
-_RUN_COLUMNS_OF_2 = (
-    "status TEXT", "ended_at INTEGER", "subject TEXT", "given TEXT", "parent TEXT", "reason_code TEXT", "settled TEXT",
-    "manifest TEXT", "open_claims INTEGER",
-)  # fmt: skip
-_TABLES_OF_2 = (
-    """CREATE TABLE refused (
-        id INTEGER PRIMARY KEY, flow_id TEXT, flow_path TEXT NOT NULL, slot TEXT, at INTEGER NOT NULL,
-        reason TEXT NOT NULL, reason_code TEXT NOT NULL, actor TEXT NOT NULL, host TEXT NOT NULL,
-        trigger TEXT NOT NULL, command TEXT NOT NULL, config TEXT, manifest TEXT, working_dir TEXT,
-        owner TEXT, runbook TEXT, run_id TEXT, subject TEXT, error_code TEXT, last_at INTEGER NOT NULL,
-        following TEXT, hint TEXT, times INTEGER NOT NULL DEFAULT 1) STRICT""",
-    """CREATE TABLE acts (
-        id INTEGER PRIMARY KEY, refused_id INTEGER NOT NULL, verb TEXT NOT NULL, value TEXT, actor TEXT NOT NULL,
-        host TEXT NOT NULL, reason TEXT NOT NULL, until INTEGER, at INTEGER NOT NULL, ended_at INTEGER,
-        ended_by TEXT) STRICT""",
-    """CREATE TABLE forgotten (
-        flow_id TEXT NOT NULL, run_id TEXT NOT NULL, state_path TEXT NOT NULL, status TEXT, actor TEXT NOT NULL,
-        host TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT""",
-    # of refused starts, until they are taken to be told
-    """CREATE TABLE outbox (id TEXT PRIMARY KEY, detail TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID, STRICT""",
-    # when runs ended, and what their states and logs were then: registry_chain.py
-    """CREATE TABLE heads (
-        seq INTEGER PRIMARY KEY, event TEXT NOT NULL, state_path TEXT NOT NULL, flow_id TEXT NOT NULL,
-        run_id TEXT NOT NULL, head TEXT NOT NULL, log_size INTEGER NOT NULL, logs TEXT NOT NULL, at INTEGER NOT NULL,
-        chain TEXT NOT NULL) STRICT""",
-    # in a server: what its hosts share, and no file of one of them can hold
-    """CREATE TABLE shared (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT""",
-    "CREATE INDEX runs_by_flow ON runs (flow_id, state_path, started_at)",
-    "CREATE INDEX runs_by_subject ON runs (flow_id, subject, ended_at)",
-    "CREATE INDEX runs_by_manifest ON runs (manifest) WHERE manifest IS NOT NULL",
-    "CREATE INDEX unknown_runs ON runs (flow_id, state_path) WHERE status IS NULL",
-    "CREATE INDEX runs_before ON runs (flow_id) WHERE settled='before'",
-    "CREATE INDEX claiming_runs ON runs (flow_id) WHERE open_claims=1",
-    "CREATE INDEX open_runs ON runs (flow_id) WHERE status<>'SUCCESS' AND settled IS NULL",
-)
-_ADDED_IN_2 = (*(f"ALTER TABLE runs ADD COLUMN {column}" for column in _RUN_COLUMNS_OF_2), *_TABLES_OF_2)
-TABLES = (
-    """CREATE TABLE flows (
-        flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL, last_started_at INTEGER NOT NULL,
-        PRIMARY KEY (flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    # with all columns at once: a column that SQLite adds costs as much as three tables
-    f"""CREATE TABLE runs (
-        run_id TEXT NOT NULL, flow_id TEXT NOT NULL, state_path TEXT NOT NULL, flow_path TEXT NOT NULL,
-        started_at INTEGER NOT NULL, {", ".join(_RUN_COLUMNS_OF_2)},
-        PRIMARY KEY (run_id, flow_id, state_path)) WITHOUT ROWID, STRICT""",
-    *_TABLES_OF_2,
-)
 
 
 class Registered(NamedTuple):
@@ -94,6 +47,9 @@ class Registered(NamedTuple):
     """That of the bundle, absolute; None without one."""
     open_claims: int | None = None
     """1 if it has ended and had open claims when the last run of its flow ended; the state file knows how it is now."""
+    recorded: int | None = None
+    """Its place in the order in which begins and ends were recorded, in which clocks that jump have no part. About the
+    time of that in UTC epoch milliseconds, but always more than of what was recorded before."""
 
 
 _COLUMNS = Registered._fields
@@ -139,8 +95,17 @@ def add_runs(db: durable.Database, runs: Iterable[Registered]) -> None:
         f"ON CONFLICT (run_id, flow_id, state_path) DO UPDATE SET {changes}, given=coalesce(excluded.given, runs.given)"
     )
     for run in runs:
-        db.execute(enter, run._asdict())
+        recorded = run.recorded or next_place(db, run.flow_id, run.ended_at or now_ms())
+        db.execute(enter, run._replace(recorded=recorded)._asdict())
         add_flow(db, KnownFlow(run.flow_id, run.state_path, run.flow_path, run.started_at))
+
+
+def next_place(db: durable.Database, flow_id: str | None, at: int) -> int:
+    """The place in the order of record of what happens at a time, after all of its flow (None: all) so far."""
+    runs, values = "SELECT max(recorded) AS place FROM runs", (flow_id,) if flow_id is not None else ()
+    runs += " WHERE flow_id=?" if values else ""
+    query = f"SELECT max(place) FROM ({runs} UNION ALL SELECT max(recorded) FROM refused) AS known"  # noqa: S608 ours
+    return max(at, (db.execute(query, values).fetchone()[0] or 0) + 1)
 
 
 def add_flow(db: durable.Database, flow: KnownFlow) -> None:
@@ -184,8 +149,31 @@ def change_after(
 
 
 def read_registry(root: Path, query: Callable[[durable.Database], T]) -> T:
-    """What `query` finds in the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if none."""
-    return read_store(durable.store_under(root, NAME), query, "registry")
+    """What `query` finds in the registry of a state root. Raises sqlite3.Error, OSError; FileNotFoundError if none.
+
+    An older one is migrated in memory; in a server, in its place.
+    """
+    path = durable.store_under(root, NAME)
+
+    def select(db: durable.Database) -> T:
+        if not 0 < (version := db.schema_version()) < SCHEMA_VERSION:
+            return query(db)
+        if durable.server_at(path) is not None:
+            raise _OlderError
+        with closing(durable.memory_database()) as memory:
+            cast("durable.SqliteDatabase", db).backup(memory)
+            _define(memory, MIGRATIONS[version])
+            return query(memory)
+
+    try:
+        return read_store(path, select, "registry")
+    except _OlderError:
+        open_registry(root).close()
+        return read_store(path, query, "registry")
+
+
+class _OlderError(OSError):
+    """The registry in a server has an older schema."""
 
 
 def shared_text(root: Path, name: str, first: str) -> str:
@@ -227,7 +215,7 @@ def _migrate(db: durable.Database, path: Path, version: int) -> None:
     with durable.transaction(db, "migrate registry"):
         if db.schema_version() == version:  # else another process was first
             durable.keep_before(path, version)
-            _define(db, _ADDED_IN_2)
+            _define(db, MIGRATIONS[version])
 
 
 def _define(db: durable.Database, tables: Iterable[str]) -> None:
@@ -262,7 +250,8 @@ def runs_in(path: Path) -> list[Registered]:
             rows = db.execute("SELECT flow_id, run_id, ?, flow_path, started_at FROM runs", (str(path),))
             return [Registered(*row) for row in rows]
         upgraded = db.execute("SELECT value FROM meta WHERE name='migrated_at'").fetchone()
-        return [_as_stored(path, row, int(upgraded[0]) if upgraded else 0) for row in db.execute(_STORED)]
+        found = [_as_stored(path, row, int(upgraded[0]) if upgraded else 0) for row in db.execute(_STORED)]
+        return list(_in_order(found))
 
     try:
         return read_store(path, select)
@@ -272,11 +261,26 @@ def runs_in(path: Path) -> list[Registered]:
         return []  # damaged, or of somebody else
 
 
+def _in_order(runs: Iterable[Registered]) -> Iterator[Registered]:
+    """Runs of one state with their places: as recorded there, each at its time or behind the one before."""
+    place = 0
+    for run in runs:
+        place = max(run.ended_at or run.started_at, place + 1)
+        yield run._replace(recorded=place)
+
+
+ORDER_OF_RECORD = (
+    "coalesce((SELECT seq FROM journal j WHERE j.flow_id=runs.flow_id AND j.run_id=runs.run_id "
+    "AND event IN ('run_start', 'run_end') ORDER BY seq DESC LIMIT 1), 0), started_at, flow_id, run_id"
+)
+"""The order of the runs of a state in which their last begins or ends were recorded."""
 _STORED = (
-    "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, manifest, "
-    "coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts a WHERE a.flow_id=runs.flow_id AND "
+    "SELECT flow_id, run_id, flow_path, started_at, status, finished_at, slot, params, parent, reason_code, "  # noqa: S608 ours
+    "manifest, coalesce(finished_at, heartbeat_at, started_at), (SELECT max(verb) FROM acts a WHERE "
+    "a.flow_id=runs.flow_id AND "
     "a.run_id=runs.run_id AND ended_at IS NULL AND (verb='resolve' OR value IS NOT NULL AND until IS NULL)), "
-    "EXISTS (SELECT 1 FROM claims c WHERE c.flow_id=runs.flow_id AND c.run_id=runs.run_id AND state='open') FROM runs"
+    "EXISTS (SELECT 1 FROM claims c WHERE c.flow_id=runs.flow_id AND c.run_id=runs.run_id AND state='open') FROM runs "
+    f"ORDER BY {ORDER_OF_RECORD}"
 )
 
 

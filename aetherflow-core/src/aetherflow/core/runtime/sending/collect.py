@@ -256,7 +256,7 @@ def _take_healed(root: Path, book: Book) -> None:
             id=cause("recovered", before.id, None, None, run_id),
             event=outbox.RECOVERED,
             cause="",
-            at=from_ms(ended),
+            at=from_ms(max(ended, at + 1)),  # it was recorded later, whatever the clocks said
             flow=flow_id,
             run_id=run_id,
             code=None,

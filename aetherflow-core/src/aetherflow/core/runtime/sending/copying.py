@@ -17,7 +17,7 @@ from aetherflow.core.runtime.notify.start import book_of
 from aetherflow.core.runtime.sending.book import Book
 
 OF_REFUSED = {
-    "refused": ("id", *(name for name in Refused._fields if name not in ("id", "known"))),
+    "refused": ("id", *(name for name in Refused._fields if name not in ("id", "known")), "recorded"),
     "acts": ("refused_id", "verb", "value", "actor", "host", "reason", "until", "at", "ended_at", "ended_by"),
     "forgotten": ("flow_id", "run_id", "state_path", "status", "actor", "host", "reason", "at"),
     "outbox": ("id", "detail", "at"),
