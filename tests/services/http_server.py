@@ -75,8 +75,16 @@ class Api:
     bundles: dict[str, dict[str, tuple[bytes, float]]] = field(default_factory=dict)
     """Bundle name to its files: path to content and modification time."""
     fail_at: int = 0
-    """Number of the list request, counted from 1, that is answered with 500; 0: none."""
-    token_seconds: int = 3600
+    """Number of the list request, counted from 1, that is answered with `fail_with`; 0: none."""
+    fail_with: int = 500
+    repeats: bool = False
+    """Whether lists ignore which page is asked for, and links lead to the first page again."""
+    removed: int = 0
+    """Number of items that are gone from the beginning of lists."""
+    answer: bytes = b""
+    """The answer to each request for a list, if there is one."""
+    token_seconds: int | str = 3600
+    """What a token says of its life: a number, or a JSON text."""
 
     def reset(self) -> None:
         self.hits.clear()
@@ -85,7 +93,8 @@ class Api:
         self.nonces.clear()
         self.cuts.clear()
         self.token_seconds = 3600
-        self.fail_at = 0
+        self.fail_at, self.fail_with = 0, 500
+        self.repeats, self.removed, self.answer = False, 0, b""
 
     def count(self, path: str = "") -> int:
         """Number of requests for a path, or of all requests."""
@@ -174,16 +183,21 @@ class Api:
         query: Any = request.query_params
         self.seen["list"] += 1
         if self.seen["list"] == self.fail_at:
-            return Response(status_code=500)
+            return Response(status_code=self.fail_with)
+        if self.answer:
+            return Response(self.answer, media_type="application/json")
         if request.method == "POST":
             query = json.loads(self.hits[-1].body)
         total, size = int(query.get("total", 10)), int(query.get("limit", query.get("per_page", 4)))
         style = request.path_params["style"]
-        first = {"page": (int(query.get("page", 1)) - 1) * size, "offset": int(query.get("offset", 0))}.get(
-            style, int(query.get("cursor", 0))
-        )
+        size = min(size, int(query.get("cap", size)))
+        asked = {"page": (int(query.get("page", 1)) - 1) * size, "offset": int(query.get("offset", 0))}
+        first = 0 if self.repeats and style in asked else asked.get(style, int(query.get("cursor", 0)))
+        first += self.removed
         items = [{"id": number, "name": f"item {number}"} for number in range(first, min(first + size, total))]
         following = first + size if first + size < total else None
+        if self.repeats and following is None:
+            following = 0
         url = request.url.include_query_params(cursor=following) if following is not None else None
         body: dict[str, Any] = {"items": items, "total": total, "pages": -(-total // size), "next": following}
         body["link"] = str(url) if url else None
@@ -235,7 +249,8 @@ class Api:
         if not known or b"grant_type=client_credentials" not in hit.body:
             return JSONResponse({"error": "invalid_client"}, 401)
         self.tokens.append(f"oauth-token-{len(self.tokens) + 1}")
-        return JSONResponse({"access_token": self.tokens[-1], "expires_in": self.token_seconds, "token_type": "Bearer"})
+        found = f'{{"access_token": "{self.tokens[-1]}", "expires_in": {self.token_seconds}, "token_type": "Bearer"}}'
+        return Response(found, media_type="application/json")
 
     async def auth(self, request: Request) -> Response:
         given, kind = request.headers.get("authorization", ""), request.path_params["kind"]

@@ -1,8 +1,10 @@
 """Credentials. They are added below the client, so requests that are logged, shown or redirected never hold them."""
 
 import base64
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeAlias
 from urllib.parse import quote, quote_plus, urlencode
@@ -12,6 +14,9 @@ import httpx
 from aetherflow.core.api import ConnectorError
 from aetherflow_builtins_rest.auth_settings import ApiKeyAuth, Auth, BasicAuth, BearerAuth, DigestAuth, OAuth2Auth
 from aetherflow_builtins_rest.bodies import BadBodyError, BodyTooLargeError
+
+_KEPT_TOKENS, _UNTOLD_SECONDS = 100, 300.0
+"""Tokens that `secrets` still names; and how long one is used if the server doesn't say how long it lives."""
 
 
 class RequestAddition:
@@ -99,7 +104,7 @@ class OAuth2(Credentials):
         self._lock = threading.Lock()
         self._token = ""
         self._until = 0.0
-        self._given: list[str] = []
+        self._given: deque[str] = deque(maxlen=_KEPT_TOKENS)
 
     def flow(self, request: httpx.Request) -> Flow:
         """Add the token; if a cached token gets 401, renew it once."""
@@ -113,7 +118,7 @@ class OAuth2(Credentials):
             yield RequestAddition((b"Authorization", f"Bearer {self._current()[0]}".encode()))
 
     def secrets(self) -> Iterator[str]:
-        """The client's secret and every token received so far."""
+        """The client's secret and the tokens received last; a run masks each from its first request on."""
         yield self._auth.client_secret.get_secret_value()
         yield from list(self._given)
 
@@ -124,7 +129,8 @@ class OAuth2(Credentials):
                 return self._token, False
             self._token, seconds = self._new()
             self._given.append(self._token)
-            self._until = time.monotonic() + max(seconds - self._auth.leeway_seconds, 0)
+            # a token that lives shorter than the leeway serves for half of its life, not for one request
+            self._until = time.monotonic() + seconds - min(self._auth.leeway_seconds, seconds / 2)
             return self._token, True
 
     def _new(self) -> tuple[str, float]:
@@ -163,10 +169,10 @@ class OAuth2(Credentials):
                 transient=status == 429 or status >= 500,
             )
         try:
-            seconds = float(found.get("expires_in") or 300)
-        except (TypeError, ValueError):
-            seconds = 300.0
-        return found["access_token"], seconds
+            seconds = float(found.get("expires_in") or 0)
+        except (TypeError, ValueError, OverflowError):
+            seconds = 0.0
+        return found["access_token"], seconds if 0 < seconds < math.inf else _UNTOLD_SECONDS
 
 
 def _place(url: str) -> str:

@@ -49,7 +49,9 @@ class OAuth2Auth(StepInputs):
     client_auth: Literal["basic", "body"] = Field(
         "basic", description="Whether id and secret are sent as basic authentication or in the form."
     )
-    leeway_seconds: float = Field(30, ge=0, description="Seconds before its expiry at which a token is renewed.")
+    leeway_seconds: float = Field(
+        30, ge=0, description="Seconds before its expiry at which a token is renewed; at most half of its life."
+    )
 
 
 Auth: TypeAlias = Annotated[BearerAuth | BasicAuth | DigestAuth | ApiKeyAuth | OAuth2Auth, Field(discriminator="type")]

@@ -1,6 +1,7 @@
-"""Writes items of an API as JSON lines, and Parquet from such lines, without holding all items in memory."""
+"""Writes Parquet from the JSON lines of an API's items, without holding all items in memory."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -9,19 +10,6 @@ from aetherflow.core.api import StepError, StepInputError, install_command
 
 BATCH_ROWS = 10_000
 GROUP_ROWS = 100_000
-
-
-def json_lines(items: list[Any]) -> bytes:
-    """One line of JSON per item, UTF-8."""
-    return b"".join(_line(item) for item in items)
-
-
-def _line(item: Any) -> bytes:
-    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 cannot encode
-        return json.dumps(item, separators=(",", ":")).encode() + b"\n"
 
 
 def require_pyarrow() -> ModuleType:
@@ -71,12 +59,24 @@ def _batches(lines: Callable[[], BinaryIO]) -> Iterator[tuple[list[Any], int]]:
     first, batch = 1, []
     with lines() as file:
         for line in file:
-            batch.append(json.loads(line))
+            try:
+                batch.append(json.loads(line, parse_float=_finite))
+            except ValueError as error:
+                raise StepError(
+                    f"item {first + len(batch):,}: {error}", fix="use format jsonl, which keeps each value as it is"
+                ) from error
             if len(batch) == BATCH_ROWS:
                 yield batch, first
                 first, batch = first + len(batch), []
     if batch:
         yield batch, first
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:40]} is larger than a column of floats can hold")
+    return value
 
 
 def _table(pa: ModuleType, batch: list[Any], first: int, schema: Any) -> Any:

@@ -1,12 +1,12 @@
 """The pagination styles of APIs. The place of the next page is a JSON value, which is stored for resumption."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aetherflow.core.api import StepError, StepInputs
-from aetherflow_builtins_rest.jmes import Expression, pick
+from aetherflow_builtins_rest.jmes import Expression, holds, pick
 
 if TYPE_CHECKING:
     import httpx
@@ -15,7 +15,16 @@ Place: TypeAlias = dict[str, Any]
 """The place of a page: `{url}` for a URL, `{value}` for the value of a parameter, `{}` for the first page."""
 
 
+class RepeatedPageError(StepError):
+    """The server returns a page of a list again."""
+
+    code = "AF5202"
+
+
 class _Style(StepInputs):
+    counts: ClassVar[bool] = False
+    """Whether a page is found by a number, which means another page once the list has changed."""
+
     def first(self) -> Place:
         """The place of the first page."""
         return {}
@@ -72,13 +81,32 @@ class Cursor(_Style):
         return None if mark is None or mark in ("", False) else {"value": mark}
 
 
-class PageNumber(_Style):
+class _Counting(_Style):
+    counts = True
+    last: Expression | None = Field(
+        None,
+        description="JMESPath that is true on the last page: `!has_more`; `!items[99]` if that is one with fewer than "
+        "100 items. Default: the list ends at an empty page.",
+    )
+
+    def is_last(self, data: Any, count: int) -> bool:
+        """What `last` says of a page; without it, whether the page is empty."""
+        return count == 0 if self.last is None else holds(pick(self.last, data, "pages.last"))
+
+
+class PageNumber(_Counting):
     type: Literal["page"] = Field(description="`page`")
     param: str = Field("page", min_length=1, description="Parameter with the number of the page.")
     start: int = Field(1, ge=0, description="Number of the first page.")
     size_param: str | None = Field(None, description="Parameter with the number of items per page.")
-    size: int | None = Field(None, ge=1, description="Items per page; a page with fewer is the last.")
+    size: int | None = Field(None, ge=1, description="Items per page.")
     total_pages: Expression | None = Field(None, description="JMESPath of the number of pages, if the API returns it.")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.total_pages is not None and self.last is not None:
+            raise ValueError("total_pages and last are both given; a list has one end")
+        return self
 
     def first(self) -> Place:
         return {"value": self.start}
@@ -88,24 +116,30 @@ class PageNumber(_Style):
         return {self.param: place["value"], **size}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """The next number; None after `total_pages`, or without it after an empty or a short page."""
+        """The next number; None after `total_pages`, or without it after the last page."""
         del response
         if self.total_pages is not None:
             total = _number(pick(self.total_pages, data, "pages.total_pages"), "pages.total_pages")
             last = place["value"] - self.start + 1 >= total
         else:
-            last = count == 0 or (self.size is not None and count < self.size)
+            last = self.is_last(data, count)
         return None if last else {"value": place["value"] + 1}
 
 
-class Offset(_Style):
+class Offset(_Counting):
     """Each request has the number of items to skip."""
 
     type: Literal["offset"] = Field(description="`offset`")
     param: str = Field("offset", min_length=1, description="Parameter with the number of items to skip.")
     limit_param: str = Field("limit", min_length=1, description="Parameter with the number of items per page.")
-    limit: int = Field(100, ge=1, description="Items per page.")
+    limit: int = Field(100, ge=1, description="Items per page; the API may return fewer.")
     total: Expression | None = Field(None, description="JMESPath of the number of all items, if the API returns it.")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.total is not None and self.last is not None:
+            raise ValueError("total and last are both given; a list has one end")
+        return self
 
     def first(self) -> Place:
         return {"value": 0}
@@ -114,13 +148,24 @@ class Offset(_Style):
         return {self.param: place["value"], self.limit_param: self.limit}
 
     def following(self, place: Place, response: "httpx.Response", data: Any, count: int) -> Place | None:
-        """The offset after this page's items; None after `total` items, or without it after a short page."""
+        """The offset after this page's items; None after `total` items, or without it after the last page.
+
+        StepError for an empty page before that.
+        """
         del response
-        following = place["value"] + count
+        following, total = place["value"] + count, None
         if self.total is not None:
-            last = count == 0 or following >= _number(pick(self.total, data, "pages.total"), "pages.total")
+            total = _number(pick(self.total, data, "pages.total"), "pages.total")
+            last = following >= total
         else:
-            last = count < self.limit
+            last = self.is_last(data, count)
+        if not last and count == 0:
+            end = f"pages.total is {total:,}" if total is not None else "by pages.last it isn't the last one"
+            name = "total" if total is not None else "last"
+            raise StepError(
+                f"the page at {self.param} {following:,} is empty, but {end}",
+                fix=f"check whether the API returns all items; without `{name}` the list ends at the empty page",
+            )
         return None if last else {"value": following}
 
 

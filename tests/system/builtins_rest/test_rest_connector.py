@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -72,8 +73,24 @@ def test_oauth2_renews_what_runs_out(http_connect: Connect, http_api: Running) -
     connector = http_connect(auth=body)
     connector.get("/auth/oauth2")
     connector.get("/auth/oauth2")
+    assert http_api.api.count("/token") == 1, "half of its life it is used"
+    time.sleep(0.6)
+    connector.get("/auth/oauth2")
     assert http_api.api.count("/token") == 2
     assert b"scope=a+b" in http_api.api.hits[0].body
+
+
+@pytest.mark.parametrize("told", ["1e999", "NaN", "-5", '"soon"', "null", "0", "[]"])
+def test_oauth2_tokens_without_a_usable_end_are_renewed_after_five_minutes(
+    http_connect: Connect, http_api: Running, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http_api.api.token_seconds = told
+    connector = http_connect(auth=OAUTH | {"token_url": f"{http_api.url}/token"})
+    now = time.monotonic()
+    for later, asked in ((0, 1), (260, 1), (280, 2), (500, 2)):
+        monkeypatch.setattr("aetherflow_builtins_rest.auth.time", SimpleNamespace(monotonic=lambda at=now + later: at))
+        connector.get("/auth/oauth2")
+        assert http_api.api.count("/token") == asked
 
 
 def test_oauth2_failures(http_connect: Connect, http_api: Running) -> None:

@@ -63,16 +63,17 @@ def test_styles(flow_project: FlowProject, rest_api: Api, http_api: Running, sty
     outputs = ran["s"].outputs
     assert (outputs["count"], outputs["rows"]) == (total, total)
     assert outputs["pages"] == http_api.api.count()
-    # where the number of pages is not said, a full page has another one after it
-    blind = style in ("page", "offset") and (style == "page" or total % 4 == 0)
-    assert http_api.api.count() == max(1, -(-total // 4)) + (blind and total > 0)
+    # where the end is not said, only an empty page says it
+    assert http_api.api.count() == max(1, -(-total // 4)) + (style in ("page", "offset") and total > 0)
 
 
 @pytest.mark.parametrize(
     ("pages", "requests"),
     [
         ({"type": "page", "total_pages": "pages"}, 3),
-        ({"type": "page", "size": 4, "size_param": "per_page"}, 3),
+        ({"type": "page", "size": 4, "size_param": "per_page"}, 4),
+        ({"type": "page", "size": 4, "size_param": "per_page", "last": "!items[3]"}, 3),
+        ({"type": "offset", "limit": 4, "last": "!next"}, 3),
         ({"type": "offset", "limit": 4, "total": "total"}, 3),
         ({"type": "cursor", "next": "next"}, 3),
     ],
@@ -84,6 +85,82 @@ def test_what_tells_the_last_page(
     ran = paginate(flow_project, rest_api(), style, 10, pages=pages)
     assert lines(ran) == items(10), ran.error
     assert http_api.api.count() == requests
+
+
+@pytest.mark.parametrize("pages", [{"type": "offset"}, {"type": "page", "size": 100, "size_param": "limit"}])
+def test_a_server_that_caps_its_pages_gives_all_items(
+    flow_project: FlowProject, rest_api: Api, http_api: Running, pages: dict[str, Any]
+) -> None:
+    """A page shorter than asked for is not the end."""
+    ran = paginate(flow_project, rest_api(), str(pages["type"]), 180, pages=pages, params={"total": 180, "cap": 50})
+    assert lines(ran) == items(180), ran.error
+    assert http_api.api.count() == 5
+
+
+def test_an_empty_page_before_the_known_end(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    pages = {"type": "offset", "limit": 4, "total": "sum([total, `2`])"}
+    ran = paginate(flow_project, rest_api(), "offset", 8, pages=pages)
+    assert ran.error
+    assert "the page at offset 8 is empty, but pages.total is 10" in ran.error.message
+
+
+@pytest.mark.parametrize(("style", "total"), [("page", 10), ("offset", 10), ("offset", 1), ("url", 12)])
+def test_a_server_that_repeats_itself(
+    flow_project: FlowProject, rest_api: Api, http_api: Running, style: str, total: int
+) -> None:
+    """It ignores the parameter, or its links lead in a circle."""
+    http_api.api.repeats = True
+    ran = paginate(flow_project, rest_api(), style, total)
+    assert ran.error
+    assert (ran.error.code, bool(ran.error.fix)) == ("AF5202", True)
+    assert http_api.api.count() <= 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "resume", "asked", "first"),
+    [
+        (0, True, ["0", "4", "8", "4", "8", "12", "16", "20"], 0),
+        (1, True, ["0", "4", "8", "4", "0", "4", "8", "12", "16", "19"], 1),
+        (0, False, ["0", "4", "8", "0", "4", "8", "12", "16", "20"], 0),
+    ],
+)
+def test_counted_pages_go_on_only_if_they_have_not_shifted(
+    flow_project: FlowProject,
+    rest_api: Api,
+    http_api: Running,
+    changes: int,
+    resume: bool,
+    asked: list[str],
+    first: int,
+) -> None:
+    """Rows that went away between two attempts have moved the others."""
+    flow_project.flow(step("offset", 20, resume=resume), resources=rest_api())
+    http_api.api.fail_at = 3
+    assert flow_project.command("run", "flow.yaml", "--run-id", "r").code == 1
+    http_api.api.removed = changes
+    done = flow_project.command("run", "flow.yaml", "--run-id", "r", "--json")
+    assert done.code == 0, done.err
+    assert [hit.query["offset"] for hit in http_api.api.hits] == asked
+    (found,) = flow_project.work.rglob("items.jsonl")
+    assert [json.loads(line)["id"] for line in found.read_text().splitlines()] == list(range(first, 20))
+
+
+def test_numbers_are_those_that_the_api_wrote(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    http_api.api.answer = b'{"items": [{"a": 1.10, "b": 1e400, "c": 12345678901234567.25}, {"a": 0.5}], "next": null}'
+    ran = paginate(flow_project, rest_api())
+    assert ran.error is None, ran.error
+    written = Path(ran["s"].outputs["output"]).read_text()
+    assert written == '{"a":1.10,"b":1e400,"c":12345678901234567.25}\n{"a":0.5}\n'
+
+
+def test_an_api_without_a_page_after_the_last(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
+    http_api.api.fail_at, http_api.api.fail_with = 4, 404
+    ran = paginate(flow_project, rest_api(), "page", 10)
+    assert ran.error
+    assert "pages.last" in str(ran.error.fix)
+    http_api.api.reset()
+    http_api.api.fail_at, http_api.api.fail_with = 4, 404
+    assert paginate(flow_project, rest_api(), "page", 10, pages={"type": "page", "last": "!next"}).error is None
 
 
 def test_by_post(flow_project: FlowProject, rest_api: Api, http_api: Running) -> None:
@@ -197,7 +274,7 @@ def test_parquet_types(flow_project: FlowProject, rest_api: Api, http_api: Runni
         ({"items": "total"}, "is no list on page 1"),
         ({"path": "/list/link", "items": "items"}, None),
         ({"path": "/hook"}, "not JSON"),
-        ({"pages": {"type": "cursor", "next": "total"}}, "names itself"),
+        ({"pages": {"type": "cursor", "next": "total"}}, "names a page that was read already"),
         ({"pages": {"type": "next_url", "next": "total"}}, "not an address"),
         ({"pages": {"type": "page", "total_pages": "items"}}, "is no number"),
     ],

@@ -47,8 +47,8 @@ _LINES = {
         pages
     """,
     "aetherflow_builtins_rest": """
-        jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads items
-        judge pages tls client async_client connectors sending bundle_source steps
+        jmes auth_settings bodies auth failures network rate_limit retry_settings call settings transport uploads
+        exact_json items judge pages tls client async_client connectors sending bundle_source steps
         spans prometheus
     """,
     "aetherflow_builtins_transfer": """

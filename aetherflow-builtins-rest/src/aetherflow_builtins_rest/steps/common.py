@@ -160,10 +160,10 @@ class Peer:
         return shown_url(self.connector.url_of(HttpCall("GET", inputs.path)))
 
 
-def json_of(response: "httpx.Response", what: str) -> Any:
+def json_of(response: "httpx.Response", what: str, parse: Callable[[bytes], Any] = json.loads) -> Any:
     """The response body as JSON; StepError if it is no JSON."""
     try:
-        return json.loads(response.content)
+        return parse(response.content)
     except (ValueError, RecursionError) as error:
         kind = response.headers.get("content-type", "no Content-Type")[:80]
         text = f"{what}: the response is not JSON ({kind}, {len(response.content):,} bytes)"

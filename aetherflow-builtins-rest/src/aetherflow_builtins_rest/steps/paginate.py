@@ -2,14 +2,24 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from aetherflow.core.api import STEP_SKIPPED, ResumableWriter, StepError, StepOutputs, StepResult, install_command
-from aetherflow_builtins_rest.items import json_lines, require_pyarrow, write_parquet
+from aetherflow.core.api import (
+    STEP_SKIPPED,
+    ConnectorError,
+    Flag,
+    ResumableWriter,
+    StepError,
+    StepOutputs,
+    StepResult,
+    install_command,
+)
+from aetherflow_builtins_rest.exact_json import ExactJson
+from aetherflow_builtins_rest.items import require_pyarrow, write_parquet
 from aetherflow_builtins_rest.jmes import Expression, pick
-from aetherflow_builtins_rest.pages import Pages, Place, merged
+from aetherflow_builtins_rest.pages import Pages, Place, RepeatedPageError, merged
 from aetherflow_builtins_rest.steps.common import (
     HttpStep,
     OnEmpty,
@@ -49,6 +59,11 @@ class Inputs(PathInputs):
     )
     max_pages: int | None = Field(
         None, ge=1, description="Pages that are read; the rest is not. Without it more than 100,000 are an error."
+    )
+    resume: Flag = Field(
+        True,
+        description="Continue after a crash or a failure at the page where the last attempt stopped; false reads the "
+        "whole list again. With pages that are counted, the last page is read again first: if it has changed, all is.",
     )
     min_items: int = Field(0, ge=0, description="Minimum number of items.")
     on_empty: OnEmpty | None = Field(
@@ -143,15 +158,35 @@ class Reading:
         self._ctx = step.ctx
         self._peer = peer
         self._file = file
+        self._json = ExactJson()
         asked = step.args.model_dump(mode="json", include={"path", "params", "pages", "items", "method", "json_body"})
         self._asked = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        if file.note.get("asked") != self._asked:
-            file.restart()
-        note = file.note
-        self._place: Place | None = note["place"] if note else step.args.pages.first()
+        self._begin(file.note if step.args.resume and file.note.get("asked") == self._asked else {})
+        if self._pages and step.args.pages.counts and not self._is_as_before():
+            self._ctx.log.warning("the list has changed since the last attempt: it is read from its first page again")
+            self._begin({})
+        self._began = self._pages + 1
+
+    def _begin(self, note: Mapping[str, Any]) -> None:
+        """Continue where the note says, without one at the first page."""
+        if not note:
+            self._file.restart()
+        self._place: Place | None = note["place"] if note else self._args.pages.first()
         self._pages: int = note.get("pages", 0)
         self.count: int = note.get("count", 0)
-        self._began = self._pages + 1
+        self._read: dict[str, Any] = note.get("read", {})
+        """The page that was read last: its `place`, and a hash of its items."""
+        self._mark: Place | None = note.get("mark")
+        """A place to recognize if it comes again: that of a page whose number is a power of two."""
+
+    def _is_as_before(self) -> bool:
+        """Whether the page that was read last has the same items: otherwise counted pages have shifted."""
+        try:
+            return "place" in self._read and self._page(self._read["place"]).sha256 == self._read["items"]
+        except ConnectorError as error:
+            if getattr(error, "status", 0) in _BEHIND_THE_END:
+                return False
+            raise
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -165,28 +200,56 @@ class Reading:
             if self._pages >= MOST_PAGES and args.max_pages is None:
                 message = f"there is no end after {MOST_PAGES:,} pages and {self.count:,} items"
                 raise StepError(message, fix="check pages; if it is as long, set max_pages")
-            response = self._peer.send(self._call(self._place), quiet=True)
-            data = json_of(response, f"page {self._pages + 1:,}")
-            items = pick(args.items, data, "items")
-            if items is None:
-                items = []
-            if not isinstance(items, list):
-                raise StepError(
-                    f"items: {args.items!r} is no list on page {self._pages + 1:,}", fix="name the list by `items`"
+            page = self._page(self._place)
+            if page.has_identity and page.sha256 == self._read.get("items"):
+                raise RepeatedPageError(
+                    f"pages {self._pages:,} and {self._pages + 1:,} have the same items",
+                    fix="check params and pages: the API may ignore a parameter, or have one page only; if the items "
+                    "differ, let `items` keep their ids",
                 )
-            following = args.pages.following(self._place, response, data, len(items))
-            if following == self._place:
-                raise StepError(
-                    f"page {self._pages + 1:,} names itself as the next page", fix="check pages; the API repeats itself"
+            following = self._absolute(
+                args.pages.following(self._place, page.response, page.data, page.items), page.response
+            )
+            if following is not None and following in (self._place, self._mark):
+                raise RepeatedPageError(
+                    f"page {self._pages + 1:,} names a page that was read already as the next one",
+                    fix="check pages.next; if it is right, the API repeats itself: ask those who run it",
                 )
-            self._file.write(json_lines(items))
+            self._file.write(page.lines)
             self._pages += 1
-            self.count += len(items)
-            self._place = self._absolute(following, response)
+            self.count += page.items
+            if self._pages & (self._pages - 1) == 0:
+                self._mark = self._place
+            self._read = {"place": self._place, "items": page.sha256}
+            self._place = following
             note = {"asked": self._asked, "place": self._place, "pages": self._pages, "count": self.count}
-            self._file.checkpoint(note)
+            self._file.checkpoint({**note, "read": self._read, "mark": self._mark})
             self._ctx.progress(self.count, None, "items")
             self._ctx.check_cancelled()
+
+    def _page(self, place: Place) -> "_Page":
+        """Request a page; StepError if it isn't one."""
+        args, number = self._args, self._pages + 1
+        try:
+            response = self._peer.send(self._call(place), quiet=True)
+        except ConnectorError as error:
+            if args.pages.counts and place != args.pages.first() and getattr(error, "status", 0) in _BEHIND_THE_END:
+                error.fix = "if the API has no page after its last one, name the end: pages.last, total or total_pages"
+            raise
+        data = json_of(response, f"page {number:,}", self._json.parse)
+        items = pick(args.items, data, "items")
+        if not isinstance(items, list | None):
+            raise StepError(f"items: {args.items!r} is no list on page {number:,}", fix="name the list by `items`")
+        try:
+            lines = [self._json.line(item) for item in items or ()]
+        except (ValueError, RecursionError) as error:
+            raise StepError(
+                f"page {number:,}: an item cannot be written as JSON: {error}", fix="change `items`"
+            ) from error
+        has_identity = isinstance(items, list) and (
+            len(set(lines)) > 1 or any(isinstance(each, dict) for each in items)
+        )
+        return _Page(response, data, b"".join(lines), len(lines), has_identity)
 
     def _call(self, place: Place) -> "HttpCall":
         args = self._args
@@ -222,4 +285,20 @@ class Reading:
         return {"url": str(self._peer.connector.without_key(target))}
 
 
+class _Page(NamedTuple):
+    response: "httpx.Response"
+    data: Any
+    lines: bytes
+    """The items as JSON lines."""
+    items: int
+    has_identity: bool
+    """Whether another page cannot well have the same items."""
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.lines).hexdigest()
+
+
+_BEHIND_THE_END = frozenset({400, 404, 416, 422})
+"""Statuses by which APIs say that a page is behind the end."""
 _FIX = "ask for smaller pages, or raise the limit"
