@@ -112,10 +112,6 @@ def _input(file: str, change: str) -> Callable[[Lab], None]:
     return apply
 
 
-def _slow(lab: Lab) -> None:
-    (lab.project.folder / "slow").touch()
-
-
 def _sql(lab: Lab) -> None:
     lab.flow = lab.flow.replace("select SQL", "select SQL where amount > 1")
 
@@ -129,7 +125,6 @@ CAUSES: dict[str, tuple[Callable[[Lab], object], set[tuple[str, str]]]] = {
     "plugin version": (lambda lab: lab.plugin("read"), {("plugin", "lab.read")}),
     "engine": (lambda lab: lab.after.append("UPDATE runs SET engine_version='9' WHERE run_id='bad'"), {("engine", "")}),
     "host": (lambda lab: lab.after.append("UPDATE runs SET host='other' WHERE run_id='bad'"), {("host", "")}),
-    "slower peer": (_slow, {("duration", "load.check")}),
     **{
         f"input {change} ({file})": (_input(file, change), READS[file])
         for change in ("truncated", "empty", "schema", "twice")

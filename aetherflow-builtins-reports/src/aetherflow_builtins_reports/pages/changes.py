@@ -19,12 +19,13 @@ def changes(diff: Mapping[str, Any] | None, budget: Budget) -> dict[str, Any] | 
     """The differences that fit, as the templates show them; None where there was nothing to compare with."""
     if diff is None:
         return None
-    found, left = budget.rows(diff["differences"], MOST, _ROW, _change)
+    causes = [each for each in diff["differences"] if not each.get("usual")]
+    found, left = budget.rows(causes, MOST, _ROW, _change)
     return {
         "first": found[:OPEN],
         "rest": found[OPEN:],
         "left": left,
-        "count": len(diff["differences"]),
+        "count": len(causes),
         "telling": [each for each in found[:3] if each["likelihood"] >= TELLING],
         "before": diff["before"]["run_id"],
     }

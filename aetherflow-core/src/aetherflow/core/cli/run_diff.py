@@ -57,7 +57,7 @@ def diff(
 
 
 def last_good(run: "PastRun") -> "PastRun":
-    """The last SUCCESS of a flow before a run; UsageError if there is none."""
+    """The last SUCCESS of the preceding slot; without a slot, the last one before. UsageError if there is none."""
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.kernel.state.history import list_runs
@@ -65,12 +65,19 @@ def last_good(run: "PastRun") -> "PastRun":
     earlier = [
         each
         for each in list_runs(Path(run.state_path), flow_id=run.flow_id, statuses=frozenset({"SUCCESS"}))
-        if each.started_at <= run.started_at and each.run_id != run.run_id and not each.partial
+        if each.run_id != run.run_id and not each.partial and _precedes(each, run)
     ]
     if not earlier:
         message = f"flow {run.flow_id} has no SUCCESS before run {run.run_id} to compare it with"
         raise UsageError(message, fix=f"name another run: {typed_here('runs', 'list', '--flow', run.flow_id)}")
-    return max(earlier, key=lambda each: each.started_at)
+    slots = {each.slot for each in earlier if each.slot and run.slot and each.slot < run.slot}
+    of_slot = [each for each in earlier if each.slot == max(slots)] if slots else earlier
+    return max(of_slot, key=lambda each: each.started_at)
+
+
+def _precedes(each: "PastRun", run: "PastRun") -> bool:
+    """Whether a run is of an earlier slot, or, where not both have one, was started earlier."""
+    return each.slot < run.slot if each.slot and run.slot else each.started_at <= run.started_at
 
 
 def diff_document(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> dict[str, Any]:
@@ -101,9 +108,11 @@ def _text(before: "Recorded", now: "Recorded", found: list["RunDifference"]) -> 
         lines.append(f"failed step: {failed.name}" + (f": {failed.error.splitlines()[0]}" if failed.error else ""))
     if not found:
         lines.append("nothing that is recorded is different")
-    for number, each in enumerate(found, 1):
+    for number, each in enumerate((each for each in found if not each.usual), 1):
         where = f" ({each.where})" if each.where else ""
         lines += ["", f"{number}. {each.kind} {each.name}{where}", *(f"   {line}" for line in _change(each))]
+    if usual := [each.name for each in found if each.usual]:
+        lines += ["", f"different every night: {', '.join(usual)}"]
     return "\n".join(lines)
 
 

@@ -46,10 +46,11 @@ def told(found: list[RunDifference]) -> list[tuple[str, str, str, str, int]]:
         ({}, {"duration_ms": 550}, []),
         ({}, {"duration_ms": 700}, [("duration", "a.s", "100 ms", "700 ms", 35)]),
         ({}, {"duration_ms": 1700}, [("duration", "a.s", "100 ms", "1700 ms", 70)]),
+        ({}, {"duration_ms": 700, "attempts": 3, "status": "FAILED", "error": "Timed out"}, []),
         (
-            {},
-            {"duration_ms": 700, "status": "FAILED", "error": "Timed out"},
-            [("duration", "a.s", "100 ms", "700 ms", 97)],
+            {"programs": {"sh": {"path": "/bin/sh", "size": 3, "sha256": "a" * 64}}},
+            {"programs": {"sh": {"path": "/bin/sh", "size": 3, "sha256": "b" * 64}}},
+            [("program", "sh", f"/bin/sh, 3 bytes, sha256 {'a' * 12}", f"/bin/sh, 3 bytes, sha256 {'b' * 12}", 91)],
         ),
     ],
 )

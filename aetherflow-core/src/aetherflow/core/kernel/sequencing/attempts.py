@@ -100,7 +100,8 @@ class Attempts:
             return
         begun.told, trace, attempt = True, begun.trace, begun.attempt
         attempt.log.close()
-        trace.duration_ms, trace.artifacts = ms_since(begun.began), list(attempt.artifacts())
+        trace.duration_ms = ms_since(begun.began) if trace.duration_ms is None else trace.duration_ms
+        trace.artifacts = list(attempt.artifacts())
         self.say(
             begun.work,
             "step_end",

@@ -14,7 +14,7 @@ from aetherflow.core.base.location import DocPath
 from aetherflow.core.base.said import said
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.sequencing.attempt import Attempt
-from aetherflow.core.kernel.sequencing.attempts import Attempts, Begun, Done, Follow
+from aetherflow.core.kernel.sequencing.attempts import Attempts, Begun, Done, Follow, ms_since
 from aetherflow.core.kernel.sequencing.definitions import StepDefinitions
 from aetherflow.core.kernel.sequencing.execution import (
     JobRun,
@@ -245,8 +245,9 @@ class StepRunner:
 
     def _end_badly(self, begun: Begun, status: Status, error: str) -> None:
         work, attempt = begun.work, begun.attempt
+        begun.trace.duration_ms = ms_since(begun.began)
         for key in attempt.inner_keys():  # still RUNNING if the attempt's thread was abandoned
             if (found := self.state.latest.get(key)) is not None and found.status is Status.RUNNING:
                 self.state.fail(key, Status.INTERRUPTED, error)
-        self.state.fail(work.key, status, error, dict(attempt.effects.facts), dict(attempt.effects.read))
+        self.state.fail(work.key, status, error, dict(attempt.effects.facts), attempt.effects.read)
         begun.trace.recorded = True

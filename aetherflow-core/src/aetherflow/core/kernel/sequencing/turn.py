@@ -11,7 +11,7 @@ from aetherflow.core.base.errors import ResolverError
 from aetherflow.core.contracts.events import StepInfo
 from aetherflow.core.contracts.handles import StepResult
 from aetherflow.core.kernel.resolver.deferred import render_inputs
-from aetherflow.core.kernel.sequencing.attempts import Attempts, Begun, Done, Follow
+from aetherflow.core.kernel.sequencing.attempts import Attempts, Begun, Done, Follow, ms_since
 from aetherflow.core.kernel.sequencing.execution import StepFailedError, Work
 from aetherflow.core.kernel.sequencing.stopping import Control
 from aetherflow.core.kernel.sequencing.worker import call
@@ -66,6 +66,7 @@ class StepTurn:
         if not begun.attempt.side_by_side:
             attempts.services.processes.end_all()
             attempts.services.connectors.end_attempt()
+        begun.trace.duration_ms = ms_since(begun.began)
         done = attempts.finish(begun.work, begun.attempt, result, self._follow)
         begun.trace.recorded = True
         return done

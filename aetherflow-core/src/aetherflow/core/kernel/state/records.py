@@ -1,7 +1,7 @@
 """The records that the state stores and returns."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -179,8 +179,8 @@ class StepEffects:
     """Those that it has committed already."""
     settled: set[str] = field(default_factory=set)
     """Identities of claims of the run that become final with this attempt."""
-    read: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Files that the attempt was given to read: path to what they were; written down with whatever end it comes to."""
+    read: Callable[[], Mapping[str, Any]] = dict
+    """Returns what the attempt has read and started; called once its work has ended, recorded with any end."""
 
 
 class StepEnd(NamedTuple):

@@ -1,7 +1,7 @@
 """The steps of one run in its state file: a row for each attempt, one transaction for each transition."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
@@ -122,13 +122,15 @@ class StepStates:
         text, blob = dump_outputs(end.outputs, self._unit.blobs)
         promoted = self._dump(end.job_outputs)
         secret = to_json(list(end.secret_keys)) if end.secret_keys else None
-        staged = list(end.effects.claims.values())
+        staged, ended, read = list(end.effects.claims.values()), self._unit.now_ms(), end.effects.read()
         with self.claims.taking(staged) if staged else nullcontext(), self._unit.transaction(f"step {end.status}"):
             if staged:
                 self.claims.store(key, staged)  # first: it may fail, and the attempt with it
-            self._end(key, end.status, **reason_columns(end.reason), outputs=text, blob=blob, secret_keys=secret)
+            columns = {**reason_columns(end.reason), "outputs": text, "blob": blob, "secret_keys": secret}
+            self._end(key, end.status, finished_at=ended, **columns)
             self._promote(key.job, promoted)
             self._store_effects(key, end.effects)
+            self._journal_read(key, read)
             self.claims.settle(end.effects.settled)
             number = self._start(then) if then is not None else 0
         self._latest[key].secret_keys = end.secret_keys
@@ -140,16 +142,17 @@ class StepStates:
         status: Status,
         error: str,
         facts: Mapping[tuple[str, str], Any] = MappingProxyType({}),
-        read: Mapping[str, Any] = MappingProxyType({}),
+        read: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """Record an end as FAILED or INTERRUPTED. `facts` are ledger entries that are stored nevertheless.
 
         If `error` is a Reason, its code is stored, too.
         """
+        ended, noted = self._unit.now_ms(), read()
         with self._unit.transaction(f"step {status}"):
-            self._end_badly(key, status, error)
+            self._end_badly(key, status, error, finished_at=ended)
             self._store_ledger(facts)
-            self._journal_read(key, read)
+            self._journal_read(key, noted)
 
     def skip(self, keys: Iterable[StepKey], reason: Reason, def_hashes: Mapping[StepKey, str]) -> None:
         """Record the remaining steps of a short-circuited job as SKIPPED; they are never executed."""
@@ -236,12 +239,12 @@ class StepStates:
         self._latest[key] = StepRecord(number, status, start.effect, None, None, at, None, *made, ())
         return number
 
-    def _end_badly(self, key: StepKey, status: Status, error: str) -> None:
+    def _end_badly(self, key: StepKey, status: Status, error: str, **columns: Any) -> None:
         code = error.code if isinstance(error, Reason) else None
-        self._end(key, status, error=error, reason_code=code)
+        self._end(key, status, error=error, reason_code=code, **columns)
 
     def _end(self, key: StepKey, status: Status, **columns: Any) -> None:
-        self._change(key, status, finished_at=self._unit.now_ms(), **columns)
+        self._change(key, status, **{"finished_at": self._unit.now_ms(), **columns})
 
     def _change(self, key: StepKey, status: Status, **columns: Any) -> None:
         record = self._latest[key]
@@ -263,11 +266,10 @@ class StepStates:
         for path in effects.consumed:
             update(unit.db, "artifacts", {"gone_by": str(key)}, {**unit.key, "path": path})
         self._store_ledger(effects.ledger)
-        self._journal_read(key, effects.read)
 
-    def _journal_read(self, key: StepKey, files: Mapping[str, Any]) -> None:
-        if files:
-            self._unit.journal("files_read", **_named(key), attempt=self._latest[key].attempt, files=files)
+    def _journal_read(self, key: StepKey, found: Mapping[str, Any]) -> None:
+        if found:
+            self._unit.journal("files_read", **_named(key), attempt=self._latest[key].attempt, **found)
 
     def _store_ledger(self, entries: Mapping[tuple[str, str], Any]) -> None:
         unit, at, written = self._unit, self._unit.now_ms(), dict[str, dict[str, str]]()

@@ -21,6 +21,7 @@ _WEIGHTS = {
     "parameter": 96,
     "resource": 95,
     "variable": 92,
+    "program": 91,
     "plugin": 88,
     "output": 55,
     "retries": 12,
@@ -29,8 +30,25 @@ _ENGINE, _HOST, _DATE, _START = 45.0, 42.0, 6.0, 4.0
 _TELLING, _USUAL = 1.3, 20.0
 """How many times as much, or as little, tells something; and the weight of what changes every night."""
 _SLOWER, _SLOWER_MS = 3.0, 500
+_NIGHTLY = frozenset({"data_date", "run_date", "slot", "trigger"})
+_VARYING = re.compile(
+    r"(?P<day>\b\d{4}-?\d\d-?\d\d)([T _]?\d\d:?\d\d(:?\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?(?!\d)"
+    r"|(?P<temp>/(?:var/)?tmp/[^\s'\"]+)"
+)
+"""Dates, times and temporary paths in a text: they differ every night."""
 _SOURCES = {"os": "the environment"}
-_UNSTEADY = ("peak_memory_bytes", "_ms", "_at", "_seconds", "pid", "duration", "run_id", "etag")
+_UNSTEADY = (
+    "peak_memory_bytes",
+    "_ms",
+    "_at",
+    "_seconds",
+    "pid",
+    "duration",
+    "run_id",
+    "etag",
+    "attempts",
+    "exit_code",
+)
 
 
 class RunDifference(NamedTuple):
@@ -44,6 +62,8 @@ class RunDifference(NamedTuple):
     """How near it is to the failed step; "" for what is the whole run's."""
     steps: tuple[str, ...]
     likelihood: int
+    usual: bool = False
+    """Whether it differs every night (a date, a slot, a trigger, an id, a temporary path), so that it is no cause."""
 
 
 def differences(before: Recorded, now: Recorded) -> list[RunDifference]:
@@ -92,7 +112,15 @@ class _Nearness:
     def made(self, kind: str, name: str, before: Any, now: Any, steps: tuple[str, ...], weight: float) -> RunDifference:
         where = self.of(steps)
         likelihood = round(weight * _NEAR.get(where, 1.0))
-        return RunDifference(kind, name, _shown(before), _shown(now), where, steps, likelihood)
+        usual = (
+            kind in ("parameter", "output")
+            and isinstance(before, str)
+            and isinstance(now, str)
+            and _steady(before) == _steady(now)
+        )
+        return RunDifference(
+            kind, name, _shown(before), _shown(now), where, steps, min(likelihood, 1) if usual else likelihood, usual
+        )
 
 
 def _steps(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
@@ -104,14 +132,16 @@ def _steps(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDiff
             yield near.made("definition", name, "not there", "there", (name,), _WEIGHTS["definition"])
             continue
         yield from _definition(old, new, near)
-        yield from _files(old, new, near)
         ids = (before.run.run_id, now.run.run_id)
+        yield from _files(old, new, ids, near)
+        yield from _programs(old, new, ids, near)
         yield from _outputs(old, new, ids, near)
+        if now.failed is not None:
+            continue  # how often and how long steps ran are effects of what failed, never its cause
         if new.attempts != old.attempts:
             yield near.made("retries", name, old.attempts, new.attempts, (name,), _WEIGHTS["retries"])
         if new.duration_ms > old.duration_ms * _SLOWER and new.duration_ms - old.duration_ms > _SLOWER_MS:
-            timed_out = new.error is not None and "time" in new.error.lower()
-            weight = 97 if timed_out else 70 if new.duration_ms > 10 * old.duration_ms else 35
+            weight = 70 if new.duration_ms > 10 * old.duration_ms else 35
             yield near.made("duration", name, f"{old.duration_ms} ms", f"{new.duration_ms} ms", (name,), weight)
 
 
@@ -133,9 +163,20 @@ def _definition(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterat
             yield near.made("plugin", new.name, old_part, new_part, here, _WEIGHTS["plugin"])
 
 
-def _files(old: RecordedStep, new: RecordedStep, near: _Nearness) -> Iterator[RunDifference]:
+def _programs(old: RecordedStep, new: RecordedStep, ids: tuple[str, str], near: _Nearness) -> Iterator[RunDifference]:
+    """Programs and scripts that were exchanged, or are found elsewhere, under the same word of the command."""
+    was = {_without_id(word, ids[0]): facts for word, facts in old.programs.items()}
+    for word, facts in new.programs.items():
+        before = was.get(_without_id(word, ids[1]))
+        if before is not None and any(before.get(part) != facts.get(part) for part in ("size", "sha256")):
+            then, now = (f"{each['path']}, {_file(each)}" for each in (before, facts))
+            yield near.made("program", word, then, now, (new.name,), _WEIGHTS["program"])
+
+
+def _files(old: RecordedStep, new: RecordedStep, ids: tuple[str, str], near: _Nearness) -> Iterator[RunDifference]:
     was, now = list(old.files.items()), list(new.files.items())
-    pairs = [(name, old.files[name], facts) for name, facts in now if name in old.files]
+    known = {_without_id(name, ids[0]): facts for name, facts in was}
+    pairs = [(name, known[same], facts) for name, facts in now if (same := _without_id(name, ids[1])) in known]
     if not pairs and len(was) == len(now) == 1:  # another name each night
         pairs = [(now[0][0], was[0][1], now[0][1])]
     for path, before, after in pairs:
@@ -195,14 +236,15 @@ def _uses_plugin(step: RecordedStep, name: str) -> bool:
 
 def _run(before: Recorded, now: Recorded) -> Iterator[RunDifference]:
     weights = {
-        "engine_version": _ENGINE, "host": _HOST, "data_date": _DATE, "run_date": _DATE, "trigger": _START,
-        "actor": _START, "working_dir": _START, "config": _START, "flow_path": _START,
+        "engine_version": _ENGINE, "host": _HOST, "data_date": _DATE, "run_date": _DATE, "slot": _DATE,
+        "trigger": _START, "actor": _START, "working_dir": _START, "config": _START, "flow_path": _START,
     }  # fmt: skip
     for name, weight in weights.items():
         old, new = getattr(before.run, name), getattr(now.run, name)
         if old != new:
             kind = {"engine_version": "engine", "host": "host"}.get(name, "start")
-            yield RunDifference(kind, name, _shown(old), _shown(new), "", (), round(weight))
+            usual = name in _NIGHTLY
+            yield RunDifference(kind, name, _shown(old), _shown(new), "", (), 1 if usual else round(weight), usual)
 
 
 def _parameters(before: Recorded, now: Recorded, near: _Nearness) -> Iterator[RunDifference]:
@@ -240,8 +282,16 @@ def _flat(value: Any, run_id: str, path: str = "") -> dict[str, Any]:
         }
     if isinstance(value, list):
         return {f"{path}.count": len(value)}
-    own = rf"(?<![\w-]){re.escape(run_id)}(?![\w-])"
-    return {path: re.sub(own, "RUN", value) if isinstance(value, str) else value}
+    return {path: _without_id(value, run_id) if isinstance(value, str) else value}
+
+
+def _without_id(text: str, run_id: str) -> str:
+    return re.sub(rf"(?<![\w-]){re.escape(run_id)}(?![\w-])", "RUN", text)
+
+
+def _steady(text: str) -> str:
+    """A text without what differs every night."""
+    return _VARYING.sub(lambda found: found.lastgroup or "day", text)
 
 
 def _amount(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ class RecordedStep:
     items: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Path to size, sha256, lines and head of a file that it was given to read."""
+    programs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Word of its command to path, size and sha256 of the program or script."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ def recorded(run: PastRun) -> Recorded:
                 found.circumstances = detail
             elif (step := found.steps.get(f"{detail['job']}.{detail['step']}")) is not None:
                 step.files.update(detail["files"])
+                step.programs.update(detail.get("programs", {}))
         return found
 
     return read(path, select)

@@ -15,7 +15,7 @@ from aetherflow.core.kernel.resolver.when import evaluate_when
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.state.records import StepKey
 from aetherflow.core.runtime.context.calls import AttemptCalls
-from aetherflow.core.runtime.context.files_read import MOST_FILES, file_read
+from aetherflow.core.runtime.context.files_read import FilesRead
 from aetherflow.core.runtime.context.ledgers import StagedLedger
 from aetherflow.core.runtime.context.locks import AttemptLocks
 from aetherflow.core.runtime.context.processes import AttemptProcesses
@@ -72,6 +72,14 @@ class StepContext(RunContext):
         return logging.getLogger(f"aetherflow.flow.{self.flow_id}.job.{self.job_id}")
 
     @cached_property
+    def read(self) -> FilesRead:
+        """What the attempt reads and starts, for a later comparison of runs."""
+        control, effects = self._attempt.control, self._attempt.effects
+        found = FilesRead(lambda: control.error is not None or control.stop.requested)
+        effects.read = found.facts
+        return found
+
+    @cached_property
     def processes(self) -> AttemptProcesses:
         """The child processes of the attempt."""
         return AttemptProcesses(self._services, self._attempt)
@@ -104,9 +112,7 @@ class StepContext(RunContext):
         return self._noted(self.files.read_path(path))
 
     def _noted(self, path: Path) -> Path:
-        read = self._attempt.effects.read
-        if len(read) < MOST_FILES and str(path) not in read and (found := file_read(path)) is not None:
-            read[str(path)] = found
+        self.read.note(path)
         return path
 
     def write_path(self, path: str) -> Path:
@@ -168,7 +174,12 @@ class StepContext(RunContext):
     def spawn(
         self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        return self.processes.start(argv, cwd or self.artifacts_dir(self.job_id), env)
+        from aetherflow.core.runtime.context.programs import programs_of  # many flows start none
+
+        folder = cwd or self.artifacts_dir(self.job_id)
+        for word, path in programs_of(argv, folder, self.child_env if env is None else env):
+            self.read.note_program(word, path)
+        return self.processes.start(argv, folder, env)
 
     def end_process(self, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
         self.processes.end(process, grace_seconds)
