@@ -31,6 +31,7 @@ from services import MortalServer, mortal_mariadb, mortal_postgres
 START = warm.true_start("what a command costs is measured")
 ROUNDS = 11
 RUNS, STEPS = 1_000, 1_000
+PRUNED, PRUNE_LIMIT_MS = 7_000, 2000.0
 FLOWS = 1_000
 OF_SERVERS, STEPS_OF_SERVERS = 100_000, 10
 FAILED = 50_000
@@ -139,6 +140,34 @@ def files(root: Path) -> bool:
     return found
 
 
+def pruning(root: Path) -> bool:
+    """Measure `runs prune` of a history with logs and locks, and its largest memory beside that of `runs list`."""
+    states = root / "prune"
+    make_state(states / "f.sqlite", "f", PRUNED, 5)
+    side = states / "f.sqlite.d"
+    for number in range(PRUNED):
+        logs, locks = side / f"logs/f/run{number}/main", side / "runs/f"
+        logs.mkdir(parents=True)
+        locks.mkdir(parents=True, exist_ok=True)
+        for path in (logs / "step0.1.log", side / f"logs/f/run{number}.jsonl", locks / f"run{number}.lock"):
+            path.write_text("a line\n" * 20)
+    registry.adopt(states, states / "f.sqlite")
+    env = {**os.environ, "AETHERFLOW_STATE_ROOT": str(states), "PYTHONDONTWRITEBYTECODE": ""}
+    aetherflow = str(Path(sys.executable).with_name("aetherflow"))
+    found = {}
+    for words in ("runs list", "runs prune --keep-last 1 --yes"):
+        started = time.perf_counter()
+        child = os.posix_spawn(aetherflow, [aetherflow, *words.split()], env, file_actions=[
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])  # fmt: skip
+        _, status, usage = os.wait4(child, 0)
+        if status:
+            raise SystemExit(f"{words} failed: {status}")
+        found[words] = (time.perf_counter() - started) * 1000, usage.ru_maxrss / 1024
+    (_, before), (taken, most) = found.values()
+    print(f"{'memory of runs prune':<40}{most:>8.1f} MB   over runs list {most - before:>6.1f} MB")
+    return over(f"runs prune, {PRUNED - 1:,} runs", taken, "in all", taken, PRUNE_LIMIT_MS)
+
+
 def on(mortal: Callable[[], AbstractContextManager[MortalServer]], root: Path) -> bool:
     """Measure what stands in a server: the same commands over states without a row are the floor."""
     commands: Commands = {}
@@ -169,9 +198,10 @@ def on(mortal: Callable[[], AbstractContextManager[MortalServer]], root: Path) -
 
 def main() -> int:
     """Measure, print a table, return 1 if a command is over its limit."""
-    only = os.environ.get("ONLY", "files,postgres,mariadb").split(",")
+    only = os.environ.get("ONLY", "files,prune,postgres,mariadb").split(",")
     parts: dict[str, Callable[[Path], bool]] = {
         "files": files,
+        "prune": pruning,
         "postgres": partial(on, mortal_postgres),
         "mariadb": partial(on, mortal_mariadb),
     }

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import warm
+from aetherflow.core.base.durable import failpoint
+from aetherflow.core.kernel.state import pruning
 from chained import chain_again
 
 if TYPE_CHECKING:
@@ -178,6 +180,30 @@ def on_terminal(project: "Project", answer: str, *arguments: str) -> tuple[int, 
             seen += chunk
     os.close(ours)
     return process.wait(), seen.decode()
+
+
+def test_many_runs_go_in_one_transaction(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit, and a sync, for each run would take most of the time of a pruning."""
+    project.write(
+        "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: check_items, inputs: {items: [1]}}]}]\n"
+    )
+    for number in range(6):
+        assert project.cli("run", "flow.yaml", "--run-id", f"r{number}").code == 0
+    names = project.folder / "points"
+    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    monkeypatch.setattr(failpoint, "setting", f"log:{names}")
+    pruned = project.cli("runs", "prune", "--keep-last", "1", "--yes")
+    monkeypatch.setattr(failpoint, "setting", "")
+    assert (pruned.code, "deleted 5 runs" in pruned.out) == (0, True), pruned.err
+    points = names.read_text().splitlines()
+    assert [name for name in points if name.startswith("commit delete")] == [
+        *["commit delete runs"] * 3,
+        "commit delete definitions",
+    ]
+    assert [run for (run,) in project.rows("SELECT run_id FROM runs")] == ["r5"]
+    left = {path.stem for kind in ("logs", "runs") for path in (project.states / "f.sqlite.d" / kind / "f").iterdir()}
+    assert left == {"r5"}
+    assert project.cli("state", "check", "--flow", "f").code == 0
 
 
 def test_on_a_terminal_it_asks(three: "Project") -> None:

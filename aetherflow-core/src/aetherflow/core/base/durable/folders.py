@@ -18,10 +18,11 @@ _SWAP = 2
 _CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 
 
-def remove_tree(path: Path, *, last: str = "") -> None:
+def remove_tree(path: Path, *, last: str = "", sync: bool = True) -> None:
     """Delete a folder and everything below it; links are removed, never followed.
 
     `last` names a file in it that is deleted last, so that an interrupted deletion can be recognised and completed.
+    Without `sync` it may be there again after a power cut.
     """
     hit(f"rmtree {path.name}")
     with Folder(path.parent) as around, naming(path):
@@ -33,7 +34,8 @@ def remove_tree(path: Path, *, last: str = "") -> None:
                 folder.sync()
             hit(f"rmtree {path.name} {last}")
         shutil.rmtree(path.name, dir_fd=around.descriptor)
-        around.sync()
+        if sync:
+            around.sync()
 
 
 def remove_empty_dir(path: Path) -> None:

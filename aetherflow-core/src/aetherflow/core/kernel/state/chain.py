@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.json_text import text_encoder
-from aetherflow.core.kernel.state.sql import insert
+from aetherflow.core.kernel.state.sql import among, insert
 
 _FACTS = """
 runs generation status reason engine_version flow_path fingerprint params slot run_date data_date actor host pid trigger
@@ -60,12 +60,13 @@ def ledger_mark(value: str, at: int) -> str:
     return digest_of((at, value))[:32]
 
 
-def ledger_marks(db: durable.Database, flow_id: str, run_id: str) -> dict[str, dict[str, str]]:
-    """What stands in the ledgers from a run: by ledger, the marks of its keys."""
-    found: dict[str, dict[str, str]] = {}
-    query = f"SELECT namespace, key, value, at FROM ledger WHERE {_RUN} ORDER BY namespace, key"  # noqa: S608 ours
-    for namespace, key, value, at in db.execute(query, (flow_id, run_id)):
-        found.setdefault(namespace, {})[key] = ledger_mark(value, at)
+def ledger_marks(db: durable.Database, flow_id: str, run_ids: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
+    """What stands in the ledgers from some runs of a flow: by run and ledger, the marks of its keys."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    query = "SELECT run_id, namespace, key, value, at FROM ledger WHERE flow_id=? AND run_id"
+    for these, values in among(run_ids, flow_id):
+        for run_id, namespace, key, value, at in db.execute(f"{query} {these} ORDER BY namespace, key", values):
+            found.setdefault(run_id, {}).setdefault(namespace, {})[key] = ledger_mark(value, at)
     return found
 
 

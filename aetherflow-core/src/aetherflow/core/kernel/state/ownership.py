@@ -97,7 +97,7 @@ class RunLock:
     def release(self, *, remove: bool = False) -> None:
         """Release the lock. The file stays unless `remove`, which is for runs that were deleted."""
         if remove and self._descriptor is not None:
-            durable.remove_file(self._path)
+            durable.remove_scratch(self._path)
         if self._descriptor is not None:
             if os.getpid() == self._process:  # a process that a step has forked may have a copy, and unwind as well
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)

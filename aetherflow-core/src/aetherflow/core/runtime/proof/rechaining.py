@@ -74,7 +74,7 @@ def _keep(db: durable.Database, flow_id: str, run_id: str) -> bool:
     """Write down what stands in ledgers from a run; False if that is there."""
     query = "SELECT detail FROM journal WHERE flow_id=? AND run_id=? AND event=?"
     known = {detail for (detail,) in db.execute(query, (flow_id, run_id, KEPT)).fetchall()}
-    marks = ledger_marks(db, flow_id, run_id).items()
+    marks = ledger_marks(db, flow_id, [run_id]).get(run_id, {}).items()
     details = [to_json({"ledger": namespace, "keys": keys}) for namespace, keys in marks]
     wanted = [detail for detail in details if detail not in known]
     for detail in wanted:
