@@ -34,6 +34,10 @@ RUNS, STEPS = 1_000, 1_000
 PRUNED, PRUNE_LIMIT_MS = 7_000, 2000.0
 FLOWS = 1_000
 OF_SERVERS, STEPS_OF_SERVERS = 100_000, 10
+MEMORY = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+"""The program that prints the largest memory of a command; a child of this one would count what this one takes."""
 FAILED = 50_000
 """One of so many runs has failed: what it costs to show one is no matter of how long the history is."""
 LOOKS = ("status", "runs list")
@@ -157,12 +161,11 @@ def pruning(root: Path) -> bool:
     found = {}
     for words in ("runs list", "runs prune --keep-last 1 --yes"):
         started = time.perf_counter()
-        child = os.posix_spawn(aetherflow, [aetherflow, *words.split()], env, file_actions=[
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])  # fmt: skip
-        _, status, usage = os.wait4(child, 0)
-        if status:
-            raise SystemExit(f"{words} failed: {status}")
-        found[words] = (time.perf_counter() - started) * 1000, usage.ru_maxrss / 1024
+        measured_by = [sys.executable, "-c", MEMORY, aetherflow, *words.split()]
+        done = START.run(measured_by, env=env, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{words} failed: {done.stderr}")
+        found[words] = (time.perf_counter() - started) * 1000, int(done.stdout) / 1024
     (_, before), (taken, most) = found.values()
     print(f"{'memory of runs prune':<40}{most:>8.1f} MB   over runs list {most - before:>6.1f} MB")
     return over(f"runs prune, {PRUNED - 1:,} runs", taken, "in all", taken, PRUNE_LIMIT_MS)
