@@ -94,8 +94,8 @@ def execute(
         typer.echo(summary_text(summary))
     if failure is not None:
         if not lines:  # with log_format json the events contain it
-            commands = _following(summary, noting)
-            shown = failure_blocks(summary, commands, in_file=start is None)
+            note, commands = _following(summary, noting)
+            shown = failure_blocks(summary, commands, in_file=start is None, note=note)
             typer.echo(shown, err=True)
         raise failure
 
@@ -113,21 +113,25 @@ def _collect_from_now_on() -> None:
     gc.enable()
 
 
-def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str, ...]:
-    """What goes on with the run, from where it was typed."""
+def _following(summary: "RunSummary", noting: "NotedStart") -> tuple[str | None, tuple[str, ...]]:
+    """What to know of changed inputs, and what goes on with the run, from where it was typed."""
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.kernel.state.history import list_runs
     from aetherflow.core.runtime.resuming import Resumes
     from aetherflow.core.runtime.workspace.store_places import state_root
 
     if noting.snapshot is None:
-        return ()
+        return None, ()
     root = state_root(noting.snapshot)
     try:
         runs = list_runs(Path(summary.state_path), flow_id=summary.flow_id, run_id=summary.run_id)
-        return Resumes(root, noting.config, noting.here).commands(runs[0]) if runs else ()
+        if not runs:
+            return None, ()
+        resumes = Resumes(root, noting.config, noting.here)
+        changed = resumes.changed_input(runs[0])
+        return str(changed) if changed else None, resumes.commands(runs[0])
     except StateError:  # the run has failed, and says so: that must not be lost
-        return ()
+        return None, ()
 
 
 def _tell(event: str, level: str, **fields: Any) -> None:

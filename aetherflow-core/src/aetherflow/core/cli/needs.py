@@ -238,6 +238,8 @@ def _need(here: Here, trouble: Trouble, ack: Act | None) -> NeedsPerson:
     status = Status.UNKNOWN if asks(trouble) else run.status  # the next start would say so, and do nothing else
     hint, commands = here.goes_on(trouble)
     cause, code = cause_of(trouble)
+    if status != Status.UNKNOWN and (changed := here.resumes.changed_input(run)) is not None:
+        cause = f"{cause}; {changed}"
     return NeedsPerson(
         status=cast("NeedStatus", str(status)),
         name=run.flow_id,

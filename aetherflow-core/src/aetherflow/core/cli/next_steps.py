@@ -57,9 +57,9 @@ class Here:
         asked = [step for step, _ in trouble.asks]
         commands = (self.resumes.rest(run),) if run.partial else self.resumes.commands(run, asked)
         by_itself = outer_run(self.root, run) is None
-        if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and len(commands) == 1:
+        if trouble.lost_in is not None and by_itself and run.status != Status.UNKNOWN and not asked:
             # without what the run has lost it would be refused
-            commands = (f"{commands[0]} --from-step {shlex.quote(trouble.lost_in)}",)
+            commands = (f"{commands[-1]} --from-step {shlex.quote(trouble.lost_in)}",)
         if not by_itself or stands_in_no_file(run) or run.manifest is not None or path.is_file():
             return None, commands
         return f"bring {path} back: {commands[0]}", (self._dismiss(*self.resumes.named(run)),)

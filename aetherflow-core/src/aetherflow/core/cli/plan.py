@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ from aetherflow.core.console.streams import print_json
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.sequencing.plan import Plan, StepPlan
+    from aetherflow.core.runtime.context.changed_inputs import ChangedInput
 
 
 def plan(
@@ -63,10 +65,23 @@ def plan(
         if as_json:
             print_json(refusal(error, source.shown))
         raise
+    changed, commands = (None, ()) if run_id is None or from_step else _changed(run_id, config)
     if as_json:
-        print_json(_as_json(found))
+        told = {"step": changed.step, "path": changed.path, "commands": list(commands)} if changed else None
+        print_json({**_as_json(found), "changed_input": told})
     else:
-        typer.echo(_as_text(found))
+        typer.echo("\n".join([_as_text(found), *([str(changed), f"next: {commands[0]}"] if changed else [])]))
+
+
+def _changed(run_id: str, config: Path | None) -> "tuple[ChangedInput | None, tuple[str, ...]]":
+    """What a finished step of the run has read and has changed since, and what goes on with the run."""
+    from aetherflow.core.cli.lookup import state_root_here
+    from aetherflow.core.runtime.resuming import Resumes, runs_of
+
+    root = state_root_here(config)
+    found, resumes = runs_of(root, run_id), Resumes(root, config)
+    changed = resumes.changed_input(found[0]) if len(found) == 1 else None
+    return changed, resumes.commands(found[0]) if changed else ()
 
 
 def _as_text(plan: "Plan") -> str:

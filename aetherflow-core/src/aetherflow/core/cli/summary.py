@@ -39,10 +39,12 @@ def summary_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: bool = True) -> str:
+def failure_blocks(
+    summary: RunSummary, commands: Sequence[str], *, in_file: bool = True, note: str | None = None
+) -> str:
     """The failure block: what failed and where, the last lines of output, kept artifacts, and what to type next.
 
-    `in_file`: whether the run has a flow file.
+    `in_file`: whether the run has a flow file. `note` says what to know before it goes on.
     """
     from aetherflow.core.base.typed import typed_here
 
@@ -68,12 +70,13 @@ def failure_blocks(summary: RunSummary, commands: Sequence[str], *, in_file: boo
     if len(kept) > KEPT_SHOWN:
         more = typed_here("runs", "show", summary.run_id)
         lines.append(f"kept: {len(kept) - KEPT_SHOWN:,} more files, see {more}")
-    return "\n".join([*lines, *following(commands)])
+    return "\n".join([*lines, *([note] if note else []), *following(commands)])
 
 
 def following(commands: Sequence[str]) -> list[str]:
-    """Lines with what to type next; two commands are those of a step that has to be decided."""
-    words = ("next:",) if len(commands) == 1 else ("next, if it was done:", "next, if it was not: ")
+    """Lines with what to type next; two commands are alternatives, or those of a step that has to be decided."""
+    asks = any(" --decide " in command for command in commands)
+    words = ("next, if it was done:", "next, if it was not: ") if asks else ("next:", "or:  ")
     return [f"{word} {command}" for word, command in zip(words, commands, strict=False)]
 
 

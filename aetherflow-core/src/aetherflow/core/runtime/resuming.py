@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import AetherflowError, StateError
@@ -14,6 +14,9 @@ from aetherflow.core.kernel.state.history import PastRun, bundle_of, list_runs
 from aetherflow.core.kernel.state.questions import open_questions
 from aetherflow.core.kernel.state.registry import find_runs, known_flows, places_of
 from aetherflow.core.runtime.workspace.state_root import find_state_root
+
+if TYPE_CHECKING:
+    from aetherflow.core.runtime.context.changed_inputs import ChangedInput
 
 STATE_ROOT = "AETHERFLOW_STATE_ROOT"
 PlacesOfRuns = Mapping[str, set[tuple[str, Path]]]
@@ -72,6 +75,7 @@ class Resumes:
         self._root, self.config = root, config
         self._here = here or _here()
         self._leading: dict[tuple[Path, Path | None], bool] = {}
+        self._changed: dict[PastRun, ChangedInput | None] = {}
         self._places: PlacesOfRuns = {}
 
     def expect(self, runs: Iterable[PastRun]) -> None:
@@ -84,7 +88,8 @@ class Resumes:
         return named(self._root, run.flow_id, run.run_id, run.state_path, self._places)
 
     def commands(self, run: PastRun, asked: Sequence[str] | None = None) -> tuple[str, ...]:
-        """One command line; of a step that asks two, the first if it was done, the second if it was not.
+        """One command line; of a step that asks two, the first if it was done, the second if it was not. Of a run whose
+        input has changed since two, the first does again what has read it.
 
         Of several steps that ask, the first is decided; the run then asks about the next one. For a run that a step
         started they are those of the outer run, unless it asks itself. `asked` are the steps that ask, where they have
@@ -97,7 +102,19 @@ class Resumes:
         if asked:
             return tuple(self._resume(run, "--decide", f"{asked[0]}={answer}") for answer in ("done", "again"))
         outer = outer_run(self._root, run)
-        return (self._resume(run),) if outer is None else self.commands(outer)
+        if outer is not None:
+            return self.commands(outer)
+        changed = self.changed_input(run)
+        again = (self._resume(run, "--from-step", changed.step),) if changed and not changed.repeats_once else ()
+        return (*again, self._resume(run))
+
+    def changed_input(self, run: PastRun) -> "ChangedInput | None":
+        """What a finished step of the run has read, and what is another file now; read once."""
+        if run not in self._changed:
+            from aetherflow.core.runtime.context.changed_inputs import changed_input  # only failed runs are asked
+
+            self._changed[run] = changed_input(run)
+        return self._changed[run]
 
     def command(self, run: PastRun) -> str:
         """The same as one command line; where a step asks, the one that prints the question. Raises StateError."""

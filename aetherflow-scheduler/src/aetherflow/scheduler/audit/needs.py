@@ -65,7 +65,7 @@ class Need:
     @property
     def asks(self) -> bool:
         """Whether a step has to be decided; also one in which its process was killed."""
-        return len(self.commands) > 1
+        return any(" --decide " in command for command in self.commands)
 
     @property
     def since(self) -> int:
