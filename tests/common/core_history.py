@@ -20,7 +20,8 @@ def status(project: "Project", *arguments: str) -> dict[str, Any]:
     result = project.cli("status", "--json", *arguments)
     document: dict[str, Any] = json.loads(result.out)
     assert document["schema"] == 1
-    assert result.code == (0 if document["ok"] else 1)
+    unreadable = any(need["status"] == "UNREADABLE" for need in document["needs_person"])
+    assert result.code == (4 if unreadable else 0 if document["ok"] else 1)
     return document
 
 

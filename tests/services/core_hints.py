@@ -77,6 +77,7 @@ def killed(project: Project, run_id: str = "r", name: str = "flow.yaml") -> None
 
 @case("cli/lookup", {"aetherflow runs list": (0, "no such run")})
 def unknown_run(project: Project) -> Result:
+    project.states.mkdir()
     return project.cli("runs", "show", "nobody")
 
 
@@ -597,7 +598,13 @@ def a_flow_whose_runs_were_deleted(project: Project) -> Result:
     return project.cli("status", "--all")
 
 
-@case("cli/status_text", {"aetherflow runs ack --before T --reason TEXT": (0, "f  old  FAILED: in hand")})
+@case(
+    "cli/status_text",
+    {
+        "aetherflow resume old": (1, "AF5001 no"),
+        "aetherflow runs ack --before T --reason TEXT": (0, "f  old  FAILED: in hand"),
+    },
+)
 def runs_of_before_the_upgrade(project: Project) -> tuple[Result, dict[str, str]]:
     started(project, BAD, "old")
     registry(project, "UPDATE runs SET settled='before', ended_at=1700000000500")

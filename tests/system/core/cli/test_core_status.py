@@ -64,7 +64,8 @@ def typed(project: "Project", command: str, **options: Any) -> Result:
 def document(project: "Project") -> dict[str, Any]:
     result = project.command("status", "--json")
     found: dict[str, Any] = json.loads(result.out)
-    assert result.code == (0 if found["ok"] else 1)
+    unreadable = any(need["status"] == "UNREADABLE" for need in found["needs_person"])
+    assert result.code == (4 if unreadable else 0 if found["ok"] else 1)
     return found
 
 

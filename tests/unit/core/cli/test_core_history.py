@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def test_nothing_ever_ran(project: "Project") -> None:
+    project.states.mkdir()
     result = project.cli("status")
     assert (result.code, result.err) == (0, "")
     assert "no run under" in result.out
     assert "no such run" in project.cli("runs", "list").out
-    assert not project.states.exists(), "looking creates nothing"
+    assert list(project.states.iterdir()) == [], "looking creates nothing"
 
 
 def test_a_run_of_another_host_is_judged_by_its_heartbeat(project: "Project") -> None:

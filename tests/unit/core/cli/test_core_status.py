@@ -387,11 +387,13 @@ def test_a_secret_in_the_arguments_is_not_written_down(project: "Project", monke
     [["run"], ["run", "f.yaml", "--expect-fingerprint", "x"], ["resume", "unknown"], ["wrap", "--", "true"]],
 )
 def test_a_mistake_before_a_flow_is_known_is_no_start(project: "Project", arguments: list[str]) -> None:
+    project.states.mkdir()
     assert project.cli(*arguments).code == 2
     assert needs(project) == []
 
 
 def test_looking_is_no_start(project: "Project") -> None:
+    project.states.mkdir()
     project.write("version: [", "f.yaml")
     for command in ("validate", "plan", "explain"):
         assert project.cli(command, "f.yaml").code == 2
@@ -472,7 +474,7 @@ def test_a_broken_file_among_good_ones(project: "Project") -> None:
         assert project.cli("run", f"{flow_id}.yaml").code == 0
     (project.states / "broken.sqlite").write_text("no database " * 500)
     result = project.cli("status")
-    assert (result.code, result.err) == (1, "")
+    assert (result.code, result.err) == (4, "")
     assert "UNREADABLE broken" in result.out
     assert f"next: aetherflow state check {project.states / 'broken.sqlite'}" in result.out
     assert result.out.splitlines()[-1].split() == ["ok", "1", "flow", "(--all)"]
@@ -539,6 +541,7 @@ def test_words_of_persons_cannot_speak_to_the_terminal_either(project: "Project"
 
 
 def test_a_flow_that_nobody_knows_is_named(project: "Project") -> None:
+    project.states.mkdir()
     assert project.cli("status").out == f"no run under {project.states}\n"
     flow(project, "sales", BAD)
     assert project.cli("run", "sales.yaml").code == 1

@@ -17,6 +17,7 @@ from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.refusing import RefusedReason
+from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -104,6 +105,13 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
         flow_id = refused.flow_id or ids.get(refused.flow_path)
         if _wanted(flow_id or Path(refused.flow_path).name, flow):
             _refused(picture, here, refused, flow_id, acts, now)
+    for file, error in unreadable_in(root, config).items():
+        command = shlex.join(["ls", "-ld", str(file)])
+        picture.needs.append(
+            NeedsPerson(
+                "UNREADABLE", file.name, now, short(f"{error}; {error.fix}"), error_code=error.code, commands=(command,)
+            )
+        )
     for path, error in picture.unreadable.items():
         picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
     if picture.gone:

@@ -50,7 +50,7 @@ def status(
     (state files). Each stays until a run of the same flow, slot and parameters is SUCCESS and has left nothing of it
     alone, or until `runs ack` or `runs resolve`; UNKNOWN stays until you have decided about that run, LATE until the
     next heartbeat. Messages that could not be sent are counted below. Exit code 1 if there is one of all these that
-    nobody has in hand; with --html 0, as the page says it.
+    nobody has in hand, 4 if a file is UNREADABLE; with --html 0, as the page says it.
 
     Example, at any hour: aetherflow status
     """
@@ -105,7 +105,8 @@ def status(
             typer.echo(f"{left_out} more did not run since {since}")
         if unsent:
             typer.echo(unsent_text(unsent, config))
-    raise typer.Exit(1 if count or unsent else 0)
+    unreadable = any(need.status == "UNREADABLE" for need in found.needs)
+    raise typer.Exit(4 if unreadable else 1 if count or unsent else 0)
 
 
 def _with_successes(root: Path, flows: list[dict[str, Any]]) -> list[dict[str, Any]]:

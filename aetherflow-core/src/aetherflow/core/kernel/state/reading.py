@@ -15,6 +15,7 @@ from aetherflow.core.kernel.state.schema import SCHEMA_VERSION, empty_state
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
 HEADER = b"SQLite format 3\0"
+_RESTORE = "restore it: aetherflow state restore --help"
 
 
 def read(path: Path, query: Callable[[durable.Database], T]) -> T:
@@ -68,8 +69,29 @@ def unreadable(path: Path, error: Exception) -> StateError:
     """The StateError for a file that cannot be read."""
     if durable.server_at(path) is not None:
         return StateError(f"the state in {path} cannot be read: {error}", fix="check the server, and its resource")
-    fix = "check the path" if isinstance(error, FileNotFoundError) else "restore it: aetherflow state restore --help"
-    return StateError(f"state file {path}: {error}", fix=fix)
+    if isinstance(error, FileNotFoundError):
+        return StateError(f"state file {path}: {error}", fix="check the path")
+    reason, fix = why_unreadable(path, error)
+    return StateError(f"state file {path}: {reason}", fix=fix)
+
+
+def why_unreadable(
+    path: Path, error: Exception, fix: str = "restore it: aetherflow state restore --help"
+) -> tuple[str, str]:
+    """Why a file cannot be used, and what to do, or `fix`; SQLite reports a full disk and no permission alike."""
+    real = durable.real_file(path)
+    if isinstance(error, PermissionError) or (real.exists() and not os.access(real, os.R_OK)):
+        return "permission denied", f"let this account read {real}"
+    if isinstance(error, sqlite3.OperationalError | OSError) and _is_full(real.parent):
+        return "disk full", f"free space on the disk of {real.parent}"
+    return str(error), fix
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return os.statvfs(folder).f_bavail == 0
+    except OSError:
+        return False
 
 
 def schema_of(db: durable.Database, path: Path) -> int:
