@@ -61,8 +61,9 @@ def text(value: Any) -> str:
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
         case datetime.timedelta():
-            seconds = round(value.total_seconds())
-            return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            seconds, micros = value.days * 86_400 + value.seconds, value.microseconds
+            part = f".{micros:06}" if micros else ""
+            return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{part}"
         case _:
             return str(value)
 

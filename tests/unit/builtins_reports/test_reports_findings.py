@@ -100,10 +100,10 @@ def test_lines_that_end_as_on_old_macs_and_on_windows(project: Reports) -> None:
         assert (found["A30"], found["B31"]) == ("1", "4")
 
 
-def test_an_empty_line_is_an_empty_row(project: Reports) -> None:
+def test_an_empty_line_is_no_row(project: Reports) -> None:
     (project.folder / "d.csv").write_text("a,b\n1,2\n\n3,4\n")
     out = project.fill("t.xlsx", {"name": "q", "source_path": str(project.folder / "d.csv")})
-    assert (out["written"][0]["rows"], cells(out["output"], "DATA_q")["A4"]) == (4, "3")
+    assert (out["written"][0]["rows"], cells(out["output"], "DATA_q")["A3"]) == (3, "3")
 
 
 def test_one_bad_cell_of_each_kind_in_one_fill(project: Reports) -> None:

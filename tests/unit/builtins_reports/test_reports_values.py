@@ -56,12 +56,26 @@ DAY, MOMENT = datetime.datetime(2026, 1, 5), datetime.datetime(2026, 1, 5, 10, 3
         ("datetime", ["2026-01-05T10:30:00", "2026-01-05 10:30", "2026-01-05"], [MOMENT, MOMENT, DAY], {}),
         ("datetime", ["2026-01-05T10:30:00Z", "2026-01-05T12:30:00+02:00", "x"], [MOMENT, MOMENT, "x"],
          {"zoned_times": 2, "failed_casts": 1}),
+        ("datetime", ["9999-12-31 23:59:59.999999", "2300-01-01T23:59:59.999999"],
+         ["9999-12-31 23:59:59.999999", "2300-01-01 23:59:59.999999"], {"late_times": 2}),
         ("string", ["1", "=1+1", "#N/A", "true"], ["1", "=1+1", "#N/A", "true"], {}),
         ("strange", ["1"], ["1"], {}),
     ],
 )  # fmt: skip
 def test_casting_by_column(project: Reports, dtype: str, values: list[str], expected: list[Any], counts: Any) -> None:
     assert column(project, values, dtype) == (expected, counts)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_blank_line_among_several_columns_is_no_row(reports: Reports, header: bool) -> None:
+    """As in `db_load` and `file_convert`; in a file of one column it is a row without a value."""
+    for text, rows, first in (("a,b\n\n1,2\n\n\n3,4\n\n", 2, "1"), ("a\n\n1\n", 2, None)):
+        source = reports.folder / "in.csv"
+        source.write_text(text if header else text.partition("\n")[2])
+        table = {"source_path": str(source), "read_header": header, "header": False}
+        out = reports.one("excel_write", output="out.xlsx", tables=[table])
+        found = openpyxl.load_workbook(out["output"])["Data"]
+        assert (out["written"][0]["rows"], found["A1"].value) == (rows, first)
 
 
 def test_basic_casting(project: Reports) -> None:

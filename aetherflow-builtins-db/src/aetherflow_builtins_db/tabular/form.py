@@ -40,6 +40,11 @@ class FileForm(FileOptions):
     sheet: str | None = Field(
         None, min_length=1, description="For `xlsx`: the sheet. Default: the first one; a new one is named `Data`."
     )
+    on_error: Literal["null", "text", "fail"] | None = Field(
+        None,
+        description="For `xlsx` that is read: what error cells such as `#DIV/0!` become, as in `excel_read`. Default: "
+        "`null`, with a warning.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -80,7 +85,7 @@ def unfitting(form: FileForm, kind: TableFormat, name: str) -> str | None:
         "tsv": frozenset(FileOptions.model_fields) | {"compression"},
         "jsonl": frozenset({"encoding", "compression"}),
         "parquet": frozenset({"compression"}),
-        "xlsx": frozenset({"sheet", "include_header"}),
+        "xlsx": frozenset({"sheet", "include_header"} | ({"on_error"} if name != "write" else set())),
         "fixed": frozenset({"encoding", "linefeed", "compression", "widths"}),
     }[kind]
     strange = sorted(given - fitting)

@@ -144,9 +144,12 @@ def _workbook(step: Step[Any], file: Path, form: FileForm) -> Iterator[SourceFil
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     short = hashlib.sha256(str(file).encode()).hexdigest()[:12]
     staged = ctx.scratch_dir(step.job_id) / f"{step.id}-{short}.csv"
-    inputs = {"source_path": str(file), "output": str(staged), "header": form.include_header is not False}
-    if form.sheet is not None:
-        inputs["sheet"] = form.sheet
+    inputs: dict[str, Any] = {
+        "source_path": str(file),
+        "output": str(staged),
+        "header": form.include_header is not False,
+    }
+    inputs |= {key: value for key in ("sheet", "on_error") if (value := getattr(form, key)) is not None}
     # an earlier attempt may have read another content of it
     done = ctx.call_step("excel_read", inputs, step_id=f"read_{sha256[:16]}")
     types = {name: parse_type(kind) for name, kind in (done.output or {})["dtypes"].items()}

@@ -202,9 +202,14 @@ class Caster:
             except OverflowError:  # the conversion leaves Python's years 1 to 9999
                 return self._early(moment)
         try:
-            return "s", self.conventions.days.of(moment.date()) + time_fraction(moment.time())
+            day = self.conventions.days.of(moment.date())
         except Irregular:
             return self._early(moment)
+        number = day + time_fraction(moment.time())
+        if float(number) >= int(day) + 1:
+            self.counter["late_times"] += 1
+            return "t", moment.isoformat(" ")
+        return "s", number
 
     def _day(self, day: datetime.date) -> CellContent:
         try:

@@ -9,6 +9,8 @@ FIRST_1900 = datetime.date(1900, 3, 1)
 
 _MEMO = 200_000
 _DAY_US = 86_400_000_000
+_LATE_US = _DAY_US - 1_000
+"""From here on a number of a far day may be that of the next day: Excel's last day has steps of 40 microseconds."""
 _TWO = {f"{number:02}": number for number in range(60)}
 _TIME = re.compile(r"[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?", re.ASCII)
 _TEXT = re.compile(
@@ -72,7 +74,10 @@ def fraction(text: str) -> str:
     if hour > 23 or minute > 59 or second > 59:
         raise Irregular
     micro = int(((found.group(4) or "") + "000000")[:6])
-    return _digits((hour * 3600 + minute * 60 + second) * 1_000_000 + micro)
+    micros = (hour * 3600 + minute * 60 + second) * 1_000_000 + micro
+    if micros > _LATE_US:
+        raise Irregular
+    return _digits(micros)
 
 
 def time_fraction(value: datetime.time) -> str:

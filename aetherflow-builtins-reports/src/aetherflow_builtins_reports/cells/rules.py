@@ -10,6 +10,7 @@
 | not_finite | NaN and the infinities become empty cells |
 | zoned_times | times with an offset are converted to the step's time zone |
 | early_dates | dates before the workbook's first countable day (1900-03-01, or 1904-01-01) become text |
+| late_times | the last moments of a far day, which as a number would be the next day, become text |
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Literal, TypeAlias
 
 Rule: TypeAlias = Literal[
     "failed_casts", "control_characters", "replaced_characters", "cut_texts", "long_numbers", "not_finite",
-    "zoned_times", "early_dates",
+    "zoned_times", "early_dates", "late_times",
 ]  # fmt: skip
 
 MAX_TEXT = 32_767

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.api import StepInputError
+from aetherflow.core.api import StepError, StepInputError
 from aetherflow_builtins_reports.errors import WorkbookError
 from aetherflow_builtins_reports.package.archive import Archive
 from aetherflow_builtins_reports.package.refs import MAX_COLUMN, MAX_ROW, Area, parse_area
+from aetherflow_builtins_reports.reading.exact_cells import ErrorCell, make_exact
 from aetherflow_builtins_reports.tables import column_of, write_delimited, write_parquet
 
 if TYPE_CHECKING:
@@ -33,11 +34,28 @@ def read_sheet(
     columns: list[str] | None,
     skip_blank: bool,
     if_empty: bool,
+    on_error: str,
 ) -> dict[str, Any]:
     """Write a range of a sheet to the file `target`, without rows only if `if_empty`; returns what was found."""
-    found, rows = _rows(Path(source), sheet)
+    found, rows, has_errors = _rows(Path(source), sheet)
+    if not has_errors and on_error != "null":
+        raise StepInputError(
+            f"on_error: {on_error} is for .xlsx and .xlsm only", fix="save it as .xlsx, or leave on_error out"
+        )
     rows = _cut(rows, ref, skip_blank=skip_blank)
     names, rows = _names(rows, columns or [], header=header)
+    errors = _errors(rows, names)
+    if errors and on_error == "fail":
+        listed = ", ".join(
+            f"column {name!r}: {each['count']:,}, first {each['text']} in {each['first']}"
+            for name, each in errors.items()
+        )
+        raise StepError(
+            f"{source}: sheet {found!r} has error cells: {listed}",
+            fix="correct the formulas, or set on_error: null or text",
+        )
+    if errors and on_error == "null":
+        rows = [["" if type(value) is ErrorCell else value for value in row] for row in rows]
     typed = [column_of(name, values) for name, values in zip(names, _columns(rows, len(names)), strict=True)]
     count = len(rows)
     del rows
@@ -47,7 +65,19 @@ def read_sheet(
                 write_parquet(typed, file)
             else:
                 write_delimited(typed, count, file, "," if file_format == "csv" else "\t")
-    return {"sheet": found, "rows": count, "columns": names, "dtypes": {column.name: column.dtype for column in typed}}
+    dtypes = {column.name: column.dtype for column in typed}
+    return {"sheet": found, "rows": count, "columns": names, "dtypes": dtypes, "errors": errors if has_errors else None}
+
+
+def _errors(rows: list[list[Any]], names: list[str]) -> dict[str, dict[str, Any]]:
+    """Column to the number of its error cells, the first of them, and its text."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for name, value in zip(names, row, strict=False):
+            if type(value) is ErrorCell:
+                known = found.setdefault(name, {"count": 0, "first": value.cell, "text": str(value)})
+                known["count"] += 1
+    return found
 
 
 @contextmanager
@@ -76,14 +106,16 @@ def _opened(path: Path, wanted: str | None) -> Iterator[tuple["calamine.Calamine
         book.close()
 
 
-def _rows(path: Path, sheet: str | None) -> tuple[str, list[list[Any]]]:
+def _rows(path: Path, sheet: str | None) -> tuple[str, list[list[Any]], bool]:
+    """The sheet's name in the workbook's spelling, its rows from A1 on, and whether they have their error cells."""
     import python_calamine as calamine
 
     with _opened(path, sheet) as (book, found):
         try:
-            return found, book.get_sheet_by_name(found).to_python(skip_empty_area=False)
+            rows = book.get_sheet_by_name(found).to_python(skip_empty_area=False)
         except calamine.CalamineError as error:
             raise WorkbookError(f"{path}: sheet {found!r} cannot be read: {error}") from error
+    return found, rows, zipfile.is_zipfile(path) and make_exact(path, found, rows)
 
 
 def _cut(rows: list[list[Any]], ref: str, *, skip_blank: bool) -> list[list[Any]]:
@@ -117,7 +149,7 @@ def _names(rows: list[list[Any]], given: Sequence[str], *, header: bool) -> tupl
         head, rows = rows[0], rows[1:]
     names = []
     for index in range(max(width, len(given))):
-        own = str(head[index]).strip() if index < len(head) else ""
+        own = str(head[index]).strip() if index < len(head) and type(head[index]) is not ErrorCell else ""
         names.append(given[index] if index < len(given) else own or f"column_{index + 1}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -47,6 +47,8 @@ class DelimitedSource:
 
     def __init__(self, path: Path, dialect: Dialect, *, has_header: bool) -> None:
         self.path = path
+        self._is_wide = False
+        """Whether the rows have several columns, as far as they were read."""
         self._dialect = dialect
         self._file = HashedFile(path)
         # Python's limit for a field, 131,072 characters, is too low for texts of databases; cells cut them later
@@ -85,6 +87,8 @@ class DelimitedSource:
                 rows = next(portions, None)
             if rows is None:
                 return
+            if [] in rows and not (rows := self._without_blank_lines(rows)):
+                continue
             self._meter.refuse_wide(max(map(len, rows)))
             chunk = transposed(rows)
             if null:
@@ -95,7 +99,15 @@ class DelimitedSource:
     def count(self) -> int:
         """Read the remaining rows and return their number."""
         with self._failing():
-            return sum(map(len, self._meter.portions(self._rows)))
+            return sum(len(self._without_blank_lines(rows)) for rows in self._meter.portions(self._rows))
+
+    def _without_blank_lines(self, rows: list[list[Any]]) -> list[list[Any]]:
+        """The rows without blank lines, which are none if there are several columns, and an empty value if one."""
+        if self.names is not None:
+            self._is_wide = len(self.names) > 1
+        elif not self._is_wide:
+            self._is_wide = max(map(len, rows)) > 1
+        return [row for row in rows if row] if self._is_wide else rows
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

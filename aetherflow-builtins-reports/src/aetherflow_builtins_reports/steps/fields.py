@@ -43,6 +43,8 @@ def _whole(value: Any) -> Any:
 
 Word = BeforeValidator(_word, json_schema_input_type=str)
 """Annotation for a Literal: accepts its words in any case, with blanks around them."""
+NullWord = BeforeValidator(lambda value: "null" if value is None else _word(value), json_schema_input_type=str | None)
+"""The same; YAML's null is the word `null`."""
 JsonNames = Annotated[list[str], BeforeValidator(_optional_json, json_schema_input_type=list[str] | str)]
 JsonMap = Annotated[dict[str, Any], BeforeValidator(_optional_json, json_schema_input_type=dict[str, Any] | str)]
 JsonRows = Annotated[list[Any], BeforeValidator(_optional_json, json_schema_input_type=list[Any] | str)]

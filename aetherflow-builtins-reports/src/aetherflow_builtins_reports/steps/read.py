@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from aetherflow.core.api import STEP_SKIPPED, Flag, Step, StepError, StepInputError, StepInputs, StepOutputs, StepResult
 from aetherflow_builtins_reports.errors import parquet_library
 from aetherflow_builtins_reports.package.refs import parse_area, split_sheet
-from aetherflow_builtins_reports.steps.fields import JsonNames, Word
+from aetherflow_builtins_reports.steps.fields import JsonNames, NullWord, Word
 
 ReadFormat: TypeAlias = Literal["csv", "tsv", "parquet"]
 BASE_MEMORY, MEMORY_FACTOR = 192 << 20, 128
@@ -36,6 +36,11 @@ class Inputs(StepInputs):
     columns: JsonNames | None = Field(None, description="Names of the columns, in place of those of the header.")
     blank_rows: Annotated[Literal["skip", "keep"], Word] = Field(
         "skip", description="`skip` leaves out rows without any value. Such rows at the end are always left out."
+    )
+    on_error: Annotated[Literal["null", "text", "fail"], NullWord] = Field(
+        "null",
+        description="Error cells, `#DIV/0!`: `null` makes them null, `text` keeps their text, `fail` fails the step. "
+        "They are counted in `errors`. For .xlsx and .xlsm.",
     )
     on_empty: Annotated[Literal["skip", "fail", "ok"], Word] = Field(
         "ok", description="Without rows: `ok` writes an empty file, `skip` ends the step as SKIPPED, `fail` fails it."
@@ -67,6 +72,11 @@ class Outputs(StepOutputs):
     columns: list[str] = Field(description="Names of the columns.")
     dtypes: dict[str, str] = Field(description="Column to int, float, bool, date, datetime or string.")
     dtypes_json: str = Field(description="`dtypes` as JSON text.")
+    errors: dict[str, dict[str, Any]] | None = Field(
+        None,
+        description="Column to its error cells: `count`, the cell of the `first`, and its `text`. Null for .xls, .xlsb "
+        "and .ods, whose error cells are read as empty ones.",
+    )
 
 
 class ExcelRead(Step[Inputs]):
@@ -104,8 +114,13 @@ class ExcelRead(Step[Inputs]):
             found = self._decode(
                 "read_sheet", target=str(staged), sheet=sheet, ref=ref, file_format=args.file_format,
                 header=args.header, columns=args.columns, skip_blank=args.blank_rows == "skip",
-                if_empty=args.on_empty == "ok",
+                if_empty=args.on_empty == "ok", on_error=args.on_error,
             )  # fmt: skip
+            for name, each in (found["errors"] or {}).items():
+                self.ctx.log.warning(
+                    "%s, column %s: %d error cells, the first is %s in %s",
+                    args.source_path, name, each["count"], each["text"], each["first"],
+                )  # fmt: skip
             output: dict[str, Any] = {
                 "output": None, "artifact_path": None, "format": args.file_format, **found,
                 "row_count": found["rows"], "dtypes_json": json.dumps(found["dtypes"], ensure_ascii=False),

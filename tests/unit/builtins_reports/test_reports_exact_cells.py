@@ -1,0 +1,107 @@
+"""Times of a workbook to microseconds, and its error cells: the functions that read, without the step's child."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from aetherflow.core.api import StepError, StepInputError
+from aetherflow_builtins_reports.reading.exact_cells import make_exact
+from aetherflow_builtins_reports.reading.workbooks import read_sheet
+
+HEADER = "when,note"
+
+
+def book(folder: Path, cells: str) -> Path:
+    """A workbook with a header and these rows of XML; format 1 is a date and time, 2 a time, 3 a duration."""
+    made = openpyxl.Workbook()
+    sheet = made.active
+    assert sheet is not None
+    sheet.append(["when", "note"])
+    for row, style in enumerate(("yyyy-mm-dd hh:mm:ss", "hh:mm:ss", "[h]:mm:ss"), 2):
+        sheet.cell(row, 1, 1.5).number_format = style
+    made.save(folder / "plain.xlsx")
+    path = folder / "book.xlsx"
+    with zipfile.ZipFile(folder / "plain.xlsx") as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                head = data.index(b'<row r="2"')
+                data = data[:head] + cells.encode() + data[data.index(b"</sheetData>") :]
+            target.writestr(name, data)
+    return path
+
+
+def read(path: Path, **more: Any) -> tuple[list[str], dict[str, Any]]:
+    target = path.with_suffix(".csv")
+    target.unlink(missing_ok=True)
+    options: dict[str, Any] = {
+        "sheet": None, "ref": "", "file_format": "csv", "header": True, "columns": None, "skip_blank": True,
+        "if_empty": True, "on_error": "null", **more,
+    }  # fmt: skip
+    found = read_sheet(str(path), str(target), **options)
+    return target.read_text().splitlines(), found
+
+
+@pytest.mark.parametrize(
+    ("style", "number", "expected"),
+    [
+        (1, "43831.99999999537", "2020-01-01T23:59:59.999600"),
+        (1, "43831.50000142889", "2020-01-01T12:00:00.123456"),
+        (1, "43831.4166666667", "2020-01-01T10:00:00"),
+        (1, "43831.416666666664", "2020-01-01T10:00:00"),
+        (1, "43831.9999999999", "2020-01-01T23:59:59.999991"),
+        (1, "43831.5", "2020-01-01T12:00:00"),
+        (2, "0.9999999953703703", "23:59:59.999600"),
+        (2, "0.50000000001", "12:00:00.000001"),
+        (3, "1.00000000001157", "24:00:00.000001"),
+        (3, "2.5", "60:00:00"),
+    ],
+)
+def test_a_time_is_that_of_the_cell_and_never_on_another_day(
+    tmp_path: Path, style: int, number: str, expected: str
+) -> None:
+    path = book(tmp_path, f'<row r="2"><c r="A2" s="{style}"><v>{number}</v></c></row>')
+    assert read(path)[0] == [HEADER, f"{expected},"]
+
+
+ERRORS = (
+    '<row r="2"><c r="A2" t="e"><f>1/0</f><v>#DIV/0!</v></c><c r="B2"><v>1</v></c></row>'
+    '<row r="3"><c r="A3"><v>2</v></c><c r="B3" t="e"><v>#N/A</v></c></row>'
+    '<row r="4"><c r="A4" t="e"><v>#REF!</v></c></row>'
+)
+COUNTED = {
+    "when": {"count": 2, "first": "A2", "text": "#DIV/0!"},
+    "note": {"count": 1, "first": "B3", "text": "#N/A"},
+}
+
+
+@pytest.mark.parametrize("without_references", [False, True])
+def test_error_cells_are_counted_and_become_what_is_asked_for(tmp_path: Path, without_references: bool) -> None:
+    import re
+
+    path = book(tmp_path, re.sub(r' r="\w+"', "", ERRORS) if without_references else ERRORS)
+    lines, found = read(path)
+    assert (lines, found["errors"]) == ([HEADER, ",1", "2,", ","], COUNTED)
+    lines, found = read(path, on_error="text")
+    assert (lines, found["errors"]) == ([HEADER, "#DIV/0!,1", "2,#N/A", "#REF!,"], COUNTED)
+    with pytest.raises(StepError, match="#DIV/0! in A2, column 'note': 1, first #N/A in B3"):
+        read(path, on_error="fail")
+    assert read(path, ref="B1:B9")[1]["errors"] == {"note": COUNTED["note"]}, "errors outside of the range do not count"
+
+
+def test_another_format_has_no_error_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = book(tmp_path, ERRORS)
+    monkeypatch.setattr("aetherflow_builtins_reports.reading.workbooks.make_exact", lambda *_: False)
+    assert read(path)[1]["errors"] is None
+    with pytest.raises(StepInputError, match="on_error: fail is for"):
+        read(path, on_error="fail")
+
+
+def test_a_sheet_without_rows_is_exact(tmp_path: Path) -> None:
+    path = book(tmp_path, "")
+    rows: list[list[Any]] = []
+    assert make_exact(path, "Sheet", rows)
+    assert rows == []
