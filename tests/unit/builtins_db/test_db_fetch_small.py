@@ -37,7 +37,7 @@ def test_every_type_of_duckdb_is_json_safe(duck: Any) -> None:
         "utc": "2024-01-02T03:04:05", "t": "01:02:03", "b": "AP8=", "nan": None, "yes": True,
         "nothing": None, "list": [1, None],
         "struct": {"k": "2024-01-02"}, "huge": 2**127 - 1,
-        "id": "5a2e7d6c-0000-4000-8000-000000000000", "span": "1 day, 0:00:00",
+        "id": "5a2e7d6c-0000-4000-8000-000000000000", "span": "1 day",
     }  # fmt: skip
     assert {"d": "float", "day": "date", "ts": "datetime", "yes": "bool", "huge": "int", "b": "string"}.items() <= out[
         "dtypes"

@@ -181,10 +181,15 @@ class ParquetWriter:
             raise self._misfit(column, index, f"{short_value(value)} {error}") from error
 
     def _misfit(self, column: Column, index: int, what: str) -> StepError:
-        return StepError(
-            f"column {column.name!r}, row {self._row_count + index}: the value {what}",
-            fix=f"cast it in the SQL, or set its type: dtypes: {{{column.name}: string}}",
-        )
+        return misfit(column, self._row_count + index, what)
+
+
+def misfit(column: Column, row: int, what: str) -> StepError:
+    """The error for a value that does not fit its column."""
+    return StepError(
+        f"column {column.name!r}, row {row}: the value {what}",
+        fix=f"cast it in the SQL, or set its type: dtypes: {{{column.name}: string}}",
+    )
 
 
 def _plain(cells: Sequence[Any], column_type: ColumnType) -> bool:

@@ -19,21 +19,26 @@ def json_value(value: Any) -> Any:
     Decimals become text, dates and times ISO 8601, bytes base64; lists and maps stay. NaN and infinity, which JSON does
     not have, become null.
     """
+    return _json(value, words=False)
+
+
+def _json(value: Any, *, words: bool) -> Any:
+    """The value in JSON types; `words` makes text of NaN and infinity."""
     match value:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else None
+            return value if math.isfinite(value) else str(value) if words else None
         case decimal.Decimal():
-            return format(value, "f") if value.is_finite() else None
+            return format(value, "f") if words or value.is_finite() else None
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(value).decode("ascii")
         case Mapping():
-            return {str(key): json_value(item) for key, item in value.items()}
+            return {str(key): _json(item, words=words) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [json_value(item) for item in value]
+            return [_json(item, words=words) for item in value]
         case _:
             return str(value)
 
@@ -62,8 +67,8 @@ def time_text(value: datetime.time) -> str:
 def text_value(value: Any) -> str:
     """The value as text for a cell.
 
-    Like `json_value`, but booleans are `true` and `false`, NaN and infinity `nan` and `inf`, lists and maps JSON, and
-    dates with times are in PostgreSQL's notation.
+    Like `json_value`, but booleans are `true` and `false`, NaN and infinity `nan` and `inf`, lists and maps JSON with
+    these words as text, and dates with times are in PostgreSQL's notation.
     """
     match value:
         case str():
@@ -79,7 +84,7 @@ def text_value(value: Any) -> str:
         case datetime.time():
             return time_text(value)
         case Mapping() | list() | tuple() | set() | frozenset():
-            return json.dumps(json_value(value), ensure_ascii=False)
+            return json.dumps(_json(value, words=True), ensure_ascii=False)
         case _:
             return str(json_value(value))
 

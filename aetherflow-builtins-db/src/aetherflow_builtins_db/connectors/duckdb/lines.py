@@ -12,7 +12,7 @@ from aetherflow.core.api import Column, CsvFormat
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
-from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, record_batches, wrapped
+from aetherflow_builtins_db.connectors.duckdb.rows import DECIMAL, column_of, is_enum, record_batches, wrapped
 from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.statements import is_query
 
@@ -26,7 +26,7 @@ _FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _TEXTS = frozenset({"VARCHAR", "JSON"})
 _TIMES = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS"})
 """TIMESTAMP_NS is missing: DuckDB rounds nanoseconds in text, its driver truncates them."""
-_PLAIN = frozenset({"BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID"})
+_PLAIN = frozenset({"BOOLEAN", "DATE", "INTERVAL", "TIME", "TIMESTAMP", "UUID"})
 _INSTANT = "TIMESTAMP WITH TIME ZONE"
 _SIGNS = frozenset(string.ascii_letters + string.digits + "+-:. /=")
 """All characters that occur in values other than text, including Base64."""
@@ -76,7 +76,7 @@ def _text(name: str, kind: str, *, utc: bool) -> str | None:
         return name
     if (found := DECIMAL.fullmatch(kind)) and found.group(1) == found.group(2):  # DuckDB writes .5, DelimitedWriter 0.5
         return f"regexp_replace({name}::VARCHAR, '^(-?)[.]', '\\10.')"
-    if kind in _PLAIN | _INTEGERS | _LARGE | _TEXTS or kind.startswith(("DECIMAL(", "ENUM(")):
+    if kind in _PLAIN | _INTEGERS | _LARGE | _TEXTS or found or is_enum(kind):
         return f"{name}::VARCHAR"
     if kind in _FLOATS:
         return f"CASE WHEN isnan({name}) THEN 'nan' ELSE {name}::DOUBLE::VARCHAR END"  # DuckDB writes -nan, too
@@ -91,7 +91,7 @@ def _text(name: str, kind: str, *, utc: bool) -> str | None:
 def _quoted(text: str, kind: str, dialect: CsvFormat) -> str:
     """The expression with quotes around values that need them."""
     delimiter, quote, null = map(setting_literal, (dialect.delimiter, dialect.quotechar, dialect.null_value))
-    is_text = kind in _TEXTS or kind.startswith("ENUM(")
+    is_text = kind in _TEXTS or is_enum(kind)
     may_be_empty = is_text or kind == "BLOB"
     tests = []
     if may_be_empty or (dialect.null_value and set(dialect.null_value) <= _SIGNS):

@@ -26,7 +26,7 @@ from aetherflow_builtins_db.columns import STRING
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.duckdb.errors import refusal
 from aetherflow_builtins_db.connectors.duckdb.making import declared_for
-from aetherflow_builtins_db.connectors.duckdb.rows import column_of
+from aetherflow_builtins_db.connectors.duckdb.rows import column_of, is_enum
 from aetherflow_builtins_db.contract import Transaction
 from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
@@ -272,7 +272,7 @@ def _time_loses(field: str, declared: str) -> str:
 
 def _is_safe(given: str, wanted: str) -> bool:
     """Whether DuckDB's cast from one type to the other gives the value that this package gives, or fails."""
-    if wanted == given or (wanted == "VARCHAR" and (given in _SAME_TEXT or given.startswith("ENUM("))):
+    if wanted == given or (wanted == "VARCHAR" and (given in _SAME_TEXT or is_enum(given))):
         return True
     return given in _INTEGERS and wanted in _INTEGERS
 

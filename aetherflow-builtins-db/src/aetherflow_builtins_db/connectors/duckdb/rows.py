@@ -1,11 +1,12 @@
 """Open results of DuckDB, and the mapping of its types."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aetherflow.core.api import Column, ColumnType, Row
 from aetherflow_builtins_db.columns import STRING
+from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.duckdb.contract import Sessions
 from aetherflow_builtins_db.contract import Params
@@ -13,6 +14,7 @@ from aetherflow_builtins_db.statements import is_query, without_end
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb.sqltypes import DuckDBPyType
 
 _INT, _FLOAT, _DATETIME = ColumnType("int"), ColumnType("float"), ColumnType("datetime")
 _TYPES = {
@@ -40,13 +42,14 @@ def column_of(name: str, duckdb_type: str) -> Column:
     return Column(name, _TYPES.get(duckdb_type, STRING))
 
 
+def is_enum(duckdb_type: str) -> bool:
+    """Whether it is an enum, and not a list of them."""
+    return duckdb_type.startswith("ENUM(") and duckdb_type.endswith(")")
+
+
 def arrow_safe(duckdb_type: str) -> bool:
     """Whether the type's Arrow form has the same value as its Python form."""
-    return (
-        duckdb_type in _TYPES.keys() - _UNSAFE
-        or duckdb_type.startswith("ENUM(")
-        or bool(DECIMAL.fullmatch(duckdb_type))
-    )
+    return duckdb_type in _TYPES.keys() - _UNSAFE or is_enum(duckdb_type) or bool(DECIMAL.fullmatch(duckdb_type))
 
 
 _LOSSES = (
@@ -58,7 +61,6 @@ _LOSSES = (
         "has nanoseconds, and Python's times have none",
         "cut them in the SQL: {0}::TIMESTAMP; or make it text: {0}::VARCHAR",
     ),
-    ("has months, and DuckDB's driver makes 30 days of each", "make it text in the SQL: {0}::VARCHAR"),
 )
 """What DuckDB's driver would change in a value, and what to do."""
 
@@ -72,24 +74,92 @@ def wrapped(selected: str, query: str, width: int) -> str:
     return f"SELECT {selected} FROM ({without_end(query)}) AS q({names})"  # noqa: S608 - the query of the user
 
 
-def loss_marked(query: str, kinds: Sequence[str]) -> str | None:
-    """The query with one more column: which column's value the driver would change, and how, else null.
+def made_readable(query: str, types: "Sequence[DuckDBPyType]") -> tuple[str | None, bool]:
+    """The query in a form in which the driver changes no value, and whether that has one more column, its marks.
 
-    That is the column's index, plus its kind in `_LOSSES` times the width. The driver returns `infinity` as the
-    greatest Python date, which is a legal value, too; it drops nanoseconds, and makes 30 days of a month. None if no
-    column has such a type.
+    Intervals are text, at any depth: the driver makes 30 days of a month. A mark says which column's value the driver
+    would still change, and how, else null: the column's index, plus its kind in `_LOSSES` times the width. The driver
+    returns `infinity` as the greatest Python date, which is a legal value, too, and drops nanoseconds. The query is
+    None where the driver reads it as it is.
     """
-    marks = []
-    for index, kind in enumerate(kinds):
-        name, width = f"c{index}", len(kinds)
-        if kind == "DATE" or kind.startswith("TIMESTAMP"):
-            marks.append(f"WHEN isinf({name}) THEN {index}")
-        if kind == "TIMESTAMP_NS":
-            marks.append(f"WHEN epoch_ns({name}) % 1000 <> 0 THEN {width + index}")
-        if kind == "INTERVAL":
-            has_months = f"date_part('year', {name}) <> 0 OR date_part('month', {name}) <> 0"
-            marks.append(f"WHEN {has_months} THEN {2 * width + index}")
-    return wrapped(f"*, CASE {' '.join(marks)} END", query, len(kinds)) if marks else None
+    names, marks = [f"c{index}" for index in range(len(types))], []
+    for index, (name, kind) in enumerate(zip(names, types, strict=True)):
+        for loss, condition in enumerate(_CONDITIONS):
+            if found := _anywhere(name, kind, condition):
+                marks.append(f"WHEN {found} THEN {loss * len(types) + index}")
+    texts = [_with_texts(kind) for kind in types]
+    selected = [
+        name if text == str(kind) else f"CAST({name} AS {text})"
+        for name, text, kind in zip(names, texts, types, strict=True)
+    ]
+    if not marks and selected == names:
+        return None, False
+    if marks:
+        selected.append(f"CASE {' '.join(marks)} END")
+    return wrapped(", ".join(selected), query, len(types)), bool(marks)
+
+
+def _infinite(value: str, kind: Any) -> str:
+    return f"isinf({value})" if kind.id == "date" or kind.id.startswith("timestamp") else ""
+
+
+def _has_nanoseconds(value: str, kind: Any) -> str:
+    return f"epoch_ns({value}) % 1000 <> 0" if kind.id == "timestamp_ns" else ""
+
+
+_CONDITIONS: tuple[Callable[[str, Any], str], ...] = (_infinite, _has_nanoseconds)
+"""For each of `_LOSSES`: SQL for whether a value has it; empty if its type never has."""
+
+
+def _anywhere(value: str, kind: Any, condition: Callable[[str, Any], str], depth: int = 0) -> str:
+    """SQL for whether the condition holds for the value, or for one inside of it; empty if it never does."""
+    match kind.id:
+        case "list" | "array":
+            item, (_, inner) = f"x{depth}", kind.children[0]
+            found = _anywhere(item, inner, condition, depth + 1)
+            values = value if kind.id == "list" else f"CAST({value} AS {inner}[])"
+            return f"len(list_filter({values}, lambda {item}: {found})) > 0" if found else ""
+        case "struct":
+            parts = [
+                _anywhere(
+                    f"struct_extract({value}, {setting_literal(name) if name else number})", inner, condition, depth
+                )
+                for number, (name, inner) in enumerate(kind.children, 1)
+            ]
+        case "map":
+            item = f"x{depth}"
+            parts = []
+            for name, inner in kind.children:
+                if found := _anywhere(item, inner, condition, depth + 1):
+                    parts.append(f"len(list_filter(map_{name}s({value}), lambda {item}: {found})) > 0")
+        case _:
+            return condition(value, kind)
+    return " OR ".join(f"coalesce({part}, false)" for part in parts if part)
+
+
+def _with_texts(kind: Any) -> str:
+    """The type as SQL, with text for intervals."""
+    match kind.id:
+        case "interval":
+            return "VARCHAR"
+        case "list":
+            return f"{_with_texts(kind.children[0][1])}[]"
+        case "array":
+            return f"{_with_texts(kind.children[0][1])}[{kind.children[1][1]}]"
+        case "map":
+            return f"MAP({', '.join(_with_texts(inner) for _, inner in kind.children)})"
+        case "struct" if all(_with_texts(inner) == str(inner) for _, inner in kind.children):
+            return str(kind)
+        case "struct":
+            parts = (f"{_quoted(name)} {_with_texts(inner)}" for name, inner in kind.children)
+            return f"STRUCT({', '.join(parts)})"
+        case _:
+            return str(kind)
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) -> "DuckDBRows":
@@ -97,19 +167,19 @@ def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) ->
     session, statement, values = connector.open_query(sql, params)
     try:
         with connector.mapped("query"):
-            marked = None
+            readable, marked = None, False
             if is_query(statement.query):
                 relation = session.sql(statement, params=values)
-                marked = loss_marked(statement.query, [str(kind) for kind in relation.types])
+                readable, marked = made_readable(statement.query, relation.types)
             with connector.limit.on(session.interrupt):
-                session.execute(marked or statement, values)
+                session.execute(readable or statement, values)
             found = session.description or []
-            names = relation.columns if marked else [name for name, *_ in found]
+            names = relation.columns if readable else [name for name, *_ in found]
             columns = [column_of(name, str(kind)) for name, (_, kind, *_) in zip(names, found, strict=False)]
     except BaseException:
         connector.close_session(session)
         raise
-    return DuckDBRows(connector, session, columns, fetch_size, marked=marked is not None)
+    return DuckDBRows(connector, session, columns, fetch_size, marked=marked)
 
 
 class DuckDBRows(OpenRows):
@@ -124,7 +194,7 @@ class DuckDBRows(OpenRows):
         *,
         marked: bool,
     ) -> None:
-        """`marked`: the result has one more column at the end, the mark of `loss_marked`."""
+        """`marked`: the result has one more column at the end, the mark of `made_readable`."""
         super().__init__(columns)
         self._connector = connector
         self._session = session

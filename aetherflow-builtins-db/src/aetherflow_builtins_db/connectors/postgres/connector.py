@@ -17,7 +17,7 @@ from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, Postg
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
 from aetherflow_builtins_db.connectors.postgres.json_out import PostgresJson, json_query
 from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
-from aetherflow_builtins_db.connectors.postgres.types import column_of, register_loaders
+from aetherflow_builtins_db.connectors.postgres.types import SETTINGS, column_of, register_loaders
 from aetherflow_builtins_db.connectors.postgres.wait import connection_class
 from aetherflow_builtins_db.contract import Params
 from aetherflow_builtins_db.database import Database
@@ -127,7 +127,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         try:
             connection.silence_limit = connection.answer_limit = self.opts.connect_timeout
             register_loaders(connection)
-            settings = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "extra_float_digits": 1}
+            settings = dict(SETTINGS)
             if self.opts.statement_timeout:
                 settings["statement_timeout"] = max(round(self.opts.statement_timeout * 1000), 1)
             if self.read_only:

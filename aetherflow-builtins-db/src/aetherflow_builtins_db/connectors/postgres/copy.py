@@ -1,6 +1,9 @@
 """Results as the text of COPY … TO STDOUT, the fastest way to read from PostgreSQL."""
 
 import codecs
+import csv
+import io
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -12,6 +15,7 @@ from aetherflow_builtins_db.connectors.common.contract import Connections
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.postgres.copy_out import copy_out
 from aetherflow_builtins_db.failures import one_line
+from aetherflow_builtins_db.formats.values import short_value
 
 if TYPE_CHECKING:
     import psycopg
@@ -166,12 +170,30 @@ class PostgresArrow(OpenRows):
                     false_values=["f"],
                 ),
             )
-            yield from batches
+            for batch in batches:
+                source.forget(batch.num_rows)
+                yield batch
         except pa.ArrowInvalid as error:
-            raise StepError(
+            raise self._misfit(source) or StepError(
                 f"a value does not fit its column in Parquet: {one_line(str(error))}",
                 fix="cast it in the SQL, or set its type: dtypes: {column: string}",
             ) from error
+
+    def _misfit(self, source: "_File") -> StepError | None:
+        """The error that names the first value in the blocks not yet parsed which does not fit its column."""
+        from aetherflow_builtins_db.formats.coerce import coerce
+        from aetherflow_builtins_db.formats.parquet import misfit
+
+        number = source.rows
+        for block in source.blocks:
+            for row in csv.reader(io.StringIO(block.decode("utf-8-sig"), newline="")):
+                number += 1
+                for column, text in zip(self.columns, row, strict=False):
+                    try:
+                        coerce(text if text or column.type.kind == "string" else None, column.type)
+                    except ValueError as error:
+                        return misfit(column, number, f"{short_value(text)} {error}")
+        return None
 
     def close(self) -> None:
         self._copy.close()
@@ -202,9 +224,20 @@ class _File:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = b""
+        self.blocks: deque[bytes] = deque()
+        """Those of which no batch was made yet."""
+        self.rows = 0
+        """In batches that were made."""
+
+    def forget(self, rows: int) -> None:
+        """Count a batch; each is made of one block."""
+        self.rows += rows
+        self.blocks.popleft()
 
     def read(self, size: int = -1) -> bytes:
-        self._rest = self._rest or next(self._blocks, b"")
+        if not self._rest and (block := next(self._blocks, b"")):
+            self._rest = block
+            self.blocks.append(block)
         if size < 0:
             size = len(self._rest)
         found, self._rest = self._rest[:size], self._rest[size:]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import psycopg
 
 NUMERIC = 1700
+SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "extra_float_digits": 1}
+"""Of each session: the forms of texts that the server writes."""
 _TYPES: dict[int, ColumnType] = {
     16: ColumnType("bool"),
     17: ColumnType("bytes"),

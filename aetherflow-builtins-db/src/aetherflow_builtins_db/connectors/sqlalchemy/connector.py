@@ -19,7 +19,7 @@ from aetherflow_builtins_db.connectors.common.tls import forget_errors
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlalchemy.loading import SqlAlchemyServer
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
-from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, connected, note_server
+from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, connected, note_server, set_up
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
@@ -159,10 +159,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         def _session(connection: Any, record: Any) -> None:
             if sqlite:
                 connection.isolation_level = None  # _begin sends BEGIN; Python's module would not before DDL
-            cursor = connection.cursor()
-            for statement in statements:
-                cursor.execute(statement)
-            cursor.close()
+            set_up(engine.dialect.driver, connection, statements)
             note_server(engine, connection, record.info)
 
         if sqlite:
@@ -326,7 +323,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
                     text, values
                 )
                 columns = columns_of(result, connection.dialect.driver, declared)
-            return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close)
+            return SQLAlchemyRows(self, result, columns, fetch_size, opened.pop_all().close, connection.dialect.driver)
 
     def loader(self, usual: SqlLoader) -> SqlLoader:
         """The usual one, with what SQLAlchemy's inspector tells about the table."""

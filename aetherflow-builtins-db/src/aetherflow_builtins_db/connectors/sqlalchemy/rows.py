@@ -10,6 +10,7 @@ from aetherflow_builtins_db.connectors.common.contract import ErrorMapping
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.mysql import types as mysql_types
 from aetherflow_builtins_db.connectors.postgres import types as postgres_types
+from aetherflow_builtins_db.connectors.sqlalchemy.session import OWN_DRIVERS
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult
@@ -25,10 +26,11 @@ class SQLAlchemyRows(OpenRows):
         columns: list[Column],
         fetch_size: int,
         release: Callable[[], object],
+        driver: str,
     ) -> None:
         """`release` rolls back the transaction of the query and returns its connection to the pool."""
         super().__init__(columns)
-        self.exact = False
+        self.exact = self.exact and driver in OWN_DRIVERS
         self._connector, self._result, self._fetch_size = connector, result, fetch_size
         self._release: Callable[[], object] | None = release
 

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
+from aetherflow_builtins_db.connectors.mysql import types as mysql_types
+from aetherflow_builtins_db.connectors.postgres import types as postgres_types
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Options
 
 if TYPE_CHECKING:
@@ -33,6 +36,28 @@ def connected(dialect: "Dialect", record: Any, given: Sequence[Any], named: dict
     """A connection of PyMySQL that reads no certificates in vain; None for other drivers, for SQLAlchemy to connect."""
     del record
     return pymysql_parts.unchecked_class()(*given, **named) if dialect.driver == "pymysql" else None
+
+
+OWN_DRIVERS = frozenset({"psycopg", "pymysql"})
+"""Drivers that have a connector of their own: values are what that one gives."""
+
+
+def set_up(driver: str, raw: Any, statements: Sequence[str]) -> None:
+    """Run the statements on a new connection, and let it convert values as the driver's own connector does."""
+    wanted = list(statements)
+    if driver == "psycopg":
+        postgres_types.register_loaders(raw)
+        ours = [f"SET {name} = {setting_literal(value)}" for name, value in postgres_types.SETTINGS.items()]
+        wanted = [*ours, *wanted]
+    elif driver == "pymysql":
+        raw.decoders = mysql_types.decoders()
+        wanted.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
+    cursor = raw.cursor()
+    for statement in wanted:
+        cursor.execute(statement)
+    cursor.close()
+    if driver == "psycopg":
+        raw.commit()  # the server takes settings back with a transaction that is rolled back
 
 
 def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
