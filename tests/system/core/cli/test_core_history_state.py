@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.base import durable
 from chained import chain_again
+from core_project import Result
 from old_data import unpack
 
 if TYPE_CHECKING:
@@ -200,6 +202,24 @@ def test_backup_while_a_run_goes_on_and_no_restore_under_it(
     process.communicate()
     assert ran.cli("state", "restore", "flow.yaml", "--from", "b.tar").code == 0
     assert json.loads(ran.cli("runs", "show", "live", "--json").out)["status"] == "INTERRUPTED"
+
+
+def test_no_run_begins_while_a_state_is_restored(ran: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that began between the look for live runs and the exchange of the rows had no row any more."""
+    assert ran.cli("state", "backup", "flow.yaml", "--to", "b.tar").code == 0
+    began: list[Result] = []
+    restore = durable.restore_database
+
+    def beside(*databases: durable.Database) -> None:
+        began.append(ran.command("run", "flow.yaml", "--run-id", "new"))
+        restore(*databases)
+
+    monkeypatch.setattr(durable, "restore_database", beside)
+    assert ran.cli("state", "restore", "flow.yaml", "--from", "b.tar").code == 0
+    (refused,) = began
+    assert (refused.code, "the state is being restored" in refused.err) == (3, True), refused
+    assert ran.rows("SELECT run_id FROM runs") == [("r",)]
+    assert ran.command("run", "flow.yaml", "--run-id", "new").code == 0
 
 
 def test_migrate(ran: "Project") -> None:

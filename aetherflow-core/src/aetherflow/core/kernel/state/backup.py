@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from aetherflow.core.base import durable
-from aetherflow.core.base.errors import RunBusyError, StateError, UsageError
+from aetherflow.core.base.errors import StateError, UsageError
 from aetherflow.core.kernel.state.history import side_of
 from aetherflow.core.kernel.state.migration import prepare_schema
-from aetherflow.core.kernel.state.ownership import held_runs
+from aetherflow.core.kernel.state.ownership import no_run
 from aetherflow.core.kernel.state.reading import require_schema
 from aetherflow.core.kernel.state.records import now_ms
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
@@ -94,17 +94,16 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
     scratch = _scratch(path)
     try:
         manifest = _verify(source)
-        _require_idle(path)
-        _extract(source, scratch, side_of(path) / "blobs")
-        with closing(durable.connect_to_read(scratch, immutable=True)) as copy:
-            if copy.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
-                raise UsageError(f"the database inside {source} is damaged", fix="take another backup")
-            require_schema(copy, source, manifest["schema"])
-            kept = _set_aside(path)
-            with closing(StateStore(path)), closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
-                _require_idle(path)
-                durable.restore_database(copy, db)
-                prepare_schema(db, path)
+        with no_run(path):
+            _extract(source, scratch, side_of(path) / "blobs")
+            with closing(durable.connect_to_read(scratch, immutable=True)) as copy:
+                if copy.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+                    raise UsageError(f"the database inside {source} is damaged", fix="take another backup")
+                require_schema(copy, source, manifest["schema"])
+                kept = _set_aside(path)
+                with closing(StateStore(path)), closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
+                    durable.restore_database(copy, db)
+                    prepare_schema(db, path)
     except tarfile.TarError as error:
         raise UsageError(f"{source} is no backup of a state: {error}", fix="name another file") from error
     except (sqlite3.Error, OSError) as error:
@@ -169,13 +168,6 @@ def _manifest(data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise tarfile.TarError("its manifest cannot be read") from error
     return manifest
-
-
-def _require_idle(path: Path) -> None:
-    for name in held_runs(path):
-        flow_id, _, run_id = name.partition("/")
-        message = f"run {run_id} of flow {flow_id} is live: nothing is restored under it"
-        raise RunBusyError(message, fix="wait for it, or stop it")
 
 
 def _set_aside(path: Path) -> Path | None:

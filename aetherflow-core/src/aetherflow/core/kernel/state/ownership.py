@@ -3,6 +3,8 @@
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aetherflow.core.base import durable
@@ -41,6 +43,27 @@ def held_runs(state_path: Path) -> list[str]:
     return [f"{lock.parent.name}/{lock.stem}" for lock in locks if durable.is_locked(lock)]
 
 
+@contextmanager
+def no_run(state_path: Path) -> Iterator[None]:
+    """Keep every run of a state file on this host from starting, while the block runs.
+
+    Raises RunBusyError if a process executes one.
+    """
+    folder = durable.side_folder(state_path) / "runs"
+    durable.make_dir(folder)
+    gate = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            flow_id, _, run_id = next(iter(held_runs(state_path)), "").partition("/")
+            live = f"run {run_id} of flow {flow_id} is live" if run_id else "a run is just starting or ending"
+            raise RunBusyError(f"{live}: nothing is restored under it", fix="wait for it, or stop it") from None
+        yield
+    finally:
+        os.close(gate)
+
+
 def runs_elsewhere(db: durable.Database) -> list[str]:
     """`flow/run on HOST` of each run of another host with a recent heartbeat."""
     now = db.now_ms()
@@ -61,6 +84,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._gate: int | None = None
         self._process = 0
 
     def acquire(self, run_id: str) -> None:
@@ -82,12 +106,14 @@ class RunLock:
         else:
             raise StateError(f"the run cannot be locked: {self._path} is removed again and again", fix="try again")
         try:
+            self._gate = self._enter()
             name = f"pid {os.getpid()} on {hostname()}".encode()
             os.pwrite(descriptor, name, 0)
             os.ftruncate(descriptor, len(name))
-        except OSError as error:
+        except (OSError, RunBusyError) as error:
+            self._leave()
             os.close(descriptor)
-            raise self._unusable(error) from error
+            raise error if isinstance(error, RunBusyError) else self._unusable(error) from error
         self._descriptor, self._process = descriptor, os.getpid()
 
     def _unusable(self, error: OSError) -> StateError:
@@ -103,6 +129,24 @@ class RunLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+            self._leave()
+
+    def _enter(self) -> int:
+        """Share the folder of all run locks, which `no_run` holds alone; as long as the run has its own lock."""
+        gate = os.open(self._path.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(gate)
+            raise RunBusyError("the state is being restored", fix="start again once that is done") from None
+        return gate
+
+    def _leave(self) -> None:
+        if self._gate is not None:
+            if os.getpid() == self._process:
+                fcntl.flock(self._gate, fcntl.LOCK_UN)
+            os.close(self._gate)
+            self._gate = None
 
     @property
     def descriptor(self) -> int:
