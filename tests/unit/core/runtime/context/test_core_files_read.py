@@ -120,3 +120,20 @@ def test_the_programs_of_a_command(tmp_path: Path) -> None:
     assert [word for word, _ in programs_of(shell, tmp_path, env)] == ["/bin/sh"]
     shell[2] = "cat data.csv | A=1 tool -v && ./job.py"
     assert [word for word, _ in programs_of(shell, tmp_path, env)] == ["/bin/sh", "tool", "./job.py"]
+
+
+def test_a_file_that_grows_as_fast_as_it_is_read_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, before, reads = tmp_path / "in.csv", files_read._Digest.add, []
+    path.write_bytes(LARGE)
+
+    def add(digest: Any, data: bytes) -> None:
+        reads.append(len(data))
+        assert len(reads) < 100, "it is read for ever"
+        with path.open("ab") as file:
+            file.write(data)
+        before(digest, data)
+
+    monkeypatch.setattr(files_read._Digest, "add", add)
+    found, name = noted(path)
+    assert found.facts()["files"][name] == {"size": len(LARGE), "changed": True}
+    assert sum(reads) == len(LARGE)

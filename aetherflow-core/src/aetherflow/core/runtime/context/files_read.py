@@ -118,9 +118,10 @@ class FilesRead:
                     return
                 found, file, before = self._large.popleft()
             try:
-                digest = _Digest()
-                while data := os.read(file, _CHUNK):
+                digest, left = _Digest(), before.st_size
+                while left and (data := os.read(file, min(left, _CHUNK))):  # a file may grow faster than it is read
                     digest.add(data)
+                    left -= len(data)
                 same = _content(os.fstat(file)) == _content(before)
                 found |= digest.facts() if same else {"changed": True}
             except OSError:  # its size is known
