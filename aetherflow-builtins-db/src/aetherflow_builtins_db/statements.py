@@ -1,12 +1,16 @@
 """Classifies SQL statements by their words, and splits scripts; there is no SQL parser here."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice, pairwise
 
 from aetherflow_builtins_db.params import Lexis, Token, tokens, tokens_as_written
 
 TRANSACTION_WORDS = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
 _WRITE_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_MAIN_VERBS = _WRITE_WORDS | {"SELECT", "VALUES"}
+_AFTER_CTE = frozenset({")", "AS", ","})
+_BEFORE_NAMES = frozenset({"WITH", "RECURSIVE", ",", "BY", "SET", "CYCLE", "USING"})
+"""Words of a WITH clause that a name follows."""
 _DEFINES = frozenset(
     {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "ANALYZE", "FLUSH"}
 )
@@ -56,16 +60,19 @@ def without_end(sql: str) -> str:
 
 
 def is_query(sql: str) -> bool:
-    """Whether the statement is a SELECT, WITH or VALUES query, of which a view could be created."""
-    return next(words(sql), "") in {"SELECT", "WITH", "VALUES"} and not changes_rows(sql)
+    """Whether the statement is a SELECT, WITH or VALUES query, also in brackets, of which a view could be created."""
+    return first_word(sql, within_brackets=True) in {"SELECT", "WITH", "VALUES"} and not changes_rows(sql)
 
 
 def changes_rows(sql: str) -> bool:
     """Whether the statement is an INSERT, UPDATE, DELETE, REPLACE or MERGE, also after a WITH clause."""
     found = words(sql)
     main = next(found, "")
-    if main == "WITH":
-        main = next((word for word in found if word in _WRITE_WORDS | {"SELECT", "VALUES"}), "")
+    if main == "WITH":  # the verb follows the bracket of a CTE, or its SEARCH or CYCLE clause; a name never does
+        pairs = pairwise(chain(found, [""]))
+        main = next((word for before, word in pairs if before == ")" and word not in _AFTER_CTE), "")
+        if main in {"SEARCH", "CYCLE"}:
+            main = next((word for before, word in pairs if word in _MAIN_VERBS and before not in _BEFORE_NAMES), "")
     return main in _WRITE_WORDS
 
 
@@ -75,10 +82,10 @@ def controls_transaction(sql: str) -> bool:
     return bool(found) and found[0] in TRANSACTION_WORDS and "TO" not in found[1:]
 
 
-def first_word(sql: str) -> str:
-    """The first word or sign in upper case; empty if there is none."""
+def first_word(sql: str, *, within_brackets: bool = False) -> str:
+    """The first word or sign in upper case; empty if there is none. Opening brackets can be skipped."""
     for token in tokens(sql):
-        if token.kind == "text" and not token.text.isspace():
+        if token.kind == "text" and not token.text.isspace() and not (within_brackets and token.text == "("):
             return token.text.upper()
     return ""
 

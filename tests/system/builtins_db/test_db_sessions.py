@@ -1,9 +1,11 @@
 """What a session keeps beyond a transaction: none of it reaches the next call, and no stop reaches another session."""
 
 import datetime
+import itertools
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from aetherflow.core.api import ConnectorError, ConnectorInit
+from aetherflow.core.api import ConnectorError, ConnectorInit, CsvFormat
 from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
 from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from aetherflow_builtins_db.connectors.sqlalchemy.connector import SQLAlchemyConnector
@@ -369,3 +371,26 @@ def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certif
     with connector(place(mariadb)) as db:
         _, [(_, cipher)] = db.read("SHOW STATUS LIKE 'Ssl_cipher'")
     assert cipher, "not encrypted, though the server offers it"
+
+
+def test_a_query_in_brackets_is_not_read_into_memory(place: Place) -> None:
+    many = "FROM generate_series(1, 150000) AS g(seq)" if place.driver == "postgres" else "FROM seq_1_to_150000"
+    half = f"(SELECT seq, repeat('x', 200) AS filler {many})"
+    with connector(place) as db, db.stream(f"{half} UNION ALL {half}", fetch_size=1000) as rows:
+        batches = rows.batches()
+        tracemalloc.start()
+        try:
+            held = sum(map(len, itertools.islice(batches, 100)))
+            assert held == 100_000
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000, "one batch of 1,000 rows at a time"
+        finally:
+            tracemalloc.stop()
+        assert sum(map(len, batches)) == 200_000
+
+
+def test_postgresql_declares_a_cursor_for_a_query_in_brackets(postgres: Database) -> None:
+    with connector(postgres_place(postgres, "cursors")) as db:
+        sql = "(SELECT name, statement FROM pg_cursors) UNION ALL (SELECT 'x', 'y')"
+        assert [name for name, _statement in db.read(sql)[1]] == ["aetherflow", "x"]
+        with db.stream_csv(sql, dialect=CsvFormat()) as copied:
+            assert b"".join(copied.blocks()) == b"x,y\n"

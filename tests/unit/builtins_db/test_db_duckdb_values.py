@@ -136,3 +136,16 @@ def test_a_time_limit_counts_over_all_batches() -> None:
         with opened as rows, pytest.raises(ConnectorError, match="statement timeout"):
             for _ in rows.batches():
                 pass
+
+
+def test_a_query_in_brackets_takes_the_ways_of_every_query() -> None:
+    with DuckDBConnector(ConnectorInit("wh", "db", "duckdb", {"path": ":memory:"}, {})) as db:
+        half = "(SELECT range AS i, 'x' AS t FROM range(100000000000))"
+        with db.stream(f"{half} UNION ALL {half}", fetch_size=1000) as rows:
+            assert len(next(rows.batches())) == 1000
+        with pytest.raises(ConnectorError, match="column 'd', row 2 is infinite"):
+            db.read("(SELECT '2020-01-01'::DATE AS d) UNION ALL (SELECT 'infinity'::DATE)")
+        lines = db.stream_csv("(SELECT 1 AS a, 'x' AS b) UNION ALL (SELECT 2, 'y')", dialect=CsvFormat())
+        assert lines is not None
+        with lines:
+            assert b"".join(map(bytes, lines.blocks())) == b"1,x\n2,y\n"

@@ -17,6 +17,13 @@ TRIGGER = "CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET n = 1; DELETE F
         ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", False),
         ("SELECT 'insert'", False),
         ('WITH "delete" AS (SELECT 1) SELECT * FROM "delete"', False),
+        ("WITH merge AS (SELECT 1) SELECT * FROM merge", False),
+        ("WITH a AS (SELECT 1), replace (n) AS MATERIALIZED (SELECT 2) SELECT * FROM a, replace", False),
+        ("WITH RECURSIVE update AS (SELECT 1) (SELECT * FROM update) UNION SELECT 2", False),
+        ("WITH merge AS (SELECT 1) INSERT INTO t SELECT * FROM merge", True),
+        ('WITH "a" AS (SELECT 1), "b" (n) AS (SELECT 2) DELETE FROM t', True),
+        ("WITH a AS (SELECT 1) SEARCH DEPTH FIRST BY merge SET replace SELECT * FROM a", False),
+        ("WITH a AS (SELECT 1) CYCLE n, merge SET c USING p, replace AS (SELECT 2) UPDATE t SET n = 1", True),
         ("CREATE TABLE t AS SELECT 1", False),
         ("", False),
     ],
@@ -32,6 +39,7 @@ def test_transaction_statements_are_recognised_and_savepoints_are_not() -> None:
 
 def test_only_queries_become_views() -> None:
     assert all(map(is_query, ["SELECT 1", "WITH x AS (SELECT 1) SELECT * FROM x", "VALUES (1)"]))
+    assert all(map(is_query, ["(SELECT 1) UNION ALL (SELECT 2)", "((VALUES (1)))", "(WITH x AS (SELECT 1) TABLE x)"]))
     assert not any(map(is_query, ["PRAGMA table_info(t)", "INSERT INTO t VALUES (1)", ""]))
 
 
