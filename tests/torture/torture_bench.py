@@ -38,6 +38,7 @@ ENTRY_POINTS = """\
 [aetherflow.steps]
 torture_effect = torture_steps:Effect
 torture_values = torture_steps:Values
+torture_turn = torture_steps:Turn
 """
 
 

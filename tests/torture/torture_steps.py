@@ -88,3 +88,17 @@ class Values(Step[Any]):
                 artifact.write(content(self.id, 20))
             output["path"] = str(self.ctx.artifacts_dir(self.job_id) / name)
         return StepResult(output=output)
+
+
+class Turn(Step[Any]):
+    """Ends as TURN says: `fail`, `kill`, `freeze` before a step that must not run twice; `ask` in the middle of it."""
+
+    def run(self) -> StepResult:
+        turn = self.ctx.env.get("TURN", "good")
+        if turn == "fail" and self.id == "first":
+            raise RuntimeError("no")
+        if turn == "freeze" and self.id == "first":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if (turn, self.id) in (("kill", "first"), ("ask", "once")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return StepResult()
