@@ -210,7 +210,7 @@ def test_no_run_begins_while_a_state_is_restored(ran: "Project", monkeypatch: py
     began: list[Result] = []
     restore = durable.restore_database
 
-    def beside(*databases: durable.Database) -> None:
+    def beside(*databases: sqlite3.Connection) -> None:
         began.append(ran.command("run", "flow.yaml", "--run-id", "new"))
         restore(*databases)
 
