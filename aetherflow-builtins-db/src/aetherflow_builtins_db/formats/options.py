@@ -1,7 +1,7 @@
 """The options of delimited files as step inputs, at the top level or under `file:`."""
 
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -84,6 +84,16 @@ class FileOptions(StepInputs):
         return _dialect(format_name, {key: value for key, value in given.items() if value is not None})
 
 
+class ReadingOptions(FileOptions):
+    """FileOptions of a file that is read."""
+
+    decimal: Literal[".", ","] | None = Field(
+        None,
+        description="Decimal sign: `.` (default), or `,` for `1,5`. It is for columns of numbers; text stays as it is. "
+        "`1.234,56`, with a thousands separator, isn't a number.",
+    )
+
+
 class DelimitedInputs(FileOptions):
     """The options of FileOptions at the top level, and the block `file` that may hold them instead."""
 
@@ -96,14 +106,30 @@ class DelimitedInputs(FileOptions):
 
     def dialect(self, format_name: str) -> CsvFormat:
         """The merged options; ValueError if the top level and `file` differ, or options contradict each other."""
-        options: dict[str, Any] = {}
-        for key in FileOptions.model_fields:
-            here, there = getattr(self, key), getattr(self.file, key, None)
-            if here is not None and there is not None and here != there:
-                raise ValueError(f"{key} and file.{key} are both given and differ")
-            if (value := there if here is None else here) is not None:
-                options[key] = value
-        return _dialect(format_name, options)
+        given = {key: self._merged(key) for key in FileOptions.model_fields}
+        return _dialect(format_name, {key: value for key, value in given.items() if value is not None})
+
+    def _merged(self, key: str) -> Any:
+        here, there = getattr(self, key), getattr(self.file, key, None)
+        if here is not None and there is not None and here != there:
+            raise ValueError(f"{key} and file.{key} are both given and differ")
+        return there if here is None else here
+
+
+class DelimitedReadingInputs(DelimitedInputs, ReadingOptions):
+    """DelimitedInputs of a file that is read."""
+
+    file: ReadingOptions | None = Field(None, description="The CSV and TSV options may stand in this block instead.")
+
+    @model_validator(mode="after")
+    def _one_decimal(self) -> Self:
+        self._merged("decimal")
+        return self
+
+    @property
+    def has_commas(self) -> bool:
+        """Whether the decimal sign is a comma."""
+        return bool(self._merged("decimal") == ",")
 
 
 def _dialect(format_name: str, options: dict[str, Any]) -> CsvFormat:

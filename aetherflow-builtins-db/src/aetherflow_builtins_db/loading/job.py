@@ -18,6 +18,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.failures import DatabaseError, Failure
 from aetherflow_builtins_db.loading.batch import Reject
 from aetherflow_builtins_db.loading.convert import Converter
+from aetherflow_builtins_db.loading.decimal_comma import DecimalComma
 from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
 from aetherflow_builtins_db.loading.making import Columns, Making
 from aetherflow_builtins_db.loading.rejects import Rejects
@@ -54,6 +55,8 @@ class Load:
         self._id_column = self._load_id_column()
         self._fields = self._map()
         columns = self._fields.columns
+        self._commas = DecimalComma(columns) if request.source.texts == "comma" else None
+        self._reject = self._commas.refusing(rejects.add) if self._commas else rejects.add
         self._keys = pick_key_columns(columns, request.keys)
         extra = self._id_column is not None
         self._columns: tuple[TableColumn, ...] = (*columns, self._id_column) if self._id_column else columns
@@ -246,10 +249,8 @@ class Load:
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
             for batch in reader.batches(request.batch_rows, rejects.add):
-                if not self._fields.whole:
-                    picks = self._fields.picks
-                    batch.rows = [tuple([row[index] for index in picks]) for row in batch.rows]
-                good = convert(batch, rejects.add) if convert else batch
+                good = self._picked(batch)
+                good = convert(good, self._reject) if convert else good
                 if self._extra:
                     good.rows = [(*row, *self._extra) for row in good.rows]
                 loaded += self._insert(insert, good)
@@ -263,13 +264,19 @@ class Load:
         with request.source.reader(keys=_keys_of(request.columns), width=self._width()) as reader:
             rejects.unit = reader.unit
             for batch in reader.batches(request.batch_rows, rejects.add):
-                batch.rows = [tuple([row[index] for index in self._fields.picks]) for row in batch.rows]
-                convert(batch, rejects.add)
+                convert(self._picked(batch), self._reject)
         if error.index is not None:
             rejects.add(Reject(error.index, error.reason))
         raise StepError(
             f"the database refuses a row: {error.reason}; nothing was loaded", fix="correct the file"
         ) from error
+
+    def _picked(self, batch: LoadBatch) -> LoadBatch:
+        """The fields that are loaded, numbers with a point."""
+        if not self._fields.whole:
+            picks = self._fields.picks
+            batch.rows = [tuple([row[index] for index in picks]) for row in batch.rows]
+        return self._commas(batch, self.rejects.add) if self._commas else batch
 
     def _width(self) -> int | None:
         wanted = self._request.columns
@@ -302,7 +309,7 @@ class Load:
             return [batch.part(0, size // 2), batch.part(size // 2, size)]
         at = index or 0
         record = batch.rows[at][: len(self._fields.columns)]
-        self.rejects.add(Reject(batch.numbers[at], error.reason, record=record))
+        self._reject(Reject(batch.numbers[at], error.reason, record=record))
         rest = [batch.part(start, start + _SMALL_PART) for start in range(at + 1, size, _SMALL_PART)]
         return [batch.part(0, at), *rest]
 

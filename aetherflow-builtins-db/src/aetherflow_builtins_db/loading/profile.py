@@ -10,8 +10,9 @@ from aetherflow.core.api import ColumnType
 from aetherflow_builtins_db.columns import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, STRING
 from aetherflow_builtins_db.formats.values import text_value
 
-Texts: TypeAlias = Literal["all", "times", "none"]
-"""What text may stand for: any type, as in CSV; dates and times, as in JSON; itself, as in a database."""
+Texts: TypeAlias = Literal["all", "comma", "times", "none"]
+"""What text may stand for: any type, as in CSV, perhaps with decimal commas; dates and times, as in JSON; itself, as in
+a database."""
 
 ROOMY_DIGITS = 15
 """Digits of a decimal that has no more: the next file may have longer ones, and every database keeps 15 exactly."""
@@ -27,6 +28,8 @@ _CLOCK = r"\d\d:\d\d(?::\d\d(?:\.\d{1,6}0*)?)?"
 _TIME = re.compile(_CLOCK, re.ASCII).fullmatch
 _LOCAL = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}", re.ASCII).fullmatch
 _INSTANT = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]{_CLOCK}(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII).fullmatch
+_SIGNED = re.compile(r"[-+0-9eE]*[.,][-+0-9.,eE]*").fullmatch
+_SWAP = str.maketrans(".,", ",.")
 _BOOLS = frozenset({"true", "false"})
 _ODD = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
 """Floats that are no number, as files hold them; a column of these alone is text."""
@@ -58,7 +61,8 @@ class Profile:
     """The values of one column. `see` takes all of them, in parts; then `type` is known."""
 
     def __init__(self, texts: Texts = "none") -> None:
-        self._texts = texts
+        self._texts: Texts = "all" if texts == "comma" else texts
+        self._has_commas = texts == "comma"
         self._kinds: set[Kind] = set()
         self._first_string: str | None = None
         self._odd = False
@@ -79,7 +83,7 @@ class Profile:
         if len(texts) < len(values):
             self._see_values([value for value in values if type(value) is not str] if texts else values)
         if texts:
-            self._see_texts(texts)
+            self._see_texts(list(map(swapped, texts)) if self._has_commas else texts)
 
     def _see_values(self, values: list[Any]) -> None:
         kinds = set(map(type, values))
@@ -199,7 +203,8 @@ class Profile:
     @property
     def odd_text(self) -> str | None:
         """The text without which the others that were seen would be no text; None if there is none such."""
-        return self._first_string if self._kinds > {"string"} else None
+        found = self._first_string if self._kinds > {"string"} else None
+        return found if found is None or not self._has_commas else swapped(found)
 
     @property
     def type(self) -> ColumnType:
@@ -220,6 +225,11 @@ class Profile:
         if digits > MAX_DECIMAL_DIGITS:  # JSON's 1e-300, which is a number there
             return ColumnType("float") if self._exact and self._kinds == {"decimal"} else STRING
         return ColumnType("decimal", ROOMY_DIGITS if digits <= ROOMY_DIGITS else MAX_DECIMAL_DIGITS, self.scale)
+
+
+def swapped(text: str) -> str:
+    """Swap points and commas in a text of figures, so that only decimal commas make a number."""
+    return text.translate(_SWAP) if _SIGNED(text) else text
 
 
 def _is_float(number: "int | str | decimal.Decimal") -> bool:

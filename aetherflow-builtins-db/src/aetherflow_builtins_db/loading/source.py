@@ -67,6 +67,8 @@ class SourceFile:
     """Called with the number of bytes read so far, counted before decompression."""
     widths: Mapping[str, int] = field(default_factory=dict)
     """Of fixed width: each column's characters."""
+    has_commas: bool = False
+    """Whether the decimal sign of a text file's numbers is a comma."""
     told: Mapping[str, ColumnType] | None = None
     """The types of a text file's columns, as far as somebody else knows them."""
     decoded: Callable[[int | None], None] = lambda _: None
@@ -79,7 +81,8 @@ class SourceFile:
     @property
     def texts(self) -> Texts:
         """JSON has types but for dates and times; Parquet has all."""
-        return {"jsonl": "times", "parquet": "none"}.get(self.format, "all")  # type: ignore[return-value]
+        usual = "comma" if self.has_commas else "all"
+        return {"jsonl": "times", "parquet": "none"}.get(self.format, usual)  # type: ignore[return-value]
 
     def types(self) -> Mapping[str, ColumnType] | None:
         """The types of a Parquet file; for other formats those that are told."""
@@ -94,6 +97,9 @@ class SourceFile:
 
         What streams CSV has Parquet decoded by `reader`, batch by batch. Others get a file that is decoded.
         """
+        if self.texts == "comma":  # no database reads such numbers
+            yield None
+            return
         if streams != "csv":
             self.decoded(None)
         yield cast(LoadFile, self)  # no loader gets one of fixed width

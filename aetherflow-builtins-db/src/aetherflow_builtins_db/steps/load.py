@@ -11,7 +11,7 @@ from aetherflow.core.api import (
     StepInputError,
     StepResult,
 )
-from aetherflow_builtins_db.formats.options import DelimitedInputs
+from aetherflow_builtins_db.formats.options import DelimitedReadingInputs
 from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.decodable import decodable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aetherflow.core.api import Lack
 
 
-class Inputs(DelimitedInputs, TableInputs):
+class Inputs(DelimitedReadingInputs, TableInputs):
     """A file and the table for its rows."""
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
@@ -130,7 +130,8 @@ class DbLoad(Step[Inputs]):
             self.ctx.progress(done, size, "bytes")
             self.ctx.check_cancelled()
 
-        return SourceFile(path, args.file_format, packing, args.dialect(args.file_format), on_bytes)
+        dialect = args.dialect(args.file_format)
+        return SourceFile(path, args.file_format, packing, dialect, on_bytes, has_commas=args.has_commas)
 
     def _on_rows(self, rows: int) -> None:
         if self.args.file_format == "parquet":

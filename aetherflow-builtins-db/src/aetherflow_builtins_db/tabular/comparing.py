@@ -5,7 +5,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import zip_longest
@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from aetherflow.core.api import ColumnType, StepError
 from aetherflow_builtins_db.formats.values import short_value, text_value
 from aetherflow_builtins_db.loading.convert import converter
+from aetherflow_builtins_db.loading.profile import swapped
 from aetherflow_builtins_db.tabular.table import Table
 
 DifferenceKind: TypeAlias = Literal["missing", "added", "changed"]
@@ -49,7 +50,10 @@ class Sides:
 
     def rows(self, table: Table, on_rows: OnTableRows) -> Iterator[tuple[int, Cells]]:
         """Yield the number of each row, and its cells as text that can be compared."""
-        reads = [(table.names.index(name), _reading(self.types.get(name))) for name in self.columns]
+        has_commas = table.source.texts == "comma"
+        reads = [
+            (table.names.index(name), _reading(self.types.get(name), has_commas=has_commas)) for name in self.columns
+        ]
         count = 0
         for batch in table.batches():
             columns = list(zip(*batch.rows, strict=True))
@@ -59,14 +63,17 @@ class Sides:
             on_rows(table, count)
 
 
-def _reading(kind: ColumnType | None) -> Callable[[Sequence[Any]], Sequence[str | None]]:
+def _reading(kind: ColumnType | None, *, has_commas: bool) -> Callable[[Sequence[Any]], Sequence[str | None]]:
     """What makes comparable texts of a column's values; text that is none of its type stays as it is."""
     convert = converter(kind) if kind is not None and kind.kind not in {"string", "unknown"} else None
 
     def one(value: Any) -> str | None:
         if convert is not None and isinstance(value, str):
-            with suppress(ValueError):
-                value = convert(value)
+            written = swapped(value) if has_commas else value
+            try:
+                value = convert(written)
+            except ValueError:
+                value = value if written == value else repr(value)  # 1.5 isn't a number here, and not equal to one
         return None if value is None else comparable(value)
 
     def read(values: Sequence[Any]) -> Sequence[str | None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from aetherflow.core.api import StepInputError, install_command
-from aetherflow_builtins_db.formats.options import FileOptions
+from aetherflow_builtins_db.formats.options import FileOptions, ReadingOptions
 from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.source import format_of, packing_of
@@ -21,7 +21,7 @@ EXCEL = "aetherflow_builtins_reports"
 """What has the steps for workbooks."""
 
 
-class FileForm(FileOptions):
+class FileForm(ReadingOptions):
     """How a file of rows is written down. The options of CSV and TSV are those of `db_load` and `db_extract`."""
 
     format: TableFormat | None = Field(
@@ -80,13 +80,15 @@ def is_workbook(path: str) -> bool:
 def unfitting(form: FileForm, kind: TableFormat, name: str) -> str | None:
     """What is wrong with the options of a file of that format; `name` is that of the input."""
     given = form.model_fields_set - {"format"}
+    reading = name != "write"
+    delimited = frozenset((ReadingOptions if reading else FileOptions).model_fields) | {"compression"}
     fitting = {
-        "csv": frozenset(FileOptions.model_fields) | {"compression"},
-        "tsv": frozenset(FileOptions.model_fields) | {"compression"},
+        "csv": delimited,
+        "tsv": delimited,
         "jsonl": frozenset({"encoding", "compression"}),
         "parquet": frozenset({"compression"}),
-        "xlsx": frozenset({"sheet", "include_header"} | ({"on_error"} if name != "write" else set())),
-        "fixed": frozenset({"encoding", "linefeed", "compression", "widths"}),
+        "xlsx": frozenset({"sheet", "include_header"} | ({"on_error"} if reading else set())),
+        "fixed": frozenset({"encoding", "linefeed", "compression", "widths"} | ({"decimal"} if reading else set())),
     }[kind]
     strange = sorted(given - fitting)
     return f"{name}: {', '.join(strange)}: not for {kind}" if strange else None

@@ -22,6 +22,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.columns import STRING, parse_type
 from aetherflow_builtins_db.loading.batch import OnReject, Reject
 from aetherflow_builtins_db.loading.convert import Converter
+from aetherflow_builtins_db.loading.decimal_comma import DecimalComma
 from aetherflow_builtins_db.loading.decodable import decodable
 from aetherflow_builtins_db.loading.making import profiles_of
 from aetherflow_builtins_db.loading.source import SourceFile
@@ -70,10 +71,12 @@ class Table:
         wanted = [TableColumn(column.name, column.type, str(column.type)) for column in columns or ()]
         typed = any(column.type.kind != "unknown" for column in wanted)
         convert = Converter(wanted) if typed else None
+        commas = DecimalComma(wanted) if typed and self.source.texts == "comma" else None
         with self.source.reader(keys=self.keys, width=len(self.names) or None) as reader:
             refuse = self.refusing(reader.unit)
             for batch in reader.batches(BATCH_ROWS, refuse):
-                yield convert(batch, refuse) if convert is not None else batch
+                read = commas(batch, refuse) if commas is not None else batch
+                yield convert(read, refuse) if convert is not None else read
 
     def refusing(self, unit: str) -> OnReject:
         """What raises StepError for a row that cannot be read; `unit` is what its number counts."""
@@ -112,7 +115,7 @@ def open_table(step: Step[Any], path: str, form: FileForm, name: str) -> Iterato
         return
     packing = form.packing_of(path)
     on_bytes = on_bytes_of(step.ctx, file)
-    given = SourceFile(file, kind, packing, form.dialect(kind), on_bytes, form.widths or {})
+    given = SourceFile(file, kind, packing, form.dialect(kind), on_bytes, form.widths or {}, form.decimal == ",")
     with decodable(given, step.ctx, look_at=BATCH_ROWS) as source:
         yield _table(source, kind)
 
