@@ -193,8 +193,11 @@ class Night:
 
     def run_of(self, item: str, slot: int) -> str:
         """The id of the run that was started last for a slot."""
-        lines = (self.folder / "started").read_text().splitlines()
-        return next(line.split()[2] for line in reversed(lines) if line.startswith(f"{item} {slot} "))
+        path = self.folder / "started"
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = next((line.split()[2] for line in reversed(lines) if line.startswith(f"{item} {slot} ")), None)
+        assert found is not None, f"{item} {slot} was not started; {self._so_far()}"
+        return found
 
     def started(self, keys: list[tuple[str, int]], at: int) -> None:
         """These slots were started, and their runs have ended as they had to."""

@@ -107,7 +107,8 @@ class Model:
                 self.missed_at[item, slot] = now
             else:
                 started.append((item, slot))
-        self.cursors |= dict.fromkeys(ITEMS, now)
+        if now > self.since:  # before it nothing is expected, and a clock that is set back to then moves nothing
+            self.cursors |= dict.fromkeys(ITEMS, now)
         return started
 
     # What must be red
