@@ -19,8 +19,8 @@ from pathlib import Path
 
 import warm
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.migration import prepare_schema
+from aetherflow.core.runtime.adopting import adopt
 from core_project import Project
 from db_places import new_database
 from long_history import fill
@@ -125,7 +125,7 @@ def files(root: Path) -> bool:
     roots = ("one", "million", "many", "bad")
     for name in roots:
         for state in sorted((root / name).glob("f*.sqlite")):
-            registry.adopt(root / name, state)
+            adopt(root / name, state)
     plain = {key: value for key, value in os.environ.items() if not key.startswith("AETHERFLOW_")}
     of = {name: {**plain, "AETHERFLOW_STATE_ROOT": str(root / name)} for name in roots}
     times = measured(
@@ -155,7 +155,7 @@ def pruning(root: Path) -> bool:
         locks.mkdir(parents=True, exist_ok=True)
         for path in (logs / "step0.1.log", side / f"logs/f/run{number}.jsonl", locks / f"run{number}.lock"):
             path.write_text("a line\n" * 20)
-    registry.adopt(states, states / "f.sqlite")
+    adopt(states, states / "f.sqlite")
     env = {**os.environ, "AETHERFLOW_STATE_ROOT": str(states), "PYTHONDONTWRITEBYTECODE": ""}
     aetherflow = str(Path(sys.executable).with_name("aetherflow"))
     found = {}

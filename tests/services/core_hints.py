@@ -589,6 +589,35 @@ def a_damaged_state_file_that_is_read(project: Project) -> Result:
     return project.cli("state", "info", str(project.state))
 
 
+def older_state(project: Project) -> Result:
+    """A state file in the place of which an older copy was put, since one run has ended well and one has not."""
+    started(project, OK, "one")
+    copy = project.state.read_bytes()
+    started(project, OK, "two")
+    started(project, BAD, "three")
+    project.state.write_bytes(copy)
+    return project.cli("run", "flow.yaml", "--run-id", "four")
+
+
+@case("kernel/state/older", {"aetherflow state accept HERE/state/f.sqlite --reason TEXT": (0, "f  two  SUCCESS")})
+def an_older_state_that_is_refused(project: Project) -> Result:
+    return older_state(project)
+
+
+@case(
+    "cli/older_rows",
+    {
+        "aetherflow state accept HERE/state/f.sqlite --reason TEXT": (0, "f  two  SUCCESS"),
+        "aetherflow runs resolve three --as done --reason TEXT": (0, "run three is resolved as done"),
+        "aetherflow runs resolve three --as abandoned --reason TEXT": (0, "run three is resolved as abandoned"),
+    },
+)
+def an_older_state_that_status_shows(project: Project) -> Result:
+    older_state(project)
+    registry(project, "DELETE FROM refused")
+    return project.cli("status")
+
+
 @case("cli/status", {"aetherflow run HERE/flow.yaml": (0, "SUCCESS")})
 def a_flow_whose_runs_were_deleted(project: Project) -> Result:
     started(project, OK, "one")

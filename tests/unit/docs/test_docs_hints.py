@@ -144,6 +144,8 @@ NOT_FOLLOWED = {
     ("core/bundle/signing", "--version"): "tests/unit/core/bundle/test_core_bundle_sign.py follows it",
     ("core/cli/bundle_sign", "--signers"): "the same",
     ("core/cli/state", "--reason"): "tests/unit/core/cli/test_core_status.py gives the reason",
+    ("core/cli/state_accept", "--reason"): "tests/system/core/kernel/state/test_core_older_state.py gives the reason",
+    ("core/kernel/state/older", "--run-id"): "the same test starts it under another id",
     ("core/runtime/opening/opening", "--run-id"): "core_hints.py types the command in it",
     ("core/runtime/opening/opening", "--flow-job"): "the same",
     ("core/runtime/opening/opening", "--from-step"): "the same",

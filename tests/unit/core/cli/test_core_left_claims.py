@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core_history import status
 
-from aetherflow.core.kernel.state.registry import adopt
+from aetherflow.core.runtime.adopting import adopt
 from claiming import FIND, change, run
 from claiming import flow as pick_up
 

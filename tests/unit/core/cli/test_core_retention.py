@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core.cli import retaining
-from aetherflow.core.kernel.state.registry import adopt
+from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.retention import Expiry, judge
 from claiming import flow as claiming_flow
 from claiming import run as claiming_run

@@ -110,7 +110,8 @@ def test_a_registry_of_before_keeps_its_refused_starts_and_its_order(project: "P
     path = project.states / "registry.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.executescript(
-            "DROP INDEX runs_by_record; DROP INDEX runs_of_subject; ALTER TABLE runs DROP COLUMN recorded;"
+            "DROP INDEX runs_by_record; DROP INDEX runs_of_subject; DROP INDEX heads_of_state;"
+            "ALTER TABLE runs DROP COLUMN recorded;"
             "ALTER TABLE refused DROP COLUMN recorded; PRAGMA user_version=2"
         )
     assert sorted(found for found, _ in open_runs(project)) == ["FAILED", "REFUSED"]

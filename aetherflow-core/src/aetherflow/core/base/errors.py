@@ -29,7 +29,8 @@
     ├── RunBusyError                     exit 3   another live process owns the run
     ├── StateError                       exit 4   the state store cannot be used
     │   ├── LostOwnershipError                    another process took the run over
-    │   └── UntrustedError                        another user could have written the state or the folders of runs
+    │   ├── UntrustedError                        another user could have written the state or the folders of runs
+    │   └── OlderStateError                       the state lacks ends of runs that the run index knows
     └── StepError                        exit 1   raised inside a step
         ├── StepInputError (ValueError)           inputs that fail their model after rendering
         ├── PathError (ValueError)                a path outside the allowed roots
@@ -44,9 +45,7 @@
         ├── LeaseLostError (RuntimeError)         a lock was lost while the step worked under it
         └── ConnectorError (RuntimeError)         a peer or its driver failed
 
-Errors of claims are in `claim_errors`. RunError and its subclasses are in `kernel.sequencing.run_errors`, beside the
-summary that they carry.
-
+Errors of claims are in `claim_errors`, RunError and its subclasses in `kernel.sequencing.run_errors`.
 Each class has a stable code (its section in docs/reference/errors.md) and an exit code, which the command line returns.
 """
 
@@ -265,6 +264,12 @@ class UntrustedError(StateError):
     """Somebody else could have written a state, a lock store, a ledger, a bundle store or the folders of runs."""
 
     code = "AF4004"
+
+
+class OlderStateError(StateError):
+    """The state lacks ends of runs that the run index knows: it was replaced by an older copy."""
+
+    code = "AF4005"
 
 
 class StepError(AetherflowError):

@@ -8,7 +8,7 @@ from aetherflow.core.base.errors import UsageError
 
 if TYPE_CHECKING:
     from aetherflow.core.kernel.state.history import PastRun
-    from aetherflow.core.kernel.state.registry_file import KnownFlow
+    from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
 
 
 def state_root_here(config: Path | None) -> Path:
@@ -46,7 +46,7 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
     found = runs_of(root, run_id, flow_id, None if state is None else Path(state))
     if not found:
         of = (f" of flow {flow_id}" if flow_id else "") + (f" in {state}" if state else "")
-        gone = _forgotten(root, run_id, flow_id)
+        gone = _forgotten(root, run_id, flow_id) or _lost(root, run_id, flow_id)
         raise UsageError(f"no run {run_id!r}{of} is known under {root}{gone}", fix=typed_here("runs", "list"))
     if len(found) > 1:
         lines = [f"  {run.flow_id}  {run.status}  {run.state_path}" for run in found]
@@ -79,6 +79,47 @@ def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:
     return (
         f"; one of flow {flow}, {status}, was forgotten with its state file by {actor} on {host} at {iso(at)}: {reason}"
     )
+
+
+def _lost(root: Path, run_id: str, flow_id: str | None) -> str:
+    """That the run index knows the end of a run, and its state doesn't; empty if it knows none."""
+    from aetherflow.core.base.times import iso
+
+    return "".join(
+        f"; the run index knows that one of flow {run.flow_id} ended {run.status} at {iso(run.ended_at)}, "
+        f"and the state {run.state_path} doesn't have it"
+        for run in _lost_runs(root, run_id, flow_id)[:1]
+    )
+
+
+def _lost_runs(root: Path, run_id: str, flow_id: str | None) -> "list[Registered]":
+    """The runs with an id whose ends only the run index knows."""
+    import sqlite3
+
+    from aetherflow.core.base.errors import StateError
+    from aetherflow.core.kernel.state.history import list_runs
+    from aetherflow.core.kernel.state.registry_file import Registered, read_registry
+
+    query = (
+        f"SELECT {', '.join(Registered._fields)} FROM runs WHERE run_id=? AND flow_id=coalesce(?, flow_id) "  # noqa: S608 ours
+        "AND ended_at IS NOT NULL AND status<>'RUNNING' ORDER BY ended_at DESC"
+    )
+    try:
+        found = read_registry(root, lambda db: [Registered(*row) for row in db.execute(query, (run_id, flow_id))])
+        return [run for run in found if not list_runs(Path(run.state_path), flow_id=run.flow_id, run_id=run_id)]
+    except (sqlite3.Error, OSError, StateError):  # no registry, or one of 1.0; a state that is not there
+        return []
+
+
+def close_lost(root: Path, run_id: str, flow_id: str | None, state: str | None, **who: str) -> "Registered | None":
+    """Close a run that only the run index knows; returns it as it was, None if there is none, or several."""
+    from aetherflow.core.runtime.adopting import close
+
+    found = [run for run in _lost_runs(root, run_id, flow_id) if state in (None, run.state_path)]
+    if len(found) != 1:
+        return None
+    close(root, found[0], **who)
+    return found[0]
 
 
 def attempt_logs(run: "PastRun", step: str) -> list[Path]:

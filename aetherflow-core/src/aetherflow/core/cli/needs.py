@@ -16,6 +16,7 @@ from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
+from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
 from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
@@ -89,6 +90,11 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
     _files(picture)
     usable = {each.state_path for each in picture.flows} - {*picture.gone, *picture.older, *picture.unreadable}
     rows = _read(picture, found, usable)
+    readable: dict[str, list[str]] = {}
+    for each in picture.flows:
+        if each.state_path in usable:
+            readable.setdefault(each.state_path, []).append(each.flow_id)
+    picture.needs += older_rows(here, found.open, readable, picture.known, picture.unreadable)
     here.resumes.expect(trouble.run for trouble in picture.known.values())
     for same in _of_one_thing(picture, rows):
         _sort(picture, here, same, now)

@@ -79,13 +79,13 @@ class Here:
         lost = [flow for flow in flows if flow.state_path in paths]
         bad = not_well(lost, latest)
         files = (
-            f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone: {_listed([plain(p) for p in paths])}"
+            f"{len(paths)} state file{'s are' if len(paths) > 1 else ' is'} gone: {listed([plain(p) for p in paths])}"
         )
         code = GoneCause.NOT_WELL if bad else GoneCause.FILES
-        cause = said(code, files=files, flows=_listed(bad))
+        cause = said(code, files=files, flows=listed(bad))
         since = max(flow.last_started_at for flow in lost)
         command = command_line("state", "forget", *(["--reason", "TEXT"] if bad else []), config=self.config)
-        name = _listed([flow.flow_id for flow in lost])
+        name = listed([flow.flow_id for flow in lost])
         return NeedsPerson("GONE", name, since, str(cause), reason_code=cause.code, commands=(command,))
 
     def _dismiss(self, *words: str) -> str:
@@ -144,6 +144,7 @@ def _above(need: NeedsPerson, known: Mapping[str, NeedsPerson]) -> list[str]:
     return found
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Some of these names, and how many more."""
     more = len(names) - GONE_NAMED
     return ", ".join(names[:GONE_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -39,7 +39,7 @@ def resolve(
     from aetherflow.core.base.errors import UsageError
     from aetherflow.core.base.typed import typed_here
     from aetherflow.core.cli.ack import HANDLE, act_on_handle
-    from aetherflow.core.cli.lookup import find_run, state_root_here
+    from aetherflow.core.cli.lookup import close_lost, find_run, state_root_here
     from aetherflow.core.kernel.state import resolving
     from aetherflow.core.kernel.state.acts import Act, Verb
     from aetherflow.core.kernel.state.claim_history import list_claims
@@ -54,12 +54,17 @@ def resolve(
     if run_id.startswith(HANDLE):
         act = Act("", Verb.RESOLVE, answer, **given, until=None, at=now_ms(), ended_at=None, ended_by=None)
         refused = act_on_handle(root, run_id, act)
-        document = {"schema": RESOLVE_SCHEMA, "flow_id": refused["flow_id"], "run_id": run_id, "as": answer}
-        document |= {"claims": 0, "changed": True, "files": []}
         text = f"{run_id} is resolved as {answer}: the refused start of {refused['flow_id'] or refused['flow_yaml']}"
-        print_json(document) if as_json else typer.echo(text)
+        _tell_closed(text, refused["flow_id"], run_id, answer, as_json=as_json)
         return
-    run = find_run(root, run_id, flow, state_path, "runs resolve", "--as", answer, "--reason", reason)
+    try:
+        run = find_run(root, run_id, flow, state_path, "runs resolve", "--as", answer, "--reason", reason)
+    except UsageError:
+        if (only := close_lost(root, run_id, flow, state_path, **given)) is None:
+            raise
+        text = f"run {run_id} is resolved as {answer}; the state {only.state_path} has neither it nor its claims"
+        _tell_closed(text, only.flow_id, run_id, answer, as_json=as_json)
+        return
     path = Path(run.state_path)
     found = resolving.resolve(path, run.flow_id, run.run_id, answer, **given)
     settle(root, run.flow_id, run.run_id, run.state_path, "resolve", run.last_seen)
@@ -84,3 +89,10 @@ def resolve(
         if len(files) > SHOWN:
             more = typed_here("claims", "list", "--state", "lost", "--run", run_id)
             typer.echo(f"  and {len(files) - SHOWN} more: {more}")
+
+
+def _tell_closed(text: str, flow_id: str | None, run_id: str, answer: str, *, as_json: bool) -> None:
+    """Say that something without claims was closed."""
+    document = {"schema": RESOLVE_SCHEMA, "flow_id": flow_id, "run_id": run_id, "as": answer}
+    nothing = {"claims": 0, "changed": True, "files": []}
+    print_json(document | nothing) if as_json else typer.echo(text)

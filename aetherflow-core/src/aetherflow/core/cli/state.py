@@ -17,12 +17,12 @@ class _State(LazyGroup):
     lazy: ClassVar = {
         name: f"aetherflow.core.cli.state:{name}"
         for name in ("info", "check", "backup", "restore", "migrate", "forget")
-    } | {"copy": "aetherflow.core.cli.state_copy:copy"}
+    } | {"copy": "aetherflow.core.cli.state_copy:copy", "accept": "aetherflow.core.cli.state_accept:accept"}
 
 
 app = typer.Typer(
     cls=_State,
-    help="States: look, check, back up, restore, migrate, forget, copy.",
+    help="States: look, check, back up, restore, accept, migrate, forget, copy.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -142,7 +142,8 @@ def restore(
 ) -> None:
     """Put a backup in the place of a state; what is replaced is kept beside it. Refused while a run is live.
 
-    The backup is checked completely before anything changes.
+    The backup is checked completely before anything changes. If it is older than the run index knows, it is accepted,
+    as by `state accept`: the runs whose ends it lacks are listed, and are not executed again.
 
     Example: aetherflow state restore flow.yaml --from nightly.tar
     """
@@ -150,10 +151,11 @@ def restore(
     import sys
 
     from aetherflow.core.base import durable
+    from aetherflow.core.base.actor import actor, hostname
     from aetherflow.core.cli.lookup import state_root_here
-    from aetherflow.core.cli.state_files import in_server, require_option, state_file
+    from aetherflow.core.cli.state_files import in_server, lost_lines, lost_runs, require_option, state_file
     from aetherflow.core.kernel.state.backup import restore_state
-    from aetherflow.core.kernel.state.registry import adopt
+    from aetherflow.core.runtime.adopting import accept, adopt, older_end
 
     wanted = require_option(source, "--from")
     path = state_file(which, flow, config, may_be_missing=True)
@@ -161,14 +163,17 @@ def restore(
         raise in_server(path, None)
     if path.exists() and not yes and sys.stdin.isatty():
         typer.confirm(f"Replace the history in {path}?", abort=True, err=True)
-    found = restore_state(path, wanted)
-    adopt(state_root_here(config), path)
+    found, root = restore_state(path, wanted), state_root_here(config)
+    who = {"actor": actor(), "host": hostname(), "reason": f"restored from {wanted.name}"}
+    lost = accept(root, path, **who) if older_end(root, path) is not None else adopt(root, path)
     if as_json:
-        print_json({"schema": STATE_SCHEMA, "restored": dataclasses.asdict(found)})
+        print_json({"schema": STATE_SCHEMA, "restored": {**dataclasses.asdict(found), "lost": lost_runs(lost)}})
         return
     typer.echo(f"restored {path} from {found.file}: {_runs(found.runs)}, {found.blobs} stored outputs")
     if found.kept_aside:
         typer.echo(f"what it replaced: {found.kept_aside}")
+    for line in lost_lines(lost):
+        typer.echo(line)
 
 
 def migrate(
@@ -183,12 +188,13 @@ def migrate(
     from aetherflow.core.cli.lookup import flows_of, state_root_here
     from aetherflow.core.cli.state_files import migrate_file, state_file
     from aetherflow.core.kernel.state.claim_history import taken_in_vain
-    from aetherflow.core.kernel.state.registry import adopt
+    from aetherflow.core.runtime.adopting import adopt, older_end
 
     path = state_file(which, flow, config)
     before, after, copy = migrate_file(path)
     root = state_root_here(config)
-    if copy is not None and str(path) in {known.state_path for known in flows_of(root, None)}:
+    known = str(path) in {flow.state_path for flow in flows_of(root, None)}
+    if copy is not None and known and older_end(root, path) is None:  # that is accepted by somebody, or not at all
         adopt(root, path)
     if as_json:
         document = {"schema": STATE_SCHEMA, "state_path": str(path), "from": before, "to": after}

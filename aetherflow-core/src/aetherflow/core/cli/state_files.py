@@ -1,13 +1,20 @@
 """Finding the state file of a command, and migrating it."""
 
 import shlex
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.errors import SpecError, StateError, UsageError
 from aetherflow.core.base.location import absolute
 from aetherflow.core.base.typed import typed_here
+
+if TYPE_CHECKING:
+    from aetherflow.core.kernel.state.registry_file import Registered
+
+LOST_SHOWN = 10
 
 
 def state_file(which: Path | None, flow_id: str | None, config: Path | None, *, may_be_missing: bool = False) -> Path:
@@ -130,3 +137,21 @@ def _of_flow_file(path: Path, config: Path | None) -> Path:
         if len(found) != 1:
             raise
         return Path(found.pop())
+
+
+def lost_runs(lost: "list[Registered]") -> list[dict[str, object]]:
+    """The runs that a state lacks, for `--json`."""
+    names = ("flow_id", "run_id", "status", "ended_at")
+    return [{name: getattr(run, name) for name in names} for run in lost]
+
+
+def lost_lines(lost: "list[Registered]") -> Iterator[str]:
+    """The same as lines of text, those that ended last."""
+    from aetherflow.core.base.times import iso
+
+    if lost:
+        yield "the state lacks the ends of these runs, which are not executed again under their ids:"
+    for run in sorted(lost, key=lambda run: run.ended_at or 0)[-LOST_SHOWN:]:
+        yield f"  {run.flow_id}  {run.run_id}  {run.status} at {iso(run.ended_at)}"
+    if len(lost) > LOST_SHOWN:
+        yield f"  and {len(lost) - LOST_SHOWN} before them"

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 NeedStatus = Literal[
-    "FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE", "GONE"
+    "FAILED", "INTERRUPTED", "UNKNOWN", "REFUSED", "MISSED", "LATE", "UNFINISHED", "UNREADABLE", "GONE", "OLDER"
 ]
 """How a run ended; REFUSED: a start that was refused before its run began; MISSED: a slot of a schedule; LATE: a run,
 a scheduler, a worker or a broker whose heartbeat is late, or a slot; UNFINISHED: one that ended well, but not finally,
 with claims that later runs have left alone; UNREADABLE: a file that would have to say it; GONE: state files that are
-there no more."""
+there no more; OLDER: a state that lacks ends of runs which the run index knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Phases:
             from aetherflow.core.runtime.notify.rules import SIGNALS, notified_events  # most projects have none
 
             self._opened.state.also_notified = notified_events(rules) & SIGNALS
-        self._warning = self._register()
+        self._warning = self._register(beginning=True)
 
     def ended(self, status: Status) -> None:
         """The run is recorded as ended; where the registry cannot be told, the state file is asked later on."""
@@ -83,6 +83,8 @@ class Phases:
         reason_code: str | None = None,
         claiming: Sequence[str] | None = None,
         sealed: Sealed | None = None,
+        *,
+        beginning: bool = False,
     ) -> str | None:
         opened = self._opened
         flow, frozen, given = opened.flow, opened.frozen, opened.inputs
@@ -101,7 +103,8 @@ class Phases:
             None,
             self._facts.manifest,
         )
-        return register(state_root(flow.snapshot), run, claiming, sealed)
+        state = self._store.connection if beginning else None
+        return register(state_root(flow.snapshot), run, claiming, sealed, state)
 
     def progress(self) -> str | None:
         """What is written with the heartbeat."""

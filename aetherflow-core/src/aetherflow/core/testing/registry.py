@@ -19,7 +19,6 @@ from aetherflow.core.kernel.state.refused import (
     refusal_rows_taken,
 )
 from aetherflow.core.kernel.state.registry import (
-    adopt,
     find_runs,
     forget,
     forget_files,
@@ -34,6 +33,7 @@ from aetherflow.core.kernel.state.registry_file import Registered, read_registry
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.kernel.state.transitions import Status
+from aetherflow.core.runtime.adopting import adopt
 from aetherflow.core.runtime.run_record import Place, RunRecords, WantedRun
 from aetherflow.core.testing.state_base import FACTS, FROZEN, StateBase
 

@@ -16,6 +16,8 @@ from core_registry import flow, known, rows
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state import registry, registry_file, trouble
 from aetherflow.core.kernel.state.registry_file import KnownFlow, Registered
+from aetherflow.core.runtime import adopting
+from aetherflow.core.runtime.adopting import adopt
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -199,8 +201,9 @@ def test_states_are_read_while_others_change_the_registry(project: "Project", mo
         meanwhile()
         return trouble_of(path, runs)
 
-    monkeypatch.setattr(registry, "runs_in", runs_in)
-    registry.adopt(project.states, project.state)
+    for module in (registry, adopting):
+        monkeypatch.setattr(module, "runs_in", runs_in)
+    adopt(project.states, project.state)
     as_of_1_0 = "UPDATE runs SET status=NULL WHERE run_id='r0'"
     killed = "UPDATE runs SET status='RUNNING', ended_at=NULL WHERE run_id='r0'"
     for change in (as_of_1_0, killed):
@@ -242,11 +245,11 @@ def test_adopt_and_forget(tmp_path: Path, project: "Project") -> None:
     (tmp_path / "deep").mkdir()
     shutil.copy(project.state, tmp_path / "deep/f.sqlite")
     for _ in range(2):
-        registry.adopt(tmp_path, tmp_path / "deep/f.sqlite")
+        adopt(tmp_path, tmp_path / "deep/f.sqlite")
     (found,) = registry.known_flows(tmp_path)
     assert isinstance(found, KnownFlow)
     assert found.state_path == str(tmp_path / "deep/f.sqlite")
-    registry.adopt(tmp_path, project.state)
+    adopt(tmp_path, project.state)
     both = registry.find_runs(tmp_path, "r")
     assert [type(run) for run in both] == [Registered, Registered]
     registry.forget(tmp_path, [("f", "r", project.state)])

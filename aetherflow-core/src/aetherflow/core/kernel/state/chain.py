@@ -12,7 +12,8 @@ entry of the journal could hold one.
   claimed in the rows of its run. Of a pruned run the entries `ledger_kept` stay, for what stands in ledgers from it.
 - Events of `heads`: `ended`; `amended`, with claims that became final or were lost, acts of persons, files removed
   later; `pruned`, the last of a run whose rows are gone; `migrated`, the first of a state of before, with its schema as
-  generation and its last entry of the journal as head: what stands up to there has no chain.
+  generation and its last entry of the journal as head: what stands up to there has no chain; `accepted`, of no run,
+  with the hash of the row of `meta` which says who accepted a state that is older than the run index knows.
 """
 
 import hashlib

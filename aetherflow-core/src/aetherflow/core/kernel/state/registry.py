@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from aetherflow.core.base import durable
-from aetherflow.core.kernel.state.reading import read_any, read_store
+from aetherflow.core.base.errors import OlderStateError
+from aetherflow.core.kernel.state.reading import read_any
 from aetherflow.core.kernel.state.records import now_ms
-from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head
+from aetherflow.core.kernel.state.registry_chain import Sealed, add_root_head, agrees, comparable
 from aetherflow.core.kernel.state.registry_file import (
     NAME,
     KnownFlow,
@@ -42,21 +43,24 @@ from aetherflow.core.kernel.state.registry_file import (
 from aetherflow.core.kernel.state.schema import SCHEMA_VERSION
 
 T = TypeVar("T")
-_LAST_HEAD = "SELECT chain FROM heads ORDER BY seq DESC LIMIT 1"
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """The only SQLite error codes that mean damage; others mean contention, no space, no permission, another schema."""
 
 
 def register(
-    root: Path, run: Registered, claiming: Sequence[str] | None = None, sealed: Sealed | None = None
+    root: Path,
+    run: Registered,
+    claiming: Sequence[str] | None = None,
+    sealed: Sealed | None = None,
+    state: durable.Database | None = None,
 ) -> str | None:
-    """Enter a run, or how it stands; returns a warning where that failed. Never an error: no run depends on it.
+    """Enter a run, or how it stands; returns a warning where that failed, since no run depends on it.
 
     `claiming` are the runs of its flow that have open claims, itself among them if it has: given by one that ends, as
-    is `sealed`.
+    is `sealed`. `state` is given by one that begins: OlderStateError if that lacks an end which is known here.
     """
-    path, enter = durable.store_under(root, NAME), partial(_enter, root, run, claiming, sealed)
+    path, enter = durable.store_under(root, NAME), partial(_enter, root, run, claiming, sealed, state)
     try:
         try:
             enter()
@@ -69,6 +73,8 @@ def register(
                 enter()
                 _add_known_before(root, aside)
                 return f"the registry of runs {path} was damaged ({error}): built again, the old one is {aside}"
+    except OlderStateError:
+        raise
     except Exception as error:  # noqa: BLE001 no error of the registry may stop a run
         return f"the registry of runs {path} cannot be written: {error}; `status` and `runs` may not see this run"
     return None
@@ -116,21 +122,6 @@ def recent_runs(root: Path, prefix: str, limit: int) -> list[Registered]:
     )
     rows = read_registry(root, lambda db: db.execute(query, (len(prefix), prefix, limit)).fetchall())
     return [Registered(*row) for row in rows]
-
-
-def adopt(root: Path, state_path: Path) -> None:
-    """Let the registry say of a state file what that file says."""
-
-    def look_up(_: durable.Database) -> tuple[list[Registered], tuple[str] | None]:
-        return runs_in(state_path), read_store(state_path, lambda state: state.execute(_LAST_HEAD).fetchone())
-
-    def change(db: durable.Database, found: tuple[list[Registered], tuple[str] | None], _: bool) -> None:
-        runs, head = found
-        db.execute("DELETE FROM runs WHERE state_path=?", (str(state_path),))
-        add_runs(db, runs)
-        add_root_head(db, "adopted", str(state_path), Sealed(head[0] if head else ""))
-
-    change_after(root, "register runs", look_up, change)
 
 
 def forget(root: Path, runs: Iterable[tuple[str, str, Path]]) -> None:
@@ -245,11 +236,22 @@ def _runs_once(runs: Iterable[Registered]) -> list[Registered]:
     return sorted(found.values())
 
 
-def _enter(root: Path, run: Registered, claiming: Sequence[str] | None, sealed: Sealed | None) -> None:
+def _enter(
+    root: Path,
+    run: Registered,
+    claiming: Sequence[str] | None,
+    sealed: Sealed | None,
+    state: durable.Database | None,
+) -> None:
     unknown = "SELECT 1 FROM runs WHERE flow_id=? AND state_path=? AND status IS NULL LIMIT 1"
     with closing(open_registry(root)) as db:
         if run.ended_at is not None:  # that is in its state, too; only the begin of a run must not be lost
             db.relax()
+        here = (run.flow_id, run.run_id)
+        if state is not None and comparable(root, run.state_path) and not agrees(db, state, here, run.state_path):
+            from aetherflow.core.kernel.state.older import require_current  # nearly all agree
+
+            require_current(db, run, state)
         known: list[Registered] | None = None
         while True:
             with durable.transaction(db, "register run"):

@@ -39,6 +39,7 @@ _TABLES_OF_2 = (
 _INDEXES_OF_3 = (
     "CREATE INDEX runs_by_record ON runs (flow_id, recorded)",
     "CREATE INDEX runs_of_subject ON runs (flow_id, subject, recorded)",
+    "CREATE INDEX heads_of_state ON heads (state_path, seq)",
 )
 _RUNS_OF_3 = (
     f"ALTER TABLE runs ADD COLUMN {_RECORDED}",

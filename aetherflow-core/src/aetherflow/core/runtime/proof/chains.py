@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.state.chain import digest_of, facts_of, ledger_mark
 from aetherflow.core.kernel.state.checking import StateFinding
+from aetherflow.core.kernel.state.older import ACCEPTED
 from aetherflow.core.kernel.state.reading import read
 
 _ChainKey = tuple[str, str]
@@ -91,7 +92,10 @@ def broken_places(db: durable.Database) -> Iterator[StateFinding]:
     migrated = db.execute("SELECT name, value FROM meta WHERE name LIKE 'migrated%' ORDER BY name DESC").fetchall()
     if (digest_of(sum(migrated, ())) if migrated else None) != (started.facts if started else None):
         yield StateFinding(f"the time of the migration, in meta, {_NOT_AS_WRITTEN}", "meta")
-    last = {(head.flow_id, head.run_id): head for head in heads if head is not started}
+    accepted = db.execute(f"SELECT name, value FROM meta WHERE name LIKE '{ACCEPTED}%'").fetchall()  # noqa: S608 ours
+    if {digest_of(row) for row in accepted} != {head.facts for head in heads if head.event == ACCEPTED}:
+        yield StateFinding(f"who accepted the state, in meta, {_NOT_AS_WRITTEN}", "meta")
+    last = {(head.flow_id, head.run_id): head for head in heads if head.run_id}
     found = _Seen()
     yield from _journal(db, int(started.head) if started else 0, last, found)
     yield from _runs(db, last, found)
