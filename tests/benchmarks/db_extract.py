@@ -3,26 +3,32 @@
 make bench-db                                this and loading; ROWS=…, ROUNDS=… and ONLY=postgres make it smaller
 python tests/benchmarks/db_extract.py --help
 
-Then the memory of a process that extracts so many rows, and ten times as many, over one that extracts a single row.
+Then the time of small queries, and of the reset of a session against a plain rollback; and the memory of a process that
+extracts so many rows, and ten times as many, over one that extracts a single row.
 """
 
 import csv
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import psycopg
 import pymysql
 import pymysql.cursors
 
+from aetherflow.core.api import ConnectorInit
 from aetherflow.core.runner import run_flow
+from aetherflow_builtins_db.connectors.mysql.connector import MySQLConnector
+from aetherflow_builtins_db.connectors.postgres.connector import PostgresConnector
 from bench_tools import disk_folder
-from db_bench import COLUMNS, DATA, OneStep, Options, compare, heading, mariadbd, options, place_of, postmaster
+from db_bench import COLUMNS, DATA, OneStep, Options, compare, cost, heading, mariadbd, options, place_of, postmaster
 from services import Database, need, running_mariadb, running_postgres
 
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM departures"
@@ -154,6 +160,19 @@ def measure_memory(folder: Path, driver: str, config: dict[str, Any], rows: int)
         )
 
 
+def measure_reset(driver: str, config: dict[str, Any]) -> None:
+    """Microseconds of a query whose session is reset afterwards, and of one after which it is only rolled back."""
+    init = ConnectorInit("wh", "db", driver, config, {})
+    with PostgresConnector(init) if driver == "postgres" else MySQLConnector(init) as db:
+        took: dict[str, list[float]] = {"reset": [], "rollback": []}
+        for _ in range(500):  # in turn, so that other work of the machine counts for both
+            for name, times in took.items():
+                with patch.object(db, "reset", getattr(db, name)):
+                    times.append(cost(lambda: db.read("SELECT 1 AS a")).wall * 1e6)
+        reset, rollback = map(statistics.median, took.values())
+    print(f"{driver:9} {reset:.0f} µs, with a rollback alone {rollback:.0f} µs", flush=True)
+
+
 def main(chosen: Options) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(disk_folder())
@@ -192,6 +211,10 @@ def main(chosen: Options) -> None:
             number = mariadbd(mariadb)
             compare("MariaDB -> csv", ours, batch, "mariadb --batch", chosen.rounds, limit=3.0, server=number)
             compare("MariaDB -> csv", ours, bare, "SSCursor and csv.writer", chosen.rounds, limit=1.2, server=number)
+        print("small queries, medians of 500")
+        for driver, config in places:
+            if driver != "duckdb":
+                measure_reset(driver, config)
         if chosen.memory:
             print("memory over a process that extracts one row")
             for driver, config in places:

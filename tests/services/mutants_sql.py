@@ -79,6 +79,12 @@ class Lite(SqlConnector[Config, Options]):
     def transaction(self) -> Iterator[SqlTransaction]:
         with self.inner.transaction() as tx:
             yield self.TRANSACTION(tx)
+        self.reset()
+
+    def reset(self) -> None:
+        """Undo what the suite changes in the session, which is the same for all calls."""
+        with self.inner.transaction() as tx:
+            tx.execute("PRAGMA case_sensitive_like = 0")
 
     def stream(self, sql: str, params: Any = None, *, fetch_size: int = 5000) -> Rows:
         return self.RESULT(self.inner.stream(sql, params, fetch_size=fetch_size))
@@ -99,6 +105,7 @@ class Lite(SqlConnector[Config, Options]):
 class LiteSuite(SqlSuite):
     endless = LONG
     changed_values: ClassVar = {"t": 1, "d": "2024-02-29", "dec": "0.10", "ts": "2024-02-29 01:02:03.000004"}
+    session_changes: ClassVar = [("PRAGMA case_sensitive_like = 1", "SELECT 'a' LIKE 'A' AS same")]
 
     def config(self, place: Path) -> dict[str, Any]:
         return {"path": "wh.db"}
@@ -373,6 +380,11 @@ class MakesTextOfAll(Lite):
         return TableColumn(name, ColumnType("string"), "TEXT", nullable)
 
 
+class KeepsItsSession(Lite):
+    def reset(self) -> None:
+        pass
+
+
 SUITES: dict[type, tuple[type, str]] = {Lite: (LiteSuite, "db")}
 
 CAUGHT_BY: dict[type[Lite], str] = {
@@ -401,6 +413,7 @@ CAUGHT_BY: dict[type[Lite], str] = {
     PingRaises: "test_ping",
     QuotesNoQuotes: "test_quoted_names",
     PromisesNoDdl: "test_tables_are_taken_back_if_ddl_is_transactional",
+    KeepsItsSession: "test_a_session_changed_by_one_step_is_reset_for_the_next",
     MixesResults: "test_many_rows_pass_in_batches",
 }
 """Each connector, and a test of its suite that fails for it."""

@@ -107,7 +107,10 @@ def commits(sql: str, dialect: str) -> bool:
 
 def keeps_session(sql: str) -> bool:
     """Whether the statement leaves no setting, temporary table or lock in its session."""
-    return first_word(sql) in _WRITE_WORDS | {"SELECT", "WITH", "VALUES", "TRUNCATE"}
+    first = first_word(sql)
+    if first in {"SELECT", "WITH"} and "INTO" in words(sql):  # SELECT … INTO #t makes a temporary table
+        return False
+    return first in _WRITE_WORDS | {"SELECT", "WITH", "VALUES", "TRUNCATE"}
 
 
 def split_script(script: str, lexis: Lexis = "standard") -> list[str]:

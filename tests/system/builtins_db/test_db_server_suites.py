@@ -20,6 +20,20 @@ SEQUENCE = "SELECT seq AS n FROM seq_1_to_{count}"
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 # DEC is a reserved word there.
 MYSQL_PARAMS = {"money" if name == "dec" else name: value for name, value in OwnSqlSuite.VALUES.items()}
+HELD = """SELECT count(*) AS n FROM pg_locks JOIN pg_database d ON d.oid = database
+WHERE locktype = 'advisory' AND datname = current_database()"""
+POSTGRES_CHANGES = [
+    ("SELECT set_config('search_path', 'pg_catalog', false)", "SELECT current_setting('search_path') AS found"),
+    ("SET lc_time = 'C'; CREATE TEMPORARY TABLE gathered (a int)",
+     "SELECT current_setting('lc_time') AS a, to_regclass('gathered') IS NULL AS b"),
+    ("SELECT 1 AS a INTO TEMPORARY gathered", "SELECT to_regclass('gathered') IS NULL AS found"),
+    ("SELECT pg_advisory_lock(7)", HELD),
+]  # fmt: skip
+MYSQL_CHANGES = [
+    ("SELECT @note := 7", "SELECT @note IS NULL AS found"),
+    ("SET @@div_precision_increment = 9", "SELECT @@div_precision_increment AS found"),
+    ("SELECT GET_LOCK('suite', 1)", "SELECT IS_USED_LOCK('suite') IS NULL AS found"),
+]
 MYSQL_VALUES = {"t": 1, "d": "2024-02-29", "ts": "2024-02-29 01:02:03.000004"}
 
 
@@ -60,6 +74,7 @@ class TestPostgres(ServerSuite):
     connector = PostgresConnector
     name = "db.postgres"
     endless = ENDLESS
+    session_changes: ClassVar = POSTGRES_CHANGES
 
     @pytest.fixture(autouse=True)
     def _server(self, own_postgres: Database) -> None:
@@ -73,6 +88,7 @@ class TestMySQL(ServerSuite):
     sequence = SEQUENCE
     VALUES: ClassVar = MYSQL_PARAMS
     changed_values: ClassVar = MYSQL_VALUES
+    session_changes: ClassVar = MYSQL_CHANGES
 
     @pytest.fixture(autouse=True)
     def _server(self, own_mariadb: Database) -> None:
@@ -117,6 +133,7 @@ class UrlSuite(ServerSuite):
 class TestSQLAlchemyOnPostgres(UrlSuite):
     scheme = "postgresql+psycopg"
     endless = ENDLESS
+    session_changes: ClassVar = POSTGRES_CHANGES
 
     @pytest.fixture(autouse=True)
     def _server(self, own_postgres: Database) -> None:
@@ -129,6 +146,7 @@ class TestSQLAlchemyOnMariaDB(UrlSuite):
     sequence = SEQUENCE
     VALUES: ClassVar = MYSQL_PARAMS
     changed_values: ClassVar = MYSQL_VALUES
+    session_changes: ClassVar = MYSQL_CHANGES
 
     @pytest.fixture(autouse=True)
     def _server(self, own_mariadb: Database) -> None:

@@ -34,8 +34,10 @@ def connector(place: Place, **options: Any) -> Iterator[Any]:
         yield db
 
 
-@pytest.fixture(params=list(CLASSES))
+@pytest.fixture(params=[*CLASSES, "postgres by url"])
 def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "postgres by url":
+        return sqlalchemy_place(request.getfixturevalue("postgres"), "sessions_by_url")
     if request.param == "postgres":
         return postgres_place(request.getfixturevalue("postgres"), "sessions")
     server = request.getfixturevalue("mariadb")
@@ -52,7 +54,7 @@ def fail_in_the_middle(db: Any, statement: str) -> None:
 def test_nothing_of_a_failed_transaction_stays_in_its_session(place: Place) -> None:
     """Rolling back undoes neither locks with a name nor, on MariaDB, temporary tables."""
     take, look = "SELECT GET_LOCK('held', 1)", "SELECT count(*) FROM (SELECT 1 AS a) q WHERE IS_USED_LOCK('held')"
-    if place.driver == "postgres":
+    if "postgres" in str(place.resource):
         take, look = "SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     with connector(place) as db:
         for _ in range(2):
@@ -62,6 +64,72 @@ def test_nothing_of_a_failed_transaction_stays_in_its_session(place: Place) -> N
         while (held := db.read(look)[1][0][0]) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert held == 0, "another process would wait for the lock as long as this one lives"
+
+
+PLAIN = {
+    "postgres": [
+        ("SELECT set_config('search_path', 'pg_catalog', false)", "SELECT current_setting('search_path')"),
+        ("SELECT set_config('my.note', 'x', false)", "SELECT coalesce(current_setting('my.note', true), '')"),
+        ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+        ("SELECT nextval('numbers')", "SELECT now_or_none()"),
+        ("SELECT gather()", "SELECT count(*) FROM pg_class WHERE relname = 'gathered'"),
+    ],
+    "mysql": [
+        ("SELECT @note := 7", "SELECT @note IS NULL AS free"),
+        ("SELECT GET_LOCK('held', 1)", "SELECT IS_USED_LOCK('held') IS NULL AS free"),
+        ("SELECT gather()", "SELECT @@sql_mode AS a, @@autocommit AS b, @@character_set_client AS c, @@time_zone AS d"),
+    ],
+}
+"""Queries that change their session by a function, and those that show it."""
+FUNCTIONS = {
+    "postgres": (
+        "CREATE SEQUENCE numbers",
+        """CREATE FUNCTION gather() RETURNS int LANGUAGE plpgsql AS
+        $$ BEGIN CREATE TEMPORARY TABLE gathered (a int); RETURN 1; END $$""",
+        """CREATE FUNCTION now_or_none() RETURNS bigint LANGUAGE plpgsql AS
+        $$ BEGIN RETURN lastval(); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$""",
+    ),
+    "mysql": (
+        "DROP FUNCTION IF EXISTS gather",
+        """CREATE FUNCTION gather() RETURNS int
+        BEGIN SET SESSION sql_mode = 'ANSI_QUOTES', NAMES latin1, time_zone = '+05:00'; RETURN 1; END""",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["script", "stream"])
+def test_a_query_that_changes_its_session_changes_that_of_no_other_call(place: Place, way: str) -> None:
+    kind = "postgres" if "postgres" in str(place.resource) else "mysql"
+    with connector(place, pool_size=1, init_sql=["SET lc_time = 'C'"] if kind == "postgres" else []) as db:
+        for statement in FUNCTIONS[kind]:
+            db.script(statement)
+        for change, look in PLAIN[kind]:
+            before = db.read(look)[1]
+            if way == "script":
+                db.script(f"{change}; {change}" if "lock" in change.lower() else change)
+            elif "gather" not in change and "nextval" not in change:  # which a read-only transaction refuses
+                assert db.read(change)[1]
+            assert db.read(look)[1] == before, change
+        if kind == "mysql":
+            db.script("DROP FUNCTION gather")
+
+
+def test_a_session_that_was_reset_is_set_up_again(place: Place) -> None:
+    setting, look = "SET lc_time = 'C'", "SELECT current_setting('lc_time'), current_setting('TimeZone')"
+    if "postgres" not in str(place.resource):
+        setting, look = "SET @@div_precision_increment = 9", "SELECT @@div_precision_increment AS a, @@time_zone AS b"
+    with connector(place, pool_size=1, init_sql=[setting], statement_timeout=60) as db:
+        first = db.read(look)[1]
+        assert first[0][0] in ("C", 9)
+        assert [db.read(look)[1] for _ in range(3)] == [first] * 3
+        text = "ü\U0001f600"
+        assert db.read("SELECT :s AS s", {"s": text})[1] == [(text,)]
+
+
+def test_a_connection_that_is_reset_stays_open(place: Place) -> None:
+    number = "SELECT pg_backend_pid()" if "postgres" in str(place.resource) else "SELECT connection_id() AS n"
+    with connector(place, pool_size=1) as db:
+        assert len({db.read(number)[1][0] for _ in range(5)}) == 1
 
 
 def test_nothing_of_a_failed_script_stays_in_its_session(place: Place) -> None:
@@ -374,7 +442,7 @@ def test_a_server_that_is_not_checked_is_logged_in_to_without_the_systems_certif
 
 
 def test_a_query_in_brackets_is_not_read_into_memory(place: Place) -> None:
-    many = "FROM generate_series(1, 150000) AS g(seq)" if place.driver == "postgres" else "FROM seq_1_to_150000"
+    many = "FROM generate_series(1, 150000) AS g(seq)" if "postgres" in str(place.resource) else "FROM seq_1_to_150000"
     half = f"(SELECT seq, repeat('x', 200) AS filler {many})"
     with connector(place) as db, db.stream(f"{half} UNION ALL {half}", fetch_size=1000) as rows:
         batches = rows.batches()

@@ -38,8 +38,9 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
     """A database server. Subclasses open, use and close single connections.
 
     Every call uses its own connection from the pool, so calls from several threads are independent of each other, and
-    a reader sees one snapshot of the data. A connection whose session a script may have changed (SET, temporary
-    tables) is closed after the script: the next call gets a clean session.
+    a reader sees one snapshot of the data. A connection that returns to the pool is reset by `reset`, because a plain
+    query can call a function that changes its session or takes a lock. After statements other than queries and changes
+    of rows (SET, temporary tables) the connection is closed.
     """
 
     PASSING: ClassVar = PASSING
@@ -94,6 +95,13 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
 
     def rollback(self, connection: Any) -> None:
         connection.rollback()
+
+    def reset(self, connection: Any) -> None:
+        """Roll back, and undo what statements changed in the session; raises anything if that fails.
+
+        A database whose queries cannot change the session has nothing more to undo than the transaction.
+        """
+        self.rollback(connection)
 
     def shut(self, connection: Any) -> None:
         """Close a connection in any state."""
@@ -204,12 +212,12 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
         self._pool.discard(connection)
 
     def give_back(self, connection: Any, *, keep: bool = True) -> None:
-        """Roll back and take back a connection; if the rollback fails, close it and end its session on the server.
+        """Reset and take back a connection; if that fails, close it and end its session on the server.
 
-        :param keep: whether the session is unchanged; if not, it is closed: a rollback keeps locks and temporary tables
+        :param keep: whether `reset` undoes all that may have been changed; if not, the connection is closed
         """
         try:
-            self.rollback(connection)
+            (self.reset if keep else self.rollback)(connection)
         except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.discard(connection)
             with suppress(Exception):  # the server may be gone altogether
@@ -274,6 +282,6 @@ class ServerBase(PooledBase[ConfigT, OptionsT]):
             self.give_back(connection, keep=keep)
             raise
         if keep:
-            self.release(connection)
+            self.give_back(connection)
         else:
             self.discard(connection)

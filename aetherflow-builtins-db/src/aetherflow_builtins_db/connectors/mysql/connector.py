@@ -124,17 +124,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         try:
             self._is_mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
             self.dialect = replace(self.dialect, name="mariadb" if self._is_mariadb else "mysql")
-            statements = list(self.opts.init_sql)
-            if self._statement_timeout_ms and self._is_mariadb:
-                statements.append(f"SET SESSION max_statement_time = {self._statement_timeout_ms / 1000}")
-            elif self._statement_timeout_ms:
-                statements.append(f"SET SESSION max_execution_time = {self._statement_timeout_ms}")
-            if self.read_only:
-                statements.append("SET SESSION TRANSACTION READ ONLY")
-            statements.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
-            with connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
+            self._set_up(connection)
             self._places[connection] = self._place_of(connection)
             self._wait_as_usual(connection)
             pymysql_parts.keep_alive(connection)
@@ -143,6 +133,31 @@ class MySQLConnector(ServerBase[Config, Options]):
             connection.close()
             raise
         return connection
+
+    def _set_up(self, connection: "Connection[Any]", before: str = "") -> None:
+        """Set the session's variables; `before` has assignments that come before `init_sql`."""
+        variables = ["time_zone = '+00:00'"]  # after init_sql: TIMESTAMP values are read as UTC
+        if self._statement_timeout_ms and self._is_mariadb:
+            variables.insert(0, f"max_statement_time = {self._statement_timeout_ms / 1000}")
+        elif self._statement_timeout_ms:
+            variables.insert(0, f"max_execution_time = {self._statement_timeout_ms}")
+        if before and not self.opts.init_sql:
+            variables.insert(0, before)
+        statements = [f"SET {before}"] if before and self.opts.init_sql else []
+        statements += self.opts.init_sql
+        if self.read_only:
+            statements.append("SET SESSION TRANSACTION READ ONLY")
+        with connection.cursor() as cursor:
+            for statement in [*statements, f"SET {', '.join(variables)}"]:
+                cursor.execute(statement)
+
+    def reset(self, connection: "Connection[Any]") -> None:
+        """Make the session as new, which rolls back, too, and set it up again."""
+        self._set_up(connection, pymysql_parts.reset(connection))
+
+    def give_back(self, connection: Any, *, keep: bool = True) -> None:
+        """Close a connection that cannot be reset: of an unknown version of PyMySQL, or with autocommit off."""
+        super().give_back(connection, keep=keep and connection.autocommit_mode and pymysql_parts.are_known())
 
     def _place_of(self, connection: Any) -> tuple[Any, ...] | None:
         """The identity of the server: one address may lead to several.
@@ -215,13 +230,6 @@ class MySQLConnector(ServerBase[Config, Options]):
             connection.ping(reconnect=False)
         if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             connection.autocommit(False)
-
-    def release(self, connection: Any) -> None:
-        """Take back a connection; close it if `restart_transaction` turned autocommit off."""
-        if connection.autocommit_mode:
-            super().release(connection)
-        else:
-            self.discard(connection)
 
     def run(self, connection: "Connection[Any]", sql: str, values: Mapping[str, Any]) -> int | None:
         """Run a statement and consume its result; return the row count."""

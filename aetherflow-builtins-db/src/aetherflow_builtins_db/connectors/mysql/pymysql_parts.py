@@ -29,6 +29,8 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 MOST_COLUMNS = 4096
 """Of a table of MySQL; a column that is only announced takes sixteen times its bytes."""
 _BUFFER = 2**18
+_RESET_CONNECTION = 0x1F
+"""COM_RESET_CONNECTION of the protocol: MySQL 5.7, MariaDB 10.2."""
 _MOST_OF_ROW = 253
 """What a row's packet begins with at most, if it is looked at here."""
 NONSENSE = (AssertionError, IndexError, KeyError, struct.error)
@@ -234,6 +236,22 @@ def load_local(cursor: Any, sql: str, values: Sequence[Any] | None, blocks: Iter
     finally:
         cursor.connection.offered = None
     return rows, cursor.warning_count
+
+
+def reset(connection: Any) -> str:
+    """Let the server make the session as new; returns the assignments with which PyMySQL begins one."""
+    connection._execute_command(_RESET_CONNECTION, b"")
+    connection._read_ok_packet()
+    collation = f" COLLATE {connection.collation}" if connection.collation else ""
+    variables = [f"NAMES {connection.charset}{collation}"]
+    if connection.autocommit_mode is not None:
+        variables.append(f"autocommit = {int(connection.autocommit_mode)}")
+    if connection.sql_mode is not None:
+        variables.append(f"sql_mode = {connection.escape(connection.sql_mode)}")
+    if connection.init_command is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(connection.init_command)
+    return ", ".join(variables)
 
 
 def tells_status(connection: Any) -> bool:

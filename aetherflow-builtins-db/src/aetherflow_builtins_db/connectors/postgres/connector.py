@@ -16,7 +16,7 @@ from aetherflow_builtins_db.connectors.common.transaction import PooledTransacti
 from aetherflow_builtins_db.connectors.postgres.copy import PostgresArrow, PostgresCopy, arrow_safe, csv_query
 from aetherflow_builtins_db.connectors.postgres.errors import failure_of, first_cause
 from aetherflow_builtins_db.connectors.postgres.json_out import PostgresJson, json_query
-from aetherflow_builtins_db.connectors.postgres.session import end_session, note_session
+from aetherflow_builtins_db.connectors.postgres.session import RESET, end_session, note_session
 from aetherflow_builtins_db.connectors.postgres.types import SETTINGS, column_of, register_loaders
 from aetherflow_builtins_db.connectors.postgres.wait import connection_class
 from aetherflow_builtins_db.contract import Params
@@ -127,21 +127,30 @@ class PostgresConnector(ServerBase[Config, Options]):
         try:
             connection.silence_limit = connection.answer_limit = self.opts.connect_timeout
             register_loaders(connection)
-            settings = dict(SETTINGS)
-            if self.opts.statement_timeout:
-                settings["statement_timeout"] = max(round(self.opts.statement_timeout * 1000), 1)
-            if self.read_only:
-                settings["default_transaction_read_only"] = "on"
-            connection.execute("".join(f"SET {name} = {setting_literal(value)};" for name, value in settings.items()))
-            connection.execute("SET client_encoding = 'UTF8'")
-            for statement in self.opts.init_sql:
-                connection.execute(statement)
+            self._set_up(connection)
             note_session(connection)
             self._wait_as_usual(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _set_up(self, connection: Any, before: str = "") -> None:
+        settings: dict[str, Any] = dict(SETTINGS)
+        if self.opts.statement_timeout:
+            settings["statement_timeout"] = max(round(self.opts.statement_timeout * 1000), 1)
+        if self.read_only:
+            settings["default_transaction_read_only"] = "on"
+        settings["client_encoding"] = "UTF8"
+        connection.execute(
+            before + "".join(f"SET {name} = {setting_literal(value)};" for name, value in settings.items())
+        )
+        for statement in self.opts.init_sql:
+            connection.execute(statement)
+
+    def reset(self, connection: Any) -> None:
+        """Roll back and make the session as new, in one round trip."""
+        self._set_up(connection, f"ROLLBACK; {RESET}; ")
 
     def check(self, connection: Any) -> None:
         """Run SELECT 1; the server must answer within `connect_timeout`."""

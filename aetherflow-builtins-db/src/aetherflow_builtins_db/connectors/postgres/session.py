@@ -1,10 +1,17 @@
-"""Identifies the server session of a PostgreSQL connection and ends it over another connection."""
+"""Resets the server session of a PostgreSQL connection, identifies it, and ends it over another connection."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psycopg
 
+RESET = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    "DISCARD TEMP; DISCARD SEQUENCES"
+)
+"""DISCARD ALL in parts: that has to be sent alone, these are one round trip with what comes before and after them.
+
+Prepared statements stay: no query or change of rows makes one, and psycopg counts on its own."""
 _MINE = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

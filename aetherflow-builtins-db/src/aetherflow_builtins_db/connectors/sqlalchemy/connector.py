@@ -19,7 +19,12 @@ from aetherflow_builtins_db.connectors.common.tls import forget_errors
 from aetherflow_builtins_db.connectors.sqlalchemy.errors import failure_of
 from aetherflow_builtins_db.connectors.sqlalchemy.loading import SqlAlchemyServer
 from aetherflow_builtins_db.connectors.sqlalchemy.rows import SQLAlchemyRows, columns_of
-from aetherflow_builtins_db.connectors.sqlalchemy.session import cancel, connect_args, connected, note_server, set_up
+from aetherflow_builtins_db.connectors.sqlalchemy.session import (
+    can_reset,
+    cancel,
+    connect_args,
+    set_up_sessions,
+)
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Config, Options
 from aetherflow_builtins_db.connectors.sqlite3.rows import declared_columns
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable
@@ -133,7 +138,10 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
             engine = sqlalchemy.create_engine(
                 url, pool_pre_ping=pooling.pre_ping, connect_args=connect_args(url, self.opts), **pool
             )
-            self._listen(engine)
+            statements = list(self.opts.init_sql)
+            if self.opts.statement_timeout and self.dialect.name in {"mysql", "mariadb"}:
+                statements.append(f"SET SESSION max_statement_time = {self.opts.statement_timeout}")
+            set_up_sessions(engine, statements)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
             raise self.failed("reading config.url", error) from error
         return engine
@@ -145,28 +153,6 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
         if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":memory:", "file:")):
             url = url.set(database=str(database_file(self, url.database)))
         return url
-
-    def _listen(self, engine: "Engine") -> None:
-        from sqlalchemy import event
-
-        event.listen(engine, "do_connect", connected)
-        statements = list(self.opts.init_sql)
-        if self.opts.statement_timeout and self.dialect.name in {"mysql", "mariadb"}:
-            statements.append(f"SET SESSION max_statement_time = {self.opts.statement_timeout}")
-        sqlite = self.dialect.name == "sqlite"
-
-        @event.listens_for(engine, "connect")
-        def _session(connection: Any, record: Any) -> None:
-            if sqlite:
-                connection.isolation_level = None  # _begin sends BEGIN; Python's module would not before DDL
-            set_up(engine.dialect.driver, connection, statements)
-            note_server(engine, connection, record.info)
-
-        if sqlite:
-
-            @event.listens_for(engine, "begin")
-            def _begin(connection: "Connection") -> None:
-                connection.exec_driver_sql("BEGIN")
 
     def _connect(self) -> "Connection":
         from sqlalchemy.exc import SQLAlchemyError
@@ -206,7 +192,7 @@ class SQLAlchemyConnector(PooledBase[Config, Options]):
             with self._lock:
                 self._used.pop(id(connection), None)
             with suppress(Exception):
-                if not keep and self.dialect.name != "sqlite":
+                if not (keep and can_reset(connection.dialect)) and self.dialect.name != "sqlite":
                     connection.detach()
             with suppress(Exception):
                 connection.close()

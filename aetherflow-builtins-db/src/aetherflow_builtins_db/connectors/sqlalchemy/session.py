@@ -1,12 +1,14 @@
-"""Timeouts, server identity and cancellation, for which SQLAlchemy has no common interface."""
+"""Timeouts, server identity, cancellation and the reset of sessions, for which SQLAlchemy has no common interface."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from aetherflow_builtins_db.connectors.common.base import setting_literal
 from aetherflow_builtins_db.connectors.mysql import pymysql_parts
 from aetherflow_builtins_db.connectors.mysql import types as mysql_types
 from aetherflow_builtins_db.connectors.postgres import types as postgres_types
+from aetherflow_builtins_db.connectors.postgres.session import RESET
 from aetherflow_builtins_db.connectors.sqlalchemy.settings import Options
 
 if TYPE_CHECKING:
@@ -32,7 +34,35 @@ def connect_args(url: "URL", options: Options) -> dict[str, Any]:
     return chosen | options.connect_args
 
 
-def connected(dialect: "Dialect", record: Any, given: Sequence[Any], named: dict[str, Any]) -> Any:
+def set_up_sessions(engine: "Engine", statements: Sequence[str]) -> None:
+    """Run the statements in each new session, and in each that returns to the pool, which is reset first."""
+    from sqlalchemy import event
+
+    sqlite, driver = engine.dialect.name == "sqlite", engine.dialect.driver
+
+    event.listen(engine, "do_connect", _connected)
+
+    @event.listens_for(engine, "connect")
+    def _session(connection: Any, record: Any) -> None:
+        if sqlite:
+            connection.isolation_level = None  # _begin sends BEGIN; Python's module would not before DDL
+        _convert(driver, connection)
+        _set_up(driver, connection, statements)
+        _note_server(engine, connection, record.info)
+
+    @event.listens_for(engine, "reset")
+    def _returned(connection: Any, _record: Any, state: Any) -> None:
+        if not state.terminate_only:  # else it is closed
+            _reset(engine.dialect, connection, statements)
+
+    if sqlite:
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: "Connection") -> None:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _connected(dialect: "Dialect", record: Any, given: Sequence[Any], named: dict[str, Any]) -> Any:
     """A connection of PyMySQL that reads no certificates in vain; None for other drivers, for SQLAlchemy to connect."""
     del record
     return pymysql_parts.unchecked_class()(*given, **named) if dialect.driver == "pymysql" else None
@@ -42,25 +72,30 @@ OWN_DRIVERS = frozenset({"psycopg", "pymysql"})
 """Drivers that have a connector of their own: values are what that one gives."""
 
 
-def set_up(driver: str, raw: Any, statements: Sequence[str]) -> None:
-    """Run the statements on a new connection, and let it convert values as the driver's own connector does."""
-    wanted = list(statements)
+def _convert(driver: str, raw: Any) -> None:
+    """Let a new connection convert values as the driver's own connector does."""
     if driver == "psycopg":
         postgres_types.register_loaders(raw)
-        ours = [f"SET {name} = {setting_literal(value)}" for name, value in postgres_types.SETTINGS.items()]
-        wanted = [*ours, *wanted]
     elif driver == "pymysql":
         raw.decoders = mysql_types.decoders()
-        wanted.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
-    cursor = raw.cursor()
-    for statement in wanted:
-        cursor.execute(statement)
-    cursor.close()
+
+
+def _set_up(driver: str, raw: Any, statements: Sequence[str]) -> None:
+    """Run the statements, and those whose settings the values of the driver's own connector need."""
+    wanted = list(statements)
     if driver == "psycopg":
+        ours = (f"SET {name} = {setting_literal(value)}" for name, value in postgres_types.SETTINGS.items())
+        wanted.insert(0, "; ".join(ours))
+    elif driver == "pymysql":
+        wanted.append("SET SESSION time_zone = '+00:00'")  # last: TIMESTAMP values are read as UTC
+    with closing(raw.cursor()) as cursor:
+        for statement in wanted:
+            cursor.execute(statement)
+    if driver.startswith("psycopg"):
         raw.commit()  # the server takes settings back with a transaction that is rolled back
 
 
-def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
+def _note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
     """Store the server's identity in `info` for drivers of MySQL: a session's id is valid on that server only."""
     if not hasattr(raw, "thread_id"):
         return
@@ -74,6 +109,33 @@ def note_server(engine: "Engine", raw: Any, info: dict[Any, Any]) -> None:
         cursor.close()
     if number == raw.thread_id():  # a proxy may number sessions differently
         info[_SERVER] = place
+
+
+def can_reset(dialect: "Dialect") -> bool:
+    """Whether a session can be reset, or only a rollback is known for its database; if not, close the connection."""
+    if dialect.name == "postgresql":
+        return dialect.driver.startswith("psycopg")  # others send no script in one message
+    return dialect.name not in {"mysql", "mariadb"} or (dialect.driver == "pymysql" and pymysql_parts.are_known())
+
+
+def _reset(dialect: "Dialect", raw: Any, statements: Sequence[str]) -> None:
+    """Undo what statements changed in the session, and set it up again."""
+    if not can_reset(dialect):
+        return
+    if dialect.name == "postgresql":
+        raw.rollback()
+        raw.autocommit = True
+        try:
+            with closing(raw.cursor()) as cursor:
+                cursor.execute(RESET)
+            _set_up(dialect.driver, raw, statements)
+        finally:
+            raw.autocommit = False
+    elif dialect.name in {"mysql", "mariadb"}:
+        variables = pymysql_parts.reset(raw)
+        with closing(raw.cursor()) as cursor:
+            cursor.execute(f"SET {variables}")
+        _set_up(dialect.driver, raw, statements)
 
 
 def cancel(engine: "Engine", connection: "Connection") -> None:

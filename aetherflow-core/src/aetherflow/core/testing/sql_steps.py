@@ -2,6 +2,7 @@
 
 import csv
 import uuid
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,8 @@ class SqlSteps(ConnectorSuite):
     names_are_upper: ClassVar[bool]
     key_type: ClassVar[str] = "INTEGER NOT NULL PRIMARY KEY"
     """Type and constraint of a column that is a key."""
+    session_changes: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Statements that `db_execute` runs and that change their session, each with a query that shows the change."""
 
     @pytest.fixture
     def flows(self, place: Path, tmp_path: Path) -> "SqlFlows":
@@ -98,6 +101,13 @@ class SqlSteps(ConnectorSuite):
         done = [flows.ok(step, slot=DAY)[step["id"]].outputs["already_done"] for _ in range(2)]
         assert done == [False, True]
         assert [a for a, _ in flows.rows()] == [11, 12]
+
+    def test_a_session_changed_by_one_step_is_reset_for_the_next(self, flows: "SqlFlows") -> None:
+        """Settings, temporary tables and locks of a step end with it, also if a function in a query makes them."""
+        for change, shown in self.session_changes:
+            before, after = ({"id": name, "type": "db_fetch_small", "sql": shown} for name in ("before", "after"))
+            ran = flows.ok(before, execute(change), after)
+            assert ran["after"].outputs["rows"] == ran["before"].outputs["rows"], change
 
     @pytest.mark.parametrize("mode", ["append", "truncate", "replace", "merge"])
     def test_loads(self, flows: "SqlFlows", mode: str) -> None:
