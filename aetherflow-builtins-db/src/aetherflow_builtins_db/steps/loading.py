@@ -197,7 +197,8 @@ def target_of(
     # The name is independent of the run, so that the next run finds a table that a killed load left behind.
     place = f"{ctx.flow_id}/{job_id}/{step_id}/{table}"
     name = hashlib.sha256(place.encode()).hexdigest()[:10]
-    return Target(database, LoadJob(name, database.dialect, ctx.scratch_dir(job_id), ctx.log.info), is_late=is_late)
+    job = LoadJob(name, database.dialect, ctx.scratch_dir(job_id), ctx.log.info, run_id=ctx.run_id)
+    return Target(database, job, is_late=is_late)
 
 
 @dataclass(frozen=True)

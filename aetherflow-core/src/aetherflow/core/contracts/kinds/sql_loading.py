@@ -111,6 +111,8 @@ class LoadJob:
     """A folder for temporary files."""
     say: Callable[[str], None]
     """Logs a message for the user, such as that the load waits for a lock."""
+    run_id: str = ""
+    """The run, for names that two runs must not share; empty where nothing is loaded."""
     tx: SqlTransaction = field(init=False)
 
 
