@@ -27,9 +27,13 @@ class TypedColumn(NamedTuple):
 
 def column_of(name: str, values: Sequence[Any]) -> TypedColumn:
     """A typed column from raw values, in which an empty cell is `""` and a number is a float or an int."""
-    known = [value for value in values if value != ""]
-    types = set(map(type, known))
+    types = set(map(type, values))
+    is_full = not any(issubclass(kind, str) for kind in types)
+    known = values if is_full else [value for value in values if value != ""]
+    types = types if is_full else set(map(type, known))
     dtype = _dtype(known, types)
+    if is_full:
+        return TypedColumn(name, dtype, list(values if types == {_PYTHON[dtype]} else map(_CONVERT[dtype], values)))
     if types <= {_PYTHON[dtype]}:
         return TypedColumn(name, dtype, [None if value == "" else value for value in values])
     convert = _CONVERT[dtype]
@@ -102,7 +106,9 @@ def write_delimited(columns: Sequence[TypedColumn], rows: int, file: BinaryIO, d
 
 def _fields(dtype: ColumnType, values: list[Any]) -> list[Any]:
     """What the csv module writes as the values: it writes text, numbers and dates as we do."""
-    if dtype in {"bool", "datetime"}:
+    if dtype == "datetime":
+        return [None if value is None else value.isoformat() for value in values]
+    if dtype == "bool":
         return [None if value is None else text(value) for value in values]
     return values
 

@@ -1,18 +1,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aetherflow.core.api import (
     DbResource,
     LateDatabase,
     Step,
-    StepInputError,
     StepResult,
 )
 from aetherflow_builtins_db.formats.options import DelimitedReadingInputs
-from aetherflow_builtins_db.formats.parquet import libraries_for
 from aetherflow_builtins_db.formats.sink import Packing
 from aetherflow_builtins_db.loading.decodable import decodable
 from aetherflow_builtins_db.loading.job import Load
@@ -22,6 +21,8 @@ from aetherflow_builtins_db.loading.source import LoadFormat, SourceFile, format
 from aetherflow_builtins_db.minimal import lacks_of, needs_undo
 from aetherflow_builtins_db.steps.loading import Ending, Outputs, TableInputs, makes_in, target_of
 from aetherflow_builtins_db.steps.query import database_of
+from aetherflow_builtins_db.tabular.form import FileForm, is_workbook, needed_libraries, unfitting
+from aetherflow_builtins_db.tabular.table import existing_file, on_bytes_of, sheet_rows
 
 if TYPE_CHECKING:
     from aetherflow.core.api import Lack
@@ -32,22 +33,46 @@ class Inputs(DelimitedReadingInputs, TableInputs):
 
     resource: DbResource = Field(description="Name of a resource of kind `db`.")
     path: str = Field(min_length=1, description="The file to load; a relative path is under the job's artifacts.")
-    format: LoadFormat | None = Field(
-        None, description="`csv`, `tsv`, `jsonl` or `parquet`. Default: by the file's suffix."
+    format: LoadFormat | Literal["xlsx"] | None = Field(
+        None, description="`csv`, `tsv`, `jsonl`, `parquet` or `xlsx`. Default: by the file's suffix."
     )
     compression: Packing | None = Field(
         None, description="`none`, `gzip` or `zstd`. Default: by the file's suffix (`.gz`, `.zst`)."
     )
-
+    sheet: str | None = Field(None, min_length=1, description="For `xlsx`: the sheet. Default: the first one.")
+    on_error: Literal["null", "text", "fail"] | None = Field(
+        None,
+        description="For `xlsx`: what error cells such as `#DIV/0!` become, as in `excel_read`. Default: `null`, with "
+        "a warning.",
+    )
     batch_rows: int = Field(BATCH_ROWS, ge=1, description="Rows sent at a time if the database does not read the file.")
+
+    @model_validator(mode="after")
+    def _sheet_of_workbook(self) -> Self:
+        if "{{" in self.path and self.format is None:
+            return self  # the suffix is not known before it is rendered
+        if self.is_workbook:
+            given = sorted((self.model_fields_set & FileForm.model_fields.keys()) | ({"file"} if self.file else set()))
+            form = FileForm(**{key: getattr(self, key) for key in given if key != "file"})
+            if found := unfitting(form, "xlsx", "db_load"):
+                raise ValueError(found)
+            if self.file:
+                raise ValueError("file: not for xlsx")
+        elif self.sheet is not None or self.on_error is not None:
+            raise ValueError("sheet and on_error are for xlsx")
+        return self
+
+    @property
+    def is_workbook(self) -> bool:
+        return self.format == "xlsx" or (self.format is None and is_workbook(self.path))
 
     @property
     def file_format(self) -> LoadFormat:
-        return self.format or format_of(self.path)
+        return self.format if self.format and self.format != "xlsx" else format_of(self.path)
 
 
 class DbLoad(Step[Inputs]):
-    """Loads a CSV, TSV, JSON Lines or Parquet file into a table, by the fastest way that the database has.
+    """Loads a CSV, TSV, JSON Lines, Parquet or Excel file into a table, by the fastest way that the database has.
 
     The load takes effect completely or not at all, and can be repeated without duplicating rows: a step that died
     after the database's commit finds its load in the table `aetherflow_loads`, or by `load_id_column`. A row that does
@@ -68,8 +93,8 @@ class DbLoad(Step[Inputs]):
 
     @classmethod
     def libraries(cls, inputs: Mapping[str, Any]) -> dict[str, str]:
-        """What reads Parquet, and what zstd has compressed."""
-        return libraries_for(inputs, inputs.get("path"), (".zst", ".zstd"))
+        """What reads Parquet, workbooks, and what zstd has compressed."""
+        return needed_libraries({**inputs, "form": inputs}, "path", "form")
 
     @classmethod
     def lacks(cls, inputs: Mapping[str, Any], connector: type, of: str) -> "Iterable[Lack]":
@@ -91,6 +116,8 @@ class DbLoad(Step[Inputs]):
         if not path.is_file():
             made = ", which is made if it is missing" if args.creates else ""
             return [f"{args.mode} {what} into {table}{made}"]
+        if args.is_workbook:
+            return [f"{args.mode} {what} into {table}"]  # its rows are known when it is read
         connector = database_of(args.resource, self.ctx).connector
         is_late = isinstance(connector, LateDatabase) and connector.is_missing()
         if is_late and not args.creates:
@@ -102,7 +129,13 @@ class DbLoad(Step[Inputs]):
     @contextmanager
     def _loading(self, rejects: Rejects, *, look_at: int | None = None, is_late: bool = False) -> Iterator[Load]:
         """The load; a Parquet file is read by a limited child before, all of it in batches of `look_at` rows."""
-        with decodable(self._source(), self.ctx, look_at=look_at) as source:
+        args, file = self.args, existing_file(self.ctx, self.args.path)
+        if args.is_workbook:
+            form = FileForm(sheet=args.sheet, include_header=args.include_header, on_error=args.on_error)
+            with sheet_rows(self, file, form) as source:
+                yield self._load(source, rejects, is_late=is_late)
+            return
+        with decodable(self._source(file), self.ctx, look_at=look_at) as source:
             yield self._load(source, rejects, is_late=is_late)
 
     def _load(self, source: SourceFile, rejects: Rejects, *, is_late: bool) -> Load:
@@ -116,24 +149,13 @@ class DbLoad(Step[Inputs]):
         args = self.args
         return Ending(args, self.ctx, self.id, args.path, args.load_id or self.ctx.work_id, args.resource)
 
-    def _source(self) -> SourceFile:
+    def _source(self, path: Path) -> SourceFile:
         args = self.args
-        path = self.ctx.read_path(args.path)
-        if not path.is_file():
-            raise StepInputError(
-                f"there is no file {path}", fix="check path; a relative one is under the job's artifacts"
-            )
         packing = args.compression or packing_of(args.path)
-        size = path.stat().st_size
-
-        def on_bytes(done: int) -> None:
-            self.ctx.progress(done, size, "bytes")
-            self.ctx.check_cancelled()
-
-        dialect = args.dialect(args.file_format)
+        dialect, on_bytes = args.dialect(args.file_format), on_bytes_of(self.ctx, path)
         return SourceFile(path, args.file_format, packing, dialect, on_bytes, has_commas=args.has_commas)
 
     def _on_rows(self, rows: int) -> None:
-        if self.args.file_format == "parquet":
+        if not self.args.is_workbook and self.args.file_format == "parquet":
             self.ctx.progress(rows, None, "rows")
         self.ctx.check_cancelled()

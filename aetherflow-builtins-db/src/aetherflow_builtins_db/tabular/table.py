@@ -110,7 +110,7 @@ def open_table(step: Step[Any], path: str, form: FileForm, name: str) -> Iterato
     kind = refuse_unfitting(form, path, name)
     file = existing_file(step.ctx, path)
     if kind == "xlsx":
-        with _workbook(step, file, form) as source:
+        with sheet_rows(step, file, form) as source:
             yield _table(source, kind)
         return
     packing = form.packing_of(path)
@@ -140,7 +140,7 @@ def on_bytes_of(ctx: RunContext, file: Path) -> Callable[[int], None]:
 
 
 @contextmanager
-def _workbook(step: Step[Any], file: Path, form: FileForm) -> Iterator[SourceFile]:
+def sheet_rows(step: Step[Any], file: Path, form: FileForm) -> Iterator[SourceFile]:
     """The rows of a sheet, which the step `excel_read` of the distribution for workbooks takes out of it."""
     ctx = step.ctx
     with open_file(file) as opened:

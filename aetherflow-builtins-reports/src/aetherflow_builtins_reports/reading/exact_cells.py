@@ -3,6 +3,7 @@
 import datetime
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ _DAY_US = 86_400_000_000
 _PIECE = 1 << 20
 _FEWEST_DECIMALS = 11
 """With fewer decimals a number does not tell microseconds: the roundest time that it can mean is taken."""
+_DAY_MS, _NEAR_MS = 86_400_000.0, 0.0005
 _FROM_1900 = 61
+_PART_ROWS = 4096
 _TIMES = frozenset({datetime.datetime, datetime.time, datetime.timedelta})
 _CELL = re.compile(rb"<(?:[\w.-]+:)?(?:c|row)\b((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 _REF, _KIND = (re.compile(rb"""\b%s\s*=\s*["']([^"']*)["']""" % name) for name in (rb"r", rb"t"))
@@ -35,7 +38,7 @@ def make_exact(path: Path, sheet: str, rows: list[list[Any]]) -> bool:
 
     False if the file is of another format, whose errors are not known; nothing is changed then.
     """
-    columns = {index for row in rows if not _TIMES.isdisjoint(map(type, row)) for index in _timed(row)}
+    columns = _time_columns(rows)
     with Archive(path) as archive:
         try:
             book = Workbook(archive)
@@ -49,8 +52,9 @@ def make_exact(path: Path, sheet: str, rows: list[list[Any]]) -> bool:
     return True
 
 
-def _timed(row: list[Any]) -> list[int]:
-    return [index for index, value in enumerate(row) if type(value) in _TIMES]
+def _time_columns(rows: list[list[Any]]) -> set[int]:
+    parts = (zip_longest(*rows[start : start + _PART_ROWS]) for start in range(0, len(rows), _PART_ROWS))
+    return {index for part in parts for index, cells in enumerate(part) if not _TIMES.isdisjoint(map(type, cells))}
 
 
 def _pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -89,10 +93,23 @@ def _times(piece: bytes, rows: list[list[Any]], columns: set[int], *, date1904: 
             rb' r="%s(\d+)["\'][^<>]*>(?:<(?:[\w.-]+:)?f\b[^<>]*(?:/>|>[^<]*</[^<>]*>))?<(?:[\w.-]+:)?v>(-?\d*\.[^<]*)<'
             % letters(column + 1).encode()
         )
-        for number, text in pattern.findall(piece):
+        for number, text in _inexact(pattern.findall(piece)):
             row = int(number) - 1
             if row < len(rows) and column < len(rows[row]) and type(value := rows[row][column]) in _TIMES:
                 rows[row][column] = _exact(value, text, epoch)
+
+
+def _inexact(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The times that are no whole second, or just before midnight; the library gives the others exactly."""
+    try:
+        millis = [float(text) * _DAY_MS for _, text in found]
+    except ValueError:
+        return found
+    return [
+        each
+        for each, time in zip(found, millis, strict=True)
+        if _NEAR_MS < time % 1000 < 1000 - _NEAR_MS or time % _DAY_MS > _DAY_MS - _NEAR_MS
+    ]
 
 
 def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:

@@ -73,6 +73,8 @@ def _errors(rows: list[list[Any]], names: list[str]) -> dict[str, dict[str, Any]
     """Column to the number of its error cells, the first of them, and its text."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
+        if ErrorCell not in map(type, row):
+            continue
         for name, value in zip(names, row, strict=False):
             if type(value) is ErrorCell:
                 known = found.setdefault(name, {"count": 0, "first": value.cell, "text": str(value)})
