@@ -553,7 +553,9 @@ def a_state_file_that_is_gone(project: Project) -> Result:
     return project.cli("status", "--all")
 
 
-@case("cli/status cli/status_text", {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")})
+@case(
+    "cli/status cli/status_text cli/unreadable", {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")}
+)
 def a_state_file_of_an_older_version(project: Project) -> Result:
     older(project)
     return project.cli("status", "--all")

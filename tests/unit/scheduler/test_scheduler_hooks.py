@@ -135,14 +135,15 @@ def test_removed_items_need_nobody(bench: "Bench", root: Path) -> None:
     assert StatusHook().aetherflow_needs_person(root) == []
 
 
-def test_what_was_before_the_ledger_was_migrated_is_left_out(bench: "Bench", root: Path) -> None:
+def test_what_failed_before_the_ledger_was_migrated_counts(bench: "Bench", root: Path) -> None:
     bench.schedule_of(ONCE)
     bench.launcher.codes = {"f": [1]}
     bench.minutes(1)
     with bench.ledger() as ledger, ledger.transaction("as a migration leaves it"):
         at = str(bench.clock.now_ms() + 1)
         ledger.db.execute("INSERT INTO meta (name, value) VALUES ('migrated_at', ?)", (at,))
-    assert StatusHook().aetherflow_needs_person(root) == []
+    (need,) = StatusHook().aetherflow_needs_person(root)
+    assert need.status == "FAILED"
 
 
 def test_what_goes_on_by_itself_needs_nobody_for_a_while(bench: "Bench", root: Path) -> None:

@@ -18,7 +18,7 @@ from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
-from aetherflow.core.cli.unreadable import unreadable_in
+from aetherflow.core.cli.unreadable import older_needs, unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -118,8 +118,13 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
                 "UNREADABLE", file.name, now, short(f"{error}; {error.fix}"), error_code=error.code, commands=(command,)
             )
         )
-    for path, error in picture.unreadable.items():
-        picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
+    for path in picture.older:
+        try:
+            picture.needs += older_needs(root, path, {each.flow_id for each in picture.flows})
+        except StateError as error:
+            picture.unreadable[path] = error
+    for path, why in picture.unreadable.items():
+        picture.needs += [_unreadable(each, why) for each in picture.flows if each.state_path == path]
     if picture.gone:
         picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
     return picture

@@ -106,12 +106,9 @@ def settled_by(acts: "Sequence[Act]") -> "tuple[Literal['resolved', 'acknowledge
 def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
     """What of a ledger needs a person, the latest first; what somebody has in hand is not left out.
 
-    Left out is what a person has resolved, or goes on with at this moment; what ended before the ledger was migrated;
-    items that were removed.
+    Left out is what a person has resolved, or goes on with at this moment; items that were removed.
     """
     slots, epochs = Slots(ledger), Epochs(ledger).all()
-    migrated = ledger.read("SELECT value FROM meta WHERE name='migrated_at'")
-    begin = int(migrated[0][0]) if migrated else 0
     acked = acknowledged_slots(ledger)
     known = {epoch.item for epoch in epochs}
     present = {epoch.item for epoch in epochs if epoch.until is None}
@@ -123,7 +120,6 @@ def needs_of(ledger: Ledger, truth: "Truth", document: Path) -> list[Need]:
         if (kind := kind_of(row)) is not None
         and (row.item, row.slot) not in settled
         and not (kind == "missed" and (row.item, row.slot) in acked)
-        and (row.finished_at or 0) >= begin
         and (row.item in present or row.item not in known)
     ]
     if current_leader(ledger) is None:  # nobody is there with whom they go on
