@@ -17,7 +17,8 @@ from aetherflow.core.api import (
 )
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.rules import check_query, check_script, checked_values, step_name
-from aetherflow_builtins_db.statements import changes_rows, split_script
+from aetherflow_builtins_db.scripts import split_script
+from aetherflow_builtins_db.statements import changes_rows
 
 AnySqlConnector: TypeAlias = SqlConnector[Any, Any]
 _POSITIONS = frozenset({"qmark", "format", "numeric"})
@@ -41,7 +42,7 @@ class Database:
         """A query and its values in the form that the connector takes; ConnectorError unless it only reads."""
         if self.dialect.paramstyle == "flow":
             return sql, params
-        check_query(split_script(sql, self.dialect.lexis), self._refuse)
+        check_query(split_script(sql, self.dialect.lexis), self._refuse, self.dialect.lexis)
         statement = Statement(sql, self.dialect)
         return statement.text, statement.values(params, self._refuse)
 
@@ -153,7 +154,9 @@ class _Translating:
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> int | None:
         statement = Statement(sql, self._dialect)
         count = self._inner.execute(statement.text, statement.values(params, self._refuse))
-        return count if changes_rows(sql) and count is not None and count >= 0 else None  # -1: the driver cannot tell
+        return (
+            count if changes_rows(sql, self._dialect.lexis) and count is not None and count >= 0 else None
+        )  # -1: the driver cannot tell
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         statement = Statement(sql, self._dialect)

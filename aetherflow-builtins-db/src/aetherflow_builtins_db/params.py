@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from aetherflow.core.api import StepInputError
 
-Lexis: TypeAlias = Literal["standard", "mysql", "oracle"]
+Lexis: TypeAlias = Literal["standard", "mysql", "oracle", "postgresql", "mssql", "sqlite"]
 """The lexical rules for text, names and comments in the SQL, as `SqlDialect.lexis`."""
 
 
@@ -25,20 +25,26 @@ class Token(NamedTuple):
 
 # One alternative per lexical form. Unclosed quotes and comments run to the end: the database reports them better.
 # `e'…'`, in which a backslash escapes, comes before plain quotes; `''` inside quotes is a quote.
-_STANDARD = r"""
-      (?P<comment>  --[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
-    | (?P<quoted>   (?<![\w$])[eE]'(?:[^'\\]|\\(?:.|\Z)|'')*(?:'|\Z)
-                  | '(?:[^']|'')*(?:'|\Z)
-                  | "(?:[^"]|"")*(?:"|\Z)
-                  | `(?:[^`]|``)*(?:`|\Z)
-                  | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
-"""
+_COMMENT = r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)"
+# A comment without another one inside; `_nested` finds the end of all others.
+_NESTING = r"/\*(?:[^*/]|\*(?!/)|/(?!\*))*+\*/"
+_ESCAPES = r"(?<![\w$])[eE]'(?:[^'\\]|\\(?:.|\Z)|'')*(?:'|\Z)"
+_PLAIN = r"""'(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)"""
+_BACKTICKS = r"`(?:[^`]|``)*(?:`|\Z)"
+_BRACKETS = r"\[(?:[^\]]|\]\])*(?:\]|\Z)"
+_DOLLARS = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"
+_STANDARD = rf"(?P<comment> --[^\n]* | {_COMMENT}) | (?P<quoted> {_ESCAPES} | {_PLAIN} | {_BACKTICKS} | {_DOLLARS})"
+_POSTGRESQL = (
+    rf"(?P<comment> --[^\n\r]* | {_NESTING}) | (?P<nested> /\*) | (?P<quoted> {_ESCAPES} | {_PLAIN} | {_DOLLARS})"
+)
+_MSSQL = rf"(?P<comment> --[^\n]* | {_NESTING}) | (?P<nested> /\*) | (?P<quoted> {_PLAIN} | {_BRACKETS})"
+_SQLITE = rf"(?P<comment> --[^\n]* | {_COMMENT}) | (?P<quoted> {_PLAIN} | {_BACKTICKS} | \[[^\]]*(?:\]|\Z))"
 # MySQL and MariaDB: a backslash escapes in every text, and `#` starts a comment.
-_MYSQL = r"""
-      (?P<comment>  (?:\#|--(?=\s|\Z))[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
+_MYSQL = rf"""
+      (?P<comment>  (?:\#|--(?=\s|\Z))[^\n]* | {_COMMENT} )
     | (?P<quoted>   '(?:[^'\\]|\\(?:.|\Z)|'')*(?:'|\Z)
                   | "(?:[^"\\]|\\(?:.|\Z)|"")*(?:"|\Z)
-                  | `(?:[^`]|``)*(?:`|\Z) )
+                  | {_BACKTICKS} )
 """
 _REST = r"""
     | (?P<escaped>  \\:(?=[A-Za-z_]) )
@@ -47,18 +53,22 @@ _REST = r"""
     | (?P<text>     [^\s\w]|\w+|\s+ )
 """
 # Oracle: q'[it's]'.
-_ORACLE = r"""
-      (?P<comment>  --[^\n]* | /\*(?:[^*]|\*(?!/))*(?:\*/|\Z) )
-    | (?P<quoted>   (?<![\w$])[nN]?[qQ]'(?:\[.*?(?:\]'|\Z)|\{.*?(?:\}'|\Z)|\(.*?(?:\)'|\Z)|<.*?(?:>'|\Z)
+_ORACLE = rf"""
+      (?P<comment>  --[^\n]* | {_COMMENT} )
+    | (?P<quoted>   (?<![\w$])[nN]?[qQ]'(?:\[.*?(?:\]'|\Z)|\{{.*?(?:\}}'|\Z)|\(.*?(?:\)'|\Z)|<.*?(?:>'|\Z)
                       |(?P<tag>\S).*?(?:(?P=tag)'|\Z))
-                  | '(?:[^']|'')*(?:'|\Z)
-                  | "(?:[^"]|"")*(?:"|\Z) )
+                  | {_PLAIN} )
 """
-_TOKEN: dict[Lexis, re.Pattern[str]] = {
-    "standard": re.compile(_STANDARD + _REST, re.VERBOSE | re.DOTALL),
-    "oracle": re.compile(_ORACLE + _REST, re.VERBOSE | re.DOTALL),
-    "mysql": re.compile(_MYSQL + _REST, re.VERBOSE | re.DOTALL),
+_LEXES: dict[Lexis, str] = {
+    "standard": _STANDARD,
+    "postgresql": _POSTGRESQL,
+    "mssql": _MSSQL,
+    "sqlite": _SQLITE,
+    "oracle": _ORACLE,
+    "mysql": _MYSQL,
 }
+_TOKEN = {lexis: re.compile(forms + _REST, re.VERBOSE | re.DOTALL) for lexis, forms in _LEXES.items()}
+_COMMENT_SIGNS = re.compile(r"/\*|\*/")
 
 
 def tokens(sql: str, lexis: Lexis = "standard") -> Iterator[Token]:
@@ -68,16 +78,34 @@ def tokens(sql: str, lexis: Lexis = "standard") -> Iterator[Token]:
 
 def tokens_as_written(sql: str, lexis: Lexis = "standard") -> Iterator[tuple[Token, str]]:
     """The tokens of the SQL, each with its original text."""
-    for found in _TOKEN[lexis].finditer(sql):
-        kind, text = found.lastgroup or "text", found.group()
-        if kind == "tag":  # the group inside `quoted`
-            kind = "quoted"
-        if kind == "param":
-            yield Token("param", text[1:]), text
-        elif kind == "escaped":
-            yield Token("text", ":"), text
-        else:
-            yield Token(kind, text), text
+    end = -1
+    while end < len(sql):
+        start, end = max(end, 0), len(sql)
+        for found in _TOKEN[lexis].finditer(sql, start):
+            kind, text = found.lastgroup or "text", found.group()
+            if kind == "nested":
+                end = _end_of_comment(sql, found.start())
+                text = sql[found.start() : end]
+                yield Token("comment", text), text
+                break
+            if kind == "tag":  # the group inside `quoted`
+                kind = "quoted"
+            if kind == "param":
+                yield Token("param", text[1:]), text
+            elif kind == "escaped":
+                yield Token("text", ":"), text
+            else:
+                yield Token(kind, text), text
+
+
+def _end_of_comment(sql: str, start: int) -> int:
+    """The end of a comment that has others inside."""
+    depth = 0
+    for found in _COMMENT_SIGNS.finditer(sql, start):
+        depth += 1 if found.group() == "/*" else -1
+        if depth == 0:
+            return found.end()
+    return len(sql)
 
 
 def translate(

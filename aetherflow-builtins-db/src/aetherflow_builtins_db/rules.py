@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from aetherflow.core.api import ConnectorError, SqlDialect
-from aetherflow_builtins_db.params import bind
+from aetherflow_builtins_db.params import Lexis, bind
 from aetherflow_builtins_db.statements import changes_rows, commits, controls_transaction, first_word, may_read
 
 _VALUE_TYPES = (
@@ -18,12 +18,12 @@ Refuse: TypeAlias = Callable[[str, str], ConnectorError]
 """Makes the error to raise from a message and a fix."""
 
 
-def check_query(statements: list[str], refuse: Refuse) -> None:
+def check_query(statements: list[str], refuse: Refuse, lexis: Lexis = "standard") -> None:
     """Raise ConnectorError unless it is one statement that reads."""
     if len(statements) != 1:
         raise refuse(f"a query is one statement, not {len(statements)}", "use db_execute for scripts")
-    if not may_read(statements[0]):
-        raise refuse(f"reading takes no {first_word(statements[0])} statement", "use db_execute to change data")
+    if not may_read(statements[0], lexis):
+        raise refuse(f"reading takes no {first_word(statements[0], lexis)} statement", "use db_execute to change data")
 
 
 def check_script(
@@ -35,7 +35,7 @@ def check_script(
     if not dialect.transactional_ddl and not allow_implicit_commit:
         _refuse_implicit_commit(statements, dialect, refuse)
     for number, statement in enumerate(statements, 1):
-        if controls_transaction(statement):
+        if controls_transaction(statement, dialect.lexis):
             raise refuse(
                 f"statement {number} of {len(statements)} starts or ends a transaction",
                 "leave BEGIN, COMMIT and ROLLBACK out: a script runs in one transaction of its own",
@@ -46,7 +46,7 @@ def _refuse_implicit_commit(statements: list[str], dialect: SqlDialect, refuse: 
     changed = False
     for number, statement in enumerate(statements, 1):
         if changed and commits(statement, dialect.name):
-            word = first_word(statement)
+            word = first_word(statement, dialect.lexis)
             instead = "put it first or into a step of its own"
             if word == "UNLOCK":
                 instead = "leave it out, as the locks end with the script"
@@ -54,7 +54,7 @@ def _refuse_implicit_commit(statements: list[str], dialect: SqlDialect, refuse: 
                 f"{step_name(number, len(statements))} failed: {word} would commit the changes before it",
                 f"{instead}, or set allow_implicit_commit: true",
             )
-        changed = changed or changes_rows(statement)
+        changed = changed or changes_rows(statement, dialect.lexis)
 
 
 def checked_values(names: list[str], params: Mapping[str, Any] | None, refuse: Refuse) -> dict[str, Any]:

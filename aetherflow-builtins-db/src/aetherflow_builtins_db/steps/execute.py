@@ -99,7 +99,7 @@ class DbExecute(Step[Inputs]):
     def _run_once(self, database: Database, sql: str) -> dict[str, Any]:
         statements = database.statements(sql)
         database.check_script(statements)
-        names = [translate(statement, str)[1] for statement in statements]
+        names = [translate(statement, str, lexis=database.dialect.lexis)[1] for statement in statements]
         values = bind(list(dict.fromkeys(name for each in names for name in each)), self.args.params)
         if not database.dialect.transactional_ddl and any(commits(each, database.dialect.name) for each in statements):
             raise StepError(

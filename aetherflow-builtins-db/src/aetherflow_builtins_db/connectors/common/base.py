@@ -22,7 +22,7 @@ from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params, Transaction
 from aetherflow_builtins_db.failures import ADVICE, Advice, DatabaseError, Failure, one_line
 from aetherflow_builtins_db.rules import check_query, check_script, checked_values
-from aetherflow_builtins_db.statements import split_script
+from aetherflow_builtins_db.scripts import split_script
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
@@ -189,7 +189,7 @@ class SqlBase(SqlConnector[ConfigT, OptionsT]):
 
     def check_query(self, sql: str) -> None:
         """Raise ConnectorError unless the SQL is one statement that reads."""
-        check_query(self.statements(sql), self.refuse)
+        check_query(self.statements(sql), self.refuse, self.dialect.lexis)
 
     def check_script(self, statements: list[str], *, allow_implicit_commit: bool = True) -> None:
         """Raise ConnectorError for an empty script and for statements that would end the script's transaction."""

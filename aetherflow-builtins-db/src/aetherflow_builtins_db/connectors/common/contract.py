@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from aetherflow.core.api import ConnectorError, Row
+from aetherflow.core.api import ConnectorError, Row, SqlDialect
 from aetherflow_builtins_db.connectors.common.progress import Progress
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.contract import Params
@@ -36,6 +36,8 @@ class Connections(ErrorMapping, Protocol):
 
 class Statements(ErrorMapping, Protocol):
     """Runs statements on one connection."""
+
+    dialect: SqlDialect
 
     def markers(self, sql: str) -> tuple[Any, list[str]]:
         """The SQL with the driver's parameter markers, for `run`, and the names of its parameters."""

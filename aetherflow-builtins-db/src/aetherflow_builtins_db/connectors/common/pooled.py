@@ -87,14 +87,16 @@ class PooledBase(SqlBase[ConfigT, OptionsT]):
         translated = [(statement, *self.markers(statement)) for statement in statements]
         values = self.bound(list(dict.fromkeys(name for *_, names in translated for name in names)), params)
         together = together or len(statements) > 1
-        with self.working(together=together, keep=all(map(keeps_session, statements))) as connection:
+        with self.working(
+            together=together, keep=all(keeps_session(each, self.dialect.lexis) for each in statements)
+        ) as connection:
             affected = []
             for number, (statement, text, names) in enumerate(translated, 1):
                 with self.mapped(step_name(number, len(statements))):
                     count = self.run(connection, text, {name: values[name] for name in names})
                     if together:
                         self.restart_transaction(connection, statement)
-                affected.append(count if changes_rows(statement) else None)
+                affected.append(count if changes_rows(statement, self.dialect.lexis) else None)
             yield affected
 
     @contextmanager

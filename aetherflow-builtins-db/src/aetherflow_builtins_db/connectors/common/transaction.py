@@ -35,7 +35,7 @@ class PooledTransaction:
         with self._connector.mapped("statement", self.progress):
             count = self._connector.run(self.raw, text, self._connector.bound(names, params))
             self._connector.restart_transaction(self.raw, sql)
-        return count if changes_rows(sql) else None
+        return count if changes_rows(sql, self._connector.dialect.lexis) else None
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run one statement for every map of values; return the number of changed rows."""

@@ -59,7 +59,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     """
 
     requires = ("duckdb",)
-    dialect = SqlDialect("duckdb", "flow")
+    dialect = SqlDialect("duckdb", "flow", lexis="postgresql")
 
     MAPPED_ERRORS = (OSError,)
     ADVICE: ClassVar = {
@@ -341,7 +341,7 @@ class DuckDBConnector(SqlBase[Config, Options]):
     def _parse(
         self, session: "DuckDBPyConnection", sql: str, params: Params
     ) -> "tuple[list[Statement], dict[str, Any]]":
-        translated, names = translate(sql, lambda name: f"${name}")
+        translated, names = translate(sql, lambda name: f"${name}", lexis="postgresql")
         values = bind(names, params)
         with self.mapped("reading the SQL"):
             return session.extract_statements(translated), values

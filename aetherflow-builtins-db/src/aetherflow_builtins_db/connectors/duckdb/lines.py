@@ -37,7 +37,7 @@ def open_lines(connector: Sessions, sql: str, params: Params, dialect: CsvFormat
     session, statement, values = connector.open_query(sql, params)
     opened = None
     try:
-        if is_query(statement.query):
+        if is_query(statement.query, "postgresql"):
             with connector.mapped("query"):
                 relation = session.sql(statement, params=values)
                 kinds = [str(kind) for kind in relation.types]

@@ -71,7 +71,7 @@ def wrapped(selected: str, query: str, width: int) -> str:
     Line numbers in DuckDB's error messages therefore stay those of the query.
     """
     names = ", ".join(f"c{index}" for index in range(width))
-    return f"SELECT {selected} FROM ({without_end(query)}) AS q({names})"  # noqa: S608 - the query of the user
+    return f"SELECT {selected} FROM ({without_end(query, 'postgresql')}) AS q({names})"  # noqa: S608 - the query of the user
 
 
 def made_readable(query: str, types: "Sequence[DuckDBPyType]") -> tuple[str | None, bool]:
@@ -168,7 +168,7 @@ def open_rows(connector: Sessions, sql: str, params: Params, fetch_size: int) ->
     try:
         with connector.mapped("query"):
             readable, marked = None, False
-            if is_query(statement.query):
+            if is_query(statement.query, "postgresql"):
                 relation = session.sql(statement, params=values)
                 readable, marked = made_readable(statement.query, relation.types)
             with connector.limit.on(session.interrupt):

@@ -32,7 +32,7 @@ class DuckDBTransaction:
 
         `statement_timeout` applies to all rows together. For many rows, `raw` offers faster ways.
         """
-        translated, _names = translate(sql, lambda name: f"${name}")
+        translated, _names = translate(sql, lambda name: f"${name}", lexis="postgresql")
         changed = 0
         with self._connector.mapped("statement"), self.limited():
             (statement,) = self.raw.extract_statements(translated)

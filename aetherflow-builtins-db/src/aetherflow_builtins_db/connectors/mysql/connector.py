@@ -225,7 +225,7 @@ class MySQLConnector(ServerBase[Config, Options]):
         """
         from pymysql.constants import SERVER_STATUS
 
-        if not pymysql_parts.tells_status(connection) and not changes_rows(sql):
+        if not pymysql_parts.tells_status(connection) and not changes_rows(sql, "mysql"):
             # PyMySQL does not read the server status after a result set, and ANALYZE returns one.
             connection.ping(reconnect=False)
         if not connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:

@@ -79,7 +79,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     """
 
     requires = ("psycopg",)
-    dialect = SqlDialect("postgresql", "flow")
+    dialect = SqlDialect("postgresql", "flow", lexis="postgresql")
     EXTRA = "postgres"
 
     ADVICE: ClassVar = {
@@ -186,7 +186,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         return super().message_of(first_cause(error) if isinstance(error, BaseException) else error, failure)
 
     def markers(self, sql: str) -> tuple[str, list[str]]:
-        return percent_style(sql)
+        return percent_style(sql, "postgresql")
 
     def begin(self, connection: "psycopg.Connection[Any]", *, read_only: bool) -> None:
         connection.execute("BEGIN READ ONLY" if read_only else "BEGIN")
@@ -243,7 +243,7 @@ class PostgresConnector(ServerBase[Config, Options]):
         values = self.bound(names, params)
         connection = self.acquire()
         # DECLARE accepts queries only; the results of SHOW and EXPLAIN are short enough for a client-side cursor.
-        cursor = connection.cursor("aetherflow") if is_query(sql) else connection.cursor()
+        cursor = connection.cursor("aetherflow") if is_query(sql, "postgresql") else connection.cursor()
         try:
             with self.mapped("query"):
                 self.begin(connection, read_only=True)
@@ -290,7 +290,7 @@ class PostgresConnector(ServerBase[Config, Options]):
     ) -> PostgresCopy | None:
         self.check_query(sql)
         (statement,) = self.statements(sql)
-        if not is_query(statement):
+        if not is_query(statement, "postgresql"):
             return None
         text, names = self.markers(statement)
         values = self.bound(names, params)

@@ -40,7 +40,14 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import IdentifierPreparer
 
 _COMMITS_DDL = frozenset({"mysql", "mariadb", "oracle", "exasol"})
-_LEXIS: dict[str, Lexis] = {"mysql": "mysql", "mariadb": "mysql", "oracle": "oracle"}
+_LEXIS: dict[str, Lexis] = {
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "oracle": "oracle",
+    "mssql": "mssql",
+    "sqlite": "sqlite",
+    **dict.fromkeys(("postgresql", "duckdb"), "postgresql"),
+}
 _READ_ONLY = {
     "postgresql": "SET TRANSACTION READ ONLY",
     "mysql": "SET TRANSACTION READ ONLY",

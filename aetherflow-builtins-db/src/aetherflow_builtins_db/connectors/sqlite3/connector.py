@@ -121,7 +121,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     """
 
     requires = ("sqlite3",)
-    dialect = SqlDialect("sqlite", "flow")
+    dialect = SqlDialect("sqlite", "flow", lexis="sqlite")
 
     MAPPED_ERRORS = (OverflowError, StatementTimeoutError)
     ADVICE: ClassVar = {
@@ -254,7 +254,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
     ) -> Iterator[list[int | None]]:
         """Run the statements of a script, several in one transaction."""
         del allow_implicit_commit  # SQLite's DDL is transactional
-        translated, names = translate(sql, lambda name: f":{name}")
+        translated, names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         values = bindable(bind(names, params))
         statements = split(translated)
         self.check_script(statements)
@@ -302,9 +302,9 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
         """Open a query on a new cursor, with `query_only` set while it is executed."""
-        translated, names = translate(sql, lambda name: f":{name}")
+        translated, names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         values = bindable(bind(names, params))
-        if (first := next(words(translated), "")) in _CHANGES:
+        if (first := next(words(translated, "sqlite"), "")) in _CHANGES:
             raise self.refuse(f"reading takes no {first} statement", "use db_execute to change data")
         with self.lock:
             connection = self.connect()
@@ -332,7 +332,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
                 cursor = connection.execute(statement, values)
                 while cursor.fetchmany(1000):  # RETURNING: without fetching, the statement stays unfinished
                     pass
-            if not changes_rows(statement):
+            if not changes_rows(statement, "sqlite"):
                 return None
             # Not cursor.rowcount: Python does not recognize an INSERT after a WITH clause.
             (count,) = connection.execute("SELECT changes()").fetchone()
@@ -340,7 +340,7 @@ class Sqlite3Connector(SqlBase[Config, Options]):
 
     def _refuse_no_ops(self, statements: list[str]) -> None:
         for statement in statements:
-            if {"PRAGMA", "FOREIGN_KEYS"} <= set(islice(words(statement), 4)):
+            if {"PRAGMA", "FOREIGN_KEYS"} <= set(islice(words(statement, "sqlite"), 4)):
                 raise self.refuse(
                     "PRAGMA foreign_keys does nothing inside a transaction, and a script is one",
                     "set it under options.pragmas of the resource",

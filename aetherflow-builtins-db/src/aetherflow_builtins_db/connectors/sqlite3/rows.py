@@ -42,9 +42,9 @@ def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnTyp
     Python's module does not return them, so they are read from a temporary view over the query. The view is never
     selected from, so nothing is computed. Views take no parameters; NULL replaces them and changes no declaration.
     """
-    if not is_query(sql):
+    if not is_query(sql, "sqlite"):
         return []
-    text, _names = translate(sql, lambda _name: "NULL")
+    text, _names = translate(sql, lambda _name: "NULL", lexis="sqlite")
     try:
         connection.execute(f"CREATE TEMP VIEW {_PROBE} AS {text}")
     except sqlite3.Error:

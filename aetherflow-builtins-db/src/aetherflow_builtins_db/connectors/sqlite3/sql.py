@@ -13,13 +13,13 @@ from aetherflow_builtins_db.statements import is_empty
 def split(script: str) -> list[str]:
     """The statements of a script, split where `sqlite3.complete_statement` finds an end, so triggers stay whole."""
     statements, current = [], ""
-    for token, written in tokens_as_written(script):
+    for token, written in tokens_as_written(script, "sqlite"):
         current += written
         if token.kind == "semicolon" and sqlite3.complete_statement(current):
             statements.append(current)
             current = ""
     statements.append(current)
-    return [statement.strip() for statement in statements if not is_empty(statement)]
+    return [statement.strip() for statement in statements if not is_empty(statement, "sqlite")]
 
 
 def bindable(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,12 @@ class Sqlite3Transaction:
         self.raw = connection
 
     def execute(self, sql: str, params: Params = None) -> int | None:
-        translated, names = translate(sql, lambda name: f":{name}")
+        translated, names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         return self._connector.run(self.raw, translated, bindable(bind(names, params)), "statement")
 
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run one statement for every map of values; `statement_timeout` applies to all of them together."""
-        translated, _names = translate(sql, lambda name: f":{name}")
+        translated, _names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         before = self.raw.total_changes
         with self._connector.mapped("statement"):
             self.send(translated, map(bindable, rows))
@@ -38,7 +38,7 @@ class Sqlite3Transaction:
 
     def read(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
         """Column names and all rows of a query."""
-        translated, names = translate(sql, lambda name: f":{name}")
+        translated, names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         with self._connector.mapped("query"), self.limited():
             cursor = self.raw.execute(translated, bindable(bind(names, params)))
             return [each[0] for each in cursor.description or ()], cursor.fetchall()

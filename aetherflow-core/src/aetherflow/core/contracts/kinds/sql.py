@@ -117,7 +117,7 @@ class Rows(Protocol):
 
 
 ParamStyle: TypeAlias = Literal["flow", "named", "pyformat", "qmark", "format", "numeric"]
-Lexis: TypeAlias = Literal["standard", "mysql", "oracle"]
+Lexis: TypeAlias = Literal["standard", "mysql", "oracle", "postgresql", "mssql", "sqlite"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ class SqlDialect:
     quotes: tuple[str, str] = ('"', '"')
     """Signs around a quoted name; the second one is doubled inside."""
     lexis: Lexis = "standard"
-    """The rules for text, names and comments, by which scripts are split into statements and markers are found."""
+    """The rules for text, names and comments, by which scripts are split into statements and markers are found:
+    `postgresql` and `mssql` have comments within comments, `mssql` and `sqlite` names in square brackets. With
+    `standard`, a script that has a comment within a comment is refused, as nobody can tell where it ends."""
     transactional_ddl: bool = True
     """Whether CREATE, ALTER and DROP are part of a transaction; else the database commits before and after them."""
     transactions: bool = True
