@@ -33,7 +33,7 @@ _LINES = {
         cli __main__
     """,
     "aetherflow_builtins_db": """
-        columns params row_range failures contract statements files rules database minimal
+        columns params row_range failures contract statements scripts files rules database minimal
         bundle_source
         formats loading
         connectors.common connectors.sqlite3 connectors.duckdb connectors.postgres connectors.mysql connectors.oracledb

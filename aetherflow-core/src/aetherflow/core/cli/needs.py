@@ -118,16 +118,21 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
                 "UNREADABLE", file.name, now, short(f"{error}; {error.fix}"), error_code=error.code, commands=(command,)
             )
         )
+    _add_unread(picture, root)
+    if picture.gone:
+        picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
+    return picture
+
+
+def _add_unread(picture: Picture, root: Path) -> None:
+    """Add the rows of states of an older version, and of those that cannot be read."""
     for path in picture.older:
         try:
             picture.needs += older_needs(root, path, {each.flow_id for each in picture.flows})
         except StateError as error:
             picture.unreadable[path] = error
-    for path, why in picture.unreadable.items():
-        picture.needs += [_unreadable(each, why) for each in picture.flows if each.state_path == path]
-    if picture.gone:
-        picture.needs.append(here.gone(picture.gone, picture.flows, picture.latest))
-    return picture
+    for path, error in picture.unreadable.items():
+        picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
 
 
 def _wanted(name: str, pattern: str | None) -> bool:
