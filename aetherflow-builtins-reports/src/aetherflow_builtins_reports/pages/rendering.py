@@ -17,7 +17,10 @@ MOST_PAGE = 300_000
 TEMPLATES = Path(__file__).with_name("templates")
 SHAPES = {
     "ok": ("SUCCESS", "ok"),
-    "bad": ("FAILED", "UNKNOWN", "MISSED", "REFUSED", "GONE", "UNREADABLE", "failed", "unknown", "gone", "unreadable"),
+    "bad": (
+        *("FAILED", "UNKNOWN", "MISSED", "REFUSED", "GONE", "UNREADABLE", "OLDER"),
+        *("failed", "unknown", "gone", "unreadable"),
+    ),
     "stop": ("INTERRUPTED", "UNFINISHED", "LATE", "BLOCKED", "interrupted", "older"),
     "run": ("RUNNING", "running"),
     "wait": ("WAITING", "waiting", "paused"),

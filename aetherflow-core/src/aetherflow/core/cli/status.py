@@ -84,7 +84,7 @@ def status(
     flows = [_look(each, found, resumes) for each in found.flows]
     shown = [each for each in flows if from_ms is None or _happened(each, from_ms)]
     if from_ms is not None:
-        found.needs = [need for need in found.needs if need.since >= from_ms or need.status == "GONE"]
+        found.needs = [need for need in found.needs if need.since >= from_ms or need.status in ("GONE", "OLDER")]
     _add_waiting(found, config)
     count, unsent = len(found.needs), not_sent(root)
     if as_json or as_format is not None or html is not None:

@@ -237,3 +237,43 @@ def test_an_older_copy_of_an_older_version_is_not_adopted_by_its_migration(proje
     assert project.command("state", "migrate", str(project.state)).code == 0
     refused = kept.run("r2")
     assert (refused.code, "AF4005" in refused.err) == (4, True), refused.err
+
+
+def test_what_is_no_older_state_is_not_taken_for_one(project: "Project") -> None:
+    """An index that is behind, or built again; runs that were acknowledged, pruned, forgotten, copied."""
+    kept = Kept(project, None)
+    index = project.states / "registry.sqlite"
+    kept.run("r1")
+    behind = index.read_bytes()
+    kept.run("r2")
+    index.write_bytes(behind)
+    assert kept.run("r3").code == 0, "as after a crash between the two commits"
+    assert kept.status() == (0, [])
+    kept.asks("r4")
+    assert project.command("runs", "ack", "r4", "--reason", "x").code == 0
+    assert kept.run("r5").code == 0, "the state was amended since"
+    assert project.command("resume", "r4", "--decide", "a.pay=done").code == 0
+    index.unlink()
+    assert kept.run("r6").code == 0
+    assert project.command("runs", "prune", "--keep-last", "1", "--yes").code == 0
+    assert kept.run("r1").code == 0, "it was pruned"
+    for _ in range(2):
+        assert project.command("state", "copy", str(project.states), "elsewhere").code == 0
+        there = {"AETHERFLOW_STATE_ROOT": str(project.folder / "elsewhere")}
+        assert project.command("run", "flow.yaml", env=there).code == 0
+        (project.folder / "elsewhere/f.sqlite").unlink()
+    project.state.unlink()
+    assert project.command("state", "forget", "--reason", "x").code == 0
+    assert kept.run("r1").code == 0, "it was forgotten"
+    assert kept.status() == (0, [])
+
+
+def test_an_older_state_is_red_however_long_ago_it_was(project: "Project") -> None:
+    kept = Kept(project, None)
+    kept.run("r1")
+    kept.copy()
+    kept.run("r2")
+    kept.put_back()
+    for more in ("--since", "2099-01-01"), ("--flow", "f"):
+        shown = project.command("status", "--json", *more)
+        assert (shown.code, [need["status"] for need in json.loads(shown.out)["needs_person"]]) == (1, ["OLDER"])
