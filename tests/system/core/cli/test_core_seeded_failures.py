@@ -1,4 +1,6 @@
-"""Ten failures of a night: `status` names each, and at most two of the commands that it types heal it.
+"""Failures of a night: `status` names each, and at most two of the commands that it types heal it.
+
+These are nine; the tenth, a state that was put back by an older copy, is tried in `test_core_older_state.py`.
 
 Each is tried with the states in files, in PostgreSQL and in MariaDB. What a person does in between is only what the
 cause asks for: set the secret, put the whole file there, make room. Then the first command of the row is typed, and
@@ -218,14 +220,12 @@ def test_a_full_disk_of_the_state(night: Night, small: Callable[[str], Path]) ->
     filler = fill(at)
     code = night.run("r2")
     shown, text = night.project.command("status", "--json"), night.project.command("status")
-    if code == 0:  # with the states in a server a run needs little of this disk
-        assert night.server is not None
-    else:
-        assert (code, shown.code, text.code) == (4, 4, 4), (code, shown)
-        assert re.search("disk full|no space", text.out + text.err + shown.out, re.IGNORECASE), text
+    # with the states in a server they can be read, and the start that was refused for its log is a row
+    red = 4 if night.server is None else 1
+    assert (code, shown.code, text.code) == (4, red, red), (code, shown)
+    assert re.search("disk full|no space", text.out + text.err + shown.out, re.IGNORECASE), text
     filler.unlink()
-    if code:
-        assert night.run("r2") == 0
+    assert night.run("r2") == 0
     assert night.status() == (0, [])
 
 

@@ -140,7 +140,7 @@ def test_a_repeated_step_begins_as_a_whole_or_not_at_all(project: "Project", ser
     for run_id in ("r1", "r2"):
         ran = project.command("run", "flow.yaml", "--run-id", run_id)
         assert ran.code == 0, ran.err
-    again = ["resume", "r1", "--from", "a.second"]
+    again = ["resume", "r1", "--from-step", "a.second"]
     assert project.command(*again, env={"AETHERFLOW_FAILPOINT": f"log:{log}"}).code == 0
     points = log.read_text().splitlines()
     assert points.count("commit begin run") == 1
