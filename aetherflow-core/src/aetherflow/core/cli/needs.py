@@ -131,8 +131,8 @@ def _add_unread(picture: Picture, root: Path) -> None:
             picture.needs += older_needs(root, path, {each.flow_id for each in picture.flows})
         except StateError as error:
             picture.unreadable[path] = error
-    for path, error in picture.unreadable.items():
-        picture.needs += [_unreadable(each, error) for each in picture.flows if each.state_path == path]
+    for path, why in picture.unreadable.items():
+        picture.needs += [_unreadable(each, why) for each in picture.flows if each.state_path == path]
 
 
 def _wanted(name: str, pattern: str | None) -> bool:
