@@ -68,6 +68,12 @@ def _rewrite(name: str, old: str, new: str) -> Callable[[Project], AbstractConte
 
 
 @contextmanager
+def _state_root(project: Project) -> Iterator[None]:
+    project.states.mkdir(mode=0o700, exist_ok=True)
+    yield
+
+
+@contextmanager
 def _file_lost(project: Project) -> Iterator[None]:
     for path in project.work.rglob("x.txt"):
         path.unlink()
@@ -169,6 +175,7 @@ COMMANDS = [
         tuple(
             f"aetherflow runs list --since {each}" for each in ("24h", "30d", "2026-11-24", "2026-11-24T06:00+01:00")
         ),
+        meanwhile=_state_root,
     ),
     Advice(
         "aetherflow state info",

@@ -162,7 +162,9 @@ def ranks(labs: Project, monkeypatch: pytest.MonkeyPatch, name: str, number: int
     for path in labs.folder.iterdir():
         if path.suffix in (".csv", ".yaml") or path.name in ("broken", "slow"):
             path.unlink()
-    for state in labs.states.glob("nightly.sqlite*") if labs.states.exists() else ():
+    # the run index, too: it knows the runs of the state, and would refuse their ids
+    kept = [*labs.states.glob("nightly.sqlite*"), *labs.states.glob("registry.sqlite*")] if labs.states.exists() else []
+    for state in kept:
         if state.is_file():
             state.unlink()
     lab = Lab(labs, monkeypatch, f"{SEED}-{name}-{number}")

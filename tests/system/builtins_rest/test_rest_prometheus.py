@@ -77,6 +77,7 @@ def test_a_format_of_somebody_else(project: "Project") -> None:
     )
     entry = "hook:aetherflow_status_format = acme_format\n"
     project.plugin("acme-format", f"[aetherflow.hooks.status]\n{entry}")
+    project.states.mkdir(mode=0o700)
     assert project.command("status", "--format", "word").out == "ok\n"
     wrong = project.command("status", "--format", "wrong")
     assert wrong.code == 2

@@ -250,7 +250,9 @@ class Noisy(Step):
         return ["nothing"]
     def run(self):
         say("run")
-        threading.Thread(target=say, args=("thread",)).start()
+        thread = threading.Thread(target=say, args=("thread",))
+        thread.start()
+        thread.join()
         return {"n": 1}
 
 @hookimpl

@@ -30,8 +30,8 @@ class CatalogClasses:
 
     def outputs_of(self, cls: type[Step[Any]], outputs: dict[str, Any], status: str) -> dict[str, Any]:
         """JSON-safe outputs with the types that the step declares; OutputError where they cannot have these."""
-        if cls.Outputs is None:
-            return outputs
+        if cls.Outputs is None or cls.output_names.__func__ is not Step.output_names.__func__:  # type: ignore[attr-defined]
+            return outputs  # a step whose inputs name outputs, such as a program's, lets these replace its own
         return as_declared(outputs, cls.Outputs, cls.__qualname__, complete=status == STEP_SUCCESS)
 
     def frames_of(self, error: BaseException, name: str, cls: type[Step[Any]]) -> str:
@@ -41,9 +41,12 @@ class CatalogClasses:
         """
         if isinstance(error, AetherflowError) or hasattr(error, RAISED_AT):
             return ""
+        frames = _frames(error)
+        if frames and _module(frames[-1]).startswith("aetherflow."):
+            return ""  # of what it has called of ours, such as a file on a full disk: the message names that
         source = self._source_of(name)
         package = cls.__module__.partition(".")[0]
-        own = [found for found in _frames(error) if _module(found).partition(".")[0] == package]
+        own = [found for found in frames if _module(found).partition(".")[0] == package]
         if source is None or not own:
             return ""
         with suppress(AttributeError):  # its type has slots

@@ -33,8 +33,8 @@ TABLES = {
     "meta": ("name, value", "name"),
 }
 """Columns, without those that count the rows of one ledger, and order. Owners are processes: none lives."""
-_COPIED, _DOCUMENT = "copied", "document"
-"""Names in `meta` that are of one ledger: what the rows of a copy were then, whose it is."""
+_COPIED, _DOCUMENT, _INDEX = "copied", "document", "slots_of_run"
+"""Names in `meta` that are of one ledger: what the rows of a copy were then, whose it is, that it has an index."""
 Places = Mapping[tuple[str, str], str]
 """Path of a state and flow id to the path of its copy."""
 
@@ -90,7 +90,7 @@ def _rows_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     for table, (columns, order) in TABLES.items():
         rows = ledger.read(f"SELECT {columns} FROM {table} ORDER BY {order}")  # noqa: S608 names are ours
         found[table] = [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
-    found["meta"] = [row for row in found["meta"] if row["name"] not in (_COPIED, _DOCUMENT)]
+    found["meta"] = [row for row in found["meta"] if row["name"] not in (_COPIED, _DOCUMENT, _INDEX)]
     return found
 
 

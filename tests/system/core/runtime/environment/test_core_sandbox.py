@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 def test_enterprise_accepts_plugins_by_distribution_only(project: "Project") -> None:
     project.plugin("acme-steps", "[aetherflow.steps]\nacme = acme:A\n")
-    project.module("acme", "from aetherflow.core.api import Step, StepInputs\nclass A(Step[StepInputs]): pass\n")
+    project.module(
+        "acme",
+        "from aetherflow.core.api import Step\nclass A(Step):\n    def run(self): return {}\n",
+    )
     project.flow("jobs:\n  - id: a\n    steps:\n    - {id: s, type: acme}\n")
     enterprise = {"AETHERFLOW_MODE": "enterprise"}
     assert project.command("validate", "flow.yaml").code == 0
