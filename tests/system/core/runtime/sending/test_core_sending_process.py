@@ -18,7 +18,7 @@ FLOW = "version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: fail, in
 HANGS = """\
 version: 1
 notify:
-  - command: [sh, -c, 'touch {0}/asked; until test -e {0}/go; do sleep 0.05; done; cat > {0}/got']
+  - command: [sh, -c, 'touch {0}/asked; until test -e {0}/go || ! test -e {0}; do sleep 0.05; done; cat > {0}/got']
 """
 
 
