@@ -35,7 +35,7 @@ class FileMove(FileTransfer):
         if not old.exists():
             if not again or not new.exists():
                 raise StepError(
-                    f"{old} is gone", fix=f"find out who took it; --from-step {self.job_id}.{self.id} looks anew"
+                    f"{old} is gone", fix=f"find out who took it; --from-step {self.job_id}.{self.id} looks again"
                 )
             self.ctx.artifact(new)
             self.ctx.consume(old)
