@@ -141,6 +141,7 @@ def test_both_statuses_and_the_check_show_what_the_leader_knows(
         bench.schedule_of(item, lease_seconds=LEASE)
         bench.flow(["true"])
         scheduler = bench.start("run", "scheduler.yaml", **{broker.URL: url})
+        until((bench.folder / "state").exists)  # until then `status` ends with exit code 4: there is no state to read
         until(lambda: needs(bench) == ["no_worker"])
         assert "LATE: no worker takes orders of the queue aetherflow" in bench.command(
             "status", "scheduler.yaml", code=1
