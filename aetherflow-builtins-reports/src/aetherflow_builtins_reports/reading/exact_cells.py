@@ -15,8 +15,8 @@ from aetherflow_builtins_reports.package.workbook import Workbook
 
 _DAY_US = 86_400_000_000
 _PIECE = 1 << 20
-_FEWEST_DECIMALS = 11
-"""With fewer decimals a number does not tell microseconds: the roundest time that it can mean is taken."""
+_ALL_DIGITS = 17
+"""With fewer digits a number is a rounded one: the roundest time is taken that it can mean."""
 _DAY_MS, _NEAR_MS = 86_400_000.0, 0.0005
 _FROM_1900 = 61
 _PART_ROWS = 4096
@@ -118,8 +118,7 @@ def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
         number = float(text)
         day = int(number // 1)
         micros = (number - day) * _DAY_US
-        if len(text) - text.find(b".") <= _FEWEST_DECIMALS:
-            micros = _roundest(text, micros)
+        micros = _roundest(text, day, micros)
         if type(value) is datetime.timedelta:
             return datetime.timedelta(day, 0, round(micros))
         time = datetime.timedelta(0, 0, min(round(micros), _DAY_US - 1))
@@ -132,13 +131,13 @@ def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
         return value
 
 
-def _roundest(text: bytes, micros: float) -> float:
-    """The roundest time of day that a number of few decimals can mean."""
-    if b"." not in text or b"e" in text.lower():
-        return micros
-    unit = _DAY_US * 0.5 * 10.0 ** -(len(text) - text.index(b".") - 1)
+def _roundest(text: bytes, day: int, micros: float) -> float:
+    """The roundest time of day whose number has this text when it is rounded to as many decimals; else `micros`."""
+    number, whole = float(text), text.lower()
+    given = len(whole.replace(b".", b"").lstrip(b"-0"))
+    decimals = len(whole) - whole.find(b".") - 1 if given < _ALL_DIGITS and b"e" not in whole else _ALL_DIGITS
     rounded = (round(micros / step) * step for step in (1e6, 1e3))
-    return next((each for each in rounded if abs(micros - each) <= unit), micros)
+    return next((each for each in rounded if round(day + each / _DAY_US, decimals) == number), micros)
 
 
 def _cells(piece: bytes) -> Iterator[tuple[int, int, bytes, int]]:
