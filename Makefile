@@ -196,6 +196,6 @@ $(READY): pyproject.toml $(MEMBERS) constraints.txt
 	  -e './aetherflow-core[all]' -e './aetherflow-scheduler[celery]' \
 	  -e './aetherflow-builtins-db[duckdb,exasol,isal,mysql,oracle,parquet,postgres,sqlalchemy]' \
 	  -e './aetherflow-builtins-transfer[fast,mail,sftp,smb,zip,zstd]' \
-	  -e './aetherflow-builtins-reports[html,isal,parquet,zlib-ng,zstandard]' $(PLAIN:%=-e ./%); \
+	  -e './aetherflow-builtins-reports[html]' $(PLAIN:%=-e ./%); \
 	$(COMPILE); \
 	touch $@

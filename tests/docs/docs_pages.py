@@ -57,14 +57,6 @@ def version() -> str:
     return found
 
 
-_OURS = re.compile(r"(\baetherflow(?:-[a-z]+)*(?:\[[\w,]+\])?==)[\w.]*\w")
-
-
-def with_pins(text: str) -> str:
-    """The text with our distributions at today's version wherever it names one."""
-    return _OURS.sub(rf"\g<1>{version()}", text)
-
-
 def name_of(page: Path) -> str:
     """A page's path in the repository."""
     return page.relative_to(ROOT).as_posix()
@@ -262,7 +254,7 @@ class Ran:
 
 
 NOT_RUN = {
-    r"pip install [-\w \[\],>=.\"]+": "needs a network, or changes this environment",
+    r"python3 (dist/)?install\.py .*": "needs a release; tests/system/packaging/test_hostile_index.py types it",
     r"make [a-z-]+": "makes and uses an environment of its own; some targets run this very test",
 }
 """Commands in bash blocks that a test checks by other means, and why it does not run them."""

@@ -15,7 +15,6 @@ from docs_catalogue import CATALOG, catalogue
 from docs_kinds import KINDS_PAGE, kinds_page
 from docs_pages import (
     FIRST_HOUR,
-    HISTORY,
     Block,
     Sandbox,
     blocks,
@@ -24,7 +23,6 @@ from docs_pages import (
     run_page,
     same_output,
     validate_block,
-    with_pins,
 )
 from docs_rooms import PICTURE, ROOMS_PAGE, picture, with_rooms
 from docs_schedule import SCHEDULE_PAGE, write_parts
@@ -33,8 +31,6 @@ from docs_state import STATE_MARK, STATE_PAGE, TRANSITIONS_MARK, TRANSITIONS_PAG
 
 def refresh(page: Path) -> None:
     """Bring one page up to date."""
-    if page != HISTORY:
-        page.write_text(with_pins(page.read_text(encoding="utf-8")), encoding="utf-8")
     texts: dict[int, tuple[Block, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         console: dict[int, list[str]] = {}

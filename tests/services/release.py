@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ from packaging.utils import canonicalize_name
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "constraints.txt").is_file())
 NAMESPACE = "aetherflow-release"
 """What a signature is for: one that was made for another purpose is refused."""
-SBOM, SUMS = "sbom.cdx.json", "SHA256SUMS"
+LOCKS, SBOM, SUMS = "locks", "sbom.cdx.json", "SHA256SUMS"
 _MOODS = ({"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}, {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "2"})
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(?: ; (.*?))? \\\n((?:    --hash=\S+(?: \\)?\n?)+)", re.MULTILINE)
 
@@ -56,17 +57,9 @@ def epoch_of(root: Path) -> int:
 
 def build(root: Path, out: Path, epoch: int, mood: Mapping[str, str], package: str | None) -> None:
     """Build the named distribution of a workspace, or all."""
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if uv is None:
-        raise NotReleasableError("uv is missing; the dev group installs it")
     which = ["--all-packages"] if package is None else ["--package", package]
     fixed = ["--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
-    env = {**os.environ, **mood, "SOURCE_DATE_EPOCH": str(epoch)}
-    done = subprocess.run(
-        [uv, "build", "-q", *which, *fixed], cwd=root, env=env, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise NotReleasableError(done.stderr)
+    _uv("build", "-q", *which, *fixed, cwd=root, env={**os.environ, **mood, "SOURCE_DATE_EPOCH": str(epoch)})
     (out / ".gitignore").unlink(missing_ok=True)
 
 
@@ -80,10 +73,7 @@ def build_twice(root: Path, out: Path, epoch: int, package: str | None = None) -
             os.utime(path, (epoch - 86400, epoch - 86400))
         build(root, out, epoch, _MOODS[0], package)
         build(copy, again, epoch, _MOODS[1], package)
-        first, second = (
-            {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made.iterdir()}
-            for made in (out, again)
-        )
+        first, second = ({path.name: _digest(path) for path in made.iterdir()} for made in (out, again))
     if different := sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)):
         raise NotReleasableError(f"two builds differ: {', '.join(different)}")
 
@@ -125,10 +115,72 @@ def faults_of(wheel: Path) -> Iterator[str]:
                 yield f"the entry point {entry} of {group} names {target}, which is not in it"
 
 
-def bill_of(root: Path, epoch: int) -> str:
+def write_locks(root: Path, out: Path, locks: Mapping[str, str]) -> None:
+    """`locks/NAME.txt`, all distributions that a requirement brings with their hashes, and beside them `install.py`.
+
+    A lock holds for each Python and system: its markers say which libraries each of them takes. Ours are taken from
+    their wheels in `out`, whatever an index has under their names. NotReleasableError.
+    """
+    wheels = {str(canonicalize_name(path.name.partition("-")[0])): path for path in sorted(out.glob("*.whl"))}
+    (out / LOCKS).mkdir()
+    with tempfile.TemporaryDirectory(prefix="locks-") as folder:
+        asked, ours_alone = Path(folder) / "asked.in", Path(folder) / "ours.txt"
+        ours_alone.write_text("".join(f"{name} @ {path.as_uri()}\n" for name, path in wheels.items()))
+        for lock, wanted in locks.items():
+            asked.write_text(f"{wanted}\n")
+            options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header"]
+            limits = ["-c", str(root / "constraints.txt"), "-c", str(ours_alone)]
+            libraries = _uv("pip", "compile", *options, *limits, str(asked))
+            text, ours_here = "", set[str]()
+            for block in re.split(r"^(?=\S)", libraries, flags=re.MULTILINE):
+                name = str(canonicalize_name(re.split(r"[ =@\[]", block, maxsplit=1)[0]))
+                if name in wheels:
+                    ours_here.add(name)
+                else:
+                    text += block
+            for name in sorted(ours_here):
+                # by path: an index is never asked for it
+                text += f"./{wheels[name].name} \\\n    --hash=sha256:{_digest(wheels[name])}\n"
+            (out / LOCKS / f"{lock}.txt").write_text(text)
+    shutil.copy(root / "deploy/install.py", out)
+
+
+def locks_of(root: Path) -> dict[str, str]:
+    """Name of each lock to the requirement that it answers: kernel and scheduler, and what each extra adds to them."""
+    core, scheduler = (
+        tomllib.loads((root / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for name in ("aetherflow-core", "aetherflow-scheduler")
+    )
+    extras = {name: f"aetherflow-core[{name}]" for name in core["optional-dependencies"]}
+    return {"aetherflow": "aetherflow", "celery": f"{scheduler['name']}[celery]", **extras}
+
+
+def version_of(root: Path) -> str:
+    """The version that all distributions share."""
+    version: str = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    return version
+
+
+def _uv(*arguments: str, cwd: Path = ROOT, env: Mapping[str, str] = os.environ) -> str:
+    """What uv answers. NotReleasableError."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        raise NotReleasableError("uv is missing; the dev group installs it")
+    done = subprocess.run([uv, *arguments], cwd=cwd, env=env, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise NotReleasableError(done.stderr)
+    return done.stdout
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def bill_of(root: Path, epoch: int, out: Path) -> str:
     """The bill of materials, CycloneDX as JSON: our distributions, and all that they and their extras bring.
 
-    What needs what is read from what is installed here, versions and hashes are those of constraints.txt.
+    What needs what is read from what is installed here. Versions and hashes of libraries are those of constraints.txt,
+    hashes of ours those of the wheels in `out`.
     """
     pinned = _pinned((root / "constraints.txt").read_text())
     needs: dict[str, set[str]] = {}
@@ -142,6 +194,9 @@ def bill_of(root: Path, epoch: int) -> str:
     bom = Bom()
     bom.metadata.timestamp = dt.datetime.fromtimestamp(epoch, dt.UTC)
     bom.metadata.component = components["aetherflow"]
+    for wheel in out.glob("*.whl"):
+        name = str(canonicalize_name(wheel.name.partition("-")[0]))
+        components[name].hashes.add(HashType(alg=HashAlgorithm.SHA_256, content=_digest(wheel)))
     for name, made in components.items():
         if name not in ours(root):
             version, hashes = pinned.get(name, ("none", []))
@@ -205,8 +260,8 @@ def _component(name: str) -> Component:
 def write_sums(out: Path) -> Path:
     """`SHA256SUMS` of all files of a folder, as `sha256sum --check` reads it."""
     sums = out / SUMS
-    files = sorted(path for path in out.iterdir() if path.name not in (SUMS, f"{SUMS}.sig"))
-    sums.write_text("".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files))
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in (SUMS, f"{SUMS}.sig"))
+    sums.write_text("".join(f"{_digest(path)}  {path.relative_to(out)}\n" for path in files))
     return sums
 
 
@@ -232,7 +287,8 @@ def release(root: Path, out: Path, key: Path | None) -> None:
     faults = [f"{wheel.name}: {fault}" for wheel in sorted(out.glob("*.whl")) for fault in faults_of(wheel)]
     if faults:
         raise NotReleasableError("\n".join(faults))
-    (out / SBOM).write_text(bill_of(root, epoch))
+    write_locks(root, out, locks_of(root))
+    (out / SBOM).write_text(bill_of(root, epoch, out))
     sums = write_sums(out)
     if key is not None:
         sign(sums, key)

@@ -18,7 +18,7 @@ def parquet_library(path: Any, file_format: Any, suffixes: tuple[str, ...] = (".
     """What `Step.libraries` says of a file: raw inputs, of which the format wins."""
     named = isinstance(path, str) and PurePath(path).suffix.lower() in suffixes
     needed = file_format == "parquet" if file_format else named
-    return {"pyarrow": _install("parquet")} if needed else {}
+    return {"pyarrow": install_command("parquet")} if needed else {}
 
 
 def missing_extra(what: str, extra: str) -> StepInputError:
@@ -26,11 +26,7 @@ def missing_extra(what: str, extra: str) -> StepInputError:
     from aetherflow.core.api import ParquetSupportMissing  # imported on first access
 
     kind = ParquetSupportMissing if extra == "parquet" else StepInputError
-    return kind(f"{what} needs a library that is not installed", fix=_install(extra))
-
-
-def _install(extra: str) -> str:
-    return install_command(extra, of="aetherflow-builtins-reports")
+    return kind(f"{what} needs a library that is not installed", fix=install_command(extra))
 
 
 def full_disk(path: Path | str, error: OSError) -> StepError:

@@ -5,13 +5,14 @@ import email.policy
 import json
 import re
 import xml.etree.ElementTree as ET
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 from canaries import CANARY, FORMS
 from page_documents import HOSTILE
 from page_reading import read_page
+
+from aetherflow.core.api import install_command
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -184,7 +185,7 @@ def test_a_page_is_written_whole_or_not_at_all(night: "Project") -> None:
 def test_what_is_refused(night: "Project") -> None:
     page = ("--html", "page.html")
     night.write("version: 1\nplugins: {block: [aetherflow-builtins-reports]}\n", "aetherflow.yaml")
-    fix = f'  fix: pip install "aetherflow-core[html]=={version("aetherflow-core")}"\n'
+    fix = f"  fix: {install_command('html')}\n"
     for arguments in (("runs", "show", "bad", *page), ("status", *page)):
         done = night.command(*arguments)
         assert (done.code, done.out) == (2, "")

@@ -1,10 +1,11 @@
 """`aetherflow status --format`: what a hook makes of the status, and what is said where none knows the format."""
 
 import json
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from aetherflow.core.api import install_command
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -54,8 +55,7 @@ def test_without_the_plugin_the_line_to_type(project: "Project") -> None:
     done = project.command(*FORMAT)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        "AF0002 no installed distribution writes the status as 'prometheus'\n"
-        f'  fix: pip install "aetherflow-core[rest]=={version("aetherflow-core")}"\n'
+        f"AF0002 no installed distribution writes the status as 'prometheus'\n  fix: {install_command('rest')}\n"
     )
     there = "there are prometheus, those of other plugins, and --json"
     assert f"fix: {there}\n" in project.command("status", "--format", "nagios").err

@@ -1,11 +1,11 @@
 """OpenTelemetry: the spans of a run, as the SDK's exporter in memory sees them."""
 
 import json
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from canaries import CANARY, FORMS
 
+from aetherflow.core.api import install_command
 from warm import true_start
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def test_without_a_distribution_that_makes_spans(project: "Project") -> None:
     done = project.command("run", "flow.yaml", env={"AETHERFLOW_OTEL": "true"})
     assert done.code == 2
     assert "AF0002 AETHERFLOW_OTEL is on and no installed distribution makes spans" in done.err
-    assert f'pip install "aetherflow-core[otel]=={version("aetherflow-core")}"\n' in done.err
+    assert f"{install_command('otel')}\n" in done.err
 
 
 def test_what_a_step_does_stands_below_its_span(project: "Project") -> None:
@@ -204,5 +204,5 @@ def test_without_the_extra(project: "Project") -> None:
     done = project.command("run", "flow.yaml", env={"AETHERFLOW_OTEL": "true"}, by=hidden)
     assert done.code == 2
     assert "AF0002 AETHERFLOW_OTEL is on and OpenTelemetry is not installed" in done.err
-    assert f'fix: switch it off, or: pip install "aetherflow-core[otel]=={version("aetherflow-core")}"\n' in done.err
+    assert f"fix: switch it off, or: {install_command('otel')}\n" in done.err
     assert project.command("run", "flow.yaml", by=hidden).code == 0

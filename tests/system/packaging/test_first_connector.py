@@ -23,7 +23,7 @@ uv pip install --offline "$@" 2>/dev/null || exec uv pip install "$@"
 def test_the_first_hour_goes_as_its_page_says(environment: Path, dist: Path, tmp_path: Path) -> None:
     programs, folder = tmp_path / "programs", tmp_path / "here"
     python = environment / "bin/python"
-    uv("pip", "install", "--python", python, "--find-links", dist, "aetherflow-core", cwd=tmp_path)
+    uv("pip", "install", "--python", python, "--find-links", dist, "aetherflow-core[transfer]", cwd=tmp_path)
     programs.mkdir()
     pip = PIP.format(python=python, dist=dist, constraints=ROOT / "constraints.txt")
     (programs / "pip").write_text(pip)

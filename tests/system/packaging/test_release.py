@@ -1,6 +1,9 @@
 """`make release`: equal builds, wheels without what does not belong, a bill of materials, sums, a signature."""
 
+import hashlib
 import json
+import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -63,9 +66,9 @@ def test_faults_of_a_wheel_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_the_bill_of_materials_names_all_that_may_come(root: Path) -> None:
-    text = release.bill_of(root, EPOCH)
-    assert text == release.bill_of(root, EPOCH), "the same bytes each time"
+def test_the_bill_of_materials_names_all_that_may_come(root: Path, dist: Path) -> None:
+    text = release.bill_of(root, EPOCH, dist)
+    assert text == release.bill_of(root, EPOCH, dist), "the same bytes each time"
     found = json.loads(text)
     assert (found["bomFormat"], found["metadata"]["timestamp"]) == ("CycloneDX", "2025-11-24T16:00:00+00:00")
     assert found["metadata"]["component"]["name"] == "aetherflow"
@@ -74,15 +77,39 @@ def test_the_bill_of_materials_names_all_that_may_come(root: Path) -> None:
     assert {"cffi", "pydantic-core"} <= parts.keys(), "also what those need"
     assert not {"pytest", "ruff", "mypy"} & parts.keys()
     assert len(parts["pydantic"]["hashes"]) >= 2
+    (wheel,) = dist.glob("aetherflow_core-*.whl")
+    assert [each["content"] for each in parts["aetherflow-core"]["hashes"]] == [
+        hashlib.sha256(wheel.read_bytes()).hexdigest()
+    ]
     needs = {each["ref"]: each.get("dependsOn", []) for each in found["dependencies"]}
     assert parts["pydantic"]["purl"] in needs[parts["aetherflow-core"]["purl"]]
     assert all(each["purl"] == each["bom-ref"] for each in parts.values())
 
 
+def test_a_lock_names_our_wheels_by_path_and_every_library_with_its_hashes(
+    root: Path, dist: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dist, tmp_path / "out")
+    release.write_locks(root, tmp_path / "out", {"excel": release.locks_of(root)["excel"]})
+    text = (tmp_path / "out/locks/excel.txt").read_text()
+    found = re.findall(r"^(\S.*?) \\\n((?:    --hash=sha256:\w{64}(?: \\)?\n)+)", text, re.MULTILINE)
+    assert "".join(f"{name} \\\n{hashes}" for name, hashes in found) == text
+    ours = {name: hashes.split(":")[1].strip() for name, hashes in found if name.startswith("./")}
+    assert ours == {
+        f"./{wheel.name}": hashlib.sha256(wheel.read_bytes()).hexdigest()
+        for each in ("core", "builtins_reports")
+        for wheel in dist.glob(f"aetherflow_{each}-*.whl")
+    }
+    libraries = {name.partition("==")[0] for name, _ in found} - ours.keys()
+    assert {"pydantic-core", "openpyxl", "colorama"} <= libraries, "also libraries of other systems"
+    assert not [name for name in libraries if name.startswith("aetherflow")]
+
+
 def test_sums_and_signature_are_verified_by_the_usual_programs(dist: Path, tmp_path: Path) -> None:
     keygen, sha256sum = need("ssh-keygen", "sha256sum")
     (tmp_path / "out").mkdir()
-    for name in ("a.whl", "b.tar.gz"):
+    (tmp_path / "out/locks").mkdir()
+    for name in ("a.whl", "b.tar.gz", "locks/all.txt"):
         (tmp_path / "out" / name).write_text(name)
     key = tmp_path / "key"
     subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

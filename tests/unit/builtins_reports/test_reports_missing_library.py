@@ -2,16 +2,14 @@
 
 import sys
 from collections.abc import Callable
-from importlib.metadata import metadata, version
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 
-from aetherflow.core.api import StepInputError
+from aetherflow.core.api import StepInputError, install_command
 from aetherflow_builtins_reports.sources.opening import HashedFile, unpack
 from aetherflow_builtins_reports.sources.parquet import ParquetSource
-
-REPORTS = "aetherflow-builtins-reports"
 
 
 def unpack_zst(path: Path) -> None:
@@ -20,7 +18,7 @@ def unpack_zst(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "extra", "read"), [("pyarrow", "parquet", ParquetSource), ("zstandard", "zstandard", unpack_zst)]
+    ("module", "extra", "read"), [("pyarrow", "parquet", ParquetSource), ("zstandard", "zstd", unpack_zst)]
 )
 def test_the_command_names_extra_and_version(
     module: str, extra: str, read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -30,5 +28,5 @@ def test_the_command_names_extra_and_version(
     path.touch()
     with pytest.raises(StepInputError, match="needs a library that is not installed") as caught:
         read(path)
-    assert caught.value.fix == f'pip install "{REPORTS}[{extra}]=={version(REPORTS)}"'
-    assert extra in (metadata(REPORTS).get_all("Provides-Extra") or ())
+    assert caught.value.fix == install_command(extra)
+    assert extra in (metadata("aetherflow-core").get_all("Provides-Extra") or ())

@@ -178,7 +178,7 @@ OF_THE_SYSTEM = {
     "core/base/owners": "tests/system/docs/test_docs_advice.py types it",
     "core/bundle/store": "the same",
     "core/checks/places": "the same",
-    "core/host/installing": "tests/system/packaging/test_packaging_hints.py types it",
+    "core/host/installing": "tests/system/packaging/test_hostile_index.py types it",
     "core/cli/plugins_new": "tests/system/packaging/test_packaging.py types it",
     "core/console/typer_internals": "the versions that the fence was tried with",
     "rest/spans": "brings a package that is not ours",

@@ -58,7 +58,7 @@ def unpack(file: HashedFile, path: Path) -> IO[bytes]:
         try:
             import zstandard
         except ImportError as error:
-            raise missing_extra(f"reading {path.name}", "zstandard") from error
+            raise missing_extra(f"reading {path.name}", "zstd") from error
         reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", file), read_across_frames=True)
         return cast("IO[bytes]", reader)
     return cast("IO[bytes]", io.BufferedReader(file, BLOCK))

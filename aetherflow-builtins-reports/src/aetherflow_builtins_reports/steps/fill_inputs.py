@@ -30,7 +30,7 @@ class ValueInputs(StepInputs):
     )
     compression: Annotated[Compression, Word] = Field(
         "auto",
-        description="`zlib-ng` (smaller, needs the extra zlib-ng), `isal` (faster, needs the extra isal), `zlib`, or "
+        description="`zlib-ng` (smaller) or `isal` (faster), which the extra fast brings, `zlib`, or "
         "`auto`: the first of these that is installed.",
     )
 

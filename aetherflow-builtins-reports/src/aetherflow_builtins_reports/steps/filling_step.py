@@ -45,7 +45,7 @@ class WorkbookStep(Step[InputsT], Generic[InputsT]):
         """The compression of parts; StepInputError if its library is not installed."""
         wanted = self.args.compression
         if wanted != "auto" and not installed(wanted):
-            raise missing_extra(f"compression: {wanted}", wanted)
+            raise missing_extra(f"compression: {wanted}", "fast")
         return wanted
 
     @contextlib.contextmanager

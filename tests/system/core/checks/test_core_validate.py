@@ -1,10 +1,11 @@
 """`aetherflow validate`: every mistake in one go, each at its place with a fix; never a traceback."""
 
 import json
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from core_validate import found, job
+
+from aetherflow.core.api import install_command
 
 if TYPE_CHECKING:
     from core_project import Project
@@ -139,6 +140,6 @@ def test_without_its_distribution_a_known_name_is_answered_with_the_extra_at_the
     answers = json.loads(out)
     assert len(answers) > 40
     for name, (extra, fix, message) in answers.items():
-        assert fix == f'pip install "aetherflow-core[{extra}]=={metadata.version("aetherflow-core")}"', name
+        assert fix == install_command(extra), name
         assert message.startswith("no installed distribution provides "), name
     assert "'db:duckdb'" in answers["db.duckdb"][2]

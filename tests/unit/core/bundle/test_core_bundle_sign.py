@@ -4,7 +4,6 @@ import io
 import re
 import shlex
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from core_bundle_signing import KEYS, STATEMENT, Key, Site, make_key, refused
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
+from aetherflow.core.api import install_command
 from aetherflow.core.bundle import sshsig
 from aetherflow.core.bundle.failures import BundleTamperedError
 from aetherflow.core.bundle.statement import read_statement
@@ -176,7 +176,7 @@ def test_without_the_extra_the_command_that_installs_it_is_told(site: Site, monk
     monkeypatch.delattr("aetherflow.core.bundle.sshsig")
     monkeypatch.setitem(sys.modules, "cryptography", None)
     told = site.call("bundle", "sign", "--key", str(site.key.path), code=2).err
-    assert told.endswith(f'fix: run: pip install "aetherflow-core[sign]=={version("aetherflow-core")}"\n')
+    assert told.endswith(f"fix: run: {install_command('sign')}\n")
 
 
 def test_only_one_module_imports_the_library() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aetherflow.core import api, runner
+from aetherflow.core.api import install_command
 from aetherflow.core.base.errors import SpecError
 from aetherflow.core.checks.report import check_flow
 from aetherflow.core.host import catalog
@@ -23,7 +24,7 @@ resources:
   web: {{kind: rest, driver: httpx, config: {{base_url: "https://x.example"}}}}
 jobs: [{{id: a, steps: [{{id: s, type: {0}, inputs: {{{1}}}}}]}}]
 """
-CORE, REPORTS = 'pip install "aetherflow-core[parquet]==', 'pip install "aetherflow-builtins-reports[parquet]=='
+PARQUET = install_command("parquet")
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +40,21 @@ def missing(project: "Project", step: str, inputs: str) -> list[api.Problem]:
 @pytest.mark.parametrize(
     ("step", "inputs", "fix"),
     [
-        ("db_extract", f"{SQL}, output: a.parquet", CORE),
-        ("db_extract", f"{SQL}, output: a.PARQUET", CORE),
-        ("db_extract", f"{SQL}, output: '{{{{run_id}}}}.parquet'", CORE),
-        ("db_extract", f"{SQL}, output: a.csv, format: parquet", CORE),
-        ("db_extract", f"{SQL}, output: a.csv.zst", CORE),
-        ("db_extract", f"{SQL}, output: a.csv, compression: zstd", CORE),
-        ("db_extract_stream", f"{SQL}, output: a, format: parquet", CORE),
-        ("db_load", "resource: db, table: t, path: a.parquet", CORE),
-        ("db_load", "resource: db, table: t, path: a.csv.zstd", CORE),
-        ("http_paginate", "resource: web, path: /x, output: a, pages: {type: link_header}, format: parquet", CORE),
-        ("excel_read", "source_path: a.xlsx, output: a.parquet", REPORTS),
+        ("db_extract", f"{SQL}, output: a.parquet", PARQUET),
+        ("db_extract", f"{SQL}, output: a.PARQUET", PARQUET),
+        ("db_extract", f"{SQL}, output: '{{{{run_id}}}}.parquet'", PARQUET),
+        ("db_extract", f"{SQL}, output: a.csv, format: parquet", PARQUET),
+        ("db_extract", f"{SQL}, output: a.csv.zst", PARQUET),
+        ("db_extract", f"{SQL}, output: a.csv, compression: zstd", PARQUET),
+        ("db_extract_stream", f"{SQL}, output: a, format: parquet", PARQUET),
+        ("db_load", "resource: db, table: t, path: a.parquet", PARQUET),
+        ("db_load", "resource: db, table: t, path: a.csv.zstd", PARQUET),
+        ("http_paginate", "resource: web, path: /x, output: a, pages: {type: link_header}, format: parquet", PARQUET),
+        ("excel_read", "source_path: a.xlsx, output: a.parquet", PARQUET),
         (
             "excel_fill_from_file",
             "template_path: t.xlsx, output: o, targets: [{name: n, source_path: a.csv}, {name: m, source_path: b.pq}]",
-            REPORTS,
+            PARQUET,
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from importlib import metadata
+import sys
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -381,9 +381,7 @@ def test_a_known_step_that_its_distribution_lacks_is_answered_with_a_repair(
     (item,) = validate_flow_yaml(project.folder / "flow.yaml")["errors"]
     assert (item["af"], item["code"], item["loc"]) == ("AF2101", "semantic:unknown_step_type", "jobs[0].steps[0].type")
     assert (item["line"], item["col"]) == (5, 19)
-    distribution = first_party.distribution_for(extra)
-    wanted = f'"{distribution}=={metadata.version(distribution)}"'
-    assert item["fix"] == f"pip install --force-reinstall --no-deps {wanted}"
+    assert item["fix"] == f"python3 install.py --to {sys.prefix} --force-reinstall  # in the folder of the release"
     assert "is installed and has no such step" in item["msg"]
     assert "job 'a', step 's'" in item["msg"]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,7 @@ jobs:
       - {id: again, type: sftp_tomorrow}
       - {id: fill, type: excel_tomorrow}
 """
-COMMAND = f'pip install "aetherflow-core[excel,postgres,sftp]=={VERSION}"'
+COMMAND = f"python3 install.py --to {sys.prefix} excel postgres sftp  # in the folder of the release"
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def answer(project: "Project", *argv: str, code: int = 2) -> str:
 def test_what_a_document_lacks_is_one_command_below_its_problems(lacking: "Project", argv: tuple[str, ...]) -> None:
     said = answer(lacking, *argv, "flow.yaml")
     assert said.count("AF2101") == 5
-    assert [line for line in said.splitlines() if "pip install" in line] == [f"fix: {COMMAND}"]
+    assert [line for line in said.splitlines() if "install" in line and "AF" not in line] == [f"fix: {COMMAND}"]
     assert said.endswith(f"fix: {COMMAND}\n")
 
 
@@ -71,8 +72,8 @@ def test_programs_read_it_in_a_field(lacking: "Project") -> None:
     found = read("validate", "flow.yaml")
     assert found["install"] == COMMAND
     own = {each["loc"]: each["fix"] for each in found["errors"]}
-    assert own["resources.wh.driver"] == f'pip install "aetherflow-core[postgres]=={VERSION}"'
-    assert own["jobs[0].steps[0].type"] == f'pip install "aetherflow-core[db]=={VERSION}"'
+    assert own["resources.wh.driver"] == install_command("postgres")
+    assert own["jobs[0].steps[0].type"] == install_command("db")
     assert read("doctor", "flow.yaml")["install"] == COMMAND
     assert read("run", "flow.yaml")["error"]["install"] == COMMAND
     assert read("plan", "flow.yaml")["error"]["install"] == COMMAND
@@ -85,22 +86,22 @@ def test_programs_read_it_in_a_field(lacking: "Project") -> None:
 def test_what_several_documents_lack_is_one_command_too(lacking: "Project") -> None:
     lacking.flow("jobs: [{id: a, steps: [{id: s, type: sftp_tomorrow}]}]\n")
     lacking.write("version: 1\nflow: {id: f}\njobs: [{id: a, steps: [{id: s, type: excel_tomorrow}]}]\n", "b.yaml")
-    both = f'pip install "aetherflow-core[excel,sftp]=={VERSION}"'
+    both = install_command("excel", "sftp")
     said = answer(lacking, "validate", "flow.yaml", "b.yaml")
-    assert said.count("pip install") == 1
+    assert said.count("install.py") == 1
     assert said.endswith(f"fix: {both}\n")
     found = json.loads(answer(lacking, "validate", "flow.yaml", "b.yaml", "--json"))
     assert found["install"] == both
     assert [each["install"] for each in found["files"]] == [
-        f'pip install "aetherflow-core[sftp]=={VERSION}"',
-        f'pip install "aetherflow-core[excel]=={VERSION}"',
+        install_command("sftp"),
+        install_command("excel"),
     ]
     said = answer(lacking, "validate", "flow.yaml", "b.yaml", "--format", "github")
     assert said.endswith(f"fix: {both}\n")  # an annotation is read alone, so it has its own fix as well
-    assert said.count("%0Afix: pip install") == 2
+    assert said.count("%0Afix: python3 install.py") == 2
     said = answer(lacking, "validate", "flow.yaml", "--format", "junit")
     (failure,) = ET.fromstring(said).iter("failure")
-    assert (failure.text or "").splitlines()[-1] == f'fix: pip install "aetherflow-core[sftp]=={VERSION}"'
+    assert (failure.text or "").splitlines()[-1] == f"fix: {install_command('sftp')}"
 
 
 def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_a_manifest_is_answered_likewise(lacking: "Project", monkeypatch: pytest
         "bundle.yaml",
     )
     said = answer(lacking, "validate", "bundle.yaml")
-    assert said.endswith(f'fix: pip install "aetherflow-core[sftp]=={VERSION}"\n'), said
+    assert said.endswith(f"fix: {install_command('sftp')}\n"), said
 
 
 def test_missing_drivers_and_missing_plugins_share_the_command(
@@ -125,24 +126,24 @@ def test_missing_drivers_and_missing_plugins_share_the_command(
     said = answer(lacking, "doctor", "flow.yaml")
     assert said.count("AF2105") == 2
     # pyminizip is brought by no extra, so the command for all cannot bring it
-    assert [line for line in said.splitlines() if "pip install" in line] == [
+    assert [line for line in said.splitlines() if "install" in line and "AF" not in line] == [
         "  fix: pip install pyminizip",
-        f'fix: pip install "aetherflow-core[excel,postgres]=={VERSION}"',
+        f"fix: {install_command('excel', 'postgres')}",
     ]
 
 
 @pytest.mark.parametrize(
     ("extras", "wanted"),
     [
-        (("postgres",), "[postgres]"),
-        (("sftp", "excel", "sftp"), "[excel,sftp]"),
-        (("db", "duckdb", "mysql"), "[duckdb,mysql]"),
-        (("db", "sftp"), "[db,sftp]"),
+        (("postgres",), " postgres"),
+        (("sftp", "excel", "sftp"), " excel sftp"),
+        (("db", "duckdb", "mysql"), " duckdb mysql"),
+        (("db", "sftp"), " db sftp"),
         ((), ""),
     ],
 )
 def test_extras_are_sorted_and_none_is_named_that_another_brings(extras: tuple[str, ...], wanted: str) -> None:
-    assert install_command(*extras) == f'pip install "aetherflow-core{wanted}=={VERSION}"'
+    assert install_command(*extras) == f"python3 install.py --to {sys.prefix}{wanted}  # in the folder of the release"
 
 
 def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,17 +154,17 @@ def test_an_older_plugin_distribution_is_brought_to_the_version_of_the_core(monk
     with pytest.raises(PluginNotFoundError) as caught:
         catalog.Catalog(()).find(names.STEPS, "sftp_tomorrow")
     assert "aetherflow-builtins-transfer 0.0.1 is installed and has no such step" in caught.value.message
-    assert caught.value.fix == f'pip install "aetherflow-core[sftp]=={VERSION}"'
+    assert caught.value.fix == install_command("sftp")
 
 
 def test_the_command_is_written_in_one_place() -> None:
-    written = re.compile(r"pip install[^\n]*aetherflow")
+    written = re.compile(r"pip install[^\n]*aetherflow|install\.py")
     found = [
         path.relative_to(ROOT).as_posix()
         for path in sorted(ROOT.glob("aetherflow-*/src/**/*"))
-        if path.suffix in {".py", ".tmpl"} and written.search(path.read_text(encoding="utf-8"))
+        if path.suffix == ".py" and written.search(path.read_text(encoding="utf-8"))
     ]
-    assert found == []
+    assert found == ["aetherflow-core/src/aetherflow/core/host/installing.py"]
 
 
 @pytest.mark.parametrize("argv", [("validate",), ("run",)], ids=" ".join)
@@ -177,4 +178,4 @@ def test_a_missing_driver_is_found_before_a_run(
     )
     said = answer(lacking, *argv, "flow.yaml")
     assert "AF2105 resource wh: the driver of db:duckdb is not installed (duckdb)" in said
-    assert said.endswith(f'fix: pip install "aetherflow-core[duckdb]=={VERSION}"\n')
+    assert said.endswith(f"fix: {install_command('duckdb')}\n")

@@ -18,6 +18,7 @@ SHARED = {
 }
 """File of the new distribution to its template; an empty name means an empty file."""
 CORE = "aetherflow-core>=1.1,<2"
+BUILTINS = "aetherflow-builtins-"
 TOOLS = ("mypy>=1.18", "pytest>=8.4")
 """What the tests of every kind need."""
 
@@ -48,6 +49,11 @@ class Scaffold:
     """What its tests need beside TOOLS: the built-in steps that the suite runs."""
     files: tuple[str, ...] = ("flow.yaml",)
     """Further files, with their templates of the same name."""
+
+    @property
+    def extras(self) -> list[str]:
+        """The extras of aetherflow-core that bring `tests`."""
+        return [each.partition(">")[0].removeprefix(BUILTINS) for each in self.tests]
 
     @property
     def module(self) -> str:
@@ -85,6 +91,7 @@ def new(
 
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import UsageError
+    from aetherflow.core.host.installing import install_command, installed_version
 
     if kind not in scaffolds():
         raise UsageError(f"{kind!r} is no kind of plugin", fix=f"choose one of {', '.join(scaffolds())}")
@@ -100,6 +107,8 @@ def new(
         durable.make_dir(path.parent, mode=durable.SOURCE_FOLDER_MODE)
         durable.write_bytes(path, filled(text, words).encode(), mode=durable.SOURCE_FILE_MODE)
         typer.echo(f"wrote {path}")
+    if missing := [extra for extra in scaffolds()[kind].extras if installed_version(f"{BUILTINS}{extra}") is None]:
+        typer.echo(f"first: {install_command(*missing)}")
     typer.echo(f"next: cd {shlex.quote(str(folder))} && pip install -e '.[test]' && pytest")
 
 
@@ -127,6 +136,7 @@ def words_of(name: str, kind: str) -> dict[str, str]:
     }
     words |= {"ENTRY": filled(own.entry, words), "CHANGE": filled(own.change, words)}
     words["REQUIRES"] = ", ".join(f'"{each}"' for each in (CORE, *own.requires))
+    words["EXTRAS"] = "".join(f" {extra}" for extra in own.extras)
     words["TESTS"] = ", ".join(f'"{each}"' for each in (*own.tests, *TOOLS))
     return words
 

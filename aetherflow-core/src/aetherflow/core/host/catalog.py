@@ -255,8 +255,8 @@ class Catalog:
             distribution = distribution_for(extra)
             if (there := installed_version(distribution)) is not None:
                 message += f"; {distribution} {there} is installed and has no such {WORDS[group]}"
-                if there == installed_version(CORE):  # pip would do nothing: the version is right, its files are not
-                    return PluginNotFoundError(message, fix=repair_command(distribution))
+                if there == installed_version(CORE):  # the version is right, its files are not
+                    return PluginNotFoundError(message, fix=repair_command())
             error = PluginNotFoundError(message, fix=install_command(extra))
             error.extra = extra
             return error

@@ -1,10 +1,13 @@
-"""Missing distributions and drivers, and the pip commands that install them. No driver is imported."""
+"""Missing distributions and drivers, and the commands that install them. No driver is imported."""
 
+import shlex
+import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetherflow.core.host.distributions import find_distribution, name_and_version, version_of
+from aetherflow.core.host.distributions import find_distribution, name_and_version
 from aetherflow.core.host.first_party import CORE, driver_extra, first_party, own_extra, without_implied
 
 if TYPE_CHECKING:
@@ -12,11 +15,23 @@ if TYPE_CHECKING:
 
 
 def install_command(*extras: str, of: str = CORE) -> str:
-    """The pip command that installs extras of a distribution, pinned to its installed version.
+    """The command that installs extras of a distribution.
 
-    A first-party distribution that is not installed is pinned to the version of aetherflow-core: all share one version.
+    Ours come by `install.py` of the release, which takes files by the hashes of the release alone: pip would take
+    whatever an index offers under our names. Another distribution comes by pip, pinned to its installed version.
     """
-    return f"pip install {_requirement(of, extras)}"
+    wanted = without_implied(extras)
+    if of in first_party():
+        return _by_release(*wanted)
+    named = f"[{','.join(wanted)}]" if wanted else ""
+    return f'pip install "{of}{named}=={installed_version(of)}"'
+
+
+def _by_release(*arguments: str) -> str:
+    kept = Path(sys.prefix, "share", "aetherflow", "install.py")  # where it leaves itself
+    if kept.is_file():
+        return shlex.join([sys.executable, str(kept), *arguments])
+    return f"{shlex.join(['python3', 'install.py', '--to', sys.prefix, *arguments])}  # in the folder of the release"
 
 
 def installed_version(distribution: str) -> str | None:
@@ -25,9 +40,9 @@ def installed_version(distribution: str) -> str | None:
     return name_and_version(found)[1] if found is not None else None
 
 
-def repair_command(distribution: str) -> str:
-    """The pip command that reinstalls the files of an installed distribution."""
-    return f"pip install --force-reinstall --no-deps {_requirement(distribution)}"
+def repair_command() -> str:
+    """The command that writes all files of an installation anew."""
+    return _by_release("--force-reinstall")
 
 
 def install_all(problems: "Iterable[Problem]") -> str | None:
@@ -44,7 +59,7 @@ def missing_drivers(cls: Any) -> list[str]:
 def driver_command(name: str, missing: list[str], distribution: str) -> str:
     """What installs the `missing` driver modules of connector `kind.driver` of a distribution.
 
-    The pip command of the extra that the distribution names for it. Where it names none, no command: the package of a
+    The command for the extra that the distribution names for it. Where it names none, no command: the package of a
     module may have any name, and one of the module's name may be somebody else's.
     """
     if distribution in first_party():
@@ -53,14 +68,6 @@ def driver_command(name: str, missing: list[str], distribution: str) -> str:
     if extra := own_extra(distribution, name):
         return install_command(extra, of=distribution)
     return f"install what provides the module {', '.join(missing)}: the documentation of the connector names it"
-
-
-def _requirement(distribution: str, extras: Iterable[str] = ()) -> str:
-    # Pinned: if an index lacks a dependency of the extra, pip would otherwise look for another version without it, and
-    # could install an unrelated, older distribution of the same name.
-    pin = installed_version(distribution) or version_of(CORE)
-    wanted = ",".join(without_implied(extras))
-    return f'"{distribution}{f"[{wanted}]" if wanted else ""}=={pin}"'
 
 
 def is_installed(module: str) -> bool:
