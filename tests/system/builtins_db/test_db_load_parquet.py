@@ -74,3 +74,15 @@ def test_texts_that_need_quotes_and_such_that_need_none(ready: Any) -> None:
     assert ready.one(**load(path))["rows"] == len(texts)
     told = [[number, text] for number, text in enumerate(texts) if text != "t"]
     assert ready.rows("SELECT a, s FROM t WHERE s <> 't' OR s IS NULL ORDER BY a") == told
+
+
+@pytest.mark.parametrize("name", ["bytes.csv", "bytes.jsonl"])
+def test_bytes_inside_of_arrays_come_from_base64(tmp_path: Path, request: pytest.FixtureRequest, name: str) -> None:
+    place = place_for(request, "postgres", "parquet")
+    project = Project(tmp_path, {"wh": place.resource}, place)
+    project.sql("CREATE TABLE t (a INTEGER, v bytea[])")
+    text = 'a,v\n1,"[""AP8="", null]"\n' if name == "bytes.csv" else '{"a": 1, "v": ["AP8=", null]}\n'
+    project.one(**load(write(project, text, name)))
+    assert project.rows("SELECT encode(v[1], 'hex') AS x, v[2] IS NULL AS n FROM t") == [["00ff", True]]
+    bad = project.run(step=load(write(project, text.replace("AP8=", "AP8"), f"bad-{name}")))
+    assert "column v: the value is no base64" in bad.error.message

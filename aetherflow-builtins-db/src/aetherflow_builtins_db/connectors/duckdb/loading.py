@@ -35,6 +35,8 @@ from aetherflow_builtins_db.loading.batch import ArrowFile
 from aetherflow_builtins_db.loading.server import Server
 
 _DIALECT = CsvFormat(include_header=False)
+_NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
+_BYTES = re.compile(r"\bBLOB\b")
 _ARROW = "aetherflow_arrow"
 """The name under which a session reads record batches."""
 _MICRO_DIGITS = 6
@@ -235,6 +237,8 @@ def _from_text(field: str, column: TableColumn) -> str:
     """SQL that casts a text field to the column's type and raises an error where DuckDB would drop digits."""
     if column.type.kind == "bytes":
         return f"from_base64({field})"
+    if _NESTED.search(column.declared):
+        return _from_json(field, column)
     value = f"CAST({field} AS {column.declared})"
     loses = _number_loses(field, column) or _time_loses(field, column.declared)
     if not loses:
@@ -242,6 +246,16 @@ def _from_text(field: str, column: TableColumn) -> str:
     message = setting_literal(f"column {column.name}: the value ")
     refused = f"error({message} || {field} || ' does not fit {column.declared}')"
     return f"CASE WHEN {loses} THEN {refused} ELSE {value} END"
+
+
+def _from_json(field: str, column: TableColumn) -> str:
+    """SQL that reads a list, a struct or a map from JSON, as files hold it; other text is DuckDB's own notation."""
+    if _BYTES.search(column.declared):
+        message = setting_literal(f"column {column.name}: files have no form for bytes inside of a {column.declared}")
+        return f"CASE WHEN {field} IS NOT NULL THEN CAST(error({message}) AS {column.declared}) END"
+    given = re.sub(r"\bJSON\b", "VARCHAR", column.declared)  # a text of JSON, which a cast would make a string of JSON
+    value = f"CAST(CAST(CAST({field} AS JSON) AS {given}) AS {column.declared})"
+    return f"CASE WHEN json_valid({field}) THEN {value} ELSE CAST({field} AS {column.declared}) END"
 
 
 def _number_loses(field: str, column: TableColumn) -> str:

@@ -298,7 +298,7 @@ def _formed(row: Row, forms: Sequence[tuple[int, TableColumn]], number: int) -> 
         if cells[index] is None:
             continue
         try:
-            cells[index] = _hex(cells[index]) if column.type.kind == "bytes" else _array(cells[index])
+            cells[index] = _hex(cells[index]) if column.type.kind == "bytes" else _array(cells[index], column.declared)
         except ValueError as error:
             raise RowsRefusedError(f"column {column.name}: {error}", number) from error
     return tuple(cells)
@@ -313,20 +313,20 @@ def _hex(value: Any) -> str:
     return "\\x" + bytes(value).hex()
 
 
-def _array(value: Any) -> str:
+def _array(value: Any, declared: str) -> str:
     """A list in PostgreSQL's array notation; text that already has it stays."""
     if isinstance(value, str):
         if not value.lstrip().startswith("["):
             return value
         value = json.loads(value)
-    return "{" + ",".join(map(_element, value)) + "}"
+    return "{" + ",".join([_element(each, declared) for each in value]) + "}"
 
 
-def _element(value: Any) -> str:
+def _element(value: Any, declared: str) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, list | tuple):
-        return _array(value)
-    text = "\\x" + bytes(value).hex() if isinstance(value, bytes | bytearray) else text_value(value)
+        return _array(value, declared)
+    text = _hex(value) if declared.startswith("bytea") else text_value(value)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
