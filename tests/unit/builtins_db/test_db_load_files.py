@@ -179,15 +179,15 @@ NESTED = [["a\tb", 'say "x"', "null", None], {"a b": "c\nd", "n": [1.5]}]
 @pytest.mark.parametrize("max_rejects", [0, 1])
 @pytest.mark.parametrize("name", ["nested.jsonl", "nested.csv"])
 def test_texts_inside_of_lists_and_structs_come_as_they_are(duck: Any, name: str, max_rejects: int) -> None:
-    duck.sql('CREATE TABLE t (v VARCHAR[], s STRUCT("a b" VARCHAR, n DOUBLE[]), j JSON[])')
-    rows = [[*NESTED, ['{"b": 1.10}', None]]]
-    lines = [json.dumps(dict(zip("vsj", row, strict=True))) for row in rows]
+    duck.sql('CREATE TABLE t (v VARCHAR[], s STRUCT("a b" VARCHAR, n DOUBLE[]), j JSON[], b BIT[])')
+    rows = [[*NESTED, ['{"b": 1.10}', None], ["101"]]]
+    lines = [json.dumps(dict(zip("vsjb", row, strict=True))) for row in rows]
     if name == "nested.csv":
         quoted = ",".join('"{}"'.format(json.dumps(cell).replace('"', '""')) for cell in rows[0])
-        lines = ["v,s,j", quoted, "[own notation],{'a b': x},"]
+        lines = ["v,s,j,b", quoted, "[own notation],{'a b': x},,"]
     path = write(duck, "".join(f"{line}\n" for line in lines), name)
     assert duck.one(**load(path, max_rejects=max_rejects))["rejected"] == 0
-    own = [[["own notation"], {"a b": "x", "n": None}, None]] if name == "nested.csv" else []
+    own = [[["own notation"], {"a b": "x", "n": None}, None, None]] if name == "nested.csv" else []
     assert duck.rows("SELECT * FROM t") == [*rows, *own]
 
 

@@ -253,7 +253,8 @@ def _from_json(field: str, column: TableColumn) -> str:
     if _BYTES.search(column.declared):
         message = setting_literal(f"column {column.name}: files have no form for bytes inside of a {column.declared}")
         return f"CASE WHEN {field} IS NOT NULL THEN CAST(error({message}) AS {column.declared}) END"
-    given = re.sub(r"\bJSON\b", "VARCHAR", column.declared)  # a text of JSON, which a cast would make a string of JSON
+    # a text of JSON, which a cast would make a string of JSON; a type that it cannot read
+    given = re.sub(r"\b(JSON|BIT|BIGNUM)\b", "VARCHAR", column.declared)
     value = f"CAST(CAST(CAST({field} AS JSON) AS {given}) AS {column.declared})"
     return f"CASE WHEN json_valid({field}) THEN {value} ELSE CAST({field} AS {column.declared}) END"
 
