@@ -163,6 +163,46 @@ def test_a_stop_is_no_time_limit(driver: str, tmp_path: Path) -> None:
         db.read(ENDLESS[driver])
 
 
+def test_a_stop_at_any_moment_is_an_error_of_the_resource(driver: str, tmp_path: Path) -> None:
+    """The drivers' own exceptions came out where the stop met BEGIN, or the look for the types of columns."""
+    with made(driver, tmp_path / "x.db") as db, ThreadPoolExecutor(1) as pool:
+        db.read("SELECT 1")
+        ended, stopped = threading.Event(), 0
+
+        def stop() -> None:
+            while not ended.is_set():
+                db.interrupt()
+
+        stopping = pool.submit(stop)
+        try:
+            for _ in range(300):
+                try:
+                    db.read("SELECT 1")
+                except ConnectorError:
+                    stopped += 1
+        finally:
+            ended.set()
+        stopping.result()
+        assert driver != "duckdb" or stopped, "no stop met a query"
+
+
+def test_a_subquery_per_row_is_read_to_its_end(tmp_path: Path) -> None:
+    """`query_only`, which was changed while the query was open, ended its subqueries: "abort due to ROLLBACK"."""
+    with made("sqlite3", tmp_path / "x.db") as db:
+        db.script("CREATE TABLE t (a INTEGER); CREATE TABLE u (a INTEGER)")
+        db.script(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9) INSERT INTO t SELECT i FROM n"
+        )
+        db.execute("INSERT INTO u SELECT a FROM t WHERE a > 3")
+        rows = db.stream("SELECT a, (SELECT u.a FROM u WHERE u.a = t.a) FROM t", fetch_size=2)
+        read = [tuple(row) for batch in rows.batches() for row in batch]
+        assert read == [(n, n if n > 3 else None) for n in range(1, 10)]
+        for write in ("WITH x AS (SELECT 1) INSERT INTO u SELECT 1 FROM x RETURNING a", "PRAGMA user_version = 5"):
+            with told("sqlite3", "would change the database", "db_execute"):
+                db.read(write)
+        assert db.read("SELECT (SELECT count(*) FROM u), user_version FROM pragma_user_version")[1] == [(6, 0)]
+
+
 def test_two_writers_of_one_row(tmp_path: Path) -> None:
     """DuckDB knows no locks to wait for: the second writer is refused, and may try again."""
     with made("duckdb", tmp_path / "x.db") as db:

@@ -153,6 +153,15 @@ def test_backup_and_restore(ran: "Project") -> None:
     assert ran.cli("run", "flow.yaml", "--run-id", "r").err.startswith("nothing to do")
 
 
+def test_backups_of_long_names_share_no_scratch_file(ran: "Project") -> None:
+    """The names were cut at 100 characters: one backup replaced and removed the file that another was writing."""
+    others = ran.folder / f".aetherflow-{'n' * 100}.db.part"
+    others.write_text("of another backup")
+    assert ran.cli("state", "backup", "flow.yaml", "--to", f"{'n' * 120}-1.tar").code == 0
+    assert others.read_text() == "of another backup"
+    assert [path.name for path in ran.folder.glob(".aetherflow-*")] == [others.name]
+
+
 def test_a_damaged_state_is_restored_and_kept_aside(ran: "Project") -> None:
     assert ran.cli("state", "backup", "flow.yaml", "--to", "b.tar").code == 0
     ran.state.write_text("no database " * 999)

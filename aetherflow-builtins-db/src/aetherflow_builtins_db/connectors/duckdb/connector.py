@@ -250,7 +250,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
             self.check_script([statement.query for statement in statements])
             together = together or len(statements) > 1
             if together:
-                session.begin()
+                with self.mapped("begin"):
+                    session.begin()
             affected = []
             for number, statement in enumerate(statements, 1):
                 with self.mapped(step_name(number, len(statements))), self.limit.on(session.interrupt):
@@ -267,7 +268,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
         """Several operations in one session: committed at the end of the block, rolled back if it raises."""
         session = self.open_session()
         try:
-            session.begin()
+            with self.mapped("begin"):
+                session.begin()
             yield DuckDBTransaction(self, session)
             with self.mapped("commit"):
                 session.commit()
@@ -325,7 +327,8 @@ class DuckDBConnector(SqlBase[Config, Options]):
                 raise self.refuse(
                     f"reading takes no {statements[0].type.name} statement", "use db_execute to change data"
                 )
-            session.execute("BEGIN TRANSACTION READ ONLY")
+            with self.mapped("begin"):
+                session.execute("BEGIN TRANSACTION READ ONLY")
         except BaseException:
             self.close_session(session)
             raise

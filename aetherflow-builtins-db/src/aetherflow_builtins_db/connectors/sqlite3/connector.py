@@ -23,7 +23,7 @@ from aetherflow.core.api import (
 from aetherflow_builtins_db.connectors.common.base import SettingName, SqlBase, setting_literal
 from aetherflow_builtins_db.connectors.common.time_limit import TimeLimit
 from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
-from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns
+from aetherflow_builtins_db.connectors.sqlite3.rows import Sqlite3Rows, declared_columns, writes
 from aetherflow_builtins_db.connectors.sqlite3.sql import bindable, split
 from aetherflow_builtins_db.connectors.sqlite3.transaction import Sqlite3Transaction
 from aetherflow_builtins_db.contract import Params
@@ -53,7 +53,7 @@ _CHANGES = frozenset(
     | {"SAVEPOINT", "RELEASE"}
     | TRANSACTION_WORDS
 )
-"""First words that a query must not have: `query_only`, which refuses other changes, does not cover all of these."""
+"""First words that a query must not have: the programs of these statements do not all begin a write transaction."""
 
 
 class Config(ConnectorConfig):
@@ -301,18 +301,20 @@ class Sqlite3Connector(SqlBase[Config, Options]):
         return column_for(name, column_type, nullable=nullable)
 
     def stream(self, sql: str, params: Params = None, *, fetch_size: int = 5000) -> Sqlite3Rows:
-        """Open a query on a new cursor, with `query_only` set while it is executed."""
+        """Open a query on a new cursor, after its program has shown that it only reads."""
         translated, names = translate(sql, lambda name: f":{name}", lexis="sqlite")
         values = bindable(bind(names, params))
         if (first := next(words(translated, "sqlite"), "")) in _CHANGES:
             raise self.refuse(f"reading takes no {first} statement", "use db_execute to change data")
         with self.lock:
             connection = self.connect()
-            declared = declared_columns(connection, sql)
+            with self.mapped("query"):
+                declared = declared_columns(connection, sql)
             cursor = connection.cursor()
             try:
-                connection.execute("PRAGMA query_only = 1")
                 with self.mapped("query"), self.limit.on(connection.interrupt):
+                    if first not in ("", "EXPLAIN") and writes(connection, translated, values):
+                        raise self.refuse("the query would change the database", "use db_execute to change data")
                     cursor.execute(translated, values)
                 if cursor.description is None:
                     raise self.refuse("the SQL returns no rows", "use db_execute to change data")
@@ -320,8 +322,6 @@ class Sqlite3Connector(SqlBase[Config, Options]):
             except BaseException:
                 cursor.close()
                 raise
-            finally:
-                connection.execute("PRAGMA query_only = 0")
 
     def run(
         self, connection: sqlite3.Connection, statement: str, values: Mapping[str, Any], operation: str

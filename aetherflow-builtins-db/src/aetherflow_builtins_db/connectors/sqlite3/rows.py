@@ -2,13 +2,16 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from aetherflow.core.api import Column, ColumnType, Row, StepInputError
 from aetherflow_builtins_db.columns import STRING, UNKNOWN, decimal_type
 from aetherflow_builtins_db.connectors.common.rows import OpenRows
 from aetherflow_builtins_db.connectors.sqlite3.contract import OneConnection
+from aetherflow_builtins_db.connectors.sqlite3.errors import failure_of
+from aetherflow_builtins_db.failures import Failure
 from aetherflow_builtins_db.params import translate
 from aetherflow_builtins_db.statements import is_query
 
@@ -45,17 +48,31 @@ def declared_columns(connection: sqlite3.Connection, sql: str) -> list[ColumnTyp
     if not is_query(sql, "sqlite"):
         return []
     text, _names = translate(sql, lambda _name: "NULL", lexis="sqlite")
+    connection.execute(f"DROP VIEW IF EXISTS temp.{_PROBE}")  # of a query that was stopped just here
     try:
         connection.execute(f"CREATE TEMP VIEW {_PROBE} AS {text}")
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if failure_of(error) is Failure.INTERRUPTED:
+            raise
         return []  # the query itself reports a better error
     try:
         rows = connection.execute(f"PRAGMA temp.table_info({_PROBE})").fetchall()
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if failure_of(error) is Failure.INTERRUPTED:
+            raise
         rows = []
     finally:
         connection.execute(f"DROP VIEW temp.{_PROBE}")
     return [declared_type(row[2]) for row in rows]
+
+
+def writes(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]) -> bool:
+    """Whether a statement would begin a write transaction, by its program.
+
+    `PRAGMA query_only` is no way to refuse it: changing it aborts subqueries of every open statement.
+    """
+    program = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    return any(code == "SqlExec" or (code == "Transaction" and mode != 0) for _, code, _, mode, *_ in program)
 
 
 class Sqlite3Rows(OpenRows):

@@ -11,6 +11,7 @@ from aetherflow.core.base.durable.base import (
     SOURCE_FOLDER_MODE,
     is_part,
     make_dir,
+    part_of,
     sync_dir,
     sync_file,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "open_log",
     "open_store",
     "open_to_read",
+    "part_of",
     "publish_file",
     "real_file",
     "remove_empty_dir",

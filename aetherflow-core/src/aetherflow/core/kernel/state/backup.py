@@ -58,7 +58,7 @@ def backup_state(path: Path, target: Path) -> BackupInfo:
         raise UsageError(f"{target} exists, and no backup is overwritten", fix="name a new file")
     if not path.is_file():
         raise StateError(f"state file {path}: there is no such file", fix="check the path")
-    copy = _scratch(target)
+    copy = durable.part_of(target.absolute())
     durable.make_dir(target.absolute().parent)
     try:
         with closing(durable.connect(path, busy_seconds=BUSY_SECONDS)) as db:
@@ -91,7 +91,7 @@ def restore_state(path: Path, source: Path) -> BackupInfo:
     Everything is checked before anything is changed. The backup of an older engine is migrated. Raises RunBusyError
     while a run is live, UsageError for a file that is not a backup, StateError.
     """
-    scratch = _scratch(path)
+    scratch = durable.part_of(path.absolute())
     try:
         manifest = _verify(source)
         with no_run(path):
@@ -191,11 +191,6 @@ def _set_aside(path: Path) -> Path | None:
         if found.exists():
             durable.rename_file(found, kept.with_name(kept.name + suffix))
     return kept
-
-
-def _scratch(target: Path) -> Path:
-    name = f"{durable.PART_PREFIX}{target.name[:100]}.db{durable.PART_SUFFIX}"
-    return target.absolute().with_name(name)
 
 
 def _add_bytes(tar: tarfile.TarFile, name: str, data: bytes) -> None:
