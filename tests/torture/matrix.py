@@ -35,6 +35,7 @@ PROMISES = (
     "What a person has to know of a run or slot is told once per cause, whoever started it and whatever was killed.",
     "What was recorded is not changed, cut off or moved unseen; what the engine and people do is no finding.",
     "`status` shows in red what needs attention and nothing else, whatever clocks do; its exit code says so.",
+    "A value leaves and enters a database as it is, or its row is refused; a page states each exception.",
 )
 SUITES = {
     "A1": "kill -9 at every failpoint",
@@ -87,6 +88,7 @@ SUITES = {
     "S5": "hostile documents are refused (tests, each of many documents)",
     "S6": "code beside a flow runs in `run` only (tests)",
     "S9": "endless, slow, silent, lying, cut off, nonsense: SFTP, SMB, SMTP, HTTP, PostgreSQL, MySQL, git (tests)",
+    "V": "values of every type out of databases and into them, each format, fast and plain: against other readers",
     "V1": "state or lock store removed, replaced, or without its log at every failpoint of a run: told, not SUCCESS",
     "V2": "state in PostgreSQL and MariaDB: connection cut after n bytes, either way; server killed under runs",
     "W1": "runs on Celery workers that are killed and frozen at random, over RabbitMQ and Redis; runs side by side",

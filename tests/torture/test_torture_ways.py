@@ -2,6 +2,8 @@
 
 import ast
 import random
+import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +11,15 @@ import pytest
 
 from services import Database
 from torture_cells import REFUSED, same
-from torture_tier import SEED, sized, suite
-from torture_ways import FAST, FAST_LOADS, Sample, Source, Way, outcome, sources, ways
+from torture_files import fits_a_cell
+from torture_into import FAST_LOADS, LIMITS, Into, Limit, Target, expected, is_odd, targets, ways_in
+from torture_tier import SEED, full, sample, sized, suite
+from torture_types import NativeType
+from torture_ways import FAST, Sample, Shape, Source, Way, outcome, sources, ways
 
 pytestmark = [pytest.mark.slow]
 SOURCES = Path(__file__).parents[2] / "aetherflow-builtins-db" / "src" / "aetherflow_builtins_db" / "connectors"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PATHS = {"stream_csv", "stream_json", "stream_arrow", "load_file"}
 """Methods by which a connector or its loader takes a fast path."""
 
@@ -27,14 +33,16 @@ def test_every_fast_path_is_registered() -> None:
         for method in cls.body
         if isinstance(method, ast.FunctionDef) and method.name in PATHS
     }
-    assert found == FAST.keys() | FAST_LOADS.keys(), "add it to FAST or FAST_LOADS in torture_ways.py"
+    assert found == FAST.keys() | FAST_LOADS.keys(), (
+        "add it to FAST in torture_ways.py, or to FAST_LOADS in torture_into.py"
+    )
 
 
 def test_values_out_of_databases(postgres: Database, mariadb: Database) -> None:
     count = sized(3, 60)
     rng = random.Random(f"{SEED}-ways")
     taken: Counter[str] = Counter()
-    with suite("V out of databases", 1) as counted, sources(postgres, mariadb) as opened:
+    with suite("V out of databases", 18) as counted, sources(postgres, mariadb) as opened:
         for name, source in opened.items():
             listed = [way for way in ways() if way.source == name]
             for kind in source.types:
@@ -71,3 +79,68 @@ def _compare(way: Way, source: Source, sample: Sample) -> int:
             differing.append(f"{sample.values[number - 1]!r} is not refused by its row, but {message!r}")
     assert not differing, "; ".join(differing[:5])
     return len(sample.values)
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.words)
+def test_a_known_difference_is_in_the_reference(limit: Limit) -> None:
+    assert limit.words in " ".join((REFERENCE / limit.page).read_text().split())
+
+
+NESTED: dict[str, list[Shape]] = {"postgres": ["list"], "duckdb": ["list", "struct", "map", "lists", "structs"]}
+"""Shapes of the columns that files are loaded into."""
+
+
+def test_values_into_databases(postgres: Database, mariadb: Database) -> None:
+    count = sized(1, 40)
+    rng = random.Random(f"{SEED}-into")
+    taken: Counter[str] = Counter()
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="torture-", dir=memory if memory.is_dir() else None))
+    with (
+        suite("V into databases", 18) as counted,
+        sources(postgres, mariadb) as opened,
+        targets(folder, postgres, mariadb) as loaded,
+    ):
+        for name, source in opened.items():
+            for shape in ["plain", *NESTED.get(name, [])]:
+                for way in [way for way in ways_in() if way.target == name]:
+                    if shape != "plain" and way.format == "xlsx":
+                        continue
+                    for kind in sample(
+                        source.types, sized(2 if shape == "plain" else 1, len(source.types)), f"into-{way}-{shape}"
+                    ):
+                        given = source.sample(rng, kind, shape, count)
+                        with counted.case(f"{way}: {given.label}"):
+                            counted.cases += len(given.values) - 1
+                            compared = _loaded(rng, way, loaded[name], kind, given)
+                            taken[str(way)] += compared if loaded[name].took_fast_path or not way.native else 0
+    shutil.rmtree(folder)
+    print(dict(taken))
+    if full():
+        assert all(taken[str(way)] for way in ways_in()), "a way that no value took"
+
+
+def _loaded(rng: random.Random, way: Into, target: Target, kind: NativeType, given: Sample) -> int:
+    """Compare what a load leaves in the table with the values of the file; their number."""
+    wanted = [expected(way, kind, value) for value in given.values]
+    numbers = [number for number, value in enumerate(given.values) if way.format != "xlsx" or fits_a_cell(value)]
+    if way.target == "duckdb" and way.format == "jsonl" and given.kind == "nested":
+        numbers = [number for number in numbers if not is_odd(given.values[number])]
+    refused = [number for number in numbers if wanted[number] is REFUSED]
+    kept = [number for number in numbers if wanted[number] is not REFUSED]
+    differing = []
+    for number in rng.sample(refused, min(len(refused), sized(1, 3))):
+        message = target.load(kind, given, [number], way)
+        if not (isinstance(message, str) and "column v" in message):
+            differing.append(f"{given.values[number]!r} is not refused by its column, but {message!r}")
+    found = target.load(kind, given, kept, way)
+    if isinstance(found, str):
+        differing.append(found)
+    else:
+        differing += [
+            f"{given.values[number]!r} is {value!r}, not {wanted[number]!r}"
+            for number, value in zip(kept, found, strict=True)
+            if not same(value, wanted[number])
+        ]
+    assert not differing, "; ".join(differing[:5])
+    return len(kept)

@@ -136,8 +136,10 @@ def parquet_form(value: Any) -> Any:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are the same: of one type, 0.0 not -0.0, 1.5 not 1.50, NaN as NaN."""
-    if isinstance(one, list | dict) or isinstance(other, list | dict):
-        return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, dt.datetime) and one.tzinfo is not None:  # pyarrow has a UTC of its own
         one = one.astimezone(dt.UTC)
     return type(one) is type(other) and repr(one) == repr(other)

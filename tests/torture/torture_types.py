@@ -86,7 +86,7 @@ def _moment(rng: random.Random) -> str:
 
 def _instant(rng: random.Random) -> str:
     zone = rng.choice(["+00", "+02", "-05:30", "+14"])
-    return f"{random_moment(rng).replace(year=rng.randint(2, 9998)).isoformat(' ')}{zone}"
+    return f"{random_moment(rng).replace(year=rng.randint(2, 9998), day=rng.randint(1, 28)).isoformat(' ')}{zone}"
 
 
 def _time(rng: random.Random) -> str:
@@ -189,7 +189,7 @@ def _sql(make: Callable[[random.Random], str]) -> Callable[[random.Random], str]
 
 def _local_time(rng: random.Random) -> str:
     """Of the years that TIMESTAMP has."""
-    return random_moment(rng).replace(year=rng.randint(1971, 2037)).isoformat(" ")
+    return random_moment(rng).replace(year=rng.randint(1971, 2037), day=rng.randint(1, 28)).isoformat(" ")
 
 
 def _span(rng: random.Random) -> str:

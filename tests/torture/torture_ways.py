@@ -6,6 +6,7 @@ A fast path of the product stands in `FAST`; `test_every_fast_path_is_registered
 import io
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,12 +44,6 @@ FAST: dict[str, list[tuple[str, Format]]] = {
     "MySQLConnector.stream_csv": [("mariadb", "csv"), ("mariadb", "tsv")],
 }
 """Fast paths out of databases, by class and method: source and format of the ways that take them."""
-FAST_LOADS = {
-    "PostgresServer.load_file": "postgres",
-    "DuckDBServer.load_file": "duckdb",
-    "MySqlServer.load_file": "mariadb",
-}
-"""Fast paths into databases: the place of `torture_places` whose hops take them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,8 @@ class Sample:
     kind: Kind
     sql: str
     values: Sequence[Any]
+    declared: str = ""
+    """The type of a column for them."""
 
 
 Shape: TypeAlias = Literal["plain", "list", "array", "struct", "map", "lists", "structs"]
@@ -83,13 +80,25 @@ class Source:
     name = ""
     types: Sequence[NativeType] = ()
     shapes: Sequence[Shape] = ("plain",)
+    _bare: Any
 
     def __init__(self, connector: Any) -> None:
         self.connector = connector
 
     def truth(self, kind: NativeType, literals: Sequence[str | None]) -> list[Any]:
         """The values of these literals."""
+        return self.stored(kind, self.query([self.literal(kind, each) for each in literals]))
+
+    def stored(self, kind: NativeType, sql: str) -> list[Any]:
+        """The values of the column `v` of a query with the columns n and v, in the order of n, by the driver alone."""
         raise NotImplementedError
+
+    def execute(self, sql: str) -> Any:
+        """Run a statement, by the driver alone."""
+        return self._bare.execute(sql)
+
+    def close(self) -> None:
+        self._bare.close()
 
     def literal(self, kind: NativeType, text: str | None) -> str:
         """SQL for a value."""
@@ -103,7 +112,13 @@ class Source:
         texts = [None, *kind.edges, *(kind.make(rng) for _ in range(count))]
         leaves = list(zip([self.literal(kind, text) for text in texts], self.truth(kind, texts), strict=True))
         cells, values = zip(*_shaped(rng, kind, shape, leaves), strict=True)
-        return Sample(f"{kind.sql} {shape}", "nested" if shape != "plain" else kind.kind, self.query(cells), values)
+        return Sample(
+            f"{kind.sql} {shape}",
+            "nested" if shape != "plain" else kind.kind,
+            self.query(cells),
+            values,
+            _declared(kind.sql, shape),
+        )
 
     def query(self, cells: Sequence[str]) -> str:
         rows = ", ".join(f"({number}, {cell})" for number, cell in enumerate(cells, 1))
@@ -182,10 +197,21 @@ class Postgres(Source):
         )
         self._bare.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'")
 
-    def truth(self, kind: NativeType, literals: Sequence[str | None]) -> list[Any]:
+    def stored_lists(self, kind: NativeType, sql: str) -> list[Any]:
+        """As `stored`, of arrays."""
+        each = f"SELECT n, i, v[i] AS v FROM ({sql}) AS t, LATERAL generate_subscripts(v, 1) AS i"
+        places = self._bare.execute(f"SELECT n, i FROM ({each}) AS e ORDER BY n, i").fetchall()
+        values = self.stored(kind, f"SELECT row_number() OVER (ORDER BY n, i) AS n, v FROM ({each}) AS e")
+        there = self._bare.execute(f"SELECT n, v IS NOT NULL FROM ({sql}) AS t ORDER BY n").fetchall()
+        found: dict[int, list[Any] | None] = {number: [] if has else None for number, has in there}
+        for (number, _), value in zip(places, values, strict=True):
+            found[number] = [*(found[number] or []), value]
+        return list(found.values())
+
+    def stored(self, kind: NativeType, sql: str) -> list[Any]:
         # `format` writes a value as the server sends it: a cast of inet to text adds the mask
         text = "encode(v, 'base64')" if kind.kind == "bytes" else "CASE WHEN v IS NOT NULL THEN format('%s', v) END"
-        sql = self.query([self.literal(kind, each) for each in literals]).replace("SELECT n, v", f"SELECT {text}", 1)
+        sql = f"SELECT {text} FROM ({sql}) AS w ORDER BY n"
         return [None if found is None else parse(kind.kind, found) for (found,) in self._bare.execute(sql)]
 
 
@@ -195,14 +221,14 @@ class DuckDB(Source):
     name, types = "duckdb", DUCKDB
     shapes = ("plain", "list", "array", "struct", "map", "lists", "structs")
 
-    def __init__(self, connector: Any) -> None:
+    def __init__(self, connector: Any, path: str = ":memory:") -> None:
         super().__init__(connector)
-        self._bare = duckdb.connect(config={"threads": 1})
+        self._bare = duckdb.connect(path, config={"threads": 1})
         self._bare.execute("SET TimeZone = 'UTC'")
 
-    def truth(self, kind: NativeType, literals: Sequence[str | None]) -> list[Any]:
+    def stored(self, kind: NativeType, sql: str) -> list[Any]:
         text = {"bytes": "base64(v)", "float": "v::DOUBLE::VARCHAR"}.get(kind.kind, "v::VARCHAR")
-        sql = self.query([self.literal(kind, each) for each in literals]).replace("SELECT n, v", f"SELECT {text}", 1)
+        sql = f"SELECT {text} FROM ({sql}) AS w ORDER BY n"
         read = [None if found is None else parse(kind.kind, found) for (found,) in self._bare.execute(sql).fetchall()]
         fine = kind.sql == "TIMESTAMP_NS"
         return [Nanoseconds(each) if fine and isinstance(each, str) and "." in each else each for each in read]
@@ -251,10 +277,18 @@ class MariaDB(Source):
                 f"({number}, {'NULL' if text is None else text})" for number, text in enumerate(texts, 1)
             )
             cursor.execute(f"INSERT INTO ways VALUES {values}")
-            shown = {"bytes": "to_base64(v)", "bit": "v + 0"}.get(kind.reading or kind.kind, "v")
-            cursor.execute(f"SELECT {shown} FROM ways ORDER BY n")
-            found = [self._value(kind, each) for (each,) in cursor.fetchall()]
-        return Sample(kind.sql, kind.kind, "SELECT n, v FROM ways ORDER BY n", found)
+        sql = "SELECT n, v FROM ways ORDER BY n"
+        return Sample(kind.sql, kind.kind, sql, self.stored(kind, sql), kind.sql)
+
+    def stored(self, kind: NativeType, sql: str) -> list[Any]:
+        shown = {"bytes": "to_base64(v)", "bit": "v + 0"}.get(kind.reading or kind.kind, "v")
+        with self._bare.cursor() as cursor:
+            cursor.execute(f"SELECT {shown} FROM ({sql}) AS w ORDER BY n")
+            return [self._value(kind, each) for (each,) in cursor.fetchall()]
+
+    def execute(self, sql: str) -> None:
+        with self._bare.cursor() as cursor:
+            cursor.execute(sql)
 
     def expected(self, way: Way, kind: Kind, value: Any) -> Any:
         if isinstance(value, Decimal) and kind == "int" and way.format != "parquet":  # BIGINT UNSIGNED
@@ -275,17 +309,16 @@ class SQLite(Source):
 
     name, types = "sqlite3", SQLITE
 
-    def __init__(self, connector: Any) -> None:
+    def __init__(self, connector: Any, path: str = ":memory:") -> None:
         super().__init__(connector)
-        import sqlite3
-
-        self._bare = sqlite3.connect(":memory:")
+        self._bare = sqlite3.connect(path, isolation_level=None)
 
     def literal(self, kind: NativeType, text: str | None) -> str:
         return "NULL" if text is None else f"CAST({text} AS {kind.sql})"
 
-    def truth(self, kind: NativeType, literals: Sequence[str | None]) -> list[Any]:
-        return [self._bare.execute(f"SELECT {self.literal(kind, each)}").fetchone()[0] for each in literals]
+    def stored(self, kind: NativeType, sql: str) -> list[Any]:
+        del kind
+        return [value for (value,) in self._bare.execute(f"SELECT v FROM ({sql}) ORDER BY n")]
 
     def query(self, cells: Sequence[str]) -> str:
         rows = ", ".join(f"({number}, {cell})" for number, cell in enumerate(cells, 1))
@@ -318,7 +351,7 @@ def sources(postgres: Database, mariadb: Database) -> Iterator[dict[str, Source]
     finally:
         for source in found.values():
             source.connector.close()
-            getattr(source, "_bare").close()  # noqa: B009 - each has its own driver
+            source.close()
 
 
 def ways() -> list[Way]:
