@@ -347,3 +347,35 @@ def test_many_rejects_in_one_batch(ready: Any) -> None:
     text = "a,s\n" + "".join(f"{number // 2},n\n" for number in range(2400))
     out = ready.one(**load(write(ready, text), max_rejects=1200))
     assert (out["rows"], out["rejected"]) == (1200, 1200)
+
+
+@pytest.mark.parametrize("place", ["duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("TINYINT", "999"),
+        ("BIGINT", "9" * 30),
+        ("HUGEINT", "9" * 60),
+        ("UBIGINT", "-1"),
+        ("UHUGEINT", "9" * 60),
+        ("DECIMAL(4, 1)", "99999.1"),
+        ("DECIMAL(38, 0)", "9" * 60),
+        ("DECIMAL(38, 10)", "1e400"),
+        ("DOUBLE", "x"),
+        ("DATE", "99999999-01-01"),
+        ("TIMESTAMP", "999999-01-01 00:00:00"),
+        ("SMALLINT", "-32769"),
+        ("INTEGER", "2147483648"),
+        ("BLOB", "%%%"),
+        ("TIME", "25:00"),
+    ],
+)
+def test_values_out_of_range_are_rejected_by_line(anywhere: Any, kind: str, value: str) -> None:
+    """Integers that DuckDB refused failed the load with "lines 2 to 4"."""
+    anywhere.sql(f"CREATE TABLE t (a INTEGER, n {kind})")
+    text = f"a,n\n1,\n2,{value}\n3,\n4,{value}\n"
+    out = anywhere.one(**load(write(anywhere, text), max_rejects=2))
+    assert (out["rows"], out["rejected"]) == (2, 2)
+    lines = Path(out["reject_file"]).read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["line", "3", "5"]
+    assert anywhere.rows("SELECT a FROM t ORDER BY a") == [[1], [3]]

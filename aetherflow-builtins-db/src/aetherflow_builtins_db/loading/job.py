@@ -23,6 +23,7 @@ from aetherflow_builtins_db.loading.ledger import Loaded, LoadLedger
 from aetherflow_builtins_db.loading.making import Columns, Making
 from aetherflow_builtins_db.loading.rejects import Rejects
 from aetherflow_builtins_db.loading.request import LoadRequest, LoadResult
+from aetherflow_builtins_db.loading.server import UnwrittenRowError
 from aetherflow_builtins_db.loading.table import find_name, map_fields
 from aetherflow_builtins_db.loading.target import Target, pick_key_columns
 from aetherflow_builtins_db.loading.upsert import Upsert
@@ -297,7 +298,7 @@ class Load:
                 again = False
             except RowsRefusedError as error:
                 again = True
-                if not self._loader.savepoints:
+                if not (self._loader.savepoints or isinstance(error, UnwrittenRowError)):
                     self._refuse(part, error)
                 pending += reversed(self._without_refused(part, error))
         return loaded

@@ -36,6 +36,10 @@ def refuse_odd(columns: Sequence[TableColumn], batch: LoadBatch, refused: Callab
                 raise RowsRefusedError(f"column {columns[at].name}: {by} keeps no {row[at]}", index)
 
 
+class UnwrittenRowError(RowsRefusedError):
+    """A row of a batch is refused before any of the batch was written: the load goes on without savepoints, too."""
+
+
 class Server(SqlLoader):
     """The operations of one load on one connector. The transaction `tx` is open inside the block of `begin`."""
 

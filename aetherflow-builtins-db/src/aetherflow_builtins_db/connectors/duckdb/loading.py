@@ -32,7 +32,7 @@ from aetherflow_builtins_db.formats.delimited import DelimitedWriter
 from aetherflow_builtins_db.formats.sink import HashingSink, Packing
 from aetherflow_builtins_db.loading import meter as limits
 from aetherflow_builtins_db.loading.batch import ArrowFile
-from aetherflow_builtins_db.loading.server import Server
+from aetherflow_builtins_db.loading.server import Server, UnwrittenRowError
 
 _DIALECT = CsvFormat(include_header=False)
 _NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
@@ -46,7 +46,8 @@ _SECOND_DIGITS = {
     "TIMESTAMP_MS": 3,
     "TIMESTAMP_S": 0,
 }
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
+_INTEGERS = tuple(_BITS)
 _SAME_TEXT = frozenset({*_INTEGERS, "UBIGINT", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "UUID", "JSON", '"NULL"'})
 """Types of which DuckDB makes the text that this package makes. It writes bytes as `\\xE4`, lists not as JSON."""
 _FILE_ALONE = "hive_partitioning = false"
@@ -113,6 +114,7 @@ class DuckDBServer(Server):
 
     def insert(self, into: SqlTable, columns: Sequence[TableColumn], batch: LoadBatch) -> int:
         """Add rows through a temporary CSV file: single INSERTs are slow in a column store."""
+        _check_integers(columns, batch)
         path = self.job.scratch / f"{self.job.name}.csv"
         with path.open("wb") as file:
             file.write(codecs.BOM_UTF8)  # DuckDB takes one off, which the first value may begin with, too
@@ -231,6 +233,17 @@ def _column(name: str, declared: str, *, nullable: bool) -> TableColumn:
     if digits is None or declared == "DATE":
         return TableColumn(name, kind, declared, nullable)
     return TableColumn(name, kind if digits <= _MICRO_DIGITS else STRING, declared, nullable, digits)
+
+
+def _check_integers(columns: Sequence[TableColumn], batch: LoadBatch) -> None:
+    """UnwrittenRowError for an integer out of range, before an error of DuckDB ends the transaction."""
+    for at, column in enumerate(columns):
+        unsigned = column.declared.startswith("U")
+        bits = _BITS.get(column.declared[unsigned:], 0)
+        low, high = (0, 1 << bits) if unsigned else (-1 << bits >> 1, 1 << bits >> 1)
+        for index, row in enumerate(batch.rows if bits else ()):
+            if (value := row[at]) is not None and not low <= value < high:
+                raise UnwrittenRowError(f"column {column.name}: {value} does not fit {column.declared}", index)
 
 
 def _from_text(field: str, column: TableColumn) -> str:
