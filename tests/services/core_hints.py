@@ -554,7 +554,8 @@ def a_state_file_that_is_gone(project: Project) -> Result:
 
 
 @case(
-    "cli/status cli/status_text cli/unreadable", {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")}
+    "cli/status cli/status_text cli/older_version",
+    {"aetherflow state migrate HERE/old.sqlite": (0, "from schema 2 to 3")},
 )
 def a_state_file_of_an_older_version(project: Project) -> Result:
     older(project)

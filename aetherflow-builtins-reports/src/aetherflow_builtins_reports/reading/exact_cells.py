@@ -18,6 +18,7 @@ _PIECE = 1 << 20
 _ALL_DIGITS = 17
 """With fewer digits a number is a rounded one: the roundest time is taken that it can mean."""
 _DAY_MS, _NEAR_MS = 86_400_000.0, 0.0005
+_NEAR_DAYS, _NEAR_DECIMALS, _NEAR_US = 100_000, 10, 10
 _FROM_1900 = 61
 _PART_ROWS = 4096
 _TIMES = frozenset({datetime.datetime, datetime.time, datetime.timedelta})
@@ -38,23 +39,31 @@ def make_exact(path: Path, sheet: str, rows: list[list[Any]]) -> bool:
 
     False if the file is of another format, whose errors are not known; nothing is changed then.
     """
-    columns = _time_columns(rows)
+    columns, has_blanks = _columns(rows)
     with Archive(path) as archive:
         try:
             book = Workbook(archive)
             part = book.sheet(sheet).part
         except WorkbookError:
             return False
-        for piece in _pieces(archive.stream(part)):
-            _errors(piece, rows)
+        for piece in _pieces(archive.stream(part)) if columns or has_blanks else ():
+            if has_blanks:
+                _errors(piece, rows)
             if columns:
                 _times(piece, rows, columns, date1904=book.date1904)
     return True
 
 
-def _time_columns(rows: list[list[Any]]) -> set[int]:
-    parts = (zip_longest(*rows[start : start + _PART_ROWS]) for start in range(0, len(rows), _PART_ROWS))
-    return {index for part in parts for index, cells in enumerate(part) if not _TIMES.isdisjoint(map(type, cells))}
+def _columns(rows: list[list[Any]]) -> tuple[set[int], bool]:
+    """The columns with times, and whether there are blank cells: the library gives error cells as such."""
+    columns, has_blanks = set[int](), False
+    for start in range(0, len(rows), _PART_ROWS):
+        for index, cells in enumerate(zip_longest(*rows[start : start + _PART_ROWS])):
+            types = set(map(type, cells))
+            if not types.isdisjoint(_TIMES):
+                columns.add(index)
+            has_blanks = has_blanks or (str in types and "" in cells)
+    return columns, has_blanks
 
 
 def _pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -118,15 +127,19 @@ def _exact(value: Any, text: bytes, epoch: datetime.datetime) -> Any:
         number = float(text)
         day = int(number // 1)
         micros = (number - day) * _DAY_US
-        micros = _roundest(text, day, micros)
+        decimals = text[text.find(b".") + 1 :]
+        # such a day and ten decimals give a time to 6 microseconds: the roundest one would be as near
+        is_exact = day < _NEAR_DAYS and len(decimals) >= _NEAR_DECIMALS and decimals.isdigit()
+        if not (is_exact and _NEAR_US < micros % 1000 < 1000 - _NEAR_US):
+            micros = _roundest(text, day, micros)
         if type(value) is datetime.timedelta:
             return datetime.timedelta(day, 0, round(micros))
-        time = datetime.timedelta(0, 0, min(round(micros), _DAY_US - 1))
+        time = min(round(micros), _DAY_US - 1)
         if type(value) is datetime.time:
-            return (epoch + time).time() if day == 0 else value
+            return (epoch + datetime.timedelta(0, 0, time)).time() if day == 0 else value
         if day < _FROM_1900 and epoch.date() == EPOCH_1900:
             return value
-        return epoch + datetime.timedelta(day) + time
+        return epoch + datetime.timedelta(day, 0, time)
     except (ValueError, OverflowError):
         return value
 

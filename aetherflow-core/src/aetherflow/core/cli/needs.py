@@ -11,14 +11,13 @@ from aetherflow.core.base import durable
 from aetherflow.core.base.errors import StateError
 from aetherflow.core.base.said import said
 from aetherflow.core.cli.causes import Cause, asks, cause_of, short
-from aetherflow.core.cli.frozen import frozen
 from aetherflow.core.cli.how_far import progress_of
 from aetherflow.core.cli.lookup import plain, resolve_commands
 from aetherflow.core.cli.next_steps import Here, instead
 from aetherflow.core.cli.notes import Key
 from aetherflow.core.cli.older_rows import older_rows
 from aetherflow.core.cli.refusing import RefusedReason
-from aetherflow.core.cli.unreadable import older_needs, unreadable_in
+from aetherflow.core.cli.unreadable import unreadable_in
 from aetherflow.core.contracts.needs_person import Acknowledged, NeedsPerson, NeedStatus
 from aetherflow.core.kernel.state import registry
 from aetherflow.core.kernel.state.acts import Act, Verb, standing
@@ -127,6 +126,8 @@ def picture(root: Path, now: int, flow: str | None, config: Path | None = None) 
 def _add_unread(picture: Picture, root: Path) -> None:
     """Add the rows of states of an older version, and of those that cannot be read."""
     for path in picture.older:
+        from aetherflow.core.cli.older_version import older_needs
+
         try:
             picture.needs += older_needs(root, path, {each.flow_id for each in picture.flows})
         except StateError as error:
@@ -201,6 +202,8 @@ def _sort(picture: Picture, here: Here, same: list[Trouble], now: int) -> None:
     """The last run of one thing speaks for those before it."""
     trouble, run = same[0], same[0].run
     if run.status == Status.RUNNING:
+        from aetherflow.core.cli.frozen import frozen
+
         if (late := frozen(here.root, trouble, now)) is not None:
             picture.needs.append(late)
             return

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetherflow.core.embedding import Holder, Reason, ReasonCode, iso, read_reason, said
-from aetherflow.scheduler.audit.audit import expected_slots
 from aetherflow.scheduler.ledger.epochs import Epochs
 from aetherflow.scheduler.ledger.leader import last_leader
 from aetherflow.scheduler.ledger.pruning import pruned_until
@@ -73,6 +72,8 @@ def _without_leader(ledger: Ledger, last: Holder | None, document: Path) -> list
 
 def behind(ledger: Ledger, items: Container[str] | None = None) -> list[Late]:
     """The items, all or those of `items`, of which a slot should be in the ledger by now, each with the first one."""
+    from aetherflow.scheduler.audit.audit import expected_slots
+
     now, cursors, held = ledger.clock.now_ms(), Epochs(ledger).cursors(), pruned_until(ledger)
     found = []
     for item, epoch in sorted(Epochs(ledger).present().items()):

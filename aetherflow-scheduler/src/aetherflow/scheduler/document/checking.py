@@ -25,7 +25,7 @@ from aetherflow.scheduler.document.findings import Findings
 from aetherflow.scheduler.document.freezing import ItemTarget
 from aetherflow.scheduler.document.paths import exists
 from aetherflow.scheduler.document.reading import ReadDocument, read_schedule
-from aetherflow.scheduler.launchers import launcher_class, launcher_names
+from aetherflow.scheduler.launchers import check_launcher, launcher_names
 from aetherflow.scheduler.launchers.broker import DEFAULT_QUEUE
 from aetherflow.scheduler.schedule.schedule import ItemCommand
 from aetherflow.scheduler.schedule.spec import SchedulerItemSpec
@@ -110,7 +110,7 @@ class _Flows:
             return
         if name not in self.launchers:
             try:
-                launcher_class(name)
+                check_launcher(name)
             except AetherflowError as error:
                 self.launchers[name] = error
             else:

@@ -16,7 +16,7 @@ __all__ = [
     "Outcome",
     "RunRequest",
     "Running",
-    "launcher_class",
+    "check_launcher",
     "launcher_names",
     "load_launcher",
 ]
@@ -30,7 +30,13 @@ def launcher_names() -> list[str]:
     return sorted({entry.name for entry in installed_in(GROUP)})
 
 
-def launcher_class(name: str) -> type[Launcher]:
+def check_launcher(name: str) -> None:
+    """Raise what `load_launcher` raises; none of AetherFlow's own launchers is imported for it."""
+    if not usable_in(GROUP, name, Path.cwd(), os.environ).target.startswith(f"{__name__}."):
+        _launcher_class(name)
+
+
+def _launcher_class(name: str) -> type[Launcher]:
     """Import the class of a launcher; raises what `load_launcher` raises."""
     entry = usable_in(GROUP, name, Path.cwd(), os.environ)
     found = import_target(entry)
@@ -52,4 +58,4 @@ def load_launcher(name: str) -> Launcher:
     Raises PluginNotFoundError, PluginConflictError, PluginLoadError; PluginNotAllowedError and PluginLockError for one
     that enterprise mode or a lock refuses: nothing of it is imported then.
     """
-    return launcher_class(name)()
+    return _launcher_class(name)()
