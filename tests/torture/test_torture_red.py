@@ -167,7 +167,9 @@ class Night:
         if os.WIFSTOPPED(status):
             self.frozen.append(child)
             return 0, ""
-        return os.waitstatus_to_exitcode(status), ""
+        code = os.waitstatus_to_exitcode(status)
+        assert code == -signal.SIGKILL, f"a run that was to be killed ended with {code}; {self._so_far()}"
+        return code, ""
 
     def person(self, program: Callable[[list[str]], int], *words: str) -> None:
         """A command that must succeed."""
