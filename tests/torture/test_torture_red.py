@@ -1,12 +1,14 @@
 """C4: nights with clocks that jump, two hosts, lost brokers: the red rows of `status` are those of a model."""
 
 import contextlib
+import copy
 import datetime as dt
 import io
 import json
 import os
 import random
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -28,7 +30,7 @@ from aetherflow.scheduler.time.clock import Clock, to_ms
 from scheduler_bench import START, FakeClock
 from scheduler_bench import Bench as ScheduleBench
 from torture_bench import Bench
-from torture_red import ENDS, GRACE, HOUR, ITEMS, SECOND, Model, Red
+from torture_red import ENDS, GRACE, HOUR, ITEMS, LEASE, SECOND, Model, Red, Run
 from torture_tier import SEED, sized, suite
 
 pytestmark = pytest.mark.slow
@@ -100,6 +102,8 @@ class Night:
         self.states.mkdir()
         self.model = Model(to_ms(START))
         self.number = 0
+        self.copies: dict[str, tuple[bytes, dict[str, Run]]] = {}
+        """Flow to its state as it was at some time of the night, and the model's runs of then."""
         self.slot_turns: dict[tuple[str, int], str] = {}
         self.frozen: list[int] = []
         self.told: list[str] = []
@@ -112,7 +116,7 @@ class Night:
                 for item, cron in (("a", "0 * * * *"), ("b", "0 * * * *"), ("c", "30 */2 * * *"))
             ),
             max_running=20,
-            lease_seconds=600,  # of the real clock: it is not renewed while a scheduler leads here
+            lease_seconds=LEASE // SECOND,  # of the real clock: it is not renewed while a scheduler leads here
         )
         self.bench.launcher = _Launcher(self)  # type: ignore[assignment]
         self._enter(monkeypatch)
@@ -224,8 +228,11 @@ class Night:
             self.chance.choices(acts, (30, 15, 12, 6, 15, 8, 8, 8))[0]()
             if self.chance.random() < 0.5:
                 self.check()
+            if self.chance.random() < 0.2:
+                self._copy()
         self.check()
         self._break()
+        self._renew_index()
 
     def _subject(self) -> tuple[str, str]:
         return self.chance.choice(PLAIN), self.chance.choice("12")
@@ -402,13 +409,46 @@ class Night:
         self.person(scheduler, verb, "scheduler.yaml", item, "--slot", iso(slot), "--reason", "later")
         self.model.acts[item, slot] = verb
 
+    def _copy(self) -> None:
+        """Keep the state of a flow as it is; without the end of a run, it is taken for one that was begun again."""
+        flow = self.chance.choice(PLAIN)
+        path, kept = self.states / f"{flow}.sqlite", self.folder / "kept.sqlite"
+        if any(run.flow == flow and run.status in ("SUCCESS", "FAILED") for run in self.model.runs.values()):
+            with contextlib.closing(sqlite3.connect(path)) as db, contextlib.closing(sqlite3.connect(kept)) as to:
+                db.backup(to)
+            self.copies[flow] = kept.read_bytes(), copy.deepcopy(self.model.runs)
+            kept.unlink()
+
+    def _is_newer(self, flow: str) -> bool:
+        """Whether a run of a flow has ended since its state was copied."""
+        before = self.copies[flow][1]
+        runs = (run for run in self.model.runs.values() if run.flow == flow and run.status in ("SUCCESS", "FAILED"))
+        return any(run.run_id not in before or before[run.run_id].place != run.place for run in runs)
+
+    def _renew_index(self) -> None:
+        """A newer version has had the run index."""
+        path = self.states / "registry.sqlite"
+        if not path.exists():
+            return
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute("PRAGMA user_version=99")
+            self.model.newer_index = True
+            self.told.append("the run index is newer")
+            self.check()
+            self.model.newer_index = False
+            db.execute(f"PRAGMA user_version={version}")
+        self.check()
+
     def _break(self) -> None:
-        """In the end the state file of a flow is lost, or damaged, and comes back."""
+        """In the end the state file of a flow is lost, damaged, or put back by an older copy, and comes back."""
         frozen = {run.flow for run in self.model.runs.values() if run.status == "FROZEN"}
         there = [flow for flow in PLAIN if flow not in frozen and (self.states / f"{flow}.sqlite").exists()]
         if not there:
             return
-        flow, how = self.chance.choice(there), self.chance.choice(("GONE", "UNREADABLE"))
+        flow = self.chance.choice(there)
+        ways = ["GONE", "UNREADABLE"] + ["OLDER", "OLDER"] * (flow in self.copies and self._is_newer(flow))
+        how = self.chance.choice(ways)
         self.told.append(f"{flow} is {how}")
         files = [self.states / f"{flow}.sqlite{suffix}" for suffix in ("", "-wal", "-shm")]
         kept = {file: file.read_bytes() for file in files if file.exists()}
@@ -416,6 +456,10 @@ class Night:
             file.unlink()
         if how == "UNREADABLE":
             files[0].write_bytes(b"nothing of this is a database" * 100)
+        if how == "OLDER":
+            data, self.model.copied = self.copies[flow]
+            files[0].write_bytes(data)
+            files[0].chmod(0o600)
         self.model.broken[flow] = how
         self.check()
         self.model.broken.clear()
@@ -461,7 +505,7 @@ def _ms(slot: str) -> str:
 
 def _core_row(need: dict[str, Any]) -> Red:
     status, name = need["status"], need["name"].removesuffix(".yaml")
-    if status in ("GONE", "UNREADABLE"):
+    if status in ("GONE", "UNREADABLE", "OLDER"):
         return status, name, None
     if status == "MISSED":
         return status, name, _ms(need["slot"])

@@ -3,10 +3,12 @@
 Order is that in which things happen here; only what the product says of heartbeats goes by the clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 GRACE = 10 * MINUTE
+LEASE = 10 * MINUTE
 ITEMS = {"a": (HOUR, 0), "b": (HOUR, 0), "c": (2 * HOUR, 30 * MINUTE)}
 """Item, which is its flow, too, to the period of its slots and their offset; `a` and `b` have the same times."""
 ENDS = {"good": "SUCCESS", "fail": "FAILED", "kill": "INTERRUPTED", "ask": "UNKNOWN", "freeze": "FROZEN"}
@@ -68,7 +70,11 @@ class Model:
     """The late heartbeats that the leader notes."""
     led: bool = False
     broken: dict[str, str] = field(default_factory=dict)
-    """Flow to GONE or UNREADABLE: its state file."""
+    """Flow to GONE, UNREADABLE or OLDER: its state file."""
+    copied: dict[str, Run] = field(default_factory=dict)
+    """The runs as a state has them that is OLDER."""
+    newer_index: bool = False
+    """Whether a newer version has the run index."""
     _places: int = 0
 
     # What happens
@@ -107,8 +113,7 @@ class Model:
                 self.missed_at[item, slot] = now
             else:
                 started.append((item, slot))
-        if now > self.since:  # before it nothing is expected, and a clock that is set back to then moves nothing
-            self.cursors |= dict.fromkeys(ITEMS, now)
+        self.cursors |= dict.fromkeys(ITEMS, now)
         return started
 
     # What must be red
@@ -132,12 +137,27 @@ class Model:
         later = (each for each in same if each.place > run.place)
         return any(each.status == "SUCCESS" or (each.closed and closing) for each in later)
 
-    def _is_last(self, run: Run, now: int) -> bool:
+    def _is_last(self, run: Run, now: int, among: Sequence[Run] | None = None) -> bool:
         """Whether no later run of the same speaks for it; one that asks, or is under way, speaks for itself."""
         if run.status in ("UNKNOWN", "FROZEN"):
             return True
-        same = [each for each in self.runs.values() if (each.flow, each.subject) == (run.flow, run.subject)]
+        same = [each for each in among or self.runs.values() if (each.flow, each.subject) == (run.flow, run.subject)]
         return not any(each.place > run.place and self._status(each, now) in ("FAILED", "INTERRUPTED") for each in same)
+
+    def _in_older(self, now: int) -> dict[tuple[str, str | None], str]:
+        """The runs of states that are older: as these have them, but for ends that only the run index knows.
+
+        A run that was killed has no end: one that the state lacks is not shown.
+        """
+        found: dict[tuple[str, str | None], str] = {}
+        own = [run for run in self.runs.values() if self.broken.get(run.flow) == "OLDER"]
+        kept = [run for run in own if run.run_id in self.copied and self.copied[run.run_id].place == run.place]
+        for run in own:
+            status = self._status(run, now) if run in kept or run.status == "FAILED" else None
+            if status is not None and (run not in kept or self._is_last(run, now, kept)):
+                found[run.flow, run.run_id] = status
+        acked = {(run.flow, run.run_id) for run in kept if self.copied[run.run_id].acked}
+        return {key: status for key, status in found.items() if key not in acked}
 
     def slots(self, now: int) -> set[Red]:
         """Status, item and slot, or run, of slots that need a person; with those that somebody has acknowledged.
@@ -156,7 +176,7 @@ class Model:
         """The reason codes of late heartbeats of a scheduler, and of what it watches."""
         if self.led:
             return set(self.watched)
-        late = self.killed_at is not None and not 0 <= now - self.killed_at <= 30 * SECOND
+        late = self.killed_at is not None and not 0 <= now - self.killed_at <= 3 * LEASE
         return {"leader_late"} if late else set()
 
     def rows_of_schedule(self, now: int) -> set[Red]:
@@ -169,6 +189,9 @@ class Model:
     def rows(self, now: int) -> set[Red]:
         """What `aetherflow status` must show."""
         found = {(name, what): status for status, name, what in self.rows_of_schedule(now)}
+        if self.newer_index:
+            found["registry.sqlite", None] = "UNREADABLE"
+        found |= self._in_older(now)
         for run in (run for run in self.runs.values() if run.flow not in self.broken):
             status = self._status(run, now)
             if status is not None and not run.acked and self._is_last(run, now):

@@ -317,6 +317,21 @@ def test_a_clock_that_jumped_ahead_by_mistake_loses_nothing(bench: "Bench") -> N
     assert len(bench.launcher.started()) == len(set(bench.launcher.started()))
 
 
+def test_a_clock_that_is_set_back_to_before_the_items_begin_leaves_nothing_missed(bench: "Bench") -> None:
+    bench.schedule_of({**MINUTELY, "since": "2026-03-02T12:00:30Z", "misfire": "skip", "misfire_grace_time": 60})
+
+    def set_clock(minutes: int) -> None:
+        bench.clock.wall += minutes * 60_000
+
+    bench.clock.at(dt.timedelta(minutes=1), lambda: set_clock(60))  # by mistake
+    bench.clock.at(dt.timedelta(minutes=62), lambda: set_clock(-65))
+    bench.minutes(15)
+    today = bench.rows("SELECT slot, status FROM slots WHERE slot < ? ORDER BY slot", bench.clock.wall)
+    assert [status for _, status in today] == ["SUCCESS"] * len(today)
+    assert len(today) == (bench.clock.wall - today[0][0]) // 60_000 + 1
+    assert len(bench.launcher.started()) == len(set(bench.launcher.started()))
+
+
 def test_a_machine_that_slept(bench: "Bench") -> None:
     bench.schedule_of({**MINUTELY, "misfire": "last"})
 

@@ -39,7 +39,7 @@ def waiting_here(config: Path | None) -> dict[RunName, Waits]:
     path = lock_store_here(config)
     if not durable.is_there(path):
         return {}
-    with LockStore(path) as store:
+    with LockStore(path, reading=True) as store:
         waiters = [each for each in store.waiters() if each.alive]
         held = {each.key: f"{each.owner.flow_id}/{each.owner.run_id}" for each in store.holders() if waiters}
     return {

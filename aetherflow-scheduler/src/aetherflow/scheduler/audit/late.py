@@ -61,7 +61,7 @@ def _without_leader(ledger: Ledger, last: Holder | None, document: Path) -> list
         return []
     newest = max(entered, key=lambda owner: owner.since)
     seen, lease, pid, host = newest.since, _USUAL_LEASE_MS, newest.pid, newest.host
-    if last is not None and last.renewed_at > seen:
+    if last is not None and last.renewed_at >= seen:
         seen, pid, host = last.renewed_at, last.pid, last.host
         lease = last.expires_at - last.renewed_at
     if 0 <= ledger.clock.now_ms() - seen <= LATE_LEASES * lease:  # a time in the future is of a clock that was ahead

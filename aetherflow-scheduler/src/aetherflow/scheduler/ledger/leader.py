@@ -110,5 +110,5 @@ def last_leader(ledger: Ledger) -> Holder | None:
     path = store_path(ledger)
     if not durable.is_there(path):
         return None
-    with LockStore(path) as store:
+    with LockStore(path, reading=True) as store:
         return next((each for each in store.holders() if each.key == _key(ledger)), None)

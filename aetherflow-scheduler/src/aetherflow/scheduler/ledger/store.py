@@ -219,7 +219,7 @@ class Ledger:
             if self._locks is not None:
                 return {holder.key for holder in self._locks.holders() if holder.alive}
             assert self.shared is not None  # noqa: S101 a file has none
-            with LockStore(self.shared) as locks:
+            with LockStore(self.shared, reading=True) as locks:
                 return {holder.key for holder in locks.holders() if holder.alive}
 
     def _bury(self) -> None:

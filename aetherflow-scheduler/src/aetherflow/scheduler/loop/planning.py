@@ -193,14 +193,14 @@ class Planner:
         ):
             with self._ledger.transaction("end epochs"):
                 self._ledger.journal("epochs ended", number=self._epochs.end_by(now), at=iso(now))
-        ahead = [name for name, cursor in self._epochs.cursors().items() if cursor > now + STEP_BACK_MS]
-        since = {name: epoch.since for name, epoch in self._epochs.present().items()}
-        ahead = [name for name in ahead if name in self._items and since.get(name, 0) <= now]
+        pruned = pruned_until(self._ledger)
+        back = {name: max(now, epoch.since - 1) for name, epoch in self._epochs.present().items()}
+        cursors = self._epochs.cursors()
+        ahead = [name for name in cursors if name in self._items and cursors[name] > back.get(name, now) + STEP_BACK_MS]
         if ahead:
-            pruned = pruned_until(self._ledger)
             with self._ledger.transaction("rewind"):
                 for name in ahead:  # of slots that were forgotten nobody knows any more that they have run
-                    self._epochs.set_cursor(name, max(now, pruned.get(name, 0) - 1))
+                    self._epochs.set_cursor(name, max(back.get(name, now), pruned.get(name, 0) - 1))
             message = f"the clock went back to {iso(now)}: slots that have run stay as they are and run no second time"
             self._events.warning("clock_back", message, items=len(ahead))
             held = {name: pruned[name] for name in ahead if pruned.get(name, 0) > now}

@@ -39,8 +39,8 @@ class LockStore:
     Thread-safe. Raises StateError if it cannot be opened or written, or was made by another program or a newer engine.
     """
 
-    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
-        """`clock` is used instead of this host's, or that of the server."""
+    def __init__(self, path: Path, *, clock: Clock | None = None, reading: bool = False) -> None:
+        """`clock` is used instead of this host's, or that of the server. `reading` keeps the rows of dead processes."""
         self.path = path
         server = self._server = durable.server_at(path)
         self._folder = durable.side_folder(path)
@@ -56,7 +56,7 @@ class LockStore:
                 prepare_schema(self._db, path, self._clock)
                 with durable.transaction(self._db, "enter lock store"):
                     self._db.await_turn(f"enter {self._clock.boot}")
-                    dead = dead_files(self._folder)
+                    dead = [] if reading else dead_files(self._folder)
                     forget(self._db, [path.name for path in dead])
                     self._me = AliveFile(self._folder)
                 remove_files(dead)
