@@ -448,6 +448,19 @@ def test_a_ledger_is_shown(data: OldData, schedule: str) -> None:
     assert scheduler("next", document).code == 0
 
 
+def test_a_slot_that_failed_before_the_migration_is_closed_by_the_typed_command(data: OldData) -> None:
+    migrate_ledger("schedule.yaml")
+    data.mend()
+
+    def needs() -> dict[tuple[str, str], str]:
+        document = json.loads(scheduler("status", "schedule.yaml", "--json").out)
+        return {(need["item"], slot): need["commands"][0] for need in document["needs_person"] for slot in need["slots"]}
+
+    program, *words = shlex.split(needs()["breaks", LAST])
+    assert (scheduler if program == "aetherflow-scheduler" else aetherflow)(*words).code == 0
+    assert ("breaks", LAST) not in needs()
+
+
 def slot_of(data: OldData, ledger: str, item: str, slot: str) -> dict[str, Any]:
     sql = "SELECT * FROM slots WHERE item=? AND slot=?"
     at = round(dt.datetime.fromisoformat(slot).timestamp() * 1000)

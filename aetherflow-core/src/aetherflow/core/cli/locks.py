@@ -47,7 +47,7 @@ def list_locks(config: ConfigOption = None, as_json: JsonOption = False) -> None
     holders: list[Holder] = []
     waiters: list[Waiter] = []
     if durable.is_there(path):
-        with LockStore(path, reading=True) as store:
+        with LockStore(path) as store:
             holders, waiters = store.holders(), store.waiters()
     if as_json:
         document: dict[str, Any] = {"schema": LOCKS_SCHEMA, "lock_store": str(path)}
