@@ -51,7 +51,7 @@ SUITES = {
     "C1": "kill -9 at every failpoint of pick-ups and watermark extracts, then a new run instead of a resume",
     "C2": "nights at random: good, failed, killed, resumed, settled ones; everything once, and `status` after each",
     "C3": "nights of a schedule: hold, skip, release, ack at random; `next`, `status`, `audit`, ledger against a model",
-    "C4": "nights with clocks that jump, two hosts, lost brokers: the red rows of both `status` against a model",
+    "C4": "nights with clocks that jump, two hosts, lost brokers, older states: red rows of `status` against a model",
     "D1": "each of ENOSPC, EIO, EDQUOT, EROFS, EMFILE at system calls (strace)",
     "D2": "full disks of 64 sizes (tmpfs), then room",
     "D3": "limits of memory, open files and file size",

@@ -454,7 +454,9 @@ def test_a_slot_that_failed_before_the_migration_is_closed_by_the_typed_command(
 
     def needs() -> dict[tuple[str, str], str]:
         document = json.loads(scheduler("status", "schedule.yaml", "--json").out)
-        return {(need["item"], slot): need["commands"][0] for need in document["needs_person"] for slot in need["slots"]}
+        return {
+            (need["item"], slot): need["commands"][0] for need in document["needs_person"] for slot in need["slots"]
+        }
 
     program, *words = shlex.split(needs()["breaks", LAST])
     assert (scheduler if program == "aetherflow-scheduler" else aetherflow)(*words).code == 0

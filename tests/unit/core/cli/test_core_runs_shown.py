@@ -201,3 +201,13 @@ def test_runs_that_started_at_the_same_time_have_one_order_whatever_the_limit(pr
     change(project, "UPDATE runs SET started_at = 1")
     found = [[run.run_id for run in history.list_runs(project.state, limit=limit)] for limit in (1, 2, 3, None)]
     assert found == [["d"], ["d", "c"], ["d", "c", "b"], ["d", "c", "b", "a"]]
+
+
+def test_runs_in_a_list_share_the_memory_of_what_is_the_same(project: "Project") -> None:
+    flow(project, "f", OK)
+    for run_id in ("one", "two", "three"):
+        assert project.cli("run", "f.yaml", "--run-id", run_id).code == 0
+    found = history.list_runs(project.state)
+    for name in ("flow_path", "working_dir", "params", "host"):
+        assert len({id(getattr(run, name)) for run in found}) == 1, name
+    assert len({run.run_id for run in found}) == len(found) == 3

@@ -228,14 +228,14 @@ def list_runs(
     if wanted:
         conditions.append(f"status IN ({', '.join('?' * len(wanted))})")
         values += sorted(map(str, wanted))
-    where = " AND ".join(conditions)
     order = "started_at DESC, flow_id DESC, run_id DESC"  # as MariaDB's index has them: another order sorts all rows
-    query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {where} ORDER BY {order}"  # noqa: S608
+    query = f"SELECT {_RUN} FROM runs INDEXED BY runs_by_start WHERE {' AND '.join(conditions)} ORDER BY {order}"  # noqa: S608
 
     def select(db: durable.Database) -> list[PastRun]:
         asked = limit
         while True:  # a server gives all rows at once, so it is not asked for more than it takes to find enough
-            rows = db.execute(query if asked is None else f"{query} LIMIT {asked}", values).fetchall()
+            rows: Any = db.execute(query if asked is None else f"{query} LIMIT {asked}", values)
+            rows = rows if asked is None else rows.fetchall()
             found = [run for run in _runs(db, rows, state_path) if not statuses or run.status in statuses]
             if asked is None or limit is None or len(found) >= limit or len(rows) < asked:
                 return found[:limit]
@@ -313,8 +313,11 @@ def _started(detail: str) -> StartedFlow:
 
 
 def _runs(db: durable.Database, rows: Iterable[Any], state_path: Path) -> Iterator[PastRun]:
+    """The runs of rows; values that follow each other share their memory, since most are the same."""
+    before = list[Any]()
     for row in rows:
-        run = PastRun(str(state_path), *row)
+        before = [old if old == new else new for old, new in zip(before or row, row, strict=True)]
+        run = PastRun(str(state_path), *before)
         if run.status == Status.RUNNING and not is_live(
             state_path, run.flow_id, run.run_id, run.host, run.heartbeat_at, db.now_ms()
         ):

@@ -129,8 +129,7 @@ def _remove_runs(
 
 
 def _may_go(store: StateStore, flow_id: str, run_id: str, generation: int | None) -> bool:
-    found = store.find_run(flow_id, run_id)
-    if found is None:
+    if (found := store.find_run(flow_id, run_id)) is None:
         return generation is None
     return found.generation == generation and not count_open(store.connection, Member(str(store.path), flow_id, run_id))
 
@@ -180,8 +179,7 @@ def remove(path: Path, freed: Freed, *, sync: bool = True) -> None:
 
 def _left_over(store: StateStore, flow_id: str) -> list[str]:
     """Ids of runs that have files but no row."""
-    query = "SELECT run_id FROM runs WHERE flow_id=?"
-    known = {row[0] for row in store.connection.execute(query, (flow_id,))}
+    known = {row[0] for row in store.connection.execute("SELECT run_id FROM runs WHERE flow_id=?", (flow_id,))}
     folders = [store.side / kind / flow_id for kind in ("logs", "blobs", "runs")]
     names = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     found = {path.stem if path.suffix in (".jsonl", ".lock") else path.name for path in names}
