@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 JOBS = """
 jobs:
-  - {id: good, steps: [{id: s, type: notes_warn}, {id: each, type: notes_warn, for_each: {items: [1, 2]}}]}
+  - {id: good, steps: [{id: s, type: notes_warn}, {id: then, type: notes_warn, for_each: {items: [1, 2]}}]}
   - {id: bad, steps: [{id: t, type: fail, inputs: {message: "no room"}}]}
 """
 LOCKED = """
@@ -67,13 +67,13 @@ def test_the_list_says_why(project: "Project") -> None:
     for run_id, more in (("whole", ()), ("part", ("--flow-job", "good")), ("bad", ("--flow-job", "bad"))):
         project.cli("run", "f.yaml", "--run-id", run_id, *more)
     assert notes(project) == {
-        "whole": "bad.t: no room, warnings in good.s, good.each",
-        "part": "without bad, warnings in good.s, good.each",
+        "whole": "bad.t: no room, warnings in good.s, good.then",
+        "part": "without bad, warnings in good.s, good.then",
         "bad": "bad.t: no room, only bad",
     }
     found = {each["run_id"]: each for each in runs(project)}
     assert (found["whole"]["cause"], found["whole"]["cause_code"]) == ("bad.t: no room", "error")
-    assert (found["part"]["cause"], found["part"]["warned"]) == (None, ["good.s", "good.each"])
+    assert (found["part"]["cause"], found["part"]["warned"]) == (None, ["good.s", "good.then"])
     assert json.loads(project.cli("runs", "show", "whole", "--json").out)["cause"] == "bad.t: no room"
 
 
@@ -81,7 +81,7 @@ def test_a_resumed_run_says_its_last_cause_once(project: "Project") -> None:
     flow(project, "f", JOBS)
     project.cli("run", "f.yaml", "--run-id", "r")
     project.cli("resume", "r")
-    assert notes(project) == {"r": "attempt 2, bad.t: no room, warnings in good.s, good.each"}
+    assert notes(project) == {"r": "attempt 2, bad.t: no room, warnings in good.s, good.then"}
 
 
 def test_it_is_no_wider_than_the_terminal(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
