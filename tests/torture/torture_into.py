@@ -23,7 +23,7 @@ from services import Database
 from torture_cells import REFUSED
 from torture_files import write_file
 from torture_types import NativeType
-from torture_ways import DuckDB, MariaDB, Nanoseconds, Postgres, Sample, Source, SQLite
+from torture_ways import DuckDB, MariaDB, Postgres, Sample, Source, SQLite
 
 FileFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
 FILE_FORMATS: Sequence[FileFormat] = ("csv", "tsv", "jsonl", "parquet", "xlsx")
@@ -97,8 +97,8 @@ _DAYS = frozenset({"date", "time", "local", "instant"})
 
 
 def _is_odd_day(kind: NativeType, value: Any) -> bool:
-    """Infinity, 24:00, a year that Python does not know; times with nanoseconds are loaded as text."""
-    return kind.kind in _DAYS and isinstance(value, str) and not isinstance(value, Nanoseconds)
+    """Infinity, 24:00, a year that Python does not know; TIMESTAMP_NS is loaded as text."""
+    return kind.kind in _DAYS and isinstance(value, str) and kind.sql != "TIMESTAMP_NS"
 
 
 def _by_rows(way: Into) -> bool:
@@ -125,7 +125,7 @@ LIMITS = (
             way.target == "duckdb"
             and kind.sql == "BLOB"
             and isinstance(value, list | dict)
-            and not (way.native and way.format == "parquet")
+            and not (way.native and way.format == "parquet" and isinstance(value, list))
         ),
     ),
     Limit(
