@@ -11,13 +11,14 @@ from typing import Any, Self
 
 import duckdb
 import pytest
+import sqlglot
 
-sqlglot: Any = pytest.importorskip("sqlglot")
 _BROKEN = "read by sqlglot, but not part of the language: "
 
 
 def translated(sql: str, dialect: str) -> tuple[Any, str]:
     """The statement as sqlglot reads it, and for DuckDB; ValueError if the server would not understand it."""
+    read: Any
     (read,) = sqlglot.parse(sql, read=dialect)
     kinds = sqlglot.exp
     if isinstance(read, kinds.Command):

@@ -22,8 +22,8 @@ def rerun(
 
     Each slot runs after those that it follows, and is left out if one of these does not succeed. If the command is
     stopped, killed, or a slot fails, the same command continues: what has succeeded since it began is not run again.
-    Once all have succeeded, it begins anew. Ends with 1 if one of the slots has not ended in SUCCESS. Ctrl-C interrupts
-    the running slot; the others stay unchanged.
+    Once all have succeeded, it runs all again. Ends with 1 if one of the slots has not ended in SUCCESS. Ctrl-C
+    interrupts the running slot; the others stay unchanged.
 
     Example: aetherflow-scheduler rerun scheduler.yaml load 2026-11-24T01:00Z --with-successors --reason "late prices"
     """

@@ -28,7 +28,7 @@ def status(
 
     With --check, for probes: a scheduler leads, no slot is due for two minutes that the ledger does not have, and the
     workers and brokers that it watches write heartbeats.
-    Runs that fail are no reason to start a scheduler anew, so they do not count.
+    Runs that fail are no reason to restart a scheduler, so they do not count.
 
     With --html it is a page that also shows the last night over time, and a year of days on which slots do not run; it
     ends with 0, as the page says what is wrong.
