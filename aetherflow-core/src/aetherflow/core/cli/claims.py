@@ -60,12 +60,13 @@ def list_claims(
     from aetherflow.core.base import durable
     from aetherflow.core.base.errors import StateError
     from aetherflow.core.cli.lookup import flows_of, state_root_here
+    from aetherflow.core.cli.unreadable import as_rows
     from aetherflow.core.kernel.state import claim_history
 
     root = state_root_here(config)
     found: list[PastClaim] = []
     aside: dict[tuple[str, str], str] = {}
-    unreadable: list[dict[str, str]] = []
+    unreadable = as_rows(root, config)
     for path in {
         durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)
     }.values():

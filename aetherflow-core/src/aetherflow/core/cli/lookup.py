@@ -19,7 +19,7 @@ def state_root_here(config: Path | None) -> Path:
 
 
 def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
-    """All known flows, or those with an id (one per state file); UsageError for an unknown id."""
+    """All known flows, or those with an id (one per state file); UsageError for an unknown id, StateError if unread."""
     from aetherflow.core.kernel.state.registry import known_flows
 
     known = known_flows(root)
@@ -27,6 +27,7 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
         return known
     found = [flow for flow in known if flow.flow_id == flow_id]
     if not found:
+        _require_readable(root)
         from aetherflow.core.base.suggest import did_you_mean
 
         ids = sorted({flow.flow_id for flow in known})
@@ -36,7 +37,7 @@ def flows_of(root: Path, flow_id: str | None) -> list["KnownFlow"]:
 
 
 def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, command: str, *options: str) -> "PastRun":
-    """The run with an id; UsageError if there is none, or if there are several.
+    """The run with an id; UsageError if there is none, or several; StateError if a file that may have it is unread.
 
     `state` is the path of its state, if that was given; `command` and its `options` are used in the fix.
     """
@@ -45,6 +46,7 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
 
     found = runs_of(root, run_id, flow_id, None if state is None else Path(state))
     if not found:
+        _require_readable(root)
         of = (f" of flow {flow_id}" if flow_id else "") + (f" in {state}" if state else "")
         gone = _forgotten(root, run_id, flow_id) or _lost(root, run_id, flow_id)
         raise UsageError(f"no run {run_id!r}{of} is known under {root}{gone}", fix=typed_here("runs", "list"))
@@ -56,6 +58,14 @@ def find_run(root: Path, run_id: str, flow_id: str | None, state: str | None, co
         more += ["--state-path", first.state_path] if [run.flow_id for run in found].count(first.flow_id) > 1 else []
         raise UsageError(message, fix=typed_here(*command.split(), run_id, *more, *options))
     return found[0]
+
+
+def _require_readable(root: Path) -> None:
+    """Raise the StateError of the first file or folder under a state root that cannot be read."""
+    from aetherflow.core.cli.unreadable import unreadable_in
+
+    for error in unreadable_in(root, None).values():
+        raise error
 
 
 def _forgotten(root: Path, run_id: str, flow_id: str | None) -> str:

@@ -79,7 +79,7 @@ def list_runs(
     from aetherflow.core.cli.history_text import run_json, runs_text
     from aetherflow.core.cli.lookup import elsewhere, flows_of, state_root_here
     from aetherflow.core.cli.notes import key_of, notes_of
-    from aetherflow.core.cli.unreadable import unreadable_in
+    from aetherflow.core.cli.unreadable import as_rows
     from aetherflow.core.console.since import instant_ms
     from aetherflow.core.kernel.state import history
     from aetherflow.core.kernel.state.records import now_ms
@@ -88,10 +88,7 @@ def list_runs(
     wanted: dict[str, Any] = {"since": instant_ms(since, now_ms()), "limit": limit, "flow_id": flow}
     wanted["statuses"] = frozenset(each.value.upper() for each in status or [])
     found: list[PastRun] = []
-    unreadable = [
-        {"state_path": str(path), "error": str(error), "fix": error.fix or ""}
-        for path, error in unreadable_in(root, config).items()
-    ]
+    unreadable = as_rows(root, config)
     files = {durable.real_file(Path(known.state_path)): known.state_path for known in flows_of(root, flow)}
     for path in files.values():
         try:

@@ -49,6 +49,14 @@ def unreadable_in(root: Path, config: Path | None) -> dict[Path, StateError]:
     return found
 
 
+def as_rows(root: Path, config: Path | None) -> list[dict[str, str | None]]:
+    """Return the files and folders that cannot be read as `--json` shows them."""
+    return [
+        {"state_path": str(path), "error": str(error), "fix": error.fix}
+        for path, error in unreadable_in(root, config).items()
+    ]
+
+
 def _is_named(config: Path | None) -> bool:
     from aetherflow.core.runtime.environment.project_file import find_project
 
