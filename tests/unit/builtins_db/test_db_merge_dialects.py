@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+import sqlglot
 from db_loads import load, write
 from sqlalchemy.dialects import mssql
 
 from aetherflow.core.runner import run_flow
 from db_project import Project
-from sql_standins import Server, oracle, sql_server, sqlglot, translated
+from sql_standins import Server, oracle, sql_server, translated
 
 URL = "mssql+pyodbc://etl:pw-0f-etl@db.example.com/sales?driver=ODBC+Driver+18+for+SQL+Server"
 ORACLE = {
