@@ -57,6 +57,20 @@ def test_the_folder_that_was_set_aside_comes_back(tmp_path: Path) -> None:
     assert names(tmp_path) == ["final"]
 
 
+def test_a_longer_name_that_begins_alike_touches_neither_file_nor_folder(tmp_path: Path) -> None:
+    short = tmp_path / ("n" * 120)  # the longest name that is not cut
+    long = short.with_name(f"{short.name}.sha256")
+    with durable.AtomicFile(short) as file:
+        file.write(b"content")
+        remove_parts_of(long)
+    assert short.read_bytes() == b"content"
+
+    set_aside = left(short, "owner", ASIDE_SUFFIX)
+    restore_dir(long, "owner")
+    assert set_aside.is_dir()
+    assert not long.exists()
+
+
 def test_unfinished_files_of_one_file_are_deleted(tmp_path: Path) -> None:
     for name in (
         f"{PART_PREFIX}a.txt.0123456789ab{PART_SUFFIX}",

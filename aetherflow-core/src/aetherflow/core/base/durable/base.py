@@ -53,8 +53,7 @@ def part_of(final: Path) -> Path:
 
 def parts_of(final: Path, folder: Folder) -> list[str]:
     """The leftovers of unfinished writes of `final`, in its folder."""
-    stems = "|".join(map(re.escape, stems_of(final)))
-    shape = re.compile(rf"(?:{stems})\.[0-9a-f]{{12}}" + re.escape(PART_SUFFIX))
+    shape = re.compile(re.escape(stems_of(final)[0]) + r"\.[0-9a-f]{12}" + re.escape(PART_SUFFIX))
     return [name for name in folder.names() if shape.fullmatch(name)]
 
 
@@ -62,7 +61,7 @@ def stems_of(final: Path) -> list[str]:
     """The prefix of the names of all unfinished writes of `final`, and of no other file in its folder.
 
     A name that is cut has its hash in it, and is longer than any that is not cut. For such a name also the prefix
-    before 1.1, which several names could share.
+    before 1.1, which several names share: only who looks at locks may remove a file by it.
     """
     name = final.name.encode(errors="surrogateescape")
     stem = PART_PREFIX + name[:_NAME_BYTES].decode(errors="ignore")

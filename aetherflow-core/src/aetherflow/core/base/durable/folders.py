@@ -76,9 +76,9 @@ def restore_dir(final: Path, owner: str) -> None:
     """Undo an interrupted `swap_dir`: put the old folder back if `final` is missing; remove what `owner` left."""
     if not final.parent.is_dir():
         return
-    prefixes = tuple(f"{stem}." for stem in stems_of(final))
+    prefix = f"{stems_of(final)[0]}."
     for aside in sorted(final.parent.iterdir()):
-        if not (aside.name.startswith(prefixes) and aside.name.endswith(ASIDE_SUFFIX)):
+        if not (aside.name.startswith(prefix) and aside.name.endswith(ASIDE_SUFFIX)):
             continue
         if not final.exists():
             with Folder(final.parent) as around:
