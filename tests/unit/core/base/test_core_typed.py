@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def test_a_command_leaves_nothing_to_the_next_one(project: "Project") -> None:
     project.write("version: 1\n", "my project.yaml")
+    (project.folder / "state").mkdir()
     found = project.cli("runs", "show", "nobody", "--config", "my project.yaml")
     assert found.err.endswith("fix: aetherflow runs list --config 'my project.yaml'\n")
     assert typed_here("status") == typed_anywhere("status") == "aetherflow status"
