@@ -71,7 +71,12 @@ def writes(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]) 
 
     `PRAGMA query_only` is no way to refuse it: changing it aborts subqueries of every open statement.
     """
-    program = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    given = connection.text_factory
+    connection.text_factory = lambda raw: raw.decode(errors="replace")  # a program shows BLOBs of the query as text
+    try:
+        program = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    finally:
+        connection.text_factory = given
     return any(code == "SqlExec" or (code == "Transaction" and mode != 0) for _, code, _, mode, *_ in program)
 
 
