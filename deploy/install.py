@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Installs AetherFlow from the files of this release: `python3 install.py --to /opt/aetherflow postgres sftp`.
+"""Install AetherFlow from this release: `python3 install.py --to /opt/aetherflow postgres sftp`.
 
-Ours and every library have the version and one of the hashes in `locks/`: pip refuses other files, whatever name or
-version an index offers. The release is kept in the environment, so that an extra can be added later:
+pip takes every file, ours and the libraries, by the hashes in `locks/` and refuses any other one, whatever an index
+offers. The release is copied into the environment, so that you can add an extra later:
 `/opt/aetherflow/bin/python /opt/aetherflow/share/aetherflow/install.py excel`.
 
-It needs Python 3.11 or newer, and an index with the libraries or a folder with their wheels: PIP_NO_INDEX=1
-PIP_FIND_LINKS=FOLDER.
+You need Python 3.11 or newer, and an index with the libraries. Without an index, put their wheels into a folder and set
+PIP_NO_INDEX=1 PIP_FIND_LINKS=/FOLDER.
 """
 
 import argparse
@@ -22,20 +22,8 @@ KEPT = Path("share", "aetherflow")
 CHOSEN = "extras.txt"
 
 
-def environment(asked: Path | None) -> Path:
-    """The environment to install into; a new one where there is none."""
-    folder = asked.absolute() if asked else Path(sys.prefix)
-    if not asked and sys.prefix == sys.base_prefix:
-        sys.exit("install.py: say which environment: --to FOLDER; it is made where there is none")
-    if not (folder / "bin/python").exists():
-        made = subprocess.run([sys.executable, "-m", "venv", folder], check=False)
-        if made.returncode:
-            sys.exit("install.py: no environment was made; on Debian or Ubuntu: apt-get install python3-venv")
-    return folder
-
-
 def keep(folder: Path, extras: list[str]) -> None:
-    """Copy the release into the environment, and note the extras, for later additions and upgrades."""
+    """Copy the release and the list of extras into the environment, for later additions and upgrades."""
     kept, new = folder / KEPT, folder / KEPT.with_name("aetherflow.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(RELEASE, new, ignore=shutil.ignore_patterns("*.tar.gz", "__pycache__", ".*"))
@@ -45,24 +33,28 @@ def keep(folder: Path, extras: list[str]) -> None:
 
 
 def main() -> int:
-    """Install the extras that are named, and those that are there already; returns pip's exit code."""
-    if not LOCKS.is_dir():
-        sys.exit("install.py: it has no locks beside it; `make release` puts both into dist/")
+    """Install the named extras and those installed before; returns pip's exit code, 2 for a wrong command line."""
     known = sorted({path.stem for path in LOCKS.glob("*.txt")} - {ALWAYS})
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__, epilog=f"extras: {', '.join(known)}"
     )
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="what to add to the kernel and the scheduler")
     parser.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="the environment; the one of this Python unless named"
+        "--to", type=Path, metavar="FOLDER", help="the environment, made if missing (default: that of this Python)"
     )
     parser.add_argument(
-        "--force-reinstall", action="store_true", help="write all files anew, also those that are there"
+        "--force-reinstall", action="store_true", help="write all files again, also those that are installed"
     )
     given = parser.parse_args()
+    if not known:
+        parser.error(f"{LOCKS} is missing: run the install.py of a release, which `make release` writes to dist/")
     if unknown := sorted(set(given.extras) - {*known}):
         parser.error(f"there is no extra {', '.join(unknown)}; there are: {', '.join(known)}")
-    folder = environment(given.to)
+    if given.to is None and sys.prefix == sys.base_prefix:
+        parser.error("name the environment with --to FOLDER; it is made if missing")
+    folder = given.to.absolute() if given.to else Path(sys.prefix)
+    if not (folder / "bin/python").exists() and subprocess.call([sys.executable, "-m", "venv", folder]) != 0:
+        sys.exit("install.py: the environment was not made; on Debian or Ubuntu run: apt-get install python3-venv")
     noted = folder / KEPT / CHOSEN
     there = noted.read_text(encoding="utf-8").split() if noted.exists() else []
     extras = sorted({*given.extras, *there} & {*known})
@@ -78,4 +70,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # pip has ended by it, too; the same command continues
+        sys.exit(130)

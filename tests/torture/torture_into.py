@@ -71,7 +71,7 @@ def taking(*, native: bool) -> Iterator[list[bool]]:
 
 
 def _none(*_arguments: Any) -> None:
-    """No fast path."""
+    """Decline to load a file, as a loader does that cannot take it: the rows go the plain way."""
 
 
 def _watched(method: Callable[..., Any], taken: list[bool]) -> Callable[..., Any]:

@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 ROOT = Path(__file__).parents[3]
 VERSION = release.version_of(ROOT)
 HERE = f"cp{sys.version_info.major}{sys.version_info.minor}"
-STRANGERS = [(VERSION, f"{HERE}-none-any"), (f"{VERSION}.post1", "py3-none-any"), ("1.9.9", "py3-none-any")]
-"""Version and tag: pip prefers a more specific wheel of the same version, and a newer version within a range."""
+THIRD_PARTY = [(VERSION, f"{HERE}-none-any"), (f"{VERSION}.post1", "py3-none-any"), ("1.9.9", "py3-none-any")]
+"""Version and tag of the third-party wheels: pip prefers a more specific wheel, and a newer version in a range."""
 FLOW = """\
 version: 1
 flow: {id: nightly}
@@ -71,8 +71,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("index")
     for name in OURS:
         (root / "simple" / name).mkdir(parents=True)
-        for version, tag in STRANGERS:
-            wheel_of(root / "simple" / name, name, version, tag, {f"stranger_{name}.pth": "import sys\n"})
+        for version, tag in THIRD_PARTY:
+            wheel_of(root / "simple" / name, name, version, tag, {f"third_party_{name}.pth": "import sys\n"})
     handler = functools.partial(SimpleHTTPRequestHandler, directory=root)
     handler.log_message = lambda *_: None  # type: ignore[attr-defined]
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -101,7 +101,7 @@ def released(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Shell:
-    """A terminal before an environment with libraries and nothing of ours; pip knows the strangers' index only."""
+    """A shell with an environment that has the libraries and nothing of ours; pip knows the hostile index only."""
 
     def __init__(self, environment: Path, folder: Path, released: Path, index: str) -> None:
         self.environment, self.folder, self.released, self.index = environment, folder, released, index
@@ -140,8 +140,8 @@ class Shell:
         found = {each.name: each.version for each in distributions(path=[str(self.site)])}
         return {name: version for name, version in found.items() if name.startswith("aetherflow")}
 
-    def strangers(self) -> list[str]:
-        return sorted(path.name for path in self.site.glob("stranger_*"))
+    def third_party(self) -> list[str]:
+        return sorted(path.name for path in self.site.glob("third_party_*"))
 
 
 @pytest.fixture
@@ -150,11 +150,11 @@ def shell(environment: Path, tmp_path: Path, released: Path, index: str) -> Shel
 
 
 @pytest.mark.parametrize("line", ['"aetherflow-core[excel]==1.1.0"', '"aetherflow-builtins-db>=1.1,<2"'])
-def test_pip_by_name_installs_strangers(shell: Shell, line: str) -> None:
-    """The commands of before, to see that the strangers are able to."""
+def test_pip_by_name_installs_third_party_wheels(shell: Shell, line: str) -> None:
+    """The control: with the commands that the pages showed before, the third-party wheels are installed."""
     done = shell.type(f"pip install --find-links {shell.released} {line}")
     assert done.returncode == 0, done.stderr
-    assert shell.strangers() != []
+    assert shell.third_party() != []
 
 
 def test_every_documented_command_installs_ours(shell: Shell) -> None:
@@ -163,7 +163,7 @@ def test_every_documented_command_installs_ours(shell: Shell) -> None:
     for extras in commands:
         done = shell.install(*extras)
         assert done.returncode == 0, (extras, done.stderr)
-        assert shell.strangers() == [], extras
+        assert shell.third_party() == [], extras
     assert set(shell.ours().values()) == {VERSION}
     assert {"aetherflow", "aetherflow-core", "aetherflow-scheduler", "aetherflow-builtins-db"} <= shell.ours().keys()
 
@@ -179,17 +179,17 @@ def test_the_printed_command_installs_what_is_missing(shell: Shell) -> None:
 
     done = shell.type(last)
     assert done.returncode == 0, done.stderr
-    assert (shell.strangers(), set(shell.ours().values())) == ([], {VERSION})
+    assert (shell.third_party(), set(shell.ours().values())) == ([], {VERSION})
     now = shell.type("aetherflow doctor flow.yaml --json && aetherflow validate flow.yaml")
     assert now.returncode == 0, now.stdout + now.stderr
 
 
-def test_a_plugin_of_others_is_added_and_brings_no_stranger(shell: Shell) -> None:
+def test_a_plugin_of_others_is_added_and_brings_no_third_party_wheel(shell: Shell) -> None:
     assert shell.install().returncode == 0
     made = wheel_of(shell.folder, "acme-files", "1.0", "py3-none-any", {"acme.py": ""}, "aetherflow-core>=1.1,<2")
     done = shell.type(f"pip install {made}")
     assert done.returncode == 0, done.stderr
-    assert (shell.strangers(), shell.ours()["aetherflow-core"]) == ([], VERSION)
+    assert (shell.third_party(), shell.ours()["aetherflow-core"]) == ([], VERSION)
 
 
 def test_a_wheel_that_was_changed_is_refused(shell: Shell, tmp_path: Path) -> None:
@@ -213,8 +213,7 @@ def test_a_newer_release_brings_all_extras_along_and_an_unknown_one_is_told(shel
     assert (kept / "install.py").read_bytes() == (ROOT / "deploy/install.py").read_bytes()
     done = shell.install("exel")
     assert (done.returncode, "there is no extra exel; there are: " in done.stderr) == (2, True)
-    nowhere = shell.type(f"env -u VIRTUAL_ENV {sys.base_prefix}/bin/python3 {shell.released}/install.py excel")
-    assert (nowhere.returncode, nowhere.stderr) == (
-        1,
-        "install.py: say which environment: --to FOLDER; it is made where there is none\n",
-    )
+    nowhere = shell.type(f"{sys.base_prefix}/bin/python3 {shell.released}/install.py excel")
+    assert (nowhere.returncode, "name the environment with --to FOLDER" in nowhere.stderr) == (2, True)
+    beside = shell.type(f"python3 {ROOT}/deploy/install.py --to {shell.environment} excel")
+    assert (beside.returncode, "deploy/locks is missing" in beside.stderr) == (2, True)

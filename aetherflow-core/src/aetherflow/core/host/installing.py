@@ -41,7 +41,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def repair_command() -> str:
-    """The command that writes all files of an installation anew."""
+    """The command that writes all files of an installation again."""
     return _by_release("--force-reinstall")
 
 
