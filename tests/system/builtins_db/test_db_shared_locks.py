@@ -12,6 +12,7 @@ from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.records import Owner
 from aetherflow.core.kernel.locks.store import LockStore
 from aetherflow.core.testing.locks import wait_for
+from aetherflow_builtins_db.stores.server import ServerDatabase
 from server_stores import SERVERS, ServerPlace, new_place
 
 A, B, C = Owner("f", "a"), Owner("f", "b"), Owner("f", "c")
@@ -117,3 +118,23 @@ def test_a_waiter_that_shows_no_life_is_passed_over(server: ServerPlace, tmp_pat
         assert [waiter.alive for waiter in two.waiters()] == [False]
         two.acquire("k", C)
         assert two.waiters() == []
+
+
+def test_who_lost_the_race_of_an_undone_transaction_waits_like_all(
+    server: ServerPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadlock or a lost connection undoes what was read, and another one takes the lock before it is read again."""
+    with on_host("one", 0, server, tmp_path) as one, on_host("two", 0, server, tmp_path) as two:
+        drop_dead_waiters = one._table._drop_dead_waiters
+
+        def undone(key: str) -> None:
+            monkeypatch.undo()
+            assert isinstance(one._db, ServerDatabase)
+            ((session,),) = one._db._connection.ask(server.number_of_session)[0].rows
+            server.ask(server.end_session.format(session))
+            two.acquire("k", B)
+            drop_dead_waiters(key)
+
+        monkeypatch.setattr(one._table, "_drop_dead_waiters", undone)
+        with pytest.raises(LockBusyError, match="held by run b of flow f"):
+            one.acquire("k", A)

@@ -187,7 +187,7 @@ def test_what_others_have_changed_meanwhile_ends_a_transaction(place: ServerPlac
                 place.ask(f"UPDATE {place.schema('numbers')}.numbers SET n = 2")
                 db.execute("INSERT INTO numbers (n) VALUES (?)", (3,))
 
-        with pytest.raises(OSError, match="the rows are others since"):
+        with pytest.raises(OSError, match="others have changed its rows since"):
             add()
         assert numbers(place) == [2]
 

@@ -4,7 +4,8 @@ Statements of a transaction that only change rows wait for the next one that fin
 it: a step of a run takes two messages.
 
 A transaction is kept as the list of its statements and what each has found. If the connection is lost in the middle, it
-is done again over another one, and goes on if every statement finds the same; otherwise it ends with an error, undone.
+is done again over another one, and goes on if every statement finds the same; otherwise it ends with ConflictError,
+undone.
 
 Whether a commit whose answer was lost has happened stands in the row of the session: the transaction itself writes its
 number there. A new connection of the session first takes that row (`link`), so that what the old one may still have in
@@ -20,6 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from aetherflow.core.api import StoreConflictError
 from aetherflow_builtins_db.connectors.common.pooled import FIRST_PAUSE_SECONDS
 from aetherflow_builtins_db.failures import Failure, one_line
 from aetherflow_builtins_db.stores.kept import KeptConnection
@@ -48,6 +50,10 @@ _OWN_TABLES = {"sessions", "schema_version", "turns"}
 
 class StoreError(OSError):
     """What the server says against a statement, or that it cannot be reached."""
+
+
+class ConflictError(StoreError, StoreConflictError):
+    """A transaction was undone, and others have changed rows since that it had read."""
 
 
 class NoStoreError(StoreError, FileNotFoundError):
@@ -286,7 +292,7 @@ class ServerDatabase:
             for (act, before), now in zip(self._acts, again, strict=True):
                 if now != before:  # the rows themselves may be nobody's business
                     what = one_line(act.statement)[:80]
-                    raise StoreError(f"the connection was lost in a transaction, and the rows are others since: {what}")
+                    raise ConflictError(f"a transaction was undone, and others have changed its rows since: {what}")
 
     def _entered(self) -> Line:
         """A new connection that has taken the row of the session."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aetherflow.core.base.claim_errors import ClaimBusyError, ClaimedFileError, ClaimsLostError
     from aetherflow.core.base.durable.hashing import BackgroundHash
+    from aetherflow.core.base.durable.stores import StoreConflictError
     from aetherflow.core.base.errors import (
         AetherflowError,
         ChangedDefinitionError,
@@ -194,16 +195,17 @@ __all__ = [
     "RunInterruptedError", "RunUnknownError", "SameAs", "ScriptResult", "ScriptRunner", "SendsCalls", "ServerFacts",
     "SetsMode", "SetsMtime", "Settings", "SpecError", "SqlConnector", "SqlDialect", "SqlLoader", "SqlTable",
     "SqlTransaction", "StateBackend", "StateError", "StateSpec", "Step", "StepCancelledError", "StepError", "StepInfo",
-    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "TableColumn",
-    "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally", "WritesTogether",
-    "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps", "new_run_id",
-    "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
+    "StepInputError", "StepInputs", "StepOutputs", "StepResult", "StepSpec", "StepTimeoutError", "StoreConflictError",
+    "TableColumn", "TableMaker", "UndecidedStepError", "Unpacked", "UsageError", "WorkspaceSpec", "WritesLocally",
+    "WritesTogether", "get_connector", "get_step", "hookimpl", "install_command", "list_connectors", "list_steps",
+    "new_run_id", "open_file", "parse_bool", "register_connector", "register_step", "require", "require_attr",
 ]  # fmt: skip
 
 
 _ROWS = """
 base.claim_errors: ClaimBusyError ClaimedFileError ClaimsLostError
 base.durable.hashing: BackgroundHash
+base.durable.stores: StoreConflictError
 base.errors: AetherflowError ChangedDefinitionError ConnectorError LeaseLostError LimitExceededError LockBusyError
 base.errors: OutputError PathError ProcessError ResolverMissingKeyError ResolverSyntaxError RunBusyError SpecError
 base.errors: StateError StepCancelledError StepError StepInputError StepTimeoutError UndecidedStepError UsageError

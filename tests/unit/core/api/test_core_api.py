@@ -159,6 +159,7 @@ NAMES = [
     "StepResult",
     "StepSpec",
     "StepTimeoutError",
+    "StoreConflictError",
     "TableColumn",
     "TableMaker",
     "UndecidedStepError",

@@ -22,6 +22,7 @@ class StateBackend(ABC):
     """Base class of all state backends; `NAME` of its entry point is the driver of the resource, of kind `db`.
 
     It is a `StoreServer`: one schema for each store, whose connections are of its own, and outlive a lost connection.
+    Its databases raise StoreConflictError where the server has undone a transaction whose rows others have changed.
     """
 
     error: type[OSError] = OSError

@@ -191,7 +191,7 @@ def test_a_release_that_cannot_be_written_counts_until_the_lease_is_over(
     store = stores()
     early, late = store.acquire("early", A, ttl_seconds=10), store.acquire("late", A, ttl_seconds=10)
     with monkeypatch.context() as broken:
-        broken.setattr(durable, "transaction", fail)
+        broken.setattr(durable, "write", fail)
         clock.mono += 9_999
         assert early.release()
         clock.mono += 1

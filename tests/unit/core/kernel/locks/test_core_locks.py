@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aetherflow.core.base import durable
 from aetherflow.core.base.errors import LeaseLostError, LockBusyError, StateError
 from aetherflow.core.kernel.locks.clock import Clock
 from aetherflow.core.kernel.locks.lease import Lease
@@ -95,7 +96,7 @@ def test_who_does_not_wait_does_not_push_in(store: LockStore, other: LockStore, 
     wait_for(store.waiters)
     (queued,) = store.waiters()
     assert (queued.key, queued.owner, queued.pid, queued.alive) == ("k", C, os.getpid(), True)
-    with store._writing("test"):  # free, but somebody waits
+    with store._mutex, durable.transaction(store._db, "test"):  # free, but somebody waits
         store._table.release("k", lease.token)
         assert str(getattr(store._table.busy("k", A, None), "by", "")).startswith("run c of flow other")
     waiter.join()

@@ -59,6 +59,7 @@ from aetherflow.core.base.durable.processes import ChildProcess, spawn, spawn_de
 from aetherflow.core.base.durable.resumable import Leftovers, ResumableFile
 from aetherflow.core.base.durable.stores import (
     Database,
+    StoreConflictError,
     StoreRows,
     StoreServer,
     execute_all,
@@ -69,6 +70,7 @@ from aetherflow.core.base.durable.stores import (
     servers,
     store_under,
     transaction,
+    write,
 )
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "ReplacedFileError",
     "ResumableFile",
     "SqliteDatabase",
+    "StoreConflictError",
     "StoreRows",
     "StoreServer",
     "backup_database",
@@ -134,5 +137,6 @@ __all__ = [
     "sync_file",
     "transaction",
     "wait_detached",
+    "write",
     "write_bytes",
 ]

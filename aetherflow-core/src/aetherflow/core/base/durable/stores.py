@@ -5,14 +5,20 @@ CONFLICT (columns) DO ...`, `RETURNING`, `CASE`; no truth of numbers, no `IS` be
 differently has a method here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from aetherflow.core.base.durable.failpoint import hit
 from aetherflow.core.base.errors import StateError
 
+T = TypeVar("T")
 Values = Sequence[Any] | Mapping[str, Any]
+
+
+class StoreConflictError(OSError):
+    """The server has undone a transaction, and others have changed rows that it had read: it can begin again."""
 
 
 class StoreRows(Protocol):
@@ -35,7 +41,10 @@ class StoreRows(Protocol):
 
 
 class Database(Protocol):
-    """A connection to the database of one store. Its errors are sqlite3.Error or OSError."""
+    """A connection to the database of one store.
+
+    Its errors are sqlite3.Error or OSError: StoreConflictError where the transaction can begin again.
+    """
 
     row_lock: str
     """Ends a SELECT whose row must stay what it is until the transaction ends; empty where one writes at a time."""
@@ -240,6 +249,16 @@ class transaction:  # noqa: N801 a block, like those of `contextlib`; a generato
         if kind is None:
             hit(f"committed {self._name}")
             database.committed()
+
+
+def write(database: Database, name: str, work: Callable[[], T]) -> T:
+    """Return the result of `work`, which runs in one transaction, again after each StoreConflictError.
+
+    Raises what `transaction` and `work` raise.
+    """
+    while True:  # a conflict has let the transaction of another one through
+        with suppress(StoreConflictError), transaction(database, name):
+            return work()
 
 
 def execute_all(database: Database, statements: str, version: int) -> None:

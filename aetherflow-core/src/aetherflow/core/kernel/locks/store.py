@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from aetherflow.core.base import durable
 from aetherflow.core.base.actor import actor as account
@@ -22,6 +22,7 @@ from aetherflow.core.kernel.locks.renewal import RENEWALS_PER_TTL, Renewal
 from aetherflow.core.kernel.locks.schema import prepare_schema
 from aetherflow.core.kernel.locks.table import Busy, LockTable, forget
 
+T = TypeVar("T")
 BUSY_SECONDS = 30.0
 POLL_SECONDS = 0.02
 """Poll interval of the first in the queue; those behind it poll less often, the last ones ten times slower."""
@@ -125,8 +126,7 @@ class LockStore:
 
         The store keeps a record: `actor` (default: this user) and `reason`.
         """
-        with self._writing("break lock"):
-            return self._table.break_lock(key, actor or account(), reason)
+        return self._write("break lock", lambda: self._table.break_lock(key, actor or account(), reason))
 
     def close(self) -> None:
         """Release all locks and close the file; a second call does nothing."""
@@ -170,9 +170,7 @@ class LockStore:
                 self._db.require()
                 if (found := self._table.busy(key, owner, ticket)) is not None and not self._table.is_foreign(key):
                     return found
-            with self._writing("take lock"):
-                self._table.adopt(key)
-                taken = self._table.take(key, owner, ttl_ms, ticket)
+            taken = self._write("take lock", lambda: self._table.take(key, owner, ttl_ms, ticket))
             if isinstance(taken, Busy):
                 return taken
             renew_mono = taken.expires_mono - ttl_ms + ttl_ms // RENEWALS_PER_TTL
@@ -191,11 +189,8 @@ class LockStore:
                 return True
             self._renewal.remove(hold)
             try:
-                with self._writing("release lock"):
-                    kept = self._table.release(hold.key, hold.token)
-                    if not kept:
-                        hold.lost = self._table.end_of(hold.key, hold.token)
-                    return kept
+                hold.lost = self._write("release lock", lambda: self._table.release(hold.key, hold.token))
+                return hold.lost is None
             except durable.ReplacedFileError as error:
                 hold.lost = said(LostReason.GONE, error=error)
                 return False
@@ -205,8 +200,7 @@ class LockStore:
                 return self._clock.mono_ms() < hold.expires_mono
 
     def _enqueue(self, key: str, owner: Owner) -> int:
-        with self._writing("wait for lock"):
-            return self._table.enqueue(key, owner)
+        return self._write("wait for lock", lambda: self._table.enqueue(key, owner))
 
     def _beat(self, ticket: int, last: int) -> int:
         """Show that the waiter lives; `last` and the result are when it was written last, by the monotonic clock."""
@@ -214,13 +208,12 @@ class LockStore:
         self._me.beat(now)
         if self._server is None or now - last < BEAT_MS:
             return last
-        with self._writing("wait for lock"):
-            self._table.beat(ticket)
+        self._write("wait for lock", lambda: self._table.beat(ticket))
         return now
 
     def _leave(self, ticket: int) -> None:
-        with suppress(StateError), self._writing("leave queue"):
-            self._table.leave(ticket)
+        with suppress(StateError):
+            self._write("leave queue", lambda: self._table.leave(ticket))
 
     def _busy_error(self, key: str, found: Busy, wait_seconds: float) -> LockBusyError:
         holder = next((each for each in self.holders() if each.key == key and each.alive), None)
@@ -235,11 +228,10 @@ class LockStore:
     def _table_over(self, db: durable.Database) -> LockTable:
         return LockTable(db, self._clock, self._folder, self._me, shared=self._server is not None)
 
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
+    def _write(self, name: str, work: Callable[[], T]) -> T:
         try:
-            with self._mutex, self._reported(), durable.transaction(self._db, name):
-                yield
+            with self._mutex, self._reported():
+                return durable.write(self._db, name, work)
         except BaseException:
             self._stuck = True
             raise

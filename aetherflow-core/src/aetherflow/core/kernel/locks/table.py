@@ -123,6 +123,7 @@ class LockTable:
 
     def take(self, key: str, owner: Owner, ttl_ms: int, ticket: int | None) -> Grant | Busy:
         """Take the key under the next token; Busy if it cannot be taken."""
+        self._adopt(key)
         self._db.await_turn(f"lock {key}")
         if (found := self.busy(key, owner, ticket)) is not None:
             return found
@@ -141,20 +142,6 @@ class LockTable:
         self.leave(ticket)
         return Grant(token, mono + ttl_ms)
 
-    def adopt(self, key: str) -> None:
-        """Convert a row of another boot to this boot's clock: its remaining time is read from the wall clock, once.
-
-        The remaining time is at most the time to live, whatever the wall clock says.
-        """
-        row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
-        if row is None or row[0] == self._place or self._shared:
-            return
-        left = max(0, min(row[2], row[1] - self._clock.wall_ms()))
-        self._db.execute(
-            "UPDATE locks SET boot=?, expires_mono=?, alive=NULL WHERE key=?",
-            (self._place, self._clock.mono_ms() + left, key),
-        )
-
     def renew(self, key: str, token: int, ttl_ms: int) -> Grant | None:
         """Extend the lease to its full time to live from now; None if the token is no longer valid."""
         now, mono = self._clock.wall_ms(), self._clock.mono_ms()
@@ -164,9 +151,10 @@ class LockTable:
         )
         return Grant(token, mono + ttl_ms) if done.rowcount else None
 
-    def release(self, key: str, token: int) -> bool:
-        """Release the key; False if the token was no longer valid."""
-        return bool(self._db.execute("DELETE FROM locks WHERE key=? AND token=?", (key, token)).rowcount)
+    def release(self, key: str, token: int) -> Reason | None:
+        """Release the key; return why the token was no longer valid, None if it was."""
+        done = self._db.execute("DELETE FROM locks WHERE key=? AND token=?", (key, token))
+        return None if done.rowcount else self.end_of(key, token)
 
     def break_lock(self, key: str, actor: str, reason: str) -> Holder | None:
         """Take the key from its holder and keep a record of it; None if nobody holds it."""
@@ -198,6 +186,20 @@ class LockTable:
     def leave(self, ticket: int | None) -> None:
         """Leave the queue; None is ignored."""
         self._db.execute("DELETE FROM waiters WHERE ticket=?", (ticket,))
+
+    def _adopt(self, key: str) -> None:
+        """Convert a row of another boot to this boot's clock: its remaining time is read from the wall clock, once.
+
+        The remaining time is at most the time to live, whatever the wall clock says.
+        """
+        row = self._db.execute("SELECT boot, expires_at, ttl_ms FROM locks WHERE key=?", (key,)).fetchone()
+        if row is None or row[0] == self._place or self._shared:
+            return
+        left = max(0, min(row[2], row[1] - self._clock.wall_ms()))
+        self._db.execute(
+            "UPDATE locks SET boot=?, expires_mono=?, alive=NULL WHERE key=?",
+            (self._place, self._clock.mono_ms() + left, key),
+        )
 
     def _drop_dead_waiters(self, key: str) -> None:
         rows = self._db.execute("SELECT ticket, boot, alive, beat_at FROM waiters WHERE key=?", (key,)).fetchall()
