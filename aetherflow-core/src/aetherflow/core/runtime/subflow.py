@@ -23,7 +23,7 @@ from aetherflow.core.kernel.locks.run_locks import RunLocks
 from aetherflow.core.kernel.sequencing.attempt import Attempt
 from aetherflow.core.kernel.sequencing.run_errors import RunError, RunUnknownError
 from aetherflow.core.kernel.sequencing.stopping import Control
-from aetherflow.core.kernel.sequencing.worker import SpawnRequest
+from aetherflow.core.kernel.sequencing.worker import RunThreadCall
 from aetherflow.core.kernel.state.run_state import RunState
 from aetherflow.core.kernel.state.store import StateStore
 from aetherflow.core.runtime.context.services import FlowCall
@@ -165,7 +165,7 @@ class FlowCalls:
             return processes.start(ChildRun.argv(wanted.run_id), cwd=Path.cwd(), env=env, stdin=subprocess.PIPE)
 
         # by the thread of the run: it alone writes to the state, and starts no process after a stop
-        run = ChildRun(SpawnRequest(attempt.control, start).ask(), processes.end)
+        run = ChildRun(RunThreadCall(attempt.control, start).ask(), processes.end)
         with attempt.control.around(run):
             return run.result(request, partial(attempt.relay, "stderr"))
 

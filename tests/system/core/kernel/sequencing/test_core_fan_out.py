@@ -4,11 +4,16 @@ import json
 import os
 import signal
 import sqlite3
+import threading
+from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from core_run_flow import SIDE_BY_SIDE, lay_side_by_side
+
+from aetherflow.core.base.durable.database import FileDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +75,22 @@ def test_items_run_at_the_same_time_and_their_results_stand_in_the_order_of_the_
     shown = project.cli("runs", "show", "r", "--json")
     assert {each["status"] for each in json.loads(shown.out)["flows"]} == {"SUCCESS"}
     assert {parent for _, _, parent in children(project).values()} == {"f/r"}
+
+
+def test_only_the_thread_of_the_run_uses_its_connection(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that send one statement at the same time get "bad parameter or other API misuse" from SQLite."""
+    threads = defaultdict[int, set[str]](set)
+    execute = FileDatabase.execute
+
+    def noted(database: FileDatabase, statement: str, *values: Any) -> sqlite3.Cursor:
+        threads[id(database)].add(threading.current_thread().name)
+        return execute(database, statement, *values)
+
+    monkeypatch.setattr(FileDatabase, "execute", noted)
+    lay(project, second="echo {{params.n}}")
+    assert project.cli("run", "flow.yaml", "--run-id", "r").code == 0
+    assert threads
+    assert [names for names in threads.values() if len(names) > 1] == []
 
 
 def test_after_a_failure_those_that_run_end_and_no_other_begins(

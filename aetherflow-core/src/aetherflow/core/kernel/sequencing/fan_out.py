@@ -164,7 +164,7 @@ class FanOut:
         elif one is not None:  # else of an attempt that is over
             if what == "done":
                 self._end(one, payload)
-            elif what == "spawn":
+            elif what == "call":
                 payload.serve()
             else:
                 self._press(one)

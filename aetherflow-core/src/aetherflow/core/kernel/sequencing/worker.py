@@ -74,20 +74,23 @@ def _serve(queue: "SimpleQueue[Turn | None]") -> None:
         del turn, outcome  # keep no references to a step while waiting for the next
 
 
-class SpawnRequest:
-    """A step's request for a child process. The waiting thread starts it, so that none is started after a stop."""
+class RunThreadCall:
+    """A step's call of a function by the thread of the run, which waits for the step.
 
-    def __init__(self, control: Control, start: Callable[[], Any]) -> None:
+    It alone uses the state's connection, and it starts no child process after a stop.
+    """
+
+    def __init__(self, control: Control, function: Callable[[], Any]) -> None:
         self._control = control
-        self._start = start
+        self._function = function
         self._answer: SimpleQueue[Any] = SimpleQueue()
 
     def ask(self) -> Any:
-        """In the step's thread: submit the request and wait; returns the child, or raises the error of the start."""
+        """In the step's thread: submit the call and wait; returns its result, or raises its error."""
         self._control.check()
         if threading.get_ident() == self._control.stop.thread:
-            return self._start()
-        self._control.stop.inbox.put(("spawn", self._control, self))
+            return self._function()
+        self._control.stop.inbox.put(("call", self._control, self))
         while True:
             try:
                 answer = self._answer.get(timeout=POLL_SECONDS)
@@ -99,10 +102,10 @@ class SpawnRequest:
         return answer
 
     def serve(self) -> None:
-        """In the waiting thread: start the child and answer."""
+        """In the waiting thread: call the function and answer."""
         try:
             self._control.check()
-            self._answer.put(self._start())
+            self._answer.put(self._function())
         except Exception as error:  # noqa: BLE001 raised again in `ask`
             self._answer.put(error)
 
@@ -146,7 +149,7 @@ def run_turn(
         what, payload = _next(turn, limit if ending.deadline is None else ending.deadline)
         if what == "done":
             outcome = payload
-        elif what == "spawn":
+        elif what == "call":
             payload.serve()
         elif what == "idle":
             processes.tend()

@@ -127,7 +127,6 @@ class RunState:
             found = unit.store.find_run(unit.flow_id, unit.run_id)
             require_legal(RUN, f"run {unit.run_id}", found.status if found else None, Status.RUNNING)
             unit.generation = found.generation + 1 if found else 1
-            unit.known_outermost = None
             at = unit.now_ms()
             entered = {"generation": unit.generation, "status": Status.RUNNING, **facts._asdict()}
             entered |= {**frozen._asdict(), "params": to_json(frozen.params), "heartbeat_at": at}
@@ -141,6 +140,8 @@ class RunState:
                 from aetherflow.core.kernel.state.acts import end_acts
 
                 end_acts(unit, facts.actor)
+            unit.known_outermost = None
+            unit.outermost  # noqa: B018 read by this thread: those of items side by side may not use its connection
             unit.journal("run_start", generation=unit.generation, **(circumstances or {}))
             kept = "INSERT INTO definitions (hash, text) VALUES (?, ?) ON CONFLICT DO NOTHING"
             unit.db.executemany(kept, sorted(definitions.items()))

@@ -7,6 +7,7 @@ from typing import Any
 from aetherflow.core.contracts.handles import FlowResult, StepResult
 from aetherflow.core.kernel.resolver.deferred import complete_inputs
 from aetherflow.core.kernel.sequencing.attempt import Attempt
+from aetherflow.core.kernel.sequencing.worker import RunThreadCall
 from aetherflow.core.runtime.context.services import ContextServices, FlowCall
 
 
@@ -31,7 +32,8 @@ class AttemptCalls:
         services, attempt = self._services, self._attempt
         key = attempt.key
         run_id = f"{services.run_id}.{key.job}.{key.step}"[:100] + f".{attempt.idem_key[:12]}"
-        if times := services.state.steps.times_set_aside(key):
+        # flows of items run side by side, so their threads may not use the state's connection
+        if times := RunThreadCall(attempt.control, lambda: services.state.steps.times_set_aside(key)).ask():
             run_id += f"-{times + 1}"  # after `--from-step` the flow starts again in a new run
         slot = slot or services.constants["run"]["slot"]
         return services.flows.call(attempt, FlowCall(flow, run_id, dict(params or {}), slot, data_date))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aetherflow.core.base import durable
 from aetherflow.core.kernel.sequencing.attempt import Attempt
-from aetherflow.core.kernel.sequencing.worker import SpawnRequest
+from aetherflow.core.kernel.sequencing.worker import RunThreadCall
 from aetherflow.core.runtime.context.services import ContextServices
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class AttemptProcesses:
         services, attempt = self._services, self._attempt
         base = {**(services.child_env if env is None else env), **services.lock_env}
         given = {**base, **services.processes.of_step(attempt.idem_key), **attempt.leases.environment}
-        request = SpawnRequest(attempt.control, lambda: services.processes.start(argv, cwd=cwd, env=given))
+        request = RunThreadCall(attempt.control, lambda: services.processes.start(argv, cwd=cwd, env=given))
         return cast("subprocess.Popen[bytes]", request.ask())
 
     @contextmanager
@@ -37,7 +37,7 @@ class AttemptProcesses:
         processes, attempt = self._services.processes, self._attempt
         env = {**call.environment, **processes.of_step(attempt.idem_key)}
         start = partial(processes.start, call.argv, cwd=cwd, env=env, stdin=subprocess.PIPE)
-        child = cast("durable.ChildProcess", SpawnRequest(attempt.control, start).ask())
+        child = cast("durable.ChildProcess", RunThreadCall(attempt.control, start).ask())
         with call.asked(child, attempt.control.check) as values:
             try:
                 yield values
