@@ -66,6 +66,49 @@ def test_casting_by_column(project: Reports, dtype: str, values: list[str], expe
     assert column(project, values, dtype) == (expected, counts)
 
 
+COMMAS = ["1,5", "-2", ",5", "2,5e1"]
+
+
+@pytest.mark.parametrize(
+    ("cast", "values", "expected", "counts"),
+    [
+        ("float", COMMAS, [1.5, -2, 0.5, 25], {}),
+        ("float", [*COMMAS, "1.5", "1.234,56", "1,234,567", "x", "nan", ""],
+         [1.5, -2, 0.5, 25, "1.5", "1.234,56", "1,234,567", "x", None, None], {"failed_casts": 4, "not_finite": 1}),
+        ("float", ["123456789012345678,5"], ["123456789012345678,5"], {"long_numbers": 1}),
+        ("int", ["7", "1,5", "1.5"], [7, "1,5", "1.5"], {"failed_casts": 2}),
+        ("string", ["1,5"], ["1,5"], {}),
+        ("basic", COMMAS, [1.5, -2, 0.5, 25], {}),
+        ("basic", ["1,5", "1.5", "Smith, J.", "true", "2026-01-05", "2026-01-05 10:30:00.0"],
+         [1.5, "1.5", "Smith, J.", True, DAY, MOMENT], {}),
+        ("basic", ["Smith, J.", "a.b,c"], ["Smith, J.", "a.b,c"], {}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", ["excel_write", "excel_fill_from_file"])
+def test_decimal_commas(
+    project: Reports, step: str, cast: str, values: list[str], expected: list[Any], counts: Any
+) -> None:
+    source = project.csv("d.csv", [["v", "end"], *[[value, "."] for value in values]])
+    given = {"type_cast": "basic"} if cast == "basic" else {"dtypes": {"v": cast}}
+    block = {"name": "q", "source_path": source, "decimal": ",", **given}
+    if step == "excel_write":
+        out = project.one(step, output="out.xlsx", tables=[block])
+    else:
+        out = project.fill("t.xlsx", block | {"sheet": "q"})
+    found = cells(out["output"], "q")
+    assert [found.get(f"A{row}") for row in range(2, len(values) + 2)] == expected
+    assert out["written"][0]["adjusted"].get("v", {}) == counts
+
+
+def test_bare_numbers_with_a_decimal_comma(project: Reports) -> None:
+    source = project.folder / "d.csv"
+    source.write_text('v;w\n1,5;"1,5"\n1.5;"x"\n-7;""\n')
+    file = {"delimiter": ";", "quoting": "nonnumeric", "decimal": ","}
+    out = project.one("excel_write", output="out.xlsx", tables=[{"source_path": str(source), "file": file}])
+    found = cells(out["output"], "Data")
+    assert [found.get(cell) for cell in ("A2", "B2", "A3", "A4")] == [1.5, "1,5", "1.5", -7]
+
+
 @pytest.mark.parametrize("header", [True, False])
 def test_a_blank_line_among_several_columns_is_no_row(reports: Reports, header: bool) -> None:
     """As in `db_load` and `file_convert`; in a file of one column it is a row without a value."""

@@ -53,6 +53,10 @@ def test_a_library_that_is_missing_is_named_if_it_was_asked_for(
         ({"name": "a/b", "rows_json": []}, "cannot be the name of a sheet"),
         ({"rows_json": [], "source_path": "x"}, "one of source_path and rows_json"),
         ({"rows_json": [], "totals": {"x": "median"}}, "totals"),
+        ({"rows_json": [], "decimal": ","}, "decimal: not for rows_json"),
+        ({"source_path": "a.jsonl", "decimal": ","}, "decimal: not for jsonl"),
+        ({"source_path": "a.parquet", "file": {"decimal": ","}}, "decimal: not for parquet"),
+        ({"source_path": "a.csv", "decimal": ";"}, "decimal"),
     ],
 )
 def test_what_write_refuses(reports: Reports, table: dict[str, object], words: str) -> None:

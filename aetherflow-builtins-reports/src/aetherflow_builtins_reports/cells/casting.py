@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
@@ -16,7 +16,10 @@ from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import text_cell
 from aetherflow_builtins_reports.escaping import escape
 
-Dtype: TypeAlias = Literal["none", "basic", "string", "int", "float", "bool", "date", "datetime"]
+Dtype: TypeAlias = Literal[
+    "none", "basic", "string", "int", "float", "bool", "date", "datetime", "basic comma", "float comma"
+]
+"""What text is cast to; with ` comma`, numbers have a decimal comma."""
 CellContent: TypeAlias = tuple[str, str]
 """Kind and content. Kinds: `n` number, `b` boolean, `t` text, `p` text with blanks at an edge, `d` date, `s` date and
 time, `h` time of day, `f` formula, and those of BLANK and MISSING."""
@@ -29,6 +32,9 @@ TRUE, FALSE = frozenset({"1", "true", "t", "yes", "y"}), frozenset({"0", "false"
 _INT = re.compile(r"[+-]?\d+", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _BASIC_INT = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
+_COMMA_NUMBER = re.compile(r"[-+0-9.,eE]+", re.ASCII)
+SWAPPED_SIGNS = str.maketrans(",.", ".,")
+"""Swaps commas and points, so that only decimal commas make a number."""
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 _FLOAT_DIGITS = 17
 """Maximum number of significant digits of a double; more are lost."""
@@ -72,7 +78,8 @@ class Caster:
         self.counter = counter
         self._cast = {
             "int": self._int, "float": self._float, "bool": self._bool, "date": self._date,
-            "datetime": self._datetime, "basic": self._basic,
+            "datetime": self._datetime, "basic": self._basic, "basic comma": self._with_comma(self._basic),
+            "float comma": self._with_comma(self._float),
         }.get(dtype)  # fmt: skip
 
     def cell(self, value: Any) -> CellContent:
@@ -92,12 +99,22 @@ class Caster:
             found = self._cast(text)
             if found is not None:
                 return found
-            if self.dtype != "basic":
+            if not self.dtype.startswith("basic"):
                 self.counter["failed_casts"] += 1
             return text_cell(value, self.counter)
         return self._typed(value)
 
     # Text
+
+    @staticmethod
+    def _with_comma(cast: Callable[[str], CellContent | None]) -> Callable[[str], CellContent | None]:
+        def swapped(text: str) -> CellContent | None:
+            if not _COMMA_NUMBER.fullmatch(text):
+                return cast(text)
+            found = cast(text.translate(SWAPPED_SIGNS))
+            return ("t", text) if found and found[0] == "t" else found
+
+        return swapped
 
     def _int(self, text: str) -> CellContent | None:
         return self._whole(text) if _INT.fullmatch(text) else None

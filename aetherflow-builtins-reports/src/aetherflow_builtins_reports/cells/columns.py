@@ -4,9 +4,18 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from aetherflow_builtins_reports.cells.casting import FALSE, MISSING_VALUE, TRUE, Caster, Conventions, Dtype, Formula
+from aetherflow_builtins_reports.cells.casting import (
+    FALSE,
+    MISSING_VALUE,
+    SWAPPED_SIGNS,
+    TRUE,
+    Caster,
+    Conventions,
+    Dtype,
+    Formula,
+)
 from aetherflow_builtins_reports.cells.dates import Irregular
 from aetherflow_builtins_reports.cells.rules import MAX_DIGITS, Rule
 from aetherflow_builtins_reports.cells.texts import plain_texts
@@ -22,6 +31,7 @@ _BOOLS = dict.fromkeys(TRUE, "1") | dict.fromkeys(FALSE, "0")
 _INT_LIMIT = 10**MAX_DIGITS
 _FEW_TEXTS = 2000
 _BLANK_TYPES = frozenset({type(None), type(MISSING_VALUE)})
+TextReader: TypeAlias = Callable[[Sequence[str]], tuple[str, Sequence[str]] | None]
 
 
 class Column(NamedTuple):
@@ -49,13 +59,15 @@ class ColumnEncoder:
 
     def __init__(self, dtype: Dtype, conventions: Conventions, counter: "Counter[Rule]") -> None:
         self._caster = Caster(dtype, conventions, counter)
-        self._texts: Callable[[Sequence[str]], tuple[str, Sequence[str]] | None] = {
+        self._texts: TextReader = {
             "int": _ints,
             "float": _floats,
             "bool": _bools,
             "date": self._dates,
             "datetime": self._datetimes,
             "basic": _basics,
+            "basic comma": _with_commas(_basics),
+            "float comma": _with_commas(_floats),
         }.get(dtype, self._plain)
         self._known: dict[str, str] | None = {}
         """Memo of texts and their contents, as most columns repeat a few texts; None once there are too many."""
@@ -152,6 +164,14 @@ def _fit(pattern: re.Pattern[str], values: Sequence[str]) -> bool:
 
 def _floats(values: Sequence[str]) -> tuple[str, Sequence[str]] | None:
     return ("n", values) if max(map(len, values)) <= _NUMBER_LENGTH and _fit(_NUMBERS, values) else None
+
+
+def _with_commas(read: TextReader) -> TextReader:
+    def swapped(values: Sequence[str]) -> tuple[str, Sequence[str]] | None:
+        found = read([value.translate(SWAPPED_SIGNS) for value in values])
+        return found if found is None or found[0] == "n" else _plain(values)
+
+    return swapped
 
 
 def _bools(values: Sequence[str]) -> tuple[str, Sequence[str]] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from aetherflow_builtins_reports.cells.casting import SWAPPED_SIGNS
 from aetherflow_builtins_reports.errors import SourceError
 from aetherflow_builtins_reports.sources.chunk import Chunk, transposed
 from aetherflow_builtins_reports.sources.meter import MOST_BYTES, Meter
@@ -32,6 +33,8 @@ class Dialect:
     encoding: str = "utf-8"
     null_value: str = ""
     linefeed: str = "\n"
+    decimal: Literal[".", ","] = "."
+    """Decimal sign of the bare numbers of `quoting: nonnumeric`."""
 
 
 def text_of(meter: Meter, encoding: str) -> io.TextIOWrapper:
@@ -181,8 +184,18 @@ class _Scanner:
             self._field.append(sign)
 
     def _end_field(self) -> None:
-        self._row.append(_value(self._field, was_quoted=self._quoted))
+        self._row.append(self._value())
         self._field, self._quoted = [], False
+
+    def _value(self) -> Any:
+        text = "".join(self._field)
+        if self._quoted or not text:
+            return text
+        number = text.translate(SWAPPED_SIGNS) if self._dialect.decimal == "," else text
+        try:
+            return int(text) if text.lstrip("+-").isdecimal() and len(text) < 4000 else float(number)
+        except ValueError:
+            return text
 
     def record(self) -> list[Any]:
         """The fields since the last record; an empty line has none."""
@@ -190,13 +203,3 @@ class _Scanner:
             self._end_field()
         row, self._row, self.inside = self._row, [], False
         return row
-
-
-def _value(field: list[str], *, was_quoted: bool) -> Any:
-    text = "".join(field)
-    if was_quoted or not text:
-        return text
-    try:
-        return int(text) if text.lstrip("+-").isdecimal() and len(text) < 4000 else float(text)
-    except ValueError:
-        return text

@@ -2,11 +2,12 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from aetherflow.core.api import Flag, RunContext, StepInputError, StepInputs
+from aetherflow_builtins_reports.cells.casting import Dtype
 from aetherflow_builtins_reports.sources.delimited import DelimitedSource, Dialect, Quoting
 from aetherflow_builtins_reports.sources.jsonl import JsonlSource
 from aetherflow_builtins_reports.sources.opening import unpacked_suffix
@@ -22,6 +23,7 @@ BASE_MEMORY, MEMORY_FACTOR = 224 << 20, 16
 """Bytes of memory for any Parquet file, and for each byte of its size. Usual files take 60 MiB and 2 for each byte."""
 BASE_SECONDS, SECONDS_PER_MIB = 5, 2
 """CPU time for any Parquet file, and for each MiB of its size."""
+_WITH_COMMA: dict[Dtype, Dtype] = {"basic": "basic comma", "float": "float comma"}
 _ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r\n": "\r\n", r"\r": "\r"}
 
 
@@ -72,6 +74,11 @@ class ReadingOptions(StepInputs):
     null_value: str | None = Field(
         None, description="Text of fields that become empty cells, in addition to empty fields."
     )
+    decimal: Literal[".", ","] | None = Field(
+        None,
+        description="Decimal sign: `.` (default), or `,` for `1,5`. It is for fields that are cast to numbers; text "
+        "stays as it is. `1.234,56`, with a thousands separator, isn't a number.",
+    )
     linefeed: Annotated[str, BeforeValidator(_unescape, json_schema_input_type=str)] | None = Field(
         None, description=r"Line end, used by `count_mode: fast` only. Default `\n`."
     )
@@ -97,21 +104,39 @@ class FileSource(ReadingOptions, Casting):
     def _source_spellings(cls, values: Any) -> Any:
         return merge_spellings(values, {"format": "source_format"})
 
+    @model_validator(mode="after")
+    def _decimal_of_text(self) -> Self:
+        if self._option("decimal") is None:
+            return self
+        path = getattr(self, "source_path", None)
+        kind = "rows_json" if path is None else self.format_of(Path(path))
+        if kind not in {"csv", "tsv"}:
+            raise ValueError(f"decimal: not for {kind}; leave it out, or set source_format: csv")
+        return self
+
     @property
     def owner(self) -> str:
         return "source"
+
+    def _option(self, key: str) -> Any:
+        """The option of a CSV or TSV file; the top-level key wins over the same key in `file:`."""
+        here = getattr(self, key)
+        return getattr(self.file, key, None) if here is None else here
+
+    def column_types(self, names: list[str] | None) -> tuple[list[Dtype], Dtype]:
+        """The dtypes of the columns, and the dtype of further columns."""
+        types, rest = super().column_types(names)
+        if self._option("decimal") == ",":
+            return [_WITH_COMMA.get(each, each) for each in types], _WITH_COMMA.get(rest, rest)
+        return types, rest
 
     def format_of(self, path: Path) -> Format:
         return self.source_format or _BY_SUFFIX.get(unpacked_suffix(path), "tsv")
 
     def dialect(self, path: Path) -> Dialect:
-        """The merged options; a top-level key wins over the same key in `file:`. StepInputError if they conflict."""
-        options: dict[str, Any] = {}
-        for key in ReadingOptions.model_fields:
-            here, there = getattr(self, key), getattr(self.file, key, None)
-            value = there if here is None else here
-            if value is not None:
-                options[key] = value
+        """The merged options; StepInputError if they conflict."""
+        given = {key: self._option(key) for key in ReadingOptions.model_fields}
+        options = {key: value for key, value in given.items() if value is not None}
         dialect = Dialect(**{"delimiter": "\t" if self.format_of(path) == "tsv" else ",", **options})
         if len({dialect.delimiter, dialect.quotechar, "\r", "\n"}) < 4:
             raise StepInputError(f"{self.owner}: delimiter and quotechar must differ, and neither may be a line end")
